@@ -1,0 +1,49 @@
+# Each target works on a machine that has only Python >= 3.11 and make: .venv is made when it is missing.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+# In force in every install, isolated builds included, so that torch stays at the pinned version.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: train test lint format bench docs clean
+
+train: .venv/.run
+	@$(BIN)/train $(ARGS)
+
+test: .venv/.dev
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 $(ARGS)
+
+lint: .venv/.dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+format: .venv/.dev
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: .venv/.dev
+	$(BIN)/python benchmarks/bench_startup.py
+	$(BIN)/python benchmarks/bench_loop.py
+
+docs: .venv/.run
+	$(BIN)/python docs/draw_pictures.py
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Couloir needs Python 3.11 or newer; name one with make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.run: .venv/bin/python pyproject.toml constraints.txt
+	@echo "installing into .venv ..."
+	$(BIN)/pip install --quiet -e .
+	@touch $@
+
+.venv/.dev: .venv/bin/python pyproject.toml constraints.txt
+	@echo "installing into .venv, with the tools for tests ..."
+	$(BIN)/pip install --quiet -e '.[dev]'
+	@touch $@ .venv/.run

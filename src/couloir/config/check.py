@@ -1,0 +1,164 @@
+"""Everything about a sentence that can be found wrong before torch is imported."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from couloir.config import contract, resolvers, tree
+from couloir.config.compose import Sentence
+from couloir.config.contract import Key
+from couloir.errors import CouloirError
+
+GPU_DEVICES = ("dev/nvidia[0-9]*", "dev/nvidiactl", "dev/kfd", "dev/dxg")
+"""What Linux shows below / where there is a GPU that torch can drive (NVIDIA, AMD, WSL)."""
+
+
+def check(sentence: Sentence) -> None:
+    """Check a composed sentence: required keys, data files, types and ranges, and whether the parts fit together.
+
+    Raises:
+        CouloirError: the first thing that is wrong.
+    """
+    keys = _keys_by_path(sentence)
+    _check_missing(sentence, keys)
+    _check_data(sentence.cfg)
+    _check_values(sentence, keys)
+    _check_parts(sentence)
+    _check_accelerator(sentence.cfg)
+
+
+def _keys_by_path(sentence: Sentence) -> dict[str, list[Key]]:
+    """For each key of the configuration its entries in the YAML files, in the order in which they were merged."""
+    found: dict[str, list[Key]] = {}
+    for source in sentence.sources:
+        for key in contract.read_keys(source.file):
+            path = f"{source.package}.{key.path}" if source.package else key.path
+            found.setdefault(path, []).append(key)
+    return found
+
+
+def _place(path: str, keys: dict[str, list[Key]], sentence: Sentence) -> str:
+    """Where a value was set: on the command line, and the file and line that define its key."""
+    entries = keys.get(path, [])
+    defined = f"{tree.display(entries[-1].file)}, line {entries[-1].line}" if entries else ""
+    typed = next((item for item in sentence.overrides if item.lstrip("+").startswith(f"{path}=")), None)
+    if typed and defined:
+        return f"{typed} (the key is defined in {defined})"
+    return typed or defined or path
+
+
+def _check_missing(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
+    missing = sorted(OmegaConf.missing_keys(sentence.cfg))
+    if missing:
+        group = missing[0].partition(".")[0]
+        owner = f"{group}={sentence.choices.get(group)}"
+        raise CouloirError(
+            f"{owner} needs {', '.join(missing)}.",
+            place=_place(missing[0], keys, sentence),
+            next_step="add " + " ".join(f"{name}=..." for name in missing),
+        )
+
+
+def _check_data(cfg: DictConfig) -> None:
+    target = str(cfg.data.get("_target_", ""))
+    if target.startswith("couloir."):
+        try:
+            resolvers.inspect_data(cfg.data)
+        except OmegaConfBaseException as error:
+            raise _unresolved(error) from error
+
+
+def _unresolved(error: OmegaConfBaseException) -> CouloirError:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, CouloirError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return CouloirError(
+        f"A value refers to something that is not there: {str(error).splitlines()[0]}",
+        place=error.full_key or None,
+        next_step="`train --cfg job` shows the configuration before it is resolved",
+    )
+
+
+def _check_values(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
+    """Compare every value with the contract of its key; a recipe's bare value does not loosen the contract."""
+    for path, entries in keys.items():
+        if path.startswith("hydra") or path.endswith("_target_"):
+            continue
+        key = next((entry for entry in entries if entry.contract), None) or next(
+            (entry for entry in entries if contract.infer_type(entry.default)), entries[0]
+        )
+        try:
+            value = _value(sentence.cfg, path)
+        except OmegaConfBaseException as error:
+            raise _unresolved(error) from error
+        accepted = contract.violation(key, value)
+        if accepted is not None:
+            raise _out_of_contract(path, value, accepted, _place(path, keys, sentence), sentence)
+
+
+def _value(cfg: DictConfig, path: str) -> Any:
+    value = OmegaConf.select(cfg, path)
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def _out_of_contract(path: str, value: Any, accepted: str, place: str, sentence: Sentence) -> CouloirError:
+    group, _, name = path.partition(".")
+    if group == "model" and name == "image_size":
+        model, data = sentence.choices["model"], sentence.choices["data"]
+        if value is None:
+            return _needs_images("model", sentence)
+        return CouloirError(
+            f"The images of data={data} are too small for model={model}: {value} pixels, it takes {accepted}.",
+            place=place,
+            next_step="enlarge the images with data.image_size=..., or choose a model for small ones (mlp, linear)",
+        )
+    shown = "null" if value is None else value
+    return CouloirError(f"{path} takes {accepted}, not {shown}.", place=place, next_step=f"write {path}=... anew")
+
+
+def _check_parts(sentence: Sentence) -> None:
+    cfg, choices = sentence.cfg, sentence.choices
+    task = str(cfg.data.task)
+    loss = choices.get("loss")
+    file = tree.find(f"loss/{loss}")
+    if file is not None and tree.expects(file) and task not in tree.expects(file):
+        fitting = [name for name, path in tree.choices("loss").items() if task in tree.expects(path)]
+        raise CouloirError(
+            f"loss={loss} does not fit data={choices.get('data')}, whose task is {task}.",
+            place=tree.display(file),
+            next_step=f"leave the loss out, or take one of: {', '.join(fitting)}",
+        )
+    for group in ("model", "augmentation"):
+        file = tree.find(f"{group}/{choices.get(group)}")
+        if file is not None and "images" in tree.expects(file) and cfg.data.image_size is None:
+            raise _needs_images(group, sentence)
+
+
+def _needs_images(group: str, sentence: Sentence) -> CouloirError:
+    choice = sentence.choices[group]
+    file = tree.find(f"{group}/{choice}")
+    other = "model=mlp" if group == "model" else "augmentation=none"
+    return CouloirError(
+        f"{group}={choice} needs images, and data={sentence.choices['data']} has none.",
+        place=tree.display(file) if file else None,
+        next_step=f"try {other}, or a data set of images such as data=digits",
+    )
+
+
+def _check_accelerator(cfg: DictConfig) -> None:
+    """A GPU that the machine does not show cannot be used; torch has the last word on one that it does."""
+    if cfg.trainer.get("accelerator") not in ("gpu", "cuda"):
+        return
+    if sys.platform == "darwin" or any(any(Path("/").glob(pattern)) for pattern in GPU_DEVICES):
+        return
+    raise CouloirError(
+        "trainer.accelerator is gpu, but this machine shows no GPU.",
+        next_step="leave trainer=gpu out to train on what is there, or use trainer=cpu",
+    )

@@ -1,0 +1,146 @@
+"""From a list of overrides to a composed configuration, with every mistake answered in a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from couloir.config import resolvers, tree
+from couloir.config.mistakes import Choices, explain, find_mistake
+from couloir.errors import CouloirError
+
+DEFAULT_LOSS = {"classification": "cross_entropy", "regression": "mse"}
+"""The loss of a task, for data whose task is known only after a look at its files."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One YAML file that took part in a composition, and the key below which its content stands."""
+
+    file: Path
+    package: str
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A composed sentence.
+
+    Attributes:
+        cfg: the configuration, Hydra's own node left out.
+        choices: the choice of each group.
+        sources: the files in the order in which they were merged.
+        overrides: what the user typed.
+        run_dir: where the run folder goes.
+    """
+
+    cfg: DictConfig
+    choices: Choices
+    sources: list[Source]
+    overrides: list[str]
+    run_dir: Path
+
+
+class UserConfFirst(SearchPathPlugin):
+    """Puts the user's own `./conf` before the packaged tree."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Hydra calls this once for each composition."""
+        user = tree.user_conf()
+        if user is not None:
+            search_path.prepend("user", f"file://{user}")
+
+
+def prepare_hydra() -> None:
+    """Register the resolvers and the search path of Couloir; calling it again changes nothing."""
+    resolvers.register()
+    plugins = Plugins.instance()
+    if UserConfFirst not in plugins.discover(SearchPathPlugin):
+        plugins.register(UserConfFirst)
+
+
+def compose_sentence(overrides: list[str], with_sources: bool = True) -> Sentence:
+    """Compose a sentence; the loss follows the data's task where neither the user nor a recipe names one.
+
+    Args:
+        overrides: Hydra overrides such as `model=resnet50` or `optimizer.lr=0.01`.
+        with_sources: find out which files took part, as the checker needs it; a mere print saves the time.
+
+    Raises:
+        CouloirError: an unknown group, choice or key, or a sentence that Hydra cannot read.
+    """
+    sentence = _compose(overrides, overrides, with_sources)
+    loss_named = sentence.choices.get("experiment") or any(item.lstrip("+~").startswith("loss=") for item in overrides)
+    if not loss_named and not OmegaConf.is_missing(sentence.cfg.data, "path"):
+        loss = DEFAULT_LOSS.get(_task(sentence.cfg))
+        if loss and not _fits(sentence.choices["loss"], _task(sentence.cfg)):
+            return _compose([*overrides, f"loss={loss}"], overrides, with_sources)
+    return sentence
+
+
+def _task(cfg: DictConfig) -> str:
+    try:
+        return str(cfg.data.task)
+    except OmegaConfBaseException as error:
+        if isinstance(error.__cause__, CouloirError):
+            raise error.__cause__ from None
+        return ""
+
+
+def _fits(loss: str | None, task: str) -> bool:
+    file = tree.find(f"loss/{loss}")
+    return file is None or not tree.expects(file) or task in tree.expects(file)
+
+
+def _compose(overrides: list[str], typed: list[str], with_sources: bool) -> Sentence:
+    prepare_hydra()
+    with initialize_config_dir(str(tree.packaged_conf()), version_base="1.3", job_name=tree.ROOT_CONFIG):
+        try:
+            cfg, choices = _hydra_compose(overrides)
+            run_dir = Path(cfg.hydra.run.dir)
+            sources = _sources(overrides) if with_sources else []
+        except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+            raise explain(error, overrides, _hydra_compose) from error
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return Sentence(cfg, choices, sources, list(typed), run_dir)
+
+
+def _sources(overrides: list[str]) -> list[Source]:
+    loader = GlobalHydra.instance().config_loader()
+    defaults = loader.compute_defaults_list(tree.ROOT_CONFIG, overrides, RunMode.RUN).defaults
+    return [
+        Source(file, item.package or "")
+        for item in defaults
+        if item.config_path is not None and (file := tree.find(item.config_path)) is not None
+    ]
+
+
+def _hydra_compose(overrides: list[str]) -> tuple[DictConfig, Choices]:
+    cfg = hydra_compose(tree.ROOT_CONFIG, overrides=overrides, return_hydra_config=True)
+    chosen = cfg.hydra.runtime.choices.items()
+    return cfg, {group: choice for group, choice in chosen if not group.startswith("hydra/")}
+
+
+def check_sweep(overrides: list[str]) -> None:
+    """Answer the mistakes of a multirun's overrides before its first job starts.
+
+    Raises:
+        CouloirError: an unknown group, choice or key.
+    """
+    prepare_hydra()
+    with initialize_config_dir(str(tree.packaged_conf()), version_base="1.3", job_name=tree.ROOT_CONFIG):
+        mistake = find_mistake(overrides, _hydra_compose)
+    if mistake is not None:
+        raise mistake

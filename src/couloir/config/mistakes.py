@@ -1,0 +1,177 @@
+"""What the user probably meant, when Hydra cannot compose the sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, ListConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from couloir.config import contract, tree
+from couloir.config.nearest import did_you_mean, nearest
+from couloir.errors import CouloirError
+
+Choices = dict[str, str | None]
+ComposeChoices = Callable[[list[str]], tuple[DictConfig, Choices]]
+
+
+def explain(error: Exception, overrides: list[str], compose_choices: ComposeChoices) -> CouloirError:
+    """The mistake behind an exception of Hydra's or OmegaConf's, as fact, place and next step.
+
+    Args:
+        error: what Hydra or OmegaConf raised.
+        overrides: the overrides as typed.
+        compose_choices: composes a list of `group=choice` overrides alone, to see which keys they have.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, CouloirError):
+            return cause
+        if isinstance(cause, yaml.YAMLError):
+            return CouloirError(f"A configuration file cannot be read as YAML: {cause}")
+        cause = cause.__cause__ or cause.__context__
+    mistake = find_mistake(overrides, compose_choices)
+    if mistake is not None:
+        return mistake
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()][:3]
+    return CouloirError(
+        "The sentence cannot be composed: " + " ".join(lines),
+        next_step="`couloir list` shows the groups, `train --cfg job` the keys",
+    )
+
+
+def find_mistake(overrides: list[str], compose_choices: ComposeChoices) -> CouloirError | None:
+    """The first override that names a group, choice or key that does not exist, or that cannot be read."""
+    choices, keys = [], []
+    for text in overrides:
+        try:
+            override = OverridesParser.create().parse_override(text)
+        except HydraException:
+            return _unreadable(text)
+        if override.key_or_group.startswith("hydra"):
+            continue
+        if override.key_or_group in tree.groups():
+            mistake = _wrong_choice(override)
+            if mistake is not None:
+                return mistake
+            choices.append(text)
+        elif not override.is_add():
+            keys.append(override)
+    try:
+        cfg, chosen = compose_choices([text for text in choices if not _sweeps(text)])
+    except (HydraException, OmegaConfBaseException):
+        return None  # not one override's fault; the caller quotes Hydra
+    for override in keys:
+        if not _exists(cfg, override.key_or_group):
+            return _unknown_key(override, cfg, chosen)
+    return None
+
+
+def _sweeps(text: str) -> bool:
+    return bool(OverridesParser.create().parse_override(text).is_sweep_override())
+
+
+def _unreadable(text: str) -> CouloirError:
+    key, equals, value = text.partition("=")
+    if not equals:
+        hint = did_you_mean(text.lstrip("-"), tree.groups(), form="{}=...")
+        return CouloirError(
+            f"'{text}' is not of the form key=value.", next_step=hint or "write group=choice or key=value"
+        )
+    return CouloirError(
+        f"The value of '{key}' cannot be read: {value}",
+        next_step=f"put it into quotes: '{key}=\"{value}\"'",
+    )
+
+
+def _wrong_choice(override: Override) -> CouloirError | None:
+    group = override.key_or_group
+    if override.is_delete():
+        return None
+    named: list[object]
+    if "glob(" in (override.input_line or ""):
+        return None  # a pattern over what is there
+    if override.is_sweep_override():
+        named = list(override.sweep_string_iterator())
+    else:
+        value = override.value()
+        named = list(value) if isinstance(value, list) else [value]
+    available = tree.choices(group)
+    for choice in named:
+        optional = group in ("experiment", "sweep") and choice is None
+        if optional or str(choice).strip("'\"") in available:
+            continue
+        hint = did_you_mean(str(choice), available, form=f"{group}={{}}")
+        return CouloirError(
+            f"There is no {group} called '{choice}'.",
+            place=f"{_defined_at(group)}; choices: {', '.join(available)}",
+            next_step=hint or f"`couloir list {group}` describes each choice",
+        )
+    return None
+
+
+def _defined_at(group: str) -> str:
+    """File and line of the defaults entry that sets a group."""
+    root = tree.find(tree.ROOT_CONFIG)
+    assert root is not None, "the packaged tree has a root file"
+    for number, line in enumerate(root.read_text(encoding="utf-8").splitlines(), 1):
+        if re.match(rf"\s*-\s+{re.escape(group)}:", line):
+            return f"{tree.display(root)}, line {number}"
+    return tree.display(tree.packaged_conf() / group)
+
+
+def _exists(cfg: DictConfig, key: str) -> bool:
+    node: object = cfg
+    for part in key.split("."):
+        if isinstance(node, ListConfig) and part.isdigit():
+            node = node._get_node(int(part))
+        elif isinstance(node, DictConfig) and part in node.keys():  # noqa: SIM118  "in node" is False for ???
+            node = node._get_node(part)
+        else:
+            return False
+    return True
+
+
+def _unknown_key(override: Override, cfg: DictConfig, choices: Choices) -> CouloirError:
+    key = override.key_or_group
+    value = (override.input_line or "").partition("=")[2]
+    group, _, rest = key.partition(".")
+    if group not in tree.groups():
+        return _unknown_word(key, value, cfg)
+    choice = choices.get(group)
+    file = tree.find(f"{group}/{choice}")
+    if choice is None or file is None:
+        return CouloirError(f"The sentence has no {group}, so there is no '{key}'.", place=_defined_at(group))
+    keys = [entry for entry in contract.read_keys(file) if not entry.path.rpartition(".")[2].startswith("_")]
+    names = [entry.path for entry in keys]
+    hint = did_you_mean(rest, names, form=f"{group}.{{}}={value}")
+    close = nearest(rest, names, count=1)
+    line = next((entry.line for entry in keys if close and entry.path == close[0]), 1)
+    owners = [name for name, path in tree.choices(group).items() if rest in {e.path for e in contract.read_keys(path)}]
+    if owners and not hint:
+        hint = "it is a key of " + ", ".join(f"{group}={name}" for name in owners[:4])
+    return CouloirError(
+        f"{group}={choice} has no key '{rest}'.",
+        place=f"{tree.display(file)}, line {line}; keys: {', '.join(names)}",
+        next_step=hint or f"`train {group}={choice} --cfg job` shows every key",
+    )
+
+
+def _unknown_word(key: str, value: str, cfg: DictConfig) -> CouloirError:
+    names = [*tree.groups(), *(str(name) for name in cfg if str(name) not in tree.groups())]
+    hint = did_you_mean(key, names, form=f"{{}}={value}") or did_you_mean(key.partition(".")[0], names, form="{}=...")
+    if not hint:
+        inside = [f"{group}.{key}" for group in tree.groups() if _exists(cfg, f"{group}.{key}")]
+        hint = f"did you mean {inside[0]}={value}?" if inside else "`couloir list` describes the groups"
+    root = tree.find(tree.ROOT_CONFIG)
+    assert root is not None, "the packaged tree has a root file"
+    return CouloirError(
+        f"There is no group or key called '{key}'.",
+        place=f"{tree.display(root)}; names: {', '.join(names)}",
+        next_step=hint,
+    )

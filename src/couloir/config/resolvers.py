@@ -1,0 +1,64 @@
+"""The interpolations that Couloir adds to OmegaConf: `${inspect:...}` and `${couloir.run_name:}`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import secrets
+from datetime import datetime
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from couloir.errors import CouloirError
+
+_facts: dict[str, dict[str, Any]] = {}
+
+
+def register() -> None:
+    """Make the resolvers known to OmegaConf; calling it again changes nothing."""
+    OmegaConf.register_new_resolver("inspect", _inspect, replace=True)
+    OmegaConf.register_new_resolver("couloir.run_name", run_name, replace=True, use_cache=True)
+
+
+def run_name() -> str:
+    """`<date>_<time>_<short id>`: the id keeps two launches in one second apart."""
+    return f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
+
+
+def _inspect(fact: str, *, _parent_: DictConfig) -> Any:
+    """A fact about the data that only the files know, such as the number of classes in a folder of photographs."""
+    facts = inspect_data(_parent_)
+    if fact not in facts:
+        raise CouloirError(f"Nothing is known about '{fact}' of this data.", next_step=f"state it: data.{fact}=...")
+    return facts[fact]
+
+
+def inspect_data(node: DictConfig) -> dict[str, Any]:
+    """What the data's own `inspect` finds out before torch is imported; empty where its module has none.
+
+    Raises:
+        CouloirError: the files are missing, torn, or not what the keys say.
+    """
+    target = str(node.get("_target_", ""))
+    module_name, _, function = target.rpartition(".")
+    keys = _stated_keys(node)
+    cache_key = json.dumps([target, keys], sort_keys=True, default=str)
+    if cache_key not in _facts:
+        inspect = getattr(importlib.import_module(module_name), "inspect", None)
+        _facts.clear()  # one data set a sentence: what an earlier sentence saw may have changed on disk
+        _facts[cache_key] = inspect(function, keys) if callable(inspect) else {}
+    return _facts[cache_key]
+
+
+def _stated_keys(node: DictConfig) -> dict[str, Any]:
+    """The plain values of a data node, without those that are missing or themselves inspected."""
+    keys: dict[str, Any] = {}
+    raw = OmegaConf.to_container(node, resolve=False)
+    assert isinstance(raw, dict)
+    for name, value in raw.items():
+        if value == "???" or (isinstance(value, str) and "${inspect:" in value):
+            continue
+        resolved = node[name]
+        keys[str(name)] = OmegaConf.to_container(resolved) if OmegaConf.is_config(resolved) else resolved
+    return keys

@@ -1,0 +1,97 @@
+"""Where the configuration lives on disk: the packaged tree, the user's own `./conf` before it, and what a file's
+header says.
+
+Nothing here imports Hydra, so that `--help` and `couloir list` answer at once.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT_CONFIG = "train"
+"""The name of the root file, without its ending."""
+
+
+def packaged_conf() -> Path:
+    """The tree that ships with Couloir: inside the wheel, or `conf/` of a checkout (an editable install)."""
+    inside = Path(__file__).parents[1] / "conf"
+    return inside if inside.is_dir() else Path(__file__).parents[3] / "conf"
+
+
+def user_conf() -> Path | None:
+    """The `./conf` of the working directory, or None where there is none or where it is the packaged one."""
+    here = Path.cwd() / "conf"
+    if not here.is_dir() or here.resolve() == packaged_conf().resolve():
+        return None
+    return here
+
+
+def roots() -> list[Path]:
+    """The folders that are searched, first match first."""
+    user = user_conf()
+    return [packaged_conf()] if user is None else [user, packaged_conf()]
+
+
+def find(config: str) -> Path | None:
+    """The file of a config such as `model/lenet5`, or None."""
+    for root in roots():
+        path = root / f"{config}.yaml"
+        if path.is_file():
+            return path
+    return None
+
+
+def groups() -> list[str]:
+    """The names of all config groups, in alphabetical order."""
+    names = {path.name for root in roots() for path in root.iterdir() if path.is_dir() and any(path.glob("*.yaml"))}
+    return sorted(names - {"hydra"})
+
+
+def choices(group: str) -> dict[str, Path]:
+    """The choices of a group and their files; a choice in a subfolder is `folder/name`."""
+    found: dict[str, Path] = {}
+    for root in roots():
+        folder = root / group
+        for path in sorted(folder.rglob("*.yaml")):
+            found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
+    return dict(sorted(found.items()))
+
+
+def header(path: Path) -> list[str]:
+    """The comment lines that open a file, without their marks; the `@package` line is left out."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        text = line.lstrip("#").strip()
+        if not text.startswith("@package"):
+            lines.append(text)
+    return lines
+
+
+def describe(path: Path) -> str:
+    """The first sentence of a file's header."""
+    text = " ".join(header(path))
+    return re.split(r"(?<=[.!?])\s", text, maxsplit=1)[0]
+
+
+def expects(path: Path) -> str:
+    """What the header's `Expects:` line says, with the lines that go on from it; empty where there is none."""
+    found: list[str] = []
+    for line in header(path):
+        if line.startswith("Expects:"):
+            found.append(line.removeprefix("Expects:").strip())
+        elif found and not re.match(r"[A-Z][a-z]+:", line):
+            found.append(line)
+        elif found:
+            break
+    return " ".join(found)
+
+
+def display(path: Path) -> str:
+    """A path as a person would type it: relative where it lies below the working directory."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd().resolve()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,67 @@
+"""The contracts in the comments of YAML files: a wrong value must be found by them, and prose must not become a rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from couloir.config.contract import read_keys, violation
+
+
+def keys_of(tmp_path: Path, text: str) -> dict:
+    file = tmp_path / "choice.yaml"
+    file.write_text(text)
+    return {key.path: key for key in read_keys(file)}
+
+
+@pytest.mark.parametrize(
+    ("line", "good", "bad"),
+    [
+        ("k: 0.1  # > 0; rate", [0.5, 1, 1e-9], [0, -1, "fast", True, None, float("nan")]),
+        ("k: 0.0  # [0, 1); share", [0, 0.999], [1, -0.1, 1.5]),
+        ("k: 0.5  # (0, 1]", [1, 0.01], [0, 1.01]),
+        ("k: 3  # int >= 1; count", [1, 7], [0, 2.5, "two", False]),
+        ("k: 3  # >= 1; the default is an integer", [1], [1.5]),
+        ("k: null  # int >= 1 or null; at most", [None, 4], [0, "many", 1.5]),
+        ("k: relu  # one of relu, tanh; name", ["relu", "tanh"], ["rel", None, 3]),
+        ("k: [1, 2]  # list of int >= 1; widths", [[3], []], [[0], 3, ["a"], [1.5]]),
+        ("k: 32  # int >= 1 or list of int >= 1; widths", [3, [1, 2]], [0, [0], "x"]),
+        ("k: 1  # int or list or str; devices", [1, [0, 1], "auto", -1], [1.5, None]),
+        ("k: 1e-8  # > 0; a float that YAML 1.1 reads as a word must still be one", [1e-8, 1], []),
+        ("k: false  # switch it on", [True, False], [1, "yes"]),
+        ("k: word", ["other"], [1, None, True]),
+        ("k: 0.1  # the rate > 0 or so; prose", [-3.0, 2], ["x"]),
+        ("k: null  # anything at all", [None, 1, "x", [2]], []),
+        ("k: ${data.size}  # int >= 8; pixels", [8, 32], [4, None]),
+    ],
+)
+def test_a_value_outside_of_its_contract_is_found(tmp_path: Path, line: str, good: list, bad: list) -> None:
+    key = keys_of(tmp_path, line + "\n")["k"]
+    for value in good:
+        assert violation(key, value) is None, value
+    for value in bad:
+        assert violation(key, value) is not None, value
+
+
+def test_the_wording_says_what_is_accepted(tmp_path: Path) -> None:
+    key = keys_of(tmp_path, "lr: 0.1  # > 0; rate\n")["lr"]
+    assert violation(key, -1) == "a number > 0"
+
+
+def test_lines_and_nested_paths_point_into_the_file(tmp_path: Path) -> None:
+    keys = keys_of(tmp_path, "# Header.\ndefaults:\n  - a\n_target_: x\nouter:\n  inner: 3  # >= 0; count\nlast: [1]\n")
+    assert keys["outer.inner"].line == 6
+    assert keys["outer.inner"].contract == ">= 0"
+    assert keys["last"].line == 7
+    assert "defaults" not in keys
+
+
+def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
+    import os
+
+    keys_of(tmp_path, "a: 1\n")
+    file = tmp_path / "choice.yaml"
+    file.write_text("b: 1\n")
+    os.utime(file, ns=(1, 1))
+    assert [key.path for key in read_keys(file)] == ["b"]
