@@ -1,0 +1,27 @@
+"""Couloir: deep learning experiments as one sentence.
+
+import couloir
+cfg = couloir.compose(["model=resnet18", "data=cifar10"])
+result = couloir.train(cfg)
+result.dir, result.metrics["test/accuracy"], result.status
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from couloir.api import compose, train
+    from couloir.run.result import RunResult
+
+__version__ = "0.1.0"
+__all__ = ["RunResult", "__version__", "compose", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy, so that `import couloir` stays free of Hydra and torch: the command line imports this package first.
+    if name in ("compose", "train", "RunResult"):
+        from couloir import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'couloir' has no attribute '{name}'")

@@ -1,0 +1,97 @@
+"""How a run shows itself while it goes on: a bar on a terminal, a line an epoch elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from rich import get_console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from couloir.run.log import note, on_a_terminal, say
+
+SHOWN = ("val/accuracy", "val/r2")
+
+
+class Progress(Callback):
+    """A progress bar with loss, metric, samples/s and the time left; off a terminal, one line an epoch.
+
+    The loss is read from the device only when the bar is drawn, so that no step waits for it.
+
+    Args:
+        refresh: seconds between two drawings of the bar.
+    """
+
+    def __init__(self, refresh: float = 0.25) -> None:
+        self.refresh = refresh
+        self._bar: Bar | None = None
+        self._drawn = 0.0
+        self._epoch_started = 0.0
+        self._samples = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the bar where somebody watches."""
+        if not on_a_terminal() or not trainer.is_global_zero:
+            return
+        steps = int(trainer.num_training_batches) * (trainer.max_epochs or 1)
+        self._bar = Bar(
+            TextColumn("epoch {task.fields[epoch]}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+            TextColumn("{task.fields[numbers]}"), TimeRemainingColumn(compact=True),
+            console=get_console(), transient=True, auto_refresh=False,
+        )  # fmt: skip
+        self._task = self._bar.add_task("train", total=steps, epoch=1, numbers="")
+        self._bar.start()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the epoch's clock."""
+        self._epoch_started = time.perf_counter()
+        self._samples = 0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Draw, when it is time to."""
+        self._samples += len(batch[0])
+        now = time.perf_counter()
+        if self._bar is None or now - self._drawn < self.refresh:
+            return
+        self._drawn = now
+        rate = self._samples / max(now - self._epoch_started, 1e-9)
+        numbers = f"loss {float(outputs['loss']):.4f}"
+        for name in SHOWN:
+            if name in trainer.callback_metrics:
+                numbers += f"  {name} {float(trainer.callback_metrics[name]):.4f}"
+        done = trainer.current_epoch * int(trainer.num_training_batches) + batch_idx + 1
+        self._bar.update(
+            self._task, completed=done, epoch=trainer.current_epoch + 1, numbers=f"{numbers}  {rate:,.0f} samples/s"
+        )
+        self._bar.refresh()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """One line for the epoch: into the file always, onto the console where there is no bar."""
+        line = epoch_line(trainer, time.perf_counter() - self._epoch_started)
+        (say if self._bar is None else note).info(line)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the bar away."""
+        self._close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Take the bar away, so that the message stands on a clean line."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def epoch_line(trainer: Trainer, seconds: float) -> str:
+    """`epoch 3/20  train/loss 0.1234  val/loss 0.1500  val/accuracy 0.9500  1.2 s`."""
+    metrics = trainer.callback_metrics
+    order = ("loss", "accuracy", "top5_accuracy", "mae", "rmse", "r2")
+    names = [f"{split}/{name}" for name in order for split in ("train", "val")]
+    shown = [f"{name} {float(metrics[name]):.4f}" for name in names if name in metrics and "top5" not in name]
+    return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  " + "  ".join(shown) + f"  {seconds:.1f} s"

@@ -1,0 +1,52 @@
+"""The end of a run: the table on the console, and the confusion matrix."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+
+from rich.table import Table
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from couloir.run.folder import RunFolder
+from couloir.run.log import rendered
+from couloir.task.supervised import Supervised
+
+
+def closing_table(numbers: dict[str, float], folder: RunFolder) -> str:
+    """The test metrics beside those of the best epoch, the run folder, and where the curves are."""
+    names = [name.removeprefix("test/") for name in numbers if name.startswith("test/")]
+    table = Table("metric", "test", f"best epoch ({numbers.get('best/epoch', 0):.0f})", "last epoch")
+    for name in names:
+        cells = [numbers.get(f"{column}/{name}") for column in ("test", "best", "val")]
+        table.add_row(name, *("" if cell is None else f"{cell:.4f}" for cell in cells))
+    shown = _short(folder.path)
+    rate = numbers.get("train/samples_per_second")
+    speed = f", {rate:,.0f} samples/s" if rate is not None else ""
+    return (
+        f"{rendered(table)}\n"
+        f"run:    {shown}  ({numbers['seconds']:.1f} s{speed})\n"
+        f"curves: {shown}/curves.png, or tensorboard --logdir {shown}"
+    )
+
+
+def _short(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def write_confusion(module: Supervised, classes: list[str], folder: RunFolder) -> None:
+    """Write the test split's confusion matrix as `confusion.csv`: a row for each true class, a column for each
+    predicted one.
+    """
+    metric = module.test_metric
+    if not isinstance(metric, MulticlassConfusionMatrix):
+        return
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["true\\predicted", *classes])
+    for name, row in zip(classes, metric.compute().tolist(), strict=True):
+        writer.writerow([name, *row])
+    folder.write_text("confusion.csv", stream.getvalue())

@@ -1,0 +1,127 @@
+"""The run folder: where it is, what it holds, and how its files are written. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from couloir.errors import CouloirError
+
+Status = Literal["running", "completed", "interrupted", "failed", "diverged"]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's folder; every file in it is written to a temporary name and renamed."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, outputs: Path) -> RunFolder:
+        """Make the folder and, where it lies below `outputs`, point `outputs/latest` to it.
+
+        Raises:
+            CouloirError: it cannot be written, or it already holds a run.
+        """
+        path = Path(os.path.abspath(path))  # noqa: PTH100  resolve() would follow a user's links
+        folder = cls(path)
+        if folder.status_file.exists():
+            raise CouloirError(
+                f"The folder {path} already holds a run.",
+                next_step="leave hydra.run.dir out, so that each run gets a folder of its own, or name a new one",
+            )
+        try:
+            folder.checkpoints.mkdir(parents=True, exist_ok=True)
+            folder.write_status("running", started=_now(), pid=os.getpid())
+            if path.is_relative_to(os.path.abspath(outputs)):  # noqa: PTH100
+                folder._point_latest_here(outputs)
+        except OSError as error:
+            raise CouloirError(
+                f"The run folder cannot be written: {error.strerror or error}.",
+                place=str(error.filename or path),
+                next_step="free or unlock that path, or write elsewhere with output_dir=FOLDER",
+            ) from error
+        return folder
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of `last.ckpt` and `best.ckpt`."""
+        return self.path / "checkpoints"
+
+    @property
+    def status_file(self) -> Path:
+        """`status.json`."""
+        return self.path / "status.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        """`metrics.csv`."""
+        return self.path / "metrics.csv"
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file so that a reader sees the old text or the new one, never a part."""
+        write_atomically(self.path / name, text)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a value as JSON; NaN and infinity become null, since JSON has no word for them."""
+        self.write_text(name, json.dumps(_jsonable(value), indent=2, ensure_ascii=False) + "\n")
+
+    def status(self) -> dict[str, Any]:
+        """The content of `status.json`; empty before it exists."""
+        if not self.status_file.exists():
+            return {}
+        content: dict[str, Any] = json.loads(self.status_file.read_text(encoding="utf-8"))
+        return content
+
+    def write_status(self, status: Status, **facts: Any) -> None:
+        """Replace the status and add facts (epoch, step, error, ...) to those that stand there."""
+        merged = {**self.status(), "status": status, "updated": _now(), **facts}
+        if status != "running":
+            merged["ended"] = merged["updated"]
+        self.write_json("status.json", merged)
+
+    def _point_latest_here(self, outputs: Path) -> None:
+        """`outputs/latest` -> this folder; a relative link, so that the folder can be moved as a whole."""
+        link = outputs / "latest"
+        if link.exists() and not link.is_symlink():
+            return  # a folder of the user's; it stays as it is
+        temporary = outputs / f".latest-{self.path.name}"
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(os.path.relpath(self.path, outputs), target_is_directory=True)
+        temporary.replace(link)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file under a temporary name in the same folder, flush it to the disk, and rename it."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide the record from colleagues
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _jsonable(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(entry) for entry in value]
+    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value

@@ -1,0 +1,116 @@
+"""The record of a run as it goes on: a row of `metrics.csv` an epoch, `curves.png`, and the place in `status.json`.
+
+Epochs are counted from one, as people count them: row 1 is the state after the first pass over the training split.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import statistics
+import time
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from couloir.errors import Diverged
+from couloir.run.curves import draw_curves
+from couloir.run.folder import RunFolder
+from couloir.run.result import Row, best_row
+
+COLUMNS = ("loss", "accuracy", "top5_accuracy", "mae", "rmse", "r2")
+CURVES_SHARE = 0.02
+"""The share of a run's time that redrawing the curves may take."""
+
+
+class Record(Callback):
+    """Writes down every epoch.
+
+    Args:
+        folder: the run's folder.
+        monitor: the column that decides about the best epoch.
+        mode: `min` or `max`.
+    """
+
+    def __init__(self, folder: RunFolder, monitor: str, mode: str) -> None:
+        self.folder = folder
+        self.monitor, self.mode = monitor, mode
+        self.rows: list[Row] = []
+        self.samples_per_second: list[float] = []
+        self._started = time.perf_counter()
+        self._drawing = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the epoch's clock, and note the rate that its first step takes."""
+        self._lr = float(trainer.optimizers[0].param_groups[0]["lr"])
+        self._samples = 0
+        self._epoch_started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count samples, stop a diverged run, and stop the clock before validation begins."""
+        self._samples += len(batch[0])
+        loss = outputs["loss"]
+        # On a GPU the loss is looked at now and then: reading it makes the device wait.
+        if loss.device.type == "cpu" or trainer.is_last_batch or batch_idx % 50 == 0:
+            self._stop_if_diverged(trainer, float(loss))
+        if trainer.is_last_batch:
+            if loss.device.type == "cuda":
+                torch.cuda.synchronize()
+            self.samples_per_second.append(self._samples / (time.perf_counter() - self._epoch_started))
+
+    def _stop_if_diverged(self, trainer: Trainer, loss: float) -> None:
+        if math.isfinite(loss):
+            return
+        rate = float(trainer.optimizers[0].param_groups[0]["lr"])
+        raise Diverged(
+            f"The loss became {loss} at step {trainer.global_step} (epoch {trainer.current_epoch + 1}, lr {rate:g}).",
+            next_step=f"try optimizer.lr={rate / 10:g}, or trainer.gradient_clip_val=1.0",
+        )
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the epoch's row, the place in the status, and from time to time the curves."""
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        metrics |= getattr(pl_module, "measured", {})  # the same in float64; Lightning logs in float32
+        names = [f"{split}/{name}" for name in COLUMNS for split in ("train", "val")]
+        names += sorted(name for name in metrics if name.startswith(("train/", "val/")) and name not in names)
+        row: Row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "lr": self._lr}
+        row |= {name: metrics[name] for name in names if name in metrics}
+        row["seconds"] = time.perf_counter() - self._epoch_started
+        self.rows.append(row)
+        self.folder.write_text("metrics.csv", as_csv(self.rows))
+        self.folder.write_status("running", epoch=trainer.current_epoch + 1, step=trainer.global_step)
+        if self._drawing < CURVES_SHARE * (time.perf_counter() - self._started):
+            self.draw()
+
+    def draw(self) -> None:
+        """Redraw `curves.png`."""
+        began = time.perf_counter()
+        best = self.best
+        draw_curves(self.rows, self.folder.path / "curves.png", best_epoch=int(best["epoch"]) if best else None)
+        self._drawing += time.perf_counter() - began
+
+    @property
+    def best(self) -> Row | None:
+        """The row of the best epoch."""
+        return best_row(self.rows, self.monitor, self.mode)
+
+    @property
+    def throughput(self) -> float | None:
+        """Samples per second: the median over the epochs after the first, or the first where it is the only one."""
+        later = self.samples_per_second[1:] or self.samples_per_second
+        return statistics.median(later) if later else None
+
+
+def as_csv(rows: list[Row]) -> str:
+    """The rows as CSV, with every column that any row has; numbers in full, so that they read back bit for bit."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    columns.sort(key=lambda name: name == "seconds")  # a stable sort: seconds last
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()

@@ -1,0 +1,165 @@
+"""The composition root: one sentence becomes a data set, a network, a loop, and a complete run folder."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf, open_dict
+from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from couloir.callbacks.checkpoint import Checkpoint, best_checkpoint, last_checkpoint
+from couloir.config.compose import Sentence
+from couloir.errors import Diverged, Interrupted
+from couloir.run.closing import closing_table, write_confusion
+from couloir.run.folder import RunFolder
+from couloir.run.instantiate import build
+from couloir.run.log import note, run_log, say
+from couloir.run.provenance import write_provenance
+from couloir.run.record import Record
+from couloir.run.result import RunResult, summarise
+from couloir.run.signals import StopOnSignal
+from couloir.task.build import supervised
+
+
+def train_sentence(sentence: Sentence, folder: RunFolder, command: list[str]) -> RunResult:
+    """Train a checked sentence into its folder; whatever happens, `status.json` tells the truth afterwards.
+
+    Raises:
+        CouloirError: parts that do not go together, as far as it shows only now.
+        Diverged: the loss became NaN or infinite.
+        Interrupted: a signal asked to stop; a checkpoint is saved.
+    """
+    stop = StopOnSignal()
+    with run_log(folder.path / "train.log"), stop.listening():
+        note.info("command: %s", " ".join(command))
+        try:
+            return _train(sentence, folder, command, stop)
+        except BaseException as error:
+            _write_ending(folder, stop, error)
+            raise
+
+
+def _train(sentence: Sentence, folder: RunFolder, command: list[str], stop: StopOnSignal) -> RunResult:
+    cfg, began = sentence.cfg, time.perf_counter()
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    data = _load_data(cfg)
+    _count_steps(cfg, data)
+    _write_configuration(folder, cfg, sentence.overrides)
+    write_provenance(folder, command, cfg.seed, _describe(data))
+
+    seed_everything(cfg.seed, workers=True, verbose=False)  # the weights do not depend on what loading the data drew
+    net = build(cfg, "model")
+    _initialise(net, cfg, data)
+    parameters = sum(parameter.numel() for parameter in net.parameters())
+    module = supervised(
+        net,
+        build(cfg, "loss"),
+        build(cfg, "optimizer"),
+        build(cfg, "scheduler"),
+        data,
+        cfg.trainer.log_every_n_steps,
+    )
+    module.save_hyperparameters(
+        OmegaConf.to_container(cfg, resolve=True)
+    )  # plain values, so the checkpoint says what it is
+    record = Record(folder, cfg.callbacks.checkpoint.monitor, cfg.callbacks.checkpoint.mode)
+    trainer = _build_trainer(cfg, folder, record, stop)
+    data.device = trainer.strategy.root_device
+    say.info(_opening(sentence, data, parameters, trainer))
+
+    trainer.fit(module, datamodule=data)
+    best = best_checkpoint(trainer)
+    chosen = best if best.exists() else last_checkpoint(trainer)
+    trainer.test(module, datamodule=data, ckpt_path=chosen, verbose=False, weights_only=True)
+
+    record.draw()
+    write_confusion(module, data.classes, folder)
+    numbers = summarise(record.rows, record.best)
+    numbers |= {name: value for name, value in module.measured.items() if name.startswith("test/")}
+    numbers["parameters"] = parameters
+    if record.throughput is not None:
+        numbers["train/samples_per_second"] = record.throughput
+    numbers["seconds"] = time.perf_counter() - began
+    folder.write_json("result.json", numbers)
+    folder.write_status("completed", epoch=record.rows[-1]["epoch"], step=record.rows[-1]["step"])
+    say.info(closing_table(numbers, folder))
+    return RunResult(folder.path, numbers, "completed")
+
+
+def _load_data(cfg: DictConfig) -> Any:
+    data = build(cfg, "data")
+    data.augmentation = build(cfg, "augmentation")
+    data.prepare_data()
+    data.setup()
+    if cfg.overfit is not None:
+        data.keep_only(cfg.overfit)
+    return data
+
+
+def _count_steps(cfg: DictConfig, data: Any) -> None:
+    """Tell a scheduler that goes by steps how many there are in an epoch; its YAML has the key for it."""
+    if cfg.scheduler is None or "steps_per_epoch" not in cfg.scheduler:
+        return
+    limit, batches = cfg.trainer.limit_train_batches, len(data.train_dataloader())
+    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    with open_dict(cfg):
+        cfg.scheduler.steps_per_epoch = max(1, math.ceil(batches / cfg.trainer.accumulate_grad_batches))
+
+
+def _initialise(net: torch.nn.Module, cfg: DictConfig, data: Any) -> None:
+    """Set the weights in place; a data-driven initializer, whose YAML names the images' sizes, gets a batch."""
+    initialise = build(cfg, "initializer")
+    if "channels" in cfg.initializer:
+        initialise(net, batch=data.example_batch()[0])
+    else:
+        initialise(net)
+
+
+def _build_trainer(cfg: DictConfig, folder: RunFolder, record: Record, stop: StopOnSignal) -> Trainer:
+    loggers = [build(cfg.logger, name, save_dir=str(folder.path)) for name in cfg.logger]
+    names = [name for name in cfg.callbacks if loggers or name != "lr_monitor"]
+    callbacks = [build(cfg.callbacks, name) for name in names]
+    stop.checkpoint = next((callback for callback in callbacks if isinstance(callback, Checkpoint)), None)
+    callbacks = [*(callback for callback in callbacks if callback is not None), record, stop]
+    trainer: Trainer = build(cfg, "trainer", logger=loggers, callbacks=callbacks, default_root_dir=str(folder.path))
+    return trainer
+
+
+def _write_configuration(folder: RunFolder, cfg: DictConfig, overrides: list[str]) -> None:
+    folder.write_text("config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+    folder.write_text("overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(overrides)))
+
+
+def _describe(data: Any) -> dict[str, Any]:
+    names = ("task", "channels", "image_size", "num_classes", "classes", "mean", "std")
+    described = {name: getattr(data, name) for name in names}
+    if data.task == "regression":
+        described |= {"target_offset": data.target_offset, "target_scale": data.target_scale}
+    return {"fingerprint": data.fingerprint(), "sizes": data.sizes(), **described}
+
+
+def _opening(sentence: Sentence, data: Any, parameters: int, trainer: Trainer) -> str:
+    chosen = sentence.choices
+    words = " ".join(f"{group}={chosen[group]}" for group in ("model", "data", "loss", "optimizer") if group in chosen)
+    sizes = data.sizes()
+    return (
+        f"{words}: {parameters:,} parameters; {sizes['train']:,} training, {sizes['val']:,} validation, "
+        f"{sizes['test']:,} test samples; on {trainer.strategy.root_device}"
+    )
+
+
+def _write_ending(folder: RunFolder, stop: StopOnSignal, error: BaseException) -> None:
+    """The truth about a run that did not complete."""
+    if isinstance(error, Interrupted | SIGTERMException | KeyboardInterrupt) or stop.received is not None:
+        folder.write_status("interrupted", signal=stop.received)
+        last = folder.checkpoints / "last.ckpt"
+        say.info("stopped; %s", f"the state is in {last}" if last.exists() else "nothing was trained yet")
+        return
+    folder.write_status(
+        "diverged" if isinstance(error, Diverged) else "failed", error=f"{type(error).__name__}: {error}"
+    )
+    note.info("%s", f"{type(error).__name__}: {error}", exc_info=error)

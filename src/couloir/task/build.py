@@ -1,0 +1,74 @@
+"""From a configuration and loaded data to the LightningModule of the data's task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from couloir.errors import CouloirError
+from couloir.metrics.classification import ClassificationMetrics
+from couloir.metrics.regression import RegressionMetrics
+from couloir.task.supervised import Supervised
+
+
+def supervised(
+    net: nn.Module, loss: nn.Module, make_optimizer: Any, make_scheduler: Any, data: Any, log_every_n_steps: int = 50
+) -> Supervised:
+    """The module that trains `net` on `data`, with the metrics of the data's task.
+
+    Raises:
+        CouloirError: the network does not take the data's samples, or the loss is not defined for its targets.
+    """
+    _check_output(net, data)
+    _check_targets(loss, data)
+    make_metrics: Callable[[], Metric]
+    confusion: Metric | None = None
+    if data.task == "classification":
+        make_metrics = partial(ClassificationMetrics, data.num_classes)
+        confusion = MulticlassConfusionMatrix(data.num_classes, validate_args=False)
+    else:
+        make_metrics = partial(RegressionMetrics, data.target_scale)
+    return Supervised(net, loss, make_optimizer, make_scheduler, make_metrics, confusion, log_every_n_steps)
+
+
+def _check_output(net: nn.Module, data: Any) -> None:
+    """Send two samples through the network: a shape that does not fit is said before training, not after."""
+    x, _ = data.example_batch()
+    training = net.training
+    net.eval()
+    try:
+        with torch.no_grad():
+            output = net(x[:2])
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise CouloirError(
+            f"The network cannot take samples of shape {tuple(x.shape[1:])}: {str(error).splitlines()[0]}",
+            next_step="another model or data.image_size; `couloir summary` with the same words shows the layers",
+        ) from error
+    finally:
+        net.train(training)
+    expected = (min(2, len(x)), data.num_classes)
+    if tuple(output.shape) != expected:
+        raise CouloirError(
+            f"The network returns shape {tuple(output.shape)} for {expected[0]} samples; the data needs {expected}.",
+            next_step="let the model end in num_classes outputs (num_classes: ${data.num_classes} in its YAML)",
+        )
+
+
+def _check_targets(loss: nn.Module, data: Any) -> None:
+    """A loss such as mlnet, 1 / (alpha - s), has no value for targets at or above alpha."""
+    allowed = getattr(loss, "target_range", None)
+    if allowed is None or data.task != "regression":
+        return
+    low, high = data.target_bounds()
+    if low < allowed[0] or high >= allowed[1]:
+        raise CouloirError(
+            f"loss {type(loss).__name__} is defined for targets in [{allowed[0]:g}, {allowed[1]:g}); "
+            f"the data's lie in [{low:g}, {high:g}].",
+            next_step="rescale them with data.target_scaling=unit, or choose another loss",
+        )
