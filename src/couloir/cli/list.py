@@ -1,0 +1,74 @@
+"""`couloir list [GROUP]`: what can be said in a sentence."""
+
+from __future__ import annotations
+
+import textwrap
+
+from couloir.config import tree
+from couloir.config.nearest import did_you_mean
+from couloir.errors import CouloirError
+
+USAGE = """usage: couloir list [GROUP] [CHOICE]
+
+Without an argument: every group with its choices. With a group: each choice in one sentence.
+With a choice as well: its file, with every key and what it accepts."""
+
+WIDTH = 110
+
+
+def main(arguments: list[str]) -> int:
+    """Print the groups, a group's choices, or one choice's file.
+
+    Raises:
+        CouloirError: there is no such group or choice.
+    """
+    if "-h" in arguments or "--help" in arguments:
+        _say(USAGE)
+    elif not arguments:
+        _say(groups_text())
+    elif len(arguments) == 1:
+        _say(_choices_text(arguments[0]))
+    else:
+        _say(_choice_text(*arguments[:2]))
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201
+
+
+def groups_text() -> str:
+    """Every group with its choices, wrapped to a terminal's width."""
+    lines = []
+    for group in tree.groups():
+        names = ", ".join(tree.choices(group))
+        lines += textwrap.wrap(f"{group:<13} {names}", WIDTH, subsequent_indent=" " * 14)
+    return "\n".join(lines)
+
+
+def _check_group(group: str) -> None:
+    if group not in tree.groups():
+        hint = did_you_mean(group, tree.groups(), form="couloir list {}")
+        raise CouloirError(f"There is no group '{group}'.", place=f"groups: {', '.join(tree.groups())}", next_step=hint)
+
+
+def _choices_text(group: str) -> str:
+    _check_group(group)
+    found = tree.choices(group)
+    width = max(len(name) for name in found)
+    user = tree.user_conf()
+    lines = []
+    for name, path in found.items():
+        own = "  (your own)" if user is not None and path.is_relative_to(user) else ""
+        indent = " " * (width + 2)
+        lines += textwrap.wrap(f"{name:<{width}}  {tree.describe(path)}{own}", WIDTH, subsequent_indent=indent)
+    return "\n".join(lines)
+
+
+def _choice_text(group: str, choice: str) -> str:
+    _check_group(group)
+    found = tree.choices(group)
+    if choice not in found:
+        hint = did_you_mean(choice, found, form=f"{group}={{}}")
+        raise CouloirError(f"There is no {group} called '{choice}'.", next_step=hint)
+    return f"# {tree.display(found[choice])}\n{found[choice].read_text(encoding='utf-8').rstrip()}"

@@ -1,0 +1,93 @@
+"""The console scripts `train` and `couloir`: which verb, and what leaves the process."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+from couloir.config.nearest import did_you_mean
+from couloir.errors import CouloirError, Interrupted
+
+VERBS = {
+    "train": "compose a sentence, check it, train, test, and write the run folder",
+    "list": "the config groups, or the choices of one group",
+    "summary": "the layers of a network: output shapes, parameters, multiply-adds",
+}
+"""Verb -> what it does; each is the function `main(arguments) -> exit code` of `couloir.cli.VERB`."""
+
+
+def train_main() -> None:
+    """The console script `train`: the same as `couloir train`."""
+    sys.exit(run(["train", *sys.argv[1:]]))
+
+
+def couloir_main() -> None:
+    """The console script `couloir`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one verb; this is the process boundary, where every exception becomes an exit code.
+
+    Args:
+        arguments: the verb and what follows it.
+
+    Returns:
+        0 done, 2 the user's input, 3 diverged, 130 after Ctrl-C, 143 after SIGTERM, 1 anything else.
+    """
+    show_traceback = os.environ.get("COULOIR_TRACEBACK") == "1"
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)  # the user's own modules: `_target_: mynet.MyNet`
+    try:
+        return _dispatch(arguments)
+    except CouloirError as error:
+        if show_traceback:
+            raise
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except Interrupted as interruption:
+        return interruption.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader went away (`couloir list | head`); silence Python's own complaint at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # the process boundary
+        if show_traceback:
+            raise
+        print(  # noqa: T201
+            f"error: {type(error).__name__}: {error}\n"
+            "  next:  this is not a mistake that Couloir knows; COULOIR_TRACEBACK=1 shows where it happened",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_usage())  # noqa: T201
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        from couloir import __version__
+
+        print(f"couloir {__version__}")  # noqa: T201
+        return 0
+    verb, *rest = arguments
+    if verb not in VERBS:
+        hint = did_you_mean(verb, VERBS, form="couloir {}")
+        raise CouloirError(
+            f"There is no verb '{verb}'.", place=f"verbs: {', '.join(VERBS)}", next_step=hint or "couloir --help"
+        )
+    return int(importlib.import_module(f"couloir.cli.{verb}").main(rest))
+
+
+def _usage() -> str:
+    verbs = "\n".join(f"  {verb:<9} {text}" for verb, text in VERBS.items())
+    return (
+        "usage: couloir VERB [ARGUMENTS]     `couloir VERB --help` says more\n\n"
+        f"{verbs}\n\n"
+        "`train ...` is short for `couloir train ...`."
+    )

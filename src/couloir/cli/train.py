@@ -1,0 +1,94 @@
+"""`train [OVERRIDES]`: the sentence, from the prompt to the run folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from couloir.config import tree
+from couloir.errors import CouloirError
+
+USAGE = """usage: train [GROUP=CHOICE ...] [KEY=VALUE ...]
+
+  train                                        LeNet-5 on the embedded digits
+  train model=resnet50 optimizer=adam          choose a group's part
+  train optimizer.lr=0.01 trainer.max_epochs=5   change a key
+  train -m optimizer=sgd,adam optimizer.lr=0.1,0.01   one run for each combination
+
+  --cfg job           print the configuration instead of training (--resolve fills in the references)
+  -m, --multirun      sweep over comma-separated values
+  -sc install=bash    tab completion: eval "$(train -sc install=bash)"; zsh and fish likewise
+  --hydra-help        Hydra's own flags
+
+groups and choices (`couloir list GROUP` describes them, `couloir list GROUP CHOICE` shows the keys):
+"""
+
+HYDRA_FLAGS = {
+    "--cfg", "-c", "--multirun", "-m", "--shell-completion", "-sc", "--info", "-i", "--hydra-help", "--package", "-p",
+    "--resolve", "--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--experimental-rerun",
+    "--version",
+}  # fmt: skip
+
+
+def main(arguments: list[str]) -> int:
+    """Train one sentence, or hand a multirun and Hydra's own questions to Hydra."""
+    if "-h" in arguments or "--help" in arguments:
+        from couloir.cli.list import groups_text
+
+        print(USAGE + groups_text())  # noqa: T201
+        return 0
+    if any(argument.split("=")[0] in HYDRA_FLAGS for argument in arguments):
+        return _through_hydra(arguments)
+
+    from couloir.config.check import check
+    from couloir.config.compose import compose_sentence
+    from couloir.run.folder import RunFolder
+
+    sentence = compose_sentence(arguments)
+    check(sentence)
+    folder = RunFolder.create(sentence.run_dir, Path(sentence.cfg.output_dir))  # before torch: it may not be writable
+
+    from couloir.run.train import train_sentence
+
+    train_sentence(sentence, folder, command=["train", *arguments])
+    return 0
+
+
+def _through_hydra(arguments: list[str]) -> int:
+    """`--cfg`, `-m`, completion and the like: Hydra's own command line over the same tree."""
+    import hydra
+    from hydra._internal.utils import get_args_parser
+
+    from couloir.config.compose import check_sweep, prepare_hydra
+
+    known, unknown = get_args_parser().parse_known_args(arguments)
+    for word in unknown:
+        raise CouloirError(f"There is no flag '{word}'.", next_step="`train --help` lists them")
+    overrides = list(known.overrides)
+    if known.cfg == "job" and not known.package and not known.multirun:
+        return _print_config(overrides, resolve=bool(known.resolve))
+    prepare_hydra()
+    if not known.shell_completion:
+        check_sweep(overrides)
+    failures: list[int] = []
+
+    def job(_: object) -> float | None:
+        from couloir.run.sweep import train_job
+
+        code, value = train_job(arguments)
+        failures.extend([code] if code else [])
+        return value
+
+    sys.argv = ["train", *arguments]
+    hydra.main(version_base="1.3", config_path=str(tree.packaged_conf()), config_name=tree.ROOT_CONFIG)(job)()
+    return max(failures, default=0)
+
+
+def _print_config(overrides: list[str], resolve: bool) -> int:
+    from omegaconf import OmegaConf
+
+    from couloir.config.compose import compose_sentence
+
+    cfg = compose_sentence(overrides, with_sources=False).cfg
+    print(OmegaConf.to_yaml(cfg, resolve=resolve), end="")  # noqa: T201
+    return 0
