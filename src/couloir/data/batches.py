@@ -1,0 +1,104 @@
+"""Batches, ready for the network: an index, one conversion to float, augmentation, standardisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+Fetch = Callable[[Tensor], tuple[Tensor, Tensor]]
+Prepare = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+class Batches:
+    """An iterable over a split, one epoch each time it is iterated.
+
+    The order of epoch e is a pure function of (seed, e), drawn from a generator of its own: what else draws random
+    numbers does not
+    change it, and a later process can take an epoch up where an earlier one left it.
+
+    Args:
+        num_samples: how many samples the split has.
+        batch_size: samples a batch.
+        fetch: indices (B,) into the split -> raw inputs and targets; runs in worker processes where there are any.
+        prepare: raw inputs and targets -> what the network takes, on its device; runs in this process.
+        shuffle: draw a new order each epoch.
+        seed: what the orders follow from.
+        workers: processes that fetch; 0 fetches here.
+        drop_single: leave out a last batch of one sample, which batch normalisation cannot train on.
+    """
+
+    def __init__(
+        self,
+        num_samples: int,
+        batch_size: int,
+        fetch: Fetch,
+        prepare: Prepare,
+        shuffle: bool = False,
+        seed: int = 0,
+        workers: int = 0,
+        drop_single: bool = False,
+    ) -> None:
+        self.num_samples, self.batch_size = num_samples, batch_size
+        self.fetch, self.prepare = fetch, prepare
+        self.shuffle, self.seed, self.workers = shuffle, seed, workers
+        self.epoch = 0
+        self.position = 0
+        whole, rest = divmod(num_samples, batch_size)
+        self.drop_last = drop_single and rest == 1 and whole > 0
+        self._length = whole if self.drop_last or not rest else whole + 1
+
+    def __len__(self) -> int:
+        return self._length
+
+    def order(self, epoch: int) -> Tensor:
+        """The order of the samples in an epoch, (num_samples,)."""
+        if not self.shuffle:
+            return torch.arange(self.num_samples)
+        # Two seeds of one epoch, and two epochs of one seed, must not share a stream.
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        return torch.randperm(self.num_samples, generator=generator)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        epoch, start = self.epoch, self.position
+        batches = torch.split(self.order(epoch), self.batch_size)[start : self._length]
+        for done, (x, y) in enumerate(self._raw(batches), start + 1):
+            self.epoch, self.position = (epoch + 1, 0) if done == self._length else (epoch, done)
+            yield self.prepare(x, y)
+
+    def _raw(self, batches: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, Tensor]]:
+        if self.workers == 0:
+            yield from map(self.fetch, batches)
+        else:
+            # batch_size=None: the sampler's items are whole batches already, so nothing is collated sample by sample. A
+            # generator of its own: the loader draws the workers' seeds from it instead of from the run's random
+            # numbers.
+            loader: DataLoader[Any] = DataLoader(
+                _Fetching(self.fetch),
+                batch_size=None,
+                sampler=batches,
+                num_workers=self.workers,
+                generator=torch.Generator().manual_seed(self.seed),
+            )
+            yield from loader
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the iteration stands: the epoch, and the batches of it that have been handed out."""
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from a saved place."""
+        self.epoch, self.position = state["epoch"], state["position"]
+
+
+class _Fetching(Dataset[tuple[Tensor, Tensor]]):
+    """Lets a DataLoader's workers fetch whole batches."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self.fetch = fetch
+
+    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        return self.fetch(indices)

@@ -1,0 +1,29 @@
+"""scikit-learn's handwritten digits: 1,797 images of 8x8, bundled, so that the first sentence needs no network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from couloir.data.samples import Samples
+    from couloir.data.source import Loaded
+
+
+def digits(**keys: Any) -> Samples:
+    """The digits as `Samples`; `keys` are those of `couloir.data.samples.Samples`."""
+    from couloir.data.samples import Samples
+
+    return Samples(lambda: _load(keys["image_size"]), **keys)
+
+
+def _load(image_size: int) -> Loaded:
+    from sklearn.datasets import load_digits
+
+    from couloir.data.source import ArraySource, Loaded
+
+    bunch = load_digits()
+    # Sixteen grey levels, 0 to 16, spread over the range of a byte.
+    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    return Loaded(ArraySource(images, bunch.target, image_size), classes=[str(digit) for digit in range(10)])

@@ -1,0 +1,117 @@
+"""Photographs in folders, a folder a class: `root/train/<class>/*.jpg`, with `val/` and `test/` or a seeded split."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from couloir.data.roots import data_root
+from couloir.errors import CouloirError
+
+if TYPE_CHECKING:
+    from couloir.data.samples import Samples
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM")
+LOOKED_AT = 2000
+"""Files whose first bytes are looked at before training, evenly spaced; all are looked at when they are decoded."""
+
+
+@dataclass
+class Listing:
+    """The files of a folder of classes: paths and labels of each split that there is."""
+
+    classes: list[str]
+    splits: dict[str, list[tuple[Path, int]]] = field(default_factory=dict)
+
+
+def image_folder(root: str | None, memory_budget: float, **keys: Any) -> Samples:
+    """The folder as `Samples`; what fits into `memory_budget` GiB once decoded is decoded once.
+
+    Args:
+        root: the folder.
+        memory_budget: GiB of decoded images that may stay in memory.
+        keys: those of `couloir.data.samples.Samples`.
+    """
+    from couloir.data.folder import load_folder
+    from couloir.data.samples import Samples
+
+    def load() -> Any:
+        listing = list_images(data_root(root, "images"))
+        return load_folder(listing, keys["image_size"], keys["channels"], memory_budget)
+
+    return Samples(load, **keys)
+
+
+def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Count the classes and look at the first bytes of the files.
+
+    Raises:
+        CouloirError: no folder, no classes, an empty class, a file that is not an image, or another number of classes
+        than stated.
+    """
+    stated_root = keys.get("root")
+    if stated_root is None:
+        raise CouloirError("The folder of the images is not stated.", next_step="add data.root=FOLDER")
+    listing = list_images(data_root(stated_root, "images"))
+    stated = keys.get("num_classes")
+    if stated is not None and stated != len(listing.classes):
+        raise CouloirError(
+            f"There are {len(listing.classes)} class folders, not {stated}: {', '.join(listing.classes[:12])}.",
+            place=str(stated_root),
+            next_step="leave data.num_classes out to have the folders counted",
+        )
+    files = [path for samples in listing.splits.values() for path, _ in samples]
+    for path in files[:: -(-len(files) // LOOKED_AT)]:
+        with path.open("rb") as stream:
+            start = stream.read(12)
+        if not start.startswith(SIGNATURES) and not (start[:4] == b"RIFF" and start[8:] == b"WEBP"):
+            raise CouloirError(
+                f"{path.name} is not an image: it begins with {start[:4].hex(' ') or 'nothing'}.",
+                place=str(path),
+                next_step="remove or mend the file",
+            )
+    return {"num_classes": len(listing.classes), "classes": listing.classes}
+
+
+def list_images(root: Path) -> Listing:
+    """The images below a root, sorted, so that labels and order are the same on every machine.
+
+    Raises:
+        CouloirError: there are no class folders, a class has no image, or a split has a class that the training lacks.
+    """
+    train = root / "train" if (root / "train").is_dir() else root
+    classes = _folders(train) if train != root else [name for name in _folders(root) if name not in ("val", "test")]
+    if not classes:
+        raise CouloirError(
+            f"{train} has no class folders.", next_step="put the images into data.root/train/<class>/, a folder a class"
+        )
+    listing = Listing(classes)
+    for split, folder in {"train": train, "val": root / "val", "test": root / "test"}.items():
+        if not folder.is_dir():
+            continue
+        unknown = sorted(set(_folders(folder)) - set(classes)) if folder != root else []
+        if unknown:
+            raise CouloirError(f"The class '{unknown[0]}' is in {split} but not in train.", place=str(folder))
+        listing.splits[split] = list(
+            itertools.chain.from_iterable(_files(folder, name, label, split) for label, name in enumerate(classes))
+        )
+    return listing
+
+
+def _folders(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _files(folder: Path, name: str, label: int, split: str) -> list[tuple[Path, int]]:
+    found = sorted(path for path in (folder / name).rglob("*") if path.suffix.lower() in ENDINGS)
+    if not found and split == "train":
+        raise CouloirError(
+            f"The class folder '{name}' has no images ({', '.join(ENDINGS)}).",
+            place=str(folder / name),
+            next_step="add images, or remove the folder",
+        )
+    return [(path, label) for path in found]

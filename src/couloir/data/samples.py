@@ -1,0 +1,291 @@
+"""The LightningDataModule of every supervised set: splits, standardisation, batches, fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+
+from couloir.data.batches import Batches
+from couloir.data.source import CHUNK, Load, Loaded, Source
+from couloir.data.splits import Indices, hold_out, take
+from couloir.errors import CouloirError
+
+STATISTICS_SAMPLES = 50_000
+"""Training samples, evenly spaced, that the mean and deviation are computed from; for smaller sets that is all of
+them.
+"""
+
+
+@dataclass
+class Split:
+    """Some samples of a source, in order."""
+
+    source: Source
+    indices: Indices
+
+    @property
+    def targets(self) -> NDArray[Any]:
+        """The targets of the split's samples."""
+        chosen: NDArray[Any] = self.source.targets[self.indices]
+        return chosen
+
+
+class Samples(LightningDataModule):
+    """Labelled samples, split, standardised and batched.
+
+    Batches come ready for the network: inputs float32 (B, C, H, W) or (B, F), standardised per channel; targets
+    labels (B,) int64, or
+    values (B, 1) float32, scaled as `target_scaling` says: value = scaled * target_scale + target_offset.
+
+    Args:
+        load: reads the files; called once, by `setup`.
+        task: `classification` or `regression`.
+        channels: channels of the images, or columns of the table.
+        image_size: pixels of the images' sides, None for tables.
+        num_classes: classes, or outputs of a regression.
+        batch_size: samples a batch.
+        val_fraction: share of the training samples held out for validation, where the set brings none.
+        test_fraction: share of all samples held out for the test, where the set brings none.
+        subset: at most so many samples to train and validate on, and at most so many to test on; stratified.
+        seed: what splits and orders follow from.
+        workers: processes that prepare batches; 0: this one.
+        standardize: subtract the mean and divide by the deviation of each channel.
+        mean: the channels' means, images in [0, 1]; None: computed from the training split.
+        std: the channels' deviations; None: computed.
+        target_scaling: `none`, `standardize` or `unit` (to [0, 1]), of a regression's targets.
+    """
+
+    def __init__(
+        self,
+        load: Load,
+        *,
+        task: str,
+        channels: int,
+        image_size: int | None,
+        num_classes: int,
+        batch_size: int,
+        val_fraction: float = 0.15,
+        test_fraction: float = 0.15,
+        subset: int | None = None,
+        seed: int = 0,
+        workers: int = 0,
+        standardize: bool = True,
+        mean: list[float] | None = None,
+        std: list[float] | None = None,
+        target_scaling: str = "none",
+    ) -> None:
+        super().__init__()
+        self._load = load
+        self.task, self.channels, self.image_size, self.num_classes = task, channels, image_size, num_classes
+        self.batch_size, self.seed, self.workers = batch_size, seed, workers
+        self.val_fraction, self.test_fraction, self.subset = val_fraction, test_fraction, subset
+        self.standardize, self.target_scaling = standardize, target_scaling
+        self.mean, self.std = mean, std
+        self.target_offset, self.target_scale = 0.0, 1.0
+        self.classes: list[str] = []
+        self.augmentation: Callable[..., Any] | None = None
+        self.device = torch.device("cpu")
+        self.splits: dict[str, Split] = {}
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read, check, split and measure the samples; a second call changes nothing."""
+        if self.splits:
+            return
+        loaded = self._load()
+        self.classes = loaded.classes
+        self._check(loaded)
+        self.splits = self._split(loaded)
+        self._measure_inputs()
+        self._measure_targets()
+
+    def _check(self, loaded: Loaded) -> None:
+        sources = [source for source in (loaded.train, loaded.val, loaded.test) if source is not None]
+        if self.task != "classification":
+            return
+        for source in sources:
+            low, high = int(source.targets.min()), int(source.targets.max())
+            if low < 0 or high >= self.num_classes:
+                wrong = low if low < 0 else high
+                raise CouloirError(
+                    f"There is a label {wrong}, outside of the {self.num_classes} classes 0..{self.num_classes - 1}.",
+                    next_step=f"mend the labels, or state data.num_classes={high + 1}",
+                )
+
+    def _split(self, loaded: Loaded) -> dict[str, Split]:
+        stratify, seed, train = self.task == "classification", self.seed, loaded.train
+        pool = np.arange(len(train.targets))
+        least = 3 - (loaded.val is not None) - (loaded.test is not None)
+        if len(pool) < least:
+            raise CouloirError(f"There are {len(pool)} samples, too few to train, validate and test on.")
+        if loaded.test is None:
+            pool, held = hold_out(pool, train.targets, self.test_fraction, seed, stratify)
+            test = Split(train, held)
+        else:
+            test = Split(loaded.test, np.arange(len(loaded.test.targets)))
+        if self.subset is not None:
+            pool = pool[take(train.targets[pool], max(2, self.subset), seed, stratify)]
+            test.indices = test.indices[take(test.targets, self.subset, seed, stratify)]
+        if loaded.val is None:
+            pool, held = hold_out(pool, train.targets, self.val_fraction, seed + 1, stratify)
+            val = Split(train, held)
+        else:
+            val = Split(loaded.val, np.arange(len(loaded.val.targets)))
+        return {"train": Split(train, pool), "val": val, "test": test}
+
+    def _measure_inputs(self) -> None:
+        """Mean and deviation of each channel over the training split, where they are not stated."""
+        if not self.standardize:
+            self.mean, self.std = [0.0] * self.channels, [1.0] * self.channels
+        if self.mean is None or self.std is None:
+            mean, std = self._channel_statistics()
+            self.mean, self.std = self.mean or mean, self.std or std
+        if len(self.mean) != self.channels or len(self.std) != self.channels:
+            raise CouloirError(
+                f"data.mean and data.std have {len(self.mean)} and {len(self.std)} values; there are "
+                f"{self.channels} channels.",
+                next_step="state one value a channel, or data.mean=null data.std=null to have them computed",
+            )
+        shape = (1, self.channels, 1, 1) if self.image_size is not None else (1, self.channels)
+        self._mean = torch.tensor(self.mean, dtype=torch.float32).view(shape)
+        # A channel that never varies says nothing; dividing by its zero deviation would make it NaN.
+        self._std = torch.tensor([value or 1.0 for value in self.std], dtype=torch.float32).view(shape)
+
+    def _channel_statistics(self) -> tuple[list[float], list[float]]:
+        split = self.splits["train"]
+        step = max(1, -(-len(split.indices) // STATISTICS_SAMPLES))
+        chosen = torch.from_numpy(split.indices[::step])
+        total = torch.zeros(2, self.channels, dtype=torch.float64)
+        count = 0
+        shift = as_float(split.source.fetch(chosen[:1])).double().mean(dim=0).reshape(self.channels, -1).mean(dim=1)
+        for part in torch.split(chosen, CHUNK):
+            x = as_float(split.source.fetch(part)).double().transpose(0, 1).reshape(self.channels, -1)
+            x = x - shift[:, None]  # near zero, so that the difference of squares below does not cancel
+            total += torch.stack([x.sum(dim=1), x.square().sum(dim=1)])
+            count += x.shape[1]
+        mean = total[0] / count
+        std = (total[1] / count - mean.square()).clamp_min(0).sqrt()
+        std = torch.where(std > 1e-12 * (1 + shift.abs()), std, 0.0)
+        return (mean + shift).tolist(), std.tolist()
+
+    def _measure_targets(self) -> None:
+        if self.task != "regression" or self.target_scaling == "none":
+            return
+        targets = self.splits["train"].targets.astype(np.float64)
+        if self.target_scaling == "standardize":
+            self.target_offset, self.target_scale = float(targets.mean()), float(targets.std()) or 1.0
+        else:
+            self.target_offset = float(targets.min())
+            self.target_scale = float(targets.max() - targets.min()) or 1.0
+
+    def sizes(self) -> dict[str, int]:
+        """How many samples each split has."""
+        return {name: len(split.indices) for name, split in self.splits.items()}
+
+    def target_bounds(self) -> tuple[float, float]:
+        """The least and the largest target over all splits, as the loss sees them."""
+        targets = np.concatenate([split.targets.reshape(-1) for split in self.splits.values()])
+        scaled = (targets.astype(np.float64) - self.target_offset) / self.target_scale
+        return float(scaled.min()), float(scaled.max())
+
+    def keep_only(self, count: int) -> None:
+        """Train, validate and test on the same `count` training samples: a sanity check, not a measurement."""
+        split = self.splits["train"]
+        kept = split.indices[take(split.targets, count, self.seed, self.task == "classification")]
+        self.splits = {name: Split(split.source, kept) for name in self.splits}
+
+    def fingerprint(self) -> str:
+        """`sha256:` and the hash over the bytes of the samples and targets in use, split by split."""
+        digest = hashlib.sha256()
+        for name, split in self.splits.items():
+            digest.update(f"{name} {len(split.indices)}".encode())
+            split.source.hash_into(digest, split.indices)
+            digest.update(split.targets.tobytes())
+        return f"sha256:{digest.hexdigest()}"
+
+    def train_dataloader(self) -> Batches:
+        """The training batches, in a new order each epoch, augmented."""
+        return self._batches("train", shuffle=True, augmentation=self.augmentation)
+
+    def val_dataloader(self) -> Batches:
+        """The validation batches, in order."""
+        return self._batches("val")
+
+    def test_dataloader(self) -> Batches:
+        """The test batches, in order."""
+        return self._batches("test")
+
+    def _batches(self, name: str, shuffle: bool = False, augmentation: Callable[..., Any] | None = None) -> Batches:
+        split = self.splits[name]
+        if self.workers == 0:
+            split.source.to(self.device)
+        targets = self._scaled(split.targets)
+        return Batches(
+            len(split.indices),
+            self.batch_size,
+            partial(_fetch, split.source, torch.from_numpy(split.indices), targets),
+            partial(self._prepare, augmentation=augmentation),
+            shuffle=shuffle,
+            seed=self.seed,
+            workers=self.workers,
+            drop_single=name == "train",
+        )
+
+    def _scaled(self, targets: NDArray[Any]) -> Tensor:
+        if self.task == "classification":
+            return torch.from_numpy(targets.astype(np.int64))
+        scaled = (targets.astype(np.float64) - self.target_offset) / self.target_scale
+        return torch.from_numpy(scaled.astype(np.float32)).reshape(-1, 1)
+
+    def _prepare(self, x: Tensor, y: Tensor, augmentation: Callable[..., Any] | None) -> tuple[Tensor, Tensor]:
+        x, y = as_float(x.to(self.device)), y.to(self.device)
+        if augmentation is not None:
+            if getattr(augmentation, "mixes_targets", False):
+                x, y = augmentation(x, y)
+            else:
+                x = augmentation(x)
+        return (x - self._mean.to(self.device)) / self._std.to(self.device), y
+
+    def example_batch(self) -> tuple[Tensor, Tensor]:
+        """A batch from all over the training split, standardised, not augmented; it draws no random number."""
+        split = self.splits["train"]
+        count = min(self.batch_size, len(split.indices))
+        chosen = torch.linspace(0, len(split.indices) - 1, count).long()
+        x, y = _fetch(split.source, torch.from_numpy(split.indices), self._scaled(split.targets), chosen)
+        device, self.device = self.device, torch.device("cpu")
+        try:
+            return self._prepare(x.cpu(), y, augmentation=None)
+        finally:
+            self.device = device
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint must know to standardise new samples in the same way."""
+        return {
+            "mean": self.mean,
+            "std": self.std,
+            "target_offset": self.target_offset,
+            "target_scale": self.target_scale,
+            "classes": self.classes,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The statistics follow from the data and the seed; a checkpoint's are for those who have only the
+        checkpoint.
+        """
+
+
+def _fetch(source: Source, indices: Tensor, targets: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    return source.fetch(indices[chosen]), targets[chosen]
+
+
+def as_float(x: Tensor) -> Tensor:
+    """uint8 images as float32 in [0, 1]; what is float already stays as it is."""
+    return x.float().div_(255.0) if x.dtype == torch.uint8 else x

@@ -1,0 +1,90 @@
+"""Where raw samples come from: an array in memory, or files that are decoded when they are asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from couloir.data.splits import Indices
+
+CHUNK = 4096
+"""Samples that are converted or hashed at a time, so that memory does not grow with the set."""
+
+
+class Source(Protocol):
+    """Raw samples by index, and their targets: labels (N,) or values (N, 1)."""
+
+    targets: NDArray[Any]
+
+    def fetch(self, indices: Tensor) -> Tensor:
+        """The raw inputs of some samples: uint8 (B, C, H, W) or float32 (B, F)."""
+
+    def hash_into(self, digest: hashlib._Hash, indices: Indices) -> None:
+        """Add the bytes of some samples, in order."""
+
+    def to(self, device: torch.device) -> None:
+        """Keep the samples on a device, where they are in memory at all."""
+
+
+class ArraySource:
+    """Samples that fit into memory, as one tensor on the device that trains.
+
+    Args:
+        inputs: uint8 images (N, C, H, W) or float32 tables (N, F).
+        targets: labels (N,) int64 or values (N, 1) float32.
+        image_size: what images are resized to, once; None leaves them.
+    """
+
+    def __init__(self, inputs: NDArray[Any], targets: NDArray[Any], image_size: int | None = None) -> None:
+        self.inputs = torch.from_numpy(np.ascontiguousarray(inputs))
+        self.targets = targets
+        if self.inputs.ndim == 4 and image_size is not None and self.inputs.shape[-2:] != (image_size, image_size):
+            self.inputs = torch.cat([resized(part, image_size) for part in torch.split(self.inputs, CHUNK)])
+
+    def fetch(self, indices: Tensor) -> Tensor:
+        """An index into the tensor, on its device."""
+        return self.inputs[indices.to(self.inputs.device)]
+
+    def hash_into(self, digest: hashlib._Hash, indices: Indices) -> None:
+        """The bytes of the tensor's rows."""
+        for start in range(0, len(indices), CHUNK):
+            part = torch.from_numpy(indices[start : start + CHUNK])
+            digest.update(self.fetch(part).cpu().numpy().tobytes())
+
+    def to(self, device: torch.device) -> None:
+        """Move the tensor."""
+        self.inputs = self.inputs.to(device)
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """uint8 images (B, C, H, W) as (B, C, size, size): bilinear, antialiased where they shrink."""
+    scaled = F.interpolate(images.float(), (size, size), mode="bilinear", antialias=True)
+    return scaled.round_().clamp_(0, 255).to(torch.uint8)
+
+
+@dataclass
+class Loaded:
+    """What a data set's files hold, before it is split.
+
+    Attributes:
+        train: the samples to train on; validation and test are held out of them where they have no source of their own.
+        val: the validation samples, if the set brings them.
+        test: the test samples, if the set brings them.
+        classes: the classes' names, in the order of the labels; empty for regression.
+    """
+
+    train: Source
+    val: Source | None = None
+    test: Source | None = None
+    classes: list[str] = field(default_factory=list)
+
+
+Load = Callable[[], Loaded]

@@ -1,0 +1,66 @@
+"""Which samples train, validate and test: seeded, stratified by class, and the same on every machine. NumPy alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+
+
+def take(targets: NDArray[np.generic], count: int, seed: int, stratify: bool) -> Indices:
+    """The sorted indices of `count` samples, drawn without replacement.
+
+    Stratified, each class keeps its share: its quota is rounded down, and the largest remainders get what is left. A
+    class whose
+    quota would be zero gets one sample as long as there are at least as many samples to draw as classes.
+
+    Args:
+        targets: one target a sample, (N,) or (N, 1).
+        count: how many; at most N.
+        seed: what the draw follows from.
+        stratify: whether the targets are classes.
+    """
+    total = len(targets)
+    rng = np.random.default_rng(seed)
+    if count >= total:
+        return np.arange(total)
+    if not stratify:
+        return np.sort(rng.permutation(total)[:count])
+    classes, labels, sizes = np.unique(targets, return_inverse=True, return_counts=True)
+    quotas = _quotas(sizes, count, at_least_one=count >= len(classes))
+    labels = labels.reshape(-1)
+    chosen = [rng.permutation(np.flatnonzero(labels == index))[:quota] for index, quota in enumerate(quotas)]
+    return np.sort(np.concatenate(chosen))
+
+
+def _quotas(sizes: NDArray[np.int64], count: int, at_least_one: bool) -> NDArray[np.int64]:
+    exact = sizes * count / sizes.sum()
+    quotas: NDArray[np.int64] = np.floor(exact).astype(np.int64)
+    if at_least_one:
+        quotas = np.maximum(quotas, 1)
+    order = np.argsort(-(exact - np.floor(exact)), kind="stable")
+    while quotas.sum() < count:
+        for index in order:
+            if quotas.sum() < count and quotas[index] < sizes[index]:
+                quotas[index] += 1
+    while quotas.sum() > count:
+        quotas[np.argmax(quotas)] -= 1
+    return quotas
+
+
+def hold_out(
+    pool: Indices, targets: NDArray[np.generic], fraction: float, seed: int, stratify: bool
+) -> tuple[Indices, Indices]:
+    """Split a pool of indices into what stays and what is held out, at least one sample each.
+
+    Args:
+        pool: indices into `targets`.
+        targets: one target a sample of the whole set.
+        fraction: the share that is held out, in (0, 1).
+        seed: what the draw follows from.
+        stratify: whether the targets are classes.
+    """
+    count = min(max(1, round(len(pool) * fraction)), len(pool) - 1)
+    held = take(targets[pool], count, seed, stratify)
+    return np.delete(pool, held), pool[held]

@@ -1,0 +1,222 @@
+"""Any numeric table: a CSV file with a header, one column of which is the target."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from couloir.config.nearest import did_you_mean
+from couloir.errors import CouloirError
+
+if TYPE_CHECKING:
+    from couloir.data.samples import Samples
+
+MOST_CLASSES = 20
+"""Integer targets with more different values than this are taken for a regression."""
+LEAST_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that was read: features (N, F), the target column's cells, and whether they are all numbers."""
+
+    file: Path
+    features: NDArray[np.float32]
+    names: list[str]
+    target: list[str]
+    lines: list[int]
+
+    def target_numbers(self) -> NDArray[np.float64] | None:
+        """The target as numbers, or None where a cell is text."""
+        try:
+            return np.array([float(cell) for cell in self.target])
+        except ValueError:
+            return None
+
+
+def table(
+    path: str, target: str, ignore: list[str], delimiter: str | None, task: str, num_classes: int, **keys: Any
+) -> Samples:
+    """The table as `Samples`; text or integer classes become labels 0..C-1 in sorted order."""
+    from couloir.data.samples import Samples
+    from couloir.data.source import ArraySource, Loaded
+
+    def load() -> Loaded:
+        found = read_table(path, target, ignore, delimiter)
+        if task == "regression":
+            numbers = found.target_numbers()
+            assert numbers is not None, "inspect refuses a regression on text"
+            return Loaded(ArraySource(found.features, numbers.astype(np.float32)[:, None]))
+        classes = class_names(found, num_classes)
+        index = {name: label for label, name in enumerate(classes)}
+        labels = np.array([index[_class_name(cell)] for cell in found.target], dtype=np.int64)
+        return Loaded(ArraySource(found.features, labels), classes=classes)
+
+    return Samples(load, task=task, num_classes=num_classes, **keys)
+
+
+def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the table and say what it is for: task, number of columns and classes.
+
+    Raises:
+        CouloirError: the file or a column is missing, a cell is not a number, the classes do not fit what was stated.
+    """
+    found = read_table(str(keys["path"]), str(keys["target"]), list(keys.get("ignore") or []), keys.get("delimiter"))
+    numbers = found.target_numbers()
+    task = keys.get("task") or infer_task(numbers)
+    facts: dict[str, Any] = {"task": task, "channels": found.features.shape[1]}
+    if task == "regression":
+        if numbers is None:
+            raise CouloirError(
+                f"The target column '{keys['target']}' holds text, which a regression cannot predict.",
+                place=str(found.file),
+                next_step="leave data.task out, or name a numeric column with data.target=...",
+            )
+        return {**facts, "num_classes": 1}
+    if numbers is not None and not _are_integers(numbers):
+        raise CouloirError(
+            f"The target column '{keys['target']}' holds fractions, which are no classes.",
+            place=str(found.file),
+            next_step="data.task=regression, or name another column with data.target=...",
+        )
+    classes = class_names(found, keys.get("num_classes"))
+    return {**facts, "num_classes": len(classes), "classes": classes}
+
+
+def infer_task(numbers: NDArray[np.float64] | None) -> str:
+    """`classification` for text and for integers of few different values, else `regression`."""
+    few = numbers is None or (_are_integers(numbers) and len(np.unique(numbers)) <= MOST_CLASSES)
+    return "classification" if few else "regression"
+
+
+def _are_integers(numbers: NDArray[np.float64]) -> bool:
+    return bool(np.all(numbers == np.floor(numbers)))
+
+
+def _class_name(cell: str) -> str:
+    """One name for a class, however its number is written: `1`, `1.0`, `01`."""
+    try:
+        return str(int(float(cell)))
+    except ValueError:
+        return cell
+
+
+def class_names(found: Table, stated: int | None) -> list[str]:
+    """The classes in the order of their labels.
+
+    Integers that lie in 0..C-1, C being the stated number, keep their values as labels.
+
+    Raises:
+        CouloirError: a label outside of 0..C-1, or more classes than stated.
+    """
+    names = sorted({_class_name(cell) for cell in found.target}, key=_number_first)
+    if stated is None:
+        return names
+    numbers = found.target_numbers()
+    if numbers is not None:
+        outside = next((row for row, value in enumerate(numbers) if not 0 <= value < stated), None)
+        if outside is not None:
+            raise CouloirError(
+                f"Label {found.target[outside]} is outside of the {stated} classes 0..{stated - 1}.",
+                place=f"{found.file}, line {found.lines[outside]}",
+                next_step="mend the cell, or leave data.num_classes out to have the classes counted",
+            )
+        return [str(label) for label in range(stated)]
+    if len(names) != stated:
+        raise CouloirError(
+            f"There are {len(names)} classes, not {stated}: {', '.join(names[:12])}.",
+            place=str(found.file),
+            next_step="leave data.num_classes out to have the classes counted",
+        )
+    return names
+
+
+def _number_first(name: str) -> tuple[int, float, str]:
+    try:
+        return (0, float(name), name)
+    except ValueError:
+        return (1, 0.0, name)
+
+
+def read_table(path: str, target: str, ignore: list[str], delimiter: str | None) -> Table:
+    """Read a table; the same file is read once, however often it is asked for.
+
+    Raises:
+        CouloirError: the file is not there or empty, a column is missing, a cell is empty or not a number.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise CouloirError(f"There is no file {path}.", next_step="name the table with data.path=FILE.csv")
+    return _read_table(file, file.stat().st_mtime_ns, target, tuple(ignore), delimiter)
+
+
+@lru_cache(maxsize=4)
+def _read_table(file: Path, _changed: int, target: str, ignore: tuple[str, ...], delimiter: str | None) -> Table:
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream, delimiter=delimiter or _sniff(stream.readline()))
+            stream.seek(0)
+            # The line of a record is where it ends: a quoted cell may hold line breaks.
+            rows = [(reader.line_num, row) for row in reader if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CouloirError(f"{file} cannot be read as a table: {error}", next_step="save it as CSV in UTF-8") from error
+    if len(rows) <= LEAST_ROWS:
+        raise CouloirError(f"{file} has {max(0, len(rows) - 1)} rows below its header, too few to learn from.")
+    names = [name.strip() for name in rows[0][1]]
+    for column in (target, *ignore):
+        if column not in names:
+            hint = did_you_mean(column, names)
+            raise CouloirError(
+                f"{file} has no column '{column}'.", place=f"columns: {', '.join(names[:20])}", next_step=hint
+            )
+    position = names.index(target)
+    used = [index for index, name in enumerate(names) if name != target and name not in ignore]
+    if not used:
+        raise CouloirError(f"{file} has no column besides '{target}' to learn from.")
+    cells, features = [], np.empty((len(rows) - 1, len(used)), dtype=np.float32)
+    for number, (line, row) in enumerate(rows[1:]):
+        if len(row) != len(names):
+            raise CouloirError(
+                f"A row has {len(row)} cells, the header has {len(names)}.", place=f"{file}, line {line}"
+            )
+        features[number] = [_number(row[index], names[index], file, line) for index in used]
+        cells.append(_target_cell(row[position].strip(), target, file, line))
+    return Table(file, features, [names[index] for index in used], cells, [line for line, _ in rows[1:]])
+
+
+def _sniff(header: str) -> str:
+    """The delimiter that the header holds most of."""
+    return max(",;\t|", key=header.count)
+
+
+def _number(cell: str, column: str, file: Path, line: int) -> float:
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    if math.isfinite(value):
+        return value
+    fact = "is empty" if not cell.strip() else f"holds '{cell}', which is not a number"
+    raise CouloirError(
+        f"Column '{column}' {fact}.",
+        place=f"{file}, line {line}",
+        next_step=f"mend the cell, or leave the column out with data.ignore=[{column}]",
+    )
+
+
+def _target_cell(cell: str, column: str, file: Path, line: int) -> str:
+    if cell and cell.lower() not in ("nan", "inf", "-inf"):
+        return cell
+    raise CouloirError(
+        f"The target '{column}' is {cell or 'empty'}.",
+        place=f"{file}, line {line}",
+        next_step="mend the cell or remove the row",
+    )
