@@ -25,10 +25,9 @@ format: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python benchmarks/bench_startup.py
-	$(BIN)/python benchmarks/bench_loop.py
 
 docs: .venv/.run
-	$(BIN)/python docs/draw_pictures.py
+	$(BIN)/python docs/build.py
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache

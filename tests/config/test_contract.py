@@ -1,4 +1,4 @@
-"""The contracts in the comments of YAML files: a wrong value must be found by them, and prose must not become a rule."""
+"""The contracts in the comments of YAML files: a wrong value is found by them, and prose does not become a rule."""
 
 from __future__ import annotations
 

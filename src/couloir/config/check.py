@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def _place(path: str, keys: dict[str, list[Key]], sentence: Sentence) -> str:
 
 
 def _check_missing(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
-    missing = sorted(OmegaConf.missing_keys(sentence.cfg))
+    missing = sorted(_missing(OmegaConf.to_container(sentence.cfg, resolve=False)))
     if missing:
         group = missing[0].partition(".")[0]
         owner = f"{group}={sentence.choices.get(group)}"
@@ -62,6 +63,15 @@ def _check_missing(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
             place=_place(missing[0], keys, sentence),
             next_step="add " + " ".join(f"{name}=..." for name in missing),
         )
+
+
+def _missing(node: Any, path: str = "") -> Iterator[str]:
+    """The dotted paths of all `???`; OmegaConf's own search would resolve references."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from _missing(value, f"{path}.{name}" if path else str(name))
+    elif node == "???":
+        yield path
 
 
 def _check_data(cfg: DictConfig) -> None:

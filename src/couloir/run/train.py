@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
 from typing import Any
 
 import torch
+from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.utilities.exceptions import SIGTERMException
@@ -111,9 +113,9 @@ def _count_steps(cfg: DictConfig, data: Any) -> None:
 
 
 def _initialise(net: torch.nn.Module, cfg: DictConfig, data: Any) -> None:
-    """Set the weights in place; a data-driven initializer, whose YAML names the images' sizes, gets a batch."""
+    """Set the weights in place; an initializer that goes by the data has a parameter `batch`."""
     initialise = build(cfg, "initializer")
-    if "channels" in cfg.initializer:
+    if "batch" in inspect.signature(get_method(cfg.initializer._target_)).parameters:
         initialise(net, batch=data.example_batch()[0])
     else:
         initialise(net)

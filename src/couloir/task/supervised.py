@@ -142,10 +142,11 @@ def converted(prediction: Tensor, net: nn.Module, loss: nn.Module) -> Tensor:
     wanted = getattr(loss, "expects", "values")
     if wanted == "values" or given == wanted:
         return prediction
+    prediction = prediction.float()  # in half precision a sigmoid near one is rounded to one
     if given == "probabilities":
         if wanted == "distribution":
             return prediction / prediction.sum(dim=1, keepdim=True)
-        prediction = torch.logit(prediction.float(), eps=1e-7)
+        prediction = torch.logit(prediction, eps=1e-7)
     if wanted == "log_probabilities":
         return F.log_softmax(prediction, dim=1)
     if wanted == "probabilities":

@@ -1,0 +1,84 @@
+"""Rates that follow a curve over the whole run: cosine, warmup and cosine, one cycle."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, OneCycleLR
+
+from couloir.scheduler.interval import by_interval, horizon
+
+
+def cosine(
+    optimizer: Optimizer, epochs: int, min_lr: float, steps_per_epoch: int = 1, interval: str = "epoch"
+) -> LRScheduler:
+    """min_lr + (lr - min_lr) (1 + cos(pi t / T)) / 2, T the whole run (Loshchilov and Hutter, 2017, equation 5)."""
+    return by_interval(CosineAnnealingLR(optimizer, horizon(epochs, steps_per_epoch, interval), min_lr), interval)
+
+
+class WarmupCosine:
+    """A line from 1 / W to 1 over W steps, then half a cosine down to `floor` at step T."""
+
+    def __init__(self, warmup: int, total: int, floor: float) -> None:
+        self.warmup, self.total, self.floor = warmup, total, floor
+
+    def __call__(self, t: int) -> float:
+        if t < self.warmup:
+            return (t + 1) / self.warmup
+        progress = min(1.0, (t - self.warmup) / max(1, self.total - self.warmup))
+        return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def warmup_cosine(
+    optimizer: Optimizer, epochs: int, warmup_epochs: float, min_lr: float, steps_per_epoch: int = 1
+) -> LRScheduler:
+    """A line up over `warmup_epochs`, then a cosine from lr to min_lr at the run's end; by step (Goyal, 2017)."""
+    warmup = round(warmup_epochs * steps_per_epoch)
+    curves = [WarmupCosine(warmup, epochs * steps_per_epoch, min_lr / group["lr"]) for group in optimizer.param_groups]
+    return by_interval(LambdaLR(optimizer, list(curves)), "step")
+
+
+class _PatientOneCycle(OneCycleLR):
+    """OneCycleLR that stays at its end, where torch's raises: a loop may step once too often."""
+
+    def get_lr(self) -> list[float | Tensor]:
+        if self.last_epoch >= self.total_steps:
+            return [group["lr"] for group in self.optimizer.param_groups]
+        rates: list[float | Tensor] = super().get_lr()
+        return rates
+
+
+def one_cycle(
+    optimizer: Optimizer,
+    epochs: int,
+    max_lr: float | None,
+    pct_start: float,
+    div_factor: float,
+    final_div_factor: float,
+    steps_per_epoch: int = 1,
+) -> LRScheduler:
+    """Up from max_lr / div_factor to max_lr and down to a small part of it, momentum the other way; by step (Smith, 2018).
+
+    Args:
+        optimizer: what is scheduled; its momentum, or first beta, is cycled where it has one.
+        epochs: the length of the run.
+        max_lr: the peak; None takes the optimizer's rate.
+        pct_start: the share of the run that goes up.
+        div_factor: the peak over the first rate.
+        final_div_factor: the first rate over the last.
+        steps_per_epoch: optimizer steps an epoch.
+    """
+    peaks = [group["lr"] if max_lr is None else max_lr for group in optimizer.param_groups]
+    group = optimizer.param_groups[0]
+    scheduler = _PatientOneCycle(
+        optimizer,
+        peaks,
+        total_steps=max(2, epochs * steps_per_epoch),
+        pct_start=pct_start,
+        cycle_momentum="betas" in group or group.get("momentum", 0.0) > 0,
+        div_factor=div_factor,
+        final_div_factor=final_div_factor,
+    )
+    return by_interval(scheduler, "step")

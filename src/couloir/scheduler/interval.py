@@ -1,0 +1,20 @@
+"""Whether a scheduler goes by epochs or by steps, and how long a run is in either."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from torch.optim.lr_scheduler import LRScheduler
+
+Scheduler = TypeVar("Scheduler", bound=LRScheduler)
+
+
+def by_interval(scheduler: Scheduler, interval: str) -> Scheduler:
+    """The scheduler with the attribute `interval`, `epoch` or `step`, that tells the loop when to step it."""
+    scheduler.interval = interval  # type: ignore[attr-defined]
+    return scheduler
+
+
+def horizon(epochs: int, steps_per_epoch: int, interval: str) -> int:
+    """The length of a run in what the scheduler counts."""
+    return epochs * steps_per_epoch if interval == "step" else epochs
