@@ -1,0 +1,92 @@
+"""LeNet-5 in its modern reading.
+
+LeCun, Bottou, Bengio and Haffner, 1998, Gradient-Based Learning Applied to Document Recognition, section II.B and
+figure 2:
+
+| layer | what | map | parameters |
+|---|---|---|---|
+| input | | 1 x 32 x 32 | |
+| C1 | convolution 5x5 | 6 x 28 x 28 | 156 |
+| S2 | pooling 2x2 | 6 x 14 x 14 | |
+| C3 | convolution 5x5, all maps connected | 16 x 10 x 10 | 2,416 |
+| S4 | pooling 2x2 | 16 x 5 x 5 | |
+| C5 | convolution 5x5 | 120 x 1 x 1 | 48,120 |
+| F6 | fully connected | 84 | 10,164 |
+| output | fully connected | 10 | 850 |
+
+What is modern: ReLU and maximum pooling by default, C3 without the paper's table of connections, pooling without
+weights, and a linear
+output for a softmax in place of radial basis functions.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from couloir.model.activation import activation as activation_layer
+
+FIELD = 32
+"""Pixels of the side of the paper's input."""
+
+
+class LeNet5(nn.Module):
+    """61,706 parameters for one channel and ten classes, whatever the size of the images.
+
+    The input field is the paper's 32x32. Images of 28x28 are centred in it, as the paper centres MNIST's; images of
+    another size are
+    scaled to it.
+
+    Args:
+        channels: channels of the images.
+        image_size: pixels of a side.
+        num_classes: classes, or outputs of a regression.
+        activation: by name.
+        pool: `max` or `average`.
+        dropout: share of the units of C5 and F6 that is dropped in training.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        image_size: int,
+        num_classes: int,
+        activation: str = "relu",
+        pool: str = "max",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.image_size = image_size
+        pooling = nn.MaxPool2d if pool == "max" else nn.AvgPool2d
+        self.c1 = nn.Conv2d(channels, 6, kernel_size=5)
+        self.f1 = activation_layer(activation)
+        self.s2 = pooling(2)
+        self.c3 = nn.Conv2d(6, 16, kernel_size=5)
+        self.f3 = activation_layer(activation)
+        self.s4 = pooling(2)
+        self.c5 = nn.Conv2d(16, 120, kernel_size=5)
+        self.f5 = activation_layer(activation)
+        self.flatten = nn.Flatten()
+        self.drop5 = nn.Dropout(dropout)
+        self.f6 = nn.Linear(120, 84)
+        self.a6 = activation_layer(activation)
+        self.drop6 = nn.Dropout(dropout)
+        self.output_layer = nn.Linear(84, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, S, S) -> (B, num_classes)."""
+        x = self.in_field(x)
+        x = self.s2(self.f1(self.c1(x)))
+        x = self.s4(self.f3(self.c3(x)))
+        x = self.drop5(self.flatten(self.f5(self.c5(x))))
+        x = self.drop6(self.a6(self.f6(x)))
+        logits: Tensor = self.output_layer(x)
+        return logits
+
+    def in_field(self, x: Tensor) -> Tensor:
+        """The images in the paper's field, (B, C, 32, 32)."""
+        if self.image_size == FIELD:
+            return x
+        if self.image_size == 28:
+            return F.pad(x, (2, 2, 2, 2))
+        return F.interpolate(x, (FIELD, FIELD), mode="bilinear", antialias=self.image_size > FIELD)
