@@ -41,7 +41,7 @@ def warmup_cosine(
 
 
 class _PatientOneCycle(OneCycleLR):
-    """OneCycleLR that stays at its end, where torch's raises: a loop may step once too often."""
+    """OneCycleLR that stays at its end, where torch's raises: a loop may step once more."""
 
     def get_lr(self) -> list[float | Tensor]:
         if self.last_epoch >= self.total_steps:
@@ -59,7 +59,7 @@ def one_cycle(
     final_div_factor: float,
     steps_per_epoch: int = 1,
 ) -> LRScheduler:
-    """Up from max_lr / div_factor to max_lr and down to a small part of it, momentum the other way; by step (Smith, 2018).
+    """Up from max_lr / div_factor to max_lr and down to a small part of it, momentum the other way; by step.
 
     Args:
         optimizer: what is scheduled; its momentum, or first beta, is cycled where it has one.

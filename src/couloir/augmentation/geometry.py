@@ -1,0 +1,125 @@
+"""Moving pixels: shifts, padded crops, mirrors, rotations, random resized crops. Each sample has a draw of its own."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def crop_at(x: Tensor, top: Tensor, left: Tensor, mirror: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cut a window out of each image, mirrored where asked for: one gather, no interpolation.
+
+    Args:
+        x: images (B, C, H, W).
+        top: first row of each window, (B,).
+        left: first column of each window, (B,).
+        mirror: which windows are mirrored, (B,) bool.
+        size: height and width of the windows.
+    """
+    rows = top[:, None] + torch.arange(size[0], device=x.device)
+    columns = torch.arange(size[1], device=x.device)
+    columns = torch.where(mirror[:, None], columns.flip(0), columns) + left[:, None]
+    samples = torch.arange(len(x), device=x.device)
+    # Advanced indices around a slice put the channels last: (B, h, w, C).
+    return x[samples[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+
+
+class Shift(nn.Module):
+    """Translates each image by up to some pixels in both directions; what comes in is black.
+
+    Args:
+        pixels: the largest shift.
+    """
+
+    def __init__(self, pixels: int) -> None:
+        super().__init__()
+        self.pixels = pixels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        offsets = torch.randint(0, 2 * self.pixels + 1, (2, len(x)), device=x.device)
+        mirror = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        return crop_at(F.pad(x, [self.pixels] * 4), offsets[0], offsets[1], mirror, (x.shape[2], x.shape[3]))
+
+
+class FlipCrop(nn.Module):
+    """Pads with black, crops the original size at random, and mirrors every other image.
+
+    Args:
+        padding: pixels on each side.
+        flip: the probability of a mirror image.
+    """
+
+    def __init__(self, padding: int, flip: float) -> None:
+        super().__init__()
+        self.padding, self.flip = padding, flip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        offsets = torch.randint(0, 2 * self.padding + 1, (2, len(x)), device=x.device)
+        mirror = torch.rand(len(x), device=x.device) < self.flip
+        return crop_at(F.pad(x, [self.padding] * 4), offsets[0], offsets[1], mirror, (x.shape[2], x.shape[3]))
+
+
+def sample_at(x: Tensor, theta: Tensor, padding_mode: str) -> Tensor:
+    """Resample each image under an affine map (B, 2, 3) from output to input coordinates in [-1, 1], bilinear."""
+    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode=padding_mode, align_corners=False)
+
+
+class Rotate(nn.Module):
+    """Rotates each image about its centre, bilinear; what comes in is black.
+
+    Args:
+        degrees: the largest angle in either direction.
+    """
+
+    def __init__(self, degrees: float) -> None:
+        super().__init__()
+        self.degrees = degrees
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        draws = torch.rand(len(x), device=x.device, dtype=x.dtype) * 2 - 1
+        return rotated(x, draws * math.radians(self.degrees))
+
+
+def rotated(x: Tensor, angles: Tensor) -> Tensor:
+    """Each image turned counter-clockwise by its angle in radians, (B,)."""
+    cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
+    ratio = x.shape[2] / x.shape[3]  # the coordinates run over [-1, 1] on both sides, whatever their lengths
+    rows = [torch.stack([cos, -sin * ratio, zero], dim=1), torch.stack([sin / ratio, cos, zero], dim=1)]
+    return sample_at(x, torch.stack(rows, dim=1), "zeros")
+
+
+class RandomResizedCrop(nn.Module):
+    """Cuts out a window of random area and shape, scales it back to the full size, and mirrors every other image.
+
+    Szegedy et al., 2015, Going Deeper with Convolutions, section 6.
+
+    Args:
+        scale: the least and the largest share of the area.
+        ratio: the least and the largest width over height; drawn evenly on a logarithmic scale.
+        flip: the probability of a mirror image.
+    """
+
+    def __init__(self, scale: list[float], ratio: list[float], flip: float) -> None:
+        super().__init__()
+        self.scale, self.ratio, self.flip = scale, ratio, flip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        draw = torch.rand(5, len(x), device=x.device, dtype=x.dtype)
+        area = self.scale[0] + (self.scale[1] - self.scale[0]) * draw[0]
+        low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
+        aspect = torch.exp(low + (high - low) * draw[1])
+        width = (area * aspect).sqrt().clamp(max=1.0)
+        height = (area / aspect).sqrt().clamp(max=1.0)
+        centre_x, centre_y = (1 - width) * (2 * draw[2] - 1), (1 - height) * (2 * draw[3] - 1)
+        sign = torch.where(draw[4] < self.flip, -1.0, 1.0).to(x.dtype)
+        zero = torch.zeros_like(width)
+        rows = [torch.stack([width * sign, zero, centre_x], dim=1), torch.stack([zero, height, centre_y], dim=1)]
+        return sample_at(x, torch.stack(rows, dim=1), "border")
