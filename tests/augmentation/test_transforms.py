@@ -1,0 +1,239 @@
+"""Each augmentation against NumPy on the draws it made, and what all of them promise."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from scipy import ndimage
+
+from couloir.augmentation.geometry import FlipCrop, RandomResizedCrop, Rotate, Shift, crop_at, rotated
+from couloir.augmentation.mixing import CutMix, Mixup
+from couloir.augmentation.photometric import Noise, Photometric
+from couloir.config import tree
+
+NAMES = list(tree.choices("augmentation"))
+
+
+def build(name: str) -> Any:
+    cfg = OmegaConf.create({"data": {"num_classes": 4}})
+    cfg.augmentation = OmegaConf.load(tree.choices("augmentation")[name])
+    return instantiate(cfg.augmentation, _convert_="all")
+
+
+def images(batch: int = 8, channels: int = 3, size: int = 12) -> torch.Tensor:
+    return torch.rand(batch, channels, size, size, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", NAMES)
+def test_shape_and_type_are_kept_and_the_input_is_not_changed(name: str, channels: int) -> None:
+    x = images(channels=channels)
+    before = x.clone()
+    out = build(name)(x)
+    assert out.shape == x.shape
+    assert out.dtype == x.dtype
+    assert torch.equal(x, before)
+    assert torch.isfinite(out).all()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "none"])
+def test_the_same_seed_gives_the_same_batch_and_each_sample_its_own_draw(name: str) -> None:
+    x = images(1).repeat(32, 1, 1, 1)
+    if name in ("mixup", "cutmix"):
+        x = images(32)
+    augmentation = build(name)
+    torch.manual_seed(1)
+    first = augmentation(x)
+    torch.manual_seed(1)
+    assert torch.equal(augmentation(x), first)
+    torch.manual_seed(2)
+    assert not torch.equal(augmentation(x), first)
+    distinct = {tuple(row.flatten().tolist()) for row in first - x}
+    assert len(distinct) > 8, "samples share their draws"
+
+
+def test_a_shift_is_a_slice_of_the_padded_image() -> None:
+    x = images(16)
+    torch.manual_seed(0)
+    out = Shift(2)(x).numpy()
+    padded = np.pad(x.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)))
+    for sample in range(16):
+        candidates = [padded[sample, :, top : top + 12, left : left + 12] for top in range(5) for left in range(5)]
+        assert any(np.array_equal(out[sample], candidate) for candidate in candidates)
+
+
+def test_every_offset_and_both_mirrors_occur() -> None:
+    x = torch.arange(64.0).view(1, 1, 8, 8).repeat(2000, 1, 1, 1)
+    torch.manual_seed(0)
+    out = FlipCrop(padding=1, flip=0.5)(x)
+    padded = np.pad(x[0].numpy(), ((0, 0), (1, 1), (1, 1)))
+    seen = set()
+    for row in out[:400].numpy():
+        for top in range(3):
+            for left in range(3):
+                window = padded[:, top : top + 8, left : left + 8]
+                for mirrored, candidate in ((False, window), (True, window[:, :, ::-1])):
+                    if np.array_equal(row, candidate):
+                        seen.add((top, left, mirrored))
+    assert len(seen) == 18
+
+
+def test_crop_at_is_numpy_slicing() -> None:
+    x = images(3, size=10)
+    top, left, mirror = torch.tensor([0, 2, 5]), torch.tensor([4, 0, 1]), torch.tensor([False, True, True])
+    out = crop_at(x, top, left, mirror, (5, 4)).numpy()
+    for sample in range(3):
+        window = x.numpy()[sample, :, top[sample] : top[sample] + 5, left[sample] : left[sample] + 4]
+        assert np.array_equal(out[sample], window[:, :, ::-1] if mirror[sample] else window)
+
+
+def test_a_quarter_turn_is_exact_and_any_angle_agrees_with_scipy() -> None:
+    x = images(2, 1, 9)
+    quarter = rotated(x, torch.tensor([math.pi / 2, math.pi]))
+    np.testing.assert_allclose(quarter[0, 0], np.rot90(x[0, 0]), atol=1e-5)
+    np.testing.assert_allclose(quarter[1, 0], np.rot90(x[1, 0], 2), atol=1e-5)
+    angle = 20.0
+    out = rotated(x, torch.full((2,), math.radians(angle)))[0, 0].numpy()
+    expected = ndimage.rotate(x[0, 0].numpy(), angle, reshape=False, order=1, mode="grid-constant")
+    np.testing.assert_allclose(out[2:-2, 2:-2], expected[2:-2, 2:-2], atol=1e-4)
+
+
+def test_rotations_stay_within_their_angle() -> None:
+    x = torch.zeros(200, 1, 21, 21)
+    x[:, :, 10, 18] = 1.0
+    torch.manual_seed(0)
+    out = Rotate(15.0)(x)[:, 0]
+    grid = torch.arange(21.0) - 10
+    mass = out.sum(dim=(1, 2))
+    rows = (out * grid[:, None]).sum(dim=(1, 2)) / mass
+    columns = (out * grid).sum(dim=(1, 2)) / mass
+    angles = torch.rad2deg(torch.atan2(-rows, columns))
+    assert angles.abs().max() <= 16
+    assert angles.max() > 10
+    assert angles.min() < -10
+
+
+def test_a_resized_crop_of_the_whole_image_is_the_image_or_its_mirror() -> None:
+    x = images(20)
+    out = RandomResizedCrop([1.0, 1.0], [1.0, 1.0], flip=0.5)(x)
+    same = [torch.allclose(a, b, atol=1e-5) for a, b in zip(out, x, strict=True)]
+    mirrored = [torch.allclose(a, b.flip(-1), atol=1e-5) for a, b in zip(out, x, strict=True)]
+    assert all(a or b for a, b in zip(same, mirrored, strict=True))
+    assert any(same)
+    assert any(mirrored)
+
+
+def test_resized_crops_have_the_area_and_shape_asked_for() -> None:
+    ramp = torch.linspace(0, 1, 65)[None, None, None].expand(500, 1, 65, 65)
+    both = torch.cat([ramp, ramp.transpose(2, 3)], dim=1).contiguous()
+    torch.manual_seed(0)
+    out = RandomResizedCrop([0.25, 0.5], [0.5, 2.0], flip=0.0)(both)
+    width = (out[:, 0, 32, 60] - out[:, 0, 32, 4]) * 65 / 56
+    height = (out[:, 1, 60, 32] - out[:, 1, 4, 32]) * 65 / 56
+    area, ratio = width * height, width / height
+    assert area.min() > 0.2
+    assert area.max() < 0.55
+    assert ratio.min() > 0.45
+    assert ratio.max() < 2.2
+    assert ratio.min() < 0.6
+    assert ratio.max() > 1.7
+    assert out.min() >= 0
+    assert out.max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("keys", "formula"),
+    [
+        ({"brightness": 0.5}, lambda x, f, grey: x * f),
+        ({"contrast": 0.5}, lambda x, f, grey: grey.mean() + (x - grey.mean()) * f),
+        ({"saturation": 0.5}, lambda x, f, grey: grey + (x - grey) * f),
+    ],
+    ids=["brightness", "contrast", "saturation"],
+)
+def test_photometric_changes_follow_their_formula(keys: dict, formula: Any) -> None:
+    x = images(6) * 0.5 + 0.2
+    settings = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0, **keys}
+    torch.manual_seed(0)
+    out = Photometric(**settings)(x).numpy()
+    torch.manual_seed(0)
+    draws = torch.rand(4, 6, 1, 1, 1) * 2 - 1
+    row = ["brightness", "contrast", "saturation"].index(next(iter(keys)))
+    for sample in range(6):
+        image = x[sample].numpy()
+        grey = 0.299 * image[0] + 0.587 * image[1] + 0.114 * image[2]
+        factor = 1 + 0.5 * float(draws[row, sample])
+        np.testing.assert_allclose(out[sample], np.clip(formula(image, factor, grey), 0, 1), atol=1e-5)
+
+
+def test_hue_turns_the_colour_circle_and_keeps_greys() -> None:
+    import colorsys
+
+    red = torch.tensor([0.8, 0.2, 0.2]).view(1, 3, 1, 1).repeat(4, 1, 2, 2)
+    torch.manual_seed(0)
+    out = Photometric(0.0, 0.0, 0.0, 0.5)(red)
+    torch.manual_seed(0)
+    draws = (torch.rand(4, 4, 1, 1, 1) * 2 - 1)[3].flatten()
+    for sample in range(4):
+        hue, saturation, value = colorsys.rgb_to_hsv(0.8, 0.2, 0.2)
+        expected = colorsys.hsv_to_rgb((hue + 0.5 * float(draws[sample])) % 1, saturation, value)
+        np.testing.assert_allclose(out[sample, :, 0, 0], expected, atol=1e-4)
+    grey = torch.full((2, 3, 2, 2), 0.4)
+    np.testing.assert_allclose(Photometric(0.0, 0.0, 0.0, 0.5)(grey), grey, atol=1e-5)
+
+
+def test_noise_has_its_deviation_on_images_and_tables() -> None:
+    torch.manual_seed(0)
+    for shape in ((64, 3, 16, 16), (5000, 7)):
+        difference = Noise(0.3)(torch.zeros(shape))
+        assert float(difference.std()) == pytest.approx(0.3, rel=0.02)
+        assert float(difference.mean()) == pytest.approx(0.0, abs=0.01)
+
+
+def test_mixup_draws_one_line_for_inputs_and_targets() -> None:
+    # Each image is filled with its own label, so the mix can be read back from the pixels.
+    y = torch.arange(4).repeat(8)
+    x = y.float().view(-1, 1, 1, 1).expand(-1, 1, 3, 3).contiguous()
+    torch.manual_seed(0)
+    mixed, targets = Mixup(4, 1.0)(x, y)
+    assert torch.allclose(targets.sum(dim=1), torch.ones(32))
+    expected = (targets * torch.arange(4.0)).sum(dim=1)
+    assert torch.allclose(mixed[:, 0, 0, 0], expected, atol=1e-5)
+    assert len(set(targets.max(dim=1).values.tolist())) > 10, "each sample has a share of its own"
+
+
+def test_mixup_mixes_the_targets_of_a_regression_and_of_tables() -> None:
+    x = torch.rand(16, 5)
+    torch.manual_seed(0)
+    mixed, values = Mixup(1, 1.0)(x, x.sum(dim=1, keepdim=True))
+    assert torch.allclose(mixed.sum(dim=1, keepdim=True), values, atol=1e-5)
+
+
+def test_mixup_shares_follow_the_beta_distribution() -> None:
+    from scipy import stats
+
+    torch.manual_seed(0)
+    _, targets = Mixup(2, 0.4)(torch.zeros(4000, 1), torch.arange(4000) % 2)
+    mixed = targets[(targets[:, 0] > 0) & (targets[:, 0] < 1)]
+    assert stats.kstest(mixed[:, 0].numpy(), stats.beta(0.4, 0.4).cdf).pvalue > 0.001
+
+
+def test_cutmix_targets_are_the_shares_of_the_pixels() -> None:
+    y = torch.arange(4).repeat(16)
+    x = y.float().view(-1, 1, 1, 1).expand(-1, 2, 16, 16).contiguous()
+    torch.manual_seed(0)
+    mixed, targets = CutMix(4, 1.0)(x, y)
+    for label in range(4):
+        share = (mixed[:, 0] == label).float().mean(dim=(1, 2))
+        assert torch.allclose(share, targets[:, label], atol=1e-5)
+    assert (targets.max(dim=1).values < 1).sum() > 20
+    changed = (mixed != x)[:, 0]
+    for mask in changed[changed.any(dim=2).any(dim=1)]:
+        rows, columns = mask.any(dim=1).nonzero(), mask.any(dim=0).nonzero()
+        window = mask[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        assert window.all(), "what is replaced is one rectangle"
