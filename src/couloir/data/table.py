@@ -168,8 +168,8 @@ def _read_table(file: Path, _changed: int, target: str, ignore: tuple[str, ...],
             rows = [(reader.line_num, row) for row in reader if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise CouloirError(f"{file} cannot be read as a table: {error}", next_step="save it as CSV in UTF-8") from error
-    if len(rows) <= LEAST_ROWS:
-        raise CouloirError(f"{file} has {max(0, len(rows) - 1)} rows below its header, too few to learn from.")
+    if not rows:
+        raise CouloirError(f"{file} is empty.", next_step="name a table with a header and rows")
     names = [name.strip() for name in rows[0][1]]
     for column in (target, *ignore):
         if column not in names:
@@ -189,6 +189,8 @@ def _read_table(file: Path, _changed: int, target: str, ignore: tuple[str, ...],
             )
         features[number] = [_number(row[index], names[index], file, line) for index in used]
         cells.append(_target_cell(row[position].strip(), target, file, line))
+    if len(cells) < LEAST_ROWS:
+        raise CouloirError(f"{file} has {len(cells)} rows below its header, too few to learn from.")
     return Table(file, features, [names[index] for index in used], cells, [line for line, _ in rows[1:]])
 
 

@@ -1,0 +1,60 @@
+"""Make the generated parts of the documentation: `docs/groups.md`, the README's table, and its picture.
+
+    make docs
+
+The table and the list follow from the configuration tree, the picture from a real run of the default sentence.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from couloir.config import contract, tree
+
+ROOT = Path(__file__).parents[1]
+TABLE = re.compile(r"(<!-- groups -->\n).*?(<!-- /groups -->)", re.DOTALL)
+
+
+def groups_table() -> str:
+    """A row a group, for the README."""
+    rows = [f"| `{group}` | {', '.join(f'`{name}`' for name in tree.choices(group))} |" for group in tree.groups()]
+    return "\n".join(["| group | choices |", "|---|---|", *rows])
+
+
+def groups_page() -> str:
+    """Every choice in a sentence, with its source and its keys."""
+    parts = ["# Groups and choices\n\nMade by `make docs` from the headers and comments of `conf/`."]
+    for group in tree.groups():
+        parts.append(f"## {group}")
+        for name, path in tree.choices(group).items():
+            source = next((line for line in tree.header(path) if line.startswith("Source:")), "")
+            parts.append(f"### `{group}={name}`\n\n{tree.describe(path)} {source}")
+            keys = [key for key in contract.read_keys(path) if not key.path.rpartition(".")[2].startswith("_")]
+            rows = [f"| `{key.path}` | `{_shown(key.default)}` | {key.contract} |" for key in keys if key.default != {}]
+            if rows:
+                parts.append("\n".join(["| key | default | accepts |", "|---|---|---|", *rows]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _shown(value: object) -> str:
+    return {None: "null", True: "true", False: "false"}.get(value, str(value)) if not isinstance(value, list) else str(value)
+
+
+def main() -> None:
+    """Write the list, fill in the README's table, and draw the picture."""
+    (ROOT / "docs/groups.md").write_text(groups_page(), encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (ROOT / "README.md").write_text(TABLE.sub(rf"\g<1>{groups_table()}\n\g<2>", readme), encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([str(Path(sys.executable).with_name("train"))], cwd=folder, check=True)
+        (ROOT / "docs/images").mkdir(exist_ok=True)
+        shutil.copy(Path(folder) / "outputs/latest/curves.png", ROOT / "docs/images/curves.png")
+
+
+if __name__ == "__main__":
+    main()

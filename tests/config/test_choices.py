@@ -1,0 +1,113 @@
+"""Every choice of every group: it composes, instantiates, and says what it is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+import couloir
+from couloir.config import contract, tree
+from couloir.config.compose import compose_sentence
+
+CHOICES = [(group, name) for group in tree.groups() for name in tree.choices(group)]
+# What only the user can know.
+NEEDED = {
+    "data=csv": ["data.path={root}/table.csv", "data.target=y"],
+    "data=image_folder": ["data.root={root}/photos"],
+    "data=imagenet": ["data.root={root}/photos"],
+    "initializer=custom": ["initializer.function=torch.nn.Module.eval"],
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("files")
+    (root / "table.csv").write_text("a,b,y\n" + "\n".join(f"{n},{n * 2},{n % 3}" for n in range(30)))
+    for name in ("ants", "bees"):
+        (root / f"photos/train/{name}").mkdir(parents=True)
+        for number in range(6):
+            Image.new("RGB", (40, 30), (number * 9, 80, 90)).save(root / f"photos/train/{name}/{number}.png")
+    return root
+
+
+def words_for(group: str, name: str, files: Path) -> list[str]:
+    extra = [word.format(root=files) for word in NEEDED.get(f"{group}={name}", [])]
+    data = {"model": ["data=cifar10"], "augmentation": ["data=cifar10"]}.get(group, [])
+    if group == "loss" and "regression" in tree.expects(tree.choices("loss")[name]):
+        data = ["data=line"]
+    return [*data, f"{group}={name}", *extra]
+
+
+@pytest.mark.parametrize(("group", "name"), CHOICES, ids=[f"{group}={name}" for group, name in CHOICES])
+def test_every_choice_composes_and_instantiates(group: str, name: str, files: Path) -> None:
+    if group == "trainer" and name == "gpu":
+        cfg = compose_sentence([f"{group}={name}"]).cfg
+        assert cfg.trainer.accelerator == "gpu"
+        return
+    if group == "logger" and name in ("wandb", "mlflow"):
+        pytest.importorskip(name, reason=f"couloir[{name}] is not installed")
+    cfg = couloir.compose(words_for(group, name, files))
+    node = cfg.get(group)
+    if group in ("callbacks", "logger"):
+        for part in node.values():
+            instantiate(part, _convert_="all", **({"save_dir": str(files)} if group == "logger" else {}))
+    elif group == "experiment":
+        instantiate(cfg.model, _convert_="all")
+    else:
+        built = instantiate(node, _convert_="all")
+        assert (built is None) == (f"{group}={name}" == "scheduler=none")
+
+
+@pytest.mark.parametrize(("group", "name"), CHOICES, ids=[f"{group}={name}" for group, name in CHOICES])
+def test_every_choice_says_what_it_is_and_where_it_comes_from(group: str, name: str) -> None:
+    path = tree.choices(group)[name]
+    description = tree.describe(path)
+    assert description.endswith((".", "?")), "one sentence, for `couloir list`"
+    assert 10 < len(description) < 130
+    assert any(line.startswith("Source:") for line in tree.header(path))
+
+
+@pytest.mark.parametrize(
+    "path", [tree.choices(group)[name] for group, name in CHOICES], ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+def test_every_default_keeps_its_own_contract(path: Path) -> None:
+    for key in contract.read_keys(path):
+        reference = isinstance(key.default, str) and ("${" in key.default or key.default == "???")
+        if not reference:
+            assert contract.violation(key, key.default) is None, f"{key.path} in line {key.line}"
+
+
+@pytest.mark.parametrize(
+    "path", [tree.choices(group)[name] for group, name in CHOICES], ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+def test_a_comment_that_looks_like_a_contract_is_one(path: Path) -> None:
+    for key in contract.read_keys(path):
+        line = path.read_text().splitlines()[key.line - 1]
+        comment = line.partition(" #")[2].strip()
+        if re.match(r"(int|float|str|bool|list|one of|null)\b|[<>\[(]", comment) and ";" in comment:
+            assert key.contract, f"line {key.line} reads like a contract and is prose to the checker: {comment}"
+
+
+def test_groups_are_the_folders_of_the_source() -> None:
+    package = Path(couloir.__file__).parent
+    for group in set(tree.groups()) - {"experiment", "logger", "sweep"}:
+        assert (package / group).is_dir(), group
+
+
+def test_config_keys_are_plain_after_resolving() -> None:
+    container = OmegaConf.to_container(couloir.compose([]), resolve=True)
+
+    def plain(value: object) -> bool:
+        if isinstance(value, dict):
+            return all(isinstance(key, str) and plain(entry) for key, entry in value.items())
+        if isinstance(value, list):
+            return all(plain(entry) for entry in value)
+        return value is None or isinstance(value, bool | int | float | str)
+
+    assert plain(container)

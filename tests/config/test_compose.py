@@ -1,0 +1,100 @@
+"""Composition: sizes flow, task and loss follow from the data, and a user's own tree comes first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+import couloir
+from couloir.config import tree
+from couloir.config.compose import compose_sentence
+from couloir.errors import CouloirError
+
+
+def test_sizes_flow_from_the_data_to_the_model() -> None:
+    cfg = compose_sentence(["model=lenet5", "data=cifar10"]).cfg
+    assert (cfg.model.channels, cfg.model.image_size, cfg.model.num_classes) == (3, 32, 10)
+
+
+@pytest.mark.parametrize(
+    ("words", "model", "loss"),
+    [
+        (["data=line"], "linear", "mse"),
+        (["data=polynomial"], "polynomial", "mse"),
+        (["data=moons"], "mlp", "cross_entropy"),
+        (["data=line", "loss=mae"], "linear", "mae"),
+        (["data=line", "model=mlp"], "mlp", "mse"),
+        (["experiment=toy_mlp"], "mlp", "cross_entropy"),
+        (["experiment=toy_mlp", "data=line"], "mlp", "cross_entropy"),
+    ],
+    ids=" ".join,
+)
+def test_model_and_loss_follow_from_the_data_unless_named(words: list[str], model: str, loss: str) -> None:
+    choices = compose_sentence(words).choices
+    assert (choices["model"], choices["loss"]) == (model, loss)
+
+
+@pytest.mark.parametrize(
+    ("cells", "task", "loss", "classes"),
+    [
+        (["0", "1", "2"], "classification", "cross_entropy", 3),
+        (["ant", "bee"], "classification", "cross_entropy", 2),
+        (["0.5", "1.25", "3"], "regression", "mse", 1),
+        ([str(value * 7) for value in range(25)], "regression", "mse", 1),
+    ],
+)
+def test_a_tables_target_decides_about_task_and_loss(
+    cells: list[str], task: str, loss: str, classes: int, tmp_path: Path
+) -> None:
+    rows = [f"{number},{number * 2},{cell}" for number, cell in enumerate(cells * 10)]
+    (tmp_path / "t.csv").write_text("a,b,y\n" + "\n".join(rows))
+    sentence = compose_sentence(["data=csv", f"data.path={tmp_path / 't.csv'}", "data.target=y"])
+    assert sentence.cfg.data.task == task
+    assert sentence.choices["loss"] == loss
+    assert sentence.cfg.model.num_classes == classes
+    assert sentence.cfg.model.channels == 2
+    assert sentence.overrides[-1] == "data.target=y", "what the user typed is kept as typed"
+
+
+def test_a_recipe_overrides_the_defaults_and_the_command_line_overrides_the_recipe() -> None:
+    cfg = compose_sentence(["experiment=toy_mlp", "optimizer.lr=0.5"]).cfg
+    assert cfg.model.hidden == [32, 32]
+    assert cfg.optimizer.lr == 0.5
+
+
+def test_the_overfit_trainer_reaches_into_the_sentence() -> None:
+    cfg = compose_sentence(["trainer=overfit"]).cfg
+    assert cfg.overfit == 10
+    assert cfg.trainer.max_epochs == 200
+    assert cfg.trainer._target_ == "couloir.trainer.build.trainer"
+
+
+def test_a_users_own_choice_is_found_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf/model").mkdir(parents=True)
+    (tmp_path / "conf/optimizer").mkdir()
+    (tmp_path / "conf/model/mynet.yaml").write_text("# Mine.\n_target_: mynet.Net\nwidth: 3  # int >= 1; units\n")
+    (tmp_path / "conf/optimizer/adam.yaml").write_text("# My Adam.\n_target_: mynet.adam\n_partial_: true\nlr: 0.5\n")
+    monkeypatch.chdir(tmp_path)
+    cfg = compose_sentence(["model=mynet"]).cfg
+    assert cfg.model.width == 3
+    assert cfg.optimizer.lr == 0.5
+    assert {"mynet", "lenet5"} <= tree.choices("model").keys()
+    with pytest.raises(CouloirError, match=r"model\.width takes an integer >= 1"):
+        couloir.compose(["model=mynet", "model.width=0"])
+
+
+def test_compose_returns_a_configuration_without_hydras_own() -> None:
+    cfg = couloir.compose(["optimizer.lr=0.01"])
+    assert "hydra" not in cfg
+    assert OmegaConf.to_container(cfg, resolve=True)["optimizer"]["lr"] == 0.01
+
+
+def test_two_launches_in_one_second_have_folders_of_their_own() -> None:
+    assert len({compose_sentence([]).run_dir for _ in range(3)}) == 3
+
+
+def test_the_run_folder_can_be_named() -> None:
+    assert compose_sentence(["hydra.run.dir=/tmp/here"]).run_dir == Path("/tmp/here")
+    assert compose_sentence(["output_dir=elsewhere"]).run_dir.parts[:2] == ("elsewhere", "train")

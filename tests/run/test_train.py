@@ -1,0 +1,241 @@
+"""The installed `train` from the prompt to the run folder: one run for each task, and each way a run can end."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import couloir
+from couloir.errors import Diverged
+
+TRAIN = str(Path(sys.executable).with_name("train"))
+
+
+def train(words: list[str], directory: Path, code: int = 0) -> Path:
+    """Run the installed `train` in a directory of its own; its run folder."""
+    done = subprocess.run([TRAIN, *words], cwd=directory, capture_output=True, text=True, timeout=300)
+    assert done.returncode == code, done.stdout + done.stderr
+    return (directory / "outputs/latest").resolve()
+
+
+def result(run: Path) -> dict[str, float]:
+    numbers: dict[str, float] = json.loads((run / "result.json").read_text())
+    return numbers
+
+
+def test_the_default_sentence_reads_digits_and_leaves_a_complete_folder(tmp_path: Path) -> None:
+    run = train([], tmp_path)
+    numbers = result(run)
+    assert numbers["test/accuracy"] >= 0.97
+    assert numbers["parameters"] == 61_706
+
+    expected = {
+        "config.yaml", "overrides.yaml", "provenance.json", "status.json", "metrics.csv", "tensorboard", "curves.png",
+        "checkpoints", "result.json", "train.log", "confusion.csv",
+    }  # fmt: skip
+    assert expected <= {path.name for path in run.iterdir()}
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    assert run.parent.name == "train"
+
+    rows = list(csv.DictReader((run / "metrics.csv").open()))
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert len(rows) == config["trainer"]["max_epochs"]
+    assert {"epoch", "step", "lr", "train/loss", "val/loss", "train/accuracy", "val/accuracy", "seconds"} <= rows[
+        0
+    ].keys()
+    assert numbers["val/loss"] == float(rows[-1]["val/loss"])
+    best = min(rows, key=lambda row: float(row["val/loss"]))
+    assert (numbers["best/epoch"], numbers["best/loss"]) == (float(best["epoch"]), float(best["val/loss"]))
+    assert numbers["train/samples_per_second"] > 0
+
+    status = json.loads((run / "status.json").read_text())
+    assert status["status"] == "completed"
+    assert status["step"] == int(rows[-1]["step"])
+    provenance = json.loads((run / "provenance.json").read_text())
+    assert provenance["packages"]["torch"]
+    assert provenance["data"]["fingerprint"].startswith("sha256:")
+    assert len(provenance["data"]["mean"]) == 1
+    assert sum(provenance["data"]["sizes"].values()) == 1797
+    matrix = list(csv.reader((run / "confusion.csv").open()))
+    total = sum(int(cell) for row in matrix[1:] for cell in row[1:])
+    assert total == provenance["data"]["sizes"]["test"]
+    assert "epoch 1/" in (run / "train.log").read_text()
+
+
+def test_a_checkpoint_loads_without_running_code_and_holds_the_best_weights(tmp_path: Path) -> None:
+    run = train(["trainer.max_epochs=3"], tmp_path)
+    for name in ("best", "last"):
+        checkpoint = torch.load(run / f"checkpoints/{name}.ckpt", weights_only=True)
+        assert checkpoint["hyper_parameters"]["optimizer"]["lr"] > 0
+    cfg = couloir.compose(["trainer.max_epochs=3"])
+    from hydra.utils import instantiate
+
+    net = instantiate(cfg.model)
+    best = torch.load(run / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
+    net.load_state_dict({name.removeprefix("net."): value for name, value in best.items() if name.startswith("net.")})
+    data = instantiate(cfg.data, _convert_="all")
+    data.setup()
+    correct = sum(int((net.eval()(x).argmax(1) == y).sum()) for x, y in data.test_dataloader())
+    assert correct / data.sizes()["test"] == pytest.approx(result(run)["test/accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("words", "metric", "least"),
+    [
+        (["data=moons", "trainer.max_epochs=30"], "test/accuracy", 0.9),
+        (["data=line", "optimizer.lr=0.05"], "test/r2", 0.95),
+        (["data=polynomial", "optimizer.lr=0.05", "trainer.max_epochs=40"], "test/r2", 0.5),
+        (["experiment=toy_mlp"], "test/accuracy", 0.95),
+    ],
+    ids=["toy classification", "line", "polynomial", "recipe"],
+)
+def test_each_task_learns(words: list[str], metric: str, least: float, tmp_path: Path) -> None:
+    assert result(train(words, tmp_path))[metric] >= least
+
+
+def test_a_table_is_learned_in_its_own_units(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(400, 2, generator=generator)
+    y = 200_000 + 50_000 * x[:, 0] - 30_000 * x[:, 1]
+    rows = [f"{a:.6f},{b:.6f},{value:.3f}" for (a, b), value in zip(x.tolist(), y.tolist(), strict=True)]
+    (tmp_path / "houses.csv").write_text("size,age,price\n" + "\n".join(rows))
+    words = ["data=csv", "data.path=houses.csv", "data.target=price", "trainer.max_epochs=60", "optimizer.lr=0.01"]
+    numbers = result(train(words, tmp_path))
+    assert numbers["test/r2"] > 0.9
+    assert 0 < numbers["test/rmse"] < 8_000, "errors are in the target's unit"
+
+
+def test_photographs_in_folders_are_learned_from_memory_and_from_files(couloir_data: Path, tmp_path: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(couloir_data / "hymenoptera/hymenoptera.zip") as archive:
+        archive.extractall(tmp_path)
+    root = next(tmp_path.rglob("train")).parent
+    words = ["data=image_folder", f"data.root={root}", "data.image_size=32", "model=mlp", "trainer.max_epochs=2"]
+    in_memory = result(train(words, tmp_path))
+    from_files = result(train([*words, "data.memory_budget=0", "data.workers=1"], tmp_path))
+    assert in_memory["val/loss"] == pytest.approx(from_files["val/loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("data", ["mnist", "cifar10"])
+def test_the_real_sets_train_from_the_shared_folder(data: str, couloir_data: Path, tmp_path: Path) -> None:
+    words = [f"data={data}", f"data.root={couloir_data / data}", "data.subset=1000", "trainer.max_epochs=2"]
+    numbers = result(train(words, tmp_path))
+    assert numbers["test/accuracy"] > 0.12
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path: Path) -> None:
+    words = ["trainer.max_epochs=2", "augmentation=shift", "data.workers=0"]
+    first, again, workers, other = (
+        (train([*words, *extra], tmp_path) / "metrics.csv").read_text().splitlines()[-1].rsplit(",", 1)[0]
+        for extra in ([], [], ["data.workers=2"], ["seed=1"])
+    )
+    assert first == again
+    assert first == workers, "worker processes do not change the run"
+    assert first != other
+
+
+def test_a_sanity_check_on_ten_samples_reaches_zero_loss(tmp_path: Path) -> None:
+    run = train(["trainer=overfit", "model=mlp"], tmp_path)
+    numbers = result(run)
+    assert numbers["train/loss"] < 0.01
+    assert numbers["train/accuracy"] == numbers["test/accuracy"] == 1.0
+    assert json.loads((run / "provenance.json").read_text())["data"]["sizes"] == {"train": 10, "val": 10, "test": 10}
+
+
+def test_the_debug_trainer_goes_through_one_batch_of_each(tmp_path: Path) -> None:
+    run = train(["trainer=debug"], tmp_path)
+    assert json.loads((run / "status.json").read_text())["step"] == 1
+
+
+def test_a_run_that_diverges_ends_with_exit_3_and_says_what_to_try(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [TRAIN, "data=line", "optimizer=sgd", "optimizer.lr=1e6"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "optimizer.lr=" in done.stderr
+    assert "Traceback" not in done.stderr
+    status = json.loads((tmp_path / "outputs/latest/status.json").read_text())
+    assert status["status"] == "diverged"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_with_its_code_and_a_checkpoint(number: int, code: int, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [TRAIN, "trainer.max_epochs=5000"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    metrics = tmp_path / "outputs/latest/metrics.csv"
+    deadline = time.monotonic() + 90
+    while not metrics.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == code, output
+    run = (tmp_path / "outputs/latest").resolve()
+    assert json.loads((run / "status.json").read_text())["status"] == "interrupted"
+    torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    assert "the state is in" in output
+    assert "Traceback" not in output
+
+
+def test_a_failure_that_is_nobodys_mistake_is_recorded(tmp_path: Path) -> None:
+    (tmp_path / "conf/loss").mkdir(parents=True)
+    (tmp_path / "conf/loss/broken.yaml").write_text("# Broken.\n# Expects: classification.\n_target_: broken.Loss\n")
+    (tmp_path / "broken.py").write_text(
+        "from torch import nn\n\n\nclass Loss(nn.Module):\n    def forward(self, prediction, target):\n"
+        "        raise RuntimeError('out of luck')\n"
+    )
+    done = subprocess.run([TRAIN, "loss=broken"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "out of luck" in done.stderr
+    assert "Traceback" not in done.stderr
+    run = (tmp_path / "outputs/latest").resolve()
+    assert json.loads((run / "status.json").read_text())["status"] == "failed"
+    assert "broken.py" in (run / "train.log").read_text(), "the traceback is in the log"
+
+
+def test_a_users_own_network_trains_from_two_files(tmp_path: Path) -> None:
+    (tmp_path / "conf/model").mkdir(parents=True)
+    (tmp_path / "conf/model/mynet.yaml").write_text(
+        "# My own.\n_target_: mynet.MyNet\nnum_classes: ${data.num_classes}\nwidth: 32  # int >= 1; hidden units\n"
+    )
+    (tmp_path / "mynet.py").write_text(
+        "from torch import nn\n\n\nclass MyNet(nn.Sequential):\n    def __init__(self, num_classes, width):\n"
+        "        super().__init__(nn.Flatten(), nn.LazyLinear(width), nn.ReLU(), nn.Linear(width, num_classes))\n"
+    )
+    assert result(train(["model=mynet", "trainer.max_epochs=5"], tmp_path))["test/accuracy"] > 0.5
+
+
+def test_a_multirun_trains_each_combination_and_survives_a_failing_one(tmp_path: Path) -> None:
+    words = ["-m", "optimizer=sgd,adam", "optimizer.lr=0.01,1e9", "trainer.max_epochs=1", "data=line"]
+    done = subprocess.run([TRAIN, *words], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    runs = sorted(tmp_path.glob("outputs/sweep/*/[0-9]"))
+    statuses = [json.loads((run / "status.json").read_text())["status"] for run in runs]
+    assert len(runs) == 4
+    assert statuses[0] == statuses[2] == "completed"
+    assert "diverged" in statuses
+    assert done.returncode == 3
+
+
+def test_the_python_interface_trains_and_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = couloir.train(couloir.compose(["trainer.max_epochs=1"]))
+    assert outcome.status == "completed"
+    assert outcome.metrics["test/accuracy"] == result(outcome.dir)["test/accuracy"]
+    with pytest.raises(Diverged):
+        couloir.train(couloir.compose(["data=line", "optimizer=sgd", "optimizer.lr=1e9"]))
+    assert os.environ.get("PL_GLOBAL_SEED") is not None

@@ -1,0 +1,72 @@
+"""What `pip install .` brings: a wheel with the configuration tree, and `train` that runs from any directory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)],
+        check=True,
+        capture_output=True,
+    )
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_holds_the_whole_configuration_tree(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for path in (ROOT / "conf").rglob("*.yaml"):
+        assert f"couloir/conf/{path.relative_to(ROOT / 'conf').as_posix()}" in names
+    for path in (ROOT / "src/couloir").rglob("*.py"):
+        assert f"couloir/{path.relative_to(ROOT / 'src/couloir').as_posix()}" in names
+    assert "couloir/py.typed" in names
+    assert not [name for name in names if name.startswith(("tests/", "conf/"))]
+
+
+def test_train_from_the_wheel_runs_in_any_directory(wheel: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "env", symlinks=True)
+    python = tmp_path / "env/bin/python"
+    site = Path(subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+                               check=True, capture_output=True, text=True).stdout.strip())  # fmt: skip
+    zipfile.ZipFile(wheel).extractall(site)
+    # The dependencies of this interpreter, without its editable install of Couloir.
+    (site / "dependencies.pth").write_text(next(path for path in sys.path if path.endswith("site-packages")))
+    program = "import sys, couloir; from couloir.cli.main import train_main; print(couloir.__file__); train_main()"
+    work = tmp_path / "work"
+    work.mkdir()
+    done = subprocess.run(
+        [python, "-c", program, "trainer.max_epochs=1"],
+        cwd=work,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(site) in done.stdout, "the wheel was used, not the checkout"
+    assert (work / "outputs/latest/result.json").exists()
+
+
+def test_versions_are_pinned_and_agree() -> None:
+    import tomllib
+
+    import couloir
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == couloir.__version__
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
+    assert pins["torch"] == "2.13.0"
+    names = {entry.split(">")[0].split("=")[0].split("<")[0].strip() for entry in project["dependencies"]}
+    assert names <= {name.lower() for name in pins}, "every dependency is pinned"
