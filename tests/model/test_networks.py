@@ -271,7 +271,14 @@ def test_a_list_of_the_wrong_length_is_explained() -> None:
         pattern(stride=2)
 
 
-@pytest.mark.parametrize(("keys", "kind"), [({"norm": "batch"}, nn.BatchNorm2d), ({"batch_norm": True}, nn.BatchNorm2d),
-                                            ({"norm": "group"}, nn.GroupNorm), ({"norm": "instance"}, nn.InstanceNorm2d)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("keys", "kind"),
+    [
+        ({"norm": "batch"}, nn.BatchNorm2d),
+        ({"batch_norm": True}, nn.BatchNorm2d),
+        ({"norm": "group"}, nn.GroupNorm),
+        ({"norm": "instance"}, nn.InstanceNorm2d),
+    ],
+)
 def test_normalisation_by_key(keys: dict, kind: type) -> None:
     assert sum(isinstance(layer, kind) for layer in pattern(**keys)) == 2

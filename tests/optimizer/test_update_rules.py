@@ -1,4 +1,4 @@
-"""Each optimizer against its update rule as the papers write it, over ten steps in NumPy, and which parameters are decayed."""
+"""Each optimizer against its update rule as the papers write it, ten steps in NumPy, and what is decayed."""
 
 from __future__ import annotations
 

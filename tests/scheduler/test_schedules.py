@@ -1,4 +1,4 @@
-"""Each schedule against its closed formula over a whole run, its state through a checkpoint, and what it says of its interval."""
+"""Each schedule against its closed formula over a whole run, through a checkpoint, and its stated interval."""
 
 from __future__ import annotations
 

@@ -43,9 +43,9 @@ class Table:
 
 
 def table(
-    path: str, target: str, ignore: list[str], delimiter: str | None, task: str, num_classes: int, **keys: Any
+    path: str, target: str, ignore: list[str], delimiter: str | None, task: str, classes: list[str], **keys: Any
 ) -> Samples:
-    """The table as `Samples`; text or integer classes become labels 0..C-1 in sorted order."""
+    """The table as `Samples`; a row's label is the place of its target in `classes`, which `inspect` finds."""
     from couloir.data.samples import Samples
     from couloir.data.source import ArraySource, Loaded
 
@@ -55,12 +55,11 @@ def table(
             numbers = found.target_numbers()
             assert numbers is not None, "inspect refuses a regression on text"
             return Loaded(ArraySource(found.features, numbers.astype(np.float32)[:, None]))
-        classes = class_names(found, num_classes)
         index = {name: label for label, name in enumerate(classes)}
         labels = np.array([index[_class_name(cell)] for cell in found.target], dtype=np.int64)
         return Loaded(ArraySource(found.features, labels), classes=classes)
 
-    return Samples(load, task=task, num_classes=num_classes, **keys)
+    return Samples(load, task=task, **keys)
 
 
 def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,7 +79,7 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
                 place=str(found.file),
                 next_step="leave data.task out, or name a numeric column with data.target=...",
             )
-        return {**facts, "num_classes": 1}
+        return {**facts, "num_classes": 1, "classes": []}
     if numbers is not None and not _are_integers(numbers):
         raise CouloirError(
             f"The target column '{keys['target']}' holds fractions, which are no classes.",

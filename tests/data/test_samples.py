@@ -1,0 +1,265 @@
+"""Batches as the network gets them: standardised, reproducible, the same with and without workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from couloir.data.batches import Batches
+from couloir.data.samples import Samples
+from couloir.data.source import ArraySource, Loaded, resized
+from couloir.errors import CouloirError
+
+
+def image_samples(count: int = 101, **keys: Any) -> Samples:
+    rng = np.random.default_rng(0)
+    images = rng.integers(256, size=(count, 3, 6, 6), dtype=np.uint8) // np.array([1, 2, 4])[:, None, None].astype(
+        np.uint8
+    )
+    labels = rng.permutation(np.arange(count) % 4)
+    settings = {"task": "classification", "channels": 3, "image_size": 6, "num_classes": 4, "batch_size": 16, **keys}
+    return Samples(lambda: Loaded(ArraySource(images, labels), classes=list("abcd")), **settings)
+
+
+def ready(samples: Samples) -> Samples:
+    samples.setup()
+    return samples
+
+
+def everything(loader: Batches) -> tuple[torch.Tensor, torch.Tensor]:
+    batches = list(loader)
+    return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
+
+
+def test_the_training_split_is_standardised_by_its_own_statistics() -> None:
+    samples = ready(image_samples())
+    x, y = everything(samples.train_dataloader())
+    assert x.dtype == torch.float32
+    assert y.dtype == torch.int64
+    assert torch.allclose(x.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-5)
+    assert torch.allclose(x.std(dim=(0, 2, 3), correction=0), torch.ones(3), atol=1e-5)
+    raw = samples.splits["train"].source.inputs[samples.splits["train"].indices].double() / 255
+    assert samples.mean == pytest.approx(raw.mean(dim=(0, 2, 3)).tolist())
+    assert samples.std == pytest.approx(raw.std(dim=(0, 2, 3), correction=0).tolist())
+    test_x, _ = everything(samples.test_dataloader())
+    assert not torch.allclose(test_x.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-4), "the test split has no say"
+
+
+def test_stated_statistics_are_used_and_none_leaves_pixels_in_zero_to_one() -> None:
+    raw, _ = everything(ready(image_samples(standardize=False)).val_dataloader())
+    assert 0 <= raw.min() <= raw.max() <= 1
+    scaled, _ = everything(ready(image_samples(mean=[0.1, 0.2, 0.3], std=[2.0, 4.0, 8.0])).val_dataloader())
+    expected = (raw - torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1)) / torch.tensor([2.0, 4, 8]).view(1, 3, 1, 1)
+    assert torch.allclose(scaled, expected, atol=1e-6)
+
+
+def test_statistics_for_another_number_of_channels_are_explained() -> None:
+    with pytest.raises(CouloirError, match="3 channels"):
+        ready(image_samples(mean=[0.1], std=[1.0]))
+
+
+def test_a_column_that_never_varies_does_not_become_nan() -> None:
+    table = np.stack([np.full(50, 1e6), np.linspace(0, 1, 50)], axis=1).astype(np.float32)
+    labels = np.arange(50) % 2
+    samples = Samples(
+        lambda: Loaded(ArraySource(table, labels)),
+        task="classification", channels=2, image_size=None, num_classes=2, batch_size=8,
+    )  # fmt: skip
+    x, _ = everything(ready(samples).train_dataloader())
+    assert torch.isfinite(x).all()
+    assert torch.allclose(x[:, 0], torch.zeros(len(x)))
+    assert float(x[:, 1].std(correction=0)) == pytest.approx(1.0, rel=1e-4)
+
+
+def test_large_values_with_a_small_spread_are_standardised_exactly() -> None:
+    rng = np.random.default_rng(0)
+    table = (1e5 + rng.normal(size=(2000, 1))).astype(np.float32)
+    samples = Samples(
+        lambda: Loaded(ArraySource(table, np.zeros((2000, 1), np.float32))),
+        task="regression", channels=1, image_size=None, num_classes=1, batch_size=500,
+    )  # fmt: skip
+    x, _ = everything(ready(samples).train_dataloader())
+    assert float(x.std(correction=0)) == pytest.approx(1.0, rel=1e-3)
+
+
+def test_splits_are_disjoint_and_complete() -> None:
+    samples = ready(image_samples())
+    parts = [split.indices for split in samples.splits.values()]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(101))
+    assert sum(samples.sizes().values()) == 101
+
+
+def test_a_subset_is_a_part_of_both_pools() -> None:
+    samples = ready(image_samples(1000, subset=80))
+    sizes = samples.sizes()
+    assert sizes["train"] + sizes["val"] == 80
+    assert sizes["test"] == 80
+    counts = np.bincount(samples.splits["test"].targets)
+    assert counts.min() >= 19
+
+
+def test_each_epoch_has_an_order_of_its_own_which_the_seed_decides() -> None:
+    def orders(seed: int) -> list[list[int]]:
+        loader = ready(image_samples(seed=0)).train_dataloader()
+        loader.seed = seed
+        return [everything(loader)[1].tolist() for _ in range(2)]
+
+    first, second = orders(0)
+    assert first != second
+    assert sorted(first) == sorted(second)
+    assert orders(0) == [first, second]
+    assert orders(1) != [first, second]
+
+
+def test_what_else_draws_random_numbers_does_not_change_the_order() -> None:
+    loaders = [ready(image_samples()).train_dataloader() for _ in range(2)]
+    torch.manual_seed(0)
+    first = everything(loaders[0])[1]
+    torch.manual_seed(99)
+    torch.rand(1000)
+    assert torch.equal(everything(loaders[1])[1], first)
+
+
+def test_workers_bring_the_same_batches() -> None:
+    here, there = (ready(image_samples(workers=workers)).train_dataloader() for workers in (0, 2))
+    for _ in range(2):
+        for (x, y), (x2, y2) in zip(here, there, strict=True):
+            assert torch.equal(x, x2)
+            assert torch.equal(y, y2)
+
+
+def test_an_interrupted_epoch_is_taken_up_where_it_stopped() -> None:
+    whole = list(ready(image_samples()).train_dataloader())
+    loader = ready(image_samples()).train_dataloader()
+    iterator = iter(loader)
+    for _ in range(2):
+        next(iterator)
+    resumed = ready(image_samples()).train_dataloader()
+    resumed.load_state_dict(loader.state_dict())
+    rest = list(resumed)
+    assert len(rest) == len(whole) - 2
+    assert all(torch.equal(x, x2) for (x, _), (x2, _) in zip(rest, whole[2:], strict=True))
+    after = [y.tolist() for _, y in resumed]
+    list(loader_epoch := ready(image_samples()).train_dataloader())
+    assert after == [y.tolist() for _, y in loader_epoch], "the next epoch is the next epoch"
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "batches", "last"), [(33, 16, 2, 16), (32, 16, 2, 16), (35, 16, 3, 3), (1, 16, 1, 1)]
+)
+def test_a_last_batch_of_one_sample_is_left_out_of_training(count: int, size: int, batches: int, last: int) -> None:
+    loader = Batches(count, size, lambda i: (i, i), lambda x, y: (x, y), drop_single=True)
+    got = list(loader)
+    assert len(got) == len(loader) == batches
+    assert len(got[-1][0]) == last
+
+
+def test_augmentation_is_for_training_alone_and_sees_pixels_in_zero_to_one() -> None:
+    samples = ready(image_samples())
+    seen: list[float] = []
+
+    def augmentation(x: torch.Tensor) -> torch.Tensor:
+        seen.extend([float(x.min()), float(x.max())])
+        return torch.zeros_like(x)
+
+    samples.augmentation = augmentation
+    x, _ = everything(samples.train_dataloader())
+    assert len(torch.unique(x)) == 3, "one value a channel: augmentation came before standardisation"
+    assert 0 <= min(seen) <= max(seen) <= 1
+    calls = len(seen)
+    everything(samples.val_dataloader())
+    everything(samples.test_dataloader())
+    samples.example_batch()
+    assert len(seen) == calls
+
+
+def test_an_augmentation_that_mixes_targets_gets_them() -> None:
+    from couloir.augmentation.mixing import Mixup
+
+    samples = ready(image_samples())
+    samples.augmentation = Mixup(4, 1.0)
+    _, y = everything(samples.train_dataloader())
+    assert y.shape[1] == 4
+    assert torch.allclose(y.sum(dim=1), torch.ones(len(y)))
+
+
+def test_keeping_ten_samples_makes_all_splits_the_same_ten() -> None:
+    samples = ready(image_samples())
+    samples.keep_only(8)
+    assert samples.sizes() == {"train": 8, "val": 8, "test": 8}
+    assert np.bincount(samples.splits["val"].targets).tolist() == [2, 2, 2, 2]
+
+
+def test_the_fingerprint_follows_every_byte_and_the_split() -> None:
+    images = np.zeros((40, 1, 4, 4), np.uint8)
+    labels = np.arange(40) % 2
+
+    def fingerprint(images: np.ndarray, labels: np.ndarray, **keys: Any) -> str:
+        settings = {"task": "classification", "channels": 1, "image_size": 4, "num_classes": 2, "batch_size": 8, **keys}
+        return ready(Samples(lambda: Loaded(ArraySource(images, labels)), **settings)).fingerprint()
+
+    reference = fingerprint(images, labels)
+    assert fingerprint(images.copy(), labels.copy()) == reference
+    changed = images.copy()
+    changed[17, 0, 2, 1] = 1
+    assert fingerprint(changed, labels) != reference
+    assert fingerprint(images, 1 - labels) != reference
+    assert fingerprint(images, labels, seed=1) != reference or fingerprint(images, labels, subset=10) != reference
+
+
+def test_a_label_outside_of_the_classes_is_explained() -> None:
+    with pytest.raises(CouloirError, match="label 3, outside of the 3 classes"):
+        ready(image_samples(num_classes=3))
+
+
+def test_regression_targets_are_scaled_and_can_be_scaled_back() -> None:
+    rng = np.random.default_rng(0)
+    y = (rng.uniform(100, 300, size=(80, 1))).astype(np.float32)
+    x = rng.normal(size=(80, 2)).astype(np.float32)
+
+    def samples(scaling: str) -> Samples:
+        return ready(Samples(
+            lambda: Loaded(ArraySource(x, y)), task="regression", channels=2, image_size=None, num_classes=1,
+            batch_size=200, target_scaling=scaling,
+        ))  # fmt: skip
+
+    plain = everything(samples("none").val_dataloader())[1]
+    for scaling in ("standardize", "unit"):
+        scaled = samples(scaling)
+        got = everything(scaled.val_dataloader())[1]
+        assert got.shape[1] == 1
+        assert torch.allclose(got * scaled.target_scale + scaled.target_offset, plain, rtol=1e-4)
+    train = everything(samples("unit").train_dataloader())[1]
+    assert float(train.min()) == pytest.approx(0.0, abs=1e-6)
+    assert float(train.max()) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_images_are_resized_once_and_stay_bytes() -> None:
+    ramp = np.tile(np.linspace(0, 255, 8, dtype=np.uint8), (5, 1, 8, 1))
+    source = ArraySource(ramp, np.zeros(5, np.int64), image_size=16)
+    assert source.inputs.shape == (5, 1, 16, 16)
+    assert source.inputs.dtype == torch.uint8
+    assert torch.all(source.inputs[0, 0, 0].diff().int() >= 0)
+    assert resized(torch.full((1, 3, 9, 9), 200, dtype=torch.uint8), 4).unique().tolist() == [200]
+
+
+def test_an_example_draws_no_random_number_and_comes_from_all_classes() -> None:
+    samples = ready(image_samples())
+    state = torch.get_rng_state()
+    x, y = samples.example_batch()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(x, samples.example_batch()[0])
+    assert len(x) == 16
+    assert len(y.unique()) > 1
+
+
+def test_a_checkpoint_can_hold_the_statistics() -> None:
+    import io
+
+    stream = io.BytesIO()
+    torch.save(ready(image_samples()).state_dict(), stream)
+    stream.seek(0)
+    assert len(torch.load(stream, weights_only=True)["mean"]) == 3
