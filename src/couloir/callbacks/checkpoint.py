@@ -10,8 +10,6 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint as CheckpointBase
 
-from couloir.errors import CouloirError
-
 
 class Checkpoint(CheckpointBase):
     """Saves the last state of every epoch and, when the monitored metric improves, keeps it as the best.
@@ -54,11 +52,7 @@ class Checkpoint(CheckpointBase):
 
     def _improved(self, trainer: Trainer) -> bool:
         if self.monitor not in trainer.callback_metrics:
-            known = ", ".join(sorted(trainer.callback_metrics))
-            raise CouloirError(
-                f"callbacks.checkpoint.monitor={self.monitor} is not a metric of this run.",
-                next_step=f"choose one of: {known}",
-            )
+            return False  # an epoch without validation (trainer.check_val_every_n_epoch)
         value = float(trainer.callback_metrics[self.monitor])
         if not math.isfinite(value):
             return False

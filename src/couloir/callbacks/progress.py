@@ -88,10 +88,15 @@ class Progress(Callback):
             self._bar = None
 
 
+def shown_number(value: float) -> str:
+    """Four decimals, or four digits where that would be a long row of them."""
+    return f"{value:.4f}" if abs(value) < 10_000 else f"{value:.4g}"
+
+
 def epoch_line(trainer: Trainer, seconds: float) -> str:
     """`epoch 3/20  train/loss 0.1234  val/loss 0.1500  val/accuracy 0.9500  1.2 s`."""
     metrics = trainer.callback_metrics
     order = ("loss", "accuracy", "top5_accuracy", "mae", "rmse", "r2")
     names = [f"{split}/{name}" for name in order for split in ("train", "val")]
-    shown = [f"{name} {float(metrics[name]):.4f}" for name in names if name in metrics and "top5" not in name]
+    shown = [f"{name} {shown_number(float(metrics[name]))}" for name in names if name in metrics and "top5" not in name]
     return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  " + "  ".join(shown) + f"  {seconds:.1f} s"

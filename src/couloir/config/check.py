@@ -13,8 +13,15 @@ from omegaconf.errors import OmegaConfBaseException
 from couloir.config import contract, resolvers, tree
 from couloir.config.compose import Sentence
 from couloir.config.contract import Key
+from couloir.config.nearest import did_you_mean
 from couloir.errors import CouloirError
+from couloir.metrics.names import measured
 
+REQUIRED = (
+    "trainer", "callbacks", "logger", "model", "initializer", "loss", "optimizer", "scheduler", "augmentation", "data",
+)  # fmt: skip
+OPTIONAL = ("scheduler", "logger")
+"""Groups that may be null."""
 GPU_DEVICES = ("dev/nvidia[0-9]*", "dev/nvidiactl", "dev/kfd", "dev/dxg")
 """What Linux shows below / where there is a GPU that torch can drive (NVIDIA, AMD, WSL)."""
 
@@ -26,10 +33,12 @@ def check(sentence: Sentence) -> None:
         CouloirError: the first thing that is wrong.
     """
     keys = _keys_by_path(sentence)
+    _check_complete(sentence.cfg)
     _check_missing(sentence, keys)
     _check_data(sentence.cfg)
     _check_values(sentence, keys)
     _check_parts(sentence)
+    _check_monitors(sentence)
     _check_accelerator(sentence.cfg)
 
 
@@ -63,6 +72,14 @@ def _check_missing(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
             place=_place(missing[0], keys, sentence),
             next_step="add " + " ".join(f"{name}=..." for name in missing),
         )
+
+
+def _check_complete(cfg: DictConfig) -> None:
+    """A deletion (`~scheduler`) must leave a sentence that can be trained."""
+    for group in REQUIRED:
+        if group not in cfg or (cfg[group] is None and group not in OPTIONAL):
+            hint = f"write {group}=none" if tree.find(f"{group}/none") else f"leave ~{group} out"
+            raise CouloirError(f"The sentence has no {group}.", next_step=hint)
 
 
 def _missing(node: Any, path: str = "") -> Iterator[str]:
@@ -110,7 +127,7 @@ def _check_values(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
             raise _unresolved(error) from error
         accepted = contract.violation(key, value)
         if accepted is not None:
-            raise _out_of_contract(path, value, accepted, _place(path, keys, sentence), sentence)
+            raise _out_of_contract(key, path, value, accepted, _place(path, keys, sentence), sentence)
 
 
 def _value(cfg: DictConfig, path: str) -> Any:
@@ -118,7 +135,7 @@ def _value(cfg: DictConfig, path: str) -> Any:
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
-def _out_of_contract(path: str, value: Any, accepted: str, place: str, sentence: Sentence) -> CouloirError:
+def _out_of_contract(key: Key, path: str, value: Any, accepted: str, place: str, sentence: Sentence) -> CouloirError:
     group, _, name = path.partition(".")
     if group == "model" and name == "image_size":
         model, data = sentence.choices["model"], sentence.choices["data"]
@@ -130,7 +147,16 @@ def _out_of_contract(path: str, value: Any, accepted: str, place: str, sentence:
             next_step="enlarge the images with data.image_size=..., or choose a model for small ones (mlp, linear)",
         )
     shown = "null" if value is None else value
-    return CouloirError(f"{path} takes {accepted}, not {shown}.", place=place, next_step=f"write {path}=... anew")
+    words = accepted.removeprefix("one of ").split(", ") if accepted.startswith("one of ") else []
+    hint = did_you_mean(str(value), words, form=f"{path}={{}}") or f"the default is {path}={_typed(key.default)}"
+    return CouloirError(f"{path} takes {accepted}, not {shown}.", place=place, next_step=hint)
+
+
+def _typed(value: Any) -> str:
+    """A value as it would be typed at the prompt."""
+    if isinstance(value, list):
+        return "[" + ",".join(_typed(entry) for entry in value) + "]"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _check_parts(sentence: Sentence) -> None:
@@ -149,6 +175,21 @@ def _check_parts(sentence: Sentence) -> None:
         file = tree.find(f"{group}/{choices.get(group)}")
         if file is not None and "images" in tree.expects(file) and cfg.data.image_size is None:
             raise _needs_images(group, sentence)
+
+
+def _check_monitors(sentence: Sentence) -> None:
+    """A metric that is waited for in vain is found before the first epoch, not after it."""
+    cfg = sentence.cfg
+    known = measured(str(cfg.data.task), int(cfg.data.num_classes))
+    known += [name.replace("val/", "train/") for name in known]
+    for path in ("callbacks.checkpoint.monitor", "callbacks.early_stopping.monitor", "scheduler.monitor"):
+        monitor = OmegaConf.select(cfg, path)
+        if monitor is not None and monitor not in known:
+            raise CouloirError(
+                f"{path}={monitor} is not a metric of a {cfg.data.task}.",
+                place=f"metrics: {', '.join(known)}",
+                next_step=did_you_mean(str(monitor), known, form=f"{path}={{}}"),
+            )
 
 
 def _needs_images(group: str, sentence: Sentence) -> CouloirError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +107,7 @@ def _fits(loss: str | None, task: str) -> bool:
 
 def _compose(overrides: list[str], typed: list[str], with_sources: bool) -> Sentence:
     prepare_hydra()
-    with initialize_config_dir(str(tree.packaged_conf()), version_base="1.3", job_name=tree.ROOT_CONFIG):
+    with _hydra():
         try:
             cfg, choices = _hydra_compose(overrides)
             run_dir = Path(cfg.hydra.run.dir)
@@ -115,6 +117,18 @@ def _compose(overrides: list[str], typed: list[str], with_sources: bool) -> Sent
     with open_dict(cfg):
         del cfg["hydra"]
     return Sentence(cfg, choices, sources, list(typed), run_dir)
+
+
+@contextmanager
+def _hydra() -> Iterator[None]:
+    """Hydra over the packaged tree; a job of a multirun composes anew within a Hydra that is already at work."""
+    outer = GlobalHydra.get_state()
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(tree.packaged_conf()), version_base="1.3", job_name=tree.ROOT_CONFIG):
+            yield
+    finally:
+        GlobalHydra.set_state(outer)
 
 
 def _sources(overrides: list[str]) -> list[Source]:
@@ -140,7 +154,7 @@ def check_sweep(overrides: list[str]) -> None:
         CouloirError: an unknown group, choice or key.
     """
     prepare_hydra()
-    with initialize_config_dir(str(tree.packaged_conf()), version_base="1.3", job_name=tree.ROOT_CONFIG):
-        mistake = find_mistake(overrides, _hydra_compose)
+    with _hydra():
+        mistake = find_mistake(overrides, _hydra_compose, multirun=True)
     if mistake is not None:
         raise mistake

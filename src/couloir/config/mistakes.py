@@ -45,7 +45,7 @@ def explain(error: Exception, overrides: list[str], compose_choices: ComposeChoi
     )
 
 
-def find_mistake(overrides: list[str], compose_choices: ComposeChoices) -> CouloirError | None:
+def find_mistake(overrides: list[str], compose_choices: ComposeChoices, multirun: bool = False) -> CouloirError | None:
     """The first override that names a group, choice or key that does not exist, or that cannot be read."""
     choices, keys = [], []
     for text in overrides:
@@ -55,6 +55,11 @@ def find_mistake(overrides: list[str], compose_choices: ComposeChoices) -> Coulo
             return _unreadable(text)
         if override.key_or_group.startswith("hydra"):
             continue
+        if override.is_sweep_override() and not multirun:
+            return CouloirError(
+                f"'{text}' names several values.",
+                next_step="train -m ... runs them in turn; a list is written [a,b], a word with a comma 'a,b'",
+            )
         if override.key_or_group in tree.groups():
             mistake = _wrong_choice(override)
             if mistake is not None:
@@ -163,7 +168,7 @@ def _unknown_key(override: Override, cfg: DictConfig, choices: Choices) -> Coulo
 
 
 def _unknown_word(key: str, value: str, cfg: DictConfig) -> CouloirError:
-    names = [*tree.groups(), *(str(name) for name in cfg if str(name) not in tree.groups())]
+    names = [*tree.groups(), *(str(name) for name in cfg if str(name) not in (*tree.groups(), "hydra"))]
     hint = did_you_mean(key, names, form=f"{{}}={value}") or did_you_mean(key.partition(".")[0], names, form="{}=...")
     if not hint:
         inside = [f"{group}.{key}" for group in tree.groups() if _exists(cfg, f"{group}.{key}")]

@@ -28,14 +28,15 @@ from couloir.model.activation import activation as activation_layer
 
 FIELD = 32
 """Pixels of the side of the paper's input."""
+IMAGE = 28
+"""Pixels of the side of the images within it: what matters stays away from the border, where few units look."""
 
 
 class LeNet5(nn.Module):
     """61,706 parameters for one channel and ten classes, whatever the size of the images.
 
-    The input field is the paper's 32x32. Images of 28x28 are centred in it, as the paper centres MNIST's; images of
-    another size are
-    scaled to it.
+    The input field is the paper's 32x32. Images of 28x28 are centred in it, as the paper centres MNIST's; those of another size are
+    scaled to 28x28 first, but 32x32 fills the field as it is.
 
     Args:
         channels: channels of the images.
@@ -87,6 +88,6 @@ class LeNet5(nn.Module):
         """The images in the paper's field, (B, C, 32, 32)."""
         if self.image_size == FIELD:
             return x
-        if self.image_size == 28:
-            return F.pad(x, (2, 2, 2, 2))
-        return F.interpolate(x, (FIELD, FIELD), mode="bilinear", antialias=self.image_size > FIELD)
+        if self.image_size != IMAGE:
+            x = F.interpolate(x, (IMAGE, IMAGE), mode="bilinear", antialias=self.image_size > IMAGE)
+        return F.pad(x, [(FIELD - IMAGE) // 2] * 4)

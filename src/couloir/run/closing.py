@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.table import Table
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from couloir.callbacks.progress import shown_number
 from couloir.run.folder import RunFolder
 from couloir.run.log import rendered
 from couloir.task.supervised import Supervised
@@ -21,7 +22,7 @@ def closing_table(numbers: dict[str, float], folder: RunFolder) -> str:
     table = Table("metric", "test", f"best epoch ({numbers.get('best/epoch', 0):.0f})", "last epoch")
     for name in names:
         cells = [numbers.get(f"{column}/{name}") for column in ("test", "best", "val")]
-        table.add_row(name, *("" if cell is None else f"{cell:.4f}" for cell in cells))
+        table.add_row(name, *("" if cell is None else shown_number(cell) for cell in cells))
     shown = _short(folder.path)
     rate = numbers.get("train/samples_per_second")
     speed = f", {rate:,.0f} samples/s" if rate is not None else ""

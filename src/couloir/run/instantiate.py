@@ -11,6 +11,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from couloir.errors import CouloirError
 
+EXTRAS = ("wandb", "mlflow")
+"""Loggers whose packages are extras of Couloir."""
+
 
 def build(cfg: DictConfig, name: str, **extra: Any) -> Any:
     """Instantiate the node `cfg[name]`; plain lists and dictionaries reach its target, no OmegaConf.
@@ -41,10 +44,8 @@ def _as_mistake(error: Exception, name: str, target: str) -> BaseException:
                 f"{target} does not take the keys of '{name}': {reason.splitlines()[0]}",
                 next_step=f"`couloir list {name}` shows the choices, `train --cfg job` this sentence's keys",
             )
-        if isinstance(cause, ModuleNotFoundError) and str(cause.name).split(".")[0] in ("wandb", "mlflow"):
-            return CouloirError(
-                f"{name} needs the package {cause.name}.", next_step=f"pip install 'couloir[{cause.name}]'"
-            )
+        if isinstance(cause, ModuleNotFoundError) and name in EXTRAS:
+            return CouloirError(f"logger={name} needs the package {name}.", next_step=f"pip install 'couloir[{name}]'")
         if isinstance(cause, ImportError | AttributeError):
             return CouloirError(
                 f"The target of '{name}' cannot be imported: {target} ({cause})",

@@ -11,7 +11,6 @@ import torch
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning import Trainer, seed_everything
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from couloir.callbacks.checkpoint import Checkpoint, best_checkpoint, last_checkpoint
 from couloir.config.compose import Sentence
@@ -24,7 +23,7 @@ from couloir.run.provenance import write_provenance
 from couloir.run.record import Record
 from couloir.run.result import RunResult, summarise
 from couloir.run.signals import StopOnSignal
-from couloir.task.build import supervised
+from couloir.task.build import check_network, supervised
 
 
 def train_sentence(sentence: Sentence, folder: RunFolder, command: list[str]) -> RunResult:
@@ -42,6 +41,8 @@ def train_sentence(sentence: Sentence, folder: RunFolder, command: list[str]) ->
             return _train(sentence, folder, command, stop)
         except BaseException as error:
             _write_ending(folder, stop, error)
+            if stop.received is not None and not isinstance(error, Interrupted):
+                raise Interrupted(stop.received) from error  # Lightning's own exit for SIGTERM has the code 0
             raise
 
 
@@ -55,6 +56,7 @@ def _train(sentence: Sentence, folder: RunFolder, command: list[str], stop: Stop
 
     seed_everything(cfg.seed, workers=True, verbose=False)  # the weights do not depend on what loading the data drew
     net = build(cfg, "model")
+    check_network(net, data)
     _initialise(net, cfg, data)
     parameters = sum(parameter.numel() for parameter in net.parameters())
     module = supervised(
@@ -156,7 +158,7 @@ def _opening(sentence: Sentence, data: Any, parameters: int, trainer: Trainer) -
 
 def _write_ending(folder: RunFolder, stop: StopOnSignal, error: BaseException) -> None:
     """The truth about a run that did not complete."""
-    if isinstance(error, Interrupted | SIGTERMException | KeyboardInterrupt) or stop.received is not None:
+    if isinstance(error, Interrupted | KeyboardInterrupt) or stop.received is not None:
         folder.write_status("interrupted", signal=stop.received)
         last = folder.checkpoints / "last.ckpt"
         say.info("stopped; %s", f"the state is in {last}" if last.exists() else "nothing was trained yet")

@@ -23,9 +23,8 @@ def supervised(
     """The module that trains `net` on `data`, with the metrics of the data's task.
 
     Raises:
-        CouloirError: the network does not take the data's samples, or the loss is not defined for its targets.
+        CouloirError: the loss is not defined for the data's targets.
     """
-    _check_output(net, data)
     _check_targets(loss, data)
     make_metrics: Callable[[], Metric]
     confusion: Metric | None = None
@@ -37,8 +36,12 @@ def supervised(
     return Supervised(net, loss, make_optimizer, make_scheduler, make_metrics, confusion, log_every_n_steps)
 
 
-def _check_output(net: nn.Module, data: Any) -> None:
-    """Send two samples through the network: a shape that does not fit is said before training, not after."""
+def check_network(net: nn.Module, data: Any) -> None:
+    """Send two samples through the network: a shape that does not fit is said before training; lazy layers get theirs.
+
+    Raises:
+        CouloirError: the network does not take the data's samples, or does not return one value a class.
+    """
     x, _ = data.example_batch()
     training = net.training
     net.eval()
