@@ -15,8 +15,7 @@ figure 2:
 | output | fully connected | 10 | 850 |
 
 What is modern: ReLU and maximum pooling by default, C3 without the paper's table of connections, pooling without
-weights, and a linear
-output for a softmax in place of radial basis functions.
+weights, dropout, and a linear output for a softmax in place of radial basis functions.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ IMAGE = 28
 class LeNet5(nn.Module):
     """61,706 parameters for one channel and ten classes, whatever the size of the images.
 
-    The input field is the paper's 32x32. Images of 28x28 are centred in it, as the paper centres MNIST's; those of another size are
-    scaled to 28x28 first, but 32x32 fills the field as it is.
+    The input field is the paper's 32x32. Images of 28x28 are centred in it, as the paper centres MNIST's; those of
+    another size are scaled to 28x28 first, but 32x32 fills the field as it is.
 
     Args:
         channels: channels of the images.
