@@ -7,7 +7,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich import get_console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from couloir.run.log import note, on_a_terminal, say
@@ -37,7 +37,7 @@ class Progress(Callback):
             return
         steps = int(trainer.num_training_batches) * (trainer.max_epochs or 1)
         self._bar = Bar(
-            TextColumn("epoch {task.fields[epoch]}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+            TextColumn("epoch {task.fields[epoch]}"), BarColumn(bar_width=16),
             TextColumn("{task.fields[numbers]}"), TimeRemainingColumn(compact=True),
             console=get_console(), transient=True, auto_refresh=False,
         )  # fmt: skip
