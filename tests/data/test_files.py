@@ -17,6 +17,7 @@ from PIL import Image
 
 from couloir.data import cifar, images, mnist, table
 from couloir.data.folder import decode, load_folder
+from couloir.data.source import Loaded
 from couloir.errors import CouloirError
 
 RNG = np.random.default_rng(0)
@@ -247,12 +248,16 @@ def photographs(root: Path, sizes: dict[str, tuple[int, int]] | None = None) -> 
     return root
 
 
+def load(listing: images.Listing, memory_budget: float) -> Loaded:
+    return load_folder(listing.splits, listing.classes, 24, 3, memory_budget)
+
+
 def test_photographs_of_all_kinds_are_found_and_decoded(tmp_path: Path) -> None:
     root = photographs(tmp_path / "photos")
     (root / "train/ants/notes.txt").write_text("not an image, and not called one")
     facts = images.inspect("image_folder", {"root": str(root)})
     assert facts == {"num_classes": 2, "classes": ["ants", "bees"]}
-    loaded = load_folder(images.list_images(root), 24, 3, 1.0)
+    loaded = load(images.list_images(root), 1.0)
     assert len(loaded.train.targets) == 12
     assert loaded.val is not None
     assert loaded.test is None
@@ -264,7 +269,7 @@ def test_photographs_of_all_kinds_are_found_and_decoded(tmp_path: Path) -> None:
 
 def test_files_and_memory_give_the_same_images(tmp_path: Path) -> None:
     listing = images.list_images(photographs(tmp_path / "photos"))
-    whole, lazy = load_folder(listing, 24, 3, 1.0), load_folder(listing, 24, 3, 0.0)
+    whole, lazy = load(listing, 1.0), load(listing, 0.0)
     order = torch.tensor([7, 0, 11])
     assert torch.equal(whole.train.fetch(order), lazy.train.fetch(order))
     assert type(whole.train) is not type(lazy.train)
@@ -311,7 +316,7 @@ def test_an_image_that_breaks_off_is_named_when_it_is_decoded(tmp_path: Path) ->
     file = root / "train/bees/1.jpg"
     file.write_bytes(file.read_bytes()[:200])
     with pytest.raises(CouloirError, match=r"1\.jpg cannot be decoded"):
-        load_folder(images.list_images(root), 24, 3, 1.0)
+        load(images.list_images(root), 1.0)
 
 
 def test_the_fingerprint_of_photographs_follows_their_bytes(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from couloir.log import rendered
 from couloir.model.lenet import LeNet5
 from couloir.model.resnet import resnet50
 from couloir.run.layers import as_dict, as_table, layers, totals
-from couloir.run.log import rendered
 
 
 def test_lenet_row_by_row() -> None:

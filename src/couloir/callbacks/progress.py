@@ -10,7 +10,7 @@ from rich import get_console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from couloir.run.log import note, on_a_terminal, say
+from couloir.log import note, on_a_terminal, say
 
 SHOWN = ("val/accuracy", "val/r2")
 

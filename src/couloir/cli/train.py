@@ -25,9 +25,10 @@ groups and choices (`couloir list GROUP` describes them, `couloir list GROUP CHO
 
 HYDRA_FLAGS = {
     "--cfg", "-c", "--multirun", "-m", "--shell-completion", "-sc", "--info", "-i", "--hydra-help", "--package", "-p",
-    "--resolve", "--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--experimental-rerun",
-    "--version",
+    "--resolve",
 }  # fmt: skip
+OTHER_TREES = {"--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--experimental-rerun"}
+"""Flags of Hydra that would compose from elsewhere; a user's own tree is `./conf`."""
 
 
 def main(arguments: list[str]) -> int:
@@ -37,6 +38,11 @@ def main(arguments: list[str]) -> int:
 
         print(USAGE + groups_text())  # noqa: T201
         return 0
+    elsewhere = next((argument for argument in arguments if argument.split("=")[0] in OTHER_TREES), None)
+    if elsewhere is not None:
+        raise CouloirError(
+            f"train does not take {elsewhere}.", next_step="put your own files into ./conf, which is searched first"
+        )
     if any(argument.split("=")[0] in HYDRA_FLAGS for argument in arguments):
         return _through_hydra(arguments)
 

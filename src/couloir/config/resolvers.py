@@ -34,6 +34,11 @@ def _inspect(fact: str, *, _parent_: DictConfig) -> Any:
     return facts[fact]
 
 
+def forget() -> None:
+    """Look at the data's files anew: they may have changed since the last sentence of this process."""
+    _facts.clear()
+
+
 def inspect_data(node: DictConfig) -> dict[str, Any]:
     """What the data's own `inspect` finds out before torch is imported; empty where its module has none.
 
@@ -46,7 +51,6 @@ def inspect_data(node: DictConfig) -> dict[str, Any]:
     cache_key = json.dumps([target, keys], sort_keys=True, default=str)
     if cache_key not in _facts:
         inspect = getattr(importlib.import_module(module_name), "inspect", None)
-        _facts.clear()  # one data set a sentence: what an earlier sentence saw may have changed on disk
         _facts[cache_key] = inspect(function, keys) if callable(inspect) else {}
     return _facts[cache_key]
 

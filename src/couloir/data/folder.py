@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from couloir.data.images import Listing
 from couloir.data.source import ArraySource, Loaded, Source
 from couloir.data.splits import Indices
 from couloir.errors import CouloirError
@@ -62,21 +61,23 @@ class FileSource:
         return ArraySource(torch.stack(images).numpy(), self.targets)
 
 
-def load_folder(listing: Listing, image_size: int, channels: int, memory_budget: float) -> Loaded:
-    """The splits of a listing, in memory if they fit into `memory_budget` GiB once decoded.
+def load_folder(
+    splits: dict[str, list[tuple[Path, int]]], classes: list[str], image_size: int, channels: int, memory_budget: float
+) -> Loaded:
+    """Paths and labels by split as sources, in memory if they fit into `memory_budget` GiB once decoded.
 
     Raises:
         CouloirError: `channels` is neither 1 nor 3, or a file cannot be decoded.
     """
     if channels not in MODES:
         raise CouloirError(f"Images have 1 or 3 channels, not {channels}.", next_step="data.channels=3 or 1")
-    count = sum(len(samples) for samples in listing.splits.values())
+    count = sum(len(samples) for samples in splits.values())
     fits = count * channels * image_size**2 <= memory_budget * 2**30
     sources: dict[str, Source] = {}
-    for split, samples in listing.splits.items():
+    for split, samples in splits.items():
         source = FileSource(samples, image_size, channels)
         sources[split] = source.in_memory() if fits else source
-    return Loaded(sources["train"], sources.get("val"), sources.get("test"), listing.classes)
+    return Loaded(sources["train"], sources.get("val"), sources.get("test"), classes)
 
 
 def decode(path: Path, size: int, mode: str) -> Tensor:

@@ -41,7 +41,7 @@ def image_folder(root: str | None, memory_budget: float, **keys: Any) -> Samples
 
     def load() -> Any:
         listing = list_images(data_root(root, "images"))
-        return load_folder(listing, keys["image_size"], keys["channels"], memory_budget)
+        return load_folder(listing.splits, listing.classes, keys["image_size"], keys["channels"], memory_budget)
 
     return Samples(load, **keys)
 

@@ -11,8 +11,8 @@ from rich.table import Table
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from couloir.callbacks.progress import shown_number
+from couloir.log import rendered
 from couloir.run.folder import RunFolder
-from couloir.run.log import rendered
 from couloir.task.supervised import Supervised
 
 

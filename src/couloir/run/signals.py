@@ -13,7 +13,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from couloir.callbacks.checkpoint import Checkpoint
 from couloir.errors import Interrupted
-from couloir.run.log import say
+from couloir.log import say
 
 
 class StopOnSignal(Callback):

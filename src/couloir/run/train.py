@@ -15,10 +15,10 @@ from pytorch_lightning import Trainer, seed_everything
 from couloir.callbacks.checkpoint import Checkpoint, best_checkpoint, last_checkpoint
 from couloir.config.compose import Sentence
 from couloir.errors import Diverged, Interrupted
+from couloir.log import note, run_log, say
 from couloir.run.closing import closing_table, write_confusion
 from couloir.run.folder import RunFolder
 from couloir.run.instantiate import build
-from couloir.run.log import note, run_log, say
 from couloir.run.provenance import write_provenance
 from couloir.run.record import Record
 from couloir.run.result import RunResult, summarise
