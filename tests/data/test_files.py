@@ -84,6 +84,14 @@ def test_labels_that_are_missing_or_outside_of_the_classes_are_named(tmp_path: P
         mnist.inspect("mnist", {"root": str(tmp_path)})
 
 
+def test_a_stated_root_without_the_files_is_said_and_nothing_is_fetched_into_it(tmp_path: Path) -> None:
+    with pytest.raises(CouloirError, match="has no train-images-idx3-ubyte"):
+        mnist.inspect("fashion_mnist", {"root": str(tmp_path)})
+    with pytest.raises(CouloirError, match=r"holds neither cifar-10-binary\.tar\.gz"):
+        cifar.inspect("cifar10", {"root": str(tmp_path)})
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_a_stated_root_missing_files_are_no_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COULOIR_DATA", raising=False)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from couloir.data.samples import Samples
 
 PIXELS = 3 * 32 * 32
-MIRRORS = ("https://www.cs.toronto.edu/~kriz/",)
+MIRRORS = ("https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/")
 ARCHIVES = {
     "cifar10": Remote("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530", MIRRORS),
     "cifar100": Remote("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8", MIRRORS),
@@ -148,4 +148,7 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
             f"{folder} holds the pickled layout ({pickled}), which is not opened: a pickle can run code.",
             next_step=f"put the binary archive there, {ARCHIVES[target].name} from {MIRRORS[0]}",
         )
-    return facts
+    raise CouloirError(
+        f"{folder} holds neither {ARCHIVES[target].name} nor its .bin files.",
+        next_step="name the folder that holds them, or leave data.root out to have the archive downloaded",
+    )

@@ -107,12 +107,13 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
         images = _local(target, folder, f"{split}-images-idx3-ubyte")
         labels = _local(target, folder, f"{split}-labels-idx1-ubyte")
         if images is None or labels is None:
-            if stated is not None and any(folder.rglob("*idx*")):
-                missing = "images-idx3" if images is None else "labels-idx1"
-                raise CouloirError(
-                    f"{folder} has no {split}-{missing}-ubyte, gzipped or not.", next_step="add the file"
-                )
-            continue  # they will be downloaded
+            if stated is None:
+                continue  # they will be downloaded
+            missing = "images-idx3" if images is None else "labels-idx1"
+            raise CouloirError(
+                f"{folder} has no {split}-{missing}-ubyte, gzipped or not.",
+                next_step="name the folder that holds the idx files, or leave data.root out to have them downloaded",
+            )
         shape = idx_shape(images, dimensions=3)
         _check_size(images, shape)
         _check_labels(read_idx(labels, dimensions=1), shape[0], labels)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from couloir.metrics.accumulator import WIDE
+
 
 class ClassificationMetrics(Metric):
     """Sums on the device what an epoch's loss and accuracies need, in one update a batch.
@@ -27,14 +29,14 @@ class ClassificationMetrics(Metric):
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.top5 = num_classes > 5
-        self.add_state("loss_sum", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("loss_sum", torch.zeros((), dtype=WIDE), dist_reduce_fx="sum")
         for name in ("correct", "correct_top5", "count"):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, prediction: Tensor, target: Tensor, loss: Tensor) -> None:
         """Add a batch: scores (B, C), labels (B,) or class probabilities (B, C), and the batch's mean loss."""
         labels = target if target.ndim == 1 else target.argmax(dim=1)
-        self.loss_sum += loss.double() * len(labels)
+        self.loss_sum += loss.to(WIDE) * len(labels)
         self.count += len(labels)
         if self.top5:
             best = prediction.topk(5, dim=1).indices == labels[:, None]
@@ -44,8 +46,8 @@ class ClassificationMetrics(Metric):
             self.correct += (prediction.argmax(dim=1) == labels).sum()
 
     def compute(self) -> dict[str, Tensor]:
-        """`loss`, `accuracy` and, with more than five classes, `top5_accuracy`; each in float64."""
-        values = {"loss": self.loss_sum / self.count, "accuracy": self.correct.double() / self.count}
+        """`loss`, `accuracy` and, with more than five classes, `top5_accuracy`; each in the sums' precision."""
+        values = {"loss": self.loss_sum / self.count, "accuracy": self.correct.to(WIDE) / self.count}
         if self.top5:
-            values["top5_accuracy"] = self.correct_top5.double() / self.count
+            values["top5_accuracy"] = self.correct_top5.to(WIDE) / self.count
         return values

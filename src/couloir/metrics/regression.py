@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from couloir.metrics.accumulator import WIDE
+
 
 class RegressionMetrics(Metric):
-    """Sums in float64 what MAE, RMSE and R² need, in the units of the data.
+    """Sums what MAE, RMSE and R² need, in the units of the data.
 
     Args:
         scale: what the data divided its targets by.
@@ -26,14 +28,14 @@ class RegressionMetrics(Metric):
         super().__init__()
         self.scale = scale
         for name in ("loss_sum", "absolute", "squared", "target_sum", "target_squared", "count"):
-            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+            self.add_state(name, torch.zeros((), dtype=WIDE), dist_reduce_fx="sum")
 
     def update(self, prediction: Tensor, target: Tensor, loss: Tensor) -> None:
         """Add a batch: prediction and target of one shape (B, ...), and the batch's mean loss."""
-        error = (prediction.double() - target.double()) * self.scale
+        error = (prediction.to(WIDE) - target.to(WIDE)) * self.scale
         # R² does not change when all targets move together, so the scaled targets serve: small numbers cancel less.
-        values = target.double() * self.scale
-        self.loss_sum += loss.double() * target.numel()
+        values = target.to(WIDE) * self.scale
+        self.loss_sum += loss.to(WIDE) * target.numel()
         self.absolute += error.abs().sum()
         self.squared += error.square().sum()
         self.target_sum += values.sum()
