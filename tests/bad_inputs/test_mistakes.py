@@ -84,6 +84,12 @@ def expect_mistake(words: list[str], directory: Path, fragments: list[str], befo
         (["output_dir=/proc/nothing"], ["cannot be written", "output_dir="]),
         (["hydra.run.dir=/proc/nothing/run"], ["cannot be written"]),
         (["--nonsense"], ["--nonsense"]),
+        (["--config-dir", "elsewhere"], ["--config-dir", "./conf"]),
+        (["optimizer=sgd,adam"], ["names several values", "train -m"]),
+        (["~scheduler"], ["has no scheduler", "scheduler=none"]),
+        (["~callbacks.checkpoint"], ["callbacks.checkpoint"]),
+        (["callbacks.checkpoint.monitor=val/acc"], ["val/acc is not a metric", "monitor=val/accuracy"]),
+        (["-m", "optimizer=sgd,adamm"], ["'adamm'", "did you mean optimizer=adam"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

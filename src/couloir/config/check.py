@@ -80,6 +80,11 @@ def _check_complete(cfg: DictConfig) -> None:
         if group not in cfg or (cfg[group] is None and group not in OPTIONAL):
             hint = f"write {group}=none" if tree.find(f"{group}/none") else f"leave ~{group} out"
             raise CouloirError(f"The sentence has no {group}.", next_step=hint)
+    if "checkpoint" not in cfg.callbacks:
+        raise CouloirError(
+            "The sentence has no callbacks.checkpoint, which a run's record and its test rest on.",
+            next_step="leave ~callbacks.checkpoint out",
+        )
 
 
 def _missing(node: Any, path: str = "") -> Iterator[str]:

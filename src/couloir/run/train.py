@@ -48,10 +48,11 @@ def train_sentence(sentence: Sentence, folder: RunFolder, command: list[str]) ->
 
 def _train(sentence: Sentence, folder: RunFolder, command: list[str], stop: StopOnSignal) -> RunResult:
     cfg, began = sentence.cfg, time.perf_counter()
+    _write_configuration(folder, cfg, sentence.overrides)  # before anything can fail
     seed_everything(cfg.seed, workers=True, verbose=False)
     data = _load_data(cfg)
-    _count_steps(cfg, data)
-    _write_configuration(folder, cfg, sentence.overrides)
+    if _count_steps(cfg, data):
+        _write_configuration(folder, cfg, sentence.overrides)
     write_provenance(folder, command, cfg.seed, _describe(data))
 
     seed_everything(cfg.seed, workers=True, verbose=False)  # the weights do not depend on what loading the data drew
@@ -67,9 +68,8 @@ def _train(sentence: Sentence, folder: RunFolder, command: list[str], stop: Stop
         data,
         cfg.trainer.log_every_n_steps,
     )
-    module.save_hyperparameters(
-        OmegaConf.to_container(cfg, resolve=True)
-    )  # plain values, so the checkpoint says what it is
+    # Plain values: the checkpoint says what it is, and loads without running code.
+    module.save_hyperparameters(OmegaConf.to_container(cfg, resolve=True))
     record = Record(folder, cfg.callbacks.checkpoint.monitor, cfg.callbacks.checkpoint.mode)
     trainer = _build_trainer(cfg, folder, record, stop)
     data.device = trainer.strategy.root_device
@@ -104,14 +104,15 @@ def _load_data(cfg: DictConfig) -> Any:
     return data
 
 
-def _count_steps(cfg: DictConfig, data: Any) -> None:
-    """Tell a scheduler that goes by steps how many there are in an epoch; its YAML has the key for it."""
+def _count_steps(cfg: DictConfig, data: Any) -> bool:
+    """Tell a scheduler that goes by steps how many there are in an epoch, if its YAML has the key for it."""
     if cfg.scheduler is None or "steps_per_epoch" not in cfg.scheduler:
-        return
+        return False
     limit, batches = cfg.trainer.limit_train_batches, len(data.train_dataloader())
     batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
     with open_dict(cfg):
         cfg.scheduler.steps_per_epoch = max(1, math.ceil(batches / cfg.trainer.accumulate_grad_batches))
+    return True
 
 
 def _initialise(net: torch.nn.Module, cfg: DictConfig, data: Any) -> None:
