@@ -26,7 +26,10 @@ def test_lenet_row_by_row() -> None:
         "output_layer": 840,
     }
     assert {name: row.multiply_adds for name, row in rows.items() if row.multiply_adds} == by_hand
-    assert rows["c3"].output_shape == [16, 10, 10]
+    assert [row.parameters for row in rows.values() if row.parameters] == [156, 2416, 48120, 10164, 850]
+    assert [row.output_shape for row in rows.values() if row.parameters] == [
+        [6, 28, 28], [16, 10, 10], [120, 1, 1], [84], [10],
+    ]  # fmt: skip
     assert totals(list(rows.values()), net)["parameters"] == 61_706
 
 
@@ -67,6 +70,58 @@ def test_odd_networks_add_up() -> None:
     assert sum(row.parameters for row in rows.values()) == sum(p.numel() for p in net.parameters()) == 15
     assert rows["twice"].multiply_adds == 18
     assert rows["tied"].parameters == 0
+
+
+class Heads(nn.Module):
+    """Parameters that a sample does not pass through: a head for training, and those that attention reads itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2)
+        self.auxiliary = nn.Linear(4, 2)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.attention(x[None], x[None], x[None])[0][0]
+        return self.head(x) + self.auxiliary(x) if self.training else self.head(x)
+
+
+def test_parameters_that_a_sample_does_not_pass_are_not_lost() -> None:
+    net = Heads()
+    rows = layers(net, 4, None)
+    assert sum(row.parameters for row in rows) == totals(rows, net)["parameters"] == 100
+    assert [(row.name, row.parameters, row.multiply_adds) for row in rows] == [
+        ("attention", 60, 0),
+        ("head", 10, 8),
+        ("attention.out_proj", 20, 0),
+        ("auxiliary", 10, 0),
+    ]
+
+
+class Steps(nn.Module):
+    """A layer that sees the parts of a sample as a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x.reshape(4, 3)).sum(dim=0, keepdim=True)
+
+
+def test_a_layer_that_takes_a_sample_in_parts_counts_for_all_of_them() -> None:
+    assert layers(Steps(), 12, None)[0].multiply_adds == 4 * 3 * 5
+
+
+def test_a_network_in_double_precision_has_a_table_too() -> None:
+    assert layers(nn.Sequential(nn.Linear(3, 2)).double(), 3, None)[0].multiply_adds == 6
+
+
+def test_a_frozen_layer_stays_frozen() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)).train()
+    net[1].eval()
+    layers(net, 1, 8)
+    assert [module.training for module in net] == [True, False]
 
 
 @pytest.mark.parametrize("training", [True, False])

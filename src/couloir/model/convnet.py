@@ -1,4 +1,15 @@
-"""The course's pattern: INPUT -> [[CONV -> RELU]*N -> POOL?]*M -> [FC -> RELU]*K -> FC."""
+"""The course's pattern, INPUT -> [[CONV -> RELU]*N -> POOL?]*M -> [FC -> RELU]*K -> FC.
+
+What it covers (the course, convolutional networks, architectures):
+
+| N, M, K | network |
+|---|---|
+| 0, 0, 0 | INPUT -> FC, a linear classifier |
+| 0, 0, K | INPUT -> [FC -> RELU]*K -> FC, a multi-layer perceptron |
+| 1, 1, 0 without pooling | INPUT -> CONV -> RELU -> FC |
+| 1, 2, 1 | INPUT -> [CONV -> RELU -> POOL]*2 -> FC -> RELU -> FC |
+| 2, 3, 2 | INPUT -> [[CONV -> RELU]*2 -> POOL]*3 -> [FC -> RELU]*2 -> FC |
+"""
 
 from __future__ import annotations
 
@@ -52,7 +63,8 @@ def convnet(
         dropout: share of units dropped before each fully-connected layer.
 
     Raises:
-        CouloirError: a list has another length than there are stages or layers, or no pixel is left.
+        CouloirError: a list has another length than there are stages or layers, two keys contradict each other, or no
+            pixel is left.
     """
     stage_widths = _as_list("widths", widths, M, [2**stage for stage in range(M)])
     fc_widths = _as_list("hidden", hidden, K, [1] * K)
@@ -60,13 +72,24 @@ def convnet(
         raise CouloirError(
             "model.padding=same needs model.stride=1.", next_step="state the padding in pixels, or pool instead"
         )
+    if batch_norm and norm not in ("none", "batch"):
+        raise CouloirError(
+            f"model.batch_norm=true means model.norm=batch, but model.norm is {norm}.", next_step="state one of the two"
+        )
+    norm = "batch" if batch_norm else norm
     layers: list[nn.Module] = []
     size, width = image_size, channels
     for stage, out_channels in enumerate(stage_widths, 1):
         for _ in range(N):
             size = _next_size(size, stage, kernel_size, stride, padding, dilation)
             layers.append(nn.Conv2d(width, out_channels, kernel_size, stride, padding, dilation))
-            layers += _norm("batch" if batch_norm else norm, out_channels)
+            if norm == "instance" and size == 1:
+                raise CouloirError(
+                    f"The image is too small for this convnet: in stage {stage}, one pixel is left, and model.norm="
+                    "instance needs two to have a deviation.",
+                    next_step="another model.norm, fewer stages (model.M), or larger images",
+                )
+            layers += _norm(norm, out_channels)
             layers.append(activation_layer(activation))
             width = out_channels
         if pool != "none":

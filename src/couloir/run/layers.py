@@ -34,57 +34,72 @@ class Layer:
 
 
 def layers(net: nn.Module, channels: int, image_size: int | None) -> list[Layer]:
-    """The layers that one sample passes through; modules that hold parameters of their own count as layers as well.
+    """The layers in the order in which one sample passes through them, and last those with parameters that it does not
+    pass, such as a head for training alone: the rows' parameters add up to the network's.
 
     Args:
-        net: the network; its mode is left as it was.
+        net: the network; the modes of its modules are left as they were.
         channels: channels of the images, or columns of the table.
         image_size: pixels of a side, None for tables.
     """
-    rows: dict[str, Layer] = {}
+    names = {module: name or type(net).__name__ for name, module in net.named_modules()}
+    modes = {module: module.training for module in names}
+    rows: dict[nn.Module, Layer] = {}
     counted: set[int] = set()
 
-    def record(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        if name not in rows:
-            own = [p for p in module.parameters(recurse=False) if id(p) not in counted]
-            counted.update(id(parameter) for parameter in own)
-            shape = list(output.shape[1:]) if isinstance(output, Tensor) else []
-            rows[name] = Layer(name, type(module).__name__, shape, sum(p.numel() for p in own), 0)
-        rows[name].multiply_adds += multiply_adds(module, inputs[0] if inputs else output, output)
+    def add(module: nn.Module, output_shape: list[int]) -> None:
+        own = [parameter for parameter in module.parameters(recurse=False) if id(parameter) not in counted]
+        counted.update(id(parameter) for parameter in own)
+        parameters = sum(parameter.numel() for parameter in own)
+        rows[module] = Layer(names[module], type(module).__name__, output_shape, parameters, 0)
 
-    hooks = []
-    for name, module in net.named_modules():
-        leaf = not list(module.children())
-        if leaf or list(module.parameters(recurse=False)):
-            label = name or type(net).__name__
+    def record(module: nn.Module, inputs: Any, output: Any) -> None:
+        if module not in rows:
+            add(module, list(output.shape[1:]) if isinstance(output, Tensor) else [])
+        rows[module].multiply_adds += multiply_adds(module, inputs[0] if inputs else None, output)
 
-            def hook(module: nn.Module, inputs: Any, output: Any, label: str = label) -> None:
-                record(label, module, inputs, output)
-
-            hooks.append(module.register_forward_hook(hook))
-    device = next((parameter.device for parameter in net.parameters()), torch.device("cpu"))
-    shape = (1, channels) if image_size is None else (1, channels, image_size, image_size)
-    training = net.training
+    hooks = [
+        module.register_forward_hook(record)
+        for module in names
+        if not list(module.children()) or list(module.parameters(recurse=False))
+    ]
     try:
         with torch.no_grad():
-            net.eval()(torch.zeros(shape, device=device))
+            net.eval()(_zeros(net, channels, image_size))
     finally:
-        net.train(training)
-        for handle in hooks:
-            handle.remove()
+        for hook in hooks:
+            hook.remove()
+        for module, training in modes.items():
+            module.training = training
+    for module in names:
+        if module not in rows and any(id(parameter) not in counted for parameter in module.parameters(recurse=False)):
+            add(module, [])
     return list(rows.values())
 
 
+def _zeros(net: nn.Module, channels: int, image_size: int | None) -> Tensor:
+    """A batch of one sample where the network's weights are, and of their precision."""
+    shape = (1, channels) if image_size is None else (1, channels, image_size, image_size)
+    first = next((parameter for parameter in net.parameters() if parameter.is_floating_point()), torch.empty(0))
+    return torch.zeros(shape, dtype=first.dtype, device=first.device)
+
+
 def multiply_adds(module: nn.Module, x: Any, output: Any) -> int:
-    """Multiply-adds of one call with one sample; convolutions and linear layers count, as in papers' tables."""
-    if not isinstance(output, Tensor) or not isinstance(x, Tensor):
+    """Multiply-adds of one call for one sample; convolutions and linear layers count, as in papers' tables.
+
+    Args:
+        module: the layer.
+        x: its input; the whole of it belongs to the sample, wherever the layer expects the batch.
+        output: what it gave.
+    """
+    if not isinstance(output, Tensor):
         return 0
     if isinstance(module, CONVOLUTIONS):
-        return output[0].numel() * (module.in_channels // module.groups) * math.prod(module.kernel_size)
-    if isinstance(module, TRANSPOSED):
-        return x[0].numel() * (module.out_channels // module.groups) * math.prod(module.kernel_size)
+        return output.numel() * (module.in_channels // module.groups) * math.prod(module.kernel_size)
+    if isinstance(module, TRANSPOSED) and isinstance(x, Tensor):
+        return x.numel() * (module.out_channels // module.groups) * math.prod(module.kernel_size)
     if isinstance(module, nn.Linear):
-        return output[0].numel() * module.in_features
+        return output.numel() * module.in_features
     return 0
 
 

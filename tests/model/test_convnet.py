@@ -1,0 +1,123 @@
+"""The course's pattern: its layers, its geometry, and what is said when no pixel is left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from couloir.errors import CouloirError
+from couloir.model.convnet import convnet
+from couloir.model.linear import linear
+
+
+def pattern(**keys: Any) -> nn.Sequential:
+    settings: dict[str, Any] = {
+        "channels": 3, "image_size": 32, "num_classes": 10, "N": 1, "M": 2, "K": 1, "widths": 8, "hidden": 16,
+        "kernel_size": 3, "stride": 1, "padding": "same", "dilation": 1, "pool": "max", "activation": "relu",
+        "norm": "none", "batch_norm": False, "dropout": 0.0, **keys,
+    }  # fmt: skip
+    return convnet(**settings)
+
+
+def test_the_convnet_follows_the_pattern_of_the_course() -> None:
+    names = [type(layer).__name__ for layer in pattern(N=2, M=2, K=2)]
+    stage = ["Conv2d", "ReLU", "Conv2d", "ReLU", "MaxPool2d"]
+    assert names == [*stage, *stage, "Flatten", "Linear", "ReLU", "Linear", "ReLU", "Linear"]
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("padding", [0, 2])
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("pool", ["max", "average", "none"])
+def test_any_geometry_that_leaves_pixels_runs(
+    kernel_size: int, stride: int, padding: int, dilation: int, pool: str
+) -> None:
+    keys = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation, "pool": pool}
+    net = pattern(image_size=64, widths=[4, 6], **keys)
+    assert net(torch.zeros(2, 3, 64, 64)).shape == (2, 10)
+
+
+def test_an_image_that_runs_out_of_pixels_is_explained() -> None:
+    with pytest.raises(CouloirError, match="too small for this convnet: in stage 4"):
+        pattern(image_size=8, M=4)
+    with pytest.raises(CouloirError, match="in stage 2"):
+        pattern(image_size=8, M=3, padding=0)
+
+
+def test_a_list_of_the_wrong_length_is_explained() -> None:
+    with pytest.raises(CouloirError, match=r"model\.widths has 3 entries, model\.M is 2"):
+        pattern(widths=[1, 2, 3])
+    with pytest.raises(CouloirError, match=r"model\.hidden has 1 entries, model\.K is 2"):
+        pattern(hidden=[1], K=2)
+    with pytest.raises(CouloirError, match=r"model\.stride=1"):
+        pattern(stride=2)
+
+
+@pytest.mark.parametrize(
+    ("keys", "kind"),
+    [
+        ({"norm": "batch"}, nn.BatchNorm2d),
+        ({"batch_norm": True}, nn.BatchNorm2d),
+        ({"norm": "group"}, nn.GroupNorm),
+        ({"norm": "instance"}, nn.InstanceNorm2d),
+    ],
+)
+def test_normalisation_by_key(keys: dict, kind: type) -> None:
+    assert sum(isinstance(layer, kind) for layer in pattern(**keys)) == 2
+
+
+def positions(size: int, kernel_size: int, stride: int, padding: int, dilation: int) -> int:
+    """The places where a window fits into a padded row, counted one by one."""
+    row = range(-padding, size + padding)
+    return sum(start + dilation * (kernel_size - 1) in row for start in row[::stride])
+
+
+@pytest.mark.parametrize(
+    ("kernel_size", "stride", "padding", "dilation"),
+    [(3, 1, 0, 1), (3, 2, 0, 1), (5, 2, 2, 1), (3, 3, 1, 2), (4, 1, 3, 1)],
+)
+def test_the_maps_have_the_size_that_is_counted_by_hand(
+    kernel_size: int, stride: int, padding: int, dilation: int
+) -> None:
+    keys = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
+    side = positions(positions(45, **keys), kernel_size=2, stride=2, padding=0, dilation=1)
+    net = pattern(image_size=45, M=1, widths=7, **keys)
+    assert next(layer.in_features for layer in net if isinstance(layer, nn.Linear)) == 7 * side**2
+    assert net(torch.zeros(1, 3, 45, 45)).shape == (1, 10)
+
+
+def test_without_stages_and_hidden_layers_the_pattern_is_a_linear_classifier() -> None:
+    net, plain = pattern(N=0, M=0, K=0), linear(3, 32, 10)
+    plain.linear.load_state_dict(net[-1].state_dict())
+    x = torch.rand(2, 3, 32, 32)
+    assert torch.equal(net(x), plain(x))
+    assert pattern(N=0, M=2)(x).shape == (2, 10)
+
+
+def test_one_width_doubles_from_stage_to_stage_and_a_list_is_taken_as_it_is() -> None:
+    for widths, expected in ((8, [8, 16, 32]), ([5, 5, 9], [5, 5, 9])):
+        net = pattern(M=3, widths=widths)
+        assert [layer.out_channels for layer in net if isinstance(layer, nn.Conv2d)] == expected
+    for hidden, expected in ((16, [16, 16]), ([20, 12], [20, 12])):
+        net = pattern(K=2, hidden=hidden)
+        assert [layer.out_features for layer in net if isinstance(layer, nn.Linear)] == [*expected, 10]
+
+
+def test_dropout_stands_before_each_fully_connected_layer() -> None:
+    names = [type(layer).__name__ for layer in pattern(dropout=0.5)]
+    assert names[names.index("Flatten") :] == ["Flatten", "Dropout", "Linear", "ReLU", "Dropout", "Linear"]
+
+
+def test_two_normalisations_at_once_are_refused() -> None:
+    with pytest.raises(CouloirError, match=r"model\.norm is group"):
+        pattern(norm="group", batch_norm=True)
+    assert sum(isinstance(layer, nn.BatchNorm2d) for layer in pattern(norm="batch", batch_norm=True)) == 2
+
+
+def test_instance_normalisation_of_a_single_pixel_is_explained() -> None:
+    with pytest.raises(CouloirError, match=r"in stage 1, one pixel is left"):
+        pattern(image_size=8, kernel_size=8, M=1, padding=0, pool="none", norm="instance")
