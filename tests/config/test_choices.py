@@ -38,7 +38,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def words_for(group: str, name: str, files: Path) -> list[str]:
     extra = [word.format(root=files) for word in NEEDED.get(f"{group}={name}", [])]
-    data = {"model": ["data=cifar10"], "augmentation": ["data=cifar10"]}.get(group, [])
+    data = ["data=cifar10"] if group in ("model", "augmentation") else []
+    smallest = (
+        re.search(r"# int >= (\d+); pixels", tree.choices("model")[name].read_text()) if group == "model" else None
+    )
+    if smallest and int(smallest[1]) > 32:
+        data += [f"data.image_size={smallest[1]}"]
     if group == "loss" and "regression" in tree.expects(tree.choices("loss")[name]):
         data = ["data=line"]
     return [*data, f"{group}={name}", *extra]

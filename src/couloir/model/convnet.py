@@ -17,11 +17,13 @@ from torch import nn
 
 from couloir.errors import CouloirError
 from couloir.model.activation import activation as activation_layer
+from couloir.model.weights import loads_weights
 
 GROUPS = 8
 """Groups of group normalisation, where they divide the channels; one otherwise."""
 
 
+@loads_weights
 def convnet(
     channels: int,
     image_size: int,

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from couloir.model.activation import activation as activation_layer
+from couloir.model.weights import loads_weights
 
 FIELD = 32
 """Pixels of the side of the paper's input."""
@@ -90,3 +91,6 @@ class LeNet5(nn.Module):
         if self.image_size != IMAGE:
             x = F.interpolate(x, (IMAGE, IMAGE), mode="bilinear", antialias=self.image_size > IMAGE)
         return F.pad(x, [(FIELD - IMAGE) // 2] * 4)
+
+
+lenet5 = loads_weights(LeNet5)

@@ -9,8 +9,10 @@ from torch import nn
 from couloir.model.activation import Maxout
 from couloir.model.activation import activation as activation_layer
 from couloir.model.linear import features
+from couloir.model.weights import loads_weights
 
 
+@loads_weights
 def mlp(
     channels: int,
     image_size: int | None,

@@ -16,6 +16,7 @@ from couloir.callbacks.checkpoint import Checkpoint, best_checkpoint, last_check
 from couloir.config.compose import Sentence
 from couloir.errors import Diverged, Interrupted
 from couloir.log import note, run_log, say
+from couloir.model.weights import load_weights
 from couloir.run.closing import closing_table, write_confusion
 from couloir.run.folder import RunFolder
 from couloir.run.instantiate import build
@@ -56,9 +57,7 @@ def _train(sentence: Sentence, folder: RunFolder, command: list[str], stop: Stop
     write_provenance(folder, command, cfg.seed, _describe(data))
 
     seed_everything(cfg.seed, workers=True, verbose=False)  # the weights do not depend on what loading the data drew
-    net = build(cfg, "model")
-    check_network(net, data)
-    _initialise(net, cfg, data)
+    net = _build_network(cfg, data)
     parameters = sum(parameter.numel() for parameter in net.parameters())
     module = supervised(
         net,
@@ -115,13 +114,19 @@ def _count_steps(cfg: DictConfig, data: Any) -> bool:
     return True
 
 
-def _initialise(net: torch.nn.Module, cfg: DictConfig, data: Any) -> None:
-    """Set the weights in place; an initializer that goes by the data has a parameter `batch`."""
+def _build_network(cfg: DictConfig, data: Any) -> torch.nn.Module:
+    """The network, checked against the data and initialised; weights from a file have the last word."""
+    file = cfg.model.get("weights")
+    net: torch.nn.Module = build(cfg, "model", **({} if file is None else {"weights": None}))
+    check_network(net, data)
     initialise = build(cfg, "initializer")
     if "batch" in inspect.signature(get_method(cfg.initializer._target_)).parameters:
         initialise(net, batch=data.example_batch()[0])
     else:
         initialise(net)
+    if file is not None:
+        load_weights(net, file)
+    return net
 
 
 def _build_trainer(cfg: DictConfig, folder: RunFolder, record: Record, stop: StopOnSignal) -> Trainer:

@@ -59,8 +59,9 @@ class Supervised(LightningModule):
     def step(self, batch: Batch, split: str) -> Tensor:
         """The batch's mean loss; the split's metrics take the batch in without waiting for the device."""
         x, y = batch
-        prediction = self(x)
-        loss: Tensor = self.loss(converted(prediction, self.net, self.loss), y)
+        outputs = self(x)
+        loss = total_loss(outputs, y, self.net, self.loss)
+        prediction = outputs[0] if isinstance(outputs, tuple) else outputs
         self._measure(split).update(prediction.detach(), y, loss.detach())
         if split == "test" and self.test_metric is not None:
             self.test_metric.update(prediction, y)
@@ -123,6 +124,22 @@ class Supervised(LightningModule):
         if monitor is not None:
             entry["monitor"] = monitor
         return {"optimizer": optimizer, "lr_scheduler": entry}
+
+
+def total_loss(outputs: Tensor | tuple[Tensor, ...], y: Tensor, net: nn.Module, loss: nn.Module) -> Tensor:
+    """The loss of a network's output and, with the network's `auxiliary_weight`, of its auxiliary heads' in training.
+
+    Args:
+        outputs: (B, C), or a tuple of such that begins with the network's own.
+        y: the targets.
+        net: the network.
+        loss: the loss.
+    """
+    own, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
+    total: Tensor = loss(converted(own, net, loss), y)
+    for output in auxiliary:
+        total = total + net.auxiliary_weight * loss(converted(output, net, loss), y)
+    return total
 
 
 def converted(prediction: Tensor, net: nn.Module, loss: nn.Module) -> Tensor:

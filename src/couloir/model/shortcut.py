@@ -1,0 +1,53 @@
+"""What a residual block adds to its output when the shapes differ, and how often it is skipped."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ZeroPadding(nn.Module):
+    """Option A: every `stride`-th pixel, and channels of zeros behind; no parameters.
+
+    He et al., 2015, Deep Residual Learning, section 3.3.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        stride: 2 halves the map.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.extra, self.stride = out_channels - in_channels, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> (B, out_channels, H / stride, W / stride)."""
+        return F.pad(x[:, :, :: self.stride, :: self.stride], [0, 0, 0, 0, 0, self.extra])
+
+
+def shortcut(in_channels: int, out_channels: int, stride: int, option: str) -> nn.Module | None:
+    """None, the identity, where the shapes agree; zero padding (A) or a 1x1 projection (B) where they do not."""
+    if stride == 1 and in_channels == out_channels:
+        return None
+    if option == "A":
+        return ZeroPadding(in_channels, out_channels, stride)
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
+
+
+def stochastic_depth(residual: Tensor, survival: float, training: bool) -> Tensor:
+    """The residual branch of a block that is left out of some training steps, all samples together.
+
+    Huang et al., 2016, Deep Networks with Stochastic Depth, equations 2 and 5.
+
+    Args:
+        residual: the branch's output.
+        survival: the probability that it counts in a step of training; its weight otherwise.
+        training: whether this is training.
+    """
+    if survival == 1.0:
+        return residual
+    if not training:
+        return residual * survival
+    return residual * (torch.rand((), device=residual.device) < survival)

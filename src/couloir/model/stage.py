@@ -1,0 +1,61 @@
+"""Blocks in a row, whose activations may be computed twice rather than kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+
+class Stage(nn.Sequential):
+    """Blocks in a row.
+
+    With `gradient_checkpointing` only the blocks' inputs are kept for the backward pass, and each block is run again
+    when its gradient is due: a third more time for the memory of one block (Chen et al., 2016, Training Deep Nets with
+    Sublinear Memory Cost). Outputs, gradients and running statistics are the same either way.
+
+    Args:
+        blocks: modules that take and give one tensor.
+        gradient_checkpointing: whether to run them again.
+    """
+
+    def __init__(self, *blocks: nn.Module, gradient_checkpointing: bool = False) -> None:
+        super().__init__(*blocks)
+        self.gradient_checkpointing = gradient_checkpointing
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The blocks, one after the other."""
+        for block in self:
+            x = recomputed(block, x) if self.gradient_checkpointing and torch.is_grad_enabled() else block(x)
+        return x
+
+
+def recomputed(block: nn.Module, x: Tensor) -> Tensor:
+    """The block's output; what it keeps for the backward pass is its input alone."""
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), _statistics_kept(block)
+
+    out: Tensor = checkpoint(block, x, use_reentrant=False, context_fn=contexts)
+    return out
+
+
+@contextmanager
+def _statistics_kept(block: nn.Module) -> Iterator[None]:
+    """The second run must not move the running means a second time; it has to save the same tensors, though."""
+    tracking = [module for module in block.modules() if isinstance(module, _BatchNorm)]
+    before = [(module.momentum, module.num_batches_tracked) for module in tracking]
+    counts = [None if counter is None else counter.clone() for _, counter in before]
+    for module in tracking:
+        module.momentum = 0.0
+    try:
+        yield
+    finally:
+        for module, (momentum, counter), count in zip(tracking, before, counts, strict=True):
+            module.momentum = momentum
+            if counter is not None and count is not None:
+                counter.copy_(count)

@@ -1,0 +1,159 @@
+"""VGG: nothing but 3x3 convolutions, and how deep one can go with them.
+
+Simonyan and Zisserman, 2015, Very Deep Convolutional Networks for Large-Scale Image Recognition, table 1 (each row
+ends in 2x2 maximum pooling; then FC-4096, FC-4096, FC-1000):
+
+| map | A | A-LRN | B | C | D | E |
+|---|---|---|---|---|---|---|
+| 224 | 64 | 64, LRN | 64 64 | 64 64 | 64 64 | 64 64 |
+| 112 | 128 | 128 | 128 128 | 128 128 | 128 128 | 128 128 |
+| 56 | 256 256 | 256 256 | 256 256 | 256 256 1x1-256 | 256 256 256 | 256 x 4 |
+| 28 | 512 512 | 512 512 | 512 512 | 512 512 1x1-512 | 512 512 512 | 512 x 4 |
+| 14 | 512 512 | 512 512 | 512 512 | 512 512 1x1-512 | 512 512 512 | 512 x 4 |
+
+Parameters have torchvision's names, with and without batch normalisation. `vgg_like` is the small network of the same
+kind that Keras's guide to the sequential model has trained a generation on.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from couloir.errors import CouloirError
+from couloir.model.normalisation import local_response_norm
+from couloir.model.start import he_normal_by_fan_out
+from couloir.model.weights import loads_weights
+
+# A width is a 3x3 convolution, a negative one a 1x1 convolution; each row is a stage.
+A = [[64], [128], [256, 256], [512, 512], [512, 512]]
+B = [[64, 64], [128, 128], [256, 256], [512, 512], [512, 512]]
+C = [[64, 64], [128, 128], [256, 256, -256], [512, 512, -512], [512, 512, -512]]
+D = [[64, 64], [128, 128], [256] * 3, [512] * 3, [512] * 3]
+E = [[64, 64], [128, 128], [256] * 4, [512] * 4, [512] * 4]
+
+
+class VGG(nn.Module):
+    """Stages of small convolutions, a pooling to 7x7 whatever the size of the images, three fully-connected layers.
+
+    Args:
+        stages: the widths of the convolutions, stage by stage; a negative one is 1x1.
+        channels: channels of the images.
+        num_classes: classes, or outputs of a regression.
+        batch_norm: normalise before each activation of a convolution.
+        dropout: share of the units of the hidden fully-connected layers dropped in training.
+        lrn: local response normalisation after the first convolution.
+    """
+
+    def __init__(
+        self,
+        stages: list[list[int]],
+        channels: int,
+        num_classes: int,
+        batch_norm: bool,
+        dropout: float,
+        lrn: bool = False,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        width = channels
+        for number, stage in enumerate(stages):
+            for entry in stage:
+                kernel_size = 3 if entry > 0 else 1
+                layers.append(nn.Conv2d(width, abs(entry), kernel_size, padding=kernel_size // 2))
+                layers += [nn.BatchNorm2d(abs(entry))] if batch_norm else []
+                layers.append(nn.ReLU(inplace=True))
+                width = abs(entry)
+            layers += [local_response_norm()] if lrn and number == 0 else []
+            layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
+        self.avgpool = nn.AdaptiveAvgPool2d(7)
+        self.classifier = nn.Sequential(
+            nn.Linear(512 * 7 * 7, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(4096, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(4096, num_classes),
+        )
+        he_normal_by_fan_out(self, linear_deviation=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, S, S) -> (B, num_classes)."""
+        logits: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+        return logits
+
+
+@loads_weights
+def vgg11(channels: int, image_size: int, num_classes: int, batch_norm: bool = False, dropout: float = 0.5) -> VGG:
+    """Configuration A: 132,863,336 parameters at three channels and a thousand classes."""
+    return VGG(A, channels, num_classes, batch_norm, dropout)
+
+
+@loads_weights
+def vgg11_lrn(channels: int, image_size: int, num_classes: int, batch_norm: bool = False, dropout: float = 0.5) -> VGG:
+    """Configuration A-LRN: 132,863,336 parameters at three channels and a thousand classes."""
+    return VGG(A, channels, num_classes, batch_norm, dropout, lrn=True)
+
+
+@loads_weights
+def vgg13(channels: int, image_size: int, num_classes: int, batch_norm: bool = False, dropout: float = 0.5) -> VGG:
+    """Configuration B: 133,047,848 parameters at three channels and a thousand classes."""
+    return VGG(B, channels, num_classes, batch_norm, dropout)
+
+
+@loads_weights
+def vgg16_1x1(channels: int, image_size: int, num_classes: int, batch_norm: bool = False, dropout: float = 0.5) -> VGG:
+    """Configuration C: 133,638,952 parameters at three channels and a thousand classes."""
+    return VGG(C, channels, num_classes, batch_norm, dropout)
+
+
+@loads_weights
+def vgg16(channels: int, image_size: int, num_classes: int, batch_norm: bool = False, dropout: float = 0.5) -> VGG:
+    """Configuration D: 138,357,544 parameters at three channels and a thousand classes."""
+    return VGG(D, channels, num_classes, batch_norm, dropout)
+
+
+@loads_weights
+def vgg19(channels: int, image_size: int, num_classes: int, batch_norm: bool = False, dropout: float = 0.5) -> VGG:
+    """Configuration E: 143,667,240 parameters at three channels and a thousand classes."""
+    return VGG(E, channels, num_classes, batch_norm, dropout)
+
+
+@loads_weights
+def vgg_like(channels: int, image_size: int, num_classes: int) -> nn.Sequential:
+    """32, 32, pooling, 64, 64, pooling, 256, classes; 3x3 without padding, dropout 0.25, 0.25 and 0.5.
+
+    Keras's guide to the sequential model, "VGG-like convnet"; the head depends on the size of the images: at 100x100
+    pixels, three channels and ten classes it has 7,998,250 parameters.
+
+    Raises:
+        CouloirError: no pixel is left.
+    """
+    size = ((image_size - 4) // 2 - 4) // 2
+    if size < 1:
+        raise CouloirError(
+            f"Images of {image_size} pixels are too small for model=vgg_like: four convolutions without padding "
+            "and two poolings leave nothing of fewer than 16.",
+            next_step="enlarge them with data.image_size=16 or more",
+        )
+    return nn.Sequential(
+        nn.Conv2d(channels, 32, 3),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(32, 32, 3),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(2),
+        nn.Dropout(0.25),
+        nn.Conv2d(32, 64, 3),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(64, 64, 3),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(2),
+        nn.Dropout(0.25),
+        nn.Flatten(),
+        nn.Linear(64 * size**2, 256),
+        nn.ReLU(inplace=True),
+        nn.Dropout(0.5),
+        nn.Linear(256, num_classes),
+    )

@@ -1,0 +1,166 @@
+"""Weights from a file: a state dict as the ecosystem's reference implementations save it, or a run's checkpoint."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from couloir.errors import CouloirError
+from couloir.log import say
+
+Network = TypeVar("Network", bound=nn.Module)
+State = dict[str, Tensor]
+
+WRAPPERS = ("state_dict", "model", "model_state_dict")
+"""Keys below which training scripts save a state dict."""
+PREFIXES = ("module.", "net.", "_orig_mod.")
+"""What wrappers (data parallel, Couloir's own module, the compiler) put before every name."""
+OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
+"""DenseNet's public files are older than the names of its layers."""
+
+
+def loads_weights(build: Callable[..., Network]) -> Callable[..., Network]:
+    """Give a network's constructor the last argument `weights`, a file whose state dict it begins with.
+
+    Args:
+        build: takes `num_classes` among its arguments, and returns the network.
+    """
+
+    @wraps(build, updated=())
+    def built(*args: Any, weights: str | None = None, **keys: Any) -> Network:
+        net = build(*args, **keys)
+        if weights is not None:
+            load_weights(net, weights)
+        return net
+
+    own = inspect.signature(build)
+    parameter = inspect.Parameter("weights", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="str | None")
+    built.__signature__ = own.replace(parameters=[*own.parameters.values(), parameter])  # type: ignore[attr-defined]
+    return built
+
+
+def load_weights(net: nn.Module, file: str | Path) -> None:
+    """Copy a file's state dict into the network, and say what stays as it was.
+
+    Heads for another number of classes stay as they are, and so do auxiliary heads that only one side has; every other
+    difference is an error.
+
+    Args:
+        net: changed in place.
+        file: what `torch.save` wrote; no code in it is run.
+
+    Raises:
+        CouloirError: the file is not there, holds no state dict, or its names or shapes are not the network's.
+    """
+    state = _renamed(read_state(file), net)
+    own = net.state_dict()
+    heads = [name for name in own if name in state and _is_other_head(own[name], state[name])]
+    wrong = [name for name in own if name in state and own[name].shape != state[name].shape and name not in heads]
+    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
+    left_over = [name for name in state if name not in own]
+    auxiliary = tuple(getattr(net, "auxiliary", ()))
+    spared = [name for name in (*missing, *left_over) if name.startswith(auxiliary or ("\0",))]
+    missing = [name for name in missing if name not in spared]
+    left_over = [name for name in left_over if name not in spared]
+    heads_only = _last_layers(net)
+    wrong += [name for name in heads if name.rpartition(".")[0] not in heads_only]
+    heads = [name for name in heads if name not in wrong]
+    if missing or left_over or wrong:
+        raise CouloirError(
+            f"The weights are not this network's: {_differences(own, state, wrong, missing, left_over)}.",
+            place=f"model.weights={file}",
+            next_step="choose the model that the file was saved from, with the keys it had (batch_norm, widths, ...)",
+        )
+    net.load_state_dict(
+        {name: value for name, value in state.items() if name in own and name not in heads}, strict=False
+    )
+    _say_what_stays(file, heads, spared, own, state)
+
+
+def read_state(file: str | Path) -> State:
+    """The state dict in a file, wrappers taken off.
+
+    Raises:
+        CouloirError: there is no such file, or it holds something else.
+    """
+    path = Path(file).expanduser()
+    place = f"model.weights={file}"
+    if not path.is_file():
+        raise CouloirError(f"There is no file {path}.", place=place, next_step="check the path")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise CouloirError(
+            f"{path.name} cannot be read as weights: {(str(error) or type(error).__name__).splitlines()[0]}",
+            place=place,
+            next_step="save plain tensors, torch.save(net.state_dict(), FILE); a file that runs code is refused",
+        ) from error
+    for key in WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+            break
+    if not isinstance(content, dict) or not content or not all(isinstance(value, Tensor) for value in content.values()):
+        raise CouloirError(
+            f"{path.name} holds no state dict, but {type(content).__name__}.",
+            place=place,
+            next_step="torch.save(net.state_dict(), FILE)",
+        )
+    return content
+
+
+def _renamed(state: State, net: nn.Module) -> State:
+    """The names without what wrappers put before them, and DenseNet's old ones as they are today."""
+    own = net.state_dict()
+    for prefix in PREFIXES:
+        stripped = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        if stripped and not any(name in own for name in state):
+            state = stripped  # what a run's checkpoint holds beside the network (metrics) stays behind
+    return {OLD_DENSENET.sub(r"\1\2.", name): value for name, value in state.items()}
+
+
+def _is_other_head(own: Tensor, given: Tensor) -> bool:
+    return own.ndim == given.ndim and own.ndim > 0 and own.shape[1:] == given.shape[1:] and own.shape != given.shape
+
+
+def _last_layers(net: nn.Module) -> set[str]:
+    """The layers that give the scores: the last one with weights, and the last one of each auxiliary head."""
+    weighted = [name for name, module in net.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    groups = [*getattr(net, "auxiliary", ())]
+    found = {next((name for name in reversed(weighted) if name.startswith(prefix)), "") for prefix in groups}
+    main = [name for name in weighted if not name.startswith(tuple(groups) or ("\0",))]
+    return found | set(main[-1:])
+
+
+def _differences(own: State, state: State, wrong: list[str], missing: list[str], left_over: list[str]) -> str:
+    parts = []
+    if wrong:
+        name = wrong[0]
+        shapes = f"{tuple(state[name].shape)} in the file, {tuple(own[name].shape)} in the network"
+        parts.append(f"{len(wrong)} of another shape ({name}: {shapes})")
+    if missing:
+        parts.append(f"{len(missing)} missing ({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''})")
+    if left_over:
+        parts.append(f"{len(left_over)} left over ({', '.join(left_over[:3])}{', ...' if len(left_over) > 3 else ''})")
+    return "; ".join(parts)
+
+
+def _say_what_stays(file: str | Path, heads: list[str], spared: list[str], own: State, state: State) -> None:
+    name = Path(file).name
+    for head in heads:
+        if head.endswith(".weight"):
+            classes = f"{state[head].shape[0]} classes in the file, {own[head].shape[0]} here"
+            say.info(
+                "weights from %s: %s stays at its initialization (%s)", name, head.removesuffix(".weight"), classes
+            )
+    parts = sorted({spared_name.partition(".")[0] for spared_name in spared})
+    for part in parts:
+        where = "the file" if any(entry.startswith(part) for entry in state) else "the network"
+        say.info("weights from %s: only %s has the auxiliary head %s", name, where, part)

@@ -1,0 +1,55 @@
+"""Networks by the name of their choice, and weights that follow from their names alone.
+
+`model/reference.json` holds, for each public implementation, a hash over the names and shapes of its state dict, and
+what it returns with the weights of `weights_for`; both come from torchvision 0.28 and the functions of this file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import zlib
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from couloir.config import tree
+from couloir.run.instantiate import build as build_node
+
+
+def build(name: str, channels: int = 3, image_size: int | None = 32, classes: int = 10, **keys: Any) -> nn.Module:
+    """The network of `model=name` for such data."""
+    data = {"channels": channels, "image_size": image_size, "num_classes": classes}
+    cfg = OmegaConf.create({"data": data})
+    cfg.model = OmegaConf.load(tree.choices("model")[name])
+    cfg.model.update(keys)
+    net: nn.Module = build_node(cfg, "model")
+    return net
+
+
+def weights_for(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A value for each entry of a state dict that keeps signals at their size."""
+    return {name: _value(name, entry) for name, entry in state.items()}
+
+
+def _value(name: str, entry: Tensor) -> Tensor:
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+    if not entry.is_floating_point():
+        return torch.zeros(entry.shape, dtype=entry.dtype)
+    if name.endswith("running_var") or (entry.ndim == 1 and name.endswith("weight")):
+        return torch.rand(entry.shape, generator=generator) * 0.5 + 0.75
+    deviation = 0.1 if entry.ndim == 1 else math.sqrt(2 / entry[0].numel())
+    return torch.randn(entry.shape, generator=generator) * deviation
+
+
+def images(size: int) -> Tensor:
+    """Two made-up images, (2, 3, size, size)."""
+    return torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def digest(state: dict[str, Tensor]) -> str:
+    """A hash over the names and shapes of a state dict, in its order."""
+    text = "\n".join(f"{name} {tuple(entry.shape)}" for name, entry in state.items())
+    return hashlib.sha256(text.encode()).hexdigest()
