@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import torch
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from scipy import ndimage
 
-from couloir.augmentation.geometry import FlipCrop, RandomResizedCrop, Rotate, Shift, crop_at, rotated
+from couloir.augmentation.geometry import Affine, FlipCrop, RandomResizedCrop, Rotate, Shift, crop_at, rotated
 from couloir.augmentation.mixing import CutMix, Mixup
-from couloir.augmentation.photometric import Noise, Photometric
+from couloir.augmentation.photometric import Noise, PCAColor, Photometric
 from couloir.config import tree
+from couloir.config.compose import compose_sentence
+from couloir.errors import CouloirError
 
 NAMES = list(tree.choices("augmentation"))
 
 
 def build(name: str) -> Any:
-    cfg = OmegaConf.create({"data": {"num_classes": 4}})
-    cfg.augmentation = OmegaConf.load(tree.choices("augmentation")[name])
+    cfg = compose_sentence(["data=synthetic", "data.num_classes=4", f"augmentation={name}"]).cfg
     return instantiate(cfg.augmentation, _convert_="all")
 
 
@@ -33,6 +33,10 @@ def images(batch: int = 8, channels: int = 3, size: int = 12) -> torch.Tensor:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", NAMES)
 def test_shape_and_type_are_kept_and_the_input_is_not_changed(name: str, channels: int) -> None:
+    if channels == 1 and "images in colour, in" in tree.expects(tree.choices("augmentation")[name]):
+        with pytest.raises(CouloirError, match="the images have 1 channels"):
+            build(name)(images(channels=1))
+        return
     x = images(channels=channels)
     before = x.clone()
     out = build(name)(x)
@@ -185,6 +189,53 @@ def test_hue_turns_the_colour_circle_and_keeps_greys() -> None:
         np.testing.assert_allclose(out[sample, :, 0, 0], expected, atol=1e-4)
     grey = torch.full((2, 3, 2, 2), 0.4)
     np.testing.assert_allclose(Photometric(0.0, 0.0, 0.0, 0.5)(grey), grey, atol=1e-5)
+
+
+def affine(**keys: float) -> Affine:
+    return Affine(**{"degrees": 0.0, "scale": 0.0, "shear": 0.0, "pixels": 0.0, **keys})
+
+
+def test_an_affine_map_of_nothing_is_the_image_and_of_an_angle_alone_a_rotation() -> None:
+    x = images()
+    assert torch.allclose(affine()(x), x, atol=1e-5)
+    torch.manual_seed(1)
+    angles = (torch.rand(6, len(x)) * 2 - 1)[0] * math.radians(30)
+    torch.manual_seed(1)
+    assert torch.allclose(affine(degrees=30.0)(x), rotated(x, angles), atol=1e-5)
+
+
+@pytest.mark.parametrize("keys", [{"scale": 0.3}, {"shear": 0.4}, {"pixels": 2.0}])
+def test_an_affine_map_moves_the_centre_of_mass_as_scipy_does(keys: dict) -> None:
+    """One sample against scipy's resampling with the matrix written out."""
+
+    size = 21
+    x = torch.zeros(1, 1, size, size)
+    x[0, 0, 6:12, 9:17] = 1.0
+    torch.manual_seed(5)
+    d = (torch.rand(6, 1) * 2 - 1)[:, 0].numpy()
+    torch.manual_seed(5)
+    out = affine(**keys)(x)[0, 0].numpy()
+    width, height = 1 + d[1] * keys.get("scale", 0), 1 + d[2] * keys.get("scale", 0)
+    # from an output place (row, column), measured from the middle, to the input place
+    matrix = np.array([[height, 0.0], [d[3] * keys.get("shear", 0) * height, width]])
+    shift = np.array([d[5], d[4]]) * keys.get("pixels", 0)
+    middle = (size - 1) / 2
+    expected = ndimage.affine_transform(
+        x[0, 0].numpy(), matrix, offset=middle - matrix @ [middle, middle] + shift, order=1
+    )
+    np.testing.assert_allclose(out, expected, atol=2e-4)
+
+
+def test_the_light_changes_along_the_principal_components() -> None:
+    x = torch.full((3, 3, 2, 2), 0.5)
+    values, vectors = [0.2, 0.02, 0.005], [[0.6, 0.5, 0.6], [0.7, 0.0, -0.7], [0.4, -0.8, 0.4]]
+    torch.manual_seed(2)
+    factors = torch.randn(3, 3) * 0.1
+    torch.manual_seed(2)
+    out = PCAColor(0.1, values, vectors)(x)
+    expected = 0.5 + factors.numpy() @ (np.array(values)[:, None] * np.array(vectors))
+    np.testing.assert_allclose(out[:, :, 0, 0].numpy(), expected, rtol=1e-5)
+    assert (out == out[:, :, :1, :1]).all(), "one change for all pixels of an image"
 
 
 def test_noise_has_its_deviation_on_images_and_tables() -> None:

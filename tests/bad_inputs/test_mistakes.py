@@ -75,6 +75,7 @@ def expect_mistake(words: list[str], directory: Path, fragments: list[str], befo
         (["data=moons", "model=lenet5"], ["model=lenet5 needs images", "model=mlp"]),
         (["data=synthetic", "data.image_size=4", "model=lenet5"], ["too small for model=lenet5", "data.image_size"]),
         (["data=moons", "augmentation=flip_crop"], ["augmentation=flip_crop needs images"]),
+        (["augmentation=pca_color"], ["augmentation=pca_color changes colours, and data=digits has 1 channels"]),
         (["data=mnist", "data.root=/nowhere/at/all"], ["/nowhere/at/all"]),
         (["data=cifar10", "data.root=/nowhere/at/all"], ["/nowhere/at/all"]),
         (["data=image_folder", "data.root=/nowhere/at/all"], ["/nowhere/at/all"]),

@@ -13,7 +13,7 @@ from torch import nn
 from couloir.config import contract, tree
 
 FILES = tree.choices("loss")
-CLASSIFICATION = {"cross_entropy", "nll", "bce", "bce_with_logits", "kl", "bhattacharyya"}
+CLASSIFICATION = {"cross_entropy", "lenet_map", "nll", "bce", "bce_with_logits", "kl", "bhattacharyya"}
 REGRESSION = {"mse", "mae", "msle", "huber", "ead", "mlnet"}
 PREPARED = {
     "logits": lambda z: z,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.special import expit, log_softmax
+from scipy.special import expit, log_softmax, logsumexp
 from torch import Tensor, nn
 
 from couloir.errors import CouloirError
@@ -15,6 +15,7 @@ from couloir.loss.classification import (
     BinaryCrossEntropy,
     BinaryCrossEntropyWithLogits,
     CrossEntropy,
+    MaximumAPosteriori,
     NegativeLogLikelihood,
 )
 
@@ -178,3 +179,20 @@ def test_nan_in_the_prediction_reaches_the_loss_so_that_divergence_is_seen() -> 
 
 def test_each_loss_says_which_form_of_the_prediction_it_takes() -> None:
     assert [loss.expects for loss in ALL] == ["logits", "log_probabilities", "probabilities", "logits"]
+
+
+def test_the_map_criterion_is_the_papers_formula() -> None:
+    """E = d_y + log(exp(-C) + sum_i exp(-d_i)), equation 9, with distances far beyond what exp can hold."""
+    for scale, C in ((1.0, 2.0), (300.0, 20.0)):
+        distance = np.random.default_rng(0).uniform(0, scale, size=(5, 4))
+        y = np.array([0, 3, 1, 2, 2])
+        terms = [d[label] + logsumexp(np.append(-d, -C)) for d, label in zip(distance, y, strict=True)]
+        got = MaximumAPosteriori(C)(torch.tensor(-distance), torch.tensor(y))
+        np.testing.assert_allclose(float(got), np.mean(terms), rtol=1e-9)
+
+
+def test_the_map_criterion_leaves_classes_alone_that_are_far_away() -> None:
+    scores = torch.tensor([[-1.0, -100.0, -3.0]], requires_grad=True)
+    MaximumAPosteriori(5.0)(scores, torch.tensor([0])).backward()
+    assert abs(float(scores.grad[0, 1])) < 1e-30
+    assert float(scores.grad[0, 2]) > 0.05

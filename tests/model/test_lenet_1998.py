@@ -94,12 +94,6 @@ def test_the_codes_are_not_trained_and_not_saved() -> None:
     assert not any("codes" in name or "seen" in name for name in net.state_dict())
 
 
-def test_the_border_goes_on_in_its_own_colour() -> None:
-    field = LeNet5Of1998(1, 28, 10).in_field(torch.full((1, 1, 28, 28), -0.1))
-    assert field.shape == (1, 1, 32, 32)
-    assert (field == -0.1).all()
-
-
 def test_other_than_ten_classes_are_explained() -> None:
     with pytest.raises(CouloirError, match="ten digits apart by their bitmaps; the data has 100 classes"):
         LeNet5Of1998(1, 28, 100)

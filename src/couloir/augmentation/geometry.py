@@ -95,6 +95,36 @@ def rotated(x: Tensor, angles: Tensor) -> Tensor:
     return sample_at(x, torch.stack(rows, dim=1), "zeros")
 
 
+class Affine(nn.Module):
+    """Turns, scales, shears and shifts each image in one bilinear step; what comes in is black.
+
+    LeCun et al., 1998, Gradient-Based Learning Applied to Document Recognition, section III.B, distorts its digits so.
+
+    Args:
+        degrees: the largest angle in either direction.
+        scale: both sides are scaled by up to 1 plus or minus this, each on its own.
+        shear: the largest horizontal shift, as a share of the distance from the middle row.
+        pixels: the largest shift in each direction.
+    """
+
+    def __init__(self, degrees: float, scale: float, shear: float, pixels: float) -> None:
+        super().__init__()
+        self.degrees, self.scale, self.shear, self.pixels = degrees, scale, shear, pixels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        draw = torch.rand(6, len(x), device=x.device, dtype=x.dtype) * 2 - 1
+        angle, shear = draw[0] * math.radians(self.degrees), draw[3] * self.shear
+        width, height = 1 + draw[1] * self.scale, 1 + draw[2] * self.scale
+        cos, sin, ratio = angle.cos(), angle.sin(), x.shape[2] / x.shape[3]
+        right, down = draw[4] * 2 * self.pixels / x.shape[3], draw[5] * 2 * self.pixels / x.shape[2]
+        rows = [
+            torch.stack([cos * width, (cos * shear - sin) * height * ratio, right], dim=1),
+            torch.stack([sin * width / ratio, (sin * shear + cos) * height, down], dim=1),
+        ]
+        return sample_at(x, torch.stack(rows, dim=1), "zeros")
+
+
 class RandomResizedCrop(nn.Module):
     """Cuts out a window of random area and shape, scales it back to the full size, and mirrors every other image.
 

@@ -1,4 +1,4 @@
-"""Changing values: brightness, contrast, saturation, hue, and noise. Each sample has a draw of its own."""
+"""Changing values: brightness, contrast, saturation, hue, the light, and noise. Each sample has a draw of its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 
 import torch
 from torch import Tensor, nn
+
+from couloir.errors import CouloirError
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in a grey value (ITU-R BT.601)."""
@@ -49,6 +51,38 @@ def grey(x: Tensor) -> Tensor:
         return x.mean(dim=1, keepdim=True)
     weights = torch.tensor(LUMA, device=x.device, dtype=x.dtype).view(1, 3, 1, 1)
     return (x * weights).sum(dim=1, keepdim=True)
+
+
+class PCAColor(nn.Module):
+    """Adds to every pixel of an image sum_i a_i lambda_i p_i, a_i drawn once an image from N(0, sigma²).
+
+    Krizhevsky et al., 2012, ImageNet Classification with Deep Convolutional Neural Networks, section 4.1.
+
+    Args:
+        sigma: deviation of the factors.
+        eigenvalues: lambda, of the covariance of the colours.
+        eigenvectors: p, a row of red, green and blue for each.
+    """
+
+    def __init__(self, sigma: float, eigenvalues: list[float], eigenvectors: list[list[float]]) -> None:
+        super().__init__()
+        self.sigma = sigma
+        self.components = torch.tensor(eigenvalues)[:, None] * torch.tensor(eigenvectors)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) -> the same shape.
+
+        Raises:
+            CouloirError: the images are not in colour.
+        """
+        if x.shape[1] != 3:
+            raise CouloirError(
+                f"augmentation=pca_color changes colours; the images have {x.shape[1]} channels.",
+                next_step="augmentation=photometric takes grey images as well",
+            )
+        factors = torch.randn(len(x), 3, device=x.device, dtype=x.dtype) * self.sigma
+        change = factors @ self.components.to(x)
+        return (x + change[:, :, None, None]).clamp(0, 1)
 
 
 class Noise(nn.Module):

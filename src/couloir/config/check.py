@@ -180,6 +180,14 @@ def _check_parts(sentence: Sentence) -> None:
         file = tree.find(f"{group}/{choices.get(group)}")
         if file is not None and "images" in tree.expects(file) and cfg.data.image_size is None:
             raise _needs_images(group, sentence)
+    file = tree.find(f"augmentation/{choices.get('augmentation')}")
+    if file is not None and "images in colour, in" in tree.expects(file) and cfg.data.channels != 3:
+        raise CouloirError(
+            f"augmentation={choices['augmentation']} changes colours, and data={choices['data']} has "
+            f"{cfg.data.channels} channels.",
+            place=tree.display(file),
+            next_step="augmentation=photometric takes grey images as well",
+        )
 
 
 def _check_monitors(sentence: Sentence) -> None:

@@ -254,10 +254,14 @@ class Samples(LightningDataModule):
                 x = augmentation(x)
         return (x - self._mean.to(self.device)) / self._std.to(self.device), y
 
-    def example_batch(self) -> tuple[Tensor, Tensor]:
-        """A batch from all over the training split, standardised, not augmented; it draws no random number."""
+    def example_batch(self, count: int | None = None) -> tuple[Tensor, Tensor]:
+        """Samples from all over the training split, standardised, not augmented; it draws no random number.
+
+        Args:
+            count: how many; None: a batch.
+        """
         split = self.splits["train"]
-        count = min(self.batch_size, len(split.indices))
+        count = min(count or self.batch_size, len(split.indices))
         chosen = torch.linspace(0, len(split.indices) - 1, count).long()
         x, y = _fetch(split.source, torch.from_numpy(split.indices), self._scaled(split.targets), chosen)
         device, self.device = self.device, torch.device("cpu")

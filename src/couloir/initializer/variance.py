@@ -49,9 +49,16 @@ def he_normal(net: nn.Module) -> None:
     set_weights(net, lambda layer: _normal(layer, _he(layer)))
 
 
-def fan_in_uniform(net: nn.Module) -> None:
-    """Draw weights from U[-2.4/F, 2.4/F], set biases to zero."""
-    set_weights(net, lambda layer: _uniform(layer, 2.4 / fans(layer)[0]))
+def fan_in_uniform(net: nn.Module, power: float = 1.0) -> None:
+    """Draw weights from U[-2.4/F^power, 2.4/F^power], set biases to zero.
+
+    The appendix prints F; its reason, sums of about the same spread in every layer, asks for the root of F.
+
+    Args:
+        net: the network.
+        power: of the fan-in.
+    """
+    set_weights(net, lambda layer: _uniform(layer, 2.4 / fans(layer)[0] ** power))
 
 
 def _lecun(layer: Layer) -> float:

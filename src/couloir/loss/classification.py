@@ -56,6 +56,35 @@ class NegativeLogLikelihood(nn.Module):
         return -terms.sum(dim=1).mean()
 
 
+class MaximumAPosteriori(nn.Module):
+    """Mean of d_y + log(exp(-C) + sum_i exp(-d_i)) over the batch, with d_i = -z_i the distance to class i.
+
+    Source: LeCun et al., 1998, Gradient-Based Learning Applied to Document Recognition, equation 9 (where C is called
+    j).
+
+    Args:
+        C: the distance of the class of everything else; wrong classes that are further away are left alone.
+    """
+
+    expects: ClassVar[str] = "logits"
+
+    def __init__(self, C: float) -> None:
+        super().__init__()
+        self.C = C
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The loss of scores (B, C) for labels (B,) or probabilities (B, C).
+
+        Raises:
+            CouloirError: the shapes do not belong together.
+        """
+        scores = in_full_precision(prediction)
+        y = as_probabilities(scores, target)
+        rubbish = scores.new_full((len(scores), 1), -self.C)
+        everything = torch.cat([scores, rubbish], dim=1).logsumexp(dim=1)
+        return (everything - (y * scores).sum(dim=1)).mean()
+
+
 class BinaryCrossEntropy(nn.Module):
     """Mean of -(y log p + (1 - y) log(1 - p)) over batch and classes.
 

@@ -35,8 +35,9 @@ IMAGE = 28
 class LeNet5(nn.Module):
     """61,706 parameters for one channel and ten classes, whatever the size of the images.
 
-    The input field is the paper's 32x32. Images of 28x28 are centred in it, as the paper centres MNIST's; those of
-    another size are scaled to 28x28 first, but 32x32 fills the field as it is.
+    The input field is the paper's 32x32. Images of 28x28 are centred in it, as the paper centres MNIST's, and their
+    border goes on in its own colour; those of another size are scaled to 28x28 first, but 32x32 fills the field as it
+    is.
 
     Args:
         channels: channels of the images.
@@ -76,7 +77,7 @@ class LeNet5(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, S, S) -> (B, num_classes)."""
-        x = self.in_field(x)
+        x = in_field(x, self.image_size)
         x = self.s2(self.f1(self.c1(x)))
         x = self.s4(self.f3(self.c3(x)))
         x = self.drop5(self.flatten(self.f5(self.c5(x))))
@@ -84,13 +85,14 @@ class LeNet5(nn.Module):
         logits: Tensor = self.output_layer(x)
         return logits
 
-    def in_field(self, x: Tensor) -> Tensor:
-        """The images in the paper's field, (B, C, 32, 32)."""
-        if self.image_size == FIELD:
-            return x
-        if self.image_size != IMAGE:
-            x = F.interpolate(x, (IMAGE, IMAGE), mode="bilinear", antialias=self.image_size > IMAGE)
-        return F.pad(x, [(FIELD - IMAGE) // 2] * 4)
+
+def in_field(x: Tensor, image_size: int) -> Tensor:
+    """The images in the paper's field, (B, C, 32, 32)."""
+    if image_size == FIELD:
+        return x
+    if image_size != IMAGE:
+        x = F.interpolate(x, (IMAGE, IMAGE), mode="bilinear", antialias=image_size > IMAGE)
+    return F.pad(x, [(FIELD - IMAGE) // 2] * 4, mode="replicate")
 
 
 lenet5 = loads_weights(LeNet5)

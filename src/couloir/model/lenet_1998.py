@@ -19,12 +19,11 @@ which makes 60,000. Squashing is 1.7159 tanh(2 x / 3).
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from couloir.errors import CouloirError
 from couloir.model.activation import ScaledTanh
-from couloir.model.lenet import FIELD, IMAGE
+from couloir.model.lenet import in_field
 from couloir.model.weights import loads_weights
 
 TABLE_I = (
@@ -114,10 +113,7 @@ class RadialBasis(nn.Module):
 
 
 class LeNet5Of1998(nn.Module):
-    """60,000 parameters for one channel, whatever the size of the images.
-
-    The field is 32x32. Images of 28x28 are centred in it and surrounded by the colour of their border; those of another
-    size are scaled to 28x28 first, but 32x32 fills the field as it is.
+    """60,000 parameters for one channel, whatever the size of the images, which fill the field as in `LeNet5`.
 
     Args:
         channels: channels of the images.
@@ -147,21 +143,13 @@ class LeNet5Of1998(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, S, S) -> minus the squared distances to the ten bitmaps, (B, 10)."""
-        x = self.in_field(x)
+        x = in_field(x, self.image_size)
         x = self.squash[1](self.s2(self.squash[0](self.c1(x))))
         x = self.squash[3](self.s4(self.squash[2](self.c3(x))))
         x = self.squash[4](self.c5(x))
         x = self.squash[5](self.f6(torch.flatten(x, 1)))
         scores: Tensor = self.rbf(x)
         return scores
-
-    def in_field(self, x: Tensor) -> Tensor:
-        """The images in the paper's field, (B, C, 32, 32)."""
-        if self.image_size == FIELD:
-            return x
-        if self.image_size != IMAGE:
-            x = F.interpolate(x, (IMAGE, IMAGE), mode="bilinear", antialias=self.image_size > IMAGE)
-        return F.pad(x, [(FIELD - IMAGE) // 2] * 4, mode="replicate")
 
 
 lenet5_1998 = loads_weights(LeNet5Of1998)

@@ -38,15 +38,15 @@ def recomputed(block: nn.Module, x: Tensor) -> Tensor:
     """The block's output; what it keeps for the backward pass is its input alone."""
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _statistics_kept(block)
+        return nullcontext(), statistics_kept(block)
 
     out: Tensor = checkpoint(block, x, use_reentrant=False, context_fn=contexts)
     return out
 
 
 @contextmanager
-def _statistics_kept(block: nn.Module) -> Iterator[None]:
-    """The second run must not move the running means a second time; it has to save the same tensors, though."""
+def statistics_kept(block: nn.Module) -> Iterator[None]:
+    """Run batch normalisation without moving its running means; what it saves for a backward pass stays the same."""
     tracking = [module for module in block.modules() if isinstance(module, _BatchNorm)]
     before = [(module.momentum, module.num_batches_tracked) for module in tracking]
     counts = [None if counter is None else counter.clone() for _, counter in before]

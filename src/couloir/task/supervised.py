@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -66,6 +67,14 @@ class Supervised(LightningModule):
         if split == "test" and self.test_metric is not None:
             self.test_metric.update(prediction, y)
         return loss
+
+    def on_train_epoch_start(self) -> None:
+        """Let an optimizer that goes by the loss's curvature look at some training samples."""
+        optimizer = self.trainer.optimizers[0]
+        if hasattr(optimizer, "estimate_curvature"):
+            x, y = self.trainer.datamodule.example_batch(optimizer.samples)  # type: ignore[attr-defined]
+            criterion = partial(total_loss, net=self.net, loss=self.loss)
+            optimizer.estimate_curvature(self.net, criterion, x.to(self.device), y.to(self.device))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step of gradient descent."""
