@@ -6,13 +6,17 @@ ARGS ?=
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: train test lint format bench docs clean
+.PHONY: train test recipes lint format bench docs clean
 
 train: .venv/.run
 	@$(BIN)/train $(ARGS)
 
 test: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 $(ARGS)
+
+# The whole of scale=smoke for every recipe, one after the other; COULOIR_DATA names the folder of the real data.
+recipes: .venv/.dev
+	COULOIR_WHOLE_RECIPES=1 $(BIN)/pytest --durations=0 tests/experiment $(ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check

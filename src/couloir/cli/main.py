@@ -13,6 +13,7 @@ from couloir.errors import CouloirError, Interrupted
 VERBS = {
     "train": "compose a sentence, check it, train, test, and write the run folder",
     "list": "the config groups, or the choices of one group",
+    "evaluate": "the test split again: a run's best checkpoint, several views of each image, several runs together",
     "summary": "the layers of a network: output shapes, parameters, multiply-adds",
 }
 """Verb -> what it does; each is the function `main(arguments) -> exit code` of `couloir.cli.VERB`."""

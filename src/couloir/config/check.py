@@ -16,11 +16,13 @@ from couloir.config.contract import Key
 from couloir.config.nearest import did_you_mean
 from couloir.errors import CouloirError
 from couloir.metrics.names import measured
+from couloir.run.find import best_weights, find_run
 
 REQUIRED = (
-    "trainer", "callbacks", "logger", "model", "initializer", "loss", "optimizer", "scheduler", "augmentation", "data",
+    "trainer", "callbacks", "logger", "model", "initializer", "loss", "optimizer", "scheduler", "momentum_schedule",
+    "averaging", "augmentation", "tta", "data",
 )  # fmt: skip
-OPTIONAL = ("scheduler", "logger")
+OPTIONAL = ("scheduler", "momentum_schedule", "averaging", "tta", "logger")
 """Groups that may be null."""
 GPU_DEVICES = ("dev/nvidia[0-9]*", "dev/nvidiactl", "dev/kfd", "dev/dxg")
 """What Linux shows below / where there is a GPU that torch can drive (NVIDIA, AMD, WSL)."""
@@ -36,6 +38,7 @@ def check(sentence: Sentence) -> None:
     _check_complete(sentence.cfg)
     _check_missing(sentence, keys)
     _check_data(sentence.cfg)
+    _check_files(sentence, keys)
     _check_values(sentence, keys)
     _check_parts(sentence)
     _check_monitors(sentence)
@@ -103,6 +106,19 @@ def _check_data(cfg: DictConfig) -> None:
             resolvers.inspect_data(cfg.data)
         except OmegaConfBaseException as error:
             raise _unresolved(error) from error
+
+
+def _check_files(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
+    """Weights and runs that the network is to begin with are there."""
+    weights = sentence.cfg.model.get("weights")
+    if isinstance(weights, str) and not Path(weights).expanduser().is_file():
+        raise CouloirError(
+            f"There is no file {weights}.", place=_place("model.weights", keys, sentence), next_step="check the path"
+        )
+    if sentence.choices.get("initializer") == "from_run" and isinstance(sentence.cfg.initializer.run, str):
+        run = find_run(sentence.cfg.initializer.run, sentence.cfg.output_dir)
+        best_weights(run)
+        sentence.cfg.initializer.run = str(run)  # `latest` will soon be another one
 
 
 def _unresolved(error: OmegaConfBaseException) -> CouloirError:
@@ -176,10 +192,16 @@ def _check_parts(sentence: Sentence) -> None:
             place=tree.display(file),
             next_step=f"leave the loss out, or take one of: {', '.join(fitting)}",
         )
-    for group in ("model", "augmentation"):
+    for group in ("model", "augmentation", "tta"):
         file = tree.find(f"{group}/{choices.get(group)}")
         if file is not None and "images" in tree.expects(file) and cfg.data.image_size is None:
             raise _needs_images(group, sentence)
+    if cfg.momentum_schedule is not None and "momentum" not in cfg.optimizer:
+        raise CouloirError(
+            f"momentum_schedule={choices.get('momentum_schedule')} needs an optimizer with momentum, not "
+            f"{choices.get('optimizer')}.",
+            next_step="optimizer=momentum or optimizer=nesterov",
+        )
     file = tree.find(f"augmentation/{choices.get('augmentation')}")
     if file is not None and "images in colour, in" in tree.expects(file) and cfg.data.channels != 3:
         raise CouloirError(

@@ -1,4 +1,4 @@
-"""The interpolations that Couloir adds to OmegaConf: `${inspect:...}` and `${couloir.run_name:}`."""
+"""The interpolations that Couloir adds to OmegaConf: `${inspect:...}`, `${by_scale:...}` and `${couloir.run_name:}`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ _facts: dict[str, dict[str, Any]] = {}
 def register() -> None:
     """Make the resolvers known to OmegaConf; calling it again changes nothing."""
     OmegaConf.register_new_resolver("inspect", _inspect, replace=True)
+    OmegaConf.register_new_resolver("by_scale", by_scale, replace=True)
     OmegaConf.register_new_resolver("couloir.run_name", run_name, replace=True, use_cache=True)
+
+
+def by_scale(full: Any, smoke: Any, *, _root_: DictConfig) -> Any:
+    """The first value, or the second in the minute-long form of a recipe that `scale=smoke` asks for."""
+    return smoke if _root_.get("scale") == "smoke" else full
 
 
 def run_name() -> str:

@@ -31,7 +31,12 @@ class FileSource:
         image_size: the side of the square that each image becomes: its shorter side is scaled to it, the middle is
         cut out.
         channels: 3 or 1.
+
+    Attributes:
+        squares: 1, the middle of each image, or 3, both ends of its longer side as well: (B, 3, C, S, S).
     """
+
+    squares = 1
 
     def __init__(self, samples: list[tuple[Path, int]], image_size: int, channels: int) -> None:
         self.paths = [path for path, _ in samples]
@@ -39,8 +44,11 @@ class FileSource:
         self.image_size, self.mode = image_size, MODES[channels]
 
     def fetch(self, indices: Tensor) -> Tensor:
-        """Decode some images: uint8 (B, C, S, S)."""
-        return torch.stack([decode(self.paths[index], self.image_size, self.mode) for index in indices.tolist()])
+        """Decode some images: uint8 (B, C, S, S), or (B, 3, C, S, S) where three squares are asked for."""
+        paths = [self.paths[index] for index in indices.tolist()]
+        if self.squares == 1:
+            return torch.stack([decode(path, self.image_size, self.mode) for path in paths])
+        return torch.stack([decode_squares(path, self.image_size, self.mode, (0.0, 0.5, 1.0)) for path in paths])
 
     def hash_into(self, digest: hashlib._Hash, indices: Indices) -> None:
         """The bytes of the files, or their names and sizes where they are too many to read through."""
@@ -81,7 +89,22 @@ def load_folder(
 
 
 def decode(path: Path, size: int, mode: str) -> Tensor:
-    """One image as uint8 (C, size, size).
+    """The middle of one image as uint8 (C, size, size).
+
+    Raises:
+        CouloirError: the file cannot be decoded.
+    """
+    return decode_squares(path, size, mode, (0.5,))[0]
+
+
+def decode_squares(path: Path, size: int, mode: str, places: tuple[float, ...]) -> Tensor:
+    """Squares of one image, its shorter side scaled to `size`: uint8 (places, C, size, size).
+
+    Args:
+        path: the file.
+        size: pixels of the squares' sides.
+        mode: Pillow's, `RGB` or `L`.
+        places: where on the longer side: 0 its beginning, 0.5 its middle, 1 its end.
 
     Raises:
         CouloirError: the file cannot be decoded.
@@ -98,6 +121,9 @@ def decode(path: Path, size: int, mode: str) -> Tensor:
     scale = size / min(image.size)
     width, height = (max(size, round(side * scale)) for side in image.size)
     image = image.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = (width - size) // 2, (height - size) // 2
-    pixels = np.asarray(image.crop((left, top, left + size, top + size)))
-    return torch.from_numpy(pixels.copy()).reshape(size, size, len(mode)).permute(2, 0, 1)
+    squares = []
+    for place in places:
+        left, top = int((width - size) * place), int((height - size) * place)
+        pixels = np.asarray(image.crop((left, top, left + size, top + size)))
+        squares.append(torch.from_numpy(pixels.copy()).reshape(size, size, len(mode)).permute(2, 0, 1))
+    return torch.stack(squares)

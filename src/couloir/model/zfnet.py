@@ -63,7 +63,7 @@ class ZFNet(nn.Module):
             nn.ReLU(inplace=True),
             nn.MaxPool2d(3, stride=2),
         )
-        self.pool = nn.AdaptiveAvgPool2d(6)
+        self.avgpool = nn.AdaptiveAvgPool2d(6)
         self.classifier = nn.Sequential(
             nn.Linear(fifth * 6 * 6, 4096),
             nn.ReLU(inplace=True),
@@ -76,7 +76,7 @@ class ZFNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, S, S) -> (B, num_classes)."""
-        logits: Tensor = self.classifier(torch.flatten(self.pool(self.features(x)), 1))
+        logits: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
         return logits
 
 

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from rich.table import Table
+from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from couloir.callbacks.progress import shown_number
@@ -19,9 +20,17 @@ from couloir.task.supervised import Supervised
 def closing_table(numbers: dict[str, float], folder: RunFolder) -> str:
     """The test metrics beside those of the best epoch, the run folder, and where the curves are."""
     names = [name.removeprefix("test/") for name in numbers if name.startswith("test/")]
-    table = Table("metric", "test", f"best epoch ({numbers.get('best/epoch', 0):.0f})", "last epoch")
+    views = any(name.startswith("tta/") for name in numbers)
+    table = Table(
+        "metric",
+        "test",
+        *(["test, views"] if views else []),
+        f"best epoch ({numbers.get('best/epoch', 0):.0f})",
+        "last epoch",
+    )
     for name in names:
-        cells = [numbers.get(f"{column}/{name}") for column in ("test", "best", "val")]
+        columns = ("test", "tta", "best", "val") if views else ("test", "best", "val")
+        cells = [numbers.get(f"{column}/{name}") for column in columns]
         table.add_row(name, *("" if cell is None else shown_number(cell) for cell in cells))
     shown = _short(folder.path)
     rate = numbers.get("train/samples_per_second")
@@ -39,15 +48,17 @@ def _short(path: Path) -> str:
 
 
 def write_confusion(module: Supervised, classes: list[str], folder: RunFolder) -> None:
-    """Write the test split's confusion matrix as `confusion.csv`: a row for each true class, a column for each
-    predicted one.
-    """
+    """Write the test split's confusion matrix, where there is one."""
     metric = module.test_metric
-    if not isinstance(metric, MulticlassConfusionMatrix):
-        return
+    if isinstance(metric, MulticlassConfusionMatrix):
+        write_matrix(metric.compute(), classes, folder)
+
+
+def write_matrix(matrix: Tensor, classes: list[str], folder: RunFolder) -> None:
+    """Write a confusion matrix (C, C) as `confusion.csv`: a row for each true class, a column a predicted one."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["true\\predicted", *classes])
-    for name, row in zip(classes, metric.compute().tolist(), strict=True):
+    for name, row in zip(classes, matrix.tolist(), strict=True):
         writer.writerow([name, *row])
     folder.write_text("confusion.csv", stream.getvalue())

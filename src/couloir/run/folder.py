@@ -22,8 +22,13 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, path: Path, outputs: Path) -> RunFolder:
+    def create(cls, path: Path, outputs: Path, latest: bool = True) -> RunFolder:
         """Make the folder and, where it lies below `outputs`, point `outputs/latest` to it.
+
+        Args:
+            path: the folder.
+            outputs: the folder that collects the runs.
+            latest: whether this is a run that later commands would go on with.
 
         Raises:
             CouloirError: it cannot be written, or it already holds a run.
@@ -38,7 +43,7 @@ class RunFolder:
         try:
             folder.checkpoints.mkdir(parents=True, exist_ok=True)
             folder.write_status("running", started=_now(), pid=os.getpid())
-            if path.is_relative_to(os.path.abspath(outputs)):  # noqa: PTH100
+            if latest and path.is_relative_to(os.path.abspath(outputs)):  # noqa: PTH100
                 folder._point_latest_here(outputs)
         except OSError as error:
             raise CouloirError(

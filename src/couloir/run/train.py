@@ -10,14 +10,16 @@ from typing import Any
 import torch
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict
-from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning import Callback, Trainer, seed_everything
 
 from couloir.callbacks.checkpoint import Checkpoint, best_checkpoint, last_checkpoint
+from couloir.callbacks.momentum import MomentumSchedule
 from couloir.config.compose import Sentence
 from couloir.errors import Diverged, Interrupted
 from couloir.log import note, run_log, say
 from couloir.model.weights import load_weights
 from couloir.run.closing import closing_table, write_confusion
+from couloir.run.evaluation import tta_numbers
 from couloir.run.folder import RunFolder
 from couloir.run.instantiate import build
 from couloir.run.provenance import write_provenance
@@ -83,6 +85,8 @@ def _train(sentence: Sentence, folder: RunFolder, command: list[str], stop: Stop
     write_confusion(module, data.classes, folder)
     numbers = summarise(record.rows, record.best)
     numbers |= {name: value for name, value in module.measured.items() if name.startswith("test/")}
+    if cfg.tta is not None:
+        numbers |= tta_numbers(cfg, folder.path)
     numbers["parameters"] = parameters
     if record.throughput is not None:
         numbers["train/samples_per_second"] = record.throughput
@@ -134,9 +138,18 @@ def _build_trainer(cfg: DictConfig, folder: RunFolder, record: Record, stop: Sto
     names = [name for name in cfg.callbacks if loggers or name != "lr_monitor"]
     callbacks = [build(cfg.callbacks, name) for name in names]
     stop.checkpoint = next((callback for callback in callbacks if isinstance(callback, Checkpoint)), None)
-    callbacks = [*(callback for callback in callbacks if callback is not None), record, stop]
+    callbacks = [*(callback for callback in callbacks if callback is not None), *_over_the_steps(cfg), record, stop]
     trainer: Trainer = build(cfg, "trainer", logger=loggers, callbacks=callbacks, default_root_dir=str(folder.path))
     return trainer
+
+
+def _over_the_steps(cfg: DictConfig) -> list[Callback]:
+    """What follows the optimizer from step to step: the mean of its weights, and its momentum."""
+    averaging, rule = build(cfg, "averaging"), build(cfg, "momentum_schedule")
+    return [
+        *([] if averaging is None else [averaging]),
+        *([] if rule is None else [MomentumSchedule(rule)]),
+    ]
 
 
 def _write_configuration(folder: RunFolder, cfg: DictConfig, overrides: list[str]) -> None:

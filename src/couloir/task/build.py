@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -26,14 +24,19 @@ def supervised(
         CouloirError: the loss is not defined for the data's targets.
     """
     _check_targets(loss, data)
-    make_metrics: Callable[[], Metric]
-    confusion: Metric | None = None
-    if data.task == "classification":
-        make_metrics = partial(ClassificationMetrics, data.num_classes)
-        confusion = MulticlassConfusionMatrix(data.num_classes, validate_args=False)
-    else:
-        make_metrics = partial(RegressionMetrics, data.target_scale)
+    _, confusion = metrics_for(data.task, data.num_classes, data.target_scale)
+
+    def make_metrics() -> Metric:
+        return metrics_for(data.task, data.num_classes, data.target_scale)[0]
+
     return Supervised(net, loss, make_optimizer, make_scheduler, make_metrics, confusion, log_every_n_steps)
+
+
+def metrics_for(task: str, num_classes: int, target_scale: float) -> tuple[Metric, Metric | None]:
+    """A fresh metric of a task, which takes (prediction, target, loss), and its confusion matrix, if it has one."""
+    if task == "classification":
+        return ClassificationMetrics(num_classes), MulticlassConfusionMatrix(num_classes, validate_args=False)
+    return RegressionMetrics(target_scale), None
 
 
 def check_network(net: nn.Module, data: Any) -> None:

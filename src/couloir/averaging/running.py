@@ -1,0 +1,99 @@
+"""Weights averaged over the steps of training, which validation, test and checkpoints see in place of the last ones.
+
+Polyak and Juditsky, 1992, Acceleration of Stochastic Approximation by Averaging: the mean of all iterates converges
+where the iterates themselves still jump. An exponential mean forgets the early ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+
+class Averaging(Callback):
+    """Keeps the running mean of a network's parameters and buffers.
+
+    The mean is in place whenever the network is looked at (validation, test) and in the checkpoints' `state_dict`;
+    training goes on with the weights themselves, which the checkpoint holds as `averaging`.
+
+    Args:
+        decay: share of the mean that stays at each step, an exponential mean; None: the plain mean of all steps.
+        start_epoch: epochs before the mean begins, which is then of the steps behind them.
+    """
+
+    def __init__(self, decay: float | None, start_epoch: int) -> None:
+        self.decay, self.start_epoch = decay, start_epoch
+        self.steps = 0
+        self.mean: dict[str, Tensor] = {}
+        self._weights: dict[str, Tensor] = {}
+        self._last_step = 0
+
+    def share(self) -> float:
+        """The weight of the newest of n steps: 1 / n, or 1 - decay, and 9 / (9 + n) as long as that is more."""
+        if self.decay is None:
+            return 1 / self.steps
+        return 1 - min(self.decay, self.steps / (9 + self.steps))
+
+    @torch.no_grad()
+    def update(self, net: nn.Module) -> None:
+        """Take the network's weights into the mean."""
+        self.steps += 1
+        state = net.state_dict()
+        if self.steps == 1:
+            self.mean = {name: value.detach().clone() for name, value in state.items()}
+            return
+        share = self.share()
+        for name, value in state.items():
+            if value.is_floating_point():
+                self.mean[name].lerp_(value, share)
+            else:
+                self.mean[name].copy_(value)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """After each step of the optimizer."""
+        if trainer.global_step > self._last_step and trainer.current_epoch >= self.start_epoch:
+            self.update(_net(pl_module))
+        self._last_step = trainer.global_step
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the mean in place."""
+        if self.mean and not self._weights:
+            net = _net(pl_module)
+            self._weights = {name: value.detach().clone() for name, value in net.state_dict().items()}
+            net.load_state_dict(self.mean)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the weights back."""
+        if self._weights:
+            _net(pl_module).load_state_dict(self._weights)
+            self._weights = {}
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """The mean is the checkpoint's network; the weights go on beside it."""
+        if not self.mean:
+            return
+        weights = self._weights or {name: value.clone() for name, value in _net(pl_module).state_dict().items()}
+        checkpoint["averaging"] = {"weights": weights, "steps": self.steps}
+        checkpoint["state_dict"] |= {f"net.{name}": value for name, value in self.mean.items()}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Go on training from the weights; a test looks at the mean, which is in place already."""
+        saved = checkpoint.get("averaging")
+        if saved is None or trainer.state.fn != "fit":
+            return
+        names = [name for name in checkpoint["state_dict"] if name.startswith("net.")]
+        self.mean = {name.removeprefix("net."): checkpoint["state_dict"][name].clone() for name in names}
+        self.steps = saved["steps"]
+        self._last_step = checkpoint["global_step"]
+        _net(pl_module).load_state_dict(saved["weights"])
+
+
+def _net(module: LightningModule) -> nn.Module:
+    net = module.net
+    assert isinstance(net, nn.Module)
+    return net

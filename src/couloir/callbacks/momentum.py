@@ -1,0 +1,30 @@
+"""Setting the optimizer's momentum before each step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from couloir.momentum_schedule.rules import Rule, check_momentum
+
+
+class MomentumSchedule(Callback):
+    """The momentum is a function of the step alone, so a run that is taken up again goes on with the right one.
+
+    Args:
+        rule: maps the number of steps taken to the momentum of the next.
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say at once where there is no momentum to set."""
+        check_momentum(trainer.optimizers[0].param_groups)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Set it for the step that this batch belongs to."""
+        momentum = self.rule(trainer.global_step)
+        for group in trainer.optimizers[0].param_groups:
+            group["momentum"] = momentum

@@ -1,0 +1,42 @@
+"""`couloir evaluate RUN... [OVERRIDES]`: the test split with the best checkpoint of one run or of several together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from couloir.errors import CouloirError
+
+USAGE = """usage: couloir evaluate RUN... [tta=CHOICE] [KEY=VALUE ...]
+
+Test the best checkpoint of a run again; several runs form an ensemble, whose predictions are averaged.
+A run is a folder, its name, or `latest`.
+  couloir evaluate latest tta=ten_crop          the mean of ten views of each image
+  couloir evaluate RUN RUN RUN                  the mean of three networks
+  couloir evaluate latest data.batch_size=500   any key of the run's configuration"""
+
+
+def main(arguments: list[str]) -> int:
+    """Evaluate, print the metrics, and leave them in `outputs/evaluate/<date>_<time>_<id>/`."""
+    if "-h" in arguments or "--help" in arguments:
+        print(USAGE)  # noqa: T201
+        return 0
+    from couloir.config.amend import amend
+    from couloir.config.resolvers import run_name
+    from couloir.run.find import best_weights, find_run, run_config
+    from couloir.run.folder import RunFolder
+
+    words = [word for word in arguments if "=" not in word]
+    overrides = [word for word in arguments if "=" in word]
+    if not words:
+        raise CouloirError("No run is named.", next_step="couloir evaluate latest, or the folder of a run")
+    outputs = next((word.partition("=")[2] for word in overrides if word.startswith("output_dir=")), "outputs")
+    runs = [find_run(word, outputs) for word in words]
+    cfgs = [amend(run_config(run), overrides) for run in runs]
+    for run in runs:
+        best_weights(run)
+    folder = RunFolder.create(Path(outputs) / "evaluate" / run_name(), Path(outputs), latest=False)
+
+    from couloir.run.evaluation import record_evaluation
+
+    record_evaluation(cfgs, runs, folder, overrides)
+    return 0

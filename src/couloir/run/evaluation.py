@@ -1,0 +1,54 @@
+"""What an evaluation leaves behind: a table on the console, and a folder with the numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from rich.table import Table
+
+from couloir.callbacks.progress import shown_number
+from couloir.errors import CouloirError
+from couloir.log import rendered, run_log, say
+from couloir.run.closing import write_matrix
+from couloir.run.evaluate import evaluate
+from couloir.run.folder import RunFolder
+from couloir.run.instantiate import build
+from couloir.run.provenance import write_provenance
+
+
+def record_evaluation(cfgs: list[DictConfig], runs: list[Path], folder: RunFolder, overrides: list[str]) -> None:
+    """Evaluate runs together, and write `result.json`, `confusion.csv` and `status.json`.
+
+    Raises:
+        CouloirError: what `evaluate` says of the runs.
+    """
+    with run_log(folder.path / "train.log"):
+        try:
+            numbers, matrix, classes = evaluate(cfgs, runs)
+        except CouloirError as error:
+            folder.write_status("failed", error=str(error))
+            raise
+        result: dict[str, Any] = {f"test/{name}": value for name, value in numbers.items()}
+        folder.write_json("result.json", result)
+        if len(matrix):
+            write_matrix(matrix, classes, folder)
+        command = ["couloir", "evaluate", *(str(run) for run in runs), *overrides]
+        write_provenance(folder, command, int(cfgs[0].seed), {"runs": [str(run) for run in runs]})
+        folder.write_status("completed")
+        table = Table("metric", "test")
+        for name, value in numbers.items():
+            table.add_row(name, shown_number(value))
+        say.info("%s", rendered(table))
+        views = type(build(cfgs[0], "tta")).__name__ if cfgs[0].get("tta") else "each image as it is"
+        say.info("%s", f"runs: {len(runs)}; views: {views}; record: {folder.path}")
+
+
+def tta_numbers(cfg: DictConfig, run: Path) -> dict[str, float]:
+    """The metrics of a run's test split by the views of its own recipe, as `tta/*`."""
+    state = torch.random.get_rng_state()
+    numbers, _, _ = evaluate([cfg], [run])
+    torch.random.set_rng_state(state)
+    return {f"tta/{name}": value for name, value in numbers.items()}

@@ -1,0 +1,57 @@
+"""The run that a word names. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from couloir.config.nearest import did_you_mean
+from couloir.errors import CouloirError
+
+
+def find_run(word: str, outputs: str | Path = "outputs") -> Path:
+    """The folder of a run: a path, the name of a folder below `outputs/train`, or `latest`.
+
+    Args:
+        word: what the user typed.
+        outputs: the folder that collects the runs.
+
+    Raises:
+        CouloirError: there is no such run.
+    """
+    known = sorted((path.parent for path in Path(outputs).glob("*/*/config.yaml")), key=lambda path: path.name)
+    candidates = [Path(word), Path(outputs) / word, *(path for path in known if path.name == word)]
+    for path in candidates:
+        if (path / "config.yaml").is_file():
+            return path.resolve()
+    if Path(word).is_dir():
+        raise CouloirError(f"{word} is not a run: it has no config.yaml.", next_step="name the folder of a run")
+    hint = did_you_mean(word, [path.name for path in known], form="{}")
+    newest = f"the newest is {known[-1]}" if known else f"`train` makes one in {outputs}/"
+    raise CouloirError(f"There is no run '{word}'.", next_step=hint or newest)
+
+
+def run_config(run: Path) -> DictConfig:
+    """The resolved configuration of a run.
+
+    Raises:
+        CouloirError: it cannot be read.
+    """
+    cfg = OmegaConf.load(run / "config.yaml")
+    if not isinstance(cfg, DictConfig) or "model" not in cfg:
+        raise CouloirError(f"{run / 'config.yaml'} is not the configuration of a run.")
+    return cfg
+
+
+def best_weights(run: Path) -> Path:
+    """The checkpoint of the run's best epoch, or the last one where no epoch was the best.
+
+    Raises:
+        CouloirError: the run has no checkpoint.
+    """
+    for name in ("best.ckpt", "last.ckpt"):
+        path = run / "checkpoints" / name
+        if path.is_file():
+            return path
+    raise CouloirError(f"The run {run.name} has no checkpoint.", place=str(run / "checkpoints"))

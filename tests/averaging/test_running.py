@@ -1,0 +1,85 @@
+"""The mean of the weights: its formula, where it is seen, and that a run goes on from the weights themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import couloir
+from couloir.averaging.running import Averaging
+
+
+def path_of_weights(steps: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(3, 2, generator=generator) for _ in range(steps)]
+
+
+def averaged(averaging: Averaging, values: list[torch.Tensor]) -> np.ndarray:
+    net = nn.Linear(2, 3, bias=False)
+    for value in values:
+        with torch.no_grad():
+            net.weight.copy_(value)
+        averaging.update(net)
+    return averaging.mean["weight"].numpy()
+
+
+def test_polyaks_mean_is_the_mean_of_all_steps() -> None:
+    values = path_of_weights(17)
+    expected = np.mean([value.numpy() for value in values], axis=0)
+    np.testing.assert_allclose(averaged(Averaging(None, 0), values), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_exponential_mean_follows_its_recursion_with_a_quick_start() -> None:
+    values = path_of_weights(40)
+    mean = values[0].numpy().astype(np.float64)
+    for n, value in enumerate(values[1:], 2):
+        decay = min(0.7, n / (9 + n))
+        mean = decay * mean + (1 - decay) * value.numpy()
+    np.testing.assert_allclose(averaged(Averaging(0.7, 0), values), mean, rtol=1e-4, atol=1e-6)
+
+
+def test_counters_are_copied_and_not_averaged() -> None:
+    net, averaging = nn.BatchNorm1d(2), Averaging(None, 0)
+    for count in (1, 5):
+        net.num_batches_tracked.fill_(count)
+        averaging.update(net)
+    assert int(averaging.mean["num_batches_tracked"]) == 5
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    words = ["data=moons", "optimizer=sgd", "optimizer.lr=0.5", "trainer.max_epochs=3", "logger=csv", "trainer=cpu"]
+    return couloir.train(couloir.compose([*words, "averaging=polyak", f"output_dir={tmp_path}"])).dir
+
+
+def test_the_checkpoint_holds_the_mean_as_its_network_and_the_weights_beside_it(run: Path) -> None:
+    checkpoint = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    weights = checkpoint["averaging"]["weights"]
+    means = {name.removeprefix("net."): v for name, v in checkpoint["state_dict"].items() if name.startswith("net.")}
+    assert weights.keys() == means.keys()
+    assert checkpoint["averaging"]["steps"] == checkpoint["global_step"]
+    assert any(not torch.equal(weights[name], means[name]) for name in weights)
+
+
+def test_training_goes_on_from_the_weights_and_validation_sees_the_mean(tmp_path: Path) -> None:
+    words = ["data=moons", "optimizer=sgd", "optimizer.lr=0.5", "trainer.max_epochs=4", "logger=csv", "trainer=cpu"]
+    with_mean = couloir.train(couloir.compose([*words, "averaging=polyak", f"output_dir={tmp_path / 'a'}"]))
+    without = couloir.train(couloir.compose([*words, f"output_dir={tmp_path / 'b'}"]))
+    assert with_mean.metrics["train/loss"] == without.metrics["train/loss"], "the steps are the same"
+    assert with_mean.metrics["val/loss"] != without.metrics["val/loss"], "what is measured is the mean"
+
+
+def test_a_mean_that_begins_later_leaves_the_epochs_before_it_alone(tmp_path: Path) -> None:
+    import csv
+
+    words = ["data=moons", "optimizer=sgd", "optimizer.lr=0.5", "trainer.max_epochs=4", "logger=csv", "trainer=cpu"]
+    rows = []
+    for extra in (["averaging=polyak", "averaging.start_epoch=2"], []):
+        result = couloir.train(couloir.compose([*words, *extra, f"output_dir={tmp_path / str(len(extra))}"]))
+        rows.append([row["val/loss"] for row in csv.DictReader((result.dir / "metrics.csv").open())])
+    assert rows[0][:2] == rows[1][:2]
+    assert rows[0][3] != rows[1][3]

@@ -1,0 +1,134 @@
+"""`couloir evaluate`: the same numbers as the run's own test, views, ensembles, and what is said of mistakes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import couloir
+from couloir.cli.main import run as command
+from couloir.config.amend import amend
+from couloir.errors import CouloirError
+from couloir.run.find import best_weights, find_run, run_config
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("outputs")
+    for seed in (0, 1):
+        words = ["trainer.max_epochs=3", f"seed={seed}", "data.seed=0", "logger=csv", "trainer=cpu"]
+        couloir.train(couloir.compose([*words, f"output_dir={folder}"]))
+    couloir.train(couloir.compose(["data=line", "logger=csv", "trainer=cpu", f"output_dir={folder}"]))
+    return folder
+
+
+def runs(outputs: Path) -> list[Path]:
+    return sorted((outputs / "train").iterdir(), key=lambda path: path.stat().st_mtime)
+
+
+def evaluated(outputs: Path) -> dict[str, float]:
+    newest = max((outputs / "evaluate").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    assert json.loads((newest / "status.json").read_text())["status"] == "completed"
+    numbers: dict[str, float] = json.loads((newest / "result.json").read_text())
+    return numbers
+
+
+@pytest.mark.parametrize("number", [0, 2], ids=["classification", "regression"])
+def test_one_run_is_tested_as_at_its_end(outputs: Path, number: int) -> None:
+    run = runs(outputs)[number]
+    assert command(["evaluate", str(run), f"output_dir={outputs}"]) == 0
+    own = json.loads((run / "result.json").read_text())
+    numbers = evaluated(outputs)
+    assert numbers == pytest.approx({name: value for name, value in own.items() if name.startswith("test/")}, rel=1e-5)
+
+
+def test_an_evaluation_is_not_the_latest_run(outputs: Path) -> None:
+    command(["evaluate", str(runs(outputs)[0]), f"output_dir={outputs}"])
+    assert (outputs / "latest").resolve().parent.name == "train"
+    assert find_run("latest", outputs) == runs(outputs)[-1].resolve()
+
+
+def probabilities(run: Path) -> tuple[np.ndarray, np.ndarray]:
+    from couloir.run.instantiate import build
+
+    cfg = run_config(run)
+    data = build(cfg, "data")
+    data.setup()
+    net = build(cfg, "model").eval()
+    state = torch.load(best_weights(run), weights_only=True)["state_dict"]
+    net.load_state_dict({name[4:]: value for name, value in state.items() if name.startswith("net.")})
+    with torch.no_grad():
+        parts = [(torch.softmax(net(x), dim=1), y) for x, y in data.test_dataloader()]
+    return tuple(torch.cat(column).numpy() for column in zip(*parts, strict=True))  # type: ignore[return-value]
+
+
+def test_an_ensemble_is_the_mean_of_the_probabilities(outputs: Path) -> None:
+    first, second = runs(outputs)[:2]
+    assert command(["evaluate", str(first), str(second), f"output_dir={outputs}"]) == 0
+    (p, y), (q, _) = probabilities(first), probabilities(second)
+    mean = (p + q) / 2
+    numbers = evaluated(outputs)
+    assert numbers["test/accuracy"] == pytest.approx((mean.argmax(axis=1) == y).mean())
+    assert numbers["test/loss"] == pytest.approx(-np.log(mean[np.arange(len(y)), y]).mean(), rel=1e-4)
+    newest = max((outputs / "evaluate").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    rows = list(csv.reader((newest / "confusion.csv").open()))
+    assert sum(int(cell) for row in rows[1:] for cell in row[1:]) == len(y)
+
+
+@pytest.mark.parametrize("choice", ["mirror", "ten_crop", "multi_crop", "dense"])
+def test_every_choice_of_views_runs(outputs: Path, choice: str) -> None:
+    words = [] if choice != "dense" else ["tta.margin=1.0"]  # LeNet-5 takes one size only
+    assert command(["evaluate", str(runs(outputs)[0]), f"tta={choice}", *words, f"output_dir={outputs}"]) == 0
+    assert 0 < evaluated(outputs)["test/accuracy"] <= 1
+
+
+def test_the_last_line_of_a_recipe_with_views_has_both_numbers(tmp_path: Path) -> None:
+    words = ["trainer.max_epochs=1", "tta=mirror", "logger=csv", "trainer=cpu", f"output_dir={tmp_path}"]
+    result = couloir.train(couloir.compose(words))
+    assert {"test/accuracy", "tta/accuracy"} <= result.metrics.keys()
+
+
+def test_runs_with_other_test_splits_are_no_ensemble(outputs: Path, tmp_path: Path, capsys: object) -> None:
+    words = ["trainer.max_epochs=1", "seed=7", "logger=csv", "trainer=cpu", f"output_dir={tmp_path}"]
+    other = couloir.train(couloir.compose(words)).dir
+    assert command(["evaluate", str(runs(outputs)[0]), str(other), f"output_dir={outputs}"]) == 2
+    assert "not the same test split" in capsys.readouterr().err  # type: ignore[attr-defined]
+
+
+def test_mistakes_are_explained(outputs: Path, tmp_path: Path) -> None:
+    cfg = run_config(runs(outputs)[0])
+    with pytest.raises(CouloirError, match="no tta called 'tencrop'") as error:
+        amend(cfg, ["tta=tencrop"])
+    assert "did you mean tta=ten_crop" in str(error.value)
+    with pytest.raises(CouloirError, match=r"no key 'data\.bath_size'") as error:
+        amend(cfg, ["data.bath_size=3"])
+    assert "data.batch_size=3" in str(error.value)
+    with pytest.raises(CouloirError, match="takes an integer >= 1, not 0"):
+        amend(cfg, ["data.batch_size=0"])
+    with pytest.raises(CouloirError, match="There is no run 'lates'"):
+        find_run("lates", outputs)
+    with pytest.raises(CouloirError, match="is not a run: it has no config"):
+        find_run(str(tmp_path), outputs)
+    (tmp_path / "config.yaml").write_text((runs(outputs)[0] / "config.yaml").read_text())
+    with pytest.raises(CouloirError, match="has no checkpoint"):
+        best_weights(find_run(str(tmp_path), outputs))
+    assert command(["evaluate"]) == 2
+
+
+def test_a_mistake_is_found_before_torch_is_imported(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    program = "import sys; from couloir.cli.main import run\ncode = run(sys.argv[1:])\n"
+    program += "print('torch' in sys.modules)\nsys.exit(code)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "evaluate", "nothing"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "There is no run 'nothing'" in done.stderr
+    assert "False" in done.stdout

@@ -1,0 +1,131 @@
+"""The historic recipes do what their papers say, and each runs from the first step to the views of the test."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+import couloir
+from couloir.config import tree
+from couloir.config.compose import compose_sentence
+
+PHOTOGRAPHS = [
+    "alexnet_2012", "zfnet_2013", "googlenet_2014", "inception_v3_2015", "resnet50_2015", "xception_2016",
+    "mobilenet_2017", "densenet121_2017",
+]  # fmt: skip
+SMALL = ["densenet_bc_cifar_2017", "keras_vgg_like", "lenet5_1998"]
+# `make recipes` runs the whole of scale=smoke; here a few batches do.
+SHORT = ["data.subset=24", "trainer.limit_train_batches=2"]
+WHOLE = os.environ.get("COULOIR_WHOLE_RECIPES") == "1"
+
+
+@pytest.fixture(scope="module")
+def photographs(couloir_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photographs")
+    with zipfile.ZipFile(couloir_data / "hymenoptera/hymenoptera.zip") as archive:
+        archive.extractall(folder)
+    return folder / "hymenoptera"
+
+
+def smoke(words: list[str], outputs: Path) -> couloir.RunResult:
+    extra = ["scale=smoke", "trainer=cpu", *([] if WHOLE else SHORT), f"output_dir={outputs}"]
+    return couloir.train(couloir.compose([*words, *extra]))
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_a_recipe_for_photographs_runs_to_its_end(name: str, photographs: Path, tmp_path: Path) -> None:
+    result = smoke([f"experiment={name}", f"data.root={photographs}"], tmp_path)
+    assert result.status == "completed"
+    views = OmegaConf.load(tree.choices("experiment")[name]).defaults
+    assert ("tta/accuracy" in result.metrics) == any("override /tta" in entry for entry in views)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_recipe_for_small_images_runs_to_its_end(name: str, couloir_data: Path, tmp_path: Path) -> None:
+    data = "mnist" if name == "lenet5_1998" else "cifar10"
+    assert smoke([f"experiment={name}", f"data.root={couloir_data / data}"], tmp_path).status == "completed"
+
+
+def test_vgg16_begins_with_what_vgg11_has_learned(photographs: Path, tmp_path: Path) -> None:
+    words = [f"data.root={photographs}"]
+    first = smoke(["experiment=vgg11_2014", *words], tmp_path)
+    second = smoke(["experiment=vgg16_2014", "initializer.run=latest", *words], tmp_path)
+    assert second.status == "completed"
+    assert compose_sentence(["experiment=vgg16_2014", "initializer.run=x"]).cfg.tta.margin > 1
+    for run in (first, second):  # two gigabytes
+        for checkpoint in (run.dir / "checkpoints").iterdir():
+            checkpoint.unlink()
+
+
+# recipe -> what its paper prints (docs/recipes.md has the sections)
+PRINTED: dict[str, dict[str, Any]] = {
+    "alexnet_2012": {
+        "optimizer.lr": 0.01, "optimizer.momentum": 0.9, "optimizer.weight_decay": 0.0005, "data.batch_size": 128,
+        "trainer.max_epochs": 90, "scheduler.factor": 0.1, "model.dropout": 0.5,
+    },
+    "zfnet_2013": {
+        "optimizer.lr": 0.01, "optimizer.momentum": 0.9, "data.batch_size": 128, "trainer.max_epochs": 70,
+        "initializer.std": 0.01, "model.dropout": 0.5,
+    },
+    "vgg16_2014": {
+        "optimizer.lr": 0.01, "optimizer.momentum": 0.9, "optimizer.weight_decay": 0.0005, "data.batch_size": 256,
+        "trainer.max_epochs": 74, "initializer.otherwise.std": 0.01, "model.dropout": 0.5,
+    },
+    "googlenet_2014": {
+        "optimizer.lr": 0.01, "scheduler.gamma": 0.96, "scheduler.step_size": 8, "data.batch_size": 200,
+        "trainer.max_epochs": 125, "momentum_schedule.every": 250, "model.dropout": 0.4, "model.aux_dropout": 0.7,
+        "averaging.decay": None,
+    },
+    "inception_v3_2015": {
+        "optimizer.lr": 0.045, "optimizer.alpha": 0.9, "optimizer.eps": 1.0, "loss.label_smoothing": 0.1,
+        "scheduler.gamma": 0.94, "scheduler.step_size": 2, "trainer.gradient_clip_val": 2.0, "data.image_size": 299,
+        "trainer.max_epochs": 100,
+    },
+    "resnet50_2015": {
+        "optimizer.lr": 0.1, "optimizer.momentum": 0.9, "optimizer.weight_decay": 0.0001, "data.batch_size": 256,
+        "scheduler.factor": 0.1,
+    },
+    "xception_2016": {
+        "optimizer.lr": 0.045, "optimizer.momentum": 0.9, "optimizer.weight_decay": 0.00001, "scheduler.gamma": 0.94,
+        "scheduler.step_size": 2, "model.dropout": 0.5, "data.image_size": 299,
+    },
+    "mobilenet_2017": {"optimizer.alpha": 0.9, "optimizer.eps": 1.0, "data.image_size": 224},
+    "densenet121_2017": {
+        "optimizer.lr": 0.1, "optimizer.weight_decay": 0.0001, "data.batch_size": 256, "trainer.max_epochs": 90,
+        "scheduler.milestones": [30, 60],
+    },
+    "densenet_bc_cifar_2017": {
+        "optimizer.lr": 0.1, "optimizer.weight_decay": 0.0001, "data.batch_size": 64, "trainer.max_epochs": 300,
+        "scheduler.milestones": [150, 225], "model.depth": 100, "model.growth_rate": 12, "model.compression": 0.5,
+    },
+    "keras_vgg_like": {"optimizer.lr": 0.01, "optimizer.momentum": 0.9, "scheduler.decay": 1e-6, "data.batch_size": 32},
+    "lenet5_1998": {
+        "optimizer.mu": 0.02, "optimizer.samples": 500, "trainer.max_epochs": 20,
+        "scheduler.boundaries": [2, 5, 8, 12], "scheduler.rates": [5e-4, 2e-4, 1e-4, 5e-5, 1e-5],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_a_recipe_has_the_numbers_of_its_paper(name: str) -> None:
+    words = ["initializer.run=x"] if name == "vgg16_2014" else []
+    cfg = compose_sentence([f"experiment={name}", "data.root=x", *words]).cfg
+    for key, value in PRINTED[name].items():
+        found = OmegaConf.select(cfg, key)
+        assert (OmegaConf.to_container(found) if OmegaConf.is_config(found) else found) == value, key
+
+
+def test_a_smoke_form_is_small_and_the_full_form_is_not() -> None:
+    full = compose_sentence(["experiment=alexnet_2012", "data.root=x"]).cfg
+    small = compose_sentence(["experiment=alexnet_2012", "data.root=x", "scale=smoke"]).cfg
+    assert (full.data.image_size, full.data.subset, full.trainer.max_epochs) == (224, None, 90)
+    assert (small.data.image_size, small.data.subset, small.trainer.max_epochs) == (64, 160, 1)
+    assert (
+        compose_sentence(["experiment=alexnet_2012", "data.root=x", "scale=smoke", "data.subset=9"]).cfg.data.subset
+        == 9
+    )
