@@ -7,15 +7,21 @@ import shlex
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 import couloir
 from couloir.cli.main import VERBS
+from couloir.config.amend import amend
 from couloir.config.compose import check_sweep
+from couloir.run.find import find_run, run_config
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "docs/curriculum.md", "docs/recipes.md"]
 # What a reader has and the suite makes: a table and a folder of photographs.
-STAND_INS = {"photos": "{root}/photos", "houses.csv": "{root}/houses.csv", "FOLDER": "{root}"}
+STAND_INS = {
+    "photos": "{root}/photos", "houses.csv": "{root}/houses.csv", "FOLDER": "{root}/photos", "RUN": "{root}/run",
+    "FILE.pth": "{root}/weights.pth", "mymodule.my_init": "torch.nn.Module.eval",
+}  # fmt: skip
 
 
 def commands() -> list[str]:
@@ -37,6 +43,10 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     root = tmp_path_factory.mktemp("reader")
     (root / "houses.csv").write_text("size,price\n" + "\n".join(f"{n},{n * 1000.5}" for n in range(30)))
+    (root / "weights.pth").touch()
+    (root / "run/checkpoints").mkdir(parents=True)
+    (root / "run/checkpoints/best.ckpt").touch()
+    (root / "run/config.yaml").write_text(OmegaConf.to_yaml(couloir.compose([]), resolve=True))
     for name in ("ants", "bees"):
         (root / f"photos/train/{name}").mkdir(parents=True)
         for number in range(4):
@@ -49,6 +59,9 @@ def test_a_command_of_the_documentation_can_be_typed(command: str, reader: Path)
     words = shlex.split(command)
     assert words[0] == "train" or words[1] in VERBS
     if words[:2] == ["couloir", "list"]:
+        return
+    if words[:2] == ["couloir", "evaluate"]:
+        amend(run_config(find_run(str(reader / "run"))), [word for word in words[2:] if "=" in word])
         return
     overrides = words[2:] if words[0] == "couloir" else words[1:]
     for name, path in STAND_INS.items():
