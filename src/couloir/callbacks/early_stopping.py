@@ -1,8 +1,11 @@
-"""Early stopping, off unless it is given a patience."""
+"""Ends of a run before its last epoch: early stopping, and a metric that is good enough. Both are off by default."""
 
 from __future__ import annotations
 
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping
+
+from couloir.log import say
 
 
 def early_stopping(
@@ -21,3 +24,40 @@ def early_stopping(
     return EarlyStopping(
         monitor=monitor, mode=mode, patience=patience, min_delta=min_delta, check_finite=False, verbose=False
     )
+
+
+def stop_at(threshold: float | None = None, monitor: str = "train/loss", mode: str = "min") -> StopAt | None:
+    """A `StopAt`, or None when `threshold` is None.
+
+    Args:
+        threshold: the value that is good enough, in the metric's unit.
+        monitor: the metric.
+        mode: `min`: at most the threshold; `max`: at least.
+    """
+    return None if threshold is None else StopAt(threshold, monitor, mode)
+
+
+class StopAt(Callback):
+    """Ends the run after the first epoch whose metric is good enough, as in comparisons of epochs until then.
+
+    The threshold of Lightning's EarlyStopping comes with a patience, and two of them that watch one metric are refused.
+
+    Args:
+        threshold: the value that is good enough.
+        monitor: the metric.
+        mode: `min`: at most the threshold; `max`: at least.
+    """
+
+    def __init__(self, threshold: float, monitor: str, mode: str) -> None:
+        self.threshold, self.monitor, self.mode = threshold, monitor, mode
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the epoch's metric; an epoch that does not have it (no validation) decides nothing."""
+        # Lightning's copy is in float32, in which 0.9 is less than 0.9.
+        metrics = {**trainer.callback_metrics, **getattr(pl_module, "measured", {})}
+        if self.monitor not in metrics:
+            return
+        value = float(metrics[self.monitor])
+        if value >= self.threshold if self.mode == "max" else value <= self.threshold:
+            trainer.should_stop = True
+            say.info("%s is %.4f after epoch %d: stopping", self.monitor, value, trainer.current_epoch + 1)

@@ -77,17 +77,36 @@ def _through_hydra(arguments: list[str]) -> int:
     if not known.shell_completion:
         check_sweep(overrides)
     failures: list[int] = []
+    jobs: list[Path] = []
 
     def job(_: object) -> float | None:
-        from couloir.run.sweep import train_job
+        from couloir.run.sweep import job_folder, train_job
 
         code, value = train_job(arguments)
         failures.extend([code] if code else [])
+        folder = job_folder()
+        jobs.extend([] if folder is None else [folder])
         return value
 
     sys.argv = ["train", *arguments]
     hydra.main(version_base="1.3", config_path=str(tree.packaged_conf()), config_name=tree.ROOT_CONFIG)(job)()
+    if jobs:
+        _compare(jobs)
     return max(failures, default=0)
+
+
+def _compare(jobs: list[Path]) -> None:
+    """The pictures of a multirun; the runs are done, so that whatever goes wrong here is no failure of theirs."""
+    try:
+        from couloir.run.comparison import draw_comparison
+        from couloir.run.sweep import sweep_folder
+
+        files = draw_comparison(sweep_folder(jobs[0]), jobs)
+    except Exception as error:  # noqa: BLE001  the end of the process: there is nobody left to hand it to
+        print(f"the runs could not be compared: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        return
+    if files:
+        print("compared: " + ", ".join(tree.display(file) for file in files))  # noqa: T201
 
 
 def _print_config(overrides: list[str], resolve: bool) -> int:

@@ -217,7 +217,12 @@ def _check_monitors(sentence: Sentence) -> None:
     cfg = sentence.cfg
     known = measured(str(cfg.data.task), int(cfg.data.num_classes))
     known += [name.replace("val/", "train/") for name in known]
-    for path in ("callbacks.checkpoint.monitor", "callbacks.early_stopping.monitor", "scheduler.monitor"):
+    for path in (
+        "callbacks.checkpoint.monitor",
+        "callbacks.early_stopping.monitor",
+        "callbacks.stop_at.monitor",
+        "scheduler.monitor",
+    ):
         monitor = OmegaConf.select(cfg, path)
         if monitor is not None and monitor not in known:
             raise CouloirError(

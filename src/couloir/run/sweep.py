@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 
 from couloir.config.check import check
 from couloir.config.compose import compose_sentence
@@ -36,3 +37,17 @@ def train_job(arguments: list[str]) -> tuple[int, float | None]:
         return error.exit_code, None
     monitor = sentence.cfg.callbacks.checkpoint.monitor.replace("val/", "best/")
     return 0, result.metrics.get(monitor)
+
+
+def job_folder() -> Path | None:
+    """The folder of the present job of a multirun; None outside of one."""
+    hydra_cfg = HydraConfig.get()
+    return Path(hydra_cfg.runtime.output_dir) if hydra_cfg.mode == RunMode.MULTIRUN else None
+
+
+def sweep_folder(job: Path) -> Path:
+    """The folder of the multirun that a job's folder belongs to: the next above that holds Hydra's `multirun.yaml`.
+
+    `hydra.sweep.dir` itself cannot be asked for within a job: it refers to keys that Hydra's own node does not have.
+    """
+    return next((folder for folder in job.parents if (folder / "multirun.yaml").exists()), job.parent)

@@ -1,0 +1,216 @@
+"""How large signals and their gradients are, layer by layer: where they die out, and where they grow.
+
+Glorot and Bengio, 2010, Understanding the Difficulty of Training Deep Feedforward Networks, figures 6 and 7.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from couloir.metrics.accumulator import WIDE
+from couloir.run.folder import write_atomically
+from couloir.task.supervised import total_loss
+
+COLUMNS = (
+    "epoch", "layer", "activation_mean", "activation_variance", "gradient_variance", "weight_gradient_variance",
+)  # fmt: skip
+ACTIVATION_MODULES = ("torch.nn.modules.activation", "couloir.model.activation")
+"""Where activation functions are defined."""
+HISTOGRAM_VALUES = 65_536
+"""Values of a layer, evenly spaced, that a histogram is made of at most."""
+
+Criterion = Callable[[Any, Tensor], Tensor]
+
+
+def signals(every_n_epochs: int | None = None, samples: int = 256) -> Signals | None:
+    """A `Signals`, or None when `every_n_epochs` is None.
+
+    Args:
+        every_n_epochs: epochs between two measurements; the first is before the first step.
+        samples: training samples in the batch that is measured.
+    """
+    return None if every_n_epochs is None else Signals(every_n_epochs, samples)
+
+
+class Signals(Callback):
+    """Measures one fixed batch before the first step and every so many epochs, for `signals.csv` and TensorBoard.
+
+    Args:
+        every_n_epochs: epochs between two measurements.
+        samples: training samples in the batch, standardised, not augmented.
+    """
+
+    def __init__(self, every_n_epochs: int, samples: int) -> None:
+        self.every_n_epochs = every_n_epochs
+        self.samples = samples
+        self.rows: list[dict[str, Any]] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measure the network as it was initialised; a resumed run has done so."""
+        if trainer.global_step == 0:
+            self._measure(trainer, pl_module, epoch=0)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measure after every so many epochs."""
+        if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+            self._measure(trainer, pl_module, epoch=trainer.current_epoch + 1)
+
+    def _measure(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
+        if not trainer.is_global_zero:
+            return
+        net, loss = pl_module.net, pl_module.loss
+        assert isinstance(net, nn.Module)
+        assert isinstance(loss, nn.Module)
+        x, y = trainer.datamodule.example_batch(self.samples)  # type: ignore[attr-defined]
+        x, y = x.to(device=pl_module.device, dtype=pl_module.dtype), y.to(pl_module.device)
+        measured = measure(net, partial(total_loss, net=net, loss=loss), x, y)
+        self.rows += [{"epoch": epoch, **signal.row()} for signal in measured]
+        write_atomically(Path(trainer.default_root_dir) / "signals.csv", as_csv(self.rows))
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                _write_histograms(logger, measured, trainer.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The measurements so far, so that a resumed run goes on with them."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the measurements of a checkpoint."""
+        self.rows = list(state_dict["rows"])
+
+
+class Signal:
+    """What one layer gives for a batch, and what comes back.
+
+    Variances are taken over all samples and units (and pixels) of the layer together, without Bessel's correction.
+
+    Args:
+        layer: its dotted name in the network.
+        output: (B, ...), as it leaves the layer.
+    """
+
+    def __init__(self, layer: str, output: Tensor) -> None:
+        self.layer = layer
+        self.mean, self.variance = (float(value) for value in _moments(output)[::-1])
+        self.values = _thinned(output)
+        self.gradient_variance: float | None = None
+        self.gradients: Tensor | None = None
+        self.weight_gradient_variance: float | None = None
+
+    def take_gradient(self, gradient: Tensor) -> None:
+        """Note the gradient of the loss with respect to the output."""
+        self.gradient_variance = float(_moments(gradient)[0])
+        self.gradients = _thinned(gradient)
+
+    def row(self) -> dict[str, Any]:
+        """The layer's row of `signals.csv`; None where nothing came back, or where there is no weight."""
+        numbers = (self.mean, self.variance, self.gradient_variance, self.weight_gradient_variance)
+        return dict(zip(COLUMNS[1:], (self.layer, *numbers), strict=True))
+
+
+def measure(net: nn.Module, criterion: Criterion, x: Tensor, y: Tensor) -> list[Signal]:
+    """The signals of a batch in all linear and convolutional layers and activation functions, in the order in which
+    they are passed; of a module that is passed several times, the first.
+
+    Nothing of the network is changed: it runs in evaluation mode, but for batch normalisation, which standardises by
+    the batch as in training; modes, buffers, `.grad` and random numbers are as before.
+
+    Args:
+        net: any network.
+        criterion: (outputs, y) -> scalar, the batch's mean loss.
+        x: (B, C, H, W) or (B, F), where the network's weights are.
+        y: the targets.
+    """
+    names = {module: name or type(module).__name__ for name, module in net.named_modules()}
+    weights = {
+        module: module.weight
+        for module in names
+        if isinstance(module, nn.Linear | _ConvNd) and module.weight.requires_grad
+    }
+    found: dict[nn.Module, Signal] = {}
+
+    def record(module: nn.Module, _inputs: Any, output: Any) -> None:
+        if module in found or not isinstance(output, Tensor):
+            return
+        signal = found[module] = Signal(names[module], output)
+        if output.requires_grad:
+            # A hook of the tensor, not of the module: it stays with this value where the next layer works in place.
+            output.register_hook(signal.take_gradient)  # type: ignore[no-untyped-call]
+
+    watched = [module for module in names if isinstance(module, nn.Linear | _ConvNd) or _is_activation(module)]
+    hooks = [module.register_forward_hook(record) for module in watched]
+    try:
+        with _unchanged(net, x.device), torch.enable_grad():
+            loss = criterion(net(x), y)
+            if weights:
+                # Returned rather than added to `.grad`, which belongs to the optimizer.
+                gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+                for module, gradient in zip(weights, gradients, strict=True):
+                    if gradient is not None and module in found:
+                        found[module].weight_gradient_variance = float(_moments(gradient)[0])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return list(found.values())
+
+
+def _is_activation(module: nn.Module) -> bool:
+    return type(module).__module__ in ACTIVATION_MODULES
+
+
+@contextmanager
+def _unchanged(net: nn.Module, device: torch.device) -> Iterator[None]:
+    modes = {module: module.training for module in net.modules()}
+    buffers = {buffer: buffer.clone() for buffer in net.buffers()}
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        net.eval()
+        for module, training in modes.items():
+            if isinstance(module, _BatchNorm):
+                module.training = training  # by the running statistics, an untrained network would seem not to have it
+        try:
+            yield
+        finally:
+            for module, training in modes.items():
+                module.training = training
+            with torch.no_grad():
+                for buffer, before in buffers.items():
+                    buffer.copy_(before)
+
+
+def _moments(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Variance and mean; in float64, since the square of a gradient that has died out is no float32."""
+    return torch.var_mean(values.detach().to(WIDE), correction=0)
+
+
+def _thinned(values: Tensor) -> Tensor:
+    flat = values.detach().flatten()
+    return flat[:: -(-flat.numel() // HISTOGRAM_VALUES) or 1].float().clone()
+
+
+def _write_histograms(logger: TensorBoardLogger, measured: list[Signal], step: int) -> None:
+    for signal in measured:
+        for kind, values in (("activations", signal.values), ("gradients", signal.gradients)):
+            if values is not None and values.numel() and bool(values.isfinite().all()):  # TensorBoard refuses others
+                logger.experiment.add_histogram(f"{kind}/{signal.layer}", values, global_step=step)
+
+
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    """The rows as CSV, numbers in full; an empty cell where there is no number."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
