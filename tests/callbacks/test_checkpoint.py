@@ -40,7 +40,7 @@ def test_last_is_the_last_epoch_and_best_the_best(tmp_path: Path) -> None:
 def test_a_checkpoint_holds_what_is_needed_to_use_it_without_the_run(tmp_path: Path) -> None:
     result = couloir.train(couloir.compose(["trainer=debug", f"output_dir={tmp_path}"]))
     content = load(result.dir / "checkpoints/best.ckpt")
-    assert content["hyper_parameters"]["model"]["_target_"] == "couloir.model.lenet.LeNet5"
+    assert content["hyper_parameters"]["model"]["_target_"] == "couloir.model.lenet.lenet5"
     assert content["Samples"]["mean"] == couloir_mean(result.dir)
 
 
