@@ -35,31 +35,34 @@ def test_lenet_layers_have_the_papers_parameters() -> None:
 
 def test_lenet_centres_28_pixels_in_its_field_as_the_paper_does() -> None:
     x = torch.rand(1, 1, 28, 28)
-    field = in_field(x, 28)
-    assert torch.equal(field[:, :, 2:30, 2:30], x)
-    assert torch.equal(field[:, :, 0, 2:30], x[:, :, 0]), "the border goes on in its own colour"
-    assert torch.equal(field[:, :, 31, 31], x[:, :, 27, 27])
+    field = in_field(x, 28, "paper")
+    assert torch.allclose(field[:, :, 2:30, 2:30], x, atol=1e-6)
+    assert (field[:, :, :2] == x.min()).all(), "around it is the paper that the digit is written on"
+    assert (field[:, :, :, 30:] == x.min()).all()
+    grey = in_field(x, 28, "mean")
+    assert torch.equal(grey[:, :, 2:30, 2:30], x)
+    assert float(grey.sum()) == pytest.approx(float(x.sum())), "zero around it, the mean of standardised data"
 
 
 def test_an_image_of_the_papers_size_fills_the_field_as_it_is() -> None:
     x = torch.rand(1, 1, 32, 32)
-    assert torch.equal(in_field(x, 32), x)
+    assert torch.equal(in_field(x, 32, "mean"), x)
 
 
 @pytest.mark.parametrize("size", [8, 20, 56, 100])
 def test_an_image_of_another_size_is_scaled_and_not_cut(size: int) -> None:
     x = torch.ones(1, 1, size, size)
-    field = in_field(x, size)
+    field = in_field(x, size, "mean")
     assert field.shape == (1, 1, 32, 32)
     assert field[:, :, 2:30, 2:30] == pytest.approx(1.0)
-    ramp = in_field(torch.linspace(0, 1, size).expand(1, 1, size, size), size)[0, 0, 16, 2:30]
+    ramp = in_field(torch.linspace(0, 1, size).expand(1, 1, size, size), size, "mean")[0, 0, 16, 2:30]
     assert (ramp.diff() >= 0).all()
     assert ramp[13:15].mean() == pytest.approx(0.5, abs=1e-5)
 
 
 def test_a_large_image_is_smoothed_before_it_shrinks() -> None:
     board = (torch.arange(112)[:, None] + torch.arange(112)) % 2
-    field = in_field(board.float()[None, None], 112)
+    field = in_field(board.float()[None, None], 112, "mean")
     assert field[:, :, 4:28, 4:28] == pytest.approx(0.5, abs=0.01)
 
 

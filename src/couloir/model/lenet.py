@@ -20,6 +20,7 @@ weights, dropout, and a linear output for a softmax in place of radial basis fun
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -35,9 +36,8 @@ IMAGE = 28
 class LeNet5(nn.Module):
     """61,706 parameters for one channel and ten classes, whatever the size of the images.
 
-    The input field is the paper's 32x32. Images of 28x28 are centred in it, as the paper centres MNIST's, and their
-    border goes on in its own colour; those of another size are scaled to 28x28 first, but 32x32 fills the field as it
-    is.
+    The input field is the paper's 32x32. Images of 28x28 are centred in it, as the paper centres MNIST's; those of
+    another size are scaled to 28x28 first, but 32x32 fills the field as it is.
 
     Args:
         channels: channels of the images.
@@ -46,6 +46,8 @@ class LeNet5(nn.Module):
         activation: by name.
         pool: `max` or `average`.
         dropout: share of the units of C5 and F6 that is dropped in training.
+        border: what surrounds the images in the field: `mean`, zero, which is the mean of standardised data, or
+        `paper`, each image's darkest value.
     """
 
     def __init__(
@@ -56,9 +58,10 @@ class LeNet5(nn.Module):
         activation: str = "relu",
         pool: str = "max",
         dropout: float = 0.0,
+        border: str = "mean",
     ) -> None:
         super().__init__()
-        self.image_size = image_size
+        self.image_size, self.border = image_size, border
         pooling = nn.MaxPool2d if pool == "max" else nn.AvgPool2d
         self.c1 = nn.Conv2d(channels, 6, kernel_size=5)
         self.f1 = activation_layer(activation)
@@ -77,7 +80,7 @@ class LeNet5(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, S, S) -> (B, num_classes)."""
-        x = in_field(x, self.image_size)
+        x = in_field(x, self.image_size, self.border)
         x = self.s2(self.f1(self.c1(x)))
         x = self.s4(self.f3(self.c3(x)))
         x = self.drop5(self.flatten(self.f5(self.c5(x))))
@@ -86,13 +89,14 @@ class LeNet5(nn.Module):
         return logits
 
 
-def in_field(x: Tensor, image_size: int) -> Tensor:
-    """The images in the paper's field, (B, C, 32, 32)."""
+def in_field(x: Tensor, image_size: int, border: str) -> Tensor:
+    """The images in the paper's field, (B, C, 32, 32), with a border of zeros or of each image's darkest value."""
     if image_size == FIELD:
         return x
     if image_size != IMAGE:
         x = F.interpolate(x, (IMAGE, IMAGE), mode="bilinear", antialias=image_size > IMAGE)
-    return F.pad(x, [(FIELD - IMAGE) // 2] * 4, mode="replicate")
+    around = x.amin(dim=(2, 3), keepdim=True) if border == "paper" else torch.zeros_like(x[:, :, :1, :1])
+    return F.pad(x - around, [(FIELD - IMAGE) // 2] * 4) + around
 
 
 lenet5 = loads_weights(LeNet5)

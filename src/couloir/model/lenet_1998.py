@@ -143,7 +143,7 @@ class LeNet5Of1998(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, S, S) -> minus the squared distances to the ten bitmaps, (B, 10)."""
-        x = in_field(x, self.image_size)
+        x = in_field(x, self.image_size, "paper")
         x = self.squash[1](self.s2(self.squash[0](self.c1(x))))
         x = self.squash[3](self.s4(self.squash[2](self.c3(x))))
         x = self.squash[4](self.c5(x))
