@@ -105,7 +105,7 @@ def test_recomputation_keeps_fewer_activations() -> None:
 
 def test_a_highway_layer_mixes_its_input_and_its_transform_by_the_gate() -> None:
     torch.manual_seed(0)
-    layer = Highway(3, -2.0)
+    layer = Highway(3)
     x = torch.rand(2, 3, 5, 5)
     h, t = torch.relu(layer.transform(x)), torch.sigmoid(layer.gate(x))
     assert torch.allclose(layer(x), h * t + x * (1 - t))

@@ -81,6 +81,13 @@ def test_auxiliary_heads_may_be_missing_or_left_over(tmp_path: Path) -> None:
     assert torch.equal(build("googlenet_bn", 3, 64, 10, weights=b).fc.weight, without.fc.weight)
 
 
+def test_half_an_auxiliary_head_is_missing_and_not_spared(tmp_path: Path) -> None:
+    state = build("googlenet_bn", 3, 64, 10).state_dict()
+    del state["aux1.fc1.weight"]
+    with pytest.raises(CouloirError, match=r"1 missing \(aux1\.fc1\.weight\)"):
+        build("googlenet_bn", 3, 64, 10, weights=saved(dict(state), tmp_path / "half.pth"))
+
+
 @pytest.mark.parametrize("prefix", ["module.", "net.", "_orig_mod."])
 def test_what_wrappers_put_before_the_names_is_taken_off(prefix: str, tmp_path: Path) -> None:
     net = mlp(2, None, 3, [4])
@@ -111,5 +118,11 @@ def test_a_file_that_is_not_there_is_torn_or_runs_code_is_explained(tmp_path: Pa
     torch.save(mlp(2, None, 3, [4]), tmp_path / "module.pth")
     with pytest.raises(CouloirError, match="cannot be read as weights"):
         mlp(2, None, 3, [4], weights=str(tmp_path / "module.pth"))
+    (tmp_path / "text.pth").write_text("Rate limit exceeded")
+    with pytest.raises(CouloirError, match="cannot be read as weights"):
+        mlp(2, None, 3, [4], weights=str(tmp_path / "text.pth"))
+    torch.save({0: torch.zeros(2)}, tmp_path / "numbers.pth")
+    with pytest.raises(CouloirError, match="holds no state dict"):
+        mlp(2, None, 3, [4], weights=str(tmp_path / "numbers.pth"))
     with pytest.raises(CouloirError, match="holds no state dict"):
         mlp(2, None, 3, [4], weights=saved({"loss": 1.0}, tmp_path / "number.pth"))

@@ -82,6 +82,37 @@ def test_averages_square_their_factor() -> None:
     assert float(found[net[0].bias]) == pytest.approx(2 * 16 / 4**2)
 
 
+@pytest.mark.parametrize(
+    ("pool", "size"),
+    [
+        (nn.AvgPool2d(2), 6), (nn.AvgPool2d(3, stride=2, ceil_mode=True), 8), (nn.AvgPool2d(3, stride=1, padding=1), 5),
+        (nn.AdaptiveAvgPool2d(1), 5), (nn.AdaptiveAvgPool2d(6), 4), (nn.AdaptiveAvgPool2d(3), 7),
+        (nn.AdaptiveAvgPool2d(7), 1),
+    ],
+)  # fmt: skip
+def test_every_pooling_carries_its_factors_squared(pool: nn.Module, size: int) -> None:
+    """Against the Jacobian itself: d²E/dx_i² = sum_o (do/di)² h_o, and the bias of a 1x1 convolution sums over i."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 1, 1), pool, nn.Flatten()).double()
+    x = torch.randn(2, 1, size, size).double()
+    outputs = net(x).shape[1]
+    scale = torch.rand(outputs).double()
+    jacobian = torch.autograd.functional.jacobian(lambda a: pool(a).flatten(), torch.randn(1, 1, size, size).double())
+    expected = (jacobian.reshape(outputs, -1).square().sum(dim=1) * 2 * scale).sum()
+    found = diagonal_curvature(
+        net, lambda z, t: ((z - t).square() * scale).sum() / len(z), x, torch.zeros(2, outputs).double()
+    )
+    assert float(found[net[0].bias]) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("name", ["alexnet_2012", "highway", "fractalnet"])
+def test_a_network_without_rules_is_refused(name: str) -> None:
+    with torch.device("meta"):
+        net = build(name, 3, 64, 10)
+        with pytest.raises(CouloirError, match="no second derivatives of the layer"):
+            diagonal_curvature(net, CrossEntropy(), torch.zeros(2, 3, 64, 64), torch.zeros(2, dtype=torch.long))
+
+
 def test_batch_normalisation_scales_by_its_slope_squared_and_keeps_its_running_means() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).double()

@@ -98,11 +98,12 @@ def rotated(x: Tensor, angles: Tensor) -> Tensor:
 class Affine(nn.Module):
     """Turns, scales, shears and shifts each image in one bilinear step; what comes in is black.
 
-    LeCun et al., 1998, Gradient-Based Learning Applied to Document Recognition, section III.B, distorts its digits so.
+    LeCun et al., 1998, Gradient-Based Learning Applied to Document Recognition, section III.B, shifts, scales, squeezes
+    and shears its digits; the rotation comes on top.
 
     Args:
         degrees: the largest angle in either direction.
-        scale: both sides are scaled by up to 1 plus or minus this, each on its own.
+        scale: each side is divided by up to 1 plus or minus this, on its own.
         shear: the largest horizontal shift, as a share of the distance from the middle row.
         pixels: the largest shift in each direction.
     """

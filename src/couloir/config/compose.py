@@ -83,6 +83,7 @@ def compose_sentence(overrides: list[str], with_sources: bool = True) -> Sentenc
         CouloirError: an unknown group, choice or key, or a sentence that Hydra cannot read.
     """
     resolvers.forget()
+    overrides = [item for item in overrides if item != "experiment=null"]  # the default, which Hydra cannot be told
     sentence = _compose(overrides, overrides, with_sources)
     loss_named = sentence.choices.get("experiment") or any(item.lstrip("+~").startswith("loss=") for item in overrides)
     if not loss_named and not OmegaConf.is_missing(sentence.cfg.data, "path"):

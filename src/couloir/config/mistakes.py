@@ -18,6 +18,8 @@ from couloir.errors import CouloirError
 
 Choices = dict[str, str | None]
 ComposeChoices = Callable[[list[str]], tuple[DictConfig, Choices]]
+MOST_LISTED = 20
+"""Choices that a message names; of more it says how many there are."""
 
 
 def explain(error: Exception, overrides: list[str], compose_choices: ComposeChoices) -> CouloirError:
@@ -114,10 +116,17 @@ def _wrong_choice(override: Override) -> CouloirError | None:
         hint = did_you_mean(str(choice), available, form=f"{group}={{}}")
         return CouloirError(
             f"There is no {group} called '{choice}'.",
-            place=f"{_defined_at(group)}; choices: {', '.join(available)}",
+            place=f"{_defined_at(group)}; {_listed(group, list(available))}",
             next_step=hint or f"`couloir list {group}` describes each choice",
         )
     return None
+
+
+def _listed(group: str, names: list[str]) -> str:
+    """All choices, where they fit into a line or two."""
+    if len(names) <= MOST_LISTED:
+        return f"choices: {', '.join(names)}"
+    return f"`couloir list {group}` shows its {len(names)} choices"
 
 
 def _defined_at(group: str) -> str:

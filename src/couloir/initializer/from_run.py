@@ -63,7 +63,9 @@ def _named(state: dict[str, Tensor], own: dict[str, Tensor], layers: list[str], 
             if not any(entry.startswith(f"{name}.") for entry in there):
                 weighted = sorted({entry.rpartition(".")[0] for entry in there})
                 raise CouloirError(
-                    f"{where} has no layer '{name}'.", place=f"layers: {', '.join(weighted[:12])}", next_step=None
+                    f"{where} has no layer '{name}'.",
+                    place=f"initializer.layers={pair}",
+                    next_step=f"its layers: {', '.join(weighted[:12])}",
                 )
         for entry, value in state.items():
             if entry.startswith(f"{theirs}."):

@@ -28,19 +28,11 @@ from couloir.model.weights import loads_weights
 class AlexNet(nn.Module):
     """Convolutions, a pooling to 6x6 whatever the size of the images, and three fully-connected layers."""
 
-    def __init__(self, features: nn.Sequential, num_classes: int, dropout: float) -> None:
+    def __init__(self, features: nn.Sequential, classifier: nn.Sequential) -> None:
         super().__init__()
         self.features = features
         self.avgpool = nn.AdaptiveAvgPool2d(6)
-        self.classifier = nn.Sequential(
-            nn.Dropout(dropout),
-            nn.Linear(256 * 6 * 6, 4096),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.Linear(4096, 4096),
-            nn.ReLU(inplace=True),
-            nn.Linear(4096, num_classes),
-        )
+        self.classifier = classifier
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, S, S) -> (B, num_classes)."""
@@ -74,7 +66,16 @@ def alexnet(channels: int, image_size: int, num_classes: int, dropout: float = 0
         nn.ReLU(inplace=True),
         nn.MaxPool2d(3, stride=2),
     )
-    return AlexNet(features, num_classes, dropout)
+    classifier = nn.Sequential(
+        nn.Dropout(dropout),
+        nn.Linear(256 * 6 * 6, 4096),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(4096, 4096),
+        nn.ReLU(inplace=True),
+        nn.Linear(4096, num_classes),
+    )
+    return AlexNet(features, classifier)
 
 
 @loads_weights
@@ -88,7 +89,7 @@ def alexnet_2012(channels: int, image_size: int, num_classes: int, dropout: floa
         channels: channels of the images.
         image_size: pixels of a side; 224 gives a map of 6x6, others are pooled to it.
         num_classes: classes, or outputs of a regression.
-        dropout: share of the inputs of the first two fully-connected layers dropped in training.
+        dropout: share of the units of the hidden fully-connected layers dropped in training.
     """
     features = nn.Sequential(
         nn.Conv2d(channels, 96, 11, stride=4, padding=2),
@@ -107,7 +108,16 @@ def alexnet_2012(channels: int, image_size: int, num_classes: int, dropout: floa
         nn.ReLU(inplace=True),
         nn.MaxPool2d(3, stride=2),
     )
-    net = AlexNet(features, num_classes, dropout)
+    classifier = nn.Sequential(
+        nn.Linear(256 * 6 * 6, 4096),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(4096, 4096),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(4096, num_classes),
+    )
+    net = AlexNet(features, classifier)
     layers = [module for module in net.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     for number, layer in enumerate(layers, 1):
         nn.init.normal_(layer.weight, std=0.01)

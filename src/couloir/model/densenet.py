@@ -140,7 +140,7 @@ class DenseNet(nn.Module):
                 width += growth_rate
             features[f"denseblock{number}"] = nn.Sequential(layers)
             if number < len(depths):
-                kept = int(width * compression)
+                kept = max(1, int(width * compression))
                 features[f"transition{number}"] = transition(width, kept)
                 width = kept
         features[f"norm{len(depths) + 1}"] = nn.BatchNorm2d(width)

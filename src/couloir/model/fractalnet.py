@@ -2,7 +2,9 @@
 
 Larsson, Maire and Shakhnarovich, 2017, FractalNet: Ultra-Deep Neural Networks without Residuals, section 2 and 4.1:
 
-    f_1(x) = conv(x),   f_{C+1}(x) = join(f_C(f_C(x)), conv(x)),   join the mean
+    f_1(x) = conv(x),   f_{C+1}(x) = join(f_C(f_C(x)), conv(x))
+
+where columns that end at the same depth meet in one join, their mean.
 
 | block | 1 | 2 | 3 | 4 | 5 |
 |---|---|---|---|---|---|
@@ -10,9 +12,9 @@ Larsson, Maire and Shakhnarovich, 2017, FractalNet: Ultra-Deep Neural Networks w
 | channels | 64 | 128 | 256 | 512 | 512 |
 | dropout | 0 | 0.1 | 0.2 | 0.3 | 0.4 |
 
-Three columns make 20 layers and, with the linear one, 21. A convolution is 3x3, batch normalisation and ReLU; blocks
-end in 2x2
-maximum pooling. Drop-path leaves columns out of a step: in half of the batches each join loses each of its inputs
+Three columns make 20 layers and, with the linear one, 21 (not counting the widening ones below). A convolution is 3x3,
+batch normalisation and ReLU; blocks end in 2x2 maximum pooling of each column, before their last join.
+Drop-path leaves columns out of a step: in half of the batches each join loses each of its inputs
 with the probability 0.15 and keeps at least one (local), in the others a single column is left (global).
 
 Where the channels change, a 1x1 convolution widens them before the block. The paper does not draw it; with it the
@@ -42,6 +44,8 @@ class Fractal(nn.Module):
         drop_path: the probability that a join loses an input.
     """
 
+    scales_its_branches = True
+
     def __init__(self, columns: int, width: int, dropout: float, drop_path: float) -> None:
         super().__init__()
         self.drop_path, self.columns = drop_path, columns
@@ -55,33 +59,29 @@ class Fractal(nn.Module):
         if columns > 1:
             self.deep = nn.ModuleList([Fractal(columns - 1, width, dropout, drop_path) for _ in range(2)])
 
+    def columns_of(self, x: Tensor, path: int | str | None) -> list[Tensor]:
+        """What each column gives, deepest first, (B, width, H, W): all of them, or the one that `path` names."""
+        if self.deep is None or path == self.columns:
+            return [self.conv(x)]
+        first, second = self.deep
+        assert isinstance(first, Fractal)
+        assert isinstance(second, Fractal)
+        deeper = second.columns_of(first(x, path), path)
+        return deeper if isinstance(path, int) else [*deeper, self.conv(x)]
+
     def forward(self, x: Tensor, path: int | str | None = None) -> Tensor:
         """(B, width, H, W) -> the same shape; `path` is `local`, the number of the only column left, or None."""
-        if path == self.columns:
-            return self._single(x)
-        if self.deep is None:
-            return self._single(x)
-        first, second = self.deep
-        if isinstance(path, int):
-            out: Tensor = second(first(x, path), path)
-            return out
-        keep_deep, keep_short = _local(self.drop_path) if path == LOCAL else (True, True)
-        parts = [second(first(x, path), path)] if keep_deep else []
-        parts += [self._single(x)] if keep_short else []
-        joined: Tensor = torch.stack(parts).mean(dim=0) if len(parts) > 1 else parts[0]
-        return joined
-
-    def _single(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv(x)
-        return out
+        return join(self.columns_of(x, path), path, self.drop_path)
 
 
-def _local(drop_path: float) -> tuple[bool, bool]:
-    deep, short = (torch.rand(2, device="cpu") >= drop_path).tolist()
-    if not deep and not short:
-        deep = bool(torch.rand((), device="cpu") < 0.5)
-        short = not deep
-    return deep, short
+def join(columns: list[Tensor], path: int | str | None, drop_path: float) -> Tensor:
+    """The mean of the columns that meet; with local drop-path each is left out now and then, but never all."""
+    if path == LOCAL and len(columns) > 1:
+        kept = torch.rand(len(columns), device="cpu") >= drop_path
+        if not kept.any():
+            kept[torch.randint(len(columns), (), device="cpu")] = True
+        columns = [column for column, keep in zip(columns, kept.tolist(), strict=True) if keep]
+    return columns[0] if len(columns) == 1 else torch.stack(columns).mean(dim=0)
 
 
 class FractalNet(nn.Module):
@@ -133,7 +133,9 @@ class FractalNet(nn.Module):
         """(B, C, S, S) -> (B, num_classes)."""
         path = self._draw_path()
         for widening, fractal in zip(self.widenings, self.fractals, strict=True):
-            x = self.pool(fractal(widening(x), path))
+            assert isinstance(fractal, Fractal)
+            columns = fractal.columns_of(widening(x), path)
+            x = join([self.pool(column) for column in columns], path, self.drop_path)
         logits: Tensor = self.fc(torch.flatten(self.head(x), 1))
         return logits
 

@@ -25,17 +25,19 @@ from couloir.model.weights import loads_weights
 class Highway(nn.Module):
     """One highway layer of 3x3 convolutions.
 
+    An initializer that sets biases sets the gate's as well.
+
     Args:
         width: channels of the input and of the output.
-        gate_bias: bias of the gate at the start; negative carries the input on.
     """
 
-    def __init__(self, width: int, gate_bias: float) -> None:
+    scales_its_branches = True
+
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.transform = nn.Conv2d(width, width, 3, padding=1)
         self.gate = nn.Conv2d(width, width, 3, padding=1)
         self.relu = nn.ReLU(inplace=True)
-        self.gate_bias = gate_bias
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, H, W) -> the same shape."""
@@ -60,7 +62,7 @@ def highway(
 
     def group(in_channels: int, width: int, repeats: int) -> list[nn.Module]:
         first = [nn.Dropout(dropout), nn.Conv2d(in_channels, width, 3, padding=1), nn.ReLU(inplace=True)]
-        return [*first, *(Highway(width, gate_bias) for _ in range(repeats))]
+        return [*first, *(Highway(width) for _ in range(repeats))]
 
     net = nn.Sequential(
         *group(channels, 32, 4),

@@ -57,6 +57,7 @@ class ModuleA(nn.Module):
 
     def __init__(self, in_channels: int, pool_channels: int) -> None:
         super().__init__()
+        self.mean = nn.AvgPool2d(3, stride=1, padding=1)
         self.branch1x1 = Convolution(in_channels, 64, 1)
         self.branch5x5_1 = Convolution(in_channels, 48, 1)
         self.branch5x5_2 = Convolution(48, 64, 5)
@@ -69,7 +70,7 @@ class ModuleA(nn.Module):
         """The four branches side by side."""
         five = self.branch5x5_2(self.branch5x5_1(x))
         double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
-        return torch.cat([self.branch1x1(x), five, double, self.branch_pool(_mean3(x))], dim=1)
+        return torch.cat([self.branch1x1(x), five, double, self.branch_pool(self.mean(x))], dim=1)
 
 
 class ReductionA(nn.Module):
@@ -93,6 +94,7 @@ class ModuleB(nn.Module):
 
     def __init__(self, in_channels: int, width: int) -> None:
         super().__init__()
+        self.mean = nn.AvgPool2d(3, stride=1, padding=1)
         self.branch1x1 = Convolution(in_channels, 192, 1)
         self.branch7x7_1 = Convolution(in_channels, width, 1)
         self.branch7x7_2 = Convolution(width, width, (1, 7))
@@ -109,7 +111,7 @@ class ModuleB(nn.Module):
         seven = self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x)))
         double = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
         double = self.branch7x7dbl_5(self.branch7x7dbl_4(double))
-        return torch.cat([self.branch1x1(x), seven, double, self.branch_pool(_mean3(x))], dim=1)
+        return torch.cat([self.branch1x1(x), seven, double, self.branch_pool(self.mean(x))], dim=1)
 
 
 class ReductionB(nn.Module):
@@ -136,6 +138,7 @@ class ModuleC(nn.Module):
 
     def __init__(self, in_channels: int) -> None:
         super().__init__()
+        self.mean = nn.AvgPool2d(3, stride=1, padding=1)
         self.branch1x1 = Convolution(in_channels, 320, 1)
         self.branch3x3_1 = Convolution(in_channels, 384, 1)
         self.branch3x3_2a = Convolution(384, 384, (1, 3))
@@ -151,7 +154,7 @@ class ModuleC(nn.Module):
         three = self.branch3x3_1(x)
         double = self.branch3x3dbl_2(self.branch3x3dbl_1(x))
         parts = [self.branch1x1(x), self.branch3x3_2a(three), self.branch3x3_2b(three)]
-        parts += [self.branch3x3dbl_3a(double), self.branch3x3dbl_3b(double), self.branch_pool(_mean3(x))]
+        parts += [self.branch3x3dbl_3a(double), self.branch3x3dbl_3b(double), self.branch_pool(self.mean(x))]
         return torch.cat(parts, dim=1)
 
 
@@ -171,10 +174,6 @@ class Auxiliary(nn.Module):
         x = F.adaptive_avg_pool2d(self.conv1(self.conv0(x)), 1)
         logits: Tensor = self.fc(torch.flatten(x, 1))
         return logits
-
-
-def _mean3(x: Tensor) -> Tensor:
-    return F.avg_pool2d(x, 3, stride=1, padding=1)
 
 
 class InceptionV3(nn.Module):

@@ -124,12 +124,13 @@ class MobileNetV2(nn.Module):
         last = in_eights(1280 * max(1.0, width))
         layers.append(convolution(before, last, 1, bounded=True))
         self.features = nn.Sequential(*layers)
+        self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(last, num_classes))
         he_normal_by_fan_out(self, linear_deviation=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, S, S) -> (B, num_classes)."""
-        features = torch.flatten(nn.functional.adaptive_avg_pool2d(self.features(x), 1), 1)
+        features = torch.flatten(self.pool(self.features(x)), 1)
         logits: Tensor = self.classifier(features)
         return logits
 

@@ -54,7 +54,7 @@ def network_in_network(channels: int, image_size: int, num_classes: int, dropout
         nn.Dropout(dropout),
         *_layer(192, 192, 3, padding=1),
         *_layer(192, 192, 1),
-        nn.Conv2d(192, num_classes, 1),
+        *_layer(192, num_classes, 1),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
     )
@@ -87,7 +87,7 @@ def all_cnn(
         nn.Dropout(dropout),
         *_layer(192, 192, 3),
         *_layer(192, 192, 1),
-        nn.Conv2d(192, num_classes, 1),
+        *_layer(192, num_classes, 1),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
     )

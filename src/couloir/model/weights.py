@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import struct
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -23,6 +24,11 @@ WRAPPERS = ("state_dict", "model", "model_state_dict")
 """Keys below which training scripts save a state dict."""
 PREFIXES = ("module.", "net.", "_orig_mod.")
 """What wrappers (data parallel, Couloir's own module, the compiler) put before every name."""
+NOT_WEIGHTS = (
+    UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError, OSError,
+    struct.error,
+)  # fmt: skip
+"""What torch raises for a file that is torn, something else, or not safe to read."""
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
 """DenseNet's public files are older than the names of its layers."""
 
@@ -66,8 +72,9 @@ def load_weights(net: nn.Module, file: str | Path) -> None:
     wrong = [name for name in own if name in state and own[name].shape != state[name].shape and name not in heads]
     missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
     left_over = [name for name in state if name not in own]
-    auxiliary = tuple(getattr(net, "auxiliary", ()))
-    spared = [name for name in (*missing, *left_over) if name.startswith(auxiliary or ("\0",))]
+    auxiliary = [f"{part}." for part in getattr(net, "auxiliary", ())]
+    one_sided = tuple(part for part in auxiliary if _has(own, part) != _has(state, part))
+    spared = [name for name in (*missing, *left_over) if one_sided and name.startswith(one_sided)]
     missing = [name for name in missing if name not in spared]
     left_over = [name for name in left_over if name not in spared]
     heads_only = _last_layers(net)
@@ -97,9 +104,9 @@ def read_state(file: str | Path) -> State:
         raise CouloirError(f"There is no file {path}.", place=place, next_step="check the path")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except NOT_WEIGHTS as error:
         raise CouloirError(
-            f"{path.name} cannot be read as weights: {(str(error) or type(error).__name__).splitlines()[0]}",
+            f"{path.name} cannot be read as weights: it is torn, something else, or holds more than plain tensors.",
             place=place,
             next_step="save plain tensors, torch.save(net.state_dict(), FILE); a file that runs code is refused",
         ) from error
@@ -107,13 +114,21 @@ def read_state(file: str | Path) -> State:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
             break
-    if not isinstance(content, dict) or not content or not all(isinstance(value, Tensor) for value in content.values()):
+    if not is_state(content):
         raise CouloirError(
             f"{path.name} holds no state dict, but {type(content).__name__}.",
             place=place,
             next_step="torch.save(net.state_dict(), FILE)",
         )
-    return content
+    state: State = content
+    return state
+
+
+def is_state(content: Any) -> bool:
+    """Whether this is a dictionary of tensors by name."""
+    if not isinstance(content, dict) or not content:
+        return False
+    return all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items())
 
 
 def _renamed(state: State, net: nn.Module) -> State:
@@ -124,6 +139,10 @@ def _renamed(state: State, net: nn.Module) -> State:
         if stripped and not any(name in own for name in state):
             state = stripped  # what a run's checkpoint holds beside the network (metrics) stays behind
     return {OLD_DENSENET.sub(r"\1\2.", name): value for name, value in state.items()}
+
+
+def _has(state: State, part: str) -> bool:
+    return any(name.startswith(part) for name in state)
 
 
 def _is_other_head(own: Tensor, given: Tensor) -> bool:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -26,6 +27,7 @@ from torch.nn.modules.conv import _ConvNd
 from couloir.errors import CouloirError
 from couloir.model.activation import ScaledTanh
 from couloir.model.lenet_1998 import RadialBasis
+from couloir.model.shortcut import ZeroPadding
 from couloir.model.stage import statistics_kept
 
 Criterion = Callable[[Any, Tensor], Tensor]
@@ -33,6 +35,10 @@ ELEMENTWISE = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.PReLU, ScaledTanh,
 )  # fmt: skip
 AVERAGES = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+SELECTIONS = (
+    nn.MaxPool2d, nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d, nn.ZeroPad2d, ZeroPadding, nn.AdaptiveMaxPool2d,
+)  # fmt: skip
+"""Layers whose factors are zero or one, so that squaring changes nothing (dropout passes everything on here)."""
 CHUNK = 100
 """Samples that go through the network at a time."""
 
@@ -50,8 +56,9 @@ def diagonal_curvature(net: nn.Module, criterion: Criterion, x: Tensor, y: Tenso
         y: targets (B, ...).
 
     Raises:
-        CouloirError: a layer with parameters whose second derivatives are not known.
+        CouloirError: a layer whose second derivatives are not known.
     """
+    _check_joins(net)
     parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
     total = [torch.zeros_like(parameter) for parameter in parameters]
     modes = {module: module.training for module in net.modules()}
@@ -110,12 +117,23 @@ def _squared(net: nn.Module) -> Iterator[_Backward]:
 
 
 def _check(layer: nn.Module) -> None:
-    known = (nn.Linear, _ConvNd, _BatchNorm, nn.PReLU)
-    if list(layer.parameters(recurse=False)) and not isinstance(layer, known):
+    known = (nn.Linear, _ConvNd, _BatchNorm, RadialBasis, *ELEMENTWISE, *AVERAGES, *SELECTIONS)
+    if not isinstance(layer, known):
         raise CouloirError(
             f"optimizer=sdlm knows no second derivatives of the layer {type(layer).__name__}.",
             next_step="choose a network of linear, convolutional and batch-normalisation layers, or another optimizer",
         )
+
+
+def _check_joins(net: nn.Module) -> None:
+    """Sums and concatenations of maps carry second derivatives as they are; products and means do not."""
+    for module in net.modules():
+        if getattr(module, "scales_its_branches", False):
+            raise CouloirError(
+                f"optimizer=sdlm knows no second derivatives of the layer {type(module).__name__}, which multiplies "
+                "or averages its branches.",
+                next_step="choose another network, or another optimizer",
+            )
 
 
 def _replacement(layer: nn.Module, shared: _Backward) -> Callable[..., Any]:
@@ -166,10 +184,28 @@ def _rule(layer: nn.Module, x: Tensor, h: Tensor, gradient: Tensor) -> tuple[Ten
         slope = _backward(lambda x: layer(x), x, torch.ones_like(h))
         own = (h * x.clamp_max(0).square(),) if isinstance(layer, nn.PReLU) else ()
         return (h * slope.square(), *(_to_shape(value, layer.weight.shape) for value in own))  # type: ignore[arg-type]
-    back = _backward(lambda x: layer(x), x, h)  # copies, maxima, sums: their factors are zero or one
     if isinstance(layer, AVERAGES):
-        back = back * h[0, 0].numel() / x[0, 0].numel()
-    return (back,)
+        h = h * _share(layer, x)  # each factor of a window is its share, and so is the sum's; once more squares it
+    return (_backward(lambda x: layer(x), x, h),)
+
+
+def _share(layer: nn.AvgPool2d | nn.AdaptiveAvgPool2d, x: Tensor) -> Tensor:
+    """The factor of every pixel of each window, (H', W')."""
+    ones = torch.ones_like(x[:1, :1])
+    means = layer(ones)[0, 0]
+    if isinstance(layer, nn.AvgPool2d):
+        keys = (layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode)
+        pixels = F.avg_pool2d(ones, *keys, divisor_override=1)[0, 0]
+        share: Tensor = means / pixels
+        return share  # a window that hangs over the border may count what is not there
+    counts = [_bins(length, bins, x) for length, bins in zip(x.shape[2:], means.shape, strict=True)]
+    return 1 / (counts[0][:, None] * counts[1])
+
+
+def _bins(length: int, bins: int, like: Tensor) -> Tensor:
+    """Pixels of each bin of an adaptive pooling, along one side."""
+    ends = [(start * length // bins, -(-(start + 1) * length // bins)) for start in range(bins)]
+    return torch.tensor([end - start for start, end in ends], dtype=like.dtype, device=like.device)
 
 
 def _of_products(layer: nn.Linear | _ConvNd, x: Tensor, h: Tensor) -> tuple[Tensor | None, ...]:

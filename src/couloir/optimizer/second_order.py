@@ -52,7 +52,7 @@ class SDLM(Optimizer):
             y: targets (B, ...).
 
         Raises:
-            CouloirError: a layer with parameters whose second derivatives are not known.
+            CouloirError: a layer whose second derivatives are not known.
         """
         for parameter, curvature in diagonal_curvature(net, criterion, x, y).items():
             self.state[parameter]["curvature"] = curvature
