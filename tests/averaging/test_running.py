@@ -83,3 +83,42 @@ def test_a_mean_that_begins_later_leaves_the_epochs_before_it_alone(tmp_path: Pa
         rows.append([row["val/loss"] for row in csv.DictReader((result.dir / "metrics.csv").open())])
     assert rows[0][:2] == rows[1][:2]
     assert rows[0][3] != rows[1][3]
+
+
+class _Stage:
+    """What the callback asks of a trainer."""
+
+    def __init__(self, step: int, fn: str = "fit") -> None:
+        self.global_step, self.current_epoch = step, 0
+        self.state = type("State", (), {"fn": fn})()
+
+
+class _Module(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Linear(2, 3)
+
+
+def test_a_run_that_is_taken_up_again_goes_on_with_the_same_mean() -> None:
+    values = path_of_weights(12)
+
+    def steps(averaging: Averaging, module: _Module, first: int, last: int) -> None:
+        for step in range(first, last):
+            with torch.no_grad():
+                module.net.weight.copy_(values[step])
+            averaging.on_train_batch_end(_Stage(step + 1), module, None, None, 0)
+
+    whole, module = Averaging(0.8, 0), _Module()
+    steps(whole, module, 0, 12)
+    first, module = Averaging(0.8, 0), _Module()
+    steps(first, module, 0, 5)
+    checkpoint = {"state_dict": {f"net.{k}": v for k, v in module.net.state_dict().items()}, "global_step": 5}
+    first.on_save_checkpoint(_Stage(5), module, checkpoint)
+    second, module = Averaging(0.8, 0), _Module()
+    second.on_load_checkpoint(_Stage(5), module, checkpoint)
+    assert torch.equal(module.net.weight, values[4]), "training goes on from the weights, not from their mean"
+    steps(second, module, 5, 12)
+    assert torch.equal(second.mean["weight"], whole.mean["weight"])
+    other = Averaging(0.8, 0)
+    other.on_load_checkpoint(_Stage(5, fn="test"), _Module(), checkpoint)
+    assert not other.mean, "a test looks at the mean, which is the checkpoint's network"

@@ -23,7 +23,8 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed in (0, 1):
         words = ["trainer.max_epochs=3", f"seed={seed}", "data.seed=0", "logger=csv", "trainer=cpu"]
         couloir.train(couloir.compose([*words, f"output_dir={folder}"]))
-    couloir.train(couloir.compose(["data=line", "logger=csv", "trainer=cpu", f"output_dir={folder}"]))
+    words = ["data=line", "data.target_scaling=standardize", "logger=csv", "trainer=cpu"]
+    couloir.train(couloir.compose([*words, f"output_dir={folder}"]))
     return folder
 
 
@@ -93,6 +94,52 @@ def test_the_last_line_of_a_recipe_with_views_has_both_numbers(tmp_path: Path) -
     assert {"test/accuracy", "tta/accuracy"} <= result.metrics.keys()
 
 
+def test_views_that_the_network_cannot_look_at_are_found_before_training(tmp_path: Path) -> None:
+    with pytest.raises(CouloirError, match="cannot look at the views of Dense"):
+        couloir.train(couloir.compose(["model=mlp", "tta=dense", "logger=csv", f"output_dir={tmp_path}"]))
+
+
+@pytest.mark.parametrize(("extra", "count"), [("overfit=32", 32), ("trainer.limit_test_batches=1", 64)])
+def test_views_see_the_samples_that_the_test_saw(extra: str, count: int, tmp_path: Path) -> None:
+    from couloir.run.evaluate import predict
+
+    words = ["trainer.max_epochs=1", "tta=mirror", "logger=csv", "trainer=cpu", extra, f"output_dir={tmp_path}"]
+    run = couloir.train(couloir.compose(words)).dir
+    assert len(predict(run_config(run), run).targets) == count
+
+
+def test_an_ensemble_has_no_loss_where_it_would_be_a_guess(tmp_path: Path) -> None:
+    words = ["data=blobs", "loss=bce", "trainer.max_epochs=1", "logger=csv", "trainer=cpu", f"output_dir={tmp_path}"]
+    run = couloir.train(couloir.compose(words)).dir
+    assert command(["evaluate", str(run), str(run), f"output_dir={tmp_path}"]) == 0
+    assert "test/loss" not in evaluated(tmp_path)
+    assert "test/accuracy" in evaluated(tmp_path)
+
+
+def test_a_regression_is_measured_on_other_data_in_the_units_of_its_training(tmp_path: Path) -> None:
+    rows = [(x / 20, x / 20) for x in range(200)]
+    (tmp_path / "a.csv").write_text("x,y\n" + "\n".join(f"{x},{y}" for x, y in rows))
+    (tmp_path / "b.csv").write_text("x,y\n" + "\n".join(f"{x},{10 * y + 100}" for x, y in rows))
+    words = ["data=csv", f"data.path={tmp_path / 'a.csv'}", "data.target=y", "model=linear", "trainer.max_epochs=30"]
+    words += ["data.target_scaling=standardize", "optimizer.lr=0.05", "logger=csv", "trainer=cpu"]
+    run = couloir.train(couloir.compose([*words, f"output_dir={tmp_path}"])).dir
+    assert command(["evaluate", str(run), f"data.path={tmp_path / 'b.csv'}", f"output_dir={tmp_path}"]) == 0
+    assert evaluated(tmp_path)["test/mae"] > 90
+
+
+def test_a_torn_checkpoint_is_explained_and_the_record_says_failed(outputs: Path, tmp_path: Path) -> None:
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(runs(outputs)[0], run)
+    whole = (run / "checkpoints/best.ckpt").read_bytes()
+    (run / "checkpoints/best.ckpt").unlink()
+    (run / "checkpoints/best.ckpt").write_bytes(whole[: len(whole) // 2])
+    assert command(["evaluate", str(run), f"output_dir={tmp_path}"]) == 2
+    folder = next((tmp_path / "evaluate").iterdir())
+    assert json.loads((folder / "status.json").read_text())["status"] == "failed"
+
+
 def test_runs_with_other_test_splits_are_no_ensemble(outputs: Path, tmp_path: Path, capsys: object) -> None:
     words = ["trainer.max_epochs=1", "seed=7", "logger=csv", "trainer=cpu", f"output_dir={tmp_path}"]
     other = couloir.train(couloir.compose(words)).dir
@@ -108,6 +155,11 @@ def test_mistakes_are_explained(outputs: Path, tmp_path: Path) -> None:
     with pytest.raises(CouloirError, match=r"no key 'data\.bath_size'") as error:
         amend(cfg, ["data.bath_size=3"])
     assert "data.batch_size=3" in str(error.value)
+    for settled in ("trainer=cpu", "data=moons", "loss=mse", "seed=3", "data.image_size=16", "scale=smoke"):
+        with pytest.raises(CouloirError, match="is settled once a network is trained"):
+            amend(cfg, [settled])
+    with pytest.raises(CouloirError, match="needs images"):
+        amend(run_config(runs(outputs)[2]), ["tta=ten_crop"])
     with pytest.raises(CouloirError, match="takes an integer >= 1, not 0"):
         amend(cfg, ["data.batch_size=0"])
     with pytest.raises(CouloirError, match="There is no run 'lates'"):

@@ -47,6 +47,7 @@ class Averaging(Callback):
             return
         share = self.share()
         for name, value in state.items():
+            self.mean[name] = self.mean[name].to(value.device)  # a checkpoint's mean is on the CPU
             if value.is_floating_point():
                 self.mean[name].lerp_(value, share)
             else:

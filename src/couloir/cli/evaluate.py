@@ -25,8 +25,8 @@ def main(arguments: list[str]) -> int:
     from couloir.run.find import best_weights, find_run, run_config
     from couloir.run.folder import RunFolder
 
-    words = [word for word in arguments if "=" not in word]
-    overrides = [word for word in arguments if "=" in word]
+    words = [word for word in arguments if "=" not in word or (Path(word) / "config.yaml").is_file()]
+    overrides = [word for word in arguments if word not in words]
     if not words:
         raise CouloirError("No run is named.", next_step="couloir evaluate latest, or the folder of a run")
     outputs = next((word.partition("=")[2] for word in overrides if word.startswith("output_dir=")), "outputs")

@@ -82,16 +82,18 @@ def _through_hydra(arguments: list[str]) -> int:
     def job(_: object) -> float | None:
         from couloir.run.sweep import job_folder, train_job
 
-        code, value = train_job(arguments)
-        failures.extend([code] if code else [])
         folder = job_folder()
         jobs.extend([] if folder is None else [folder])
+        code, value = train_job(arguments)
+        failures.extend([code] if code else [])
         return value
 
     sys.argv = ["train", *arguments]
-    hydra.main(version_base="1.3", config_path=str(tree.packaged_conf()), config_name=tree.ROOT_CONFIG)(job)()
-    if jobs:
-        _compare(jobs)
+    try:
+        hydra.main(version_base="1.3", config_path=str(tree.packaged_conf()), config_name=tree.ROOT_CONFIG)(job)()
+    finally:
+        if jobs:
+            _compare(jobs)
     return max(failures, default=0)
 
 

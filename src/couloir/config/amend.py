@@ -4,75 +4,91 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract, tree
 from couloir.config.nearest import did_you_mean
 from couloir.errors import CouloirError
 
-CHOSEN_ANEW = ("tta",)
-"""Groups whose choice a finished run leaves open."""
+CHOSEN_ANEW = "tta"
+"""The group whose choice a finished run leaves open."""
+OPEN = ("data.", "tta.", "trainer.accelerator", "trainer.limit_test_batches", "output_dir")
+"""Keys that an evaluation reads."""
+SETTLED = ("data._target_", "data.task", "data.channels", "data.image_size", "data.num_classes")
+"""Keys that the network was built by."""
 
 
 def amend(cfg: DictConfig, overrides: list[str]) -> DictConfig:
-    """The configuration with `key=value` for keys that it has, and `group=choice` for groups that a run leaves open.
+    """A run's configuration with another choice of views, and with values for keys that an evaluation reads.
 
     Raises:
-        CouloirError: a key or a choice that is not there, or a value that it does not accept.
+        CouloirError: a key or a choice that is not there or is settled, or a value that it does not accept.
     """
     cfg = cfg.copy()
     with open_dict(cfg):
         for override in overrides:
-            key, _, text = override.partition("=")
-            if key in CHOSEN_ANEW:
-                cfg[key] = _choice(key, text)
+            if override.startswith(f"{CHOSEN_ANEW}="):
+                cfg[CHOSEN_ANEW] = _choice(override.partition("=")[2], cfg)
         for override in overrides:
-            key, _, text = override.partition("=")
-            if key not in CHOSEN_ANEW:
-                _set(cfg, key, text)
+            if not override.startswith(f"{CHOSEN_ANEW}="):
+                _set(cfg, override)
     return cfg
 
 
-def _choice(group: str, name: str) -> Any:
-    files = tree.choices(group)
+def _choice(name: str, cfg: DictConfig) -> Any:
+    files = tree.choices(CHOSEN_ANEW)
     if name not in files:
-        hint = did_you_mean(name, files, form=f"{group}={{}}")
+        hint = did_you_mean(name, files, form=f"{CHOSEN_ANEW}={{}}")
         raise CouloirError(
-            f"There is no {group} called '{name}'.", place=f"choices: {', '.join(files)}", next_step=hint
+            f"There is no {CHOSEN_ANEW} called '{name}'.", place=f"choices: {', '.join(files)}", next_step=hint
+        )
+    if "images" in tree.expects(files[name]) and cfg.data.image_size is None:
+        raise CouloirError(
+            f"{CHOSEN_ANEW}={name} needs images, and the run's data has none.", place=tree.display(files[name])
         )
     content = OmegaConf.load(files[name])
     assert isinstance(content, DictConfig)
-    return content.get(group, content)  # `none` is written as a global `tta: null`
+    return content.get(CHOSEN_ANEW, content)  # `none` is written as a global `tta: null`
 
 
-def _set(cfg: DictConfig, key: str, text: str) -> None:
-    names = [str(name) for name in _paths(OmegaConf.to_container(cfg, resolve=False))]
-    if key not in names:
-        hint = did_you_mean(key, names, form=f"{{}}={text}")
-        raise CouloirError(f"The run's configuration has no key '{key}'.", next_step=hint or "see its config.yaml")
+def _set(cfg: DictConfig, text: str) -> None:
     try:
-        value = yaml.safe_load(text)
-        OmegaConf.update(cfg, key, value)
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
-        raise CouloirError(f"The value of '{key}' cannot be read: {text}") from error
+        override = OverridesParser.create().parse_override(text)
+        key, value = override.key_or_group, override.value()
+    except HydraException as error:
+        raise CouloirError(f"'{text}' cannot be read.", next_step="write key=value") from error
+    names = [path for path in _leaves(OmegaConf.to_container(cfg, resolve=False)) if path.startswith(OPEN)]
+    if key not in names or key in SETTLED:
+        everything = list(_leaves(OmegaConf.to_container(cfg, resolve=False)))
+        if key in everything or key in tree.groups():
+            raise CouloirError(
+                f"'{key}' is settled once a network is trained.",
+                next_step="an evaluation takes tta=..., data.root, data.batch_size and other keys of the data",
+            )
+        hint = did_you_mean(key, names, form=f"{{}}={text.partition('=')[2]}")
+        raise CouloirError(f"The run's configuration has no key '{key}'.", next_step=hint or "see its config.yaml")
+    OmegaConf.update(cfg, key, value)
+    _check(cfg, key, value, text)
+
+
+def _check(cfg: DictConfig, key: str, value: Any, text: str) -> None:
     group, _, rest = key.partition(".")
     for file in tree.choices(group).values() if group in tree.groups() else ():
-        for entry in contract.read_keys(file):
-            if entry.path == rest and _is_choice(cfg, group, file) and contract.violation(entry, value) is not None:
+        keys = contract.read_keys(file)
+        if not any(entry.path == "_target_" and entry.default == cfg[group].get("_target_") for entry in keys):
+            continue
+        for entry in keys:
+            accepted = contract.violation(entry, value) if entry.path == rest else None
+            if accepted is not None:
                 raise CouloirError(
-                    f"{key} takes {contract.violation(entry, value)}, not {text}.",
+                    f"{key} takes {accepted}, not {text.partition('=')[2]}.",
                     place=f"{tree.display(file)}, line {entry.line}",
                 )
 
 
-def _is_choice(cfg: DictConfig, group: str, file: Any) -> bool:
-    targets = [entry.default for entry in contract.read_keys(file) if entry.path == "_target_"]
-    return bool(targets) and cfg[group].get("_target_") == targets[0]
-
-
-def _paths(node: Any, prefix: str = "") -> list[str]:
+def _leaves(node: Any, prefix: str = "") -> list[str]:
     if not isinstance(node, dict):
         return [prefix]
-    return [prefix, *(path for name, child in node.items() for path in _paths(child, f"{prefix}.{name}".lstrip(".")))]
+    return [path for name, child in node.items() for path in _leaves(child, f"{prefix}.{name}".lstrip("."))]

@@ -202,6 +202,11 @@ def _check_parts(sentence: Sentence) -> None:
             f"{choices.get('optimizer')}.",
             next_step="optimizer=momentum or optimizer=nesterov",
         )
+    if cfg.momentum_schedule is not None and choices.get("scheduler") == "one_cycle":
+        raise CouloirError(
+            f"momentum_schedule={choices.get('momentum_schedule')} and scheduler=one_cycle both set the momentum.",
+            next_step="momentum_schedule=none, or another scheduler",
+        )
     file = tree.find(f"augmentation/{choices.get('augmentation')}")
     if file is not None and "images in colour, in" in tree.expects(file) and cfg.data.channels != 3:
         raise CouloirError(

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from couloir.callbacks.progress import shown_number
-from couloir.errors import CouloirError
-from couloir.log import rendered, run_log, say
+from couloir.errors import Interrupted
+from couloir.log import note, rendered, run_log, say
 from couloir.run.closing import write_matrix
-from couloir.run.evaluate import evaluate
+from couloir.run.evaluate import evaluate, measure, predict
 from couloir.run.folder import RunFolder
 from couloir.run.instantiate import build
 from couloir.run.provenance import write_provenance
+from couloir.run.signals import StopOnSignal
 
 
 def record_evaluation(cfgs: list[DictConfig], runs: list[Path], folder: RunFolder, overrides: list[str]) -> None:
@@ -26,17 +26,21 @@ def record_evaluation(cfgs: list[DictConfig], runs: list[Path], folder: RunFolde
         CouloirError: what `evaluate` says of the runs.
     """
     with run_log(folder.path / "train.log"):
+        folder.write_text("config.yaml", OmegaConf.to_yaml(cfgs[0], resolve=True))
+        folder.write_text("overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(overrides)))
+        command = ["couloir", "evaluate", *(str(run) for run in runs), *overrides]
+        write_provenance(folder, command, int(cfgs[0].seed), {"runs": [str(run) for run in runs]})
         try:
             numbers, matrix, classes = evaluate(cfgs, runs)
-        except CouloirError as error:
-            folder.write_status("failed", error=str(error))
+        except BaseException as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            folder.write_status("interrupted" if interrupted else "failed", error=f"{type(error).__name__}: {error}")
+            note.info("%s", f"{type(error).__name__}: {error}", exc_info=error)
             raise
         result: dict[str, Any] = {f"test/{name}": value for name, value in numbers.items()}
         folder.write_json("result.json", result)
         if len(matrix):
             write_matrix(matrix, classes, folder)
-        command = ["couloir", "evaluate", *(str(run) for run in runs), *overrides]
-        write_provenance(folder, command, int(cfgs[0].seed), {"runs": [str(run) for run in runs]})
         folder.write_status("completed")
         table = Table("metric", "test")
         for name, value in numbers.items():
@@ -46,9 +50,16 @@ def record_evaluation(cfgs: list[DictConfig], runs: list[Path], folder: RunFolde
         say.info("%s", f"runs: {len(runs)}; views: {views}; record: {folder.path}")
 
 
-def tta_numbers(cfg: DictConfig, run: Path) -> dict[str, float]:
-    """The metrics of a run's test split by the views of its own recipe, as `tta/*`."""
-    state = torch.random.get_rng_state()
-    numbers, _, _ = evaluate([cfg], [run])
-    torch.random.set_rng_state(state)
+def tta_numbers(cfg: DictConfig, run: Path, stop: StopOnSignal) -> dict[str, float]:
+    """The metrics of a run's test split by the views of its own recipe, as `tta/*`.
+
+    Raises:
+        Interrupted: a signal came meanwhile.
+    """
+
+    def leave_on_signal() -> None:
+        if stop.received is not None:
+            raise Interrupted(stop.received)
+
+    numbers, _, _ = measure(cfg, [predict(cfg, run, between=leave_on_signal)])
     return {f"tta/{name}": value for name, value in numbers.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -20,7 +21,7 @@ def find_run(word: str, outputs: str | Path = "outputs") -> Path:
     Raises:
         CouloirError: there is no such run.
     """
-    known = sorted((path.parent for path in Path(outputs).glob("*/*/config.yaml")), key=lambda path: path.name)
+    known = sorted((path.parent for path in _configs(Path(outputs))), key=lambda path: path.name)
     candidates = [Path(word), Path(outputs) / word, *(path for path in known if path.name == word)]
     for path in candidates:
         if (path / "config.yaml").is_file():
@@ -30,6 +31,12 @@ def find_run(word: str, outputs: str | Path = "outputs") -> Path:
     hint = did_you_mean(word, [path.name for path in known], form="{}")
     newest = f"the newest is {known[-1]}" if known else f"`train` makes one in {outputs}/"
     raise CouloirError(f"There is no run '{word}'.", next_step=hint or newest)
+
+
+def _configs(outputs: Path) -> Iterator[Path]:
+    """Of runs, and of the runs of a sweep, which lie one folder deeper."""
+    yield from outputs.glob("train/*/config.yaml")
+    yield from outputs.glob("sweep/*/*/config.yaml")
 
 
 def run_config(run: Path) -> DictConfig:

@@ -41,7 +41,7 @@ class RunFolder:
                 next_step="leave hydra.run.dir out, so that each run gets a folder of its own, or name a new one",
             )
         try:
-            folder.checkpoints.mkdir(parents=True, exist_ok=True)
+            (folder.checkpoints if latest else folder.path).mkdir(parents=True, exist_ok=True)
             folder.write_status("running", started=_now(), pid=os.getpid())
             if latest and path.is_relative_to(os.path.abspath(outputs)):  # noqa: PTH100
                 folder._point_latest_here(outputs)

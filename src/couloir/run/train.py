@@ -19,6 +19,7 @@ from couloir.errors import Diverged, Interrupted
 from couloir.log import note, run_log, say
 from couloir.model.weights import load_weights
 from couloir.run.closing import closing_table, write_confusion
+from couloir.run.evaluate import check_views
 from couloir.run.evaluation import tta_numbers
 from couloir.run.folder import RunFolder
 from couloir.run.instantiate import build
@@ -85,11 +86,12 @@ def _train(sentence: Sentence, folder: RunFolder, command: list[str], stop: Stop
     write_confusion(module, data.classes, folder)
     numbers = summarise(record.rows, record.best)
     numbers |= {name: value for name, value in module.measured.items() if name.startswith("test/")}
-    if cfg.tta is not None:
-        numbers |= tta_numbers(cfg, folder.path)
     numbers["parameters"] = parameters
     if record.throughput is not None:
         numbers["train/samples_per_second"] = record.throughput
+    if cfg.tta is not None:
+        folder.write_json("result.json", numbers)  # views take their time, and may be interrupted
+        numbers |= tta_numbers(cfg, folder.path, stop)
     numbers["seconds"] = time.perf_counter() - began
     folder.write_json("result.json", numbers)
     folder.write_status("completed", epoch=record.rows[-1]["epoch"], step=record.rows[-1]["step"])
@@ -123,6 +125,8 @@ def _build_network(cfg: DictConfig, data: Any) -> torch.nn.Module:
     file = cfg.model.get("weights")
     net: torch.nn.Module = build(cfg, "model", **({} if file is None else {"weights": None}))
     check_network(net, data)
+    if cfg.tta is not None:
+        check_views(net, build(cfg, "tta"), data)
     initialise = build(cfg, "initializer")
     if "batch" in inspect.signature(get_method(cfg.initializer._target_)).parameters:
         initialise(net, batch=data.example_batch()[0])
