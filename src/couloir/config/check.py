@@ -240,7 +240,7 @@ def _check_monitors(sentence: Sentence) -> None:
 def _needs_images(group: str, sentence: Sentence) -> CouloirError:
     choice = sentence.choices[group]
     file = tree.find(f"{group}/{choice}")
-    other = "model=mlp" if group == "model" else "augmentation=none"
+    other = "model=mlp" if group == "model" else f"{group}=none"
     return CouloirError(
         f"{group}={choice} needs images, and data={sentence.choices['data']} has none.",
         place=tree.display(file) if file else None,
