@@ -110,7 +110,9 @@ def test_a_schedule_by_step_spans_the_run(tmp_path: Path) -> None:
     assert rates == pytest.approx([0.4, 0.3, 0.2, 0.1])
 
 
-@pytest.mark.parametrize("initializer", [name for name in tree.choices("initializer") if name not in ("custom", "from_run")])
+@pytest.mark.parametrize(
+    "initializer", [name for name in tree.choices("initializer") if name not in ("custom", "from_run")]
+)
 def test_every_initializer_runs_in_a_sentence(initializer: str, tmp_path: Path) -> None:
     assert quick(["trainer=debug", f"initializer={initializer}"], tmp_path)["epochs"] == 1
 
