@@ -158,6 +158,8 @@ def test_mistakes_are_explained(outputs: Path, tmp_path: Path) -> None:
     for settled in ("trainer=cpu", "data=moons", "loss=mse", "seed=3", "data.image_size=16", "scale=smoke"):
         with pytest.raises(CouloirError, match="is settled once a network is trained"):
             amend(cfg, [settled])
+    with pytest.raises(CouloirError, match="names several values"):
+        amend(cfg, ["data.batch_size=8,16"])
     with pytest.raises(CouloirError, match="needs images"):
         amend(run_config(runs(outputs)[2]), ["tta=ten_crop"])
     with pytest.raises(CouloirError, match="takes an integer >= 1, not 0"):

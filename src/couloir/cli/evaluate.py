@@ -12,7 +12,7 @@ Test the best checkpoint of a run again; several runs form an ensemble, whose pr
 A run is a folder, its name, or `latest`.
   couloir evaluate latest tta=ten_crop          the mean of ten views of each image
   couloir evaluate RUN RUN RUN                  the mean of three networks
-  couloir evaluate latest data.batch_size=500   any key of the run's configuration"""
+  couloir evaluate latest data.root=FOLDER      where the data is, and other keys of it"""
 
 
 def main(arguments: list[str]) -> int:

@@ -56,12 +56,14 @@ def _choice(name: str, cfg: DictConfig) -> Any:
 def _set(cfg: DictConfig, text: str) -> None:
     try:
         override = OverridesParser.create().parse_override(text)
-        key, value = override.key_or_group, override.value()
     except HydraException as error:
         raise CouloirError(f"'{text}' cannot be read.", next_step="write key=value") from error
-    names = [path for path in _leaves(OmegaConf.to_container(cfg, resolve=False)) if path.startswith(OPEN)]
+    if override.is_sweep_override():
+        raise CouloirError(f"'{text}' names several values; an evaluation takes one.")
+    key, value = override.key_or_group, override.value()
+    everything = _leaves(OmegaConf.to_container(cfg, resolve=False))
+    names = [path for path in everything if path.startswith(OPEN)]
     if key not in names or key in SETTLED:
-        everything = list(_leaves(OmegaConf.to_container(cfg, resolve=False)))
         if key in everything or key in tree.groups():
             raise CouloirError(
                 f"'{key}' is settled once a network is trained.",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from couloir.errors import CouloirError
+from couloir.run.checkpoint import network_state, read_checkpoint
 from couloir.run.find import best_weights, find_run
 
 
@@ -35,8 +36,7 @@ def from_run(
     """
     if otherwise is not None:
         otherwise(net)
-    checkpoint = torch.load(best_weights(find_run(run, outputs)), map_location="cpu", weights_only=True)
-    state: dict[str, Tensor] = {name.removeprefix("net."): v for name, v in checkpoint["state_dict"].items()}
+    state = network_state(read_checkpoint(best_weights(find_run(run, outputs))))
     own = net.state_dict()
     pairs = _same(state, own) if layers is None else _named(state, own, layers, run)
     if not pairs:

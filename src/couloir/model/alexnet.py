@@ -21,6 +21,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from couloir.model.head import hidden_4096
 from couloir.model.normalisation import local_response_norm
 from couloir.model.weights import loads_weights
 
@@ -108,16 +109,7 @@ def alexnet_2012(channels: int, image_size: int, num_classes: int, dropout: floa
         nn.ReLU(inplace=True),
         nn.MaxPool2d(3, stride=2),
     )
-    classifier = nn.Sequential(
-        nn.Linear(256 * 6 * 6, 4096),
-        nn.ReLU(inplace=True),
-        nn.Dropout(dropout),
-        nn.Linear(4096, 4096),
-        nn.ReLU(inplace=True),
-        nn.Dropout(dropout),
-        nn.Linear(4096, num_classes),
-    )
-    net = AlexNet(features, classifier)
+    net = AlexNet(features, hidden_4096(256 * 6 * 6, num_classes, dropout))
     layers = [module for module in net.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     for number, layer in enumerate(layers, 1):
         nn.init.normal_(layer.weight, std=0.01)

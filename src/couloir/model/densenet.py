@@ -21,6 +21,7 @@ share of the channels that a transition keeps. Parameters of the networks for Im
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -64,20 +65,12 @@ class DenseLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, in_channels + growth_rate, H, W)."""
         again = self.memory_efficient and torch.is_grad_enabled()
-        new = recomputed(_Chain(self), x) if again else _Chain(self)(x)
+        new = recomputed(self, self.new_maps, x) if again else self.new_maps(x)
         return torch.cat([x, new], dim=1)
 
-
-class _Chain(nn.Module):
-    """A dense layer's own steps as a module, without its concatenation."""
-
-    def __init__(self, layer: DenseLayer) -> None:
-        super().__init__()
-        self.steps = list(layer.children())
-        self.layer = layer
-
-    def forward(self, x: Tensor) -> Tensor:
-        for step in self.steps:
+    def new_maps(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> (B, growth_rate, H, W)."""
+        for step in self.children():
             x = step(x)
         return x
 
@@ -158,84 +151,30 @@ class DenseNet(nn.Module):
         return logits
 
 
-@loads_weights
-def densenet121(
-    channels: int,
-    image_size: int,
-    num_classes: int,
-    growth_rate: int = 32,
-    bottleneck: bool = True,
-    compression: float = 0.5,
-    dropout: float = 0.0,
-    memory_efficient: bool = False,
-) -> DenseNet:
-    """DenseNet-121: 7,978,856 parameters at three channels and a thousand classes."""
-    keys = (bottleneck, compression, dropout, memory_efficient)
-    return DenseNet([6, 12, 24, 16], growth_rate, 2 * growth_rate, channels, num_classes, "imagenet", *keys)
+def _named(depths: list[int], rate: int) -> Callable[..., DenseNet]:
+    """The constructor of one column of the table."""
+
+    def build(
+        channels: int,
+        image_size: int,
+        num_classes: int,
+        growth_rate: int = rate,
+        bottleneck: bool = True,
+        compression: float = 0.5,
+        dropout: float = 0.0,
+        memory_efficient: bool = False,
+    ) -> DenseNet:
+        keys = (bottleneck, compression, dropout, memory_efficient)
+        return DenseNet(depths, growth_rate, 2 * growth_rate, channels, num_classes, "imagenet", *keys)
+
+    return loads_weights(build)
 
 
-@loads_weights
-def densenet161(
-    channels: int,
-    image_size: int,
-    num_classes: int,
-    growth_rate: int = 48,
-    bottleneck: bool = True,
-    compression: float = 0.5,
-    dropout: float = 0.0,
-    memory_efficient: bool = False,
-) -> DenseNet:
-    """DenseNet-161: 28,681,000 parameters at three channels and a thousand classes."""
-    keys = (bottleneck, compression, dropout, memory_efficient)
-    return DenseNet([6, 12, 36, 24], growth_rate, 2 * growth_rate, channels, num_classes, "imagenet", *keys)
-
-
-@loads_weights
-def densenet169(
-    channels: int,
-    image_size: int,
-    num_classes: int,
-    growth_rate: int = 32,
-    bottleneck: bool = True,
-    compression: float = 0.5,
-    dropout: float = 0.0,
-    memory_efficient: bool = False,
-) -> DenseNet:
-    """DenseNet-169: 14,149,480 parameters at three channels and a thousand classes."""
-    keys = (bottleneck, compression, dropout, memory_efficient)
-    return DenseNet([6, 12, 32, 32], growth_rate, 2 * growth_rate, channels, num_classes, "imagenet", *keys)
-
-
-@loads_weights
-def densenet201(
-    channels: int,
-    image_size: int,
-    num_classes: int,
-    growth_rate: int = 32,
-    bottleneck: bool = True,
-    compression: float = 0.5,
-    dropout: float = 0.0,
-    memory_efficient: bool = False,
-) -> DenseNet:
-    """DenseNet-201: 20,013,928 parameters at three channels and a thousand classes."""
-    keys = (bottleneck, compression, dropout, memory_efficient)
-    return DenseNet([6, 12, 48, 32], growth_rate, 2 * growth_rate, channels, num_classes, "imagenet", *keys)
-
-
-@loads_weights
-def densenet264(
-    channels: int,
-    image_size: int,
-    num_classes: int,
-    growth_rate: int = 32,
-    bottleneck: bool = True,
-    compression: float = 0.5,
-    dropout: float = 0.0,
-    memory_efficient: bool = False,
-) -> DenseNet:
-    """DenseNet-264: 33,337,704 parameters at three channels and a thousand classes."""
-    keys = (bottleneck, compression, dropout, memory_efficient)
-    return DenseNet([6, 12, 64, 48], growth_rate, 2 * growth_rate, channels, num_classes, "imagenet", *keys)
+densenet121 = _named([6, 12, 24, 16], 32)
+densenet161 = _named([6, 12, 36, 24], 48)
+densenet169 = _named([6, 12, 32, 32], 32)
+densenet201 = _named([6, 12, 48, 32], 32)
+densenet264 = _named([6, 12, 64, 48], 32)
 
 
 @loads_weights

@@ -18,6 +18,8 @@ convolution (known as v1.5); in the paper the first 1x1 does so, which has as ma
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from couloir.model.shortcut import shortcut
@@ -151,76 +153,26 @@ class ResNet(nn.Module):
         return logits
 
 
-@loads_weights
-def resnet18(
-    channels: int,
-    image_size: int,
-    num_classes: int,
-    stem: str = "imagenet",
-    shortcut: str = "B",
-    zero_init_residual: bool = False,
-    gradient_checkpointing: bool = False,
-) -> ResNet:
-    """ResNet-18: 11,689,512 parameters at three channels and a thousand classes, with shortcut B."""
-    keys = (channels, image_size, num_classes, stem, shortcut, zero_init_residual, gradient_checkpointing)
-    return ResNet(BasicBlock, (2, 2, 2, 2), *keys)
+def _named(block: type[BasicBlock] | type[Bottleneck], depths: tuple[int, int, int, int]) -> Callable[..., ResNet]:
+    """The constructor of one column of the table."""
+
+    def build(
+        channels: int,
+        image_size: int,
+        num_classes: int,
+        stem: str = "imagenet",
+        shortcut: str = "B",
+        zero_init_residual: bool = False,
+        gradient_checkpointing: bool = False,
+    ) -> ResNet:
+        keys = (stem, shortcut, zero_init_residual, gradient_checkpointing)
+        return ResNet(block, depths, channels, image_size, num_classes, *keys)
+
+    return loads_weights(build)
 
 
-@loads_weights
-def resnet34(
-    channels: int,
-    image_size: int,
-    num_classes: int,
-    stem: str = "imagenet",
-    shortcut: str = "B",
-    zero_init_residual: bool = False,
-    gradient_checkpointing: bool = False,
-) -> ResNet:
-    """ResNet-34: 21,797,672 parameters at three channels and a thousand classes, with shortcut B."""
-    keys = (channels, image_size, num_classes, stem, shortcut, zero_init_residual, gradient_checkpointing)
-    return ResNet(BasicBlock, (3, 4, 6, 3), *keys)
-
-
-@loads_weights
-def resnet50(
-    channels: int,
-    image_size: int,
-    num_classes: int,
-    stem: str = "imagenet",
-    shortcut: str = "B",
-    zero_init_residual: bool = False,
-    gradient_checkpointing: bool = False,
-) -> ResNet:
-    """ResNet-50: 25,557,032 parameters at three channels and a thousand classes, with shortcut B."""
-    keys = (channels, image_size, num_classes, stem, shortcut, zero_init_residual, gradient_checkpointing)
-    return ResNet(Bottleneck, (3, 4, 6, 3), *keys)
-
-
-@loads_weights
-def resnet101(
-    channels: int,
-    image_size: int,
-    num_classes: int,
-    stem: str = "imagenet",
-    shortcut: str = "B",
-    zero_init_residual: bool = False,
-    gradient_checkpointing: bool = False,
-) -> ResNet:
-    """ResNet-101: 44,549,160 parameters at three channels and a thousand classes, with shortcut B."""
-    keys = (channels, image_size, num_classes, stem, shortcut, zero_init_residual, gradient_checkpointing)
-    return ResNet(Bottleneck, (3, 4, 23, 3), *keys)
-
-
-@loads_weights
-def resnet152(
-    channels: int,
-    image_size: int,
-    num_classes: int,
-    stem: str = "imagenet",
-    shortcut: str = "B",
-    zero_init_residual: bool = False,
-    gradient_checkpointing: bool = False,
-) -> ResNet:
-    """ResNet-152: 60,192,808 parameters at three channels and a thousand classes, with shortcut B."""
-    keys = (channels, image_size, num_classes, stem, shortcut, zero_init_residual, gradient_checkpointing)
-    return ResNet(Bottleneck, (3, 8, 36, 3), *keys)
+resnet18 = _named(BasicBlock, (2, 2, 2, 2))
+resnet34 = _named(BasicBlock, (3, 4, 6, 3))
+resnet50 = _named(Bottleneck, (3, 4, 6, 3))
+resnet101 = _named(Bottleneck, (3, 4, 23, 3))
+resnet152 = _named(Bottleneck, (3, 8, 36, 3))

@@ -19,6 +19,8 @@ Stochastic Depth: block l of L survives a step of training with the probability 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from couloir.model.shortcut import shortcut as make_shortcut
@@ -104,66 +106,24 @@ class CifarResNet(nn.Module):
         return logits
 
 
-@loads_weights
-def resnet20(
-    channels: int,
-    image_size: int,
-    num_classes: int,
-    shortcut: str = "A",
-    stochastic_depth: float = 0.0,
-    gradient_checkpointing: bool = False,
-) -> CifarResNet:
-    """ResNet-20 for small images, n = 3."""
-    return CifarResNet(3, channels, num_classes, shortcut, stochastic_depth, gradient_checkpointing)
+def _named(n: int) -> Callable[..., CifarResNet]:
+    """The constructor of one column of the table."""
+
+    def build(
+        channels: int,
+        image_size: int,
+        num_classes: int,
+        shortcut: str = "A",
+        stochastic_depth: float = 0.0,
+        gradient_checkpointing: bool = False,
+    ) -> CifarResNet:
+        return CifarResNet(n, channels, num_classes, shortcut, stochastic_depth, gradient_checkpointing)
+
+    return loads_weights(build)
 
 
-@loads_weights
-def resnet32(
-    channels: int,
-    image_size: int,
-    num_classes: int,
-    shortcut: str = "A",
-    stochastic_depth: float = 0.0,
-    gradient_checkpointing: bool = False,
-) -> CifarResNet:
-    """ResNet-32 for small images, n = 5."""
-    return CifarResNet(5, channels, num_classes, shortcut, stochastic_depth, gradient_checkpointing)
-
-
-@loads_weights
-def resnet44(
-    channels: int,
-    image_size: int,
-    num_classes: int,
-    shortcut: str = "A",
-    stochastic_depth: float = 0.0,
-    gradient_checkpointing: bool = False,
-) -> CifarResNet:
-    """ResNet-44 for small images, n = 7."""
-    return CifarResNet(7, channels, num_classes, shortcut, stochastic_depth, gradient_checkpointing)
-
-
-@loads_weights
-def resnet56(
-    channels: int,
-    image_size: int,
-    num_classes: int,
-    shortcut: str = "A",
-    stochastic_depth: float = 0.0,
-    gradient_checkpointing: bool = False,
-) -> CifarResNet:
-    """ResNet-56 for small images, n = 9."""
-    return CifarResNet(9, channels, num_classes, shortcut, stochastic_depth, gradient_checkpointing)
-
-
-@loads_weights
-def resnet110(
-    channels: int,
-    image_size: int,
-    num_classes: int,
-    shortcut: str = "A",
-    stochastic_depth: float = 0.0,
-    gradient_checkpointing: bool = False,
-) -> CifarResNet:
-    """ResNet-110 for small images, n = 18."""
-    return CifarResNet(18, channels, num_classes, shortcut, stochastic_depth, gradient_checkpointing)
+resnet20 = _named(3)
+resnet32 = _named(5)
+resnet44 = _named(7)
+resnet56 = _named(9)
+resnet110 = _named(18)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
@@ -30,17 +30,17 @@ class Stage(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         """The blocks, one after the other."""
         for block in self:
-            x = recomputed(block, x) if self.gradient_checkpointing and torch.is_grad_enabled() else block(x)
+            x = recomputed(block, block, x) if self.gradient_checkpointing and torch.is_grad_enabled() else block(x)
         return x
 
 
-def recomputed(block: nn.Module, x: Tensor) -> Tensor:
-    """The block's output; what it keeps for the backward pass is its input alone."""
+def recomputed(block: nn.Module, run: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """What `run`, the block or a part of it, gives; what it keeps for the backward pass is its input alone."""
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), statistics_kept(block)
 
-    out: Tensor = checkpoint(block, x, use_reentrant=False, context_fn=contexts)
+    out: Tensor = checkpoint(run, x, use_reentrant=False, context_fn=contexts)
     return out
 
 

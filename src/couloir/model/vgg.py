@@ -17,10 +17,13 @@ kind that Keras's guide to the sequential model has trained a generation on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from couloir.errors import CouloirError
+from couloir.model.head import hidden_4096
 from couloir.model.normalisation import local_response_norm
 from couloir.model.start import he_normal_by_fan_out
 from couloir.model.weights import loads_weights
@@ -68,15 +71,7 @@ class VGG(nn.Module):
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
         self.avgpool = nn.AdaptiveAvgPool2d(7)
-        self.classifier = nn.Sequential(
-            nn.Linear(512 * 7 * 7, 4096),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.Linear(4096, 4096),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.Linear(4096, num_classes),
-        )
+        self.classifier = hidden_4096(512 * 7 * 7, num_classes, dropout)
         he_normal_by_fan_out(self, linear_deviation=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -85,40 +80,21 @@ class VGG(nn.Module):
         return logits
 
 
-@loads_weights
-def vgg11(channels: int, image_size: int, num_classes: int, batch_norm: bool = False, dropout: float = 0.5) -> VGG:
-    """Configuration A: 132,863,336 parameters at three channels and a thousand classes."""
-    return VGG(A, channels, num_classes, batch_norm, dropout)
+def _named(stages: list[list[int]], lrn: bool = False) -> Callable[..., VGG]:
+    """The constructor of one column of the table."""
+
+    def build(channels: int, image_size: int, num_classes: int, batch_norm: bool = False, dropout: float = 0.5) -> VGG:
+        return VGG(stages, channels, num_classes, batch_norm, dropout, lrn)
+
+    return loads_weights(build)
 
 
-@loads_weights
-def vgg11_lrn(channels: int, image_size: int, num_classes: int, batch_norm: bool = False, dropout: float = 0.5) -> VGG:
-    """Configuration A-LRN: 132,863,336 parameters at three channels and a thousand classes."""
-    return VGG(A, channels, num_classes, batch_norm, dropout, lrn=True)
-
-
-@loads_weights
-def vgg13(channels: int, image_size: int, num_classes: int, batch_norm: bool = False, dropout: float = 0.5) -> VGG:
-    """Configuration B: 133,047,848 parameters at three channels and a thousand classes."""
-    return VGG(B, channels, num_classes, batch_norm, dropout)
-
-
-@loads_weights
-def vgg16_1x1(channels: int, image_size: int, num_classes: int, batch_norm: bool = False, dropout: float = 0.5) -> VGG:
-    """Configuration C: 133,638,952 parameters at three channels and a thousand classes."""
-    return VGG(C, channels, num_classes, batch_norm, dropout)
-
-
-@loads_weights
-def vgg16(channels: int, image_size: int, num_classes: int, batch_norm: bool = False, dropout: float = 0.5) -> VGG:
-    """Configuration D: 138,357,544 parameters at three channels and a thousand classes."""
-    return VGG(D, channels, num_classes, batch_norm, dropout)
-
-
-@loads_weights
-def vgg19(channels: int, image_size: int, num_classes: int, batch_norm: bool = False, dropout: float = 0.5) -> VGG:
-    """Configuration E: 143,667,240 parameters at three channels and a thousand classes."""
-    return VGG(E, channels, num_classes, batch_norm, dropout)
+vgg11 = _named(A)
+vgg11_lrn = _named(A, lrn=True)
+vgg13 = _named(B)
+vgg16_1x1 = _named(C)
+vgg16 = _named(D)
+vgg19 = _named(E)
 
 
 @loads_weights

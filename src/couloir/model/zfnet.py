@@ -21,6 +21,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from couloir.model.head import hidden_4096
 from couloir.model.normalisation import local_response_norm
 from couloir.model.weights import loads_weights
 
@@ -64,15 +65,7 @@ class ZFNet(nn.Module):
             nn.MaxPool2d(3, stride=2),
         )
         self.avgpool = nn.AdaptiveAvgPool2d(6)
-        self.classifier = nn.Sequential(
-            nn.Linear(fifth * 6 * 6, 4096),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.Linear(4096, 4096),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.Linear(4096, num_classes),
-        )
+        self.classifier = hidden_4096(fifth * 6 * 6, num_classes, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, S, S) -> (B, num_classes)."""

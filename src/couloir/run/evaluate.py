@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from couloir.errors import CouloirError
 from couloir.loss.classification import CrossEntropy
-from couloir.model.weights import NOT_WEIGHTS
+from couloir.run.checkpoint import network_state, read_checkpoint
 from couloir.run.find import best_weights
 from couloir.run.instantiate import build
 from couloir.task.build import metrics_for
@@ -144,26 +144,10 @@ def predict(cfg: DictConfig, run: Path, between: Callable[[], None] | None = Non
     return Predictions(predicted, own, true, data.classes, offset, scale)
 
 
-def read_checkpoint(file: Path) -> dict[str, Any]:
-    """A run's checkpoint.
-
-    Raises:
-        CouloirError: it cannot be read.
-    """
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except NOT_WEIGHTS as error:
-        raise CouloirError(f"The checkpoint {file.name} cannot be read; it is torn.", place=str(file)) from error
-    if not isinstance(content, dict) or "state_dict" not in content:
-        raise CouloirError(f"{file.name} is no checkpoint of a run.", place=str(file))
-    return content
-
-
 def _trained(cfg: DictConfig, checkpoint: dict[str, Any], run: Path) -> nn.Module:
     net: nn.Module = build(cfg, "model", **({"weights": None} if cfg.model.get("weights") else {}))
-    state = {name.removeprefix("net."): v for name, v in checkpoint["state_dict"].items() if name.startswith("net.")}
     try:
-        net.load_state_dict(state)
+        net.load_state_dict(network_state(checkpoint))
     except RuntimeError as error:
         raise CouloirError(
             f"The checkpoint of {run.name} does not fit its own configuration: {str(error).splitlines()[1].strip()}",

@@ -12,7 +12,7 @@ from couloir.errors import CouloirError
 
 
 def find_run(word: str, outputs: str | Path = "outputs") -> Path:
-    """The folder of a run: a path, the name of a folder below `outputs/train`, or `latest`.
+    """The folder of a run: a path, also one below `outputs` or `outputs/train`, or `latest`.
 
     Args:
         word: what the user typed.
@@ -21,13 +21,12 @@ def find_run(word: str, outputs: str | Path = "outputs") -> Path:
     Raises:
         CouloirError: there is no such run.
     """
-    known = sorted((path.parent for path in _configs(Path(outputs))), key=lambda path: path.name)
-    candidates = [Path(word), Path(outputs) / word, *(path for path in known if path.name == word)]
-    for path in candidates:
+    for path in (Path(word), Path(outputs) / word, Path(outputs) / "train" / word):
         if (path / "config.yaml").is_file():
             return path.resolve()
     if Path(word).is_dir():
         raise CouloirError(f"{word} is not a run: it has no config.yaml.", next_step="name the folder of a run")
+    known = sorted((path.parent for path in _configs(Path(outputs))), key=lambda path: path.name)
     hint = did_you_mean(word, [path.name for path in known], form="{}")
     newest = f"the newest is {known[-1]}" if known else f"`train` makes one in {outputs}/"
     raise CouloirError(f"There is no run '{word}'.", next_step=hint or newest)
