@@ -158,6 +158,7 @@ class Samples(LightningDataModule):
         self._mean = torch.tensor(self.mean, dtype=torch.float32).view(shape)
         # A channel that never varies says nothing; dividing by its zero deviation would make it NaN.
         self._std = torch.tensor([value or 1.0 for value in self.std], dtype=torch.float32).view(shape)
+        self._scale, self._shift = 1 / (255 * self._std), -self._mean / self._std
 
     def _channel_statistics(self) -> tuple[list[float], list[float]]:
         split = self.splits["train"]
@@ -246,7 +247,10 @@ class Samples(LightningDataModule):
         return torch.from_numpy(scaled.astype(np.float32)).reshape(-1, 1)
 
     def _prepare(self, x: Tensor, y: Tensor, augmentation: Callable[..., Any] | None) -> tuple[Tensor, Tensor]:
-        x, y = as_float(x.to(self.device)), y.to(self.device)
+        x, y = x.to(self.device), y.to(self.device)
+        if x.dtype == torch.uint8 and (augmentation is None or isinstance(augmentation, torch.nn.Identity)):
+            return x.float().mul_(self._scale.to(self.device)).add_(self._shift.to(self.device)), y
+        x = as_float(x)
         if augmentation is not None:
             if getattr(augmentation, "mixes_targets", False):
                 x, y = augmentation(x, y)

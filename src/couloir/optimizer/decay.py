@@ -11,7 +11,7 @@ Parameters = Iterable[Tensor] | Iterable[dict[str, Any]]
 
 
 def decay_groups(parameters: Parameters, weight_decay: float, decay_all: bool) -> list[dict[str, Any]]:
-    """The parameters as groups with a decay of their own.
+    """The parameters as groups with a decay of their own; as they came where nothing is decayed, one kernel a group.
 
     A parameter of one dimension or none is a bias, or a scale or shift of a normalisation: pulling it to zero does not
     make the network simpler (Goyal et al., 2017, section 5.3, leave them out as well).
@@ -27,8 +27,9 @@ def decay_groups(parameters: Parameters, weight_decay: float, decay_all: bool) -
     for group in groups:
         tensors = list(group["params"])
         rest = {name: value for name, value in group.items() if name != "params"}
-        decayed = [tensor for tensor in tensors if decay_all or tensor.ndim > 1]
-        spared = [tensor for tensor in tensors if not decay_all and tensor.ndim <= 1]
+        everything = decay_all or weight_decay == 0
+        decayed = [tensor for tensor in tensors if everything or tensor.ndim > 1]
+        spared = [tensor for tensor in tensors if not everything and tensor.ndim <= 1]
         split += [{**rest, "params": decayed, "weight_decay": weight_decay}] if decayed else []
         split += [{**rest, "params": spared, "weight_decay": 0.0}] if spared else []
     return split

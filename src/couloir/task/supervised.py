@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,8 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import Metric
+
+from couloir.metrics.gathered import Gathered
 
 Batch = tuple[Tensor, Tensor]
 MakeOptimizer = Callable[..., Optimizer]
@@ -47,6 +49,7 @@ class Supervised(LightningModule):
         self.make_optimizer = make_optimizer
         self.make_scheduler = make_scheduler
         self.measures = nn.ModuleDict({split: make_metrics() for split in ("train_", "val_", "test_")})
+        self.gathered = {name.rstrip("_"): Gathered(cast(Metric, metric)) for name, metric in self.measures.items()}
         self.test_metric = test_metric
         self.log_every_n_steps = log_every_n_steps
         self.measured: dict[str, float] = {}
@@ -63,7 +66,7 @@ class Supervised(LightningModule):
         outputs = self(x)
         loss = total_loss(outputs, y, self.net, self.loss)
         prediction = outputs[0] if isinstance(outputs, tuple) else outputs
-        self._measure(split).update(prediction.detach(), y, loss.detach())
+        self.gathered[split].add(prediction, y, loss)
         if split == "test" and self.test_metric is not None:
             self.test_metric.update(prediction, y)
         return loss
@@ -108,13 +111,8 @@ class Supervised(LightningModule):
         """Log the test metrics."""
         self._log_measures("test")
 
-    def _measure(self, split: str) -> Metric:
-        metric = self.measures[f"{split}_"]
-        assert isinstance(metric, Metric)
-        return metric
-
     def _log_measures(self, split: str) -> None:
-        metric = self._measure(split)
+        metric = self.gathered[split].flush()
         values = {f"{split}/{name}": value for name, value in metric.compute().items()}
         self.measured |= {name: float(value) for name, value in values.items()}
         self.log_dict(

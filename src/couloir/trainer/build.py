@@ -1,4 +1,4 @@
-"""Lightning's Trainer with the defaults that depend on the machine."""
+"""Lightning's Trainer with the defaults that depend on the machine, and a faster way through its steps."""
 
 from __future__ import annotations
 
@@ -11,10 +11,22 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from couloir.errors import CouloirError
+from couloir.trainer.execution import Execution, lets_cudnn_choose
+from couloir.trainer.loop import ShortStep
 
 
 def trainer(
-    accelerator: str = "auto", devices: int | str | list[int] = 1, precision: str = "auto", **options: Any
+    accelerator: str = "auto",
+    devices: int | str | list[int] = 1,
+    precision: str = "auto",
+    channels_last: bool = True,
+    fused: bool = True,
+    compile: bool = False,
+    tf32: bool = True,
+    benchmark: bool | None = None,
+    threads: int | None = None,
+    short_steps: bool = True,
+    **options: Any,
 ) -> Trainer:
     """Lightning's Trainer; `precision=auto` is bf16 mixed precision on a GPU that has it, and float32 elsewhere.
 
@@ -22,6 +34,13 @@ def trainer(
         accelerator: `auto` takes a GPU where there is one; `cpu`, `gpu`.
         devices: how many, or which.
         precision: `auto`, or any of Lightning's (`32-true`, `bf16-mixed`, ...).
+        channels_last: lay the weights of convolutions out as fast kernels want them.
+        fused: take PyTorch's fused form of the optimizer, where there is one.
+        compile: compile the network.
+        tf32: let a GPU multiply float32 matrices with ten bits of mantissa.
+        benchmark: let cuDNN try its algorithms; None: unless results must repeat.
+        threads: CPU threads of an operation; None: as many as the machine lets this process use.
+        short_steps: call only those hooks of a step that somebody listens to; False: all of Lightning's.
         options: Lightning's own; see `pytorch_lightning.Trainer`.
 
     Raises:
@@ -29,11 +48,12 @@ def trainer(
     """
     if precision == "auto":
         precision = "bf16-mixed" if accelerator != "cpu" and _gpu_with_bf16() else "32-true"
-    saves = any(isinstance(callback, Checkpoint) for callback in options.get("callbacks", []))
+    callbacks = [*(options.pop("callbacks", None) or []), Execution(channels_last, fused, compile, tf32, threads)]
+    saves = any(isinstance(callback, Checkpoint) for callback in callbacks)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*enable_progress_bar.*")
-            return Trainer(
+            built = Trainer(
                 accelerator=accelerator,
                 devices=devices,
                 precision=cast(Any, precision),  # a wrong word is Lightning's to refuse
@@ -41,6 +61,8 @@ def trainer(
                 enable_model_summary=False,  # `couloir summary` shows it
                 enable_checkpointing=saves,  # True without such a callback would add Lightning's own
                 num_sanity_val_steps=0,
+                benchmark=lets_cudnn_choose(benchmark, options.get("deterministic")),
+                callbacks=callbacks,
                 **options,
             )
     except (MisconfigurationException, ValueError, TypeError) as error:
@@ -48,6 +70,10 @@ def trainer(
             f"The trainer cannot be built: {' '.join(str(error).split())}",
             next_step="trainer=cpu trains everywhere; `couloir list trainer default` shows the keys",
         ) from error
+    if short_steps:
+        lightnings = built.fit_loop.epoch_loop
+        built.fit_loop.epoch_loop = ShortStep(built, lightnings.min_steps, lightnings.max_steps)
+    return built
 
 
 def _gpu_with_bf16() -> bool:

@@ -1,0 +1,189 @@
+"""The steps of an epoch without the cost of hooks that nobody listens to.
+
+Lightning calls some forty hooks a step, of its strategy, of every callback and of the module, each in a profiler's
+context; a small network spends more time there than in its arithmetic. What happens in a step is the same here, in
+the same order, but called are only the hooks that somebody has overridden. Everything around the steps (epochs,
+validation, schedulers, checkpoints, progress) stays Lightning's, and so do the steps where a condition of this short
+form is not met: several processes, gradient scaling, hooks by which a module does parts of the step itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
+from itertools import chain
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import LearningRateMonitor
+from pytorch_lightning.loops.fetchers import _DataFetcher, _PrefetchDataFetcher
+from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
+from pytorch_lightning.plugins import MixedPrecision, Precision
+from pytorch_lightning.profilers import PassThroughProfiler
+from pytorch_lightning.strategies import SingleDeviceStrategy
+from torch import Tensor
+
+Hook = Callable[..., Any]
+
+LISTENED = (
+    "on_train_batch_start",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_train_batch_end",
+)
+"""The hooks of a step that callbacks and module may override."""
+OWN_STEP = (
+    "optimizer_step",
+    "optimizer_zero_grad",
+    "backward",
+    "configure_gradient_clipping",
+    "on_before_batch_transfer",
+    "transfer_batch_to_device",
+    "on_after_batch_transfer",
+)
+"""Hooks by which a module does a part of the step itself."""
+
+
+class ShortStep(_TrainingEpochLoop):
+    """Lightning's loop over the batches of an epoch; all but the last step take the short way where they can.
+
+    The last step of an epoch is Lightning's own, since the epoch's metrics are logged in it.
+    """
+
+    _short = False
+    _took_short_way = False
+
+    def on_run_start(self, data_fetcher: _DataFetcher) -> None:
+        """Before an epoch: who listens to what, and whether the short way can be taken."""
+        super().on_run_start(data_fetcher)
+        self._short = self._can_be_short(data_fetcher)
+        if self._short:
+            self._hooks = {name: _listeners(self.trainer, name) for name in LISTENED}
+            self._parameters = [p for group in self.trainer.optimizers[0].param_groups for p in group["params"]]
+            self._logging = any(map(_is_foreign, chain.from_iterable(self._hooks.values())))
+
+    def _can_be_short(self, data_fetcher: _DataFetcher) -> bool:
+        trainer = self.trainer
+        module, precision = trainer.lightning_module, trainer.precision_plugin
+        return (
+            type(trainer.strategy) is SingleDeviceStrategy
+            and (type(precision) is Precision or (type(precision) is MixedPrecision and precision.scaler is None))
+            and type(data_fetcher) is _PrefetchDataFetcher
+            and isinstance(trainer.profiler, PassThroughProfiler)
+            and module.automatic_optimization
+            and len(trainer.optimizers) == 1
+            and trainer.val_check_batch == trainer.num_training_batches != float("inf")
+            and trainer._val_check_time_interval is None
+            and self.max_steps == -1
+            and not any(_overrides(module, name, LightningModule) for name in OWN_STEP)
+        )
+
+    def advance(self, data_fetcher: _DataFetcher) -> None:
+        """One training batch."""
+        trainer, progress = self.trainer, self.batch_progress
+        last = progress.current.ready + 1 >= trainer.num_training_batches
+        self._took_short_way = self._short and not (self.restarting or last or trainer.should_stop)
+        if not self._took_short_way:
+            super().advance(data_fetcher)
+            return
+        self.val_loop.restarting = False
+        batch, _, _ = next(data_fetcher)
+        index = self.batch_idx + 1
+        progress.is_last_batch = data_fetcher.done
+        device = trainer.strategy.root_device
+        if not all(isinstance(part, Tensor) and part.device == device for part in batch):
+            batch = trainer.strategy.batch_to_device(batch)
+        progress.increment_ready()
+        if self._logging:
+            trainer._logger_connector.on_batch_start(batch)
+        self._tell("on_train_batch_start", batch, index)
+        progress.increment_started()
+        loss = self._step(batch, index)
+        progress.increment_processed()
+        if trainer.lr_scheduler_configs:
+            self.update_lr_schedulers("step", update_plateau_schedulers=False)
+        self._tell("on_train_batch_end", {"loss": loss}, batch, index)
+        if self._logging:
+            trainer._logger_connector.on_batch_end()
+        progress.increment_completed()
+        if self._logging:
+            trainer._logger_connector.update_train_step_metrics()
+
+    def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
+        """After a batch: nothing is validated, and no epoch ends, behind a step that took the short way."""
+        if not self._took_short_way or self.trainer.should_stop or self.trainer.received_sigterm:
+            super().on_advance_end(data_fetcher)
+            return
+        if self.trainer.lr_scheduler_configs:
+            self.update_lr_schedulers("step", update_plateau_schedulers=True)
+        if not self._should_accumulate():
+            self._batches_that_stepped += 1
+
+    def _step(self, batch: Any, index: int) -> Tensor:
+        """Forward, backward and, unless gradients are still being gathered, the optimizer's step."""
+        trainer = self.trainer
+        module, precision, optimizer = trainer.lightning_module, trainer.precision_plugin, trainer.optimizers[0]
+        counts = self.automatic_optimization.optim_progress.optimizer
+        gathered = trainer.accumulate_grad_batches
+        module.__dict__["_current_fx_name"] = "training_step"
+        with nullcontext() if type(precision) is Precision else precision.train_step_context():
+            loss = module.training_step(batch, index)
+        module.__dict__["_current_fx_name"] = None
+        if gathered > 1:
+            loss = loss / gathered
+        if index % gathered == 0:
+            counts.zero_grad.increment_ready()
+            self._tell("on_before_zero_grad", optimizer)
+            counts.zero_grad.increment_started()
+            for parameter in self._parameters:
+                parameter.grad = None
+            counts.zero_grad.increment_completed()
+        self._tell("on_before_backward", loss)
+        loss.backward()
+        self._tell("on_after_backward")
+        if not self._should_accumulate():
+            counts.step.increment_ready()
+            self._tell("on_before_optimizer_step", optimizer)
+            if trainer.gradient_clip_val is not None:
+                module.clip_gradients(optimizer, trainer.gradient_clip_val, trainer.gradient_clip_algorithm)
+            optimizer.step()
+            counts.step.increment_completed()
+        detached: Tensor = loss.detach()
+        return detached
+
+    def _tell(self, name: str, *arguments: Any) -> None:
+        listeners = self._hooks[name]
+        if not listeners:
+            return
+        # What Lightning's `self.log` asks for; written past nn.Module's own __setattr__, which looks for parameters.
+        attributes = self.trainer.lightning_module.__dict__
+        attributes["_current_fx_name"] = name
+        for hook in listeners:
+            hook(*arguments)
+        attributes["_current_fx_name"] = None
+
+
+def _listeners(trainer: Trainer, name: str) -> list[Hook]:
+    """The callbacks' hooks of a name that are overridden, in order, then the module's."""
+    module = trainer.lightning_module
+    hooks: list[Hook] = [
+        partial(getattr(callback, name), trainer, module)
+        for callback in trainer.callbacks  # type: ignore[attr-defined]
+        if _overrides(callback, name, Callback)
+    ]
+    return [*hooks, getattr(module, name)] if _overrides(module, name, LightningModule) else hooks
+
+
+def _is_foreign(hook: Hook) -> bool:
+    """Whether a hook is neither Couloir's, which log once an epoch, nor one that goes past `self.log`."""
+    function = hook.func if isinstance(hook, partial) else hook
+    module = str(getattr(function, "__module__", ""))
+    return not module.startswith(("couloir.", LearningRateMonitor.__module__))
+
+
+def _overrides(instance: Any, name: str, base: type) -> bool:
+    """Whether a hook is another than that of Lightning's base class, on the instance's class or on itself."""
+    return getattr(getattr(instance, name), "__func__", None) is not getattr(base, name)

@@ -1,0 +1,152 @@
+"""The short way through a step is Lightning's own, less the hooks that nobody listens to."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+import couloir
+from couloir.trainer.build import trainer as build_trainer
+from couloir.trainer.loop import LISTENED, ShortStep
+
+DIGITS = ["data.subset=150", "data.batch_size=16", "trainer.max_epochs=3", "logger=csv", "seed=3"]
+
+
+def trained(words: list[str], directory: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Any], dict[str, Any]]:
+    """The rows of metrics.csv without their seconds, and the last checkpoint."""
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    run = couloir.train(couloir.compose([*DIGITS, *words])).dir
+    rows = list(csv.DictReader((run / "metrics.csv").open()))
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows], checkpoint
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["optimizer=momentum"],
+        ["trainer.accumulate_grad_batches=3", "trainer.gradient_clip_val=0.5"],
+        ["scheduler=one_cycle", "averaging=ema"],
+        ["optimizer=nesterov", "momentum_schedule=linear", "optimizer.weight_decay=0.01"],
+        ["callbacks.checkpoint.every_n_steps=4", "augmentation=shift", "trainer.limit_train_batches=5"],
+    ],
+)
+def test_a_short_step_trains_bit_for_bit_what_lightnings_own_step_trains(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short_rows, short = trained(words, tmp_path / "short", monkeypatch)
+    own_rows, own = trained([*words, "trainer.short_steps=false"], tmp_path / "own", monkeypatch)
+    assert short_rows == own_rows
+    assert all(torch.equal(short["state_dict"][name], own["state_dict"][name]) for name in own["state_dict"])
+    assert short["global_step"] == own["global_step"]
+    assert short["lr_schedulers"] == own["lr_schedulers"]
+    assert without_times(short["loops"]) == without_times(own["loops"])
+
+
+def without_times(loops: Any) -> Any:
+    """The progress of all loops, which a resumed run goes on from."""
+    return {name: value for name, value in loops["fit_loop"].items() if "val_loop" not in name}
+
+
+class Journal(Callback):
+    """Writes down every hook of a step, and logs a number in each, as a user's own callback may."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+
+def _listen(name: str) -> Any:
+    def hook(self: Journal, trainer: Trainer, module: LightningModule, *arguments: Any) -> None:
+        self.calls.append((name, trainer.global_step, trainer.fit_loop.epoch_loop.batch_progress.current.completed))
+        if name in ("on_train_batch_start", "on_train_batch_end"):
+            module.log(f"{name}/calls", float(len(self.calls)), on_step=True, on_epoch=False)
+
+    return hook
+
+
+for _name in LISTENED:
+    setattr(Journal, _name, _listen(_name))
+
+
+class Line(LightningModule):
+    """A regression on two numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Linear(2, 1)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        x, y = batch
+        return nn.functional.mse_loss(self.net(x), y)
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class OwnStep(Line):
+    """A module that steps its optimizer itself."""
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        optimizer.step(closure=optimizer_closure)
+
+
+def fitted(module: LightningModule, short_steps: bool, **options: Any) -> tuple[Trainer, Journal]:
+    torch.manual_seed(0)
+    x = torch.randn(14, 2)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, x.sum(1, keepdim=True)), batch_size=2)
+    journal = Journal()
+    trainer = build_trainer(
+        accelerator="cpu", max_epochs=2, logger=False, callbacks=[journal], short_steps=short_steps, **options
+    )
+    trainer.fit(module, loader)
+    return trainer, journal
+
+
+@pytest.mark.parametrize("gathered", [1, 2])
+def test_whoever_listens_to_a_step_hears_the_same_hooks_in_the_same_order(gathered: int) -> None:
+    trainer, journal = fitted(Line(), True, accumulate_grad_batches=gathered)
+    assert isinstance(trainer.fit_loop.epoch_loop, ShortStep)
+    assert trainer.fit_loop.epoch_loop._short
+    other, expected = fitted(Line(), False, accumulate_grad_batches=gathered)
+    assert journal.calls == expected.calls
+    assert trainer.logged_metrics == other.logged_metrics
+    assert trainer.callback_metrics == other.callback_metrics
+
+
+def test_a_module_with_an_optimizer_step_of_its_own_goes_lightnings_way() -> None:
+    trainer, _ = fitted(OwnStep(), True)
+    assert not trainer.fit_loop.epoch_loop._short  # type: ignore[attr-defined]
+
+
+def test_validation_within_an_epoch_goes_lightnings_way() -> None:
+    class WithValidation(Line):
+        seen = 0
+
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            self.seen += 1
+
+        def val_dataloader(self) -> Any:
+            return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.randn(2, 2), torch.randn(2, 1)))
+
+    module = WithValidation()
+    trainer, _ = fitted(module, True, val_check_interval=3)
+    assert module.seen == 2 * 2 * 2  # epochs, times, samples
+    assert not trainer.fit_loop.epoch_loop._short  # type: ignore[attr-defined]
+
+
+def test_a_step_may_end_the_training() -> None:
+    class Enough(Callback):
+        def on_train_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
+            trainer.should_stop = trainer.global_step == 3
+
+    trainer = build_trainer(accelerator="cpu", max_epochs=2, logger=False, callbacks=[Enough()])
+    x = torch.randn(20, 2)
+    trainer.fit(Line(), torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, x[:, :1]), batch_size=2))
+    assert trainer.global_step == 3
