@@ -1,0 +1,85 @@
+"""The loop: `train` with metrics, logs and checkpoints on, against the loop that one writes by hand.
+
+    python benchmarks/bench_loop.py [mlp] [lenet5] [resnet18]
+
+Both sides in turn, several rounds, each run a process of its own; steps per second are those of the median epoch
+after the first, validation not counted. The plain loop has its data in memory, in float32; once as it is usually
+written, and once with Couloir's execution settings (channels_last, the fused optimizer). MNIST and CIFAR-10 are taken
+from the folder that COULOIR_DATA names, random images of their size where it is not set.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from measure import BIN, last_json, run, write_report
+
+BATCH = 128
+
+
+def sentences() -> dict[str, tuple[list[str], int, int]]:
+    """Network -> the sentence of both sides, epochs, rounds."""
+    real = "COULOIR_DATA" in os.environ
+    grey = ["data=mnist"] if real else ["data=synthetic", "data.samples=65000", "data.channels=1", "data.image_size=28"]
+    colour = ["data=cifar10"] if real else ["data=synthetic", "data.samples=2100", "data.image_size=32"]
+    shared = ["optimizer.lr=0.001", f"data.batch_size={BATCH}"]
+    return {
+        "mlp": (["model=mlp", "model.hidden=[64,128,64]", *grey, *shared], 6, 5),
+        "lenet5": (["model=lenet5", *grey, *shared], 3, 5),
+        "resnet18": (["model=resnet18", "model.stem=cifar", *colour, *shared, "data.subset=1707"], 3, 3),
+    }
+
+
+def ours(sentence: list[str], epochs: int) -> tuple[float, float]:
+    """Steps per second and peak MiB of `train`."""
+    with tempfile.TemporaryDirectory() as outputs:
+        command = [str(BIN / "train"), *sentence, f"trainer.max_epochs={epochs}", f"output_dir={outputs}"]
+        finished = run(command)
+        result = json.loads((Path(outputs) / "latest" / "result.json").read_text())
+    return result["train/samples_per_second"] / BATCH, finished.peak_mib
+
+
+def plain(sentence: list[str], epochs: int, *flags: str) -> tuple[float, float]:
+    """Steps per second and peak MiB of the plain loop."""
+    script = str(Path(__file__).with_name("plain_loop.py"))
+    finished = run([sys.executable, script, *sentence, "--epochs", str(epochs), *flags])
+    return float(last_json(finished.output)["steps_per_second"]), finished.peak_mib
+
+
+def main() -> None:
+    """Measure each network on all sides, and print the ratios."""
+    chosen = sys.argv[1:] or list(sentences())
+    numbers = {}
+    for name in chosen:
+        sentence, epochs, rounds = sentences()[name]
+        sides: dict[str, list[tuple[float, float]]] = {"train": [], "plain": [], "plain, tuned": []}
+        for _ in range(rounds):
+            sides["plain"].append(plain(sentence, epochs))
+            sides["train"].append(ours(sentence, epochs))
+            sides["plain, tuned"].append(plain(sentence, epochs, "--tuned"))
+        speed = {side: statistics.median(rate for rate, _ in found) for side, found in sides.items()}
+        peak = {side: statistics.median(mib for _, mib in found) for side, found in sides.items()}
+        for side in sides:
+            rates = ", ".join(f"{rate:.1f}" for rate, _ in sides[side])
+            print(f"{name:9} {side:13} {speed[side]:8.1f} steps/s  peak {peak[side]:6.0f} MiB  ({rates})")
+        numbers[name] = {
+            "command": "train " + " ".join(sentence),
+            "steps_per_second": speed,
+            "peak_mib": peak,
+            "train / plain": speed["train"] / speed["plain"],
+            "train / plain, tuned": speed["train"] / speed["plain, tuned"],
+            "memory": peak["train"] / peak["plain"],
+        }
+    write_report(__file__, {"batch_size": BATCH, "networks": numbers})
+    for name, found in numbers.items():
+        ratios = ", ".join(f"{key} {found[key]:.2f}" for key in ("train / plain", "train / plain, tuned", "memory"))
+        print(f"ratio: {name}: {ratios}")
+
+
+if __name__ == "__main__":
+    main()
