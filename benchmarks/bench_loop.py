@@ -22,16 +22,16 @@ from measure import BIN, last_json, run, write_report
 BATCH = 128
 
 
-def sentences() -> dict[str, tuple[list[str], int, int]]:
-    """Network -> the sentence of both sides, epochs, rounds."""
+def sentences() -> dict[str, tuple[list[str], int, int, int]]:
+    """Network -> Couloir's sentence, the training samples that it has, epochs, rounds."""
     real = "COULOIR_DATA" in os.environ
-    grey = ["data=mnist"] if real else ["data=synthetic", "data.samples=65000", "data.channels=1", "data.image_size=28"]
+    grey = ["data=mnist"] if real else ["data=synthetic", "data.samples=76126", "data.channels=1", "data.image_size=28"]
     colour = ["data=cifar10"] if real else ["data=synthetic", "data.samples=2100", "data.image_size=32"]
     shared = ["optimizer.lr=0.001", f"data.batch_size={BATCH}"]
     return {
-        "mlp": (["model=mlp", "model.hidden=[64,128,64]", *grey, *shared], 6, 5),
-        "lenet5": (["model=lenet5", *grey, *shared], 3, 5),
-        "resnet18": (["model=resnet18", "model.stem=cifar", *colour, *shared, "data.subset=1707"], 3, 3),
+        "mlp": (["model=mlp", "model.hidden=[64,128,64]", *grey, *shared], 55_000, 6, 5),
+        "lenet5": (["model=lenet5", *grey, *shared], 55_000, 3, 5),
+        "resnet18": (["model=resnet18", "model.stem=cifar", *colour, *shared, "data.subset=1707"], 1536, 3, 3),
     }
 
 
@@ -44,10 +44,10 @@ def ours(sentence: list[str], epochs: int) -> tuple[float, float]:
     return result["train/samples_per_second"] / BATCH, finished.peak_mib
 
 
-def plain(sentence: list[str], epochs: int, *flags: str) -> tuple[float, float]:
+def plain(name: str, samples: int, epochs: int, *flags: str) -> tuple[float, float]:
     """Steps per second and peak MiB of the plain loop."""
     script = str(Path(__file__).with_name("plain_loop.py"))
-    finished = run([sys.executable, script, *sentence, "--epochs", str(epochs), *flags])
+    finished = run([sys.executable, script, name, "--samples", str(samples), "--epochs", str(epochs), *flags])
     return float(last_json(finished.output)["steps_per_second"]), finished.peak_mib
 
 
@@ -56,12 +56,12 @@ def main() -> None:
     chosen = sys.argv[1:] or list(sentences())
     numbers = {}
     for name in chosen:
-        sentence, epochs, rounds = sentences()[name]
+        sentence, samples, epochs, rounds = sentences()[name]
         sides: dict[str, list[tuple[float, float]]] = {"train": [], "plain": [], "plain, tuned": []}
         for _ in range(rounds):
-            sides["plain"].append(plain(sentence, epochs))
+            sides["plain"].append(plain(name, samples, epochs))
             sides["train"].append(ours(sentence, epochs))
-            sides["plain, tuned"].append(plain(sentence, epochs, "--tuned"))
+            sides["plain, tuned"].append(plain(name, samples, epochs, "--tuned"))
         speed = {side: statistics.median(rate for rate, _ in found) for side, found in sides.items()}
         peak = {side: statistics.median(mib for _, mib in found) for side, found in sides.items()}
         for side in sides:

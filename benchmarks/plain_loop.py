@@ -1,9 +1,9 @@
 """The other side of `bench_loop.py`: the loop that one writes by hand, with the data in memory and nothing else.
 
-    python benchmarks/plain_loop.py NETWORK DATA EPOCHS [--tuned]
+    python benchmarks/plain_loop.py mlp|lenet5|resnet18 [--samples N] [--epochs N] [--tuned]
 
-Prints the steps per second of the median epoch after the first. No metrics, logs, checkpoints or validation; the samples
-are float32 and standardised before the first step. The network and the optimizer are those of Couloir's own side.
+Prints the steps per second of the median epoch after the first, as JSON. No metrics, logs, checkpoints or validation;
+the samples are float32 and standardised before the first step. The networks are those of Couloir's own side.
 `--tuned` adds the execution settings that Couloir has by default: channels_last and the fused optimizer.
 """
 
@@ -11,52 +11,84 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import time
+from pathlib import Path
 
+import numpy as np
 import torch
-from hydra.utils import instantiate
+from torch import Tensor, nn
 
-from couloir.config.compose import compose_sentence
+from couloir.data.cifar import TRAIN, read_archive
+from couloir.data.mnist import read_idx
+from couloir.model.lenet import lenet5
+from couloir.model.mlp import mlp
+from couloir.model.resnet import resnet18
 
-
-def main() -> None:
-    """Train, and print the measured speed as JSON."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("sentence", nargs="*")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--tuned", action="store_true")
-    options = parser.parse_args()
-    cfg = compose_sentence(options.sentence, with_sources=False).cfg
-    torch.manual_seed(0)
-    x, y = samples(cfg)
-    net = instantiate(cfg.model, _convert_="all")
-    if options.tuned and any(isinstance(module, torch.nn.Conv2d) for module in net.modules()):
-        net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.001, fused=options.tuned or None)
-    criterion = torch.nn.CrossEntropyLoss()
-    rates = [epoch(net, optimizer, criterion, x, y, cfg.data.batch_size) for _ in range(options.epochs)]
-    print(json.dumps({"steps_per_second": statistics.median(rates[1:])}))
+BATCH = 128
+SIZES = {"mlp": (1, 28), "lenet5": (1, 28), "resnet18": (3, 32)}
+"""Channels and pixels of each network's images."""
 
 
-def samples(cfg) -> tuple[torch.Tensor, torch.Tensor]:
-    """The training split as two tensors, standardised."""
-    data = instantiate(cfg.data, _convert_="all")
-    data.setup()
-    batches = list(data.val_dataloader()) if not len(data.train_dataloader()) else list(data.train_dataloader())
-    return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
+def network(name: str) -> nn.Module:
+    """The network that `train model=NAME` builds in `bench_loop.py`."""
+    channels, size = SIZES[name]
+    if name == "mlp":
+        return mlp(channels, size, 10, hidden=[64, 128, 64])
+    if name == "lenet5":
+        return lenet5(channels, size, 10, dropout=0.2)
+    return resnet18(channels, size, 10, stem="cifar")
 
 
-def epoch(net, optimizer, criterion, x, y, batch_size: int) -> float:
+def images(name: str, count: int) -> tuple[Tensor, Tensor]:
+    """So many images and labels: of MNIST or CIFAR-10 in the folder COULOIR_DATA, or made up."""
+    channels, size = SIZES[name]
+    if "COULOIR_DATA" not in os.environ:
+        shape = (count, channels, size, size)
+        return torch.randint(0, 256, shape, dtype=torch.uint8), torch.randint(0, 10, (count,))
+    root = Path(os.environ["COULOIR_DATA"])
+    if channels == 1:
+        pixels = read_idx(root / "mnist" / "train-images-idx3-ubyte.gz", dimensions=3)[:count, None]
+        labels = read_idx(root / "mnist" / "train-labels-idx1-ubyte.gz", dimensions=1)[:count]
+    else:
+        contents = read_archive(root / "cifar10" / "cifar-10-binary.tar.gz", TRAIN["cifar10"][:1])
+        records = np.frombuffer(contents[TRAIN["cifar10"][0]], np.uint8).reshape(-1, 1 + 3 * size * size)[:count]
+        pixels, labels = records[:, 1:].reshape(-1, 3, size, size), records[:, 0]
+    return torch.from_numpy(pixels.copy()), torch.from_numpy(labels.astype(np.int64))
+
+
+def epoch(net: nn.Module, optimizer: torch.optim.Optimizer, criterion: nn.Module, x: Tensor, y: Tensor) -> float:
     """One epoch in a new order; its steps per second."""
     began = time.perf_counter()
-    order = torch.split(torch.randperm(len(x)), batch_size)
-    for chosen in order:
+    batches = torch.split(torch.randperm(len(x)), BATCH)
+    for chosen in batches:
         loss = criterion(net(x[chosen]), y[chosen])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return len(order) / (time.perf_counter() - began)
+    return len(batches) / (time.perf_counter() - began)
+
+
+def main() -> None:
+    """Train, and print the speed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("network", choices=SIZES)
+    parser.add_argument("--samples", type=int, default=55_000)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--tuned", action="store_true")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    x, y = images(options.network, options.samples)
+    x = x.float().div_(255).sub_(0.4).div_(0.3)
+    net = network(options.network)
+    if options.tuned:
+        net.to(memory_format=torch.channels_last)
+        x = x.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.001, fused=options.tuned or None)
+    criterion = nn.CrossEntropyLoss()
+    rates = [epoch(net, optimizer, criterion, x, y) for _ in range(options.epochs)]
+    print(json.dumps({"steps_per_second": statistics.median(rates[1:])}))
 
 
 if __name__ == "__main__":

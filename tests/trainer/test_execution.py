@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from networks import build
 from torch import nn
 
 from couloir.trainer import execution
@@ -22,6 +21,7 @@ from couloir.trainer.execution import (
     missing_compiler,
     usable_cores,
 )
+from networks import build
 
 
 def some_steps(make: Any, fused: bool) -> list[torch.Tensor]:
