@@ -31,14 +31,20 @@ def groups_page() -> str:
     parts = ["# Groups and choices\n\nMade by `make docs` from the headers and comments of `conf/`."]
     for group in tree.groups():
         parts.append(f"## {group}")
+        shared = _rows(contract.shared_keys(group))
+        parts += [f"Every choice also has the keys of `conf/train.yaml`:\n\n{shared}"] if shared else []
         for name, path in tree.choices(group).items():
             source = next((line for line in tree.header(path) if line.startswith("Source:")), "")
             parts.append(f"### `{group}={name}`\n\n{tree.describe(path)} {source}")
-            keys = [key for key in contract.read_keys(path) if not key.path.rpartition(".")[2].startswith("_")]
-            rows = [f"| `{key.path}` | `{_shown(key.default)}` | {key.contract} |" for key in keys if key.default != {}]
-            if rows:
-                parts.append("\n".join(["| key | default | accepts |", "|---|---|---|", *rows]))
+            rows = _rows(contract.read_keys(path))
+            parts += [rows] if rows else []
     return "\n\n".join(parts) + "\n"
+
+
+def _rows(keys: list[contract.Key]) -> str:
+    plain = [key for key in keys if not key.path.rpartition(".")[2].startswith("_") and key.default != {}]
+    rows = [f"| `{key.path}` | `{_shown(key.default)}` | {key.contract} |" for key in plain]
+    return "\n".join(["| key | default | accepts |", "|---|---|---|", *rows]) if rows else ""
 
 
 def _shown(value: object) -> str:

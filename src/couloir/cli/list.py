@@ -71,4 +71,16 @@ def _choice_text(group: str, choice: str) -> str:
     if choice not in found:
         hint = did_you_mean(choice, found, form=f"{group}={{}}")
         raise CouloirError(f"There is no {group} called '{choice}'.", next_step=hint)
-    return f"# {tree.display(found[choice])}\n{found[choice].read_text(encoding='utf-8').rstrip()}"
+    shown = f"# {tree.display(found[choice])}\n{found[choice].read_text(encoding='utf-8').rstrip()}"
+    return "\n".join([shown, *_shared_lines(group)])
+
+
+def _shared_lines(group: str) -> list[str]:
+    """The keys that every choice of the group has, as the root file writes them."""
+    from couloir.config import contract  # PyYAML: the help does without it
+
+    keys = contract.shared_keys(group)
+    if not keys:
+        return []
+    lines = keys[0].file.read_text(encoding="utf-8").splitlines()
+    return ["", f"# every {group}: {tree.display(keys[0].file)}", *(lines[key.line - 1].strip() for key in keys)]

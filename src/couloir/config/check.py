@@ -14,6 +14,7 @@ from couloir.config import contract, resolvers, tree
 from couloir.config.compose import Sentence
 from couloir.config.contract import Key
 from couloir.config.nearest import did_you_mean
+from couloir.config.scaling import settle_rate
 from couloir.errors import CouloirError
 from couloir.metrics.names import measured
 from couloir.run.find import best_weights, find_run
@@ -31,6 +32,9 @@ GPU_DEVICES = ("dev/nvidia[0-9]*", "dev/nvidiactl", "dev/kfd", "dev/dxg")
 def check(sentence: Sentence) -> None:
     """Check a composed sentence: required keys, data files, types and ranges, and whether the parts fit together.
 
+    What depends on several of its words, and stands fast once they are known to be right, is settled here: the run
+    that `latest` names, and the rate that follows from the batch size.
+
     Raises:
         CouloirError: the first thing that is wrong.
     """
@@ -43,6 +47,7 @@ def check(sentence: Sentence) -> None:
     _check_parts(sentence)
     _check_monitors(sentence)
     _check_accelerator(sentence.cfg)
+    settle_rate(sentence.cfg)
 
 
 def _keys_by_path(sentence: Sentence) -> dict[str, list[Key]]:
@@ -80,7 +85,7 @@ def _check_missing(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
 def _check_complete(cfg: DictConfig) -> None:
     """A deletion (`~scheduler`) must leave a sentence that can be trained."""
     for group in REQUIRED:
-        if group not in cfg or (cfg[group] is None and group not in OPTIONAL):
+        if group not in cfg or (group not in OPTIONAL and _is_empty(group, cfg[group])):
             hint = f"write {group}=none" if tree.find(f"{group}/none") else f"leave ~{group} out"
             raise CouloirError(f"The sentence has no {group}.", next_step=hint)
     if "checkpoint" not in cfg.callbacks:
@@ -88,6 +93,11 @@ def _check_complete(cfg: DictConfig) -> None:
             "The sentence has no callbacks.checkpoint, which a run's record and its test rest on.",
             next_step="leave ~callbacks.checkpoint out",
         )
+
+
+def _is_empty(group: str, node: Any) -> bool:
+    """Whether a node holds nothing, or only what the root file gives to every choice."""
+    return node is None or (OmegaConf.is_dict(node) and set(node) <= {key.path for key in contract.shared_keys(group)})
 
 
 def _missing(node: Any, path: str = "") -> Iterator[str]:
@@ -168,7 +178,9 @@ def _out_of_contract(key: Key, path: str, value: Any, accepted: str, place: str,
             next_step="enlarge the images with data.image_size=..., or choose a model for small ones (mlp, linear)",
         )
     shown = "null" if value is None else value
-    words = accepted.removeprefix("one of ").split(", ") if accepted.startswith("one of ") else []
+    words = (
+        accepted.removeprefix("one of ").removesuffix(" or null").split(", ") if accepted.startswith("one of ") else []
+    )
     hint = did_you_mean(str(value), words, form=f"{path}={{}}") or f"the default is {path}={_typed(key.default)}"
     return CouloirError(f"{path} takes {accepted}, not {shown}.", place=place, next_step=hint)
 

@@ -12,12 +12,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from couloir.config import tree
 
 _NUMBER = r"-?(?:\d+(?:\.\d*)?(?:e-?\d+)?|inf)"
 _COMPARISON = re.compile(rf"(>=|<=|>|<)\s*({_NUMBER})$")
@@ -47,6 +49,13 @@ class _Test:
 def read_keys(file: Path) -> list[Key]:
     """Every key of a YAML file, nested ones by their dotted path, in the order of the file (1-based lines)."""
     return list(_read_keys(file, file.stat().st_mtime_ns))
+
+
+def shared_keys(group: str) -> list[Key]:
+    """The keys that the root file gives to every choice of a group, by their path within it."""
+    root = tree.find(tree.ROOT_CONFIG)
+    keys = [] if root is None else read_keys(root)
+    return [replace(key, path=rest) for key in keys if (rest := key.path.removeprefix(f"{group}.")) != key.path]
 
 
 @lru_cache(maxsize=256)

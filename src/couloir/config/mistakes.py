@@ -161,17 +161,19 @@ def _unknown_key(override: Override, cfg: DictConfig, choices: Choices) -> Coulo
     file = tree.find(f"{group}/{choice}")
     if choice is None or file is None:
         return CouloirError(f"The sentence has no {group}, so there is no '{key}'.", place=_defined_at(group))
-    keys = [entry for entry in contract.read_keys(file) if not entry.path.rpartition(".")[2].startswith("_")]
+    entries = [*contract.read_keys(file), *contract.shared_keys(group)]
+    keys = [entry for entry in entries if not entry.path.rpartition(".")[2].startswith("_")]
     names = [entry.path for entry in keys]
     hint = did_you_mean(rest, names, form=f"{group}.{{}}={value}")
     close = nearest(rest, names, count=1)
-    line = next((entry.line for entry in keys if close and entry.path == close[0]), 1)
+    nearest_key = next((entry for entry in keys if close and entry.path == close[0]), None)
+    place = (file, 1) if nearest_key is None else (nearest_key.file, nearest_key.line)
     owners = [name for name, path in tree.choices(group).items() if rest in {e.path for e in contract.read_keys(path)}]
     if owners and not hint:
         hint = "it is a key of " + ", ".join(f"{group}={name}" for name in owners[:4])
     return CouloirError(
         f"{group}={choice} has no key '{rest}'.",
-        place=f"{tree.display(file)}, line {line}; keys: {', '.join(names)}",
+        place=f"{tree.display(place[0])}, line {place[1]}; keys: {', '.join(names)}",
         next_step=hint or f"`train {group}={choice} --cfg job` shows every key",
     )
 

@@ -15,6 +15,7 @@ from pytorch_lightning import Callback, Trainer, seed_everything
 from couloir.callbacks.checkpoint import Checkpoint, best_checkpoint, last_checkpoint
 from couloir.callbacks.momentum import MomentumSchedule
 from couloir.config.compose import Sentence
+from couloir.config.scaling import scaled_lr_in_words
 from couloir.errors import Diverged, Interrupted
 from couloir.log import note, run_log, say
 from couloir.model.weights import load_weights
@@ -176,6 +177,7 @@ def _opening(sentence: Sentence, data: Any, parameters: int, trainer: Trainer) -
     return (
         f"{words}: {parameters:,} parameters; {sizes['train']:,} training, {sizes['val']:,} validation, "
         f"{sizes['test']:,} test samples; on {trainer.strategy.root_device}"
+        + (f"\n{scaled}" if (scaled := scaled_lr_in_words(sentence.cfg)) else "")
     )
 
 

@@ -1,0 +1,92 @@
+"""`optimizer.scale_lr`: the rate follows the batch size. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from omegaconf import DictConfig, open_dict
+
+from couloir.config import contract
+from couloir.errors import CouloirError
+
+GROUP = "optimizer"
+
+
+def settle_rate(cfg: DictConfig) -> None:
+    """Put the rate that is really used into `optimizer.lr`, and how it came about into `scaled_lr`.
+
+    With B samples a step and a rate that was found for `base_batch_size`, `linear` is lr B / base (Goyal et al., 2017,
+    Accurate, Large Minibatch SGD, section 2.1) and `sqrt` is lr sqrt(B / base) (Krizhevsky, 2014, One Weird Trick,
+    section 5). The keys leave the node, which is a partial over parameters and knows no batches; so a configuration
+    that is read again is not scaled again.
+
+    Args:
+        cfg: a composed and checked configuration; it is changed.
+
+    Raises:
+        CouloirError: there is no rate to scale, or nobody knows yet how large a step's batch will be.
+    """
+    node = cfg[GROUP]
+    with open_dict(cfg):
+        settings = {key.path: node.pop(key.path, None) for key in contract.shared_keys(GROUP)}
+        rule, base = settings["scale_lr"], settings["base_batch_size"]
+        if rule is None:
+            return
+        if node.get("lr") is None:
+            raise CouloirError(f"optimizer.scale_lr={rule} scales optimizer.lr, which this optimizer does not have.")
+        samples, lr = samples_per_step(cfg), float(node.lr)
+        node.lr = lr * _factor(str(rule), samples, int(base))
+        cfg.scaled_lr = {"rule": rule, "lr": lr, "batch_size": samples, "base_batch_size": base}
+
+
+def unscaled(cfg: DictConfig, lr: float) -> float:
+    """What to type as `optimizer.lr` for the rate `lr` to be used, in a settled configuration."""
+    how = cfg.get("scaled_lr")
+    return lr if how is None else lr / _factor(how.rule, how.batch_size, how.base_batch_size)
+
+
+def scaled_lr_in_words(cfg: DictConfig) -> str:
+    """`lr 0.1 x 512/256 = 0.2 (linear)`; empty where the rate is as it was typed."""
+    how = cfg.get("scaled_lr")
+    if how is None:
+        return ""
+    ratio = f"{how.batch_size}/{how.base_batch_size}"
+    factor = ratio if how.rule == "linear" else f"sqrt({ratio})"
+    return f"lr {how.lr:g} x {factor} = {cfg.optimizer.lr:.4g} ({how.rule})"
+
+
+def _factor(rule: str, samples: int, base: int) -> float:
+    return samples / base if rule == "linear" else math.sqrt(samples / base)
+
+
+def samples_per_step(cfg: DictConfig) -> int:
+    """The samples whose gradients make one step: batch size, times accumulated batches, times processes.
+
+    Raises:
+        CouloirError: the data has no `batch_size`, or `trainer.devices` leaves the number of processes open.
+    """
+    batch_size = cfg.data.get("batch_size")
+    if batch_size is None:
+        raise CouloirError("optimizer.scale_lr goes by data.batch_size, which this data does not have.")
+    return int(batch_size) * int(cfg.trainer.get("accumulate_grad_batches", 1)) * processes(cfg.trainer)
+
+
+def processes(trainer: Any) -> int:
+    """How many processes train together, as far as the trainer's node says.
+
+    Raises:
+        CouloirError: `devices` is `auto` or another word whose meaning depends on the machine.
+    """
+    devices = trainer.get("devices", 1)
+    if isinstance(devices, str) and not devices.lstrip("-").isdigit():
+        count = 1 if trainer.get("accelerator") == "cpu" and devices == "auto" else None
+    else:
+        count = int(devices) if isinstance(devices, int | str) else len(devices)
+    if count is None or count < 1:
+        raise CouloirError(
+            f"How many processes trainer.devices={devices} means is known only on the machine; the size of a step "
+            "depends on it.",
+            next_step="state their number, such as trainer.devices=1",
+        )
+    return count * int(trainer.get("num_nodes", 1))
