@@ -58,27 +58,27 @@ class Averaging(Callback):
     ) -> None:
         """After each step of the optimizer."""
         if trainer.global_step > self._last_step and trainer.current_epoch >= self.start_epoch:
-            self.update(_net(pl_module))
+            self.update(network(pl_module))
         self._last_step = trainer.global_step
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the mean in place."""
         if self.mean and not self._weights:
-            net = _net(pl_module)
+            net = network(pl_module)
             self._weights = {name: value.detach().clone() for name, value in net.state_dict().items()}
             net.load_state_dict(self.mean)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the weights back."""
         if self._weights:
-            _net(pl_module).load_state_dict(self._weights)
+            network(pl_module).load_state_dict(self._weights)
             self._weights = {}
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """The mean is the checkpoint's network; the weights go on beside it."""
         if not self.mean:
             return
-        weights = self._weights or {name: value.clone() for name, value in _net(pl_module).state_dict().items()}
+        weights = self._weights or {name: value.clone() for name, value in network(pl_module).state_dict().items()}
         checkpoint["averaging"] = {"weights": weights, "steps": self.steps}
         checkpoint["state_dict"] |= {f"net.{name}": value for name, value in self.mean.items()}
 
@@ -91,10 +91,11 @@ class Averaging(Callback):
         self.mean = {name.removeprefix("net."): checkpoint["state_dict"][name].clone() for name in names}
         self.steps = saved["steps"]
         self._last_step = checkpoint["global_step"]
-        _net(pl_module).load_state_dict(saved["weights"])
+        network(pl_module).load_state_dict(saved["weights"])
 
 
-def _net(module: LightningModule) -> nn.Module:
+def network(module: LightningModule) -> nn.Module:
+    """The network within the module of a task."""
     net = module.net
     assert isinstance(net, nn.Module)
     return net

@@ -219,6 +219,7 @@ def _check_parts(sentence: Sentence) -> None:
             f"momentum_schedule={choices.get('momentum_schedule')} and scheduler=one_cycle both set the momentum.",
             next_step="momentum_schedule=none, or another scheduler",
         )
+    _check_averaging(sentence)
     file = tree.find(f"augmentation/{choices.get('augmentation')}")
     if file is not None and "images in colour, in" in tree.expects(file) and cfg.data.channels != 3:
         raise CouloirError(
@@ -227,6 +228,18 @@ def _check_parts(sentence: Sentence) -> None:
             place=tree.display(file),
             next_step="augmentation=photometric takes grey images as well",
         )
+
+
+def _check_averaging(sentence: Sentence) -> None:
+    """A mean that begins after the last epoch is none."""
+    epochs = sentence.cfg.trainer.max_epochs
+    for name in ("start", "start_epoch"):
+        start = OmegaConf.select(sentence.cfg, f"averaging.{name}")
+        if isinstance(start, int) and isinstance(epochs, int) and 0 < epochs <= start:
+            raise CouloirError(
+                f"averaging.{name}={start} leaves nothing to average: the run has {epochs} epochs.",
+                next_step=f"averaging.{name}={epochs // 2}, or more trainer.max_epochs",
+            )
 
 
 def _check_monitors(sentence: Sentence) -> None:

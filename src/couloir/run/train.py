@@ -143,7 +143,8 @@ def _build_trainer(cfg: DictConfig, folder: RunFolder, record: Record, stop: Sto
     names = [name for name in cfg.callbacks if loggers or name != "lr_monitor"]
     callbacks = [build(cfg.callbacks, name) for name in names]
     stop.checkpoint = next((callback for callback in callbacks if isinstance(callback, Checkpoint)), None)
-    callbacks = [*(callback for callback in callbacks if callback is not None), *_over_the_steps(cfg), record, stop]
+    # First what sets the rate, then what notes it down.
+    callbacks = [*_over_the_steps(cfg), *(callback for callback in callbacks if callback is not None), record, stop]
     trainer: Trainer = build(cfg, "trainer", logger=loggers, callbacks=callbacks, default_root_dir=str(folder.path))
     return trainer
 

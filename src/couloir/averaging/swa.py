@@ -1,0 +1,111 @@
+"""Stochastic weight averaging: the mean of the weights at the ends of epochs, along a path of a constant, high rate.
+
+Izmailov et al., 2018, Averaging Weights Leads to Wider Optima and Better Generalization, algorithm 1. After the start
+the rate is held so high that each epoch ends somewhere else around the optimum; the mean of these points lies in the
+middle. The mean has never seen the data itself, so its batch normalisation measures the training set once more
+(section 3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.utilities.seed import isolate_rng
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import update_bn
+
+from couloir.averaging.running import Averaging, network
+
+
+class EpochAveraging(Averaging):
+    """The mean over epochs' ends; where it is in place and how it is saved is `Averaging`'s.
+
+    Args:
+        start: how much of training passes before the averaging phase: a share of the epochs, or their number.
+        swa_lr: the rate in that phase; None leaves the rate to the schedule.
+        anneal_epochs: epochs in which the rate goes, on a line, from where it was to `swa_lr`.
+    """
+
+    def __init__(self, start: float | int, swa_lr: float | None, anneal_epochs: int) -> None:
+        super().__init__(decay=None, start_epoch=0)
+        self.start, self.swa_lr, self.anneal_epochs = start, swa_lr, anneal_epochs
+        self.rates: list[float] = []
+        """The rates of the optimizer's groups when the averaging phase began."""
+        self._measured = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Turn a share of training into a number of epochs."""
+        epochs = trainer.max_epochs or 1
+        self.start_epoch = int(self.start * epochs) if isinstance(self.start, float) else self.start
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Set the rate before anything notes it down."""
+        self._set_rate(trainer)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Set the rate anew, as a schedule by steps has changed it."""
+        self._set_rate(trainer)
+
+    def _set_rate(self, trainer: Trainer) -> None:
+        passed = trainer.current_epoch - self.start_epoch
+        if self.swa_lr is None or passed < 0:
+            return
+        groups = trainer.optimizers[0].param_groups
+        if not self.rates:
+            self.rates = [float(group["lr"]) for group in groups]
+        for group, before in zip(groups, self.rates, strict=True):
+            share = min(1.0, (passed + 1) / (self.anneal_epochs + 1))
+            goal = self.swa_lr * before / self.rates[0]
+            group["lr"] = before + (goal - before) * share
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """After an epoch's last step, before validation."""
+        if trainer.is_last_batch and trainer.current_epoch >= self.start_epoch:
+            self.update(network(pl_module))
+            self._measured = False
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measure the mean's batch normalisation, and put the mean in place."""
+        self._measure(trainer, pl_module)
+        super().on_validation_start(trainer, pl_module)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """A checkpoint without a validation before it needs the mean's batch normalisation as well."""
+        self._measure(trainer, pl_module)
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        if self.rates:
+            checkpoint["averaging_rates"] = self.rates
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Go on with the mean, and with the rates that the annealing began from."""
+        super().on_load_checkpoint(trainer, pl_module, checkpoint)
+        self.rates = list(checkpoint.get("averaging_rates", []))
+
+    def _measure(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._measured:
+            return
+        self._measured = True
+        net, data = network(pl_module), trainer.datamodule  # type: ignore[attr-defined]
+        if not any(isinstance(layer, _BatchNorm) for layer in net.modules()):
+            return
+        weights = {name: value.detach().clone() for name, value in net.state_dict().items()}
+        net.load_state_dict(self.mean)
+        measure_batch_norm(net, data.train_dataloader())
+        self.mean = {name: value.detach().clone() for name, value in net.state_dict().items()}
+        net.load_state_dict(weights)
+
+
+def measure_batch_norm(net: nn.Module, batches: Iterable[tuple[Tensor, Any]]) -> None:
+    """Set running means and variances to the means, over all batches, of the batches' own; no random number is lost.
+
+    Args:
+        net: its batch normalisation layers are changed, in place.
+        batches: (x, target), x what the network takes, on its device.
+    """
+    with isolate_rng():  # augmentation and dropout draw here, and training is to go on as if they had not
+        update_bn(batches, net)
