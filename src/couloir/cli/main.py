@@ -14,9 +14,13 @@ VERBS = {
     "train": "compose a sentence, check it, train, test, and write the run folder",
     "list": "the config groups, or the choices of one group",
     "evaluate": "the test split again: a run's best checkpoint, several views of each image, several runs together",
+    "find-lr": "a learning rate for a sentence: a range test, its picture, a suggestion",
+    "find-batch-size": "the largest batch that fits into memory, and the fastest",
     "summary": "the layers of a network: output shapes, parameters, multiply-adds",
 }
-"""Verb -> what it does; each is the function `main(arguments) -> exit code` of `couloir.cli.VERB`."""
+"""Verb -> what it does; each is the function `main(arguments) -> exit code` of `couloir.cli.VERB`, with an underscore
+for a dash.
+"""
 
 
 def train_main() -> None:
@@ -82,11 +86,12 @@ def _dispatch(arguments: list[str]) -> int:
         raise CouloirError(
             f"There is no verb '{verb}'.", place=f"verbs: {', '.join(VERBS)}", next_step=hint or "couloir --help"
         )
-    return int(importlib.import_module(f"couloir.cli.{verb}").main(rest))
+    return int(importlib.import_module(f"couloir.cli.{verb.replace('-', '_')}").main(rest))
 
 
 def _usage() -> str:
-    verbs = "\n".join(f"  {verb:<9} {text}" for verb, text in VERBS.items())
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}} {text}" for verb, text in VERBS.items())
     return (
         "usage: couloir VERB [ARGUMENTS]     `couloir VERB --help` says more\n\n"
         f"{verbs}\n\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, ListConfig, open_dict
 
 from couloir.config import contract
 from couloir.errors import CouloirError
@@ -90,3 +90,18 @@ def processes(trainer: Any) -> int:
             next_step="state their number, such as trainer.devices=1",
         )
     return count * int(trainer.get("num_nodes", 1))
+
+
+def check_one_process(cfg: DictConfig) -> None:
+    """What is tried out on one device says nothing about steps that several share.
+
+    Raises:
+        CouloirError: the sentence trains in several processes.
+    """
+    devices = cfg.trainer.get("devices", 1)
+    several = isinstance(devices, int | list | ListConfig) and processes(cfg.trainer) > 1
+    if several or int(cfg.trainer.get("num_nodes", 1)) > 1:
+        raise CouloirError(
+            f"The sentence trains in {processes(cfg.trainer)} processes; this is tried out in one.",
+            next_step="trainer.devices=1 trainer.num_nodes=1" if "num_nodes" in cfg.trainer else "trainer.devices=1",
+        )

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import time
 from typing import Any
 
-import torch
-from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning import Callback, Trainer, seed_everything
 
@@ -18,9 +15,8 @@ from couloir.config.compose import Sentence
 from couloir.config.scaling import scaled_lr_in_words
 from couloir.errors import Diverged, Interrupted
 from couloir.log import note, run_log, say
-from couloir.model.weights import load_weights
+from couloir.run.assemble import build_network, load_data
 from couloir.run.closing import closing_table, write_confusion
-from couloir.run.evaluate import check_views
 from couloir.run.evaluation import tta_numbers
 from couloir.run.folder import RunFolder
 from couloir.run.instantiate import build
@@ -28,7 +24,7 @@ from couloir.run.provenance import write_provenance
 from couloir.run.record import Record
 from couloir.run.result import RunResult, summarise
 from couloir.run.signals import StopOnSignal
-from couloir.task.build import check_network, supervised
+from couloir.task.build import supervised
 
 
 def train_sentence(sentence: Sentence, folder: RunFolder, command: list[str]) -> RunResult:
@@ -55,13 +51,13 @@ def _train(sentence: Sentence, folder: RunFolder, command: list[str], stop: Stop
     cfg, began = sentence.cfg, time.perf_counter()
     _write_configuration(folder, cfg, sentence.overrides)  # before anything can fail
     seed_everything(cfg.seed, workers=True, verbose=False)
-    data = _load_data(cfg)
+    data = load_data(cfg)
     if _count_steps(cfg, data):
         _write_configuration(folder, cfg, sentence.overrides)
     write_provenance(folder, command, cfg.seed, _describe(data))
 
     seed_everything(cfg.seed, workers=True, verbose=False)  # the weights do not depend on what loading the data drew
-    net = _build_network(cfg, data)
+    net = build_network(cfg, data)
     parameters = sum(parameter.numel() for parameter in net.parameters())
     module = supervised(
         net,
@@ -100,16 +96,6 @@ def _train(sentence: Sentence, folder: RunFolder, command: list[str], stop: Stop
     return RunResult(folder.path, numbers, "completed")
 
 
-def _load_data(cfg: DictConfig) -> Any:
-    data = build(cfg, "data")
-    data.augmentation = build(cfg, "augmentation")
-    data.prepare_data()
-    data.setup()
-    if cfg.overfit is not None:
-        data.keep_only(cfg.overfit)
-    return data
-
-
 def _count_steps(cfg: DictConfig, data: Any) -> bool:
     """Tell a scheduler that goes by steps how many there are in an epoch, if its YAML has the key for it."""
     if cfg.scheduler is None or "steps_per_epoch" not in cfg.scheduler:
@@ -119,23 +105,6 @@ def _count_steps(cfg: DictConfig, data: Any) -> bool:
     with open_dict(cfg):
         cfg.scheduler.steps_per_epoch = max(1, math.ceil(batches / cfg.trainer.accumulate_grad_batches))
     return True
-
-
-def _build_network(cfg: DictConfig, data: Any) -> torch.nn.Module:
-    """The network, checked against the data and initialised; weights from a file have the last word."""
-    file = cfg.model.get("weights")
-    net: torch.nn.Module = build(cfg, "model", **({} if file is None else {"weights": None}))
-    check_network(net, data)
-    if cfg.tta is not None:
-        check_views(net, build(cfg, "tta"), data)
-    initialise = build(cfg, "initializer")
-    if "batch" in inspect.signature(get_method(cfg.initializer._target_)).parameters:
-        initialise(net, batch=data.example_batch()[0])
-    else:
-        initialise(net)
-    if file is not None:
-        load_weights(net, file)
-    return net
 
 
 def _build_trainer(cfg: DictConfig, folder: RunFolder, record: Record, stop: StopOnSignal) -> Trainer:

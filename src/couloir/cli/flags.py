@@ -1,0 +1,61 @@
+"""Flags of a verb's own, such as `--steps 50` or `--steps=50`, among the overrides that follow it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from couloir.config import contract
+from couloir.config.nearest import did_you_mean
+from couloir.errors import CouloirError
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag with a number: its name with the dashes, its default, and what it accepts, in the grammar of contracts."""
+
+    name: str
+    default: float | int | None
+    accepts: str
+
+
+def take_flags(arguments: list[str], flags: list[Flag]) -> tuple[dict[str, Any], list[str]]:
+    """Divide a verb's arguments into the values of its flags, all of them, and the overrides.
+
+    Raises:
+        CouloirError: a flag that is not there, has no value, or does not accept it.
+    """
+    known = {flag.name: flag for flag in flags}
+    values: dict[str, Any] = {flag.name: flag.default for flag in flags}
+    overrides: list[str] = []
+    rest = iter(arguments)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if not name.startswith("-"):
+            overrides.append(word)
+            continue
+        if name not in known:
+            hint = did_you_mean(name, known, form="{} ...")
+            raise CouloirError(f"There is no flag '{name}'.", place=f"flags: {', '.join(known)}", next_step=hint)
+        text = value if equals else next(rest, None)
+        if text is None:
+            raise CouloirError(f"{name} needs a number.", next_step=f"{name} {known[name].default}")
+        values[name] = _value(known[name], text)
+    return values, overrides
+
+
+def _value(flag: Flag, text: str) -> float | int:
+    key = contract.Key(flag.name, Path(), 0, None, flag.accepts)
+    value: Any = text
+    for kind in (int, float):
+        try:
+            value = kind(text)
+            break
+        except ValueError:
+            continue
+    accepted = contract.violation(key, value)
+    if accepted is not None:
+        raise CouloirError(f"{flag.name} takes {accepted}, not {text}.", next_step=f"the default is {flag.default}")
+    number: float | int = value
+    return number
