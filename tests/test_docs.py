@@ -10,6 +10,8 @@ import pytest
 from omegaconf import OmegaConf
 
 import couloir
+from couloir.cli import find_batch_size, find_lr
+from couloir.cli.flags import take_flags
 from couloir.cli.main import VERBS
 from couloir.config.amend import amend
 from couloir.config.compose import check_sweep
@@ -64,6 +66,8 @@ def test_a_command_of_the_documentation_can_be_typed(command: str, reader: Path)
         amend(run_config(find_run(str(reader / "run"))), [word for word in words[2:] if "=" in word])
         return
     overrides = words[2:] if words[0] == "couloir" else words[1:]
+    if words[1].startswith("find-"):
+        _, overrides = take_flags(overrides, find_lr.FLAGS if words[1] == "find-lr" else find_batch_size.FLAGS)
     for name, path in STAND_INS.items():
         overrides = [re.sub(rf"={name}$", f"={path.format(root=reader)}", word) for word in overrides]
     overrides = [word for word in overrides if word not in ("--json", "--cfg", "job", "-sc", "install=bash")]

@@ -222,6 +222,19 @@ def test_mistakes_are_explained(
     assert not list(tmp_path.glob("outputs/*")), "a mistake leaves no folder"
 
 
+def test_a_mistake_is_found_before_torch_is_imported(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    program = "import sys; from couloir.cli.main import run\ncode = run(sys.argv[1:])\n"
+    program += "print('torch' in sys.modules)\nsys.exit(code)"
+    words = ["find-lr", "optimizer.scale_lr=liner"]
+    done = subprocess.run([sys.executable, "-c", program, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "did you mean optimizer.scale_lr=linear" in done.stderr
+    assert "False" in done.stdout
+
+
 def test_an_optimizer_without_a_rate_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
