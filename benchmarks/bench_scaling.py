@@ -15,8 +15,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from measure import BIN, run, write_report
 from PIL import Image
+
+from measure import BIN, run, write_report
 
 GROWTH = (1, 4, 16)
 SIDE = 28

@@ -11,7 +11,7 @@ import torch
 from hydra.utils import instantiate
 from scipy import ndimage
 
-from couloir.augmentation.geometry import Affine, FlipCrop, RandomResizedCrop, Rotate, Shift, crop_at, rotated
+from couloir.augmentation.geometry import Affine, Cutout, FlipCrop, RandomResizedCrop, Rotate, Shift, crop_at, rotated
 from couloir.augmentation.mixing import CutMix, Mixup
 from couloir.augmentation.photometric import Noise, PCAColor, Photometric
 from couloir.config import tree
@@ -236,6 +236,19 @@ def test_the_light_changes_along_the_principal_components() -> None:
     expected = 0.5 + factors.numpy() @ (np.array(values)[:, None] * np.array(vectors))
     np.testing.assert_allclose(out[:, :, 0, 0].numpy(), expected, rtol=1e-5)
     assert (out == out[:, :, :1, :1]).all(), "one change for all pixels of an image"
+
+
+def test_a_square_of_each_image_is_blanked_out_wherever_its_centre_lies() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(500, 3, 12, 9) * 0.9
+    blanked = (Cutout(pixels=4, value=1.0)(x) != x).any(dim=1)
+    rows, columns = blanked.any(dim=2).sum(dim=1), blanked.any(dim=1).sum(dim=1)
+    assert torch.equal(blanked.sum(dim=(1, 2)), rows * columns)  # a rectangle
+    # The centre c in 0..n-1 leaves c - 2 .. c + 1 of the side: two of the four at either end, then three.
+    assert {int(count) for count in rows} == {2, 3, 4}
+    assert {int(count) for count in columns} == {2, 3, 4}
+    expected = (2 + 3 + 4 * 9 + 3) / 12  # the mean over the twelve centres of a side
+    assert abs(float(rows.double().mean()) - expected) < 0.1
 
 
 def test_noise_has_its_deviation_on_images_and_tables() -> None:

@@ -18,7 +18,7 @@ PHOTOGRAPHS = [
     "alexnet_2012", "zfnet_2013", "googlenet_2014", "inception_v3_2015", "resnet50_2015", "xception_2016",
     "mobilenet_2017", "densenet121_2017",
 ]  # fmt: skip
-SMALL = ["densenet_bc_cifar_2017", "keras_vgg_like", "lenet5_1998"]
+SMALL = ["cifar10_94", "densenet_bc_cifar_2017", "keras_vgg_like", "lenet5_1998"]
 # `make recipes` runs the whole of scale=smoke; here a few batches do.
 SHORT = ["data.subset=24", "trainer.limit_train_batches=2"]
 WHOLE = os.environ.get("COULOIR_WHOLE_RECIPES") == "1"
@@ -102,6 +102,10 @@ PRINTED: dict[str, dict[str, Any]] = {
     "densenet_bc_cifar_2017": {
         "optimizer.lr": 0.1, "optimizer.weight_decay": 0.0001, "data.batch_size": 64, "trainer.max_epochs": 300,
         "scheduler.milestones": [150, 225], "model.depth": 100, "model.growth_rate": 12, "model.compression": 0.5,
+    },
+    "cifar10_94": {
+        "optimizer.lr": 0.4, "optimizer.momentum": 0.9, "optimizer.weight_decay": 0.0005, "data.batch_size": 512,
+        "trainer.max_epochs": 24, "augmentation.hole.pixels": 8, "model.output_scale": 0.125,
     },
     "keras_vgg_like": {"optimizer.lr": 0.01, "optimizer.momentum": 0.9, "scheduler.decay": 1e-6, "data.batch_size": 32},
     "lenet5_1998": {

@@ -49,6 +49,8 @@ EXACT: list[tuple[str, dict[str, Any], tuple[int, int, int], int, tuple[float, f
     ("densenet169", {}, IMAGENET, 14_149_480, (3.3, 3.4)),
     ("densenet201", {}, IMAGENET, 20_013_928, (4.2, 4.4)),
     ("squeezenet", {}, IMAGENET, 1_248_424, (0.81, 0.85)),
+    # 9 (3 * 64 + 64 * 128 + 2 * 128² + 128 * 256 + 256 * 512 + 2 * 512²) + 2 (64 + 3 * 128 + 256 + 3 * 512) + 10 * 512
+    ("resnet9", {}, CIFAR, 6_573_120, None),
     ("network_in_network", {}, CIFAR, 966_986, None),
     ("all_cnn", {}, CIFAR, 1_369_738, None),
     # 32 (9 * 3 + 1), 32 (9 * 32 + 1), 64 (9 * 32 + 1), 64 (9 * 64 + 1), 256 (64 * 22² + 1), 10 * 257

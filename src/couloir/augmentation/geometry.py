@@ -126,6 +126,31 @@ class Affine(nn.Module):
         return sample_at(x, torch.stack(rows, dim=1), "zeros")
 
 
+class Cutout(nn.Module):
+    """Blanks a square of each image, whose centre lies anywhere in it; what lies outside is cut off.
+
+    DeVries and Taylor, 2017, Improved Regularization of Convolutional Neural Networks with Cutout, section 3.2.
+
+    Args:
+        pixels: the side of the square.
+        value: what stands in it.
+    """
+
+    def __init__(self, pixels: int, value: float) -> None:
+        super().__init__()
+        self.pixels, self.value = pixels, value
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        masks = []
+        for length in x.shape[2:]:
+            first = torch.randint(0, length, (len(x), 1), device=x.device) - self.pixels // 2
+            positions = torch.arange(length, device=x.device)
+            masks.append((positions >= first) & (positions < first + self.pixels))
+        inside = masks[0][:, None, :, None] & masks[1][:, None, None, :]
+        return x.masked_fill(inside, self.value)
+
+
 class RandomResizedCrop(nn.Module):
     """Cuts out a window of random area and shape, scales it back to the full size, and mirrors every other image.
 
