@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from couloir.data import cifar, images, mnist, table
-from couloir.data.folder import decode, load_folder
+from couloir.data.folder import FileSource, load_folder
 from couloir.data.source import Loaded
 from couloir.errors import CouloirError
 
@@ -288,10 +288,11 @@ def test_the_middle_of_any_shape_is_cut_out(width: int, height: int, tmp_path: P
     picture = Image.new("L", (width, height), 0)
     picture.paste(255, (width // 4, height // 4, width - width // 4, height - height // 4))
     picture.save(tmp_path / "x.png")
-    out = decode(tmp_path / "x.png", 16, "L")
+    samples, first = [(tmp_path / "x.png", 0)], torch.tensor([0])
+    out = FileSource(samples, 16, 1).fetch(first)[0]
     assert out.shape == (1, 16, 16)
     assert out[0, 8, 8] == 255
-    assert decode(tmp_path / "x.png", 16, "RGB").shape == (3, 16, 16)
+    assert FileSource(samples, 16, 3).fetch(first).shape == (1, 3, 16, 16)
 
 
 def test_classes_without_train_folder_and_with_stated_numbers(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from couloir.cores import cores
 from couloir.trainer import execution
 from couloir.trainer.execution import (
     Execution,
@@ -19,7 +21,6 @@ from couloir.trainer.execution import (
     innermost_channels,
     lets_cudnn_choose,
     missing_compiler,
-    usable_cores,
 )
 from networks import build
 
@@ -86,14 +87,14 @@ def test_a_missing_compiler_is_said_and_training_goes_on(
     assert "CXX" in (missing_compiler(torch.device("cpu")) or "")
 
 
-@pytest.mark.parametrize(("quota", "cores"), [("150000 100000", 2), ("50000 100000", 1), ("max 100000", 3)])
+@pytest.mark.parametrize(("quota", "count"), [("150000 100000", 2), ("50000 100000", 1), ("max 100000", 3)])
 def test_threads_keep_to_what_a_container_is_given(
-    quota: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quota: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution.os, "sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
     (tmp_path / "cpu.max").write_text(quota)
-    assert usable_cores(tmp_path / "cpu.max") == cores
-    assert usable_cores(tmp_path / "missing") == 3
+    assert cores(tmp_path / "cpu.max") == count
+    assert cores(tmp_path / "missing") == 3
 
 
 @pytest.mark.parametrize(

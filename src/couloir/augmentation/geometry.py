@@ -151,20 +151,27 @@ class Cutout(nn.Module):
         return x.masked_fill(inside, self.value)
 
 
+ATTEMPTS = 10
+"""Windows that are drawn for a photograph until one fits into it."""
+
+
 class RandomResizedCrop(nn.Module):
     """Cuts out a window of random area and shape, scales it back to the full size, and mirrors every other image.
 
-    Szegedy et al., 2015, Going Deeper with Convolutions, section 6.
+    Szegedy et al., 2015, Going Deeper with Convolutions, section 6. Where whole photographs are at hand, the
+    windows are cut out of those (`windows`), where only squares are, out of the squares (`forward`).
 
     Args:
         scale: the least and the largest share of the area.
         ratio: the least and the largest width over height; drawn evenly on a logarithmic scale.
         flip: the probability of a mirror image.
+        of: what `scale` is a share of: `whole`, the photograph; `square`, the square of its shorter side, but anywhere
+        in the photograph; `middle`, the square in its middle, in which the windows stay.
     """
 
-    def __init__(self, scale: list[float], ratio: list[float], flip: float) -> None:
+    def __init__(self, scale: list[float], ratio: list[float], flip: float, of: str = "whole") -> None:
         super().__init__()
-        self.scale, self.ratio, self.flip = scale, ratio, flip
+        self.scale, self.ratio, self.flip, self.of = scale, ratio, flip, of
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
@@ -179,3 +186,36 @@ class RandomResizedCrop(nn.Module):
         zero = torch.zeros_like(width)
         rows = [torch.stack([width * sign, zero, centre_x], dim=1), torch.stack([zero, height, centre_y], dim=1)]
         return sample_at(x, torch.stack(rows, dim=1), "border")
+
+    def windows(self, sizes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Windows out of photographs of heights and widths (B, 2): top, left, height and width (B, 4); mirrored, (B,).
+
+        Area and shape are drawn up to ten times, until the window fits; a photograph into which none of them fits
+        gives its middle, as large as the ratios allow.
+        """
+        count = len(sizes)
+        draw = torch.rand(2, ATTEMPTS, count, generator=generator, dtype=torch.float64)
+        place = torch.rand(2, count, generator=generator, dtype=torch.float64)
+        mirror = torch.rand(count, generator=generator) < self.flip
+        height, width = sizes.double().unbind(dim=1)
+        shorter = torch.minimum(height, width)
+        if self.of == "middle":
+            height = width = shorter
+        area = height * width if self.of == "whole" else shorter.square()
+        area = area * (self.scale[0] + (self.scale[1] - self.scale[0]) * draw[0])
+        low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
+        aspect = torch.exp(low + (high - low) * draw[1])
+        h, w = (area / aspect).sqrt().round(), (area * aspect).sqrt().round()
+        fits = (h >= 1) & (h <= height) & (w >= 1) & (w <= width)
+        first = fits.int().argmax(dim=0, keepdim=True)
+        fallback_h = torch.minimum(height, width / self.ratio[0]).round()
+        fallback_w = torch.minimum(width, height * self.ratio[1]).round()
+        fitting = fits.any(dim=0)
+        h = torch.where(fitting, h.gather(0, first)[0], fallback_h).clamp(min=1)
+        w = torch.where(fitting, w.gather(0, first)[0], fallback_w).clamp(min=1)
+        place = torch.where(fitting, place, 0.5)
+        top, left = (place[0] * (height - h + 1)).floor(), (place[1] * (width - w + 1)).floor()
+        if self.of == "middle":
+            top = top + ((sizes[:, 0] - shorter) / 2).floor()
+            left = left + ((sizes[:, 1] - shorter) / 2).floor()
+        return torch.stack([top, left, h, w], dim=1).long(), mirror

@@ -1,4 +1,4 @@
-"""The interpolations that Couloir adds to OmegaConf: `${inspect:...}`, `${by_scale:...}` and `${couloir.run_name:}`."""
+"""The interpolations that Couloir adds to OmegaConf: `${inspect:...}`, `${by_scale:...}` and a few more."""
 
 from __future__ import annotations
 
@@ -19,12 +19,18 @@ def register() -> None:
     """Make the resolvers known to OmegaConf; calling it again changes nothing."""
     OmegaConf.register_new_resolver("inspect", _inspect, replace=True)
     OmegaConf.register_new_resolver("by_scale", by_scale, replace=True)
+    OmegaConf.register_new_resolver("in_proportion", in_proportion, replace=True)
     OmegaConf.register_new_resolver("couloir.run_name", run_name, replace=True, use_cache=True)
 
 
 def by_scale(full: Any, smoke: Any, *, _root_: DictConfig) -> Any:
     """The first value, or the second in the minute-long form of a recipe that `scale=smoke` asks for."""
     return smoke if _root_.get("scale") == "smoke" else full
+
+
+def in_proportion(length: int, side: int, *, _parent_: DictConfig) -> int:
+    """A length that belongs to images of one side, for `image_size` of the same node: 256 to 224 is 342 to 299."""
+    return round(int(_parent_["image_size"]) * length / side)
 
 
 def run_name() -> str:

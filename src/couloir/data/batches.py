@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 Fetch = Callable[[Tensor], tuple[Tensor, Tensor]]
 Prepare = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Cut = Callable[[Sequence[Tensor], Sequence[int]], Iterator[tuple[Tensor, Tensor]]]
 
 
 class Batches:
@@ -29,6 +31,8 @@ class Batches:
         seed: what the orders follow from.
         workers: processes that fetch; 0 fetches here.
         drop_single: leave out a last batch of one sample, which batch normalisation cannot train on.
+        cut: batches of indices, and a seed for each -> raw inputs and targets, batch by batch; instead of `fetch`,
+        where samples are cut at random. What it hands out is its own again once the next batch is asked for.
     """
 
     def __init__(
@@ -41,9 +45,10 @@ class Batches:
         seed: int = 0,
         workers: int = 0,
         drop_single: bool = False,
+        cut: Cut | None = None,
     ) -> None:
         self.num_samples, self.batch_size = num_samples, batch_size
-        self.fetch, self.prepare = fetch, prepare
+        self.fetch, self.prepare, self.cut = fetch, prepare, cut
         self.shuffle, self.seed, self.workers = shuffle, seed, workers
         self.epoch = 0
         self.position = 0
@@ -65,12 +70,19 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         epoch, start = self.epoch, self.position
         batches = torch.split(self.order(epoch), self.batch_size)[start : self._length]
-        for done, (x, y) in enumerate(self._raw(batches), start + 1):
+        for done, (x, y) in enumerate(self._raw(batches, epoch, start), start + 1):
             self.epoch, self.position = (epoch + 1, 0) if done == self._length else (epoch, done)
             yield self.prepare(x, y)
 
-    def _raw(self, batches: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, Tensor]]:
-        if self.workers == 0:
+    def seed_of(self, epoch: int, number: int) -> int:
+        """What the random windows of one batch of an epoch follow from."""
+        digest = hashlib.sha256(f"windows {self.seed} {epoch} {number}".encode()).digest()
+        return int.from_bytes(digest[:7])
+
+    def _raw(self, batches: tuple[Tensor, ...], epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        if self.cut is not None:
+            yield from self.cut(batches, [self.seed_of(epoch, start + number) for number in range(len(batches))])
+        elif self.workers == 0:
             yield from map(self.fetch, batches)
         else:
             # batch_size=None: the sampler's items are whole batches already, so nothing is collated sample by sample. A

@@ -1,129 +1,187 @@
-"""Decoding photographs: once into memory where they fit, batch by batch where they do not."""
+"""Photographs as samples: squares and windows cut out of their frames."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
+from couloir.augmentation.windows import CutsWindows
+from couloir.cores import one_thread
+from couloir.data.cache import Cache
+from couloir.data.decode import MODES, resampled
+from couloir.data.frames import AT_A_TIME, Frames
 from couloir.data.source import ArraySource, Loaded, Source
 from couloir.data.splits import Indices
 from couloir.errors import CouloirError
+from couloir.log import say
 
-MODES = {1: "L", 3: "RGB"}
 HASHED_BYTES = 2 << 30
 """Up to so many bytes of files are hashed whole; beyond, their names and sizes stand for them."""
+MEASURED = 2000
+"""Photographs, evenly spaced, that the channels' statistics are computed from: 100 million pixels of 224 x 224."""
 
 
 class FileSource:
-    """Images that are decoded when they are asked for.
+    """Photographs out of which squares and windows are cut when they are asked for.
 
     Args:
         samples: paths and labels.
-        image_size: the side of the square that each image becomes: its shorter side is scaled to it, the middle is
-        cut out.
+        image_size: the side of the squares.
         channels: 3 or 1.
+        frames: the frames of these photographs and perhaps of others; None: of these alone, their shorter side scaled
+        to `image_size`.
+        first: the number of the first sample among the frames.
 
     Attributes:
         squares: 1, the middle of each image, or 3, both ends of its longer side as well: (B, 3, C, S, S).
     """
 
     squares = 1
+    measured = MEASURED
 
-    def __init__(self, samples: list[tuple[Path, int]], image_size: int, channels: int) -> None:
+    def __init__(
+        self,
+        samples: list[tuple[Path, int]],
+        image_size: int,
+        channels: int,
+        frames: Frames | None = None,
+        first: int = 0,
+    ) -> None:
         self.paths = [path for path, _ in samples]
         self.targets: NDArray[Any] = np.array([label for _, label in samples], dtype=np.int64)
-        self.image_size, self.mode = image_size, MODES[channels]
+        self.image_size, self.channels, self.first = image_size, channels, first
+        self.frames = frames or Frames(self.paths, image_size, channels)
 
     def fetch(self, indices: Tensor) -> Tensor:
-        """Decode some images: uint8 (B, C, S, S), or (B, 3, C, S, S) where three squares are asked for."""
-        paths = [self.paths[index] for index in indices.tolist()]
-        if self.squares == 1:
-            return torch.stack([decode(path, self.image_size, self.mode) for path in paths])
-        return torch.stack([decode_squares(path, self.image_size, self.mode, (0.0, 0.5, 1.0)) for path in paths])
+        """The squares of some photographs: uint8 (B, C, S, S), or (B, 3, C, S, S) where three are asked for."""
+        out = self.empty(len(indices))
+        for start in range(0, len(indices), AT_A_TIME):
+            self.cut(indices[start : start + AT_A_TIME].tolist(), out[start : start + AT_A_TIME])
+        return out.movedim(-1, -3)
+
+    def empty(self, count: int) -> Tensor:
+        """Room for `count` samples: uint8 (B, S, S, C) or (B, 3, S, S, C)."""
+        places = () if self.squares == 1 else (self.squares,)
+        return torch.empty((count, *places, self.image_size, self.image_size, self.channels), dtype=torch.uint8)
+
+    def cut(self, indices: Sequence[int], out: Tensor, windows: CutsWindows | None = None, seed: int = 0) -> None:
+        """Cut the squares of some photographs into `out`, or random windows, scaled to the same size.
+
+        Args:
+            indices: which of the samples.
+            out: as `empty` makes it.
+            windows: draws the windows; None: squares.
+            seed: what the windows follow from, together with the indices' places and the frames' sizes.
+
+        Raises:
+            CouloirError: a file cannot be read or decoded.
+        """
+        frames = self.frames.get([self.first + index for index in indices])
+        with one_thread():
+            self._cut(frames, out, windows, seed)
+
+    def _cut(self, frames: list[Tensor], out: Tensor, windows: CutsWindows | None, seed: int) -> None:
+        size = self.image_size
+        if windows is None:
+            places = (0.5,) if self.squares == 1 else (0.0, 0.5, 1.0)
+            for room, frame in zip(out.view(len(out), len(places), size, size, self.channels), frames, strict=True):
+                for square, place in zip(room, places, strict=True):
+                    top, left = int((frame.shape[0] - size) * place), int((frame.shape[1] - size) * place)
+                    square.copy_(frame[top : top + size, left : left + size])
+            return
+        sizes = torch.tensor([frame.shape[:2] for frame in frames])
+        boxes, mirror = windows.windows(sizes, torch.Generator().manual_seed(seed))
+        for room, frame, (top, left, height, width), mirrored in zip(
+            out, frames, boxes.tolist(), mirror.tolist(), strict=True
+        ):
+            window = resampled(frame[top : top + height, left : left + width], (size, size))
+            # torch mirrors planes whose channels come last in one vectorised pass, but not (H, W, C).
+            room.copy_(window[None].permute(0, 3, 1, 2).flip(3)[0].permute(1, 2, 0) if mirrored else window)
 
     def hash_into(self, digest: hashlib._Hash, indices: Indices) -> None:
         """The bytes of the files, or their names and sizes where they are too many to read through."""
         paths = [self.paths[index] for index in indices]
         sizes = [path.stat().st_size for path in paths]
+        whole = sum(sizes) <= HASHED_BYTES
         for path, size in zip(paths, sizes, strict=True):
             digest.update(f"{path.parent.name}/{path.name} {size}".encode())
-            if sum(sizes) <= HASHED_BYTES:
+            if whole:
                 digest.update(path.read_bytes())
+
+    @property
+    def problem(self) -> str | None:
+        """Why the cache does not keep what it should, if so."""
+        return None if self.frames.cache is None else self.frames.cache.problem
 
     def to(self, device: torch.device) -> None:
         """Files stay where they are."""
 
     def in_memory(self) -> ArraySource:
-        """All images, decoded once by as many threads as there are cores (decoding leaves Python's lock)."""
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            images = list(pool.map(lambda path: decode(path, self.image_size, self.mode), self.paths))
-        return ArraySource(torch.stack(images).numpy(), self.targets)
+        """The squares of all photographs, cut once."""
+        source = ArraySource(self.fetch(torch.arange(len(self.targets))).numpy(), self.targets)
+        source.measured = MEASURED
+        return source
+
+    def keep_frames(self) -> None:
+        """Hold the frames in memory."""
+        self.frames.keep(range(self.first, self.first + len(self.targets)))
 
 
 def load_folder(
-    splits: dict[str, list[tuple[Path, int]]], classes: list[str], image_size: int, channels: int, memory_budget: float
+    splits: dict[str, list[tuple[Path, int]]],
+    classes: list[str],
+    image_size: int,
+    channels: int,
+    memory_budget: float,
+    resize: int | None = None,
+    windows: bool = False,
+    cache: tuple[Path, float] | None = None,
 ) -> Loaded:
-    """Paths and labels by split as sources, in memory if they fit into `memory_budget` GiB once decoded.
+    """Paths and labels by split as sources, in memory where they fit once decoded.
+
+    Args:
+        splits: paths and labels of each split.
+        classes: the classes' names.
+        image_size: pixels of the samples' sides.
+        channels: 1 or 3.
+        memory_budget: GiB that the training split may take in memory, as whole frames or as squares, and GiB that the
+        other splits may take as squares.
+        resize: pixels of the frames' shorter sides; None: `image_size`.
+        windows: whether the training samples are windows of whole frames.
+        cache: the folder of all caches and the bytes they may take; None: no cache.
 
     Raises:
-        CouloirError: `channels` is neither 1 nor 3, or a file cannot be decoded.
+        CouloirError: `channels` is neither 1 nor 3, frames are smaller than the samples, or a file cannot be decoded.
     """
     if channels not in MODES:
         raise CouloirError(f"Images have 1 or 3 channels, not {channels}.", next_step="data.channels=3 or 1")
-    count = sum(len(samples) for samples in splits.values())
-    fits = count * channels * image_size**2 <= memory_budget * 2**30
+    resize = resize or image_size
+    paths = [path for samples in splits.values() for path, _ in samples]
+    kept = None if cache is None else Cache(cache[0], paths, resize, channels, cache[1])
+    if kept is not None and kept.problem is not None:
+        say.warning("%s", kept.problem)
+        kept = None
+    frames = Frames(paths, resize, channels, kept)
+    budget = memory_budget * 2**30
+    fits = len(paths) * channels * image_size**2 <= budget
     sources: dict[str, Source] = {}
+    first = 0
     for split, samples in splits.items():
-        source = FileSource(samples, image_size, channels)
-        sources[split] = source.in_memory() if fits else source
+        source = FileSource(samples, image_size, channels, frames, first)
+        first += len(samples)
+        if windows and split == "train":
+            if fits and frames.estimated_bytes(len(samples)) <= budget:
+                source.keep_frames()
+            sources[split] = source
+        else:
+            sources[split] = source.in_memory() if fits else source
+    if kept is not None and kept.problem is not None:
+        say.warning("%s", kept.problem)
     return Loaded(sources["train"], sources.get("val"), sources.get("test"), classes)
-
-
-def decode(path: Path, size: int, mode: str) -> Tensor:
-    """The middle of one image as uint8 (C, size, size).
-
-    Raises:
-        CouloirError: the file cannot be decoded.
-    """
-    return decode_squares(path, size, mode, (0.5,))[0]
-
-
-def decode_squares(path: Path, size: int, mode: str, places: tuple[float, ...]) -> Tensor:
-    """Squares of one image, its shorter side scaled to `size`: uint8 (places, C, size, size).
-
-    Args:
-        path: the file.
-        size: pixels of the squares' sides.
-        mode: Pillow's, `RGB` or `L`.
-        places: where on the longer side: 0 its beginning, 0.5 its middle, 1 its end.
-
-    Raises:
-        CouloirError: the file cannot be decoded.
-    """
-    try:
-        with Image.open(path) as opened:
-            # A JPEG is decoded at the smallest of its own scales that is still large enough.
-            opened.draft(mode, (size, size))
-            image = opened.convert(mode)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise CouloirError(
-            f"{path.name} cannot be decoded: {error}", place=str(path), next_step="remove or mend the file"
-        ) from error
-    scale = size / min(image.size)
-    width, height = (max(size, round(side * scale)) for side in image.size)
-    image = image.resize((width, height), Image.Resampling.BILINEAR)
-    squares = []
-    for place in places:
-        left, top = int((width - size) * place), int((height - size) * place)
-        pixels = np.asarray(image.crop((left, top, left + size, top + size)))
-        squares.append(torch.from_numpy(pixels.copy()).reshape(size, size, len(mode)).permute(2, 0, 1))
-    return torch.stack(squares)

@@ -28,22 +28,47 @@ class Listing:
     splits: dict[str, list[tuple[Path, int]]] = field(default_factory=dict)
 
 
-def image_folder(root: str | None, memory_budget: float, **keys: Any) -> Samples:
+def image_folder(
+    root: str | None,
+    memory_budget: float,
+    resize: int | None = None,
+    cache: bool = False,
+    cache_size: float = 50.0,
+    cache_dir: str | None = None,
+    **keys: Any,
+) -> Samples:
     """The folder as `Samples`; what fits into `memory_budget` GiB once decoded is decoded once.
 
     Args:
         root: the folder.
         memory_budget: GiB of decoded images that may stay in memory.
+        resize: pixels that the shorter side of each photograph is scaled to, before squares or random windows are cut
+        out of it; None: the images' size.
+        cache: whether decoded photographs are kept on disk, for later epochs and runs.
+        cache_size: GiB that the caches of all sets may take together.
+        cache_dir: the folder of the caches; None: `$COULOIR_CACHE` or `~/.cache/couloir`.
         keys: those of `couloir.data.samples.Samples`.
     """
+    from couloir.augmentation.windows import windows_first
+    from couloir.data.cache import GIB, cache_folder
     from couloir.data.folder import load_folder
     from couloir.data.samples import Samples
 
     def load() -> Any:
         listing = list_images(data_root(root, "images"))
-        return load_folder(listing.splits, listing.classes, keys["image_size"], keys["channels"], memory_budget)
+        return load_folder(
+            listing.splits,
+            listing.classes,
+            keys["image_size"],
+            keys["channels"],
+            memory_budget,
+            resize=resize,
+            windows=windows_first(samples.augmentation)[0] is not None,
+            cache=(cache_folder(cache_dir), cache_size * GIB) if cache else None,
+        )
 
-    return Samples(load, **keys)
+    samples = Samples(load, **keys)
+    return samples
 
 
 def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,6 +81,12 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
     stated_root = keys.get("root")
     if stated_root is None:
         raise CouloirError("The folder of the images is not stated.", next_step="add data.root=FOLDER")
+    resize, size = keys.get("resize"), keys.get("image_size")
+    if resize is not None and size is not None and resize < size:
+        raise CouloirError(
+            f"data.resize={resize} is smaller than data.image_size={size}: there is no such square in the photographs.",
+            next_step=f"data.resize={size} or more, or null",
+        )
     listing = list_images(data_root(stated_root, "images"))
     stated = keys.get("num_classes")
     if stated is not None and stated != len(listing.classes):

@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
+from couloir.augmentation.windows import windows_first
+from couloir.cores import cores
 from couloir.data.batches import Batches
-from couloir.data.source import CHUNK, Load, Loaded, Source
+from couloir.data.source import CHUNK, Cuttable, Load, Loaded, Source
 from couloir.data.splits import Indices, hold_out, take
+from couloir.data.standardise import Standardise
+from couloir.data.workers import Cutting
 from couloir.errors import CouloirError
 
-STATISTICS_SAMPLES = 50_000
-"""Training samples, evenly spaced, that the mean and deviation are computed from; for smaller sets that is all of
-them.
-"""
+CHUNK_VALUES = 1 << 24
+"""Values that the statistics are computed from at a time: 128 MB in double precision."""
 
 
 @dataclass
@@ -57,7 +59,7 @@ class Samples(LightningDataModule):
         test_fraction: share of all samples held out for the test, where the set brings none.
         subset: at most so many samples to train and validate on, and at most so many to test on; stratified.
         seed: what splits and orders follow from.
-        workers: processes that prepare batches; 0: this one.
+        workers: processes that prepare batches; 0: this one; None: for photographs as many as there are cores.
         standardize: subtract the mean and divide by the deviation of each channel.
         mean: the channels' means, images in [0, 1]; None: computed from the training split.
         std: the channels' deviations; None: computed.
@@ -77,7 +79,7 @@ class Samples(LightningDataModule):
         test_fraction: float = 0.15,
         subset: int | None = None,
         seed: int = 0,
-        workers: int = 0,
+        workers: int | None = 0,
         standardize: bool = True,
         mean: list[float] | None = None,
         std: list[float] | None = None,
@@ -154,20 +156,19 @@ class Samples(LightningDataModule):
                 f"{self.channels} channels.",
                 next_step="state one value a channel, or data.mean=null data.std=null to have them computed",
             )
-        shape = (1, self.channels, 1, 1) if self.image_size is not None else (1, self.channels)
-        self._mean = torch.tensor(self.mean, dtype=torch.float32).view(shape)
         # A channel that never varies says nothing; dividing by its zero deviation would make it NaN.
-        self._std = torch.tensor([value or 1.0 for value in self.std], dtype=torch.float32).view(shape)
-        self._scale, self._shift = 1 / (255 * self._std), -self._mean / self._std
+        std = [value or 1.0 for value in self.std]
+        self._standardise = Standardise(self.mean, std, image=self.image_size is not None)
 
     def _channel_statistics(self) -> tuple[list[float], list[float]]:
         split = self.splits["train"]
-        step = max(1, -(-len(split.indices) // STATISTICS_SAMPLES))
+        step = max(1, -(-len(split.indices) // split.source.measured))
         chosen = torch.from_numpy(split.indices[::step])
         total = torch.zeros(2, self.channels, dtype=torch.float64)
         count = 0
-        shift = as_float(split.source.fetch(chosen[:1])).double().mean(dim=0).reshape(self.channels, -1).mean(dim=1)
-        for part in torch.split(chosen, CHUNK):
+        first = as_float(split.source.fetch(chosen[:1])).double()
+        shift = first.mean(dim=0).reshape(self.channels, -1).mean(dim=1)
+        for part in torch.split(chosen, max(1, min(CHUNK, CHUNK_VALUES // first.numel()))):
             x = as_float(split.source.fetch(part)).double().transpose(0, 1).reshape(self.channels, -1)
             x = x - shift[:, None]  # near zero, so that the difference of squares below does not cancel
             total += torch.stack([x.sum(dim=1), x.square().sum(dim=1)])
@@ -225,10 +226,14 @@ class Samples(LightningDataModule):
         return self._batches("test")
 
     def _batches(self, name: str, shuffle: bool = False, augmentation: Callable[..., Any] | None = None) -> Batches:
-        split = self.splits[name]
-        if self.workers == 0:
+        split, targets = self.splits[name], self._scaled(self.splits[name].targets)
+        cutting, workers = None, self.workers or 0
+        if isinstance(split.source, Cuttable):
+            windows, augmentation = windows_first(augmentation)
+            workers = cores() if self.workers is None else self.workers
+            cutting = Cutting(split.source, split.indices, targets, self.batch_size, windows, workers)
+        elif workers == 0:
             split.source.to(self.device)
-        targets = self._scaled(split.targets)
         return Batches(
             len(split.indices),
             self.batch_size,
@@ -236,8 +241,9 @@ class Samples(LightningDataModule):
             partial(self._prepare, augmentation=augmentation),
             shuffle=shuffle,
             seed=self.seed,
-            workers=self.workers,
+            workers=workers,
             drop_single=name == "train",
+            cut=cutting,
         )
 
     def _scaled(self, targets: NDArray[Any]) -> Tensor:
@@ -247,16 +253,14 @@ class Samples(LightningDataModule):
         return torch.from_numpy(scaled.astype(np.float32)).reshape(-1, 1)
 
     def _prepare(self, x: Tensor, y: Tensor, augmentation: Callable[..., Any] | None) -> tuple[Tensor, Tensor]:
-        x, y = x.to(self.device), y.to(self.device)
-        if x.dtype == torch.uint8 and (augmentation is None or isinstance(augmentation, torch.nn.Identity)):
-            return x.float().mul_(self._scale.to(self.device)).add_(self._shift.to(self.device)), y
-        x = as_float(x)
-        if augmentation is not None:
+        x, y = _moved(x, self.device), _moved(y, self.device)
+        if augmentation is not None and not isinstance(augmentation, torch.nn.Identity):
+            x = as_float(x)
             if getattr(augmentation, "mixes_targets", False):
                 x, y = augmentation(x, y)
             else:
                 x = augmentation(x)
-        return (x - self._mean.to(self.device)) / self._std.to(self.device), y
+        return self._standardise(x), y
 
     def example_batch(self, count: int | None = None) -> tuple[Tensor, Tensor]:
         """Samples from all over the training split, standardised, not augmented; it draws no random number.
@@ -292,6 +296,13 @@ class Samples(LightningDataModule):
 
 def _fetch(source: Source, indices: Tensor, targets: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
     return source.fetch(indices[chosen]), targets[chosen]
+
+
+def _moved(x: Tensor, device: torch.device) -> Tensor:
+    """A tensor on a device; to a GPU it is copied in the background, out of pinned memory that nobody else writes."""
+    if device.type == "cuda" and x.device.type == "cpu":
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)
 
 
 def as_float(x: Tensor) -> Tensor:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from couloir.augmentation.windows import CutsWindows
 from couloir.data.splits import Indices
 
 CHUNK = 4096
@@ -23,6 +24,8 @@ class Source(Protocol):
     """Raw samples by index, and their targets: labels (N,) or values (N, 1)."""
 
     targets: NDArray[Any]
+    measured: int
+    """Samples, evenly spaced, that the mean and deviation are computed from; for smaller sets that is all of them."""
 
     def fetch(self, indices: Tensor) -> Tensor:
         """The raw inputs of some samples: uint8 (B, C, H, W) or float32 (B, F)."""
@@ -34,6 +37,21 @@ class Source(Protocol):
         """Keep the samples on a device, where they are in memory at all."""
 
 
+@runtime_checkable
+class Cuttable(Source, Protocol):
+    """Samples that are cut out of something larger, each time anew."""
+
+    @property
+    def problem(self) -> str | None:
+        """What the user should know about, though it stops nothing."""
+
+    def empty(self, count: int) -> Tensor:
+        """Room for `count` samples, uint8 (B, ..., S, S, C)."""
+
+    def cut(self, indices: Sequence[int], out: Tensor, windows: CutsWindows | None = None, seed: int = 0) -> None:
+        """Cut some samples into `out`: by windows that follow from the seed, or always the same ones."""
+
+
 class ArraySource:
     """Samples that fit into memory, as one tensor on the device that trains.
 
@@ -42,6 +60,8 @@ class ArraySource:
         targets: labels (N,) int64 or values (N, 1) float32.
         image_size: what images are resized to, once; None leaves them.
     """
+
+    measured = 50_000
 
     def __init__(self, inputs: NDArray[Any], targets: NDArray[Any], image_size: int | None = None) -> None:
         self.inputs = torch.from_numpy(np.ascontiguousarray(inputs))

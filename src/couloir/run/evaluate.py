@@ -184,7 +184,10 @@ def _load(cfg: DictConfig, views: Any, statistics: dict[str, Any]) -> Any:
     cfg = cfg.copy()
     if views is not None:
         with open_dict(cfg):
+            resize = cfg.data.get("resize")
             cfg.data.image_size = views.load_size(int(cfg.data.image_size))
+            if resize is not None:  # as in training, unless the views look at more than that
+                cfg.data.resize = max(int(resize), cfg.data.image_size)
             if views.squares > 1 and "memory_budget" in cfg.data:
                 cfg.data.memory_budget = 0.0  # from the files, which are not square
     data = build(cfg, "data")

@@ -5,11 +5,9 @@ None of it changes what is learned beyond the rounding of sums; docs/performance
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,11 +15,10 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import nn
 from torch.optim import Optimizer
 
+from couloir.cores import cores
 from couloir.log import say
 
 COMPILERS = ("g++", "clang++", "c++")
-CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""What a container may use: microseconds of CPU a period, and the period, or `max`."""
 
 
 class Execution(Callback):
@@ -46,7 +43,7 @@ class Execution(Callback):
         device = trainer.strategy.root_device
         if self.threads is not None or "OMP_NUM_THREADS" not in os.environ:
             processes = trainer.world_size if device.type == "cpu" else 1
-            torch.set_num_threads(self.threads or max(1, usable_cores() // processes))
+            torch.set_num_threads(self.threads or max(1, cores() // processes))
         if device.type == "cuda":
             allow_tf32(self.tf32)
         net = pl_module.net
@@ -131,16 +128,6 @@ def allow_tf32(allowed: bool) -> None:
             library.fp32_precision = "tf32" if allowed else "ieee"
         else:  # before PyTorch 2.9
             library.allow_tf32 = allowed
-
-
-def usable_cores(quota_file: Path = CPU_QUOTA) -> int:
-    """The cores that this process may use: those it is bound to, and no more than its container is given."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = quota_file.read_text().split()
-        return max(1, min(cores, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):  # no such file, or "max": no limit
-        return cores
 
 
 def lets_cudnn_choose(benchmark: bool | None, deterministic: Any) -> bool:

@@ -1,0 +1,37 @@
+"""Augmentations that cut windows: out of whole photographs, the source of the samples does it for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Generator, Tensor, nn
+
+
+@runtime_checkable
+class CutsWindows(Protocol):
+    """Says where it would cut images of given sizes."""
+
+    def windows(self, sizes: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """A window for each image, and whether it is mirrored.
+
+        Args:
+            sizes: heights and widths in pixels, (B, 2).
+            generator: what all random numbers are drawn from.
+
+        Returns:
+            top, left, height and width in pixels, (B, 4), and (B,) bool.
+        """
+
+
+def windows_first(augmentation: Callable[..., Any] | None) -> tuple[CutsWindows | None, Callable[..., Any] | None]:
+    """An augmentation as its windows and what comes after them; either may be None.
+
+    Args:
+        augmentation: one transform, or several in turn, of which the first may cut windows.
+    """
+    if isinstance(augmentation, CutsWindows):
+        return augmentation, None
+    if isinstance(augmentation, nn.Sequential) and len(augmentation) > 0 and isinstance(augmentation[0], CutsWindows):
+        return augmentation[0], augmentation[1:] if len(augmentation) > 1 else None
+    return None, augmentation

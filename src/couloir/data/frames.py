@@ -1,0 +1,107 @@
+"""The frames of a folder's photographs, by number: out of memory, out of the cache, or decoded just now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
+from couloir.cores import cores, one_thread
+from couloir.data.cache import Cache
+from couloir.data.decode import Pixels, decode, scaled
+
+AT_A_TIME = 64
+"""Photographs that are decoded together where many are wanted: their whole pixels are in memory for a moment."""
+MEASURED = 256
+"""Headers that the mean size of the photographs is estimated from."""
+
+
+class Frames:
+    """Whole photographs as uint8 (H, W, C), the shorter side scaled to one length.
+
+    The pixels are the same wherever they come from.
+
+    Args:
+        paths: the files.
+        resize: pixels of a frame's shorter side.
+        channels: 3 or 1.
+        cache: where frames are kept on disk, if they are.
+    """
+
+    def __init__(self, paths: list[Path], resize: int, channels: int, cache: Cache | None = None) -> None:
+        self.paths, self.resize, self.channels, self.cache = paths, resize, channels, cache
+        self._kept: dict[int, int] = {}
+        self._pixels = torch.empty(0, dtype=torch.uint8)
+        self._sizes: list[tuple[int, int, int]] = []
+
+    def get(self, numbers: Sequence[int]) -> list[Tensor]:
+        """Some frames, in order; what had to be decoded is added to the cache.
+
+        Raises:
+            CouloirError: a file cannot be read or decoded.
+        """
+        frames = [self._find(number) for number in numbers]
+        missing = [place for place, frame in enumerate(frames) if frame is None]
+        if missing:
+            decoded = self._decode([numbers[place] for place in missing])
+            for place, frame in zip(missing, decoded, strict=True):
+                frames[place] = frame
+            if self.cache is not None:
+                self.cache.add([numbers[place] for place in missing], decoded)
+        return [frame for frame in frames if frame is not None]
+
+    def _find(self, number: int) -> Tensor | None:
+        row = self._kept.get(number)
+        if row is not None:
+            start, height, width = self._sizes[row]
+            return self._pixels[start : start + height * width * self.channels].view(height, width, self.channels)
+        return None if self.cache is None else self.cache.read(number)
+
+    def _decode(self, numbers: list[int]) -> list[Tensor]:
+        def pixels(number: int) -> Pixels:
+            return decode(self.paths[number], self.resize, self.channels)
+
+        if len(numbers) == 1 or get_worker_info() is not None:
+            with one_thread():
+                return [scaled(pixels(number), self.resize) for number in numbers]
+        frames: list[Tensor] = []
+        with one_thread(), ThreadPoolExecutor(cores()) as pool:  # decoding leaves Python's lock
+            for start in range(0, len(numbers), AT_A_TIME):
+                whole = pool.map(pixels, numbers[start : start + AT_A_TIME])
+                frames.extend(scaled(photograph, self.resize) for photograph in whole)
+        return frames
+
+    def keep(self, numbers: Sequence[int]) -> None:
+        """Hold some frames in memory from now on, one after the other in one buffer.
+
+        Raises:
+            CouloirError: a file cannot be read or decoded.
+        """
+        parts: list[Tensor] = []
+        sizes: list[tuple[int, int, int]] = []
+        end = 0
+        for start in range(0, len(numbers), AT_A_TIME):
+            for frame in self.get(numbers[start : start + AT_A_TIME]):
+                parts.append(frame.flatten())
+                sizes.append((end, frame.shape[0], frame.shape[1]))
+                end += frame.numel()
+        # Worker processes share the buffer, whether they are forked or not.
+        self._pixels = torch.cat(parts) if parts else self._pixels
+        self._sizes, self._kept = sizes, {number: row for row, number in enumerate(numbers)}
+
+    def estimated_bytes(self, count: int) -> float:
+        """About how many bytes `count` frames have, from the headers of some evenly spaced files."""
+        ratios: list[float] = []
+        for path in self.paths[:: max(1, -(-len(self.paths) // MEASURED))]:
+            try:
+                with Image.open(path) as image:
+                    ratios.append(max(image.size) / min(image.size))
+            except (OSError, SyntaxError, Image.DecompressionBombError):
+                continue  # decoding will say what is wrong
+        mean = sum(ratios) / len(ratios) if ratios else 4 / 3
+        return count * self.channels * self.resize**2 * mean

@@ -1,0 +1,98 @@
+"""From bytes to what the network takes: one pass over the pixels, from core's cache to core's cache."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from couloir.cores import one_thread
+
+PART = 1 << 17
+"""Values that are converted at a time: half a MB, which stays in a core's cache."""
+POOLED_BYTES = 1 << 24
+"""Batches from this size on are written into memory that an earlier batch has left: fresh pages cost more than the
+arithmetic does.
+"""
+POOL = 4
+"""Batches that the pool holds: those that a training loop has in hand or fetched ahead, and one to write."""
+
+
+class Standardise:
+    """Subtracts each channel's mean and divides by its deviation; uint8 counts as [0, 1] before that.
+
+    Args:
+        mean: the channels' means, images in [0, 1].
+        std: their deviations.
+        image: whether samples are images, channels third from the end; else columns of tables, channels last.
+    """
+
+    def __init__(self, mean: list[float], std: list[float], image: bool) -> None:
+        shape = (-1, 1, 1) if image else (-1,)
+        self.mean = torch.tensor(mean, dtype=torch.float32).view(shape)
+        self.std = torch.tensor(std, dtype=torch.float32).view(shape)
+        # (x / 255 - mean) / std = x * scale + shift. Tables keep the subtraction: years lose their digits otherwise.
+        exact = torch.tensor(std, dtype=torch.float64)
+        self.scale = (1 / (255 * exact)).float().view(shape)
+        self.shift = (-torch.tensor(mean, dtype=torch.float64) / exact).float().view(shape)
+        self._pool = Pool()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """uint8 or float32 (..., C, H, W) or (..., F) -> float32 of the same shape and memory format, on its device."""
+        if x.dtype != torch.uint8:
+            return (x - self.mean.to(x.device)).div_(self.std.to(x.device))
+        if x.device.type != "cpu" or x.ndim < 4 or x.numel() <= PART:
+            return x.float().mul_(self.scale.to(x.device)).add_(self.shift.to(x.device))
+        channels_last = x.movedim(-3, -1)
+        if x.shape[-3] > 1 and channels_last.is_contiguous():
+            width, channels = channels_last.shape[-2:]
+            rows = channels_last.reshape(*channels_last.shape[:-2], width * channels)
+            out = self._pool.room(rows.shape)
+            # A row of pixels repeats the channels' constants, so that the inner loop is as long as a row.
+            _in_parts(rows, self.scale.view(-1).repeat(width), self.shift.view(-1).repeat(width), out)
+            return out.view(channels_last.shape).movedim(-1, -3)
+        out = self._pool.room(x.shape)
+        _in_parts(x, self.scale, self.shift, out)
+        return out
+
+
+def _in_parts(x: Tensor, scale: Tensor, shift: Tensor, out: Tensor) -> None:
+    """out = x * scale + shift, a few samples at a time: what one step writes, the next finds in the core's cache."""
+    count = max(1, PART // max(1, x[0].numel()))
+    part = torch.empty((min(count, len(x)), *x.shape[1:]), dtype=torch.float32)
+    with one_thread():
+        for start in range(0, len(x), count):
+            samples = x[start : start + count]
+            torch.addcmul(shift, part[: len(samples)].copy_(samples), scale, out=out[start : start + count])
+
+
+class Pool:
+    """Memory of earlier batches, used again once nobody holds them."""
+
+    def __init__(self) -> None:
+        self._rooms: list[tuple[NDArray[np.float32], weakref.ref[Any]]] = []
+        """Memory, and the view of it that was lent."""
+
+    def room(self, shape: torch.Size) -> Tensor:
+        """Uninitialised float32 of a shape."""
+        count = int(np.prod(shape))
+        if count * 4 < POOLED_BYTES:
+            return torch.empty(shape)
+        lent = [room for room in self._rooms if room[1]() is not None]
+        free = [room for room in self._rooms if room[1]() is None]
+        if len(lent) >= POOL:  # somebody collects batches
+            return torch.empty(shape)
+        fitting = [room for room in free if len(room[0]) >= count]
+        if fitting:
+            memory = fitting[-1][0]
+            free = [room for room in free if room[0] is not memory][-1:]  # one in reserve is enough
+        else:
+            memory, free = np.empty(count, np.float32), []  # what is too small now would be so again
+        # The tensor's storage, and whatever shares it, keeps this view alive; nothing else does.
+        view = memory[:count]
+        self._rooms = [*lent, *free, (memory, weakref.ref(view))]
+        return torch.from_numpy(view).view(shape)

@@ -1,0 +1,169 @@
+"""Worker processes that cut samples straight into batches which all processes share."""
+
+from __future__ import annotations
+
+import mmap
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from couloir.augmentation.windows import CutsWindows
+from couloir.data.source import Cuttable
+from couloir.data.splits import Indices
+from couloir.errors import CouloirError
+from couloir.log import say
+
+AHEAD = 2
+"""Batches that each worker may be ahead of the training."""
+
+Item = tuple[int, NDArray[np.int64], int]
+"""A slot of the ring, the samples that go into it, and the seed of their windows."""
+
+
+class Cutting:
+    """Batches of a split's photographs, one epoch each time it is called.
+
+    Workers write into the slots of a ring in shared memory and answer with nothing but a word. A slot is written again
+    only after the consumer has asked for the batch that follows it: what a caller wants to keep, it copies before.
+
+    Args:
+        source: the photographs.
+        indices: which of them the split has, (N,).
+        targets: the targets of the split, (N,).
+        batch_size: samples a batch.
+        windows: draws the windows; None: squares.
+        workers: processes; 0: this one.
+    """
+
+    def __init__(
+        self,
+        source: Cuttable,
+        indices: Indices,
+        targets: Tensor,
+        batch_size: int,
+        windows: CutsWindows | None,
+        workers: int,
+    ) -> None:
+        self.source, self.indices, self.targets = source, indices, targets
+        self.batch_size, self.windows, self.workers = batch_size, windows, workers
+        self._plan = _Plan()
+        self._loader: DataLoader[Any] | None = None
+        self._ring = torch.empty(0)
+        self._epochs = 0
+        self._warned = False
+
+    def __call__(self, batches: Sequence[Tensor], seeds: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Raw inputs, uint8 (B, C, S, S), and targets, batch by batch.
+
+        Args:
+            batches: indices into the split.
+            seeds: what the windows of each batch follow from.
+
+        Raises:
+            CouloirError: a file cannot be read or decoded.
+        """
+        if self._loader is None:
+            self._start()
+        assert self._loader is not None
+        self._epochs += 1
+        epoch = self._epochs
+        self._plan.items = [
+            (number % len(self._ring), chosen.numpy(), seed)
+            for number, (chosen, seed) in enumerate(zip(batches, seeds, strict=True))
+        ]
+        mistake: CouloirError | None = None
+        # A new iteration of the loader first waits for what the workers still do for one that was broken off.
+        for (slot, chosen, _), answer in zip(self._plan.items, self._loader, strict=True):
+            if isinstance(answer, CouloirError):
+                mistake = answer
+                break
+            self._note(answer)
+            yield self._ring[slot, : len(chosen)].movedim(-1, -3), self.targets[chosen]
+            if epoch != self._epochs:
+                raise RuntimeError("These batches are iterated anew; an earlier iteration of them cannot go on.")
+        if mistake is not None:
+            self._loader = None  # ends the workers in good order; in a cycle with the error they would be waited for
+            try:
+                raise mistake
+            finally:
+                del mistake
+
+    def _start(self) -> None:
+        """Make the ring and the loader; the loader starts its workers when it is iterated, and keeps them."""
+        # The loader asks for the next batch before it hands one out: that one, and all that the workers are ahead.
+        slots = self.workers * AHEAD + 1
+        self._ring = _shared(self.source.empty(0).shape[1:], slots, self.batch_size, forked=_forks())
+        self._loader = DataLoader(
+            _Slots(self._ring, self.source, self.indices, self.windows),
+            batch_size=None,
+            sampler=self._plan,
+            num_workers=self.workers,
+            prefetch_factor=AHEAD if self.workers else None,
+            persistent_workers=self.workers > 0,
+            worker_init_fn=_leave_signals,
+            multiprocessing_context="fork" if self.workers and _forks() else None,
+            # Of its own: the loader would draw the workers' seeds from the run's random numbers.
+            generator=torch.Generator(),
+        )
+
+    def _note(self, problem: str | None) -> None:
+        if problem is not None and not self._warned:
+            self._warned = True
+            say.warning("%s", problem)
+
+
+class _Plan(Sampler[Item]):
+    """What the workers are told, exchanged between epochs: the loader keeps its sampler for good."""
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+class _Slots(Dataset["CouloirError | str | None"]):
+    """Fills a slot; answers with the user's mistake, or with what is wrong with the cache, or None."""
+
+    def __init__(self, ring: Tensor, source: Cuttable, indices: Indices, windows: CutsWindows | None) -> None:
+        self.ring, self.source, self.indices, self.windows = ring, source, indices, windows
+
+    def __getitem__(self, item: Item) -> CouloirError | str | None:
+        slot, chosen, seed = item
+        try:
+            self.source.cut(self.indices[chosen].tolist(), self.ring[slot, : len(chosen)], self.windows, seed)
+        except CouloirError as error:
+            return error  # raised here, the loader would wrap its sentence into a traceback
+        return self.source.problem
+
+
+def _leave_signals(_worker: int) -> None:
+    """Ctrl-C reaches the whole group of processes; the one that trains decides what becomes of the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _forks() -> bool:
+    return sys.platform == "linux"
+
+
+def _shared(shape: torch.Size, slots: int, batch_size: int, forked: bool) -> Tensor:
+    """Room for `slots` batches that worker processes share, uint8 (slots, B, ...)."""
+    whole = (slots, batch_size, *shape)
+    if not forked:
+        ring = torch.empty(whole, dtype=torch.uint8)
+        ring.share_memory_()  # type: ignore[no-untyped-call]
+        return ring
+    # An anonymous map is shared by a fork, and does not count against /dev/shm, of which a container has 64 MB.
+    count = int(np.prod(whole))
+    return torch.frombuffer(mmap.mmap(-1, count), dtype=torch.uint8, count=count).view(whole)

@@ -1,0 +1,264 @@
+"""The cache of frames: never a wrong pixel, whatever happens to the files, the processes or the disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from couloir.data.cache import Cache, cache_folder
+from couloir.data.decode import read_frame
+from couloir.data.frames import Frames
+from photographs import epochs, make_photographs, photograph_samples, smooth
+
+
+def listing(root: Path) -> list[Path]:
+    return sorted(root.rglob("*.jpg"))
+
+
+def cache_of(root: Path, folder: Path, limit: float = 1e9) -> Cache:
+    return Cache(folder, listing(root), 32, 3, limit)
+
+
+def fill(root: Path, cache: Cache) -> None:
+    Frames(listing(root), 32, 3, cache).get(range(len(cache.paths)))
+
+
+def check(root: Path, cache: Cache) -> int:
+    """How many frames are there; each of them has its pixels."""
+    found = 0
+    for number, path in enumerate(listing(root)):
+        frame = cache.read(number)
+        if frame is not None:
+            found += 1
+            assert torch.equal(frame, read_frame(path, 32, 3))
+    return found
+
+
+def bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def add_one_by_one(root: Path, folder: Path, begin: Event) -> None:
+    frames = Frames(listing(root), 32, 3, cache_of(root, folder))
+    begin.wait()
+    for number in range(len(frames.paths)):
+        frames.get([number])
+
+
+def adding(root: Path, folder: Path, begin: Event) -> BaseProcess:
+    """Another process, which waits for its beginning and then adds one photograph after the other."""
+    process = get_context("fork").Process(target=add_one_by_one, args=(root, folder, begin), daemon=True)
+    process.start()
+    return process
+
+
+def test_a_later_run_decodes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_photographs(tmp_path / "photos")
+    keys: dict[str, Any] = {"cache": True, "cache_dir": str(tmp_path / "cache")}
+    first = epochs(photograph_samples(root, **keys))
+
+    def nothing(*_: object) -> None:
+        raise AssertionError("a photograph was decoded")
+
+    monkeypatch.setattr("couloir.data.frames.decode", nothing)
+    assert torch.equal(epochs(photograph_samples(root, **keys)), first)
+
+
+def test_what_has_changed_been_added_or_removed_is_seen(tmp_path: Path) -> None:
+    root = make_photographs(tmp_path / "photos")
+    keys: dict[str, Any] = {"cache": True, "cache_dir": str(tmp_path / "cache")}
+    epochs(photograph_samples(root, **keys), 1)
+    file = root / "train/a/000.jpg"
+    before = file.stat()
+    content = bytearray(file.read_bytes())
+    smooth(75, 50, seed=77).save(file, quality=95)
+    for size in (None, before.st_size):
+        if size is not None:  # the same size as before: the time alone tells
+            file.write_bytes(bytes(content[: size - 2]) + b"\xff\xd9")
+            os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+        expected = epochs(photograph_samples(root), 1)
+        assert torch.equal(epochs(photograph_samples(root, **keys), 1), expected)
+    smooth(50, 50, seed=78).save(root / "train/a/0000.jpg")
+    assert torch.equal(epochs(photograph_samples(root, **keys), 1), epochs(photograph_samples(root), 1))
+    file.unlink()
+    assert torch.equal(epochs(photograph_samples(root, **keys), 1), epochs(photograph_samples(root), 1))
+    assert torch.equal(
+        epochs(photograph_samples(root, resize=40, **keys), 1), epochs(photograph_samples(root, resize=40), 1)
+    )
+
+
+def test_a_file_that_changes_during_the_run_is_not_kept_under_its_old_name(tmp_path: Path) -> None:
+    root = make_photographs(tmp_path / "photos", 4, 1)
+    cache = cache_of(root, tmp_path / "cache")
+    smooth(60, 60, seed=5).save(listing(root)[2], quality=60)
+    fill(root, cache)
+    assert cache.read(2) is None
+    assert check(root, cache) == len(cache.paths) - 1
+
+
+def test_two_processes_that_build_at_once_write_each_frame_once(tmp_path: Path) -> None:
+    root = make_photographs(tmp_path / "photos", 60, 2)
+    begin = get_context("fork").Event()
+    both = [adding(root, tmp_path / "cache", begin) for _ in range(2)]
+    begin.set()
+    for process in both:
+        process.join(60)
+        assert process.exitcode == 0
+    cache = cache_of(root, tmp_path / "cache")
+    assert check(root, cache) == 64
+    pixels = sum(read_frame(path, 32, 3).numel() for path in listing(root))
+    assert (cache.set / "frames").stat().st_size == pixels
+
+
+def test_a_process_killed_while_it_builds_leaves_no_wrong_pixel(tmp_path: Path) -> None:
+    root = make_photographs(tmp_path / "photos", 150, 2)
+    found = 0
+    for more in (1, 20, 45):
+        begin = get_context("fork").Event()
+        process = adding(root, tmp_path / "cache", begin)
+        begin.set()
+        watched = cache_of(root, tmp_path / "cache")
+        deadline = time.monotonic() + 30
+        while sum(watched.read(number) is not None for number in range(154)) < found + more:
+            assert time.monotonic() < deadline
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        now = check(root, cache_of(root, tmp_path / "cache"))
+        assert found + more <= now < 154, "it was killed half way"
+        found = now
+    cache = cache_of(root, tmp_path / "cache")
+    fill(root, cache)
+    assert check(root, cache) == len(cache.paths)
+
+
+def test_rows_whose_pixels_did_not_survive_are_not_believed(tmp_path: Path) -> None:
+    root = make_photographs(tmp_path / "photos")
+    cache = cache_of(root, tmp_path / "cache")
+    fill(root, cache)
+    os.truncate(cache.set / "frames", (cache.set / "frames").stat().st_size // 2)
+    later = cache_of(root, tmp_path / "cache")
+    assert 0 < check(root, later) < len(later.paths)
+    (cache.set / "index").write_bytes(b"torn")
+    assert check(root, cache_of(root, tmp_path / "cache")) == 0
+
+
+def test_the_cache_stays_below_its_size_and_what_does_not_fit_is_decoded(tmp_path: Path) -> None:
+    root = make_photographs(tmp_path / "photos", 20)
+    limit = 30_000
+    cache = cache_of(root, tmp_path / "cache", limit)
+    for _ in range(2):
+        fill(root, cache)
+    assert 0 < check(root, cache) < len(cache.paths)
+    assert bytes_in(tmp_path / "cache") <= limit
+    assert cache.problem is None
+    keys: dict[str, Any] = {"cache": True, "cache_dir": str(tmp_path / "other"), "cache_size": limit / 2**30}
+    assert torch.equal(epochs(photograph_samples(root, **keys)), epochs(photograph_samples(root)))
+
+
+def test_the_set_that_went_unused_the_longest_makes_room_unless_somebody_uses_it(tmp_path: Path) -> None:
+    folder, one = tmp_path / "cache", 60_000
+    caches = {}
+    for age, name in enumerate(("used", "oldest", "older")):
+        root = make_photographs(tmp_path / name, 6, 2)
+        caches[name] = cache_of(root, folder)
+        fill(root, caches[name])
+        os.utime(caches[name].set / "index", (1000 + age, 1000 + age))
+        if name != "used":
+            caches[name].close()
+    sizes = bytes_in(folder)
+    new = cache_of(make_photographs(tmp_path / "new", 6, 2), folder, sizes + 10_000)
+    assert caches["used"].set.exists(), "in use"
+    assert not caches["oldest"].set.exists()
+    assert caches["older"].set.exists(), "one was enough"
+    assert new.set.exists()
+    caches["used"].close()
+    cache_of(make_photographs(tmp_path / "newest", 6, 2), folder, one)
+    assert not caches["used"].set.exists()
+    assert new.set.exists(), "in use"
+
+
+def test_a_folder_that_cannot_be_written_is_said_once_and_training_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_photographs(tmp_path / "photos")
+    (tmp_path / "file").write_text("not a folder")
+    expected = epochs(photograph_samples(root))
+    caplog.set_level("WARNING", "couloir")
+    monkeypatch.setattr("couloir.data.folder.say.propagate", True)
+    for workers in (0, 2):
+        caplog.clear()
+        samples = photograph_samples(root, workers=workers, cache=True, cache_dir=str(tmp_path / "file/cache"))
+        assert torch.equal(epochs(samples), expected)
+        messages = [record.getMessage() for record in caplog.records]
+        assert len(messages) == 1
+        assert "training goes on without it" in messages.pop()
+
+
+def test_a_full_disk_is_said_and_leaves_no_half_of_a_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_photographs(tmp_path / "photos")
+    cache = cache_of(root, tmp_path / "cache")
+    Frames(listing(root), 32, 3, cache).get([0, 1])
+    before = (cache.set / "frames").stat().st_size
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", full)
+        fill(root, cache)
+    assert cache.problem is not None
+    assert "No space left on device" in cache.problem
+    assert (cache.set / "frames").stat().st_size == before
+    later = cache_of(root, tmp_path / "cache")
+    assert check(root, later) == 2
+    fill(root, later)
+    assert check(root, later) == len(later.paths)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_disk_that_fills_up_during_training_is_said_and_training_goes_on(
+    workers: int, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    root = make_photographs(tmp_path / "photos")
+    caplog.set_level("WARNING", "couloir")
+    monkeypatch.setattr("couloir.data.workers.say.propagate", True)
+    monkeypatch.setattr(os, "fdatasync", full)
+    loader = photograph_samples(root, workers=workers, cache=True, cache_dir=str(tmp_path / "c")).train_dataloader()
+    expected = list(photograph_samples(root).train_dataloader())
+    assert all(torch.equal(x, x2) for (x, _), (x2, _) in zip(loader, expected, strict=True))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the cache in {tmp_path / 'c'} cannot be written (No space left on device): training goes on without it"
+    ]
+
+
+def test_locks_of_processes_that_are_gone_are_swept_up(tmp_path: Path) -> None:
+    root = make_photographs(tmp_path / "photos", 2, 1)
+    first = cache_of(root, tmp_path / "cache")
+    (first.set / "use-gone.lock").touch()
+    second = cache_of(root, tmp_path / "cache")
+    assert len(list(first.set.glob("use-*.lock"))) == 2
+    first.close()
+    second.close()
+    assert not list(first.set.glob("use-*.lock"))
+
+
+def test_the_folder_follows_the_key_then_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COULOIR_CACHE", "/somewhere")
+    assert cache_folder("/stated") == Path("/stated")
+    assert cache_folder(None) == Path("/somewhere")
+    monkeypatch.delenv("COULOIR_CACHE")
+    assert cache_folder(None) == Path.home() / ".cache/couloir"
