@@ -29,6 +29,7 @@ format: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python benchmarks/bench_startup.py
+	$(BIN)/python benchmarks/bench_folder.py
 
 docs: .venv/.run
 	$(BIN)/python docs/build.py
