@@ -31,13 +31,19 @@ def compose(overrides: list[str] | None = None) -> DictConfig:
 def train(cfg: DictConfig) -> RunResult:
     """Train a composed configuration, and leave its run folder below `cfg.output_dir`.
 
+    Where `cfg.trainer` asks for several processes, this one starts the others.
+
     Raises:
         CouloirError: data, network and loss do not go together, or the output folder cannot be written.
         Diverged: the loss became NaN or infinite.
     """
     from couloir.config.compose import Sentence
     from couloir.run.folder import RunFolder
-    from couloir.run.train import train_sentence
+    from couloir.run.train import train_along, train_sentence
+    from couloir.trainer.world import launched
 
+    given = launched()
+    if given is not None and not given.leads:
+        return train_along()  # torchrun: the first process leads, by its own cfg
     folder = RunFolder.create(Path(cfg.output_dir) / "train" / run_name(), Path(cfg.output_dir))
     return train_sentence(Sentence(cfg, {}, [], [], folder.path), folder, command=["couloir.train(cfg)"])

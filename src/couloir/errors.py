@@ -35,6 +35,12 @@ class Diverged(CouloirError):
     exit_code = 3
 
 
+class ProcessLost(CouloirError):
+    """One of the processes that trained together ended before its time: exit 1."""
+
+    exit_code = 1
+
+
 class Interrupted(BaseException):
     """A signal asked the run to stop: exit 130 after Ctrl-C, 143 after SIGTERM.
 

@@ -27,6 +27,7 @@ QUIET = (
     ".*LeafSpec.*is deprecated.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*you defined a `validation_step` but have no.*",
+    ".*sync_dist=True.*",  # what is logged is reduced over all processes already
 )
 
 
@@ -68,6 +69,24 @@ def run_log(file: Path) -> Iterator[None]:
             to_file.close()
             for name, level in lightning_levels.items():
                 logging.getLogger(name).setLevel(level)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Let neither `say` nor `note` nor a warning be heard: one process of several speaks for all."""
+    mute = logging.NullHandler()
+    for logger in (say, note):
+        logger.propagate = False
+        logger.addHandler(mute)
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            for logger in (say, note):
+                logger.removeHandler(mute)
 
 
 def rendered(renderable: Any, width: int = 100) -> str:

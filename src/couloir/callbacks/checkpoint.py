@@ -47,7 +47,7 @@ class Checkpoint(CheckpointBase):
         """Save the epoch, and keep it as the best if it is."""
         improved = self._improved(trainer)
         self.save_last(trainer)
-        if improved:
+        if improved and trainer.is_global_zero:
             _link(last_checkpoint(trainer), best_checkpoint(trainer))
 
     def _improved(self, trainer: Trainer) -> bool:
@@ -66,8 +66,9 @@ class Checkpoint(CheckpointBase):
         self._saved_step = trainer.global_step
         target = last_checkpoint(trainer)
         temporary = target.with_name(f".{target.name}")
-        trainer.save_checkpoint(temporary)
-        temporary.replace(target)
+        trainer.save_checkpoint(temporary)  # every process has a part in it, and waits until it is written
+        if trainer.is_global_zero:
+            temporary.replace(target)
 
     def state_dict(self) -> dict[str, Any]:
         """What decides about the best, stored in the checkpoint itself."""

@@ -10,6 +10,7 @@ from rich import get_console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from couloir.data.batches import samples_in
 from couloir.log import note, on_a_terminal, say
 
 SHOWN = ("val/accuracy", "val/r2")
@@ -53,7 +54,7 @@ class Progress(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Draw, when it is time to."""
-        self._samples += len(batch[0])
+        self._samples += samples_in(batch, trainer.world_size)
         now = time.perf_counter()
         if self._bar is None or now - self._drawn < self.refresh:
             return

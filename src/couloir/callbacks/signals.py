@@ -69,8 +69,6 @@ class Signals(Callback):
             self._measure(trainer, pl_module, epoch=trainer.current_epoch + 1)
 
     def _measure(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
-        if not trainer.is_global_zero:
-            return
         net, loss = pl_module.net, pl_module.loss
         assert isinstance(net, nn.Module)
         assert isinstance(loss, nn.Module)
@@ -78,6 +76,8 @@ class Signals(Callback):
         x, y = x.to(device=pl_module.device, dtype=pl_module.dtype), y.to(pl_module.device)
         measured = measure(net, partial(total_loss, net=net, loss=loss), x, y)
         self.rows += [{"epoch": epoch, **signal.row()} for signal in measured]
+        if not trainer.is_global_zero:
+            return  # all processes measure: a batch normalisation over all of them needs them all
         write_atomically(Path(trainer.default_root_dir) / "signals.csv", as_csv(self.rows))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):

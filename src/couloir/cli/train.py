@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 from couloir.config import tree
@@ -29,6 +30,8 @@ HYDRA_FLAGS = {
 }  # fmt: skip
 OTHER_TREES = {"--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--experimental-rerun"}
 """Flags of Hydra that would compose from elsewhere; a user's own tree is `./conf`."""
+SILENCE = 10.0
+"""Seconds that torchrun's other processes wait for the first to say what is wrong."""
 
 
 def main(arguments: list[str]) -> int:
@@ -49,9 +52,22 @@ def main(arguments: list[str]) -> int:
     from couloir.config.check import check
     from couloir.config.compose import compose_sentence
     from couloir.run.folder import RunFolder
+    from couloir.trainer.world import launched
 
-    sentence = compose_sentence(arguments)
-    check(sentence)
+    given = launched()
+    try:
+        sentence = compose_sentence(arguments)
+        check(sentence)
+        if given is not None and not given.leads:
+            from couloir.run.train import train_along
+
+            train_along()
+            return 0
+    except CouloirError:
+        if given is not None and not given.leads:
+            # What goes for all processes, the first one says; torchrun ends the others as soon as it has ended.
+            time.sleep(SILENCE)
+        raise
     folder = RunFolder.create(sentence.run_dir, Path(sentence.cfg.output_dir))  # before torch: it may not be writable
 
     from couloir.run.train import train_sentence
@@ -66,6 +82,7 @@ def _through_hydra(arguments: list[str]) -> int:
     from hydra._internal.utils import get_args_parser
 
     from couloir.config.compose import check_sweep, prepare_hydra
+    from couloir.trainer.world import launched
 
     known, unknown = get_args_parser().parse_known_args(arguments)
     for word in unknown:
@@ -73,6 +90,11 @@ def _through_hydra(arguments: list[str]) -> int:
     overrides = list(known.overrides)
     if known.cfg == "job" and not known.package and not known.multirun:
         return _print_config(overrides, resolve=bool(known.resolve))
+    if known.multirun and launched() is not None:
+        raise CouloirError(
+            "A multirun cannot run under torchrun.",
+            next_step="`train -m trainer=ddp ...` without torchrun: each job starts its own processes",
+        )
     prepare_hydra()
     if not known.shell_completion:
         check_sweep(overrides)

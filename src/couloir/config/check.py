@@ -47,6 +47,7 @@ def check(sentence: Sentence) -> None:
     _check_parts(sentence)
     _check_monitors(sentence)
     _check_accelerator(sentence.cfg)
+    _check_shared_weights(sentence)
     settle_rate(sentence.cfg)
 
 
@@ -283,3 +284,26 @@ def _check_accelerator(cfg: DictConfig) -> None:
         "trainer.accelerator is gpu, but this machine shows no GPU.",
         next_step="leave trainer=gpu out to train on what is there, or use trainer=cpu",
     )
+
+
+def _check_shared_weights(sentence: Sentence) -> None:
+    """What looks at the whole network between steps cannot be had where each process holds a share of its weights."""
+    cfg, choices = sentence.cfg, sentence.choices
+    if cfg.trainer.get("strategy") != "fsdp":
+        return
+    if cfg.trainer.accelerator == "cpu":
+        raise CouloirError(
+            "trainer=fsdp shares the weights among GPUs, and trainer.accelerator is cpu.",
+            next_step="trainer=ddp trainer.devices=2 trains in two processes on the CPU",
+        )
+    parts = {
+        f"averaging={choices.get('averaging')}": cfg.averaging is not None,
+        "callbacks.signals": OmegaConf.select(cfg, "callbacks.signals.every_n_epochs") is not None,
+        f"optimizer={choices.get('optimizer')}": choices.get("optimizer") == "sdlm",
+    }
+    for part, there in parts.items():
+        if there:
+            raise CouloirError(
+                f"{part} looks at the whole network, of which each process of trainer=fsdp holds a share.",
+                next_step="trainer=ddp, or leave it out",
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +13,20 @@ from torch.utils.data import DataLoader, Dataset
 Fetch = Callable[[Tensor], tuple[Tensor, Tensor]]
 Prepare = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Cut = Callable[[Sequence[Tensor], Sequence[int]], Iterator[tuple[Tensor, Tensor]]]
+
+
+class Share(NamedTuple):
+    """What an uneven batch of several processes carries as its third element, beside inputs and targets.
+
+    Attributes:
+        own: samples of this process that count; 0: it works on stand-ins, so that all processes take the step.
+        whole: samples of all processes together.
+        weight: what the mean loss of this process counts in the mean over processes, own * processes / whole.
+    """
+
+    own: int
+    whole: int
+    weight: float
 
 
 class Batches:
@@ -24,7 +38,7 @@ class Batches:
 
     Args:
         num_samples: how many samples the split has.
-        batch_size: samples a batch.
+        batch_size: samples a batch, of this process.
         fetch: indices (B,) into the split -> raw inputs and targets; runs in worker processes where there are any.
         prepare: raw inputs and targets -> what the network takes, on its device; runs in this process.
         shuffle: draw a new order each epoch.
@@ -33,6 +47,9 @@ class Batches:
         drop_single: leave out a last batch of one sample, which batch normalisation cannot train on.
         cut: batches of indices, and a seed for each -> raw inputs and targets, batch by batch; instead of `fetch`,
         where samples are cut at random. What it hands out is its own again once the next batch is asked for.
+        rank: this process among those that share every batch: all cut the same order into batches of
+            batch_size * world samples, and each takes its part of every one.
+        world: how many processes there are.
     """
 
     def __init__(
@@ -46,13 +63,16 @@ class Batches:
         workers: int = 0,
         drop_single: bool = False,
         cut: Cut | None = None,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         self.num_samples, self.batch_size = num_samples, batch_size
         self.fetch, self.prepare, self.cut = fetch, prepare, cut
         self.shuffle, self.seed, self.workers = shuffle, seed, workers
         self.epoch = 0
         self.position = 0
-        whole, rest = divmod(num_samples, batch_size)
+        self.rank, self.world, self.least = rank, world, 2 if drop_single else 1
+        whole, rest = divmod(num_samples, batch_size * world)
         self.drop_last = drop_single and rest == 1 and whole > 0
         self._length = whole if self.drop_last or not rest else whole + 1
 
@@ -67,16 +87,38 @@ class Batches:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         return torch.randperm(self.num_samples, generator=generator)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def part(self, batch: Tensor) -> tuple[Tensor, Share | None]:
+        """This process's part of a batch of all processes, and its share where the parts are not all alike.
+
+        An uneven batch is spread over as many processes as can have `least` samples; the others get `least` samples
+        that do not count.
+        """
+        count = len(batch)
+        if count == self.batch_size * self.world:
+            return batch[self.rank * self.batch_size :][: self.batch_size], None
+        working = min(self.world, max(1, count // self.least))
+        if self.rank >= working:
+            return batch[: self.least], Share(0, count, 0.0)
+        own, larger = divmod(count, working)
+        begin = self.rank * own + min(self.rank, larger)
+        own += self.rank < larger
+        return batch[begin : begin + own], Share(own, count, own * self.world / count)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
         epoch, start = self.epoch, self.position
-        batches = torch.split(self.order(epoch), self.batch_size)[start : self._length]
+        batches = torch.split(self.order(epoch), self.batch_size * self.world)[start : self._length]
+        share: Share | None = None
+        if self.world > 1 and batches:
+            *even, (last, share) = map(self.part, batches)  # only the last one can be uneven
+            batches = (*(part for part, _ in even), last)
         for done, (x, y) in enumerate(self._raw(batches, epoch, start), start + 1):
             self.epoch, self.position = (epoch + 1, 0) if done == self._length else (epoch, done)
-            yield self.prepare(x, y)
+            prepared = self.prepare(x, y)
+            yield prepared if share is None or done < self._length else (*prepared, share)
 
     def seed_of(self, epoch: int, number: int) -> int:
-        """What the random windows of one batch of an epoch follow from."""
-        digest = hashlib.sha256(f"windows {self.seed} {epoch} {number}".encode()).digest()
+        """What the random windows of one batch of an epoch, in this process, follow from."""
+        digest = hashlib.sha256(f"windows {self.seed} {epoch} {number} {self.rank}".encode()).digest()
         return int.from_bytes(digest[:7])
 
     def _raw(self, batches: tuple[Tensor, ...], epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -114,3 +156,16 @@ class _Fetching(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         return self.fetch(indices)
+
+
+def samples_in(batch: tuple[Any, ...], world: int) -> int:
+    """How many samples a batch has over all processes.
+
+    Args:
+        batch: inputs, targets and, where the processes' parts are not all alike, the share.
+        world: how many processes there are.
+    """
+    if len(batch) > 2:
+        share: Share = batch[2]
+        return share.whole
+    return len(batch[0]) * world

@@ -54,7 +54,7 @@ class Samples(LightningDataModule):
         channels: channels of the images, or columns of the table.
         image_size: pixels of the images' sides, None for tables.
         num_classes: classes, or outputs of a regression.
-        batch_size: samples a batch.
+        batch_size: samples a batch, of each process where there are several.
         val_fraction: share of the training samples held out for validation, where the set brings none.
         test_fraction: share of all samples held out for the test, where the set brings none.
         subset: at most so many samples to train and validate on, and at most so many to test on; stratified.
@@ -96,6 +96,7 @@ class Samples(LightningDataModule):
         self.classes: list[str] = []
         self.augmentation: Callable[..., Any] | None = None
         self.device = torch.device("cpu")
+        self.rank, self.world = 0, 1  # this process among those that share every batch
         self.splits: dict[str, Split] = {}
 
     def setup(self, stage: str | None = None) -> None:
@@ -230,7 +231,7 @@ class Samples(LightningDataModule):
         cutting, workers = None, self.workers or 0
         if isinstance(split.source, Cuttable):
             windows, augmentation = windows_first(augmentation)
-            workers = cores() if self.workers is None else self.workers
+            workers = max(1, cores() // self.world) if self.workers is None else self.workers
             cutting = Cutting(split.source, split.indices, targets, self.batch_size, windows, workers)
         elif workers == 0:
             split.source.to(self.device)
@@ -244,6 +245,8 @@ class Samples(LightningDataModule):
             workers=workers,
             drop_single=name == "train",
             cut=cutting,
+            rank=self.rank,
+            world=self.world,
         )
 
     def _scaled(self, targets: NDArray[Any]) -> Tensor:

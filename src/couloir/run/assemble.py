@@ -12,14 +12,18 @@ from omegaconf import DictConfig
 from couloir.model.weights import load_weights
 from couloir.run.evaluate import check_views
 from couloir.run.instantiate import build
+from couloir.run.processes import first_here_first
 from couloir.task.build import check_network
+from couloir.trainer.world import ALONE, World
 
 
-def load_data(cfg: DictConfig) -> Any:
-    """The data, read and split, with the augmentation of its training batches."""
+def load_data(cfg: DictConfig, world: World = ALONE) -> Any:
+    """The data, read and split, with the augmentation of its training batches and a process's share of each batch."""
     data = build(cfg, "data")
     data.augmentation = build(cfg, "augmentation")
-    data.prepare_data()
+    data.rank, data.world = world.rank, world.size
+    with first_here_first(world):
+        data.prepare_data()
     data.setup()
     if cfg.overfit is not None:
         data.keep_only(cfg.overfit)

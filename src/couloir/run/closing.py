@@ -47,11 +47,13 @@ def _short(path: Path) -> str:
     return str(path) if relative.startswith("..") else relative
 
 
-def write_confusion(module: Supervised, classes: list[str], folder: RunFolder) -> None:
-    """Write the test split's confusion matrix, where there is one."""
+def confusion(module: Supervised) -> Tensor | None:
+    """The test split's confusion matrix (C, C), where there is one; all processes of a run must ask for it."""
     metric = module.test_metric
-    if isinstance(metric, MulticlassConfusionMatrix):
-        write_matrix(metric.compute(), classes, folder)
+    if not isinstance(metric, MulticlassConfusionMatrix):
+        return None
+    matrix: Tensor = metric.compute()
+    return matrix
 
 
 def write_matrix(matrix: Tensor, classes: list[str], folder: RunFolder) -> None:

@@ -15,10 +15,12 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from couloir.data.batches import samples_in
 from couloir.errors import Diverged
 from couloir.run.curves import draw_curves
 from couloir.run.folder import RunFolder
 from couloir.run.result import Row, best_row
+from couloir.trainer.agreement import mean
 
 COLUMNS = ("loss", "accuracy", "top5_accuracy", "mae", "rmse", "r2")
 CURVES_SHARE = 0.02
@@ -52,11 +54,11 @@ class Record(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count samples, stop a diverged run, and stop the clock before validation begins."""
-        self._samples += len(batch[0])
+        self._samples += samples_in(batch, trainer.world_size)
         loss = outputs["loss"]
         # On a GPU the loss is looked at now and then: reading it makes the device wait.
         if loss.device.type == "cpu" or trainer.is_last_batch or batch_idx % 50 == 0:
-            self._stop_if_diverged(trainer, float(loss))
+            self._stop_if_diverged(trainer, mean(float(loss)))
         if trainer.is_last_batch:
             if loss.device.type == "cuda":
                 torch.cuda.synchronize()
@@ -73,6 +75,8 @@ class Record(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the epoch's row, the place in the status, and from time to time the curves."""
+        if not trainer.is_global_zero:
+            return
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         metrics |= getattr(pl_module, "measured", {})  # the same in float64; Lightning logs in float32
         names = [f"{split}/{name}" for name in COLUMNS for split in ("train", "val")]

@@ -14,6 +14,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from couloir.callbacks.checkpoint import Checkpoint
 from couloir.errors import Interrupted
 from couloir.log import say
+from couloir.trainer.agreement import highest
 
 
 class StopOnSignal(Callback):
@@ -44,6 +45,7 @@ class StopOnSignal(Callback):
         say.info("stopping after this step (again to stop at once)")
 
     def _stop(self, trainer: Trainer) -> None:
+        self.received = highest(self.received or 0) or None  # all processes stop, after the same step
         if self.received is None:
             return
         if self.checkpoint is not None and trainer.global_step > 0 and not trainer.testing:

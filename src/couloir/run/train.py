@@ -8,23 +8,30 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning import Callback, Trainer, seed_everything
+from torch import Tensor
 
 from couloir.callbacks.checkpoint import Checkpoint, best_checkpoint, last_checkpoint
 from couloir.callbacks.momentum import MomentumSchedule
 from couloir.config.compose import Sentence
 from couloir.config.scaling import scaled_lr_in_words
 from couloir.errors import Diverged, Interrupted
-from couloir.log import note, run_log, say
+from couloir.log import note, run_log, say, silence
 from couloir.run.assemble import build_network, load_data
-from couloir.run.closing import closing_table, write_confusion
+from couloir.run.closing import closing_table, confusion, write_matrix
 from couloir.run.evaluation import tta_numbers
 from couloir.run.folder import RunFolder
 from couloir.run.instantiate import build
+from couloir.run.processes import follow, together
 from couloir.run.provenance import write_provenance
 from couloir.run.record import Record
 from couloir.run.result import RunResult, summarise
 from couloir.run.signals import StopOnSignal
 from couloir.task.build import supervised
+from couloir.task.supervised import Supervised
+from couloir.trainer.world import World
+
+SEED_STRIDE = 1_000_003
+"""Between the seeds of two processes, which draw augmentation and dropout each for itself."""
 
 
 def train_sentence(sentence: Sentence, folder: RunFolder, command: list[str]) -> RunResult:
@@ -39,7 +46,9 @@ def train_sentence(sentence: Sentence, folder: RunFolder, command: list[str]) ->
     with run_log(folder.path / "train.log"), stop.listening():
         note.info("command: %s", " ".join(command))
         try:
-            return _train(sentence, folder, command, stop)
+            _write_configuration(folder, sentence.cfg, sentence.overrides)  # before anything can fail
+            with together(sentence.cfg, folder) as world:
+                return _train(sentence, folder, command, stop, world)
         except BaseException as error:
             _write_ending(folder, stop, error)
             if stop.received is not None and not isinstance(error, Interrupted):
@@ -47,40 +56,31 @@ def train_sentence(sentence: Sentence, folder: RunFolder, command: list[str]) ->
             raise
 
 
-def _train(sentence: Sentence, folder: RunFolder, command: list[str], stop: StopOnSignal) -> RunResult:
+def train_along() -> RunResult:
+    """What `train_sentence` is to the first process, to every other one: the same training, written down nowhere."""
+    stop = StopOnSignal()
+    with silence(), follow() as (world, cfg, folder), stop.listening():
+        data = _load_data(cfg, world)
+        module, trainer, _ = _assemble(cfg, data, folder, stop, world)
+        _fit_and_test(module, trainer, data)
+        return RunResult(folder.path, dict(module.measured), "completed")
+
+
+def _train(sentence: Sentence, folder: RunFolder, command: list[str], stop: StopOnSignal, world: World) -> RunResult:
     cfg, began = sentence.cfg, time.perf_counter()
-    _write_configuration(folder, cfg, sentence.overrides)  # before anything can fail
-    seed_everything(cfg.seed, workers=True, verbose=False)
-    data = load_data(cfg)
-    if _count_steps(cfg, data):
+    data = _load_data(cfg, world)
+    if "steps_per_epoch" in (cfg.scheduler or {}):
         _write_configuration(folder, cfg, sentence.overrides)
     write_provenance(folder, command, cfg.seed, _describe(data))
-
-    seed_everything(cfg.seed, workers=True, verbose=False)  # the weights do not depend on what loading the data drew
-    net = build_network(cfg, data)
-    parameters = sum(parameter.numel() for parameter in net.parameters())
-    module = supervised(
-        net,
-        build(cfg, "loss"),
-        build(cfg, "optimizer"),
-        build(cfg, "scheduler"),
-        data,
-        cfg.trainer.log_every_n_steps,
-    )
-    # Plain values: the checkpoint says what it is, and loads without running code.
-    module.save_hyperparameters(OmegaConf.to_container(cfg, resolve=True))
-    record = Record(folder, cfg.callbacks.checkpoint.monitor, cfg.callbacks.checkpoint.mode)
-    trainer = _build_trainer(cfg, folder, record, stop)
-    data.device = trainer.strategy.root_device
+    module, trainer, record = _assemble(cfg, data, folder, stop, world)
+    parameters = sum(parameter.numel() for parameter in module.net.parameters())
     say.info(_opening(sentence, data, parameters, trainer))
 
-    trainer.fit(module, datamodule=data)
-    best = best_checkpoint(trainer)
-    chosen = best if best.exists() else last_checkpoint(trainer)
-    trainer.test(module, datamodule=data, ckpt_path=chosen, verbose=False, weights_only=True)
+    matrix = _fit_and_test(module, trainer, data)
 
     record.draw()
-    write_confusion(module, data.classes, folder)
+    if matrix is not None:
+        write_matrix(matrix, data.classes, folder)
     numbers = summarise(record.rows, record.best)
     numbers |= {name: value for name, value in module.measured.items() if name.startswith("test/")}
     numbers["parameters"] = parameters
@@ -96,25 +96,67 @@ def _train(sentence: Sentence, folder: RunFolder, command: list[str], stop: Stop
     return RunResult(folder.path, numbers, "completed")
 
 
-def _count_steps(cfg: DictConfig, data: Any) -> bool:
+def _assemble(
+    cfg: DictConfig, data: Any, folder: RunFolder, stop: StopOnSignal, world: World
+) -> tuple[Supervised, Trainer, Record]:
+    """Network, loss, optimizer and loop; the same weights in every process, random numbers of its own afterwards."""
+    seed_everything(cfg.seed, workers=True, verbose=False)  # the weights do not depend on what loading the data drew
+    net = build_network(cfg, data)
+    module = supervised(
+        net,
+        build(cfg, "loss"),
+        build(cfg, "optimizer"),
+        build(cfg, "scheduler"),
+        data,
+        cfg.trainer.log_every_n_steps,
+    )
+    # Plain values: the checkpoint says what it is, and loads without running code.
+    module.save_hyperparameters(OmegaConf.to_container(cfg, resolve=True))
+    record = Record(folder, cfg.callbacks.checkpoint.monitor, cfg.callbacks.checkpoint.mode)
+    trainer = _build_trainer(cfg, folder, record, stop, world)
+    data.device = trainer.strategy.root_device
+    if not world.leads:
+        seed_everything((cfg.seed + SEED_STRIDE * world.rank) % 2**32, workers=True, verbose=False)
+    return module, trainer, record
+
+
+def _fit_and_test(module: Supervised, trainer: Trainer, data: Any) -> Tensor | None:
+    """Train, test with the best checkpoint, and return the test split's confusion matrix (C, C), if it has one."""
+    trainer.fit(module, datamodule=data)
+    best = best_checkpoint(trainer)
+    chosen = trainer.strategy.broadcast(best if best.exists() else last_checkpoint(trainer))
+    trainer.test(module, datamodule=data, ckpt_path=chosen, verbose=False, weights_only=True)
+    return confusion(module)
+
+
+def _load_data(cfg: DictConfig, world: World) -> Any:
+    """The data, this process's share of it in every batch, and what the scheduler must know of it."""
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    data = load_data(cfg, world)
+    _count_steps(cfg, data)
+    return data
+
+
+def _count_steps(cfg: DictConfig, data: Any) -> None:
     """Tell a scheduler that goes by steps how many there are in an epoch, if its YAML has the key for it."""
     if cfg.scheduler is None or "steps_per_epoch" not in cfg.scheduler:
-        return False
+        return
     limit, batches = cfg.trainer.limit_train_batches, len(data.train_dataloader())
     batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
     with open_dict(cfg):
         cfg.scheduler.steps_per_epoch = max(1, math.ceil(batches / cfg.trainer.accumulate_grad_batches))
-    return True
 
 
-def _build_trainer(cfg: DictConfig, folder: RunFolder, record: Record, stop: StopOnSignal) -> Trainer:
+def _build_trainer(cfg: DictConfig, folder: RunFolder, record: Record, stop: StopOnSignal, world: World) -> Trainer:
     loggers = [build(cfg.logger, name, save_dir=str(folder.path)) for name in cfg.logger]
     names = [name for name in cfg.callbacks if loggers or name != "lr_monitor"]
     callbacks = [build(cfg.callbacks, name) for name in names]
     stop.checkpoint = next((callback for callback in callbacks if isinstance(callback, Checkpoint)), None)
     # First what sets the rate, then what notes it down.
     callbacks = [*_over_the_steps(cfg), *(callback for callback in callbacks if callback is not None), record, stop]
-    trainer: Trainer = build(cfg, "trainer", logger=loggers, callbacks=callbacks, default_root_dir=str(folder.path))
+    trainer: Trainer = build(
+        cfg, "trainer", logger=loggers, callbacks=callbacks, default_root_dir=str(folder.path), world=world
+    )
     return trainer
 
 
@@ -144,9 +186,12 @@ def _opening(sentence: Sentence, data: Any, parameters: int, trainer: Trainer) -
     chosen = sentence.choices
     words = " ".join(f"{group}={chosen[group]}" for group in ("model", "data", "loss", "optimizer") if group in chosen)
     sizes = data.sizes()
+    where = f"on {trainer.strategy.root_device}"
+    if trainer.world_size > 1:
+        where = f"in {trainer.world_size} processes, batches of {trainer.world_size} x {data.batch_size}, {where}"
     return (
         f"{words}: {parameters:,} parameters; {sizes['train']:,} training, {sizes['val']:,} validation, "
-        f"{sizes['test']:,} test samples; on {trainer.strategy.root_device}"
+        f"{sizes['test']:,} test samples; {where}"
         + (f"\n{scaled}" if (scaled := scaled_lr_in_words(sentence.cfg)) else "")
     )
 

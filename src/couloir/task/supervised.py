@@ -14,8 +14,10 @@ from torch.optim import Optimizer
 from torchmetrics import Metric
 
 from couloir.metrics.gathered import Gathered
+from couloir.trainer.agreement import mean
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Any, ...]
+"""Inputs and targets and, of an uneven batch of several processes, its `couloir.data.batches.Share`."""
 MakeOptimizer = Callable[..., Optimizer]
 MakeScheduler = Callable[[Optimizer], Any]
 
@@ -61,15 +63,19 @@ class Supervised(LightningModule):
         return output
 
     def step(self, batch: Batch, split: str) -> Tensor:
-        """The batch's mean loss; the split's metrics take the batch in without waiting for the device."""
-        x, y = batch
+        """The batch's mean loss; the split's metrics take the batch in without waiting for the device.
+
+        The mean of it over all processes is the mean over all their samples, also where their parts are uneven.
+        """
+        x, y, *share = batch
         outputs = self(x)
         loss = total_loss(outputs, y, self.net, self.loss)
         prediction = outputs[0] if isinstance(outputs, tuple) else outputs
-        self.gathered[split].add(prediction, y, loss)
-        if split == "test" and self.test_metric is not None:
-            self.test_metric.update(prediction, y)
-        return loss
+        if not share or share[0].own > 0:
+            self.gathered[split].add(prediction, y, loss)
+            if split == "test" and self.test_metric is not None:
+                self.test_metric.update(prediction, y)
+        return loss * share[0].weight if share else loss
 
     def on_train_epoch_start(self) -> None:
         """Let an optimizer that goes by the loss's curvature look at some training samples."""
@@ -98,8 +104,9 @@ class Supervised(LightningModule):
         its speed.
         """
         if self.trainer.global_step % self.log_every_n_steps == 0:
+            loss = mean(float(outputs["loss"]))
             for logger in self.loggers:
-                logger.log_metrics({"train/loss_step": float(outputs["loss"])}, step=self.trainer.global_step)
+                logger.log_metrics({"train/loss_step": loss}, step=self.trainer.global_step)
         if self.trainer.is_last_batch:
             self._log_measures("train")
 

@@ -11,14 +11,23 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from couloir.errors import CouloirError
+from couloir.trainer.batch_norm import SyncOnCpu
 from couloir.trainer.execution import Execution, lets_cudnn_choose
 from couloir.trainer.loop import ShortStep
+from couloir.trainer.strategy import leave_signals_to_the_run
+from couloir.trainer.strategy import strategy as several
+from couloir.trainer.world import ALONE, World
 
 
 def trainer(
     accelerator: str = "auto",
     devices: int | str | list[int] = 1,
+    strategy: str = "auto",
+    num_nodes: int = 1,
     precision: str = "auto",
+    sync_batchnorm: bool = False,
+    find_unused_parameters: bool = False,
+    min_shard_parameters: int = 1_000_000,
     channels_last: bool = True,
     fused: bool = True,
     compile: bool = False,
@@ -26,14 +35,20 @@ def trainer(
     benchmark: bool | None = None,
     threads: int | None = None,
     short_steps: bool = True,
+    world: World = ALONE,
     **options: Any,
 ) -> Trainer:
     """Lightning's Trainer; `precision=auto` is bf16 mixed precision on a GPU that has it, and float32 elsewhere.
 
     Args:
         accelerator: `auto` takes a GPU where there is one; `cpu`, `gpu`.
-        devices: how many, or which.
+        devices: how many, or which, on each machine.
+        strategy: how several processes work together: `ddp`, `fsdp`; `auto`: ddp.
+        num_nodes: machines.
         precision: `auto`, or any of Lightning's (`32-true`, `bf16-mixed`, ...).
+        sync_batchnorm: normalise batches over all processes together.
+        find_unused_parameters: ddp: look in each step for weights that took no part in it.
+        min_shard_parameters: fsdp: parts of the network with so many weights are gathered one after another.
         channels_last: lay the weights of convolutions out as fast kernels want them.
         fused: take PyTorch's fused form of the optimizer, where there is one.
         compile: compile the network.
@@ -41,6 +56,7 @@ def trainer(
         benchmark: let cuDNN try its algorithms; None: unless results must repeat.
         threads: CPU threads of an operation; None: as many as the machine lets this process use.
         short_steps: call only those hooks of a step that somebody listens to; False: all of Lightning's.
+        world: this process's place among those of the run, which are connected already.
         options: Lightning's own; see `pytorch_lightning.Trainer`.
 
     Raises:
@@ -48,6 +64,16 @@ def trainer(
     """
     if precision == "auto":
         precision = "bf16-mixed" if accelerator != "cpu" and _gpu_with_bf16() else "32-true"
+    if world.size == 1:
+        options |= {"devices": devices}
+    else:
+        local = devices if isinstance(devices, list) else world.local_size
+        options |= {"devices": local, "num_nodes": num_nodes, "use_distributed_sampler": False}
+        options |= {"strategy": several(strategy, world, find_unused_parameters, min_shard_parameters)}
+        if sync_batchnorm and on_gpu(accelerator):
+            options |= {"sync_batchnorm": True}
+        elif sync_batchnorm:
+            options |= {"plugins": [SyncOnCpu()]}
     callbacks = [*(options.pop("callbacks", None) or []), Execution(channels_last, fused, compile, tf32, threads)]
     saves = any(isinstance(callback, Checkpoint) for callback in callbacks)
     try:
@@ -55,7 +81,6 @@ def trainer(
             warnings.filterwarnings("ignore", message=".*enable_progress_bar.*")
             built = Trainer(
                 accelerator=accelerator,
-                devices=devices,
                 precision=cast(Any, precision),  # a wrong word is Lightning's to refuse
                 enable_progress_bar=False,  # callbacks.progress shows it
                 enable_model_summary=False,  # `couloir summary` shows it
@@ -73,7 +98,14 @@ def trainer(
     if short_steps:
         lightnings = built.fit_loop.epoch_loop
         built.fit_loop.epoch_loop = ShortStep(built, lightnings.min_steps, lightnings.max_steps)
+    if world.size > 1:
+        leave_signals_to_the_run(built)
     return built
+
+
+def on_gpu(accelerator: str) -> bool:
+    """Whether the processes of a run take GPUs that torch can drive by CUDA."""
+    return accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
 
 
 def _gpu_with_bf16() -> bool:

@@ -1,0 +1,29 @@
+"""What all processes of a run must decide alike; where there is only one, its own word."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+
+
+def several() -> bool:
+    """Whether this process is connected to others."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def highest(value: int) -> int:
+    """The largest of all processes' values; on the CPU, so that no GPU is waited for."""
+    if not several():
+        return value
+    shared = torch.tensor(value)
+    dist.all_reduce(shared, dist.ReduceOp.MAX)
+    return int(shared)
+
+
+def mean(value: float) -> float:
+    """The mean of all processes' values; NaN or infinite where one of them is."""
+    if not several():
+        return value
+    shared = torch.tensor(value, dtype=torch.float64)
+    dist.all_reduce(shared)
+    return float(shared) / dist.get_world_size()
