@@ -37,6 +37,8 @@ PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others: as long as the first may need to download or to write."""
 LAST_SECONDS = 15.0
 """How long the others may take to end after the first, and a lost one to write down why."""
+UNUSED = "find_unused_parameters"
+"""What torch's complaint about weights without a gradient names."""
 LAST_LINES = 8
 """Lines of a lost process that are quoted."""
 
@@ -138,6 +140,8 @@ def together(cfg: DictConfig, folder: RunFolder) -> Iterator[World]:
                 yield world
         children.finish()
     except BaseException as error:
+        if UNUSED in str(error):
+            raise _unused_weights() from error
         if _is_broken_line(error):
             children.check(LAST_SECONDS)
         raise
@@ -237,6 +241,13 @@ def _is_broken_line(error: BaseException) -> bool:
     )
 
 
+def _unused_weights() -> CouloirError:
+    return CouloirError(
+        "Some of the network's weights took no part in a step, and the processes wait for their gradients.",
+        next_step="trainer.find_unused_parameters=true, for networks such as FractalNet, which drop paths",
+    )
+
+
 class Children:
     """The processes that the first one starts on its machine. They end when it ends, however it does.
 
@@ -290,6 +301,7 @@ class Children:
 
         Raises:
             ProcessLost: one has.
+            CouloirError: and it is known why.
         """
         until = time.monotonic() + patience
         while True:
@@ -300,10 +312,12 @@ class Children:
                 return
             time.sleep(0.05)
 
-    def _lost(self, rank: int, code: int) -> ProcessLost:
+    def _lost(self, rank: int, code: int) -> CouloirError:
         output = self.outputs[rank]
         output.seek(0)
         lines = output.read().decode(errors="replace").strip().splitlines()
+        if any(UNUSED in line for line in lines):
+            return _unused_weights()
         note.info("process %d said:\n%s", rank, "\n".join(lines))
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         said = "\n         ".join(lines[-LAST_LINES:])
@@ -318,7 +332,7 @@ class Children:
         while not self._over.wait(0.2):
             try:
                 self.check()
-            except ProcessLost as lost:
+            except CouloirError as lost:
                 if self._over.wait(self.patience):
                     return
                 self.folder.write_status("failed", error=f"{type(lost).__name__}: {lost}")
