@@ -28,6 +28,7 @@ from couloir.trainer.world import World, launched
 
 TRAIN = str(Path(sys.executable).with_name("train"))
 TORCHRUN = str(Path(sys.executable).with_name("torchrun"))
+SHARED_ON_CPU = Path(__file__).with_name("shared_on_cpu.py")
 TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
 ODD = "data.subset=201"
 """Training and test splits of odd size: two processes have uneven parts of their last batches."""
@@ -85,18 +86,23 @@ def test_two_processes_train_as_one_with_twice_the_batch_and_write_one_folder(tm
     assert json.loads((two.dir / "status.json").read_text())["status"] == "completed"
 
 
-def test_torchrun_gives_the_same_training_in_one_folder(tmp_path: Path) -> None:
-    words = ["model=mlp", "optimizer=sgd", "trainer.max_epochs=2", ODD]
+def test_torchrun_with_shared_weights_gives_the_same_training_in_one_folder(tmp_path: Path) -> None:
+    words = ["model=convnet", "optimizer=momentum", ODD]
+    fsdp = ["trainer=fsdp", "trainer.accelerator=cpu", "trainer.min_shard_parameters=1000", "trainer.max_epochs=2"]
     done = subprocess.run(
-        [TORCHRUN, "--nproc_per_node=2", "-m", "couloir", "train", *words, "data.batch_size=32",
-         "trainer=ddp", "trainer.accelerator=cpu"],
+        [TORCHRUN, "--nproc_per_node=2", str(SHARED_ON_CPU), *words, "data.batch_size=32", *fsdp],
         cwd=tmp_path, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("epoch 1/2") == 1, "one process speaks for all"
     (run,) = (tmp_path / "outputs/train").iterdir()
-    one = trained(tmp_path / "one", *words[:2], ODD, "data.batch_size=64", "trainer=cpu")
+    one = trained(tmp_path / "one", *words, "data.batch_size=64", "trainer=cpu")
     assert_same_training(run, one.dir)
+
+
+def test_torchrun_can_start_the_package() -> None:
+    done = subprocess.run([sys.executable, "-m", "couloir", "--version"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, f"couloir {couloir.__version__}\n"), done.stderr
 
 
 def test_sigterm_stops_all_processes_after_the_step_with_a_checkpoint(tmp_path: Path) -> None:

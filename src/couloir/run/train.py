@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning import Callback, Trainer, seed_everything
+from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor
 
 from couloir.callbacks.checkpoint import Checkpoint, best_checkpoint, last_checkpoint
@@ -61,8 +64,9 @@ def train_along() -> RunResult:
     stop = StopOnSignal()
     with silence(), follow() as (world, cfg, folder), stop.listening():
         data = _load_data(cfg, world)
-        module, trainer, _ = _assemble(cfg, data, folder, stop, world)
-        _fit_and_test(module, trainer, data)
+        assemble = partial(_assemble, cfg, data, folder, stop, world)
+        module, trainer, _ = assemble()
+        module, _ = _fit_and_test(module, trainer, data, assemble)
         return RunResult(folder.path, dict(module.measured), "completed")
 
 
@@ -72,11 +76,12 @@ def _train(sentence: Sentence, folder: RunFolder, command: list[str], stop: Stop
     if "steps_per_epoch" in (cfg.scheduler or {}):
         _write_configuration(folder, cfg, sentence.overrides)
     write_provenance(folder, command, cfg.seed, _describe(data))
-    module, trainer, record = _assemble(cfg, data, folder, stop, world)
+    assemble = partial(_assemble, cfg, data, folder, stop, world)
+    module, trainer, record = assemble()
     parameters = sum(parameter.numel() for parameter in module.net.parameters())
     say.info(_opening(sentence, data, parameters, trainer))
 
-    matrix = _fit_and_test(module, trainer, data)
+    module, matrix = _fit_and_test(module, trainer, data, assemble)
 
     record.draw()
     if matrix is not None:
@@ -120,13 +125,21 @@ def _assemble(
     return module, trainer, record
 
 
-def _fit_and_test(module: Supervised, trainer: Trainer, data: Any) -> Tensor | None:
-    """Train, test with the best checkpoint, and return the test split's confusion matrix (C, C), if it has one."""
+def _fit_and_test(
+    module: Supervised, trainer: Trainer, data: Any, assemble: Callable[[], tuple[Supervised, Trainer, Record]]
+) -> tuple[Supervised, Tensor | None]:
+    """Train, and test with the best checkpoint.
+
+    Returns:
+        the tested module, and the test split's confusion matrix (C, C), if it has one.
+    """
     trainer.fit(module, datamodule=data)
     best = best_checkpoint(trainer)
     chosen = trainer.strategy.broadcast(best if best.exists() else last_checkpoint(trainer))
+    if isinstance(trainer.strategy, FSDPStrategy):
+        module, trainer, _ = assemble()  # training has cut the weights into shares, which Lightning cannot wrap again
     trainer.test(module, datamodule=data, ckpt_path=chosen, verbose=False, weights_only=True)
-    return confusion(module)
+    return module, confusion(module)
 
 
 def _load_data(cfg: DictConfig, world: World) -> Any:
