@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,12 @@ import couloir
 from couloir.cli.main import run as couloir_run
 from couloir.config.check import check
 from couloir.config.compose import compose_sentence
-from couloir.errors import CouloirError, Diverged, ProcessLost
+from couloir.errors import CouloirError, Diverged, Interrupted, ProcessLost
 from couloir.run import processes
 from couloir.run.folder import RunFolder
 from couloir.run.result import RunResult
 from couloir.trainer.world import World, launched
 
-TRAIN = str(Path(sys.executable).with_name("train"))
 TORCHRUN = str(Path(sys.executable).with_name("torchrun"))
 SHARED_ON_CPU = Path(__file__).with_name("shared_on_cpu.py")
 TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
@@ -106,19 +106,25 @@ def test_torchrun_can_start_the_package() -> None:
 
 
 def test_sigterm_stops_all_processes_after_the_step_with_a_checkpoint(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [TRAIN, *TWO, "model=mlp", "trainer.max_epochs=10000"],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    latest = tmp_path / "outputs/latest"
-    wait_for(lambda: (latest / "checkpoints/last.ckpt").exists())
-    children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
-    process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 143, said
+    latest = tmp_path / "latest"
+    children: list[str] = []
+
+    def send() -> None:
+        wait_for(lambda: (latest / "checkpoints/last.ckpt").exists())
+        own = Path("/proc/self/task")
+        children.extend(pid for task in own.iterdir() for pid in (task / "children").read_text().split())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    cfg = couloir.compose([*TWO, "model=mlp", "trainer.max_epochs=10000", f"output_dir={tmp_path}"])
+    with pytest.raises(Interrupted) as caught:
+        couloir.train(cfg)
+    sender.join()
+    assert caught.value.exit_code == 143
     status = json.loads((latest / "status.json").read_text())
     assert (status["status"], status["signal"]) == ("interrupted", signal.SIGTERM)
-    assert weights(latest.resolve())
+    assert weights(latest)
     assert children
     assert not any(Path(f"/proc/{pid}").exists() for pid in children)
 
