@@ -97,6 +97,7 @@ class Samples(LightningDataModule):
         self.augmentation: Callable[..., Any] | None = None
         self.device = torch.device("cpu")
         self.rank, self.world = 0, 1  # this process among those that share every batch
+        self.neighbours = 1  # processes that share this machine's cores
         self.splits: dict[str, Split] = {}
 
     def setup(self, stage: str | None = None) -> None:
@@ -231,7 +232,7 @@ class Samples(LightningDataModule):
         cutting, workers = None, self.workers or 0
         if isinstance(split.source, Cuttable):
             windows, augmentation = windows_first(augmentation)
-            workers = max(1, cores() // self.world) if self.workers is None else self.workers
+            workers = max(1, cores() // self.neighbours) if self.workers is None else self.workers
             cutting = Cutting(split.source, split.indices, targets, self.batch_size, windows, workers)
         elif workers == 0:
             split.source.to(self.device)

@@ -21,7 +21,7 @@ def load_data(cfg: DictConfig, world: World = ALONE) -> Any:
     """The data, read and split, with the augmentation of its training batches and a process's share of each batch."""
     data = build(cfg, "data")
     data.augmentation = build(cfg, "augmentation")
-    data.rank, data.world = world.rank, world.size
+    data.rank, data.world, data.neighbours = world.rank, world.size, world.local_size
     with first_here_first(world):
         data.prepare_data()
     data.setup()
