@@ -151,7 +151,9 @@ def test_an_interrupted_epoch_is_taken_up_where_it_stopped() -> None:
     ("count", "size", "batches", "last"), [(33, 16, 2, 16), (32, 16, 2, 16), (35, 16, 3, 3), (1, 16, 1, 1)]
 )
 def test_a_last_batch_of_one_sample_is_left_out_of_training(count: int, size: int, batches: int, last: int) -> None:
-    loader = Batches(count, size, lambda i: (i, i), lambda x, y: (x, y), drop_single=True)
+    loader = Batches(
+        count, size, lambda batches, seeds: ((i, i) for i in batches), lambda x, y: (x, y), drop_single=True
+    )
     got = list(loader)
     assert len(got) == len(loader) == batches
     assert len(got[-1][0]) == last

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from couloir.data.batches import Batches, Share, samples_in
+from couloir.data.rows import Rows
+from couloir.data.source import ArraySource
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 33)
 
 
 def batches(count: int, size: int, rank: int = 0, world: int = 1, **options: Any) -> Batches:
-    def fetch(chosen: Tensor) -> tuple[Tensor, Tensor]:
-        return chosen.clone(), chosen.clone()
+    def read(batches: Sequence[Tensor], seeds: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+        yield from ((chosen.clone(), chosen.clone()) for chosen in batches)
 
-    return Batches(count, size, fetch, lambda x, y: (x, y), rank=rank, world=world, **options)
+    return Batches(count, size, read, lambda x, y: (x, y), rank=rank, world=world, **options)
 
 
 def counted(batch: tuple[Any, ...]) -> list[int]:
@@ -70,9 +74,19 @@ def test_even_batches_of_several_processes_have_two_parts_as_well() -> None:
 
 
 def test_worker_processes_take_the_same_share() -> None:
-    here = [batch[0].tolist() for batch in batches(21, 3, rank=1, world=2, shuffle=True)]
-    fetched = [batch[0].tolist() for batch in batches(21, 3, rank=1, world=2, shuffle=True, workers=1)]
-    assert fetched == here
+    inputs = torch.arange(40.0).view(20, 2)
+    source, indices, targets = ArraySource(inputs.numpy(), np.zeros(20)), np.arange(20), torch.arange(20)
+    here, fetched = (
+        Batches(
+            20, 3, Rows(source, indices, targets, workers, torch.device("cpu")), lambda x, y: (x, y), shuffle=True,
+            rank=1, world=2,
+        )
+        for workers in (0, 1)
+    )  # fmt: skip
+    for (x, y, *_), (x2, y2, *_) in zip(here, fetched, strict=True):
+        assert torch.equal(x, x2)
+        assert torch.equal(y, y2)
+        assert torch.equal(x, inputs[y])
 
 
 def test_a_share_is_taken_up_where_it_was_left() -> None:

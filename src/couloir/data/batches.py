@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-Fetch = Callable[[Tensor], tuple[Tensor, Tensor]]
 Prepare = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-Cut = Callable[[Sequence[Tensor], Sequence[int]], Iterator[tuple[Tensor, Tensor]]]
+Read = Callable[[Sequence[Tensor], Sequence[int]], Iterator[tuple[Tensor, Tensor]]]
+"""Batches of indices, and a seed for what is drawn for each -> raw inputs and targets, batch by batch."""
 
 
 class Share(NamedTuple):
@@ -39,14 +38,12 @@ class Batches:
     Args:
         num_samples: how many samples the split has.
         batch_size: samples a batch, of this process.
-        fetch: indices (B,) into the split -> raw inputs and targets; runs in worker processes where there are any.
+        read: an epoch's batches of indices into the split -> raw inputs and targets; what it hands out is its own again
+            once the next batch is asked for.
         prepare: raw inputs and targets -> what the network takes, on its device; runs in this process.
         shuffle: draw a new order each epoch.
         seed: what the orders follow from.
-        workers: processes that fetch; 0 fetches here.
         drop_single: leave out a last batch of one sample, which batch normalisation cannot train on.
-        cut: batches of indices, and a seed for each -> raw inputs and targets, batch by batch; instead of `fetch`,
-        where samples are cut at random. What it hands out is its own again once the next batch is asked for.
         rank: this process among those that share every batch: all cut the same order into batches of
             batch_size * world samples, and each takes its part of every one.
         world: how many processes there are.
@@ -56,19 +53,17 @@ class Batches:
         self,
         num_samples: int,
         batch_size: int,
-        fetch: Fetch,
+        read: Read,
         prepare: Prepare,
         shuffle: bool = False,
         seed: int = 0,
-        workers: int = 0,
         drop_single: bool = False,
-        cut: Cut | None = None,
         rank: int = 0,
         world: int = 1,
     ) -> None:
         self.num_samples, self.batch_size = num_samples, batch_size
-        self.fetch, self.prepare, self.cut = fetch, prepare, cut
-        self.shuffle, self.seed, self.workers = shuffle, seed, workers
+        self.read, self.prepare = read, prepare
+        self.shuffle, self.seed = shuffle, seed
         self.epoch = 0
         self.position = 0
         self.rank, self.world, self.least = rank, world, 2 if drop_single else 1
@@ -111,7 +106,8 @@ class Batches:
         if self.world > 1 and batches:
             *even, (last, share) = map(self.part, batches)  # only the last one can be uneven
             batches = (*(part for part, _ in even), last)
-        for done, (x, y) in enumerate(self._raw(batches, epoch, start), start + 1):
+        seeds = [self.seed_of(epoch, start + number) for number in range(len(batches))]
+        for done, (x, y) in enumerate(self.read(batches, seeds), start + 1):
             self.epoch, self.position = (epoch + 1, 0) if done == self._length else (epoch, done)
             prepared = self.prepare(x, y)
             yield prepared if share is None or done < self._length else (*prepared, share)
@@ -121,24 +117,6 @@ class Batches:
         digest = hashlib.sha256(f"windows {self.seed} {epoch} {number} {self.rank}".encode()).digest()
         return int.from_bytes(digest[:7])
 
-    def _raw(self, batches: tuple[Tensor, ...], epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
-        if self.cut is not None:
-            yield from self.cut(batches, [self.seed_of(epoch, start + number) for number in range(len(batches))])
-        elif self.workers == 0:
-            yield from map(self.fetch, batches)
-        else:
-            # batch_size=None: the sampler's items are whole batches already, so nothing is collated sample by sample. A
-            # generator of its own: the loader draws the workers' seeds from it instead of from the run's random
-            # numbers.
-            loader: DataLoader[Any] = DataLoader(
-                _Fetching(self.fetch),
-                batch_size=None,
-                sampler=batches,
-                num_workers=self.workers,
-                generator=torch.Generator().manual_seed(self.seed),
-            )
-            yield from loader
-
     def state_dict(self) -> dict[str, int]:
         """Where the iteration stands: the epoch, and the batches of it that have been handed out."""
         return {"epoch": self.epoch, "position": self.position}
@@ -146,16 +124,6 @@ class Batches:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on from a saved place."""
         self.epoch, self.position = state["epoch"], state["position"]
-
-
-class _Fetching(Dataset[tuple[Tensor, Tensor]]):
-    """Lets a DataLoader's workers fetch whole batches."""
-
-    def __init__(self, fetch: Fetch) -> None:
-        self.fetch = fetch
-
-    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        return self.fetch(indices)
 
 
 def samples_in(batch: tuple[Any, ...], world: int) -> int:

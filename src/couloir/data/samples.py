@@ -16,7 +16,8 @@ from torch import Tensor
 
 from couloir.augmentation.windows import windows_first
 from couloir.cores import cores
-from couloir.data.batches import Batches
+from couloir.data.batches import Batches, Read
+from couloir.data.rows import Rows
 from couloir.data.source import CHUNK, Cuttable, Load, Loaded, Source
 from couloir.data.splits import Indices, hold_out, take
 from couloir.data.standardise import Standardise
@@ -229,23 +230,23 @@ class Samples(LightningDataModule):
 
     def _batches(self, name: str, shuffle: bool = False, augmentation: Callable[..., Any] | None = None) -> Batches:
         split, targets = self.splits[name], self._scaled(self.splits[name].targets)
-        cutting, workers = None, self.workers or 0
+        read: Read
         if isinstance(split.source, Cuttable):
             windows, augmentation = windows_first(augmentation)
             workers = max(1, cores() // self.neighbours) if self.workers is None else self.workers
-            cutting = Cutting(split.source, split.indices, targets, self.batch_size, windows, workers)
-        elif workers == 0:
-            split.source.to(self.device)
+            read = Cutting(split.source, split.indices, targets, self.batch_size, windows, workers)
+        else:
+            device = self.device if not self.workers else torch.device("cpu")
+            split.source.to(device)
+            read = Rows(split.source, split.indices, targets, self.workers or 0, device)
         return Batches(
             len(split.indices),
             self.batch_size,
-            partial(_fetch, split.source, torch.from_numpy(split.indices), targets),
+            read,
             partial(self._prepare, augmentation=augmentation),
             shuffle=shuffle,
             seed=self.seed,
-            workers=workers,
             drop_single=name == "train",
-            cut=cutting,
             rank=self.rank,
             world=self.world,
         )
@@ -275,7 +276,8 @@ class Samples(LightningDataModule):
         split = self.splits["train"]
         count = min(count or self.batch_size, len(split.indices))
         chosen = torch.linspace(0, len(split.indices) - 1, count).long()
-        x, y = _fetch(split.source, torch.from_numpy(split.indices), self._scaled(split.targets), chosen)
+        x = split.source.fetch(torch.from_numpy(split.indices)[chosen])
+        y = self._scaled(split.targets)[chosen]
         device, self.device = self.device, torch.device("cpu")
         try:
             return self._prepare(x.cpu(), y, augmentation=None)
@@ -296,10 +298,6 @@ class Samples(LightningDataModule):
         """The statistics follow from the data and the seed; a checkpoint's are for those who have only the
         checkpoint.
         """
-
-
-def _fetch(source: Source, indices: Tensor, targets: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    return source.fetch(indices[chosen]), targets[chosen]
 
 
 def _moved(x: Tensor, device: torch.device) -> Tensor:
