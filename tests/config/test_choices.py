@@ -61,7 +61,7 @@ def words_for(group: str, name: str, files: Path) -> list[str]:
 
 @pytest.mark.parametrize(("group", "name"), CHOICES, ids=[f"{group}={name}" for group, name in CHOICES])
 def test_every_choice_composes_and_instantiates(group: str, name: str, files: Path) -> None:
-    if group == "trainer" and name == "gpu":
+    if group == "trainer" and name in ("gpu", "fsdp"):
         cfg = compose_sentence([f"{group}={name}"]).cfg
         assert cfg.trainer.accelerator == "gpu"
         return

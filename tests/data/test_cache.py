@@ -18,6 +18,7 @@ import torch
 from couloir.data.cache import Cache, cache_folder
 from couloir.data.decode import read_frame
 from couloir.data.frames import Frames
+from couloir.log import say
 from photographs import epochs, make_photographs, photograph_samples, smooth
 
 
@@ -188,21 +189,24 @@ def test_the_set_that_went_unused_the_longest_makes_room_unless_somebody_uses_it
     assert new.set.exists(), "in use"
 
 
-def test_a_folder_that_cannot_be_written_is_said_once_and_training_goes_on(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The warnings that the user reads."""
+    warnings: list[str] = []
+    monkeypatch.setattr(say, "warning", lambda form, *values: warnings.append(form % values))
+    return warnings
+
+
+def test_a_folder_that_cannot_be_written_is_said_once_and_training_goes_on(tmp_path: Path, said: list[str]) -> None:
     root = make_photographs(tmp_path / "photos")
     (tmp_path / "file").write_text("not a folder")
     expected = epochs(photograph_samples(root))
-    caplog.set_level("WARNING", "couloir")
-    monkeypatch.setattr("couloir.data.folder.say.propagate", True)
     for workers in (0, 2):
-        caplog.clear()
+        said.clear()
         samples = photograph_samples(root, workers=workers, cache=True, cache_dir=str(tmp_path / "file/cache"))
         assert torch.equal(epochs(samples), expected)
-        messages = [record.getMessage() for record in caplog.records]
-        assert len(messages) == 1
-        assert "training goes on without it" in messages.pop()
+        assert len(said) == 1
+        assert "training goes on without it" in said.pop()
 
 
 def test_a_full_disk_is_said_and_leaves_no_half_of_a_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,19 +232,17 @@ def test_a_full_disk_is_said_and_leaves_no_half_of_a_frame(tmp_path: Path, monke
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_disk_that_fills_up_during_training_is_said_and_training_goes_on(
-    workers: int, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    workers: int, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     root = make_photographs(tmp_path / "photos")
-    caplog.set_level("WARNING", "couloir")
-    monkeypatch.setattr("couloir.data.workers.say.propagate", True)
     monkeypatch.setattr(os, "fdatasync", full)
     loader = photograph_samples(root, workers=workers, cache=True, cache_dir=str(tmp_path / "c")).train_dataloader()
     expected = list(photograph_samples(root).train_dataloader())
     assert all(torch.equal(x, x2) for (x, _), (x2, _) in zip(loader, expected, strict=True))
-    assert [record.getMessage() for record in caplog.records] == [
+    assert said == [
         f"the cache in {tmp_path / 'c'} cannot be written (No space left on device): training goes on without it"
     ]
 

@@ -180,6 +180,7 @@ def test_standardised_bytes_are_what_the_formula_says(channels_last: bool) -> No
 
 def test_batches_that_are_kept_are_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("couloir.data.standardise.POOLED_BYTES", 0)
+    monkeypatch.setattr("couloir.data.standardise.PART", 1)
     standardise = Standardise([0.0], [1.0], image=True)
     kept, parts = [], []
     for value in range(12):
