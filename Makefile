@@ -27,9 +27,9 @@ format: .venv/.dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
+# What the machine can: half an hour on two cores; COULOIR_DATA names the folder of the real data.
 bench: .venv/.dev
-	$(BIN)/python benchmarks/bench_startup.py
-	$(BIN)/python benchmarks/bench_folder.py
+	for name in startup loop settings folder scaling gpu; do $(BIN)/python benchmarks/bench_$$name.py || exit 1; done
 
 docs: .venv/.run
 	$(BIN)/python docs/build.py

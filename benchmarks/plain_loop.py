@@ -84,7 +84,7 @@ def main() -> None:
     net = network(options.network)
     if options.tuned:
         net.to(memory_format=torch.channels_last)
-        x = x.to(memory_format=torch.channels_last)
+        x = x if x.shape[1] == 1 else x.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(net.parameters(), lr=0.001, fused=options.tuned or None)
     criterion = nn.CrossEntropyLoss()
     rates = [epoch(net, optimizer, criterion, x, y) for _ in range(options.epochs)]

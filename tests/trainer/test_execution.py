@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import nn
 
 from couloir.cores import cores
 from couloir.trainer import execution
+from couloir.trainer.build import trainer as build_trainer
 from couloir.trainer.execution import (
     Execution,
     compile_network,
@@ -130,3 +132,15 @@ def test_each_setting_has_one_key_that_turns_it_off(on: bool) -> None:
         torch.set_num_threads(threads)
     assert module.net.weight.is_contiguous(memory_format=torch.channels_last) is on
     assert bool(trainer.optimizers[0].param_groups[0]["fused"]) is on
+
+
+def test_a_checkpoint_is_written_without_a_second_copy_of_it_in_memory(tmp_path: Path) -> None:
+    trainer = build_trainer(accelerator="cpu", max_epochs=1, logger=False)
+    checkpoint = {"state_dict": {"weight": torch.randn(8_000_000)}}  # 32 MB, which tracemalloc would see in a buffer
+    tracemalloc.start()
+    trainer.strategy.checkpoint_io.save_checkpoint(checkpoint, tmp_path / "folder" / "last.ckpt")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8_000_000
+    loaded = torch.load(tmp_path / "folder" / "last.ckpt", weights_only=True)
+    assert torch.equal(loaded["state_dict"]["weight"], checkpoint["state_dict"]["weight"])

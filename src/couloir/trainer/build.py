@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from couloir.errors import CouloirError
 from couloir.trainer.batch_norm import SyncOnCpu
+from couloir.trainer.checkpoint_io import Straight
 from couloir.trainer.execution import Execution, lets_cudnn_choose
 from couloir.trainer.loop import ShortStep
 from couloir.trainer.strategy import leave_signals_to_the_run
@@ -64,6 +65,7 @@ def trainer(
     """
     if precision == "auto":
         precision = "bf16-mixed" if accelerator != "cpu" and _gpu_with_bf16() else "32-true"
+    plugins: list[Any] = [Straight()]
     if world.size == 1:
         options |= {"devices": devices}
     else:
@@ -73,7 +75,7 @@ def trainer(
         if sync_batchnorm and on_gpu(accelerator):
             options |= {"sync_batchnorm": True}
         elif sync_batchnorm:
-            options |= {"plugins": [SyncOnCpu()]}
+            plugins.append(SyncOnCpu())
     callbacks = [*(options.pop("callbacks", None) or []), Execution(channels_last, fused, compile, tf32, threads)]
     saves = any(isinstance(callback, Checkpoint) for callback in callbacks)
     try:
@@ -88,6 +90,7 @@ def trainer(
                 num_sanity_val_steps=0,
                 benchmark=lets_cudnn_choose(benchmark, options.get("deterministic")),
                 callbacks=callbacks,
+                plugins=plugins,
                 **options,
             )
     except (MisconfigurationException, ValueError, TypeError) as error:
