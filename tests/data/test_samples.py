@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,14 @@ def test_an_interrupted_epoch_is_taken_up_where_it_stopped() -> None:
     after = [y.tolist() for _, y in resumed]
     list(loader_epoch := ready(image_samples()).train_dataloader())
     assert after == [y.tolist() for _, y in loader_epoch], "the next epoch is the next epoch"
+
+
+def test_an_epoch_that_the_loop_ends_early_is_followed_by_the_next_one() -> None:
+    whole = ready(image_samples()).train_dataloader()
+    orders = [[y.tolist() for _, y in whole] for _ in range(3)]
+    loader = ready(image_samples()).train_dataloader()
+    for expected in orders:  # as with trainer.limit_train_batches=2
+        assert [y.tolist() for _, y in itertools.islice(loader, 2)] == expected[:2]
 
 
 @pytest.mark.parametrize(

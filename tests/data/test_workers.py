@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
+import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+import couloir
 from couloir.data.workers import Cutting
 from couloir.errors import CouloirError
 from photographs import make_photographs, photograph_samples
@@ -39,9 +44,10 @@ def test_an_epoch_broken_off_leaves_nothing_behind_for_the_next(workers: int, tm
     assert loader.state_dict() == {"epoch": 0, "position": 4}
     resumed = photograph_samples(root, **keys).train_dataloader()
     resumed.load_state_dict(loader.state_dict())
-    for rest in (list(loader), list(resumed)):
-        assert len(rest) == len(whole) - 4
-        assert all(torch.equal(x, expected) for (x, _), expected in zip(rest, whole[4:], strict=True))
+    rest = list(resumed)
+    assert len(rest) == len(whole) - 4
+    assert all(torch.equal(x, expected) for (x, _), expected in zip(rest, whole[4:], strict=True))
+    assert len(list(loader)) == len(whole), "whoever does not ask for the rest gets the next epoch"
 
 
 def test_a_slot_is_not_written_while_its_batch_is_in_use(tmp_path: Path) -> None:
@@ -53,6 +59,34 @@ def test_a_slot_is_not_written_while_its_batch_is_in_use(tmp_path: Path) -> None
         torch.rand(1000).sort()  # the workers run as far ahead as they may
         assert torch.equal(x, split.source.fetch(torch.from_numpy(split.indices)[chosen]))
         assert torch.equal(y, torch.from_numpy(split.targets)[chosen])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_workers_go_on_for_a_while_when_a_scheduler_signals_every_process(tmp_path: Path) -> None:
+    samples = photograph_samples(make_photographs(tmp_path / "photos", train=40), workers=2, batch_size=2)
+    batches = iter(samples.train_dataloader())
+    seen = [next(batches), next(batches)]  # one of each worker: both are up
+    for worker in multiprocessing.active_children():
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGTERM)
+        os.kill(worker.pid, signal.SIGINT)
+    seen += list(batches)
+    assert len(seen) == 20
+
+
+def test_no_process_is_left_after_a_training(tmp_path: Path) -> None:
+    root = make_photographs(tmp_path / "photos")
+    before = multiprocessing.active_children()
+    words = [
+        "data=image_folder",
+        f"data.root={root}",
+        "data.image_size=32",
+        "data.batch_size=4",
+        "data.memory_budget=0",
+    ]
+    words += ["model=convnet", "data.workers=1", "trainer.max_epochs=1", f"output_dir={tmp_path}", "logger=csv"]
+    assert couloir.train(couloir.compose(words)).status == "completed"
+    assert multiprocessing.active_children() == before
 
 
 def test_an_iteration_that_another_one_has_overtaken_says_so(tmp_path: Path) -> None:
@@ -67,6 +101,6 @@ def test_an_iteration_that_another_one_has_overtaken_says_so(tmp_path: Path) -> 
 def test_left_open_the_workers_are_as_many_as_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("couloir.data.samples.cores", lambda: 3)
     samples = photograph_samples(make_photographs(tmp_path / "photos"), workers=None)
-    assert samples.train_dataloader().workers == 3
+    assert samples.train_dataloader().read.workers == 3
     squares = photograph_samples(make_photographs(tmp_path / "photos"), workers=None, memory_budget=1.0)
-    assert squares.val_dataloader().workers == 0, "squares in memory are indexed, not cut"
+    assert squares.val_dataloader().read.workers == 0, "squares in memory are indexed, not cut"

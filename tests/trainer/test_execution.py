@@ -18,6 +18,8 @@ from couloir.trainer import execution
 from couloir.trainer.build import trainer as build_trainer
 from couloir.trainer.execution import (
     Execution,
+    MachineSettings,
+    allow_tf32,
     compile_network,
     fuse,
     innermost_channels,
@@ -113,7 +115,7 @@ class FakeTrainer:
     """What `Execution` asks a trainer for."""
 
     def __init__(self, net: nn.Module) -> None:
-        self.world_size = 1
+        self.num_devices = 1
         self.optimizers = [torch.optim.SGD(net.parameters(), lr=0.1)]
         self.strategy = type("Strategy", (), {"root_device": torch.device("cpu")})
 
@@ -124,14 +126,31 @@ def test_each_setting_has_one_key_that_turns_it_off(on: bool) -> None:
     module.net = nn.Conv2d(3, 4, 3)
     trainer, threads = FakeTrainer(module.net), torch.get_num_threads()
     callback = Execution(channels_last=on, fused=on, compile=False, tf32=on, threads=1)
+    torch.set_num_threads(2)
     try:
         callback.setup(trainer, module, "fit")  # type: ignore[arg-type]
         callback.on_fit_start(trainer, module)  # type: ignore[arg-type]
         assert torch.get_num_threads() == 1
+        callback.teardown(trainer, module, "fit")  # type: ignore[arg-type]
+        assert torch.get_num_threads() == 2, "the next run of the process finds what this one found"
     finally:
         torch.set_num_threads(threads)
     assert module.net.weight.is_contiguous(memory_format=torch.channels_last) is on
     assert bool(trainer.optimizers[0].param_groups[0]["fused"]) is on
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_tf32_is_for_products_and_convolutions_and_lightning_can_still_ask(allowed: bool) -> None:
+    before = MachineSettings.now()
+    try:
+        allow_tf32(allowed)
+        assert torch.get_float32_matmul_precision() == ("high" if allowed else "highest")
+        assert torch.backends.cudnn.allow_tf32 is allowed
+        if hasattr(torch.backends.cudnn, "conv"):
+            assert (torch.backends.cudnn.conv.fp32_precision == "tf32") is allowed
+    finally:
+        before.put_back()
+    assert MachineSettings.now() == before
 
 
 def test_a_checkpoint_is_written_without_a_second_copy_of_it_in_memory(tmp_path: Path) -> None:

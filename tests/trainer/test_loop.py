@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from torch import Tensor, nn
 
 import couloir
@@ -24,6 +24,8 @@ def trained(words: list[str], directory: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(directory)
     run = couloir.train(couloir.compose([*DIGITS, *words])).dir
     rows = list(csv.DictReader((run / "metrics.csv").open()))
+    steps = [int(row["step"]) for row in rows]
+    assert steps == [steps[0] * epoch for epoch in (1, 2, 3)], "every epoch has its steps"
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     return [{name: value for name, value in row.items() if name != "seconds"} for row in rows], checkpoint
 
@@ -41,8 +43,14 @@ def trained(words: list[str], directory: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_short_step_trains_bit_for_bit_what_lightnings_own_step_trains(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    taken: list[int] = []
+    step = ShortStep._step
+    monkeypatch.setattr(ShortStep, "_step", lambda loop, batch, index: taken.append(index) or step(loop, batch, index))
     short_rows, short = trained(words, tmp_path / "short", monkeypatch)
+    steps = len(taken)
+    assert steps > 0
     own_rows, own = trained([*words, "trainer.short_steps=false"], tmp_path / "own", monkeypatch)
+    assert len(taken) == steps
     assert short_rows == own_rows
     assert all(torch.equal(short["state_dict"][name], own["state_dict"][name]) for name in own["state_dict"])
     assert short["global_step"] == own["global_step"]
@@ -90,6 +98,25 @@ class Line(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
+Line.training_step.__module__ = "couloir.task"  # as if it were Couloir's own, which logs nothing in a step
+
+
+class Users(Line):
+    """A module of a user's, which may log in its steps."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        loss = super().training_step(batch, batch_idx)
+        self.log("loss", loss)
+        return loss
+
+
+class Newton(Line):
+    """An optimizer that evaluates the loss several times a step."""
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.LBFGS(self.parameters(), lr=0.1)
+
+
 class OwnStep(Line):
     """A module that steps its optimizer itself."""
 
@@ -120,8 +147,9 @@ def test_whoever_listens_to_a_step_hears_the_same_hooks_in_the_same_order(gather
     assert trainer.callback_metrics == other.callback_metrics
 
 
-def test_a_module_with_an_optimizer_step_of_its_own_goes_lightnings_way() -> None:
-    trainer, _ = fitted(OwnStep(), True)
+@pytest.mark.parametrize("module", [OwnStep, Users, Newton])
+def test_what_a_short_step_does_not_know_goes_lightnings_way(module: type[Line]) -> None:
+    trainer, _ = fitted(module(), True)
     assert not trainer.fit_loop.epoch_loop._short  # type: ignore[attr-defined]
 
 
@@ -139,6 +167,27 @@ def test_validation_within_an_epoch_goes_lightnings_way() -> None:
     trainer, _ = fitted(module, True, val_check_interval=3)
     assert module.seen == 2 * 2 * 2  # epochs, times, samples
     assert not trainer.fit_loop.epoch_loop._short  # type: ignore[attr-defined]
+
+
+def test_data_that_changes_its_batches_on_the_way_goes_lightnings_way() -> None:
+    class Tenfold(LightningDataModule):
+        def train_dataloader(self) -> Any:
+            return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.ones(8, 2), torch.ones(8, 1)))
+
+        def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+            return batch[0] * 10, batch[1]
+
+    class Seen(Callback):
+        def __init__(self) -> None:
+            self.values: set[float] = set()
+
+        def on_train_batch_end(self, trainer: Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+            self.values.add(float(batch[0].max()))
+
+    seen = Seen()
+    trainer = build_trainer(accelerator="cpu", max_epochs=1, logger=False, callbacks=[seen])
+    trainer.fit(Line(), datamodule=Tenfold())
+    assert seen.values == {10.0}
 
 
 def test_a_step_may_end_the_training() -> None:

@@ -60,7 +60,8 @@ class Progress(Callback):
             return
         self._drawn = now
         rate = self._samples / max(now - self._epoch_started, 1e-9)
-        numbers = f"loss {float(outputs['loss']):.4f}"
+        loss = float(outputs["loss"]) * trainer.accumulate_grad_batches  # which Lightning divided it by
+        numbers = f"loss {loss:.4f}"
         for name in SHOWN:
             if name in trainer.callback_metrics:
                 numbers += f"  {name} {float(trainer.callback_metrics[name]):.4f}"

@@ -66,6 +66,7 @@ class Batches:
         self.shuffle, self.seed = shuffle, seed
         self.epoch = 0
         self.position = 0
+        self._takes_up = False
         self.rank, self.world, self.least = rank, world, 2 if drop_single else 1
         whole, rest = divmod(num_samples, batch_size * world)
         self.drop_last = drop_single and rest == 1 and whole > 0
@@ -100,6 +101,9 @@ class Batches:
         return batch[begin : begin + own], Share(own, count, own * self.world / count)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        if self.position > 0 and not self._takes_up:  # the loop ended the epoch early: trainer.limit_train_batches
+            self.epoch, self.position = self.epoch + 1, 0
+        self._takes_up = False
         epoch, start = self.epoch, self.position
         batches = torch.split(self.order(epoch), self.batch_size * self.world)[start : self._length]
         share: Share | None = None
@@ -122,8 +126,9 @@ class Batches:
         return {"epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from a saved place."""
+        """Go on from a saved place; the next iteration is what remains of that epoch."""
         self.epoch, self.position = state["epoch"], state["position"]
+        self._takes_up = True
 
 
 def samples_in(batch: tuple[Any, ...], world: int) -> int:

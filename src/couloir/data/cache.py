@@ -57,7 +57,6 @@ class Cache:
         self.stamps = [_stamp(path) for path in self.paths]
         self.set = folder / _name(self.paths, self.stamps, resize, channels)
         self.problem: str | None = None
-        self._full = False
         self._use: FileLock | None = None
         self._index: NDArray[Any] | None = None
         self._pixels: Tensor | None = None
@@ -95,11 +94,13 @@ class Cache:
             self._use.acquire()
 
     def _make_room(self, expected: float) -> None:
-        """Evict the sets that have gone unused the longest until this one's expected size fits."""
+        """Evict the sets that have gone unused the longest until this one's expected size fits, if it can at all."""
+        if expected > self.limit:
+            return
         others = [path for path in self.folder.iterdir() if path.is_dir() and path != self.set]
         total = sum(map(_size, others))
         for other in sorted(others, key=_last_used):
-            if total + min(expected, self.limit) <= self.limit:
+            if total + expected <= self.limit:
                 return
             size = _size(other)
             if _remove_unused(other):
@@ -141,7 +142,7 @@ class Cache:
 
     def add(self, numbers: Sequence[int], frames: Sequence[Tensor]) -> None:
         """Keep some frames, as far as there is room, the files are still those listed, and nobody was faster."""
-        if self._full or self.problem is not None:
+        if self.problem is not None:
             return
         fresh = [
             (number, frame)
@@ -162,7 +163,10 @@ class Cache:
             try:
                 for number, frame in frames:
                     if frame.numel() > room:
-                        self._full = True
+                        self.problem = (
+                            f"the caches in {self.folder} have reached {self.limit / GIB:g} GiB: the others are "
+                            "decoded each time (data.cache_size is the limit)"
+                        )
                         break
                     stream.write(frame.contiguous().view(-1).numpy().data)
                     rows.append((number, end, frame))

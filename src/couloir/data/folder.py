@@ -158,7 +158,7 @@ def load_folder(
         cache: the folder of all caches and the bytes they may take; None: no cache.
 
     Raises:
-        CouloirError: `channels` is neither 1 nor 3, frames are smaller than the samples, or a file cannot be decoded.
+        CouloirError: `channels` is neither 1 nor 3, or a file cannot be decoded.
     """
     if channels not in MODES:
         raise CouloirError(f"Images have 1 or 3 channels, not {channels}.", next_step="data.channels=3 or 1")

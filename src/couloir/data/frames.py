@@ -82,16 +82,17 @@ class Frames:
         Raises:
             CouloirError: a file cannot be read or decoded.
         """
-        parts: list[Tensor] = []
+        pixels = torch.empty(int(self.estimated_bytes(len(numbers))), dtype=torch.uint8)
         sizes: list[tuple[int, int, int]] = []
         end = 0
         for start in range(0, len(numbers), AT_A_TIME):
             for frame in self.get(numbers[start : start + AT_A_TIME]):
-                parts.append(frame.flatten())
                 sizes.append((end, frame.shape[0], frame.shape[1]))
                 end += frame.numel()
-        # Worker processes share the buffer, whether they are forked or not.
-        self._pixels = torch.cat(parts) if parts else self._pixels
+                if end > len(pixels):  # the estimate was short: an eighth more, so that it seldom happens twice
+                    pixels = torch.cat([pixels, torch.empty(frame.numel() + len(pixels) // 8, dtype=torch.uint8)])
+                pixels[end - frame.numel() : end] = frame.view(-1)
+        self._pixels = pixels[:end]
         self._sizes, self._kept = sizes, {number: row for row, number in enumerate(numbers)}
 
     def estimated_bytes(self, count: int) -> float:

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from couloir.data.source import Source
 from couloir.data.splits import Indices
+from couloir.data.workers import leave_signals
 
 
 class Rows:
@@ -52,6 +53,7 @@ class Rows:
             batch_size=None,
             sampler=rows,
             num_workers=self.workers,
+            worker_init_fn=leave_signals,
             generator=torch.Generator().manual_seed(0),
         )
 

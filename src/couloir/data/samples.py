@@ -100,6 +100,7 @@ class Samples(LightningDataModule):
         self.rank, self.world = 0, 1  # this process among those that share every batch
         self.neighbours = 1  # processes that share this machine's cores
         self.splits: dict[str, Split] = {}
+        self._cutting: list[Cutting] = []
 
     def setup(self, stage: str | None = None) -> None:
         """Read, check, split and measure the samples; a second call changes nothing."""
@@ -228,13 +229,20 @@ class Samples(LightningDataModule):
         """The test batches, in order."""
         return self._batches("test")
 
+    def teardown(self, stage: str) -> None:
+        """End the worker processes; a loader that is iterated again starts others."""
+        for cutting in self._cutting:
+            cutting.close()
+        self._cutting = []
+
     def _batches(self, name: str, shuffle: bool = False, augmentation: Callable[..., Any] | None = None) -> Batches:
         split, targets = self.splits[name], self._scaled(self.splits[name].targets)
         read: Read
         if isinstance(split.source, Cuttable):
             windows, augmentation = windows_first(augmentation)
             workers = max(1, cores() // self.neighbours) if self.workers is None else self.workers
-            read = Cutting(split.source, split.indices, targets, self.batch_size, windows, workers)
+            read = cutting = Cutting(split.source, split.indices, targets, self.batch_size, windows, workers)
+            self._cutting.append(cutting)
         else:
             device = self.device if not self.workers else torch.device("cpu")
             split.source.to(device)

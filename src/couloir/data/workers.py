@@ -20,6 +20,8 @@ from couloir.data.splits import Indices
 from couloir.errors import CouloirError
 from couloir.log import say
 
+GRACE = 30
+"""Seconds that a worker goes on after SIGTERM."""
 AHEAD = 2
 """Batches that each worker may be ahead of the training."""
 
@@ -107,11 +109,15 @@ class Cutting:
             num_workers=self.workers,
             prefetch_factor=AHEAD if self.workers else None,
             persistent_workers=self.workers > 0,
-            worker_init_fn=_leave_signals,
+            worker_init_fn=leave_signals,
             multiprocessing_context="fork" if self.workers and _forks() else None,
             # Of its own: the loader would draw the workers' seeds from the run's random numbers.
             generator=torch.Generator(),
         )
+
+    def close(self) -> None:
+        """End the workers, and give the ring's memory back; the next epoch starts others."""
+        self._loader, self._ring = None, torch.empty(0)
 
     def _note(self, problem: str | None) -> None:
         if problem is not None and not self._warned:
@@ -147,10 +153,14 @@ class _Slots(Dataset["CouloirError | str | None"]):
         return self.source.problem
 
 
-def _leave_signals(_worker: int) -> None:
-    """Ctrl-C reaches the whole group of processes; the one that trains decides what becomes of the others."""
+def leave_signals(_worker: int) -> None:
+    """Ctrl-C, and a scheduler's SIGTERM, reach all processes; the one that trains decides what becomes of the others.
+
+    It has some time to end its step and save a checkpoint, for which it may need its workers.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
 
 
 def _forks() -> bool:

@@ -54,6 +54,7 @@ class Supervised(LightningModule):
         self.gathered = {name.rstrip("_"): Gathered(cast(Metric, metric)) for name, metric in self.measures.items()}
         self.test_metric = test_metric
         self.log_every_n_steps = log_every_n_steps
+        self._logged_step = 0
         self.measured: dict[str, float] = {}
         """The newest epoch's metrics of each split, in float64."""
 
@@ -103,10 +104,12 @@ class Supervised(LightningModule):
         `self.log` is called once an epoch rather than once a step: its bookkeeping costs a small network a third of
         its speed.
         """
-        if self.trainer.global_step % self.log_every_n_steps == 0:
-            loss = mean(float(outputs["loss"]))
+        step = self.trainer.global_step
+        if step != self._logged_step and step % self.log_every_n_steps == 0:
+            self._logged_step = step  # it stands still while gradients are gathered
+            loss = mean(float(outputs["loss"])) * self.trainer.accumulate_grad_batches  # which Lightning divided it by
             for logger in self.loggers:
-                logger.log_metrics({"train/loss_step": loss}, step=self.trainer.global_step)
+                logger.log_metrics({"train/loss_step": loss}, step=step)
         if self.trainer.is_last_batch:
             self._log_measures("train")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
@@ -35,17 +36,18 @@ class Execution(Callback):
     def __init__(self, channels_last: bool, fused: bool, compile: bool, tf32: bool, threads: int | None) -> None:
         self.channels_last, self.fused, self.compile = channels_last, fused, compile
         self.tf32, self.threads = tf32, threads
+        self._before = MachineSettings.now()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Before the network moves to its device and its optimizer is made."""
-        if stage != "fit":
-            return
         device = trainer.strategy.root_device
+        self._before = MachineSettings.now()
         if self.threads is not None or "OMP_NUM_THREADS" not in os.environ:
-            processes = trainer.world_size if device.type == "cpu" else 1
-            torch.set_num_threads(self.threads or max(1, cores() // processes))
+            torch.set_num_threads(self.threads or max(1, cores() // trainer.num_devices))
         if device.type == "cuda":
             allow_tf32(self.tf32)
+        if stage != "fit":
+            return
         net = pl_module.net
         assert isinstance(net, nn.Module)
         if self.channels_last:
@@ -58,6 +60,41 @@ class Execution(Callback):
         if self.fused:
             for optimizer in trainer.optimizers:
                 fuse(optimizer)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave the process as it was, for the next run in it."""
+        self._before.put_back()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Lightning tears nothing down then."""
+        self._before.put_back()
+
+
+@dataclass(frozen=True)
+class MachineSettings:
+    """What belongs to the process and not to a run.
+
+    Attributes:
+        threads: CPU threads of an operation.
+        matmul: torch's word for the precision of float32 products on a GPU.
+        convolutions: whether cuDNN may round float32 to ten bits of mantissa.
+    """
+
+    threads: int
+    matmul: str
+    convolutions: bool
+
+    @classmethod
+    def now(cls) -> MachineSettings:
+        """The present ones."""
+        convolutions = bool(torch.backends.cudnn.allow_tf32)
+        return cls(torch.get_num_threads(), torch.get_float32_matmul_precision(), convolutions)
+
+    def put_back(self) -> None:
+        """Make them the present ones."""
+        torch.set_num_threads(self.threads)
+        torch.set_float32_matmul_precision(self.matmul)
+        torch.backends.cudnn.allow_tf32 = self.convolutions
 
 
 def innermost_channels(net: nn.Module) -> bool:
@@ -121,13 +158,13 @@ def missing_compiler(device: torch.device) -> str | None:
 
 
 def allow_tf32(allowed: bool) -> None:
-    """Let a GPU multiply float32 matrices, and convolve, with ten bits of mantissa, or not."""
-    libraries: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
-    for library in libraries:
-        if hasattr(library, "fp32_precision"):
-            library.fp32_precision = "tf32" if allowed else "ieee"
-        else:  # before PyTorch 2.9
-            library.allow_tf32 = allowed
+    """Let a GPU multiply float32 matrices, and convolve, with ten bits of mantissa, or not.
+
+    By the older of torch's two interfaces: after a word by the newer one, the question that Lightning asks by the older
+    one is an error.
+    """
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    torch.backends.cudnn.allow_tf32 = allowed
 
 
 def lets_cudnn_choose(benchmark: bool | None, deterministic: Any) -> bool:

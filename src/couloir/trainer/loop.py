@@ -9,13 +9,14 @@ form is not met: several processes, gradient scaling, hooks by which a module do
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from itertools import chain
 from typing import Any
 
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.loops.fetchers import _DataFetcher, _PrefetchDataFetcher
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
@@ -23,6 +24,7 @@ from pytorch_lightning.plugins import MixedPrecision, Precision
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import Tensor
+from torch.optim import Optimizer
 
 Hook = Callable[..., Any]
 
@@ -35,15 +37,9 @@ LISTENED = (
     "on_train_batch_end",
 )
 """The hooks of a step that callbacks and module may override."""
-OWN_STEP = (
-    "optimizer_step",
-    "optimizer_zero_grad",
-    "backward",
-    "configure_gradient_clipping",
-    "on_before_batch_transfer",
-    "transfer_batch_to_device",
-    "on_after_batch_transfer",
-)
+TRANSFER = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
+"""Hooks by which a module, or the data, has a say in how a batch reaches the device."""
+OWN_STEP = ("optimizer_step", "optimizer_zero_grad", "backward", "configure_gradient_clipping", *TRANSFER)
 """Hooks by which a module does a part of the step itself."""
 
 
@@ -78,7 +74,10 @@ class ShortStep(_TrainingEpochLoop):
             and trainer.val_check_batch == trainer.num_training_batches != float("inf")
             and trainer._val_check_time_interval is None
             and self.max_steps == -1
+            and not _is_foreign(module.training_step)
             and not any(_overrides(module, name, LightningModule) for name in OWN_STEP)
+            and not any(_overrides(trainer.datamodule, name, LightningDataModule) for name in TRANSFER)
+            and _steps_by_itself(trainer.optimizers[0])
         )
 
     def advance(self, data_fetcher: _DataFetcher) -> None:
@@ -184,6 +183,14 @@ def _is_foreign(hook: Hook) -> bool:
     return not module.startswith(("couloir.", LearningRateMonitor.__module__))
 
 
+def _steps_by_itself(optimizer: Optimizer) -> bool:
+    """Whether an optimizer can step without a closure that evaluates the loss again, as LBFGS cannot."""
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    return closure is None or closure.default is not inspect.Parameter.empty
+
+
 def _overrides(instance: Any, name: str, base: type) -> bool:
     """Whether a hook is another than that of Lightning's base class, on the instance's class or on itself."""
+    if instance is None:
+        return False
     return getattr(getattr(instance, name), "__func__", None) is not getattr(base, name)
