@@ -24,8 +24,8 @@ from couloir.data.standardise import Standardise
 from couloir.data.workers import Cutting
 from couloir.errors import CouloirError
 
-CHUNK_VALUES = 1 << 24
-"""Values that the statistics are computed from at a time: 128 MB in double precision."""
+CHUNK_VALUES = 1 << 21
+"""Values that the statistics are computed from at a time: 16 MB in double precision, and some copies of them."""
 
 
 @dataclass
