@@ -16,6 +16,7 @@ from couloir.cli.main import run
 from couloir.config import tree
 from couloir.config.scaling import processes, unscaled
 from couloir.errors import CouloirError
+from couloir.trainer.world import World
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_a_schedule_that_starts_from_the_rate_starts_from_the_scaled_one(tmp_pat
         (["optimizer.base_batch_size=0"], ["optimizer.base_batch_size takes an integer >= 1, not 0"]),
         (["optimizer.base_batch_size=big"], ["optimizer.base_batch_size takes an integer >= 1"]),
         (["optimizer.scalelr=linear"], ["no key 'scalelr'", "train.yaml, line", "optimizer.scale_lr=linear"]),
-        (["optimizer.scale_lr=linear", "trainer.devices=auto"], ["trainer.devices=1"]),
+        (["optimizer.scale_lr=linear", "trainer.devices=auto"], ["trainer.devices=2"]),
         (["~optimizer"], ["has no optimizer"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -110,6 +111,25 @@ def test_an_optimizer_without_a_rate_is_said(tmp_path: Path, monkeypatch: pytest
 )
 def test_processes_are_devices_times_nodes(trainer: dict[str, object], count: int) -> None:
     assert processes(trainer) == count
+
+
+def test_the_number_of_processes_that_torchrun_has_started_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in World(rank=1, size=6, local_rank=1, local_size=3).environment("here", 1).items():
+        monkeypatch.setenv(name, value)
+    assert processes({"devices": "auto", "accelerator": "cpu", "num_nodes": 2}) == 6
+    cfg = couloir.compose(["trainer=ddp", "trainer.accelerator=cpu", "optimizer.scale_lr=linear", "data.batch_size=64"])
+    assert cfg.scaled_lr.batch_size == 6 * 64
+
+
+def test_a_root_file_of_the_users_need_not_have_the_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf").mkdir()
+    lines = (tree.packaged_conf() / "train.yaml").read_text().splitlines(keepends=True)
+    first = next(number for number, line in enumerate(lines) if line.startswith("optimizer:"))
+    kept = [line for number, line in enumerate(lines) if not first <= number <= first + 2]
+    assert "scale_lr" not in "".join(kept)
+    (tmp_path / "conf/train.yaml").write_text("".join(kept))
+    monkeypatch.chdir(tmp_path)
+    assert couloir.compose([]).optimizer.lr == 0.002
 
 
 def test_couloir_list_shows_the_keys_with_each_optimizer(capsys: pytest.CaptureFixture[str]) -> None:

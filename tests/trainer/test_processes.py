@@ -65,7 +65,7 @@ def assert_same_training(one: Path, other: Path) -> None:
 
 
 def test_two_processes_train_as_one_with_twice_the_batch_and_write_one_folder(tmp_path: Path) -> None:
-    words = ["model=convnet", "model.batch_norm=true", "optimizer=momentum", ODD, "averaging=ema",
+    words = ["model=convnet", "model.batch_norm=true", "optimizer=momentum", ODD, "averaging=ema", "tta=mirror",
              "trainer.accumulate_grad_batches=2", "trainer.sync_batchnorm=true", "scheduler=one_cycle"]  # fmt: skip
     before = dict(os.environ)
     two = trained(tmp_path / "two", *words, "data.batch_size=32", *TWO)
@@ -221,6 +221,8 @@ def test_the_place_of_a_process_is_what_its_launcher_says(monkeypatch: pytest.Mo
             "--nnodes=3 --nproc_per_node=2",
         ),
         (["trainer=ddp", "trainer.devices=two"], "not two", "trainer.devices=2"),
+        (["trainer=ddp", "trainer.devices=0"], "not 0", "trainer.devices=2"),
+        (["trainer=ddp", "trainer.devices=[]"], "no device", "trainer.devices=1"),
     ],
 )
 def test_processes_that_cannot_be_are_answered(words: list[str], fact: str, step: str) -> None:
@@ -254,7 +256,14 @@ def test_more_processes_than_gpus_are_refused_before_any_starts(monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    "words", [["trainer.accelerator=cpu"], ["averaging=ema"], ["callbacks.signals.every_n_epochs=1"]]
+    "words",
+    [
+        ["trainer.accelerator=cpu"],
+        ["averaging=ema"],
+        ["callbacks.signals.every_n_epochs=1"],
+        ["optimizer=adamw"],
+        ["trainer.gradient_clip_val=1.0"],
+    ],
 )
 def test_shared_weights_and_what_needs_them_whole_do_not_go_together(
     words: list[str], monkeypatch: pytest.MonkeyPatch

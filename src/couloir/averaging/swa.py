@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
 from couloir.averaging.running import Averaging, network
+from couloir.trainer.agreement import average
 
 
 class EpochAveraging(Averaging):
@@ -95,7 +96,10 @@ class EpochAveraging(Averaging):
             return
         weights = {name: value.detach().clone() for name, value in net.state_dict().items()}
         net.load_state_dict(self.mean)
-        measure_batch_norm(net, data.train_dataloader())
+        batches = data.train_dataloader()
+        # A process may have stand-ins for its part of a small last batch; they are no samples.
+        measure_batch_norm(net, (batch for batch in batches if len(batch) < 3 or batch[2].own > 0))
+        batches.close()
         self.mean = {name: value.detach().clone() for name, value in net.state_dict().items()}
         net.load_state_dict(weights)
 
@@ -103,9 +107,15 @@ class EpochAveraging(Averaging):
 def measure_batch_norm(net: nn.Module, batches: Iterable[tuple[Tensor, Any]]) -> None:
     """Set running means and variances to the means, over all batches, of the batches' own; no random number is lost.
 
+    With several processes, to the means over all of them.
+
     Args:
         net: its batch normalisation layers are changed, in place.
         batches: (x, target), x what the network takes, on its device.
     """
     with isolate_rng():  # augmentation and dropout draw here, and training is to go on as if they had not
         update_bn(batches, net)
+    for layer in net.modules():
+        if isinstance(layer, _BatchNorm) and layer.running_mean is not None and layer.running_var is not None:
+            average(layer.running_mean)
+            average(layer.running_var)

@@ -19,7 +19,7 @@ loss. Suggests the rate at which it falls fastest; leaves find_lr.png and the nu
   --max RATE     the last rate; the test ends before it once the loss explodes
   --steps N      steps from the one to the other"""
 
-FLAGS = [Flag("--min", 1e-6, "> 0"), Flag("--max", 10.0, "> 0"), Flag("--steps", 100, "int >= 10")]
+FLAGS = [Flag("--min", 1e-6, "> 0"), Flag("--max", 10.0, "(0, 1e6]"), Flag("--steps", 100, "int >= 10")]
 
 
 def main(arguments: list[str]) -> int:

@@ -296,6 +296,17 @@ def _check_shared_weights(sentence: Sentence) -> None:
             "trainer=fsdp shares the weights among GPUs, and trainer.accelerator is cpu.",
             next_step="trainer=ddp trainer.devices=2 trains in two processes on the CPU",
         )
+    decay = cfg.optimizer.get("weight_decay")
+    if decay and not cfg.optimizer.get("decay_all", True):
+        raise CouloirError(
+            f"optimizer.weight_decay={decay} spares biases by their shape, which trainer=fsdp does not keep.",
+            next_step="optimizer.decay_all=true, optimizer.weight_decay=0, or trainer=ddp",
+        )
+    if cfg.trainer.gradient_clip_val is not None:
+        raise CouloirError(
+            "trainer.gradient_clip_val needs all gradients, of which each process of trainer=fsdp holds a share.",
+            next_step="trainer=ddp, or leave it out",
+        )
     parts = {
         f"averaging={choices.get('averaging')}": cfg.averaging is not None,
         "callbacks.signals": OmegaConf.select(cfg, "callbacks.signals.every_n_epochs") is not None,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, open_dict
+from omegaconf import DictConfig, open_dict
 
-from couloir.config import contract
 from couloir.errors import CouloirError
+from couloir.trainer.world import launched
 
 GROUP = "optimizer"
+BASE = 256
+"""The batch size that rates are quoted for (Goyal et al., 2017)."""
 
 
 def settle_rate(cfg: DictConfig) -> None:
@@ -29,8 +31,8 @@ def settle_rate(cfg: DictConfig) -> None:
     """
     node = cfg[GROUP]
     with open_dict(cfg):
-        settings = {key.path: node.pop(key.path, None) for key in contract.shared_keys(GROUP)}
-        rule, base = settings["scale_lr"], settings["base_batch_size"]
+        # A root file of the user's own may lack them.
+        rule, base = node.pop("scale_lr", None), node.pop("base_batch_size", None) or BASE
         if rule is None:
             return
         if node.get("lr") is None:
@@ -78,7 +80,9 @@ def processes(trainer: Any) -> int:
     Raises:
         CouloirError: `devices` is `auto` or another word whose meaning depends on the machine.
     """
-    devices = trainer.get("devices", 1)
+    devices, given = trainer.get("devices", 1), launched()
+    if given is not None and str(devices) in ("auto", "-1"):
+        return given.size  # torchrun has settled it, on all machines
     if isinstance(devices, str) and not devices.lstrip("-").isdigit():
         count = 1 if trainer.get("accelerator") == "cpu" and devices == "auto" else None
     else:
@@ -87,7 +91,7 @@ def processes(trainer: Any) -> int:
         raise CouloirError(
             f"How many processes trainer.devices={devices} means is known only on the machine; the size of a step "
             "depends on it.",
-            next_step="state their number, such as trainer.devices=1",
+            next_step="state their number, such as trainer.devices=2",
         )
     return count * int(trainer.get("num_nodes", 1))
 
@@ -99,7 +103,12 @@ def check_one_process(cfg: DictConfig) -> None:
         CouloirError: the sentence trains in several processes.
     """
     devices = cfg.trainer.get("devices", 1)
-    several = isinstance(devices, int | list | ListConfig) and processes(cfg.trainer) > 1
+    if isinstance(devices, str) and not devices.isdigit() and cfg.trainer.get("strategy", "auto") != "auto":
+        raise CouloirError(
+            f"The sentence trains in as many processes as trainer.devices={devices} means; this is tried out in one.",
+            next_step="trainer.devices=1",
+        )
+    several = str(devices) != "auto" and processes(cfg.trainer) > 1
     if several or int(cfg.trainer.get("num_nodes", 1)) > 1:
         raise CouloirError(
             f"The sentence trains in {processes(cfg.trainer)} processes; this is tried out in one.",

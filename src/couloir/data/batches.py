@@ -121,6 +121,12 @@ class Batches:
         digest = hashlib.sha256(f"windows {self.seed} {epoch} {number} {self.rank}".encode()).digest()
         return int.from_bytes(digest[:7])
 
+    def close(self) -> None:
+        """End the worker processes, where there are any; the next iteration starts others."""
+        close = getattr(self.read, "close", None)
+        if close is not None:
+            close()
+
     def state_dict(self) -> dict[str, int]:
         """Where the iteration stands: the epoch, and the batches of it that have been handed out."""
         return {"epoch": self.epoch, "position": self.position}

@@ -72,7 +72,7 @@ class Cutting:
             CouloirError: a file cannot be read or decoded.
         """
         if self._loader is None:
-            self._start()
+            self._start(max([self.batch_size, *map(len, batches)]))
         assert self._loader is not None
         self._epochs += 1
         epoch = self._epochs
@@ -97,11 +97,11 @@ class Cutting:
             finally:
                 del mistake
 
-    def _start(self) -> None:
+    def _start(self, room: int) -> None:
         """Make the ring and the loader; the loader starts its workers when it is iterated, and keeps them."""
         # The loader asks for the next batch before it hands one out: that one, and all that the workers are ahead.
         slots = self.workers * AHEAD + 1
-        self._ring = _shared(self.source.empty(0).shape[1:], slots, self.batch_size, forked=_forks())
+        self._ring = _shared(self.source.empty(0).shape[1:], slots, room, forked=_forks())
         self._loader = DataLoader(
             _Slots(self._ring, self.source, self.indices, self.windows),
             batch_size=None,

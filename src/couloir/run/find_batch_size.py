@@ -189,13 +189,16 @@ class _WholeBatches(LightningDataModule):
         finally:
             self.data.batch_size = own
         left = self.count
-        while left:
-            for x, y in batches:
-                if len(x) == self.size and left:
-                    left -= 1
-                    yield x, y
-                if not left:
-                    return
+        try:
+            while left:
+                for x, y in batches:
+                    if len(x) == self.size and left:
+                        left -= 1
+                        yield x, y
+                    if not left:
+                        return
+        finally:
+            batches.close()
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -31,7 +31,7 @@ from couloir.errors import CouloirError, ProcessLost
 from couloir.log import note
 from couloir.run.folder import RunFolder
 from couloir.trainer.build import on_gpu
-from couloir.trainer.world import ALONE, World, launched
+from couloir.trainer.world import ALONE, World, chosen_devices, launched
 
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others: as long as the first may need to download or to write."""
@@ -80,12 +80,10 @@ def _processes_here(cfg: DictConfig, given: World | None) -> int:
                 next_step="trainer.devices=2 starts two processes on the CPU",
             )
         return torch.cuda.device_count() if gpus else 1
-    if isinstance(devices, int):
-        local = devices
-    elif isinstance(devices, str):
-        local = len(devices.strip(",").split(",")) if "," in devices else _number(devices)
-    else:
-        local = len(devices)
+    chosen = chosen_devices(devices)
+    local = _number(str(devices)) if chosen is None else len(chosen)
+    if local == 0:
+        raise CouloirError("trainer.devices names no device.", next_step="trainer.devices=1")
     if gpus and 1 < local > torch.cuda.device_count():
         raise CouloirError(
             f"trainer.devices asks for {local} processes, and there are {torch.cuda.device_count()} GPUs; two that "
@@ -178,8 +176,8 @@ def _connected(cfg: DictConfig, world: World, store: Store) -> Iterator[None]:
     # With GPUs there are two lines: the processes agree on the CPU, without waiting for what the GPU has to do.
     gpus = on_gpu(str(cfg.trainer.accelerator))
     if gpus:
-        devices = cfg.trainer.devices
-        torch.cuda.set_device(devices[world.local_rank] if OmegaConf.is_list(devices) else world.local_rank)
+        devices = chosen_devices(cfg.trainer.devices)
+        torch.cuda.set_device(world.local_rank if devices is None else devices[world.local_rank])
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if gpus else "gloo",
         store=PrefixStore("group", store),

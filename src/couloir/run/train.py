@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning import Callback, Trainer, seed_everything
@@ -50,8 +52,10 @@ def train_sentence(sentence: Sentence, folder: RunFolder, command: list[str]) ->
         note.info("command: %s", " ".join(command))
         try:
             _write_configuration(folder, sentence.cfg, sentence.overrides)  # before anything can fail
+            began = time.perf_counter()
             with together(sentence.cfg, folder) as world:
-                return _train(sentence, folder, command, stop, world)
+                trained = _train(sentence, folder, command, stop, world)
+            return _conclude(sentence, folder, stop, trained, began)
         except BaseException as error:
             _write_ending(folder, stop, error)
             if stop.received is not None and not isinstance(error, Interrupted):
@@ -62,7 +66,9 @@ def train_sentence(sentence: Sentence, folder: RunFolder, command: list[str]) ->
 def train_along() -> RunResult:
     """What `train_sentence` is to the first process, to every other one: the same training, written down nowhere."""
     stop = StopOnSignal()
-    with silence(), follow() as (world, cfg, folder), stop.listening():
+    # A child of the first process is told to leave signals alone; torchrun's processes get them all.
+    listening = nullcontext() if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN else stop.listening()
+    with silence(), follow() as (world, cfg, folder), listening:
         data = _load_data(cfg, world)
         assemble = partial(_assemble, cfg, data, folder, stop, world)
         module, trainer, _ = assemble()
@@ -70,25 +76,37 @@ def train_along() -> RunResult:
         return RunResult(folder.path, dict(module.measured), "completed")
 
 
-def _train(sentence: Sentence, folder: RunFolder, command: list[str], stop: StopOnSignal, world: World) -> RunResult:
-    cfg, began = sentence.cfg, time.perf_counter()
+class Trained(NamedTuple):
+    """What the training leaves for the record."""
+
+    module: Supervised
+    matrix: Tensor | None
+    classes: list[str]
+    record: Record
+
+
+def _train(sentence: Sentence, folder: RunFolder, command: list[str], stop: StopOnSignal, world: World) -> Trained:
+    cfg = sentence.cfg
     data = _load_data(cfg, world)
     if "steps_per_epoch" in (cfg.scheduler or {}):
         _write_configuration(folder, cfg, sentence.overrides)
     write_provenance(folder, command, cfg.seed, _describe(data))
     assemble = partial(_assemble, cfg, data, folder, stop, world)
     module, trainer, record = assemble()
-    parameters = sum(parameter.numel() for parameter in module.net.parameters())
-    say.info(_opening(sentence, data, parameters, trainer))
-
+    say.info(_opening(sentence, data, _parameters(module), trainer))
     module, matrix = _fit_and_test(module, trainer, data, assemble)
+    return Trained(module, matrix, data.classes, record)
 
+
+def _conclude(sentence: Sentence, folder: RunFolder, stop: StopOnSignal, trained: Trained, began: float) -> RunResult:
+    """Curves, views and numbers; the first process is alone again, so that nothing of it waits for others."""
+    cfg, record, module = sentence.cfg, trained.record, trained.module
     record.draw()
-    if matrix is not None:
-        write_matrix(matrix, data.classes, folder)
+    if trained.matrix is not None:
+        write_matrix(trained.matrix, trained.classes, folder)
     numbers = summarise(record.rows, record.best)
     numbers |= {name: value for name, value in module.measured.items() if name.startswith("test/")}
-    numbers["parameters"] = parameters
+    numbers["parameters"] = _parameters(module)
     if record.throughput is not None:
         numbers["train/samples_per_second"] = record.throughput
     if cfg.tta is not None:
@@ -99,6 +117,10 @@ def _train(sentence: Sentence, folder: RunFolder, command: list[str], stop: Stop
     folder.write_status("completed", epoch=record.rows[-1]["epoch"], step=record.rows[-1]["step"])
     say.info(closing_table(numbers, folder))
     return RunResult(folder.path, numbers, "completed")
+
+
+def _parameters(module: Supervised) -> int:
+    return sum(parameter.numel() for parameter in module.net.parameters())
 
 
 def _assemble(

@@ -27,3 +27,10 @@ def mean(value: float) -> float:
     shared = torch.tensor(value, dtype=torch.float64)
     dist.all_reduce(shared)
     return float(shared) / dist.get_world_size()
+
+
+def average(values: torch.Tensor) -> None:
+    """Put the mean of all processes' values into a tensor, in place."""
+    if several():
+        dist.all_reduce(values)
+        values /= dist.get_world_size()

@@ -25,6 +25,7 @@ class OverAllProcesses(_BatchNorm):
         """(B, C, ...) -> the same shape, standardised per channel."""
         if not self.training:
             return super().forward(x)
+        given, x = x.dtype, x.float()  # sums in half precision would lose most of their digits
         axes = [axis for axis in range(x.ndim) if axis != 1]
         shape = [1, -1] + [1] * (x.ndim - 2)
         count = torch.tensor(x.numel() / x.shape[1], dtype=x.dtype)
@@ -35,9 +36,9 @@ class OverAllProcesses(_BatchNorm):
         variance = _summed(centred.square().sum(dim=axes)) / count
         self._track(mean.detach(), variance.detach() * count / (count - 1).clamp_min(1))
         out = centred * torch.rsqrt(variance + self.eps).view(shape)
-        if self.weight is None:
-            return out
-        return out * self.weight.view(shape) + (0 if self.bias is None else self.bias.view(shape))
+        if self.weight is not None:
+            out = out * self.weight.view(shape) + (0 if self.bias is None else self.bias.view(shape))
+        return out.to(given)
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor) -> None:

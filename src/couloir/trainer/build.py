@@ -17,7 +17,7 @@ from couloir.trainer.execution import Execution, lets_cudnn_choose
 from couloir.trainer.loop import ShortStep
 from couloir.trainer.strategy import leave_signals_to_the_run
 from couloir.trainer.strategy import strategy as several
-from couloir.trainer.world import ALONE, World
+from couloir.trainer.world import ALONE, World, chosen_devices
 
 
 def trainer(
@@ -69,7 +69,7 @@ def trainer(
     if world.size == 1:
         options |= {"devices": devices}
     else:
-        local = devices if isinstance(devices, list) else world.local_size
+        local = chosen_devices(devices) or world.local_size
         options |= {"devices": local, "num_nodes": num_nodes, "use_distributed_sampler": False}
         options |= {"strategy": several(strategy, world, find_unused_parameters, min_shard_parameters)}
         if sync_batchnorm and on_gpu(accelerator):

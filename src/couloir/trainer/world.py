@@ -38,6 +38,16 @@ class World:
         }
 
 
+def chosen_devices(devices: object) -> list[int] | None:
+    """The devices that are named one by one, as a list or as `1,3`; None where only their number is stated."""
+    if isinstance(devices, str):
+        names = [name for name in devices.split(",") if name.strip()]
+        return (
+            [int(name) for name in names] if "," in devices and all(name.strip().isdigit() for name in names) else None
+        )
+    return None if devices is None or isinstance(devices, int) else [int(device) for device in devices]  # type: ignore[attr-defined]
+
+
 ALONE = World(rank=0, size=1, local_rank=0, local_size=1)
 
 
