@@ -117,7 +117,11 @@ class Cutting:
 
     def close(self) -> None:
         """End the workers, and give the ring's memory back; the next epoch starts others."""
+        workers = getattr(self._loader, "_iterator", None)
         self._loader, self._ring = None, torch.empty(0)
+        if workers is not None and self.workers > 0:
+            # A loop that has not asked for the end of its epoch holds them, perhaps in a cycle: not left to chance.
+            workers._shutdown_workers()
 
     def _note(self, problem: str | None) -> None:
         if problem is not None and not self._warned:

@@ -80,6 +80,7 @@ class Trained(NamedTuple):
     """What the training leaves for the record."""
 
     module: Supervised
+    parameters: int
     matrix: Tensor | None
     classes: list[str]
     record: Record
@@ -93,9 +94,10 @@ def _train(sentence: Sentence, folder: RunFolder, command: list[str], stop: Stop
     write_provenance(folder, command, cfg.seed, _describe(data))
     assemble = partial(_assemble, cfg, data, folder, stop, world)
     module, trainer, record = assemble()
-    say.info(_opening(sentence, data, _parameters(module), trainer))
+    parameters = sum(parameter.numel() for parameter in module.net.parameters())  # before fsdp makes shares of them
+    say.info(_opening(sentence, data, parameters, trainer))
     module, matrix = _fit_and_test(module, trainer, data, assemble)
-    return Trained(module, matrix, data.classes, record)
+    return Trained(module, parameters, matrix, data.classes, record)
 
 
 def _conclude(sentence: Sentence, folder: RunFolder, stop: StopOnSignal, trained: Trained, began: float) -> RunResult:
@@ -106,7 +108,7 @@ def _conclude(sentence: Sentence, folder: RunFolder, stop: StopOnSignal, trained
         write_matrix(trained.matrix, trained.classes, folder)
     numbers = summarise(record.rows, record.best)
     numbers |= {name: value for name, value in module.measured.items() if name.startswith("test/")}
-    numbers["parameters"] = _parameters(module)
+    numbers["parameters"] = trained.parameters
     if record.throughput is not None:
         numbers["train/samples_per_second"] = record.throughput
     if cfg.tta is not None:
@@ -117,10 +119,6 @@ def _conclude(sentence: Sentence, folder: RunFolder, stop: StopOnSignal, trained
     folder.write_status("completed", epoch=record.rows[-1]["epoch"], step=record.rows[-1]["step"])
     say.info(closing_table(numbers, folder))
     return RunResult(folder.path, numbers, "completed")
-
-
-def _parameters(module: Supervised) -> int:
-    return sum(parameter.numel() for parameter in module.net.parameters())
 
 
 def _assemble(
