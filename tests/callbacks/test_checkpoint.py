@@ -32,8 +32,9 @@ def test_last_is_the_last_epoch_and_best_the_best(tmp_path: Path) -> None:
     result = couloir.train(couloir.compose(words))
     rows = list(csv.DictReader((result.dir / "metrics.csv").open()))
     best = min(rows, key=lambda row: float(row["val/loss"]))
-    assert load(result.dir / "checkpoints/last.ckpt")["epoch"] == 11
-    assert load(result.dir / "checkpoints/best.ckpt")["epoch"] == int(best["epoch"]) - 1
+    assert load(result.dir / "checkpoints/last.ckpt")["epoch"] == 12
+    assert load(result.dir / "checkpoints/best.ckpt")["epoch"] == int(best["epoch"])
+    assert load(result.dir / "checkpoints/previous.ckpt")["epoch"] == 11
     assert result.metrics["best/epoch"] == int(best["epoch"])
 
 
@@ -67,28 +68,44 @@ class FakeTrainer:
         if self.fail:
             raise OSError("No space left on device")
 
+    def saved(self) -> list[str]:
+        """What the last checkpoint, and the one before, hold."""
+        files = [Path(self.default_root_dir) / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous")]
+        return [file.read_text().removeprefix("state at ") if file.exists() else "" for file in files]
+
 
 def test_a_write_that_fails_leaves_the_previous_checkpoint(tmp_path: Path) -> None:
     trainer: Any = FakeTrainer(tmp_path)
     checkpoint = Checkpoint()
-    checkpoint.save_last(trainer)
+    checkpoint.save(trainer)
     trainer.global_step, trainer.fail = 7, True
     with pytest.raises(OSError, match="No space"):
-        checkpoint.save_last(trainer)
-    assert (tmp_path / "checkpoints/last.ckpt").read_text() == "state at 0"
+        checkpoint.save(trainer)
+    assert trainer.saved() == ["0", ""]
 
 
-def test_steps_within_an_epoch_are_saved_where_asked(tmp_path: Path) -> None:
+def test_steps_within_an_epoch_are_saved_where_asked_and_the_last_two_are_kept(tmp_path: Path) -> None:
     trainer: Any = FakeTrainer(tmp_path)
     checkpoint = Checkpoint(every_n_steps=3)
-    module = LightningModule()
     seen = []
     for step in range(1, 8):
         trainer.global_step = step
-        checkpoint.on_train_batch_end(trainer, module, None, None, step)
-        last = tmp_path / "checkpoints/last.ckpt"
-        seen.append(last.read_text() if last.exists() else "")
-    assert seen == ["", "", *["state at 3"] * 3, *["state at 6"] * 2]
+        checkpoint.between_steps(trainer, epoch_over=False)
+        seen.append(trainer.saved())
+    assert seen == [["", ""]] * 2 + [["3", ""]] * 3 + [["6", "3"]] * 2
+
+
+def test_minutes_within_an_epoch_are_saved_where_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("couloir.callbacks.checkpoint.time.monotonic", lambda: clock[0])
+    trainer: Any = FakeTrainer(tmp_path)
+    checkpoint = Checkpoint(every_n_minutes=0.5)
+    seen = []
+    for step in range(1, 6):
+        trainer.global_step, clock[0] = step, clock[0] + 20
+        checkpoint.between_steps(trainer, epoch_over=False)
+        seen.append(trainer.saved()[0])
+    assert seen == ["", "2", "2", "4", "4"]
 
 
 @pytest.mark.parametrize(
@@ -103,6 +120,7 @@ def test_the_best_is_kept_by_value_and_nan_never_wins(
         trainer.current_epoch = trainer.global_step = epoch
         trainer.callback_metrics = {"val/x": torch.tensor(value)}
         checkpoint.on_train_epoch_end(trainer, LightningModule())
+        checkpoint.between_steps(trainer, epoch_over=True)
     assert (tmp_path / "checkpoints/best.ckpt").read_text() == f"state at {best}"
     assert (tmp_path / "checkpoints/last.ckpt").read_text() == f"state at {len(values) - 1}"
     resumed = Checkpoint(monitor="val/x", mode=mode)

@@ -44,7 +44,7 @@ def test_the_default_sentence_reads_digits_and_leaves_a_complete_folder(tmp_path
         "checkpoints", "result.json", "train.log", "confusion.csv",
     }  # fmt: skip
     assert expected <= {path.name for path in run.iterdir()}
-    assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "previous.ckpt", "best.ckpt"}
     assert run.parent.name == "train"
 
     rows = list(csv.DictReader((run / "metrics.csv").open()))
@@ -188,7 +188,7 @@ def test_a_signal_ends_the_run_with_its_code_and_a_checkpoint(number: int, code:
     run = (tmp_path / "outputs/latest").resolve()
     assert json.loads((run / "status.json").read_text())["status"] == "interrupted"
     torch.load(run / "checkpoints/last.ckpt", weights_only=True)
-    assert "the state is in" in output
+    assert f"couloir resume {os.path.relpath(run, tmp_path)}" in output
     assert "Traceback" not in output
 
 

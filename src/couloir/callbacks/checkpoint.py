@@ -1,74 +1,90 @@
-"""`checkpoints/last.ckpt` and `checkpoints/best.ckpt`, each written whole or not at all."""
+"""`checkpoints/last.ckpt`, `previous.ckpt` and `best.ckpt`, each written whole or not at all."""
 
 from __future__ import annotations
 
 import math
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint as CheckpointBase
 
+from couloir.trainer.agreement import highest
+
 
 class Checkpoint(CheckpointBase):
-    """Saves the last state of every epoch and, when the monitored metric improves, keeps it as the best.
+    """Saves the state after every epoch and, when the monitored metric improves, keeps it as the best.
 
-    Lightning's own `ModelCheckpoint(save_last=True)` lets `last.ckpt` trail behind when nothing else was saved at
-    that step, and
-    numbers files in a folder that is used again; here the two names always mean what they say. It derives from
-    Lightning's base
-    class because Lightning calls such callbacks after all others, when the epoch's metrics are complete.
+    Lightning's own `ModelCheckpoint(save_last=True)` lets `last.ckpt` trail behind when nothing else was saved at that
+    step, and numbers files in a folder that is used again; here the names always mean what they say. It derives from
+    Lightning's base class because Lightning calls such callbacks after all others, when the epoch's metrics are
+    complete.
 
     Args:
         monitor: the metric that decides which epoch is the best, such as `val/loss`.
         mode: `min` or `max`.
-        every_n_steps: save `last.ckpt` within the epoch as well, every so many optimizer steps; null: at the end of
-        an epoch only.
+        every_n_steps: save within the epoch as well, every so many optimizer steps; None: after an epoch only.
+        every_n_minutes: save within the epoch as well, when the last time is so long ago; None: after an epoch only.
     """
 
-    def __init__(self, monitor: str = "val/loss", mode: str = "min", every_n_steps: int | None = None) -> None:
-        self.monitor = monitor
-        self.mode = mode
-        self.every_n_steps = every_n_steps
+    def __init__(
+        self,
+        monitor: str = "val/loss",
+        mode: str = "min",
+        every_n_steps: int | None = None,
+        every_n_minutes: float | None = None,
+    ) -> None:
+        self.monitor, self.mode = monitor, mode
+        self.every_n_steps, self.every_n_minutes = every_n_steps, every_n_minutes
         self.best_value: float | None = None
         self.best_epoch: int | None = None
-        self._saved_step = -1
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Save within the epoch, where asked to."""
-        step = trainer.global_step
-        if self.every_n_steps and step % self.every_n_steps == 0 and step != self._saved_step:
-            self.save_last(trainer)
+        self._improved = False
+        self._saved_at = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the epoch, and keep it as the best if it is."""
-        improved = self._improved(trainer)
-        self.save_last(trainer)
-        if improved and trainer.is_global_zero:
-            _link(last_checkpoint(trainer), best_checkpoint(trainer))
-
-    def _improved(self, trainer: Trainer) -> bool:
+        """Decide whether the epoch is the best so far."""
         if self.monitor not in trainer.callback_metrics:
-            return False  # an epoch without validation (trainer.check_val_every_n_epoch)
+            return  # an epoch without validation (trainer.check_val_every_n_epoch)
         value = float(trainer.callback_metrics[self.monitor])
         if not math.isfinite(value):
-            return False
-        better = self.best_value is None or (value < self.best_value if self.mode == "min" else value > self.best_value)
-        if better:
-            self.best_value, self.best_epoch = value, trainer.current_epoch
-        return better
+            return
+        if self.best_value is None or (value < self.best_value if self.mode == "min" else value > self.best_value):
+            self.best_value, self.best_epoch = value, trainer.current_epoch + 1
+            self._improved = True
 
-    def save_last(self, trainer: Trainer) -> None:
-        """Write `last.ckpt` under a temporary name and rename it: a kill in between leaves the previous one."""
-        self._saved_step = trainer.global_step
-        target = last_checkpoint(trainer)
-        temporary = target.with_name(f".{target.name}")
+    def between_steps(self, trainer: Trainer, epoch_over: bool) -> None:
+        """Save what stands now, after an epoch or where asked to."""
+        if epoch_over or self._is_due(trainer):
+            self.save(trainer)
+
+    def _is_due(self, trainer: Trainer) -> bool:
+        if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
+            return True
+        if not self.every_n_minutes:
+            return False
+        # The processes' clocks differ, and all must save together.
+        return bool(highest(time.monotonic() - self._saved_at >= 60 * self.every_n_minutes))
+
+    def save(self, trainer: Trainer) -> None:
+        """Write `last.ckpt` under a temporary name and rename it; the one before becomes `previous.ckpt`.
+
+        Whenever the run is killed, `last.ckpt` is whole, and `best.ckpt` is not older than what it says of the best.
+        """
+        last = last_checkpoint(trainer)
+        temporary = last.with_name(f".{last.name}")
         trainer.save_checkpoint(temporary)  # every process has a part in it, and waits until it is written
-        if trainer.is_global_zero:
-            temporary.replace(target)
+        self._saved_at = time.monotonic()
+        improved, self._improved = self._improved, False
+        if not trainer.is_global_zero:
+            return
+        if improved:
+            _give_name(temporary, best_checkpoint(trainer))
+        if last.exists():
+            _give_name(last, last.with_name("previous.ckpt"))
+        temporary.replace(last)
+        _flush(last.parent)
 
     def state_dict(self) -> dict[str, Any]:
         """What decides about the best, stored in the checkpoint itself."""
@@ -89,12 +105,31 @@ def best_checkpoint(trainer: Trainer) -> Path:
     return Path(trainer.default_root_dir) / "checkpoints" / "best.ckpt"
 
 
-def _link(source: Path, target: Path) -> None:
+def _give_name(file: Path, name: Path) -> None:
     """Give the file a second name rather than write a large network twice; the next `last.ckpt` is a new file."""
-    temporary = target.with_name(f".{target.name}")
+    temporary = name.with_name(f".{name.name}")
     temporary.unlink(missing_ok=True)
     try:
-        os.link(source, temporary)
+        os.link(file, temporary)
     except OSError:  # a file system without hard links
-        temporary.write_bytes(source.read_bytes())
-    temporary.replace(target)
+        try:
+            with file.open("rb") as source, temporary.open("wb") as copy:
+                while block := source.read(1 << 22):
+                    copy.write(block)
+                copy.flush()
+                os.fsync(copy.fileno())
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+    temporary.replace(name)
+
+
+def _flush(folder: Path) -> None:
+    """See the names onto the disk, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -34,6 +34,7 @@ class Progress(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the bar where somebody watches."""
+        self._epoch_started = time.perf_counter()  # an epoch that is taken up does not start
         if not on_a_terminal() or not trainer.is_global_zero:
             return
         steps = int(trainer.num_training_batches) * (trainer.max_epochs or 1)

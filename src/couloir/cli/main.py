@@ -13,6 +13,7 @@ from couloir.errors import CouloirError, Interrupted
 VERBS = {
     "train": "compose a sentence, check it, train, test, and write the run folder",
     "list": "the config groups, or the choices of one group",
+    "resume": "go on with a run that was interrupted, to the bit",
     "evaluate": "the test split again: a run's best checkpoint, several views of each image, several runs together",
     "find-lr": "a learning rate for a sentence: a range test, its picture, a suggestion",
     "find-batch-size": "the largest batch that fits into memory, and the fastest",

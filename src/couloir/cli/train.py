@@ -5,9 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from couloir.config import tree
 from couloir.errors import CouloirError
+
+if TYPE_CHECKING:
+    from couloir.config.compose import Sentence
+    from couloir.run.resume import Unfinished
 
 USAGE = """usage: train [GROUP=CHOICE ...] [KEY=VALUE ...]
 
@@ -68,12 +73,25 @@ def main(arguments: list[str]) -> int:
             # What goes for all processes, the first one says; torchrun ends the others as soon as it has ended.
             time.sleep(SILENCE)
         raise
+    if sentence.cfg.auto_resume and (run := _begun(sentence)) is not None:
+        from couloir.run.resume import go_on
+
+        go_on(run, command=["train", *arguments])
+        return 0
     folder = RunFolder.create(sentence.run_dir, Path(sentence.cfg.output_dir))  # before torch: it may not be writable
 
     from couloir.run.train import train_sentence
 
     train_sentence(sentence, folder, command=["train", *arguments])
     return 0
+
+
+def _begun(sentence: Sentence) -> Unfinished | None:
+    """The unfinished run of the same words that `auto_resume` goes on with."""
+    from couloir.run.resume import same_sentence, unfinished
+
+    run = same_sentence(sentence.overrides, Path(sentence.cfg.output_dir))
+    return None if run is None else unfinished(run, [])
 
 
 def _through_hydra(arguments: list[str]) -> int:

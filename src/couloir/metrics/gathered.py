@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -46,3 +48,24 @@ class Gathered:
     def forget(self) -> None:
         """Drop the batches that the metric has not taken in."""
         self._batches, self._values = [], 0
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.forget()
+        self.metric.reset()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The metric's sums, and the batches that are kept: taken in earlier, they would be rounded otherwise."""
+        sums = {name: getattr(self.metric, name).detach().cpu().clone() for name in self.metric._defaults}
+        batches = [[part.cpu() for part in batch] for batch in self._batches]
+        return {"sums": sums, "updates": self.metric._update_count, "batches": batches}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from such a state."""
+        self.reset()
+        device = self.metric.device
+        for name, value in state["sums"].items():
+            setattr(self.metric, name, value.to(device))
+        self.metric._update_count = state["updates"]
+        self._batches = [(x.to(device), y.to(device), loss.to(device)) for x, y, loss in state["batches"]]
+        self._values = sum(prediction.numel() for prediction, _, _ in self._batches)

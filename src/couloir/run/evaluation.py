@@ -9,7 +9,6 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from couloir.callbacks.progress import shown_number
-from couloir.errors import Interrupted
 from couloir.log import note, rendered, run_log, say
 from couloir.run.closing import write_matrix
 from couloir.run.evaluate import evaluate, measure, predict
@@ -56,10 +55,5 @@ def tta_numbers(cfg: DictConfig, run: Path, stop: StopOnSignal) -> dict[str, flo
     Raises:
         Interrupted: a signal came meanwhile.
     """
-
-    def leave_on_signal() -> None:
-        if stop.received is not None:
-            raise Interrupted(stop.received)
-
-    numbers, _, _ = measure(cfg, [predict(cfg, run, between=leave_on_signal)])
+    numbers, _, _ = measure(cfg, [predict(cfg, run, between=stop.stop_if_asked)])
     return {f"tta/{name}": value for name, value in numbers.items()}

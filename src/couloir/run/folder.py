@@ -5,21 +5,28 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from couloir.errors import CouloirError
+from couloir.run.lock import RunLock
 
 Status = Literal["running", "completed", "interrupted", "failed", "diverged"]
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run's folder; every file in it is written to a temporary name and renamed."""
+    """One run's folder; every file in it is written to a temporary name and renamed.
+
+    Attributes:
+        path: where it is.
+        locks: this process's lock on it, in the process that owns the run.
+    """
 
     path: Path
+    locks: list[RunLock] = field(default_factory=list, compare=False)
 
     @classmethod
     def create(cls, path: Path, outputs: Path, latest: bool = True) -> RunFolder:
@@ -42,16 +49,36 @@ class RunFolder:
             )
         try:
             (folder.checkpoints if latest else folder.path).mkdir(parents=True, exist_ok=True)
+            if latest:
+                folder.locks.append(RunLock(folder.path))
             folder.write_status("running", started=_now(), pid=os.getpid())
             if latest and path.is_relative_to(os.path.abspath(outputs)):  # noqa: PTH100
                 folder._point_latest_here(outputs)
         except OSError as error:
-            raise CouloirError(
-                f"The run folder cannot be written: {error.strerror or error}.",
-                place=str(error.filename or path),
-                next_step="free or unlock that path, or write elsewhere with output_dir=FOLDER",
-            ) from error
+            raise _cannot_be_written(path, error) from error
         return folder
+
+    @classmethod
+    def reopen(cls, path: Path) -> RunFolder:
+        """The folder of a run that is to go on; it belongs to this process from now on.
+
+        Raises:
+            CouloirError: the run is still alive, or its folder cannot be written.
+        """
+        folder = cls(path)
+        try:
+            folder.locks.append(RunLock(path))
+            for torn in (*path.glob(".*"), *folder.checkpoints.glob(".*")):  # what a killed process was writing
+                torn.unlink()
+        except OSError as error:
+            folder.release()
+            raise _cannot_be_written(path, error) from error
+        return folder
+
+    def release(self) -> None:
+        """Let others have the folder: the run is over."""
+        while self.locks:
+            self.locks.pop().release()
 
     @property
     def checkpoints(self) -> Path:
@@ -99,6 +126,14 @@ class RunFolder:
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(os.path.relpath(self.path, outputs), target_is_directory=True)
         temporary.replace(link)
+
+
+def _cannot_be_written(path: Path, error: OSError) -> CouloirError:
+    return CouloirError(
+        f"The run folder cannot be written: {error.strerror or error}.",
+        place=str(error.filename or path),
+        next_step="free or unlock that path, or write elsewhere with output_dir=FOLDER",
+    )
 
 
 def write_atomically(path: Path, text: str) -> None:

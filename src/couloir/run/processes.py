@@ -103,12 +103,13 @@ def _number(devices: str) -> int:
 
 
 @contextmanager
-def together(cfg: DictConfig, folder: RunFolder) -> Iterator[World]:
+def together(cfg: DictConfig, folder: RunFolder, checkpoint: Path | None = None) -> Iterator[World]:
     """The processes of a run, up and connected for the length of the block; called by the first of them.
 
     Args:
         cfg: the configuration; what it refers to is resolved for the others.
         folder: the run's folder.
+        checkpoint: what the run goes on from, if it does.
 
     Raises:
         CouloirError: the configuration asks for processes that cannot be.
@@ -118,7 +119,8 @@ def together(cfg: DictConfig, folder: RunFolder) -> Iterator[World]:
     if world.size == 1:
         yield world
         return
-    job = json.dumps({"folder": str(folder.path), "config": OmegaConf.to_yaml(cfg, resolve=True)})
+    start = None if checkpoint is None else str(checkpoint)
+    job = json.dumps({"folder": str(folder.path), "config": OmegaConf.to_yaml(cfg, resolve=True), "checkpoint": start})
     if launched() is not None:
         store = _given_store(world)
         store.set("job", job)
@@ -148,8 +150,10 @@ def together(cfg: DictConfig, folder: RunFolder) -> Iterator[World]:
 
 
 @contextmanager
-def follow() -> Iterator[tuple[World, DictConfig, RunFolder]]:
-    """The counterpart of `together` in all processes but the first: place, configuration and folder come from there."""
+def follow() -> Iterator[tuple[World, DictConfig, RunFolder, Path | None]]:
+    """The counterpart of `together` in all processes but the first: place, configuration, folder and checkpoint come
+    from there.
+    """
     world = launched()
     assert world is not None, "a launcher, or the first process, says which process this is"
     store = _given_store(world)
@@ -158,7 +162,7 @@ def follow() -> Iterator[tuple[World, DictConfig, RunFolder]]:
     assert isinstance(cfg, DictConfig)
     store.set(f"ready/{world.rank}", "")
     with _connected(cfg, world, store):
-        yield world, cfg, RunFolder(Path(job["folder"]))
+        yield world, cfg, RunFolder(Path(job["folder"])), job["checkpoint"] and Path(job["checkpoint"])
 
 
 @contextmanager

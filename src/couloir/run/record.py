@@ -18,6 +18,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from couloir.data.batches import samples_in
 from couloir.errors import Diverged
 from couloir.run.curves import draw_curves
+from couloir.run.events import cut_back, event_sizes
 from couloir.run.folder import RunFolder
 from couloir.run.result import Row, best_row
 from couloir.trainer.agreement import mean
@@ -41,8 +42,36 @@ class Record(Callback):
         self.monitor, self.mode = monitor, mode
         self.rows: list[Row] = []
         self.samples_per_second: list[float] = []
+        self.earlier_seconds = 0.0
+        """How long the run went on before it was taken up, as far as that is kept."""
         self._started = time.perf_counter()
         self._drawing = 0.0
+        self._lr, self._samples, self._epoch_started = 0.0, 0, self._started
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """The record so far belongs to the state: what a killed run wrote after it will be written again."""
+        now = time.perf_counter()
+        checkpoint["record"] = {
+            "rows": [dict(row) for row in self.rows],
+            "samples_per_second": list(self.samples_per_second),
+            "seconds": self.earlier_seconds + now - self._started,
+            "epoch": {"lr": self._lr, "samples": self._samples, "seconds": now - self._epoch_started},
+            "events": event_sizes(trainer.loggers) if trainer.is_global_zero else {},
+        }
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Go on with the record of a checkpoint, and cut the files back to it; a test has no record of its own."""
+        if trainer.state.fn != "fit" or "record" not in checkpoint:
+            return
+        saved = checkpoint["record"]
+        self.rows = [dict(row) for row in saved["rows"]]
+        self.samples_per_second = list(saved["samples_per_second"])
+        self.earlier_seconds = saved["seconds"]
+        self._lr, self._samples = saved["epoch"]["lr"], saved["epoch"]["samples"]
+        self._epoch_started = time.perf_counter() - saved["epoch"]["seconds"]
+        if trainer.is_global_zero:
+            self.folder.write_text("metrics.csv", as_csv(self.rows))
+            cut_back(self.folder.path, saved["events"])
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the epoch's clock, and note the rate that its first step takes."""

@@ -16,22 +16,34 @@ from couloir.errors import Interrupted
 from couloir.log import say
 from couloir.trainer.agreement import highest
 
+WARNINGS = (signal.SIGUSR1, signal.SIGUSR2) if hasattr(signal, "SIGUSR1") else ()
+"""What clusters send before the end of a job's time (`sbatch --signal=USR1@90`); taken as SIGTERM, which SLURM sends
+when it pre-empts a job.
+"""
+
 
 class StopOnSignal(Callback):
-    """Ends the run after the step in which a signal came; a second signal ends it at once."""
+    """Ends the run after the step in which a signal came; a second signal ends it at once.
+
+    While nothing is trained or measured (the data is loaded, the network is built) there is no step to end, and a
+    signal ends the run at once.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
         self.checkpoint: Checkpoint | None = None
         """Saves the state before the run stops; set once the callbacks are built."""
+        self._at_work = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM for the length of a run; in another thread than the main one, leave them alone."""
+        """Take the signals for the length of a run; in another thread than the main one, leave them alone."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        previous = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        numbers += [number for number in WARNINGS if signal.getsignal(number) is signal.SIG_DFL]
+        previous = {number: signal.signal(number, self._receive) for number in numbers}
         try:
             yield
         finally:
@@ -39,24 +51,42 @@ class StopOnSignal(Callback):
                 signal.signal(number, handler)
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
-        if self.received is not None:
-            raise Interrupted(number)
+        if number in WARNINGS:
+            number = signal.SIGTERM
+        again = self.received is not None
         self.received = number
+        if again or not self._at_work:
+            raise Interrupted(number)
         say.info("stopping after this step (again to stop at once)")
 
-    def _stop(self, trainer: Trainer) -> None:
+    def stop_if_asked(self) -> None:
+        """End work that is no training, between two of its parts.
+
+        Raises:
+            Interrupted: a signal has come.
+        """
+        if self.received is not None:
+            raise Interrupted(self.received)
+
+    def _stop(self, trainer: Trainer, saved: bool) -> None:
         self.received = highest(self.received or 0) or None  # all processes stop, after the same step
         if self.received is None:
             return
-        if self.checkpoint is not None and trainer.global_step > 0 and not trainer.testing:
-            self.checkpoint.save_last(trainer)
+        if not saved and self.checkpoint is not None:
+            self.checkpoint.save(trainer)
         raise Interrupted(self.received)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Stop between two training steps."""
-        self._stop(trainer)
+    def between_steps(self, trainer: Trainer, epoch_over: bool) -> None:
+        """Stop between two training steps; after an epoch the state has just been saved."""
+        self._stop(trainer, saved=epoch_over)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """From here on there are steps to wait for."""
+        self._at_work = True
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """From here on there are batches to wait for."""
+        self._at_work = True
 
     def on_validation_batch_end(
         self,
@@ -68,7 +98,7 @@ class StopOnSignal(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Stop between two validation batches."""
-        self._stop(trainer)
+        self._stop(trainer, saved=False)
 
     def on_test_batch_end(
         self,
@@ -79,5 +109,5 @@ class StopOnSignal(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Stop between two test batches."""
-        self._stop(trainer)
+        """Stop between two test batches; nothing has been learned since the last checkpoint."""
+        self._stop(trainer, saved=True)

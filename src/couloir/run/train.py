@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -19,10 +20,12 @@ from couloir.callbacks.checkpoint import Checkpoint, best_checkpoint, last_check
 from couloir.callbacks.momentum import MomentumSchedule
 from couloir.config.compose import Sentence
 from couloir.config.scaling import scaled_lr_in_words
-from couloir.errors import Diverged, Interrupted
+from couloir.errors import Interrupted
 from couloir.log import note, run_log, say, silence
 from couloir.run.assemble import build_network, load_data
 from couloir.run.closing import closing_table, confusion, write_matrix
+from couloir.run.earlier import Earlier
+from couloir.run.ending import write_ending
 from couloir.run.evaluation import tta_numbers
 from couloir.run.folder import RunFolder
 from couloir.run.instantiate import build
@@ -39,8 +42,16 @@ SEED_STRIDE = 1_000_003
 """Between the seeds of two processes, which draw augmentation and dropout each for itself."""
 
 
-def train_sentence(sentence: Sentence, folder: RunFolder, command: list[str]) -> RunResult:
+def train_sentence(
+    sentence: Sentence, folder: RunFolder, command: list[str], earlier: Earlier | None = None
+) -> RunResult:
     """Train a checked sentence into its folder; whatever happens, `status.json` tells the truth afterwards.
+
+    Args:
+        sentence: what to train.
+        folder: where it goes; it belongs to this process, and is given up at the end.
+        command: the words of the command line.
+        earlier: what the folder's run has done so far, if it is to go on.
 
     Raises:
         CouloirError: parts that do not go together, as far as it shows only now.
@@ -53,14 +64,17 @@ def train_sentence(sentence: Sentence, folder: RunFolder, command: list[str]) ->
         try:
             _write_configuration(folder, sentence.cfg, sentence.overrides)  # before anything can fail
             began = time.perf_counter()
-            with together(sentence.cfg, folder) as world:
-                trained = _train(sentence, folder, command, stop, world)
+            checkpoint = None if earlier is None else earlier.checkpoint
+            with together(sentence.cfg, folder, checkpoint) as world:
+                trained = _train(sentence, folder, command, stop, world, earlier)
             return _conclude(sentence, folder, stop, trained, began)
         except BaseException as error:
-            _write_ending(folder, stop, error)
+            write_ending(folder, stop.received, error)
             if stop.received is not None and not isinstance(error, Interrupted):
-                raise Interrupted(stop.received) from error  # Lightning's own exit for SIGTERM has the code 0
+                raise Interrupted(stop.received) from error  # a broken line to another process, say
             raise
+        finally:
+            folder.release()
 
 
 def train_along() -> RunResult:
@@ -68,11 +82,11 @@ def train_along() -> RunResult:
     stop = StopOnSignal()
     # A child of the first process is told to leave signals alone; torchrun's processes get them all.
     listening = nullcontext() if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN else stop.listening()
-    with silence(), follow() as (world, cfg, folder), listening:
+    with silence(), follow() as (world, cfg, folder, checkpoint), listening:
         data = _load_data(cfg, world)
         assemble = partial(_assemble, cfg, data, folder, stop, world)
         module, trainer, _ = assemble()
-        module, _ = _fit_and_test(module, trainer, data, assemble)
+        module, _ = _fit_and_test(module, trainer, data, assemble, checkpoint)
         return RunResult(folder.path, dict(module.measured), "completed")
 
 
@@ -86,17 +100,27 @@ class Trained(NamedTuple):
     record: Record
 
 
-def _train(sentence: Sentence, folder: RunFolder, command: list[str], stop: StopOnSignal, world: World) -> Trained:
+def _train(
+    sentence: Sentence,
+    folder: RunFolder,
+    command: list[str],
+    stop: StopOnSignal,
+    world: World,
+    earlier: Earlier | None,
+) -> Trained:
     cfg = sentence.cfg
     data = _load_data(cfg, world)
     if "steps_per_epoch" in (cfg.scheduler or {}):
         _write_configuration(folder, cfg, sentence.overrides)
-    write_provenance(folder, command, cfg.seed, _describe(data))
-    assemble = partial(_assemble, cfg, data, folder, stop, world)
+    if earlier is None:
+        write_provenance(folder, command, cfg.seed, _describe(data))
+    else:
+        earlier.take_up(folder, command, _describe(data))
+    assemble = partial(_assemble, cfg, data, folder, stop, world, earlier)
     module, trainer, record = assemble()
     parameters = sum(parameter.numel() for parameter in module.net.parameters())  # before fsdp makes shares of them
     say.info(_opening(sentence, data, parameters, trainer))
-    module, matrix = _fit_and_test(module, trainer, data, assemble)
+    module, matrix = _fit_and_test(module, trainer, data, assemble, None if earlier is None else earlier.checkpoint)
     return Trained(module, parameters, matrix, data.classes, record)
 
 
@@ -114,7 +138,7 @@ def _conclude(sentence: Sentence, folder: RunFolder, stop: StopOnSignal, trained
     if cfg.tta is not None:
         folder.write_json("result.json", numbers)  # views take their time, and may be interrupted
         numbers |= tta_numbers(cfg, folder.path, stop)
-    numbers["seconds"] = time.perf_counter() - began
+    numbers["seconds"] = record.earlier_seconds + time.perf_counter() - began
     folder.write_json("result.json", numbers)
     folder.write_status("completed", epoch=record.rows[-1]["epoch"], step=record.rows[-1]["step"])
     say.info(closing_table(numbers, folder))
@@ -122,7 +146,12 @@ def _conclude(sentence: Sentence, folder: RunFolder, stop: StopOnSignal, trained
 
 
 def _assemble(
-    cfg: DictConfig, data: Any, folder: RunFolder, stop: StopOnSignal, world: World
+    cfg: DictConfig,
+    data: Any,
+    folder: RunFolder,
+    stop: StopOnSignal,
+    world: World,
+    earlier: Earlier | None = None,
 ) -> tuple[Supervised, Trainer, Record]:
     """Network, loss, optimizer and loop; the same weights in every process, random numbers of its own afterwards."""
     seed_everything(cfg.seed, workers=True, verbose=False)  # the weights do not depend on what loading the data drew
@@ -136,9 +165,12 @@ def _assemble(
         cfg.trainer.log_every_n_steps,
     )
     # Plain values: the checkpoint says what it is, and loads without running code.
-    module.save_hyperparameters(OmegaConf.to_container(cfg, resolve=True))
+    # Loggers have them already where a run goes on.
+    anew = earlier is None or earlier.checkpoint is None
+    module.save_hyperparameters(OmegaConf.to_container(cfg, resolve=True), logger=anew)
     record = Record(folder, cfg.callbacks.checkpoint.monitor, cfg.callbacks.checkpoint.mode)
-    trainer = _build_trainer(cfg, folder, record, stop, world)
+    changes = [] if earlier is None else earlier.callbacks()
+    trainer = _build_trainer(cfg, folder, changes, record, stop, world)
     data.device = trainer.strategy.root_device
     if not world.leads:
         seed_everything((cfg.seed + SEED_STRIDE * world.rank) % 2**32, workers=True, verbose=False)
@@ -146,18 +178,23 @@ def _assemble(
 
 
 def _fit_and_test(
-    module: Supervised, trainer: Trainer, data: Any, assemble: Callable[[], tuple[Supervised, Trainer, Record]]
+    module: Supervised,
+    trainer: Trainer,
+    data: Any,
+    assemble: Callable[[], tuple[Supervised, Trainer, Record]],
+    checkpoint: Path | None,
 ) -> tuple[Supervised, Tensor | None]:
-    """Train, and test with the best checkpoint.
+    """Train, from a checkpoint on if there is one, and test with the best.
 
     Returns:
         the tested module, and the test split's confusion matrix (C, C), if it has one.
     """
-    trainer.fit(module, datamodule=data)
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     best = best_checkpoint(trainer)
     chosen = trainer.strategy.broadcast(best if best.exists() else last_checkpoint(trainer))
     if isinstance(trainer.strategy, FSDPStrategy):
         module, trainer, _ = assemble()  # training has cut the weights into shares, which Lightning cannot wrap again
+    module._log_hyperparams = False  # the training has done so, and Lightning's test would again
     trainer.test(module, datamodule=data, ckpt_path=chosen, verbose=False, weights_only=True)
     return module, confusion(module)
 
@@ -180,13 +217,16 @@ def _count_steps(cfg: DictConfig, data: Any) -> None:
         cfg.scheduler.steps_per_epoch = max(1, math.ceil(batches / cfg.trainer.accumulate_grad_batches))
 
 
-def _build_trainer(cfg: DictConfig, folder: RunFolder, record: Record, stop: StopOnSignal, world: World) -> Trainer:
+def _build_trainer(
+    cfg: DictConfig, folder: RunFolder, changes: list[Callback], record: Record, stop: StopOnSignal, world: World
+) -> Trainer:
     loggers = [build(cfg.logger, name, save_dir=str(folder.path)) for name in cfg.logger]
     names = [name for name in cfg.callbacks if loggers or name != "lr_monitor"]
     callbacks = [build(cfg.callbacks, name) for name in names]
     stop.checkpoint = next((callback for callback in callbacks if isinstance(callback, Checkpoint)), None)
     # First what sets the rate, then what notes it down.
-    callbacks = [*_over_the_steps(cfg), *(callback for callback in callbacks if callback is not None), record, stop]
+    callbacks = [callback for callback in callbacks if callback is not None]
+    callbacks = [*changes, *_over_the_steps(cfg), *callbacks, record, stop]
     trainer: Trainer = build(
         cfg, "trainer", logger=loggers, callbacks=callbacks, default_root_dir=str(folder.path), world=world
     )
@@ -227,16 +267,3 @@ def _opening(sentence: Sentence, data: Any, parameters: int, trainer: Trainer) -
         f"{sizes['test']:,} test samples; {where}"
         + (f"\n{scaled}" if (scaled := scaled_lr_in_words(sentence.cfg)) else "")
     )
-
-
-def _write_ending(folder: RunFolder, stop: StopOnSignal, error: BaseException) -> None:
-    """The truth about a run that did not complete."""
-    if isinstance(error, Interrupted | KeyboardInterrupt) or stop.received is not None:
-        folder.write_status("interrupted", signal=stop.received)
-        last = folder.checkpoints / "last.ckpt"
-        say.info("stopped; %s", f"the state is in {last}" if last.exists() else "nothing was trained yet")
-        return
-    folder.write_status(
-        "diverged" if isinstance(error, Diverged) else "failed", error=f"{type(error).__name__}: {error}"
-    )
-    note.info("%s", f"{type(error).__name__}: {error}", exc_info=error)

@@ -80,6 +80,7 @@ class Supervised(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Let an optimizer that goes by the loss's curvature look at some training samples."""
+        self.gathered["train"].reset()
         optimizer = self.trainer.optimizers[0]
         if hasattr(optimizer, "estimate_curvature"):
             x, y = self.trainer.datamodule.example_batch(optimizer.samples)  # type: ignore[attr-defined]
@@ -113,6 +114,20 @@ class Supervised(LightningModule):
         if self.trainer.is_last_batch:
             self._log_measures("train")
 
+    def log_epoch_again(self) -> None:
+        """Log the metrics of an epoch that is taken up after its last step; a checkpoint holds them, not their log."""
+        self._current_fx_name = "on_train_batch_end"
+        self._log_measures("train")
+        self._current_fx_name = None
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin to measure; a validation that was broken off counts for nothing."""
+        self.gathered["val"].reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Begin to measure."""
+        self.gathered["test"].reset()
+
     def on_validation_epoch_end(self) -> None:
         """Log the validation metrics."""
         self._log_measures("val")
@@ -122,13 +137,11 @@ class Supervised(LightningModule):
         self._log_measures("test")
 
     def _log_measures(self, split: str) -> None:
-        metric = self.gathered[split].flush()
-        values = {f"{split}/{name}": value for name, value in metric.compute().items()}
+        values = {f"{split}/{name}": value for name, value in self.gathered[split].flush().compute().items()}
         self.measured |= {name: float(value) for name, value in values.items()}
         self.log_dict(
             {name: value.float() for name, value in values.items()}, batch_size=1, on_step=False, on_epoch=True
         )
-        metric.reset()
 
     def configure_optimizers(self) -> Any:
         """The optimizer over the network's parameters and, if there is one, its scheduler with its own interval."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 
@@ -34,3 +36,12 @@ def average(values: torch.Tensor) -> None:
     if several():
         dist.all_reduce(values)
         values /= dist.get_world_size()
+
+
+def everyones(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """All processes' values, in the order of their ranks."""
+    if not several():
+        return [value]
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values

@@ -12,9 +12,10 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from couloir.errors import CouloirError
 from couloir.trainer.batch_norm import SyncOnCpu
-from couloir.trainer.checkpoint_io import Straight
+from couloir.trainer.checkpoint_io import SealedFiles
 from couloir.trainer.execution import Execution, lets_cudnn_choose
 from couloir.trainer.loop import ShortStep
+from couloir.trainer.resumption import ExactEpochs, ExactSteps, Resumption
 from couloir.trainer.strategy import leave_signals_to_the_run
 from couloir.trainer.strategy import strategy as several
 from couloir.trainer.world import ALONE, World, chosen_devices
@@ -65,7 +66,7 @@ def trainer(
     """
     if precision == "auto":
         precision = "bf16-mixed" if accelerator != "cpu" and _gpu_with_bf16() else "32-true"
-    plugins: list[Any] = [Straight()]
+    plugins: list[Any] = [SealedFiles()]
     if world.size == 1:
         options |= {"devices": devices}
     else:
@@ -77,6 +78,7 @@ def trainer(
         elif sync_batchnorm:
             plugins.append(SyncOnCpu())
     callbacks = [*(options.pop("callbacks", None) or []), Execution(channels_last, fused, compile, tf32, threads)]
+    callbacks.append(Resumption())
     saves = any(isinstance(callback, Checkpoint) for callback in callbacks)
     try:
         with warnings.catch_warnings():
@@ -98,11 +100,11 @@ def trainer(
             f"The trainer cannot be built: {' '.join(str(error).split())}",
             next_step="trainer=cpu trains everywhere; `couloir list trainer default` shows the keys",
         ) from error
-    if short_steps:
-        lightnings = built.fit_loop.epoch_loop
-        built.fit_loop.epoch_loop = ShortStep(built, lightnings.min_steps, lightnings.max_steps)
-    if world.size > 1:
-        leave_signals_to_the_run(built)
+    lightnings = built.fit_loop
+    built.fit_loop = ExactEpochs(built, lightnings.min_epochs, lightnings.max_epochs)
+    steps = ShortStep if short_steps else ExactSteps
+    built.fit_loop.epoch_loop = steps(built, lightnings.epoch_loop.min_steps, lightnings.epoch_loop.max_steps)
+    leave_signals_to_the_run(built)
     return built
 
 

@@ -1,4 +1,4 @@
-"""How checkpoints reach the disk: straight into their file."""
+"""How checkpoints reach the disk, and come back: straight into their file, sealed, without running code."""
 
 from __future__ import annotations
 
@@ -8,15 +8,42 @@ from typing import Any
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
+from couloir.errors import CouloirError
+from couloir.trainer.seal import is_sealed, write_sealed
 
-class Straight(TorchCheckpointIO):
+
+class SealedFiles(TorchCheckpointIO):
     """Writes a checkpoint into its file without building the whole of it in memory first, as Lightning's own does.
 
     With Adam a checkpoint is three times the network. Whoever saves it gives a temporary name and renames the file.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write the file; its folder is made where it is missing."""
+        """Write the file, with its checksum; its folder is made where it is missing."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(checkpoint, target)
+        write_sealed(target, lambda stream: torch.save(checkpoint, stream))
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        """Read a file that this class has written, or any other of plain tensors and numbers.
+
+        Raises:
+            CouloirError: the file is damaged.
+        """
+        check_seal(Path(path))
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return content
+
+
+def check_seal(path: Path) -> None:
+    """Refuse a checkpoint whose bytes are not those that were written.
+
+    Raises:
+        CouloirError: it is damaged.
+    """
+    if is_sealed(path) is False:
+        raise CouloirError(
+            f"The checkpoint {path.name} is damaged: its bytes do not give the checksum that it carries.",
+            place=str(path),
+            next_step="`couloir resume RUN` goes on from the last one that is whole",
+        )

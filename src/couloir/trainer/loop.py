@@ -19,12 +19,13 @@ from typing import Any
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.loops.fetchers import _DataFetcher, _PrefetchDataFetcher
-from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 from pytorch_lightning.plugins import MixedPrecision, Precision
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import Tensor
 from torch.optim import Optimizer
+
+from couloir.trainer.resumption import ExactSteps
 
 Hook = Callable[..., Any]
 
@@ -43,7 +44,7 @@ OWN_STEP = ("optimizer_step", "optimizer_zero_grad", "backward", "configure_grad
 """Hooks by which a module does a part of the step itself."""
 
 
-class ShortStep(_TrainingEpochLoop):
+class ShortStep(ExactSteps):
     """Lightning's loop over the batches of an epoch; all but the last step take the short way where they can.
 
     The last step of an epoch is Lightning's own, since the epoch's metrics are logged in it.
@@ -120,6 +121,7 @@ class ShortStep(_TrainingEpochLoop):
             self.update_lr_schedulers("step", update_plateau_schedulers=True)
         if not self._should_accumulate():
             self._batches_that_stepped += 1
+        self._say_where_it_stands()
 
     def _step(self, batch: Any, index: int) -> Tensor:
         """Forward, backward and, unless gradients are still being gathered, the optimizer's step."""

@@ -1,0 +1,38 @@
+"""`couloir resume RUN [OVERRIDES]`: an interrupted run goes on, in the same folder, to the bit."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from couloir.errors import CouloirError
+
+USAGE = """usage: couloir resume RUN [KEY=VALUE ...]
+
+Go on with a run that was interrupted or killed, or has failed or diverged, in its folder, as if it had never stopped.
+A run is a folder, its name, or `latest`.
+  couloir resume latest
+  couloir resume RUN trainer.max_epochs=40       train longer, also a run that is finished
+  couloir resume RUN optimizer.lr=0.001          a diverged run, from its last checkpoint, with a smaller rate"""
+
+
+def main(arguments: list[str]) -> int:
+    """Find the run, and train what remains of it."""
+    if "-h" in arguments or "--help" in arguments:
+        print(USAGE)  # noqa: T201
+        return 0
+    from couloir.run.resume import go_on, named_run, unfinished
+
+    words = [word for word in arguments if "=" not in word or (Path(word) / "config.yaml").is_file()]
+    overrides = [word for word in arguments if word not in words]
+    if len(words) != 1:
+        fact = f"One run can go on at a time, not {len(words)}." if words else "No run is named."
+        raise CouloirError(fact, next_step="couloir resume latest, or the folder of a run")
+    path = named_run(words[0], overrides)
+    run = unfinished(path, [word for word in overrides if not word.startswith("output_dir=")])
+    if run is None:
+        shown = os.path.relpath(path)
+        print(f"{shown} is finished.\n  next:  couloir resume {shown} trainer.max_epochs=... trains it longer")  # noqa: T201
+        return 0
+    go_on(run, command=["couloir", "resume", *arguments])
+    return 0

@@ -1,0 +1,166 @@
+"""Where a training can be left and taken up again, to the bit.
+
+Lightning resumes from several places within its loops, and at each of them it repeats or leaves out something else: a
+plateau schedule's step, an epoch's metrics, a validation. Here there are three places: between two steps, between two
+epochs, and in the validation that ends an epoch, which begins anew. At each, all that belongs to what lies behind is
+done, and nothing of what lies ahead.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.loops.fetchers import _DataFetcher
+from pytorch_lightning.loops.fit_loop import _FitLoop
+from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
+
+from couloir.data.batches import Batches
+from couloir.metrics.gathered import Gathered
+from couloir.task.supervised import Supervised
+from couloir.trainer.agreement import everyones
+from couloir.trainer.random_state import random_state, set_random_state
+
+
+class ExactEpochs(_FitLoop):
+    """Lightning's loop over the epochs, with a place to stop between two of them.
+
+    Callbacks that have a method `between_steps(trainer, epoch_over)` hear of each such place: checkpoints are saved
+    there, and runs stop there.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any], prefix: str = "") -> None:
+        """Take the counters up as they stood; none of Lightning's own places to restart from is meant."""
+        super().load_state_dict(state_dict, prefix)
+        self.restarting = False
+        for loop in (self, self.epoch_loop, self.epoch_loop.val_loop, self.epoch_loop.automatic_optimization):
+            loop._loaded_from_state_dict = loop._resuming_from_checkpoint = False
+        assert isinstance(self.epoch_loop, ExactSteps)
+        self.epoch_loop.within = self.epoch_progress.current.ready > self.epoch_progress.current.completed
+
+    def _load_combined_loader_states(self) -> None:
+        """Let the batches begin where the counters stand."""
+        assert self._combined_loader is not None
+        steps = self.epoch_loop
+        assert isinstance(steps, ExactSteps)
+        epoch, position = self.epoch_progress.current.completed, 0
+        if steps.within and steps.batch_progress.is_last_batch:  # only the validation remains
+            epoch += 1
+        elif steps.within:
+            position = steps.batch_progress.current.ready
+        for batches in self._combined_loader.flattened:
+            if isinstance(batches, Batches) and (epoch, position) != (0, 0):
+                batches.load_state_dict({"epoch": epoch, "position": position})
+
+    def on_advance_start(self) -> None:
+        """Before an epoch; one that is taken up has begun before."""
+        steps = self.epoch_loop
+        if isinstance(steps, ExactSteps) and steps.within:
+            return
+        super().on_advance_start()
+
+    def on_advance_end(self) -> None:
+        """After an epoch, when the schedules that wait for its metrics have been told as well."""
+        super().on_advance_end()
+        tell(self.trainer, epoch_over=True)
+
+
+class ExactSteps(_TrainingEpochLoop):
+    """Lightning's loop over the steps of an epoch, with a place to stop between two of them.
+
+    Attributes:
+        within: whether the loop is taken up within an epoch; its counters then stand where they were left.
+    """
+
+    within = False
+
+    def reset(self) -> None:
+        """Set the counters back, unless the epoch is taken up."""
+        if not self.within:
+            super().reset()
+
+    def run(self, data_fetcher: _DataFetcher) -> None:
+        """One epoch, or what remains of it: perhaps its validation alone."""
+        if not (self.within and self._num_ready_batches_reached()):
+            super().run(data_fetcher)
+            return
+        self.val_loop.batch_progress.reset()
+        self.on_run_start(data_fetcher)
+        module = self.trainer.lightning_module
+        assert isinstance(module, Supervised)
+        module.log_epoch_again()
+        self.on_advance_end(data_fetcher)
+        self.on_iteration_done()
+
+    def on_run_start(self, data_fetcher: _DataFetcher) -> None:
+        """Before the first step."""
+        super().on_run_start(data_fetcher)
+        self.within = False
+
+    def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
+        """After a step, and the validation if one was due."""
+        super().on_advance_end(data_fetcher)
+        self._say_where_it_stands()
+
+    def _say_where_it_stands(self) -> None:
+        """A step is over when its gradients are used; the end of an epoch is the outer loop's to say."""
+        if not self._should_accumulate() and not self._num_ready_batches_reached():
+            tell(self.trainer, epoch_over=False)
+
+
+def tell(trainer: Trainer, epoch_over: bool) -> None:
+    """Let those who save or stop know that the training stands between two steps; who saves comes first."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    listening = [callback for callback in callbacks if hasattr(callback, "between_steps")]
+    for callback in sorted(listening, key=lambda callback: not isinstance(callback, Checkpoint)):
+        callback.between_steps(trainer, epoch_over)
+
+
+class Resumption(Callback):
+    """What a process must know beside weights and counters to go on as if it had never stopped.
+
+    That is, of each process: its random numbers, and the metrics of the epoch so far; of all: the metrics last logged,
+    and whether the training has been told to end. It has to be the last callback that hears of the training's start,
+    so that nobody draws a random number after it.
+    """
+
+    def __init__(self) -> None:
+        self._saved: dict[str, Any] | None = None
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Collect it from all processes."""
+        metrics = _metrics(pl_module)
+        own = {"random": random_state(), "metrics": None if metrics is None else metrics.state_dict()}
+        checkpoint["resumption"] = {
+            "processes": everyones(own),
+            "logged": {name: value.cpu() for name, value in trainer.callback_metrics.items()},
+            "measured": dict(getattr(pl_module, "measured", {})),
+            "told_to_end": trainer.should_stop,
+        }
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Take it up for a training; a test begins from weights alone."""
+        if trainer.state.fn != "fit" or "resumption" not in checkpoint:
+            return
+        self._saved = checkpoint["resumption"]
+        trainer.should_stop = bool(self._saved["told_to_end"])
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put everything in its place, after whatever the start has drawn."""
+        if self._saved is None:
+            return
+        saved, self._saved = self._saved, None
+        own = saved["processes"][trainer.global_rank]
+        metrics = _metrics(pl_module)
+        if metrics is not None:
+            metrics.load_state_dict(own["metrics"])
+        getattr(pl_module, "measured", {}).update(saved["measured"])
+        trainer._logger_connector._callback_metrics.update(saved["logged"])
+        set_random_state(own["random"])
+
+
+def _metrics(module: LightningModule) -> Gathered | None:
+    """The metrics of the training split, where the module is one that keeps them so."""
+    gathered: dict[str, Gathered] = getattr(module, "gathered", {})
+    return gathered.get("train")
