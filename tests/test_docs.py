@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 import couloir
 from couloir.cli import find_batch_size, find_lr
+from couloir.cli.evaluate import OPENED
 from couloir.cli.flags import take_flags
 from couloir.cli.main import VERBS
 from couloir.config.amend import amend
@@ -63,7 +64,7 @@ def test_a_command_of_the_documentation_can_be_typed(command: str, reader: Path)
     if words[:2] == ["couloir", "list"]:
         return
     if words[:2] == ["couloir", "evaluate"]:
-        amend(run_config(find_run(str(reader / "run"))), [word for word in words[2:] if "=" in word])
+        amend(run_config(find_run(str(reader / "run"))), [word for word in words[2:] if "=" in word], OPENED)
         return
     overrides = words[2:] if words[0] == "couloir" else words[1:]
     if words[1].startswith("find-"):

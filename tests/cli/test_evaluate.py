@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import couloir
+from couloir.cli.evaluate import OPENED
 from couloir.cli.main import run as command
 from couloir.config.amend import amend
 from couloir.errors import CouloirError
@@ -150,20 +151,20 @@ def test_runs_with_other_test_splits_are_no_ensemble(outputs: Path, tmp_path: Pa
 def test_mistakes_are_explained(outputs: Path, tmp_path: Path) -> None:
     cfg = run_config(runs(outputs)[0])
     with pytest.raises(CouloirError, match="no tta called 'tencrop'") as error:
-        amend(cfg, ["tta=tencrop"])
+        amend(cfg, ["tta=tencrop"], OPENED)
     assert "did you mean tta=ten_crop" in str(error.value)
     with pytest.raises(CouloirError, match=r"no key 'data\.bath_size'") as error:
-        amend(cfg, ["data.bath_size=3"])
+        amend(cfg, ["data.bath_size=3"], OPENED)
     assert "data.batch_size=3" in str(error.value)
     for settled in ("trainer=cpu", "data=moons", "loss=mse", "seed=3", "data.image_size=16", "scale=smoke"):
         with pytest.raises(CouloirError, match="is settled once a network is trained"):
-            amend(cfg, [settled])
+            amend(cfg, [settled], OPENED)
     with pytest.raises(CouloirError, match="names several values"):
-        amend(cfg, ["data.batch_size=8,16"])
+        amend(cfg, ["data.batch_size=8,16"], OPENED)
     with pytest.raises(CouloirError, match="needs images"):
-        amend(run_config(runs(outputs)[2]), ["tta=ten_crop"])
+        amend(run_config(runs(outputs)[2]), ["tta=ten_crop"], OPENED)
     with pytest.raises(CouloirError, match="takes an integer >= 1, not 0"):
-        amend(cfg, ["data.batch_size=0"])
+        amend(cfg, ["data.batch_size=0"], OPENED)
     with pytest.raises(CouloirError, match="There is no run 'lates'"):
         find_run("lates", outputs)
     with pytest.raises(CouloirError, match="is not a run: it has no config"):

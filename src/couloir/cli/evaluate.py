@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from couloir.config.opened import Opened
 from couloir.errors import CouloirError
 
 USAGE = """usage: couloir evaluate RUN... [tta=CHOICE] [KEY=VALUE ...]
@@ -13,6 +14,15 @@ A run is a folder, its name, or `latest`.
   couloir evaluate latest tta=ten_crop          the mean of ten views of each image
   couloir evaluate RUN RUN RUN                  the mean of three networks
   couloir evaluate latest data.root=FOLDER      where the data is, and other keys of it"""
+
+
+OPENED = Opened(
+    keys=("data.", "tta.", "trainer.accelerator", "trainer.limit_test_batches", "output_dir"),
+    closed=("data._target_", "data.task", "data.channels", "data.image_size", "data.num_classes"),
+    groups=("tta",),
+    why="is settled once a network is trained",
+    takes="an evaluation takes tta=..., data.root, data.batch_size and other keys of the data",
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -31,7 +41,7 @@ def main(arguments: list[str]) -> int:
         raise CouloirError("No run is named.", next_step="couloir evaluate latest, or the folder of a run")
     outputs = next((word.partition("=")[2] for word in overrides if word.startswith("output_dir=")), "outputs")
     runs = [find_run(word, outputs) for word in words]
-    cfgs = [amend(run_config(run), overrides) for run in runs]
+    cfgs = [amend(run_config(run), overrides, OPENED) for run in runs]
     for run in runs:
         best_weights(run)
     folder = RunFolder.create(Path(outputs) / "evaluate" / run_name(), Path(outputs), latest=False)

@@ -1,0 +1,42 @@
+"""A configuration as dotted keys, and the keys in which two differ. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+
+class Missing:
+    """Stands for the value of a key that one of two configurations does not have."""
+
+    def __repr__(self) -> str:
+        return "(none)"
+
+
+MISSING = Missing()
+
+
+def flat(cfg: DictConfig) -> dict[str, Any]:
+    """Every key by its dotted path, with its value as it is written; a list is one value, and so is an empty node."""
+    return _flat(OmegaConf.to_container(cfg, resolve=False), "")
+
+
+def _flat(node: Any, prefix: str) -> dict[str, Any]:
+    if not isinstance(node, dict) or (prefix and not node):
+        return {prefix: node}
+    found: dict[str, Any] = {}
+    for name, child in node.items():
+        found |= _flat(child, f"{prefix}.{name}" if prefix else str(name))
+    return found
+
+
+def differing(one: DictConfig, other: DictConfig) -> dict[str, tuple[Any, Any]]:
+    """The keys whose values differ, with both values; `MISSING` stands for a key that is not there."""
+    first, second = flat(one), flat(other)
+    both = {key: (first.get(key, MISSING), second.get(key, MISSING)) for key in [*first, *second]}
+    return {key: pair for key, pair in both.items() if not _same(*pair)}
+
+
+def _same(one: Any, other: Any) -> bool:
+    return repr(one) == repr(other)  # 1 is not 1.0, true is not 1, and .nan is .nan
