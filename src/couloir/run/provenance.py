@@ -1,7 +1,8 @@
-"""Where a run comes from: command, code, packages, machine, data."""
+"""Where a run comes from: command, code, packages, machine, data. Only `devices` imports torch."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -9,8 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from couloir import __version__
 from couloir.run.folder import RunFolder
@@ -25,34 +24,54 @@ def write_provenance(folder: RunFolder, command: list[str], seed: int, data: dic
         seed: the run's seed.
         data: the data's description: fingerprint, sizes, classes, mean and deviation.
     """
-    git, diff = git_state(Path.cwd())
+    here, diff = environment()
     if diff:
         folder.write_text("git.diff", diff)
-    folder.write_json(
-        "provenance.json",
-        {
-            "command": command,
-            "working_directory": str(Path.cwd()),
-            "couloir": __version__,
-            "git": git,
-            "python": sys.version.split()[0],
-            "packages": packages(),
-            "hardware": hardware(),
-            "seed": seed,
-            "data": data,
-        },
-    )
+    here["hardware"] |= devices()
+    folder.write_json("provenance.json", {"command": command, **here, "seed": seed, "data": data})
+
+
+def environment() -> tuple[dict[str, Any], str]:
+    """What can be said of code, packages and machine before torch is imported, and the diff of the working tree."""
+    git, diff = git_state(Path.cwd())
+    return {
+        "working_directory": str(Path.cwd()),
+        "couloir": __version__,
+        "source": source(),
+        "git": git,
+        "python": sys.version.split()[0],
+        "packages": packages(),
+        "hardware": machine(),
+    }, diff
+
+
+def source() -> str:
+    """`sha256:` and the hash over Couloir's own modules: a version says little about a checkout that is worked on."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(package).as_posix()} {len(content)}\n".encode() + content)
+    return f"sha256:{digest.hexdigest()}"
 
 
 def git_state(directory: Path) -> tuple[dict[str, Any] | None, str]:
-    """The commit of the directory's checkout, whether it is dirty, and its diff; (None, "") outside of git."""
+    """The commit of the directory's checkout, whether it is dirty, a hash of its diff, and the diff.
+
+    (None, "") outside of git.
+    """
     commit = _git(directory, "rev-parse", "HEAD")
     if not commit:
         return None, ""
     status = _git(directory, "status", "--porcelain")
     changed = [line[3:] for line in status.splitlines()]
     diff = _git(directory, "diff", "HEAD") if changed else ""
-    return {"commit": commit.strip(), "dirty": bool(changed), "changed": changed}, diff
+    return {"commit": commit.strip(), "dirty": bool(changed), "changed": changed, "diff": diff_hash(diff)}, diff
+
+
+def diff_hash(diff: str) -> str | None:
+    """`sha256:` and the hash of a diff; None of an empty one."""
+    return f"sha256:{hashlib.sha256(diff.encode()).hexdigest()}" if diff else None
 
 
 def _git(directory: Path, *arguments: str) -> str:
@@ -71,16 +90,25 @@ def packages() -> dict[str, str]:
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
 
-def hardware() -> dict[str, Any]:
-    """Processor, cores, threads, memory in GiB, and GPUs."""
-    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+def machine() -> dict[str, Any]:
+    """Processor, cores, and memory in GiB."""
     return {
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
         "memory_gib": _memory_gib(),
-        "gpus": gpus,
+    }
+
+
+def devices() -> dict[str, Any]:
+    """The CPU threads that an operation takes unless `trainer.threads` says otherwise, and the GPUs."""
+    import torch
+
+    from couloir.cores import cores
+
+    return {
+        "threads": torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else cores(),
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
     }
 
 
