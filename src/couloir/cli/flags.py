@@ -45,6 +45,19 @@ def take_flags(arguments: list[str], flags: list[Flag]) -> tuple[dict[str, Any],
     return values, overrides
 
 
+def take_switches(arguments: list[str], switches: tuple[str, ...]) -> tuple[set[str], list[str]]:
+    """Divide a verb's arguments into its switches, flags without a value, that are set, and all other words.
+
+    Raises:
+        CouloirError: a flag that is not there.
+    """
+    for word in arguments:
+        if word.startswith("-") and word not in switches:
+            hint = did_you_mean(word, switches)
+            raise CouloirError(f"There is no flag '{word}'.", place=f"flags: {', '.join(switches)}", next_step=hint)
+    return set(switches) & set(arguments), [word for word in arguments if word not in switches]
+
+
 def _value(flag: Flag, text: str) -> float | int:
     key = contract.Key(flag.name, Path(), 0, None, flag.accepts)
     value: Any = text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from couloir.config.nearest import did_you_mean
@@ -12,7 +13,7 @@ from couloir.errors import CouloirError
 
 
 def find_run(word: str, outputs: str | Path = "outputs") -> Path:
-    """The folder of a run: a path, also one below `outputs` or `outputs/train`, or `latest`.
+    """The folder of a run: a path, also one below `outputs`, `outputs/train` or `outputs/rerun`, or `latest`.
 
     Args:
         word: what the user typed.
@@ -21,7 +22,8 @@ def find_run(word: str, outputs: str | Path = "outputs") -> Path:
     Raises:
         CouloirError: there is no such run.
     """
-    for path in (Path(word), Path(outputs) / word, Path(outputs) / "train" / word):
+    below = (Path(outputs) / verb / word for verb in ("", "train", "rerun"))
+    for path in (Path(word), *below):
         if (path / "config.yaml").is_file():
             return path.resolve()
     if Path(word).is_dir():
@@ -35,6 +37,7 @@ def find_run(word: str, outputs: str | Path = "outputs") -> Path:
 def _configs(outputs: Path) -> Iterator[Path]:
     """Of runs, and of the runs of a sweep, which lie one folder deeper."""
     yield from outputs.glob("train/*/config.yaml")
+    yield from outputs.glob("rerun/*/config.yaml")
     yield from outputs.glob("sweep/*/*/config.yaml")
 
 
@@ -44,7 +47,13 @@ def run_config(run: Path) -> DictConfig:
     Raises:
         CouloirError: it cannot be read.
     """
-    cfg = OmegaConf.load(run / "config.yaml")
+    try:
+        cfg = OmegaConf.load(run / "config.yaml")
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise CouloirError(
+            f"The configuration of {run.name} cannot be read: {reason}", str(run / "config.yaml")
+        ) from error
     if not isinstance(cfg, DictConfig) or "model" not in cfg:
         raise CouloirError(f"{run / 'config.yaml'} is not the configuration of a run.")
     return cfg

@@ -1,0 +1,45 @@
+"""`couloir diff RUN_A RUN_B`: what differs between two runs."""
+
+from __future__ import annotations
+
+from couloir.cli.flags import take_switches
+from couloir.errors import CouloirError
+
+USAGE = """usage: couloir diff RUN_A RUN_B [--json] [output_dir=FOLDER]
+
+What differs between two runs: configuration, environment, data, status, results, and the first epoch that does.
+A run is a folder, its name, or `latest`; unfinished ones are compared as far as they came.
+  couloir diff RUN latest
+  couloir diff RUN_A RUN_B --json     the same for programs
+
+Exit 0, whether anything differs or not."""
+
+
+def main(arguments: list[str]) -> int:
+    """Print what differs.
+
+    Raises:
+        CouloirError: there are not two runs, or their configurations cannot be read.
+    """
+    if "-h" in arguments or "--help" in arguments:
+        print(USAGE)  # noqa: T201
+        return 0
+    import json
+
+    from couloir.run.diff import as_tables, diff_runs
+    from couloir.run.find import find_run
+
+    switches, words = take_switches(arguments, ("--json",))
+    outputs = next((word.partition("=")[2] for word in words if word.startswith("output_dir=")), "outputs")
+    named = [word for word in words if not word.startswith("output_dir=")]
+    if len(named) != 2:
+        raise CouloirError(
+            f"A difference takes two runs, not {len(named)}.", next_step="couloir diff RUN latest, or two folders"
+        )
+    one, other = (find_run(word, outputs) for word in named)
+    diff = diff_runs(one, other)
+    if "--json" in switches:
+        print(json.dumps({"a": str(one), "b": str(other), **diff.as_json()}, indent=2))  # noqa: T201
+    else:
+        print(as_tables(diff, one, other))  # noqa: T201
+    return 0
