@@ -25,6 +25,7 @@ REQUIRED = (
 )  # fmt: skip
 OPTIONAL = ("scheduler", "momentum_schedule", "averaging", "tta", "logger")
 """Groups that may be null."""
+FROM_RUN = "couloir.initializer.from_run.from_run"
 GPU_DEVICES = ("dev/nvidia[0-9]*", "dev/nvidiactl", "dev/kfd", "dev/dxg")
 """What Linux shows below / where there is a GPU that torch can drive (NVIDIA, AMD, WSL)."""
 
@@ -126,7 +127,7 @@ def _check_files(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
         raise CouloirError(
             f"There is no file {weights}.", place=_place("model.weights", keys, sentence), next_step="check the path"
         )
-    if sentence.choices.get("initializer") == "from_run" and isinstance(sentence.cfg.initializer.run, str):
+    if sentence.cfg.initializer.get("_target_") == FROM_RUN and isinstance(sentence.cfg.initializer.run, str):
         run = find_run(sentence.cfg.initializer.run, sentence.cfg.output_dir)
         best_weights(run)
         sentence.cfg.initializer.run = str(run)  # `latest` will soon be another one

@@ -86,8 +86,24 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
             place=str(found.file),
             next_step="data.task=regression, or name another column with data.target=...",
         )
-    classes = class_names(found, keys.get("num_classes"))
+    classes = _settled(found, keys.get("classes")) or class_names(found, keys.get("num_classes"))
     return {**facts, "num_classes": len(classes), "classes": classes}
+
+
+def _settled(found: Table, classes: list[str] | None) -> list[str]:
+    """The classes that a run's configuration has settled, where the table has no other ones; none before a run.
+
+    Raises:
+        CouloirError: the table has a class that the configuration does not know.
+    """
+    names = {_class_name(cell) for cell in found.target}
+    if classes and (unknown := sorted(names - set(classes))):
+        raise CouloirError(
+            f"The class '{unknown[0]}' is not one of the stated ones: {', '.join(classes[:12])}.",
+            place=str(found.file),
+            next_step="mend the table, or leave data.classes out to have them read from it",
+        )
+    return list(classes or [])
 
 
 def infer_task(numbers: NDArray[np.float64] | None) -> str:
