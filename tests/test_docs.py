@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import couloir
-from couloir.cli import find_batch_size, find_lr
+from couloir.cli import find_batch_size, find_lr, rerun
 from couloir.cli.evaluate import OPENED
 from couloir.cli.flags import take_flags
 from couloir.cli.main import VERBS
@@ -65,6 +65,12 @@ def test_a_command_of_the_documentation_can_be_typed(command: str, reader: Path)
         return
     if words[:2] == ["couloir", "evaluate"]:
         amend(run_config(find_run(str(reader / "run"))), [word for word in words[2:] if "=" in word], OPENED)
+        return
+    if words[:2] == ["couloir", "rerun"]:
+        amend(couloir.compose([]), [word for word in words[2:] if "=" in word and "data." not in word], rerun.OPENED)
+        return
+    if words[:2] == ["couloir", "diff"]:
+        assert len([word for word in words[2:] if not word.startswith("-")]) == 2
         return
     overrides = words[2:] if words[0] == "couloir" else words[1:]
     if words[1].startswith("find-"):

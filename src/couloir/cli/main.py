@@ -15,6 +15,7 @@ VERBS = {
     "list": "the config groups, or the choices of one group",
     "resume": "go on with a run that was interrupted, to the bit",
     "evaluate": "the test split again: a run's best checkpoint, several views of each image, several runs together",
+    "rerun": "a run once more in a new folder, and whether it comes out the same to the last bit",
     "diff": "what differs between two runs: configuration, environment, data, results",
     "find-lr": "a learning rate for a sentence: a range test, its picture, a suggestion",
     "find-batch-size": "the largest batch that fits into memory, and the fastest",

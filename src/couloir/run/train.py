@@ -43,7 +43,11 @@ SEED_STRIDE = 1_000_003
 
 
 def train_sentence(
-    sentence: Sentence, folder: RunFolder, command: list[str], earlier: Earlier | None = None
+    sentence: Sentence,
+    folder: RunFolder,
+    command: list[str],
+    earlier: Earlier | None = None,
+    accept: Callable[[RunFolder], None] | None = None,
 ) -> RunResult:
     """Train a checked sentence into its folder; whatever happens, `status.json` tells the truth afterwards.
 
@@ -52,6 +56,7 @@ def train_sentence(
         folder: where it goes; it belongs to this process, and is given up at the end.
         command: the words of the command line.
         earlier: what the folder's run has done so far, if it is to go on.
+        accept: called once the data is read and `provenance.json` written, before training; it may refuse by an error.
 
     Raises:
         CouloirError: parts that do not go together, as far as it shows only now.
@@ -66,7 +71,7 @@ def train_sentence(
             began = time.perf_counter()
             checkpoint = None if earlier is None else earlier.checkpoint
             with together(sentence.cfg, folder, checkpoint) as world:
-                trained = _train(sentence, folder, command, stop, world, earlier)
+                trained = _train(sentence, folder, command, stop, world, earlier, accept)
             return _conclude(sentence, folder, stop, trained, began)
         except BaseException as error:
             write_ending(folder, stop.received, error)
@@ -107,6 +112,7 @@ def _train(
     stop: StopOnSignal,
     world: World,
     earlier: Earlier | None,
+    accept: Callable[[RunFolder], None] | None,
 ) -> Trained:
     cfg = sentence.cfg
     data = _load_data(cfg, world)
@@ -115,7 +121,9 @@ def _train(
     if earlier is None:
         write_provenance(folder, command, cfg.seed, _describe(data))
     else:
-        earlier.take_up(folder, command, _describe(data))
+        earlier.take_up(folder, command, cfg, _describe(data))
+    if accept is not None:
+        accept(folder)
     assemble = partial(_assemble, cfg, data, folder, stop, world, earlier)
     module, trainer, record = assemble()
     parameters = sum(parameter.numel() for parameter in module.net.parameters())  # before fsdp makes shares of them
@@ -263,7 +271,8 @@ def _opening(sentence: Sentence, data: Any, parameters: int, trainer: Trainer) -
     if trainer.world_size > 1:
         where = f"in {trainer.world_size} processes, batches of {trainer.world_size} x {data.batch_size}, {where}"
     return (
-        f"{words}: {parameters:,} parameters; {sizes['train']:,} training, {sizes['val']:,} validation, "
+        (f"{words}: " if words else "")
+        + f"{parameters:,} parameters; {sizes['train']:,} training, {sizes['val']:,} validation, "
         f"{sizes['test']:,} test samples; {where}"
         + (f"\n{scaled}" if (scaled := scaled_lr_in_words(sentence.cfg)) else "")
     )

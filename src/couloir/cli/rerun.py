@@ -1,0 +1,103 @@
+"""`couloir rerun RUN [OVERRIDES]`: a run once more in a new folder, and whether it came out the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from couloir.cli.flags import take_switches
+from couloir.config.opened import Opened
+from couloir.errors import CouloirError
+
+if TYPE_CHECKING:
+    from couloir.config.compose import Sentence
+
+USAGE = """usage: couloir rerun RUN [--strict] [KEY=VALUE ...]
+
+Train the configuration of a run again, in a folder of its own, and compare every number of it with the run's:
+the epochs, the losses of single steps, the results, the weights, bit for bit.
+A run is a folder, its name, or `latest`.
+  couloir rerun latest
+  couloir rerun RUN data.root=FOLDER     the data has moved; data.path, data.workers, trainer.threads and
+                                         output_dir may be changed as well
+  couloir rerun RUN --strict             refuse where code, packages or machine are not what they were
+
+Other data is refused (exit 2); other code, packages or hardware are named. Exit 0: identical; 1: something differs."""
+
+OPENED = Opened(
+    keys=("output_dir", "data.root", "data.path", "data.workers", "trainer.threads"),
+    why="is part of what is repeated",
+    takes="a rerun takes data.root, data.path, data.workers, trainer.threads and output_dir",
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Repeat a run, and say whether it is identical.
+
+    Raises:
+        CouloirError: there is no such run, its records are torn, its data is not what it was.
+    """
+    if "-h" in arguments or "--help" in arguments:
+        print(USAGE)  # noqa: T201
+        return 0
+    from couloir.config.resolvers import run_name
+    from couloir.run.differences import read_provenance
+    from couloir.run.find import find_run
+    from couloir.run.folder import RunFolder
+    from couloir.run.numbers import read_metrics, read_result, read_status
+    from couloir.trainer.world import launched
+
+    switches, words = take_switches(arguments, ("--strict",))
+    named = [word for word in words if "=" not in word or (Path(word) / "config.yaml").is_file()]
+    overrides = [word for word in words if word not in named]
+    if len(named) != 1:
+        fact = f"A rerun takes one run, not {len(named)}." if named else "No run is named."
+        raise CouloirError(fact, next_step="couloir rerun latest, or the folder of a run")
+    outputs = next((word.partition("=")[2] for word in overrides if word.startswith("output_dir=")), "outputs")
+    run = find_run(named[0], outputs)
+    sentence, added = _sentence(run, overrides)
+    given = launched()
+    if given is not None and not given.leads:
+        from couloir.run.train import train_along
+
+        train_along()
+        return 0
+    for read in (read_provenance, read_metrics, read_result, read_status):
+        read(run)  # what is torn is said before hours of training
+    if "--strict" in switches:
+        _refuse_early(run, sentence)
+    collected = Path(sentence.cfg.output_dir)
+    folder = RunFolder.create(collected / "rerun" / run_name(), collected)
+
+    from couloir.run.rerun import rerun
+
+    return rerun(sentence, run, folder, ["couloir", "rerun", *arguments], "--strict" in switches, added)
+
+
+def _sentence(run: Path, overrides: list[str]) -> tuple[Sentence, list[str]]:
+    """The run's configuration as a sentence that may be trained, and what to say of it."""
+    from omegaconf import OmegaConf
+
+    from couloir.config.amend import amend
+    from couloir.config.check import check
+    from couloir.config.complete import completed
+    from couloir.config.compose import Sentence, prepare_hydra
+    from couloir.run.find import run_config
+
+    prepare_hydra()
+    cfg, added = completed(run_config(run))
+    cfg = amend(cfg, overrides, OPENED)
+    file = run / "overrides.yaml"
+    typed = [str(word) for word in OmegaConf.load(file)] if file.is_file() else []
+    sentence = Sentence(cfg, {}, [], [*typed, *overrides], run)
+    check(sentence)
+    new = ", ".join(f"{key}={value}" for key, value in added.items())
+    return sentence, [f"the run is older than some keys, which take their defaults: {new}"] if added else []
+
+
+def _refuse_early(run: Path, sentence: Sentence) -> None:
+    """What differs can mostly be said before torch is imported."""
+    from couloir.run.differences import differences, own_packages, read_provenance, refuse
+    from couloir.run.provenance import environment
+
+    refuse(differences(read_provenance(run), environment()[0], also=own_packages(sentence.cfg)), run, strict=True)

@@ -1,0 +1,254 @@
+"""`couloir rerun`: identical where it is, the first number where it is not, and what it refuses or warns of."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import couloir
+from couloir.cli.main import run as command
+from couloir.errors import Diverged
+from couloir.run.find import find_run
+
+WORDS = ["data=moons", "data.subset=120", "model.dropout=0.2", "trainer.max_epochs=2", "trainer.log_every_n_steps=1"]
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    outputs = tmp_path_factory.mktemp("outputs")
+    return couloir.train(couloir.compose([*WORDS, "trainer=cpu", "deterministic=true", f"output_dir={outputs}"])).dir
+
+
+@pytest.fixture
+def run(original: Path, tmp_path: Path) -> Path:
+    """A copy of the run, to be spoilt."""
+    return Path(shutil.copytree(original, tmp_path / "run"))
+
+
+def again(run: Path, tmp_path: Path, *words: str) -> tuple[int, Path]:
+    """The exit code of a rerun, and its folder."""
+    code = command(["rerun", str(run), f"output_dir={tmp_path}", *words])
+    folders = sorted((tmp_path / "rerun").glob("*"), key=lambda path: path.stat().st_mtime_ns)
+    return code, folders[-1] if folders else tmp_path
+
+
+def verdict(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "rerun.json").read_text())
+    return content
+
+
+def edit(file: Path, **facts: Any) -> None:
+    content = json.loads(file.read_text())
+    for name, value in facts.items():
+        node = content
+        *path, last = name.split("__")
+        for part in path:
+            node = node[part]
+        node[last] = value
+    file.write_text(json.dumps(content))
+
+
+def test_an_unchanged_run_is_identical_and_its_repetition_is_a_run(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, folder = again(run, tmp_path)
+    said = capsys.readouterr().out
+    assert code == 0
+    assert "identical: " in said
+    assert "warning" not in said
+    assert verdict(folder)["compared"]["checkpoints/best.ckpt"] > 0
+    assert find_run(folder.name, tmp_path) == find_run("latest", tmp_path) == folder
+    assert "identical: " in (folder / "train.log").read_text()
+    assert command(["evaluate", folder.name, f"output_dir={tmp_path}"]) == 0
+    assert json.loads((folder / "provenance.json").read_text())["command"][:2] == ["couloir", "rerun"]
+    assert yaml.safe_load((folder / "overrides.yaml").read_text()) == [f"output_dir={tmp_path}"]
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "epoch", "step", "name"),
+    [
+        ("steps", 1, 3, "train/loss_step"),
+        ("metrics", 2, None, "val/loss"),
+        ("result", None, None, "test/accuracy"),
+        ("weights", None, None, "net."),
+    ],
+)
+def test_the_first_number_that_differs_is_named_with_both_values(
+    spoilt: str, epoch: int | None, step: int | None, name: str, run: Path, tmp_path: Path, capsys: Any
+) -> None:
+    before = _spoil(run, spoilt)
+    code, folder = again(run, tmp_path)
+    assert code == 1
+    first = verdict(folder)["first"]
+    assert first["name"].startswith(name)
+    assert (first["epoch"], first["then"]) == (epoch, before)
+    assert step is None or first["step"] == step
+    said = capsys.readouterr().out
+    assert f"{first['name']}: {first['then']} and {first['now']}" in said.replace("\n", "")
+
+
+def _spoil(run: Path, what: str) -> str:
+    """Change a number of a run; the value that it has then, as it will be quoted."""
+    if what == "steps":
+        from torch.utils.tensorboard import SummaryWriter
+
+        from couloir.run.rerun import scalars
+
+        found = scalars(run / "tensorboard")
+        shutil.rmtree(run / "tensorboard")
+        with SummaryWriter(str(run / "tensorboard")) as writer:
+            for (tag, step), value in sorted(found.items(), key=lambda item: item[0][1]):
+                writer.add_scalar(tag, 7.5 if (tag, step) == ("train/loss_step", 3) else float(value), step)
+        return "7.5"
+    if what == "metrics":
+        lines = (run / "metrics.csv").read_text().splitlines()
+        cells = lines[2].split(",")
+        cells[lines[0].split(",").index("val/loss")] = "0.125"
+        (run / "metrics.csv").write_text("\n".join([*lines[:2], ",".join(cells)]) + "\n")
+        return "0.125"
+    if what == "result":
+        edit(run / "result.json", **{"test/accuracy": 2.5})
+        return "2.5"
+    import torch
+
+    file = run / "checkpoints/last.ckpt"
+    checkpoint = torch.load(file, weights_only=True)
+    tensor = next(value for name, value in checkpoint["state_dict"].items() if name.startswith("net."))
+    tensor.view(-1)[1] = 0.75
+    file.unlink()
+    torch.save(checkpoint, file)
+    return "0.75"
+
+
+def test_other_data_is_refused_before_training(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(run / "provenance.json", data__fingerprint="sha256:" + "0" * 64)
+    code, folder = again(run, tmp_path)
+    assert code == 2
+    assert "is not what it was: fingerprint: sha256:000000000000, now sha256:" in capsys.readouterr().err
+    assert json.loads((folder / "status.json").read_text())["status"] == "failed"
+    assert not (folder / "metrics.csv").exists()
+    assert verdict(folder)["verdict"] == "refused"
+
+
+def test_other_packages_and_code_are_warned_about_by_name_and_refused_when_strict(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(run / "provenance.json", packages__torch="1.0", packages__pytest="1.0", hardware__threads=64)
+    edit(run / "provenance.json", git={"commit": "abc", "dirty": False, "changed": [], "diff": None})
+    code, folder = again(run, tmp_path)
+    said = capsys.readouterr().out
+    assert code == 0
+    for part in ("torch 1.0, now ", "code, commit: abc, now ", "threads 64, now ", "trainer.threads=64", "1 further"):
+        assert part in said
+    assert "pytest 1.0" not in said
+    assert {entry["name"] for entry in verdict(folder)["environment"]} >= {"torch", "pytest", "commit", "threads"}
+    assert again(run, tmp_path, "--strict") == (2, folder), "refused before there is a folder"
+    assert "torch 1.0, now " in capsys.readouterr().err
+
+
+def test_an_unfinished_run_is_compared_as_far_as_it_came(run: Path, tmp_path: Path, capsys: Any) -> None:
+    edit(run / "status.json", status="interrupted")
+    (run / "result.json").unlink()
+    lines = (run / "metrics.csv").read_text().splitlines()
+    (run / "metrics.csv").write_text("\n".join(lines[:2]) + "\n")
+    code, folder = again(run, tmp_path)
+    assert code == 0
+    assert "metrics.csv has 1 epochs there, 2 here" in " ".join(capsys.readouterr().out.split())
+    assert "result.json" not in verdict(folder)["compared"]
+
+
+def test_a_divergence_comes_again_at_the_same_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["data=line", "optimizer=sgd", "optimizer.lr=1e6", "trainer=cpu", f"output_dir={tmp_path}"]
+    with pytest.raises(Diverged):
+        couloir.train(couloir.compose(words))
+    run = find_run("latest", tmp_path)
+    code, folder = again(run, tmp_path)
+    assert code == 3
+    assert "identical: " in capsys.readouterr().out
+    assert verdict(folder)["verdict"] == "identical"
+    edit(run / "status.json", error="Diverged: The loss became nan at step 99.")
+    code, folder = again(run, tmp_path)
+    assert code == 3
+    assert verdict(folder)["first"]["name"] == "end"
+
+
+def test_a_run_without_numbers_is_not_called_identical(run: Path, tmp_path: Path, capsys: Any) -> None:
+    for name in ("metrics.csv", "result.json", "provenance.json"):
+        (run / name).unlink()
+    for name in ("checkpoints", "tensorboard"):
+        shutil.rmtree(run / name)
+    edit(run / "status.json", status="failed")
+    assert again(run, tmp_path)[0] == 1
+    said = capsys.readouterr().out
+    assert "nothing to compare" in said
+    assert "has no provenance.json" in said
+
+
+def test_a_torn_checkpoint_of_the_run_does_not_cost_the_comparison(run: Path, tmp_path: Path, capsys: Any) -> None:
+    whole = (run / "checkpoints/best.ckpt").read_bytes()
+    (run / "checkpoints/best.ckpt").unlink()
+    (run / "checkpoints/best.ckpt").write_bytes(whole[:999])
+    assert again(run, tmp_path)[0] == 0
+    assert "not compared: best.ckpt: " in capsys.readouterr().out
+
+
+def test_keys_that_came_after_the_run_take_their_defaults_and_are_named(run: Path, tmp_path: Path, capsys: Any) -> None:
+    cfg = yaml.safe_load((run / "config.yaml").read_text())
+    del cfg["tta"], cfg["averaging"], cfg["trainer"]["short_steps"], cfg["callbacks"]["signals"]["samples"]
+    (run / "config.yaml").write_text(yaml.safe_dump(cfg))
+    assert again(run, tmp_path)[0] == 0
+    said = capsys.readouterr().out
+    for part in ("tta=None", "averaging=None", "trainer.short_steps=True", "callbacks.signals.samples=256"):
+        assert part in said
+
+
+def test_a_scaled_rate_is_not_scaled_again_and_a_schedule_by_steps_keeps_its_length(tmp_path: Path) -> None:
+    words = ["data=moons", "data.subset=60", "optimizer.scale_lr=linear", "optimizer.base_batch_size=8", "trainer=cpu"]
+    words += ["scheduler=one_cycle", "trainer.max_epochs=1", "logger=csv", f"output_dir={tmp_path}"]
+    run = couloir.train(couloir.compose(words)).dir
+    code, folder = again(run, tmp_path)
+    assert code == 0
+    assert (folder / "config.yaml").read_text() == (run / "config.yaml").read_text()
+
+
+def test_classes_that_are_not_numbered_from_zero_are_read_again(tmp_path: Path) -> None:
+    rows = "\n".join(f"{x % 5},{x % 7},{3 + 2 * (x % 2)}" for x in range(40))
+    (tmp_path / "table.csv").write_text("a,b,kind\n" + rows)
+    words = ["data=csv", f"data.path={tmp_path / 'table.csv'}", "data.target=kind", "trainer=cpu", "logger=csv"]
+    run = couloir.train(couloir.compose([*words, "trainer.max_epochs=1", f"output_dir={tmp_path}"])).dir
+    (tmp_path / "table.csv").rename(tmp_path / "moved.csv")
+    assert again(run, tmp_path)[0] == 2, "the table is not where it was"
+    assert again(run, tmp_path, f"data.path={tmp_path / 'moved.csv'}")[0] == 0
+    (tmp_path / "moved.csv").write_text("a,b,kind\n" + rows.replace(",5\n", ",9\n"))
+    assert again(run, tmp_path, f"data.path={tmp_path / 'moved.csv'}")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "fact"),
+    [
+        ([], "No run is named."),
+        (["latest", "latest"], "A rerun takes one run, not 2."),
+        (["nothing"], "There is no run 'nothing'."),
+        (["{run}", "--stric"], "did you mean --strict?"),
+        (["{run}", "seed=3"], "'seed' is part of what is repeated."),
+        (["{run}", "model=mlp"], "'model' is part of what is repeated."),
+        (["{run}", "data.worker=2"], "did you mean data.workers=2?"),
+        (["{run}", "data.workers=-1"], "data.workers takes an integer >= 0"),
+    ],
+)
+def test_a_mistake_is_a_sentence(words: list[str], fact: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["rerun", *(word.format(run=run) for word in words)]) == 2
+    assert fact in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "provenance.json", "metrics.csv", "result.json", "status.json"])
+def test_a_torn_record_is_named_before_training(name: str, run: Path, tmp_path: Path, capsys: Any) -> None:
+    content = (run / name).read_text()
+    (run / name).write_text("seed: [1" if name == "config.yaml" else content[: len(content) // 2 - 3])
+    assert again(run, tmp_path) == (2, tmp_path)
+    assert name in capsys.readouterr().err
