@@ -1,0 +1,181 @@
+"""A run that is made again is the same to the last bit: every family of networks, every data set, every choice of every
+other group, with and without worker processes, and within a multirun.
+
+The whole runs with COULOIR_ALL_FAULTS=1 (`make faults`), a few of each otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import couloir
+from couloir.cli.main import run as command
+from couloir.config import tree
+from photographs import make_photographs
+
+WHOLE = os.environ.get("COULOIR_ALL_FAULTS") == "1"
+BRIEF = ["deterministic=true", "trainer=cpu", "trainer.max_epochs=2", "trainer.log_every_n_steps=1"]
+"""Two epochs: the second begins with the state that the first leaves."""
+COLOUR = ["data=synthetic", "data.samples=64", "data.batch_size=12"]
+FAMILIES = {
+    "alexnet": (63, "alexnet_2012"),
+    "convnet": (32, "convnet"),
+    "densenet": (16, "densenet_cifar model.depth=10 model.dropout=0.2"),
+    "fractalnet": (32, "fractalnet"),
+    "googlenet": (31, "googlenet"),
+    "highway": (16, "highway"),
+    "inception": (75, "inception_v3"),
+    "lenet": (28, "lenet5 model.dropout=0.2"),
+    "lenet_1998": (28, "lenet5_1998"),
+    "linear": (8, "linear"),
+    "mlp": (8, "mlp model.dropout=0.3"),
+    "mobilenet": (32, "mobilenet_v2"),
+    "network_in_network": (32, "network_in_network"),
+    "preact_resnet": (16, "wide_resnet model.depth=10 model.width=1 model.dropout=0.3"),
+    "resnet": (32, "resnet18"),
+    "resnet9": (32, "resnet9"),
+    "resnet_cifar": (16, "resnet20"),
+    "squeezenet": (32, "squeezenet"),
+    "vgg": (32, "vgg11"),
+    "xception": (32, "xception"),
+    "zfnet": (63, "zfnet"),
+}
+"""Family -> side of the images and a choice of the family, small, with dropout where it has some."""
+DATA = {
+    "digits": "data=digits data.subset=90 augmentation=mixup",
+    "moons": "data=moons data.subset=90",
+    "circles": "data=circles data.subset=90",
+    "blobs": "data=blobs data.subset=90",
+    "spirals": "data=spirals data.subset=90",
+    "line": "data=line",
+    "polynomial": "data=polynomial",
+    "synthetic": "data=synthetic data.samples=90 augmentation=flip_crop",
+    "csv": "data=csv data.path={root}/table.csv data.target=kind augmentation=mixup",
+    "csv of numbered classes": "data=csv data.path={root}/table.csv data.target=number data.ignore=[kind]",
+    "csv regression": "data=csv data.path={root}/table.csv data.target=y data.ignore=[kind]",
+    "image_folder": "data=image_folder data.root={root}/photos data.image_size=32",
+    "image_folder windows": "data=image_folder data.root={root}/photos data.image_size=32 augmentation=imagenet",
+    "image_folder files": "data=image_folder data.root={root}/photos data.image_size=32 data.memory_budget=0 "
+    "augmentation=inception",
+    "imagenet": "data=imagenet data.root={root}/photos data.image_size=32 data.num_classes=2 data.memory_budget=0 "
+    "augmentation=alexnet",
+    "mnist": "data=mnist data.root={data}/mnist data.subset=90 augmentation=affine",
+    "cifar10": "data=cifar10 data.root={data}/cifar10 data.subset=90 augmentation=cutmix",
+}
+QUICK = {("lenet", 2), ("csv of numbered classes", 0), ("image_folder files", 2)}
+OTHERS = ("augmentation", "averaging", "initializer", "loss", "momentum_schedule", "optimizer", "scheduler", "tta")
+NOT_ALONE = {"initializer=custom", "initializer=from_run", "trainer=gpu", "trainer=fsdp"}
+
+
+def cases(names: Any) -> list[tuple[str, int]]:
+    """Names and numbers of workers."""
+    return [(name, workers) for name in names for workers in (0, 2) if WHOLE or (name, workers) in QUICK]
+
+
+def rerun(run: Path, outputs: Path, *words: str) -> dict[str, Any]:
+    """The verdict of a rerun that must succeed."""
+    assert command(["rerun", str(run), f"output_dir={outputs}", *words]) == 0
+    newest = max((outputs / "rerun").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    verdict: dict[str, Any] = json.loads((newest / "rerun.json").read_text())
+    return verdict
+
+
+def assert_repeats(words: list[str], outputs: Path, *again: str) -> None:
+    run = couloir.train(couloir.compose([*BRIEF, *words, f"output_dir={outputs}"])).dir
+    verdict = rerun(run, outputs, *again)
+    assert verdict["verdict"] == "identical", verdict
+    assert set(verdict["compared"]) == {
+        "status.json", "metrics.csv", "tensorboard", "result.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sets")
+    make_photographs(root / "photos", train=24, other=8)
+    rows = [f"{i % 7},{(i * i) % 11 / 3},{'ab'[i % 2]},{3 * (i % 3) + 1},{i / 9 + (i % 5)}" for i in range(80)]
+    (root / "table.csv").write_text("p,q,kind,number,y\n" + "\n".join(rows))
+    return root
+
+
+def test_every_family_of_networks_is_among_those_repeated() -> None:
+    targets = [path.read_text().partition("_target_: couloir.model.")[2] for path in tree.choices("model").values()]
+    families = {target.partition(".")[0] for target in targets if target}
+    assert families == set(FAMILIES)
+
+
+def test_every_data_set_is_among_those_repeated() -> None:
+    named = {words.split()[0].removeprefix("data=") for words in DATA.values()}
+    assert set(tree.choices("data")) - named == {"cifar100", "fashion_mnist"}, "read by the code of cifar10 and mnist"
+
+
+@pytest.mark.parametrize(("family", "workers"), cases(FAMILIES))
+def test_a_network_learns_the_same_again(family: str, workers: int, tmp_path: Path) -> None:
+    side, words = FAMILIES[family]
+    choice = [f"model={words.split()[0]}", *words.split()[1:]]
+    mixed = ["augmentation=mixup", f"data.image_size={side}", f"data.workers={workers}"]
+    assert_repeats([*COLOUR, *choice, *mixed], tmp_path)
+
+
+@pytest.mark.parametrize(("name", "workers"), cases(DATA))
+def test_a_data_set_is_read_the_same_again(name: str, workers: int, sets: Path, tmp_path: Path, request: Any) -> None:
+    data = request.getfixturevalue("couloir_data") if "{data}" in DATA[name] else None
+    words = DATA[name].format(root=sets, data=data).split()
+    images = any(word in DATA[name] for word in ("image", "cifar", "synthetic"))
+    net = ["model=convnet", "model.dropout=0.2"] if images else []
+    assert_repeats([*words, *net, "data.batch_size=12", f"data.workers={workers}"], tmp_path)
+
+
+@pytest.mark.skipif(not WHOLE, reason="COULOIR_ALL_FAULTS=1 moves the data as well")
+@pytest.mark.parametrize("name", ["image_folder files", "image_folder windows"])
+def test_the_number_of_workers_and_the_place_of_the_data_change_no_number(
+    name: str, sets: Path, tmp_path: Path
+) -> None:
+    words = [*DATA[name].format(root=sets).split(), "model=mlp", "data.batch_size=12", "data.workers=1"]
+    (tmp_path / "moved").symlink_to(sets / "photos")
+    assert_repeats(words, tmp_path, f"data.root={tmp_path / 'moved'}", "data.workers=0")
+
+
+@pytest.mark.skipif(not WHOLE, reason="COULOIR_ALL_FAULTS=1 repeats every choice of every group")
+@pytest.mark.parametrize(
+    "choice",
+    [f"{group}={name}" for group in OTHERS for name in tree.choices(group) if f"{group}={name}" not in NOT_ALONE],
+)
+def test_any_choice_is_made_the_same_again(choice: str, tmp_path: Path) -> None:
+    group, _, name = choice.partition("=")
+    words = ["data=synthetic", "data.samples=64", "data.batch_size=12", "model=convnet", "data.num_classes=4"]
+    if group == "loss" and "classification" not in tree.expects(tree.choices("loss")[name]):
+        words = ["data=line", "data.target_scaling=unit"]
+    if group == "loss" and name == "lenet_map":
+        words = ["data=digits", "data.subset=64", "model=lenet5_1998"]
+    if choice == "momentum_schedule=linear" or choice == "momentum_schedule=sutskever":
+        words.append("optimizer=nesterov")
+    if group == "averaging" and name == "swa":
+        words.append("averaging.start_epoch=1")
+    if choice == "scheduler=plateau":
+        words.append("scheduler.patience=0")
+    if choice == "tta=dense":
+        words.append("tta.margin=1.0")
+    assert_repeats([*words, choice], tmp_path)
+
+
+@pytest.mark.skipif(not WHOLE, reason="COULOIR_ALL_FAULTS=1 makes a multirun in a process of its own")
+def test_jobs_of_a_multirun_are_repeated_alone_and_in_another_process(sets: Path, tmp_path: Path) -> None:
+    words = [*BRIEF, f"data.root={sets / 'photos'}", "data=image_folder", "data.image_size=32", "data.batch_size=12"]
+    words += ["data.workers=0,2", "augmentation=imagenet,photometric", "model=convnet", "model.dropout=0.2"]
+    for seed in ("1", "2"):  # of the hashes of words, and so of the order of sets
+        subprocess.run(
+            [sys.executable, "-m", "couloir", "train", "-m", *words],
+            cwd=tmp_path, env={**os.environ, "PYTHONHASHSEED": seed}, check=True, capture_output=True, timeout=300,
+        )  # fmt: skip
+    jobs = sorted(path.parent for path in tmp_path.glob("outputs/sweep/*/*/config.yaml"))
+    assert len(jobs) == 8
+    for job in jobs:
+        assert rerun(job, tmp_path / "outputs")["verdict"] == "identical"
