@@ -166,6 +166,23 @@ def test_any_choice_is_made_the_same_again(choice: str, tmp_path: Path) -> None:
     assert_repeats([*words, choice], tmp_path)
 
 
+@pytest.mark.skipif(not WHOLE, reason="COULOIR_ALL_FAULTS=1 repeats every recipe")
+@pytest.mark.parametrize("name", tree.choices("experiment"))
+def test_a_recipe_is_made_the_same_again(name: str, sets: Path, couloir_data: Path, tmp_path: Path) -> None:
+    text = tree.choices("experiment")[name].read_text()
+    words = [f"experiment={name}", "scale=smoke", "data.subset=24", "trainer.limit_train_batches=2"]
+    roots = {"imagenet": sets / "photos", "mnist": couloir_data / "mnist", "cifar10": couloir_data / "cifar10"}
+    words += [f"data.root={root}" for data, root in roots.items() if f"/data: {data}\n" in text]
+    if "override /initializer: from_run" in text:
+        first = ["experiment=vgg11_2014", *words[1:]]
+        words += [f"initializer.run={couloir.train(couloir.compose([*first, f'output_dir={tmp_path}'])).dir}"]
+    try:
+        assert_repeats(words, tmp_path)
+    finally:
+        for checkpoint in tmp_path.rglob("*.ckpt"):  # gigabytes
+            checkpoint.unlink()
+
+
 @pytest.mark.skipif(not WHOLE, reason="COULOIR_ALL_FAULTS=1 makes a multirun in a process of its own")
 def test_jobs_of_a_multirun_are_repeated_alone_and_in_another_process(sets: Path, tmp_path: Path) -> None:
     words = [*BRIEF, f"data.root={sets / 'photos'}", "data=image_folder", "data.image_size=32", "data.batch_size=12"]

@@ -118,7 +118,7 @@ def as_tables(diff: RunDiff, one: Path, other: Path) -> str:
     if diff.nothing:
         return f"nothing differs between {names[0]} and {names[1]}"
     parts = [f"A: {one}\nB: {other}"]
-    parts += _section("configuration", {key: (shown(a), shown(b)) for key, (a, b) in diff.configuration.items()})
+    parts += _section("configuration", {key: (_typed(a), _typed(b)) for key, (a, b) in diff.configuration.items()})
     matter = [difference for difference in diff.environment if difference.matters]
     others = [difference for difference in diff.environment if not difference.matters]
     parts += _section("environment", {_name(entry): (shown(entry.then), shown(entry.now)) for entry in matter})
@@ -141,6 +141,17 @@ def _name(difference: Difference) -> str:
     return f"{difference.kind}: {difference.name}" if difference.kind in ("code", "packages") else difference.name
 
 
+def _typed(value: Any) -> str:
+    """A value of the configuration, as it would be typed."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else shown(value)
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return NOTHING
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.6g}"
+
+
 def _section(title: str, rows: dict[str, tuple[str, str]]) -> list[str]:
     if not rows:
         return []
@@ -155,8 +166,8 @@ def _results(results: dict[str, Pair]) -> list[str]:
         return []
     table = Table("result", "A", "B", "B - A")
     for name, pair in results.items():
-        a, b = (NOTHING if value is None else f"{value:.6g}" for value in pair)
-        table.add_row(name, a, b, "" if None in pair else f"{pair[1] - pair[0]:+.6g}")
+        change = None if None in pair else pair[1] - pair[0]
+        table.add_row(name, *map(_number, pair), "" if change is None else f"{'+' * (change > 0)}{_number(change)}")
     return [_shown(table)]
 
 

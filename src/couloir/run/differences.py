@@ -61,6 +61,8 @@ def shown(value: Any) -> str:
     """A value in short."""
     if value is None or value == []:
         return "none"
+    if isinstance(value, dict):
+        value = [f"{name} {entry}" for name, entry in value.items()]
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     if text.startswith("sha256:"):
         return text[:19]
