@@ -14,8 +14,7 @@ import torch
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from torch import Tensor
 
-import couloir
-from couloir.errors import Interrupted
+from couloir.cli.main import run
 from couloir.run.signals import StopOnSignal
 
 HOOKS = {"train": "between_steps", "val": "on_validation_batch_end", "test": "on_test_batch_end"}
@@ -34,15 +33,14 @@ def stopped(words: list[str], where: str, number: int, monkeypatch: pytest.Monke
 
     with monkeypatch.context() as patch:
         patch.setattr(StopOnSignal, HOOKS[where], struck)
-        cfg = couloir.compose(words)
-        with pytest.raises(Interrupted):
-            couloir.train(cfg)
-    return (Path(cfg.output_dir) / "latest").resolve()
+        assert run(["train", *words]) == 130
+    outputs = next((word.partition("=")[2] for word in words if word.startswith("output_dir=")), "outputs")
+    return (Path(outputs) / "latest").resolve()
 
 
-def rows(run: Path) -> list[dict[str, str]]:
+def rows(folder: Path) -> list[dict[str, str]]:
     """`metrics.csv` without its seconds."""
-    with (run / "metrics.csv").open(newline="") as stream:
+    with (folder / "metrics.csv").open(newline="") as stream:
         return [{name: cell for name, cell in row.items() if name != "seconds"} for row in csv.DictReader(stream)]
 
 

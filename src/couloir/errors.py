@@ -41,6 +41,12 @@ class ProcessLost(CouloirError):
     exit_code = 1
 
 
+class FolderLost(CouloirError):
+    """The run folder cannot be written any more, the disk being full, say: exit 1."""
+
+    exit_code = 1
+
+
 class Interrupted(BaseException):
     """A signal asked the run to stop: exit 130 after Ctrl-C, 143 after SIGTERM.
 

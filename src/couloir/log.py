@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,28 @@ class _ConsoleHandler(logging.Handler):
         get_console().print(self.format(record), markup=False, highlight=False, soft_wrap=True)
 
 
+class _FileHandler(logging.FileHandler):
+    """Says nothing where the file cannot be written any more: the files that matter will, and end the run."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's own name
+        """Python's own prints a traceback."""
+
+    def close(self) -> None:
+        """Close it, whatever of it is lost."""
+        with suppress(OSError):
+            super().close()
+
+
+def _note_thread(failure: threading.ExceptHookArgs) -> None:
+    """A thread that fails, as TensorBoard's when the disk is full, is heard of where it is waited for."""
+    if failure.exc_value is not None:
+        note.info("a thread ended: %s: %s", failure.exc_type.__name__, failure.exc_value)
+
+
 @contextmanager
 def run_log(file: Path) -> Iterator[None]:
     """Send `say` to the console and to `file`, `note` and Python's warnings to `file`, for the length of a run."""
-    to_file = logging.FileHandler(file, encoding="utf-8")
+    to_file = _FileHandler(file, encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     to_console = _ConsoleHandler()
     warning_log = logging.getLogger("py.warnings")
@@ -56,6 +75,7 @@ def run_log(file: Path) -> Iterator[None]:
     note.setLevel(logging.INFO)
     for name in lightning_levels:
         logging.getLogger(name).setLevel(logging.WARNING)  # Lightning's greetings are not news
+    of_threads, threading.excepthook = threading.excepthook, _note_thread
     with warnings.catch_warnings():
         for pattern in QUIET:
             warnings.filterwarnings("ignore", message=pattern)
@@ -63,6 +83,7 @@ def run_log(file: Path) -> Iterator[None]:
         try:
             yield
         finally:
+            threading.excepthook = of_threads
             logging.captureWarnings(False)
             for logger, handler in handlers:
                 logger.removeHandler(handler)

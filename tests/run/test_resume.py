@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from interruption import assert_same, rows, stopped
 
 import couloir
 from couloir.cli.main import run as couloir_main
 from couloir.errors import CouloirError
+from couloir.run.folder import RunFolder
+from interruption import assert_same, rows, stopped
 
 WORDS = ["data.subset=120", "data.batch_size=16", "trainer.max_epochs=3", "trainer.threads=1"]
 STEPS = 7
@@ -28,30 +29,30 @@ def resume(run: Path, *overrides: str) -> int:
     return couloir_main(["resume", str(run), *overrides])
 
 
-@pytest.mark.parametrize(
-    ("words", "places"),
-    [
-        (["augmentation=mixup", "averaging=ema", "scheduler=plateau", "scheduler.patience=1"], [("train", 10), ("val", 2)]),
-        (["averaging=swa", "scheduler=one_cycle", "optimizer=sgd"], [("train", STEPS), ("val", 3)]),
-        (["optimizer=sdlm", "callbacks.checkpoint.every_n_steps=3"], [("train", 4), ("test", 2)]),
-        (["optimizer=nesterov", "momentum_schedule=linear", "averaging=polyak", "trainer.short_steps=false"], [("train", 11)]),
-        (
-            ["trainer.accumulate_grad_batches=3", "trainer.check_val_every_n_epoch=2", "callbacks.early_stopping.patience=1"],
-            [("train", 4), ("val", 1)],
-        ),
-        (["trainer.limit_train_batches=5", "callbacks.signals.every_n_epochs=1", "augmentation=shift"], [("train", 5), ("train", 6)]),
-        (["callbacks.stop_at.monitor=train/loss", "callbacks.stop_at.threshold=9"], [("test", 1)]),
-        (["data=moons", "data.workers=2"], [("train", 9)]),
+PLACES = {
+    "augmentation=mixup averaging=ema scheduler=plateau scheduler.patience=1": [("train", 10), ("val", 2)],
+    "averaging=swa scheduler=one_cycle optimizer=sgd": [("train", STEPS), ("val", 3)],
+    "optimizer=sdlm callbacks.checkpoint.every_n_steps=3": [("train", 4), ("test", 2)],
+    "optimizer=nesterov momentum_schedule=linear averaging=polyak trainer.short_steps=false": [("train", 11)],
+    "trainer.accumulate_grad_batches=3 trainer.check_val_every_n_epoch=2 callbacks.early_stopping.patience=1": [
+        ("train", 4),
+        ("val", 1),
     ],
-    ids=["plateau, ema, mixup", "one cycle, swa", "sdlm", "momentum", "gathered", "short epochs", "told to end", "workers"],
-)  # fmt: skip
+    "trainer.limit_train_batches=5 callbacks.signals.every_n_epochs=1 augmentation=shift": [("train", 5), ("train", 6)],
+    "callbacks.stop_at.monitor=train/loss callbacks.stop_at.threshold=9": [("test", 1)],
+    "data=moons data.workers=2": [("train", 9)],
+}
+"""Words, and the batches in which a signal strikes."""
+
+
+@pytest.mark.parametrize(("words", "places"), PLACES.items())
 def test_a_stopped_run_goes_on_to_the_bit(
-    words: list[str], places: list[tuple[str, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: str, places: list[tuple[str, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = [*WORDS, *words, f"output_dir={tmp_path}"]
-    whole = couloir.train(couloir.compose(words)).dir
+    sentence = [*WORDS, *words.split(), f"output_dir={tmp_path}"]
+    whole = couloir.train(couloir.compose(sentence)).dir
     for where, number in places:
-        run = stopped(words, where, number, monkeypatch)
+        run = stopped(sentence, where, number, monkeypatch)
         assert json.loads((run / "status.json").read_text())["status"] == "interrupted"
         assert resume(run) == 0
         assert_same(run, whole)
@@ -133,7 +134,7 @@ def test_other_data_than_before_is_refused(
     run = stopped(words, "train", 1, monkeypatch)
     table.write_text("\n".join(["a,b,y", "5,2,1", *lines[1:]]) + "\n")
     assert resume(run) == 2
-    assert "fingerprint has changed" in capsys.readouterr().err
+    assert "is not what it was: fingerprint" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -185,8 +186,6 @@ def test_a_living_run_is_refused_and_stops_twice_as_fast_at_the_second_signal(tm
         line = process.stdout.readline()
     run = (tmp_path / "outputs/latest").resolve()
     with pytest.raises(CouloirError, match=f"process {process.pid} "):
-        from couloir.run.folder import RunFolder
-
         RunFolder.reopen(run)
     process.send_signal(signal.SIGUSR1)
     output, _ = process.communicate(timeout=60)

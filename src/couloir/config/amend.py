@@ -75,12 +75,16 @@ def _set(cfg: DictConfig, text: str, opened: Opened) -> None:
 
 def _check(cfg: DictConfig, key: str, value: Any, text: str) -> None:
     group, _, rest = key.partition(".")
-    for file in tree.choices(group).values() if group in tree.groups() else ():
+    files = (
+        tree.choices(group).values() if group in tree.groups() else [tree.packaged_conf() / f"{tree.ROOT_CONFIG}.yaml"]
+    )
+    for file in files:
         keys = contract.read_keys(file)
-        if not any(entry.path == "_target_" and entry.default == cfg[group].get("_target_") for entry in keys):
+        targets = [entry.default for entry in keys if entry.path == "_target_"]
+        if targets and cfg[group].get("_target_") not in targets:
             continue
         for entry in keys:
-            accepted = contract.violation(entry, value) if entry.path == rest else None
+            accepted = contract.violation(entry, value) if entry.path in (rest, key) else None
             if accepted is not None:
                 raise CouloirError(
                     f"{key} takes {accepted}, not {text.partition('=')[2]}.",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from couloir.run.folder import write_atomically
 
 Row = dict[str, float]
 
@@ -46,9 +49,9 @@ def draw_curves(rows: list[Row], file: Path, best_epoch: int | None = None, titl
         _draw(axes[1], rows, metric, best_epoch)
     if title:
         figure.suptitle(title, fontsize=10)
-    temporary = file.with_name(f".{file.name}")
-    figure.savefig(temporary, format="png")
-    temporary.replace(file)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    write_atomically(file, picture.getvalue())
 
 
 def _draw(axes: Axes, rows: list[Row], metric: str, best_epoch: int | None) -> None:

@@ -188,3 +188,24 @@ def refuse(found: list[Difference], run: Path, strict: bool) -> None:
             f"{run.name} cannot be repeated as it was: {'; '.join(matter[:MOST_SAID])}{more}.",
             next_step="bring it back, or leave --strict out to be warned only",
         )
+
+
+def announced(found: list[Difference], known: bool) -> list[str]:
+    """What to say of a run that is not trained under the conditions of its first time, line by line.
+
+    Args:
+        found: what differs.
+        known: whether the run has a record of where it comes from.
+    """
+    if not known:
+        return ["the run has no provenance.json: what it ran on, and on which data, is not known"]
+    matter = [difference for difference in found if difference.matters]
+    others = len(found) - len(matter)
+    lines = [f"  {difference.in_words()}" for difference in matter[:MOST_SAID]]
+    lines += [f"  and {len(matter) - MOST_SAID} more"] if len(matter) > MOST_SAID else []
+    if any(difference.name == "threads" for difference in matter):
+        then = next(difference.then for difference in matter if difference.name == "threads")
+        lines.append(f"  sums depend on the number of threads; trainer.threads={then} takes the run's")
+    if lines:
+        lines.insert(0, "warning: not as it was when the run was made:")
+    return [*lines, *([f"{others} further facts differ that no number follows from"] if others else [])]

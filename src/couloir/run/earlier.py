@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from couloir.errors import CouloirError
 from couloir.log import say
+from couloir.run.differences import announced, differences, own_packages, read_provenance, refuse
 from couloir.run.folder import RunFolder
+from couloir.run.provenance import devices, environment, write_provenance
 
 RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 """Where the groups of an optimizer, and the schedules, keep rates."""
@@ -34,28 +35,35 @@ class Earlier:
     rate: float = 1.0
     damaged: list[str] = field(default_factory=list)
 
-    def take_up(self, folder: RunFolder, command: list[str], data: dict[str, Any]) -> None:
-        """Check that the data is what it was, add to the provenance how the run goes on, and say so.
+    def take_up(self, folder: RunFolder, command: list[str], cfg: DictConfig, data: dict[str, Any]) -> None:
+        """Check that the data is what it was, say what is not, and add to the provenance how the run goes on.
 
         Raises:
             CouloirError: the samples are others than before.
         """
-        provenance = _provenance(folder)
-        before = provenance.get("data", {}).get("fingerprint")
-        if before is not None and before != data["fingerprint"]:
-            raise CouloirError(
-                "The data is not what the run has trained on so far: its fingerprint has changed.",
-                place=f"{before[:19]} ... in provenance.json, {data['fingerprint'][:19]} ... now",
-                next_step="put the data back as it was, or train anew",
-            )
-        told = {
-            "command": command,
-            "time": datetime.now().astimezone().isoformat(timespec="seconds"),
-            "checkpoint": None if self.checkpoint is None else self.checkpoint.name,
-            "overrides": self.overrides,
-        }
-        folder.write_json("provenance.json", {**provenance, "resumed": [*provenance.get("resumed", []), told]})
+        then = read_provenance(folder.path)
+        if then:
+            now = {**environment()[0], "seed": cfg.seed, "data": data}
+            now["hardware"] |= devices()
+            found = differences(then, now, also=own_packages(cfg))
+            refuse(found, folder.path, strict=False)
+            changed = [difference for difference in found if difference.matters]
+            told = {
+                "command": command,
+                "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+                "checkpoint": None if self.checkpoint is None else self.checkpoint.name,
+                "overrides": self.overrides,
+                "differences": [difference.as_json() for difference in changed],
+            }
+            folder.write_json("provenance.json", {**then, "resumed": [*then.get("resumed", []), told]})
+            for line in announced(changed, known=True):
+                say.warning("%s", line)
+        else:  # the run was killed before it was written
+            write_provenance(folder, command, cfg.seed, data)
         folder.write_status("running", error=None, signal=None, ended=None)
+        self._say_from_where(folder)
+
+    def _say_from_where(self, folder: RunFolder) -> None:
         for name in self.damaged:
             say.warning("%s is damaged and left out", name)
         if self.checkpoint is None:
@@ -68,14 +76,6 @@ class Earlier:
     def callbacks(self) -> list[Callback]:
         """What brings the changes into the state of the checkpoint."""
         return [] if self.rate == 1.0 else [NewRate(self.rate)]
-
-
-def _provenance(folder: RunFolder) -> dict[str, Any]:
-    try:
-        content = json.loads((folder.path / "provenance.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}  # the run was killed before it was written
-    return content if isinstance(content, dict) else {}
 
 
 class NewRate(Callback):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
-from couloir.errors import Diverged, Interrupted
+from couloir.errors import Diverged, FolderLost, Interrupted
 from couloir.log import note, say
 from couloir.run.folder import RunFolder
 
@@ -25,6 +26,39 @@ def write_ending(folder: RunFolder, signal_number: int | None, error: BaseExcept
         "diverged" if isinstance(error, Diverged) else "failed", error=f"{type(error).__name__}: {error}"
     )
     note.info("%s", f"{type(error).__name__}: {error}", exc_info=error)
+
+
+DISK = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota is used up",
+    errno.EROFS: "the disk cannot be written any more",
+    errno.EACCES: "the permission to write is gone",
+    errno.EPERM: "the permission to write is gone",
+    errno.EIO: "the disk does not answer",
+    errno.ESTALE: "the disk is gone",
+}
+"""What a failing write says of the disk."""
+
+
+def as_lost_folder(error: BaseException, folder: RunFolder) -> FolderLost | None:
+    """The sentence for an error that comes from the run folder's disk; None for any other.
+
+    Args:
+        error: what ended the run.
+        folder: the run's folder.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in DISK:
+            inside = cause.filename is None or str(folder.path) in os.path.abspath(str(cause.filename))  # noqa: PTH100
+            if inside or cause.errno == errno.ENOSPC:
+                return FolderLost(
+                    f"The run cannot be written down: {DISK[cause.errno]}.",
+                    place=str(cause.filename or folder.path),
+                    next_step=f"make room, or mend it; the last checkpoint is whole: couloir resume {shown(folder)}",
+                )
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def shown(folder: RunFolder) -> str:

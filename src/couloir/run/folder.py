@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -115,7 +116,13 @@ class RunFolder:
         merged = {**self.status(), "status": status, "updated": _now(), **facts}
         if status != "running":
             merged["ended"] = merged["updated"]
-        self.write_json("status.json", merged)
+        try:
+            self.write_json("status.json", merged)
+        except OSError:  # no room for a second file: it is better torn for a moment than wrong for good
+            with suppress(OSError):
+                self.status_file.write_text(json.dumps(_jsonable(merged)), encoding="utf-8")
+            if status == "running":
+                raise
 
     def _point_latest_here(self, outputs: Path) -> None:
         """`outputs/latest` -> this folder; a relative link, so that the folder can be moved as a whole."""
@@ -136,12 +143,12 @@ def _cannot_be_written(path: Path, error: OSError) -> CouloirError:
     )
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file under a temporary name in the same folder, flush it to the disk, and rename it."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file under a temporary name in the same folder, flush it to the disk, and rename it."""
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide the record from colleagues

@@ -13,7 +13,7 @@ from couloir.config.compose import Sentence
 from couloir.errors import CouloirError, Diverged
 from couloir.log import run_log, say
 from couloir.run.checkpoint import read_checkpoint
-from couloir.run.differences import MOST_SAID, Difference, differences, own_packages, read_provenance, refuse
+from couloir.run.differences import Difference, announced, differences, own_packages, read_provenance, refuse
 from couloir.run.folder import RunFolder
 from couloir.run.numbers import (
     Compared,
@@ -59,7 +59,7 @@ def rerun(sentence: Sentence, run: Path, folder: RunFolder, command: list[str], 
         except CouloirError:
             folder.write_json("rerun.json", _verdict(run, "refused", found, Compared()))
             raise
-        for line in [*notes, *_announced(found, bool(then))]:
+        for line in [*notes, *announced(found, bool(then))]:
             say.info("%s", line)
 
     diverged: Diverged | None = None
@@ -76,21 +76,6 @@ def rerun(sentence: Sentence, run: Path, folder: RunFolder, command: list[str], 
     if diverged is not None:
         raise diverged
     return int(word != "identical")
-
-
-def _announced(found: list[Difference], known: bool) -> list[str]:
-    if not known:
-        return ["the run has no provenance.json: what it ran on, and on which data, is not known"]
-    matter = [difference for difference in found if difference.matters]
-    others = len(found) - len(matter)
-    lines = [f"  {difference.in_words()}" for difference in matter[:MOST_SAID]]
-    lines += [f"  and {len(matter) - MOST_SAID} more"] if len(matter) > MOST_SAID else []
-    if any(difference.name == "threads" for difference in matter):
-        then = next(difference.then for difference in matter if difference.name == "threads")
-        lines.append(f"  sums depend on the number of threads; trainer.threads={then} takes the run's")
-    if lines:
-        lines.insert(0, "warning: not as it was when the run was made:")
-    return [*lines, *([f"{others} further facts differ that no number follows from"] if others else [])]
 
 
 def compare_runs(then: Path, now: Path) -> Compared:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from couloir.config.amend import amend
-from couloir.config.compose import Sentence
+from couloir.config.complete import completed
+from couloir.config.compose import Sentence, prepare_hydra
+from couloir.config.opened import Opened
 from couloir.errors import CouloirError
 from couloir.run.find import find_run, run_config
 from couloir.run.folder import RunFolder
@@ -18,6 +20,21 @@ from couloir.trainer.seal import is_sealed
 
 if TYPE_CHECKING:
     from couloir.run.result import RunResult
+
+
+OPENED = Opened(
+    keys=(
+        "trainer.max_epochs", "trainer.accelerator", "trainer.threads", "trainer.log_every_n_steps",
+        "trainer.short_steps", "trainer.gradient_clip_val", "trainer.limit_val_batches", "trainer.limit_test_batches",
+        "trainer.check_val_every_n_epoch", "callbacks.", "optimizer.lr", "on_nan", "auto_resume", "allow_targets",
+        "data.root", "data.path", "data.workers", "data.cache", "data.cache_size", "data.cache_dir",
+        "data.memory_budget",
+    ),
+    closed=("callbacks.checkpoint.monitor", "callbacks.checkpoint.mode"),
+    why="is settled once a run has begun",
+    takes="a run can go on with another trainer.max_epochs, optimizer.lr, callbacks..., data.root and the like",
+)  # fmt: skip
+"""What may change on the way."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +60,9 @@ def unfinished(run: Path, overrides: list[str]) -> Unfinished | None:
     Raises:
         CouloirError: a change that makes no sense for a run that goes on.
     """
-    before = run_config(run)
-    cfg = amend(before, overrides)
+    prepare_hydra()
+    before, _ = completed(run_config(run))
+    cfg = amend(before, overrides, OPENED)
     status = RunFolder(run).status()
     epochs, trained = int(cfg.trainer.max_epochs), int(status.get("epoch") or 0)
     if overrides and epochs < trained:

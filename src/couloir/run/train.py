@@ -25,7 +25,7 @@ from couloir.log import note, run_log, say, silence
 from couloir.run.assemble import build_network, load_data
 from couloir.run.closing import closing_table, confusion, write_matrix
 from couloir.run.earlier import Earlier
-from couloir.run.ending import write_ending
+from couloir.run.ending import as_lost_folder, write_ending
 from couloir.run.evaluation import tta_numbers
 from couloir.run.folder import RunFolder
 from couloir.run.instantiate import build
@@ -74,7 +74,10 @@ def train_sentence(
                 trained = _train(sentence, folder, command, stop, world, earlier, accept)
             return _conclude(sentence, folder, stop, trained, began)
         except BaseException as error:
-            write_ending(folder, stop.received, error)
+            lost = as_lost_folder(error, folder)
+            write_ending(folder, stop.received, lost or error)
+            if lost is not None:
+                raise lost from error
             if stop.received is not None and not isinstance(error, Interrupted):
                 raise Interrupted(stop.received) from error  # a broken line to another process, say
             raise

@@ -21,15 +21,24 @@ BLOCK = 1 << 22
 
 
 class _Hashed:
-    """A stream that hashes what it writes."""
+    """A stream that hashes what it writes.
+
+    Attributes:
+        failure: why the disk did not take it; torch, which writes through this, reports something else then.
+    """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.stream, self.digest = stream, hashlib.sha256()
+        self.failure: OSError | None = None
 
     def write(self, data: bytes) -> int:
         """Write all of it."""
         self.digest.update(data)
-        return self.stream.write(data)
+        try:
+            return self.stream.write(data)
+        except OSError as error:
+            self.failure = error
+            raise
 
     def flush(self) -> None:
         """Hand on what is buffered."""
@@ -46,7 +55,10 @@ def write_sealed(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     try:
         with path.open("wb") as stream:
             hashed = _Hashed(stream)
-            write(cast(IO[bytes], hashed))  # as much of a stream as torch.save asks for
+            try:
+                write(cast(IO[bytes], hashed))  # as much of a stream as torch.save asks for
+            except RuntimeError as error:
+                raise hashed.failure or error from error
             comment = MARK + hashed.digest.hexdigest().encode()
             stream.seek(-len(EMPTY), os.SEEK_END)
             stream.write(struct.pack("<H", len(comment)) + comment)
