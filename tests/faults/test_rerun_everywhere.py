@@ -158,7 +158,7 @@ def test_any_choice_is_made_the_same_again(choice: str, tmp_path: Path) -> None:
     if choice == "momentum_schedule=linear" or choice == "momentum_schedule=sutskever":
         words.append("optimizer=nesterov")
     if group == "averaging" and name == "swa":
-        words.append("averaging.start_epoch=1")
+        words.append("averaging.start=1")
     if choice == "scheduler=plateau":
         words.append("scheduler.patience=0")
     if choice == "tta=dense":
