@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ from couloir.data.source import ArraySource, Loaded, Source
 from couloir.data.splits import Indices
 from couloir.errors import CouloirError
 from couloir.log import say
+
+T = TypeVar("T")
 
 HASHED_BYTES = 2 << 30
 """Up to so many bytes of files are hashed whole; beyond, their names and sizes stand for them."""
@@ -106,14 +108,18 @@ class FileSource:
             room.copy_(window[None].permute(0, 3, 1, 2).flip(3)[0].permute(1, 2, 0) if mirrored else window)
 
     def hash_into(self, digest: hashlib._Hash, indices: Indices) -> None:
-        """The bytes of the files, or their names and sizes where they are too many to read through."""
+        """The bytes of the files, or their names and sizes where they are too many to read through.
+
+        Raises:
+            CouloirError: a file is gone, or cannot be read.
+        """
         paths = [self.paths[index] for index in indices]
-        sizes = [path.stat().st_size for path in paths]
+        sizes = [_asked(path, Path.stat).st_size for path in paths]
         whole = sum(sizes) <= HASHED_BYTES
         for path, size in zip(paths, sizes, strict=True):
-            digest.update(f"{path.parent.name}/{path.name} {size}".encode())
+            digest.update(f"{path.parent.name}/{path.name} {size}".encode(errors="surrogateescape"))
             if whole:
-                digest.update(path.read_bytes())
+                digest.update(_asked(path, Path.read_bytes))
 
     @property
     def problem(self) -> str | None:
@@ -126,12 +132,21 @@ class FileSource:
     def in_memory(self) -> ArraySource:
         """The squares of all photographs, cut once."""
         source = ArraySource(self.fetch(torch.arange(len(self.targets))).numpy(), self.targets)
-        source.measured = MEASURED
+        source.measured, source.paths = MEASURED, self.paths
         return source
 
     def keep_frames(self) -> None:
         """Hold the frames in memory."""
         self.frames.keep(range(self.first, self.first + len(self.targets)))
+
+
+def _asked(path: Path, question: Callable[[Path], T]) -> T:
+    try:
+        return question(path)
+    except OSError as error:
+        raise CouloirError(
+            f"{path.name} cannot be read: {error.strerror}.", place=str(path), next_step="remove or mend it"
+        ) from error
 
 
 def load_folder(

@@ -18,6 +18,7 @@ from couloir.augmentation.windows import windows_first
 from couloir.cores import cores
 from couloir.data.batches import Batches, Read
 from couloir.data.rows import Rows
+from couloir.data.skipped import Skipped
 from couloir.data.source import CHUNK, Cuttable, Load, Loaded, Source
 from couloir.data.splits import Indices, hold_out, take
 from couloir.data.standardise import Standardise
@@ -100,6 +101,7 @@ class Samples(LightningDataModule):
         self.rank, self.world = 0, 1  # this process among those that share every batch
         self.neighbours = 1  # processes that share this machine's cores
         self.splits: dict[str, Split] = {}
+        self.skipped: list[Skipped] = []
         self._cutting: list[Cutting] = []
 
     def setup(self, stage: str | None = None) -> None:
@@ -107,7 +109,7 @@ class Samples(LightningDataModule):
         if self.splits:
             return
         loaded = self._load()
-        self.classes = loaded.classes
+        self.classes, self.skipped = loaded.classes, loaded.skipped
         self._check(loaded)
         self.splits = self._split(loaded)
         self._measure_inputs()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from couloir.augmentation.windows import CutsWindows
+from couloir.data.skipped import Skipped
 from couloir.data.splits import Indices
 
 CHUNK = 4096
@@ -24,6 +26,8 @@ class Source(Protocol):
     """Raw samples by index, and their targets: labels (N,) or values (N, 1)."""
 
     targets: NDArray[Any]
+    paths: list[Path]
+    """The files that the samples come from, one each; empty where they do not have one each."""
     measured: int
     """Samples, evenly spaced, that the mean and deviation are computed from; for smaller sets that is all of them."""
 
@@ -66,6 +70,7 @@ class ArraySource:
     def __init__(self, inputs: NDArray[Any], targets: NDArray[Any], image_size: int | None = None) -> None:
         self.inputs = torch.from_numpy(np.ascontiguousarray(inputs))
         self.targets = targets
+        self.paths: list[Path] = []
         if self.inputs.ndim == 4 and image_size is not None and self.inputs.shape[-2:] != (image_size, image_size):
             self.inputs = torch.cat([resized(part, image_size) for part in torch.split(self.inputs, CHUNK)])
 
@@ -99,12 +104,14 @@ class Loaded:
         val: the validation samples, if the set brings them.
         test: the test samples, if the set brings them.
         classes: the classes' names, in the order of the labels; empty for regression.
+        skipped: what was left out, because it cannot be used.
     """
 
     train: Source
     val: Source | None = None
     test: Source | None = None
     classes: list[str] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
 
 
 Load = Callable[[], Loaded]

@@ -9,6 +9,7 @@ import torch
 from hydra.utils import get_method
 from omegaconf import DictConfig
 
+from couloir.data.health import report
 from couloir.model.weights import load_weights
 from couloir.run.evaluate import check_views
 from couloir.run.instantiate import build
@@ -25,6 +26,8 @@ def load_data(cfg: DictConfig, world: World = ALONE) -> Any:
     with first_here_first(world):
         data.prepare_data()
     data.setup()
+    if world.rank == 0:
+        report(data)
     if cfg.overfit is not None:
         data.keep_only(cfg.overfit)
     return data

@@ -1,0 +1,119 @@
+"""What is said of a set before it is trained on: classes that a split lacks, and samples that two splits share."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import couloir
+from couloir.data import health
+from couloir.data.health import absent_classes, shared_samples
+from couloir.data.images import image_folder
+from couloir.data.samples import Samples
+from couloir.data.source import ArraySource, Loaded
+from couloir.run.assemble import load_data
+from photographs import make_photographs
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(256, size=(60, 1, 4, 4), dtype=np.uint8)
+LABELS = np.arange(60) % 3
+
+
+def image_set(train: slice, test: slice, **keys: Any) -> Samples:
+    settings: dict[str, Any] = {
+        "task": "classification", "channels": 1, "image_size": 4, "num_classes": 3, "batch_size": 8, **keys,
+    }  # fmt: skip
+
+    def load() -> Loaded:
+        sources = (ArraySource(IMAGES[part], LABELS[part]) for part in (train, test))
+        return Loaded(next(sources), test=next(sources), classes=["ant", "bee", "wasp"])
+
+    samples = Samples(load, **settings)
+    samples.setup()
+    return samples
+
+
+def test_a_class_that_a_split_lacks_is_named_with_counts() -> None:
+    missing = image_set(slice(0, 40), slice(42, 60, 3))
+    assert list(absent_classes(missing)) == ["none of the 6 test samples is of the classes bee, wasp (2 of 3)"]
+    assert list(absent_classes(image_set(slice(0, 30), slice(30, 60)))) == []
+    never = image_set(slice(0, 30), slice(30, 60), num_classes=20)
+    first, *others = absent_classes(never)
+    assert first.endswith("training samples is of the classes 3, 4, 5, 6, 7, 8, 9, 10 and 9 more (17 of 20)")
+    assert len(others) == 2
+
+
+def test_images_that_are_in_training_and_test_are_counted_whatever_their_label() -> None:
+    (line,) = shared_samples(image_set(slice(0, 40), slice(37, 60), val_fraction=0.001))
+    assert line == "3 of 23 test samples are in the training split as well"
+    assert list(shared_samples(image_set(slice(0, 40), slice(40, 60)))) == []
+
+
+@pytest.mark.parametrize(("target", "expected"), [(0.5, ["1 of 4 test samples is"]), (0.6, [])])
+def test_rows_are_the_same_where_their_target_is(target: float, expected: list[str]) -> None:
+    x = RNG.normal(size=(30, 3)).astype(np.float32)
+    y = np.full((30, 1), 0.5, np.float32)
+    held_x, held_y = RNG.normal(size=(4, 3)).astype(np.float32), np.full((4, 1), target, np.float32)
+    held_x[2] = x[7]
+    samples = Samples(
+        lambda: Loaded(ArraySource(x, y), ArraySource(x[8:12] + 1, y[8:12]), ArraySource(held_x, held_y)),
+        task="regression", channels=3, image_size=None, num_classes=1, batch_size=8,
+    )  # fmt: skip
+    samples.setup()
+    assert [line[: len(start)] for line, start in zip(shared_samples(samples), expected, strict=True)] == expected
+
+
+@pytest.mark.parametrize("memory_budget", [0.0, 1.0])
+def test_photographs_that_two_splits_share_are_found_by_their_bytes_and_an_example_is_named(
+    memory_budget: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_photographs(tmp_path / "photos")
+    for copy, original in (("test/b/x.jpg", "train/a/004.jpg"), ("val/a/y.jpg", "train/b/003.jpg")):
+        (root / copy).write_bytes((root / original).read_bytes())
+    content = bytearray((root / "train/a/000.jpg").read_bytes())
+    content[-3] ^= 1  # the same size, and the same in the middle
+    (root / "test/a/z.jpg").write_bytes(bytes(content))
+    whole: list[Path] = []
+    digest = health._digest
+    monkeypatch.setattr(health, "_digest", lambda path: whole.append(path) or digest(path))
+    samples = image_folder(
+        str(root), memory_budget, task="classification", channels=3, image_size=8, num_classes=2, batch_size=4
+    )
+    samples.setup()
+    assert list(shared_samples(samples)) == [
+        f"1 of 6 test samples is in the training split as well, for example {root}/train/a/004.jpg and "
+        f"{root}/test/b/x.jpg",
+        f"1 of 5 validation samples is in the training split as well, for example {root}/train/b/003.jpg and "
+        f"{root}/val/a/y.jpg",
+    ]
+    assert len(whole) == 6, "the copies, their originals, and what differs at its end"
+    monkeypatch.setattr(health, "HASHED_BYTES", 0)
+    assert list(shared_samples(samples)) == []
+    monkeypatch.setattr(health, "OPENED", 3)
+    assert list(shared_samples(samples)) == []
+
+
+def test_a_file_that_cannot_be_read_is_like_no_other(tmp_path: Path) -> None:
+    root = make_photographs(tmp_path / "photos")
+    (root / "test/b/x.jpg").write_bytes((root / "train/a/004.jpg").read_bytes())
+    samples = image_folder(str(root), 1.0, task="classification", channels=3, image_size=8, num_classes=2, batch_size=4)
+    samples.setup()
+    (root / "train/a/004.jpg").unlink()
+    assert list(shared_samples(samples)) == []
+
+
+@pytest.mark.parametrize("data", ["digits", "moons", "line", "spirals"])
+def test_the_sets_that_everybody_begins_with_are_not_warned_about(data: str) -> None:
+    samples = load_data(couloir.compose([f"data={data}"]))
+    assert [*absent_classes(samples), *shared_samples(samples)] == []
+
+
+def test_mnist_has_no_image_twice_and_is_looked_through_in_no_time(couloir_data: Path) -> None:
+    samples = load_data(couloir.compose(["data=mnist"]))
+    began = time.process_time()
+    assert list(shared_samples(samples)) == []
+    assert time.process_time() - began < 2, "measured: 0.17 s"
