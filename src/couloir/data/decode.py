@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,18 @@ import simplejpeg
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from couloir.errors import CouloirError
 
 Pixels = NDArray[np.uint8]
 
+UNREADABLE = (
+    OSError, SyntaxError, ValueError, EOFError, LookupError, ArithmeticError, struct.error, zlib.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
+"""What Pillow's decoders raise over bytes that are not what they seem."""
 MODES = {1: "L", 3: "RGB"}
 DECODER = f"1 simplejpeg {simplejpeg.__version__} pillow {PIL.__version__} torch {torch.__version__}"
 """What the pixels of a frame follow from besides the file: raised where this module decodes otherwise than before."""
@@ -51,11 +58,21 @@ def decode(path: Path, least: int, channels: int) -> Pixels:
         with Image.open(io.BytesIO(content)) as opened:
             opened.draft(MODES[channels], (least, least))
             image = opened.convert(MODES[channels])
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise CouloirError(
-            f"{path.name} cannot be decoded: {error}", place=str(path), next_step="remove or mend the file"
+            f"{path.name} cannot be decoded: {_reason(error)}",
+            place=str(path),
+            next_step="remove or mend it; data.on_error=skip leaves out what cannot be decoded when a run begins",
         ) from error
     return np.array(image).reshape(image.height, image.width, channels)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "it is empty or not an image"  # Pillow's words hold an address in memory
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
 
 
 def _decode_jpeg(content: bytes, least: int, channels: int) -> Pixels | None:

@@ -13,7 +13,7 @@ from torch.utils.data import get_worker_info
 
 from couloir.cores import cores, one_thread
 from couloir.data.cache import Cache
-from couloir.data.decode import Pixels, decode, scaled
+from couloir.data.decode import UNREADABLE, Pixels, decode, scaled
 
 AT_A_TIME = 64
 """Photographs that are decoded together where many are wanted: their whole pixels are in memory for a moment."""
@@ -102,7 +102,7 @@ class Frames:
             try:
                 with Image.open(path) as image:
                     ratios.append(max(image.size) / min(image.size))
-            except (OSError, SyntaxError, Image.DecompressionBombError):
+            except UNREADABLE:
                 continue  # decoding will say what is wrong
         mean = sum(ratios) / len(ratios) if ratios else 4 / 3
         return count * self.channels * self.resize**2 * mean

@@ -35,6 +35,7 @@ def image_folder(
     cache: bool = False,
     cache_size: float = 50.0,
     cache_dir: str | None = None,
+    on_error: str = "raise",
     **keys: Any,
 ) -> Samples:
     """The folder as `Samples`; what fits into `memory_budget` GiB once decoded is decoded once.
@@ -47,16 +48,23 @@ def image_folder(
         cache: whether decoded photographs are kept on disk, for later epochs and runs.
         cache_size: GiB that the caches of all sets may take together.
         cache_dir: the folder of the caches; None: `$COULOIR_CACHE` or `~/.cache/couloir`.
+        on_error: `raise` or `skip`: whether a photograph that cannot be decoded ends the run, or is left out from the
+            beginning (see `couloir.data.unreadable`).
         keys: those of `couloir.data.samples.Samples`.
     """
     from couloir.augmentation.windows import windows_first
     from couloir.data.cache import GIB, cache_folder
     from couloir.data.folder import load_folder
     from couloir.data.samples import Samples
+    from couloir.data.unreadable import leave_out_unreadable
 
     def load() -> Any:
-        listing = list_images(data_root(root, "images"))
-        return load_folder(
+        folder = data_root(root, "images")
+        listing, skipped = list_images(folder), []
+        if on_error == "skip":
+            frames = resize or keys["image_size"]
+            skipped = leave_out_unreadable(listing, folder, frames, keys["channels"], cache_folder(cache_dir))
+        loaded = load_folder(
             listing.splits,
             listing.classes,
             keys["image_size"],
@@ -66,6 +74,8 @@ def image_folder(
             windows=windows_first(samples.augmentation)[0] is not None,
             cache=(cache_folder(cache_dir), cache_size * GIB) if cache else None,
         )
+        loaded.skipped = skipped
+        return loaded
 
     samples = Samples(load, **keys)
     return samples
@@ -95,24 +105,38 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
             place=str(stated_root),
             next_step="leave data.num_classes out to have the folders counted",
         )
-    files = [path for samples in listing.splits.values() for path, _ in samples]
-    for path in files[:: -(-len(files) // LOOKED_AT)]:
+    if keys.get("on_error") != "skip":
+        files = [path for samples in listing.splits.values() for path, _ in samples]
+        for path in files[:: -(-len(files) // LOOKED_AT)]:
+            _check_signature(path)
+    return {"num_classes": len(listing.classes), "classes": listing.classes}
+
+
+def _check_signature(path: Path) -> None:
+    next_step = "remove or mend it; data.on_error=skip leaves out what cannot be decoded when a run begins"
+    try:
+        if path.exists() and not path.is_file():
+            raise CouloirError(f"{path.name} is not a file.", place=str(path), next_step=next_step)
         with path.open("rb") as stream:
             start = stream.read(12)
-        if not start.startswith(SIGNATURES) and not (start[:4] == b"RIFF" and start[8:] == b"WEBP"):
-            raise CouloirError(
-                f"{path.name} is not an image: it begins with {start[:4].hex(' ') or 'nothing'}.",
-                place=str(path),
-                next_step="remove or mend the file",
-            )
-    return {"num_classes": len(listing.classes), "classes": listing.classes}
+    except OSError as error:
+        raise CouloirError(
+            f"{path.name} cannot be read: {error.strerror}.", place=str(path), next_step=next_step
+        ) from error
+    if not start.startswith(SIGNATURES) and not (start[:4] == b"RIFF" and start[8:] == b"WEBP"):
+        raise CouloirError(
+            f"{path.name} is not an image: it begins with {start[:4].hex(' ') or 'nothing'}.",
+            place=str(path),
+            next_step=next_step,
+        )
 
 
 def list_images(root: Path) -> Listing:
     """The images below a root, sorted, so that labels and order are the same on every machine.
 
     Raises:
-        CouloirError: there are no class folders, a class has no image, or a split has a class that the training lacks.
+        CouloirError: there are no class folders, a class has no image to train on, or a split has no image, or a class
+            that the training lacks.
     """
     train = root / "train" if (root / "train").is_dir() else root
     classes = _folders(train) if train != root else [name for name in _folders(root) if name not in ("val", "test")]
@@ -130,6 +154,11 @@ def list_images(root: Path) -> Listing:
         listing.splits[split] = list(
             itertools.chain.from_iterable(_files(folder, name, label, split) for label, name in enumerate(classes))
         )
+        if not listing.splits[split]:
+            raise CouloirError(
+                f"{folder} has no images in class folders.",
+                next_step="add images, or remove the folder to have a share of the others held out",
+            )
     return listing
 
 

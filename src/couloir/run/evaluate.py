@@ -12,7 +12,9 @@ import torch
 from omegaconf import DictConfig, open_dict
 from torch import Tensor, nn
 
+from couloir.data.skipped import Skipped, in_words
 from couloir.errors import CouloirError
+from couloir.log import say
 from couloir.loss.classification import CrossEntropy
 from couloir.run.checkpoint import network_state, read_checkpoint
 from couloir.run.find import best_weights
@@ -32,6 +34,7 @@ class Predictions:
         classes: the classes' names.
         offset: what was subtracted from a regression's targets before training.
         scale: what they were divided by then.
+        skipped: samples that were left out of the data, not all of them of the test split.
     """
 
     values: Tensor
@@ -40,6 +43,7 @@ class Predictions:
     classes: list[str]
     offset: float
     scale: float
+    skipped: list[Skipped]
 
 
 class Form(nn.Module):
@@ -73,6 +77,8 @@ def evaluate(cfgs: list[DictConfig], runs: list[Path]) -> tuple[dict[str, float]
                 f"The runs {runs[0].name} and {run.name} have not the same test split.",
                 next_step="runs of one ensemble need the same data, seed and subset",
             )
+    if found[0].skipped:
+        say.warning("%s", f"warning: {in_words(found[0].skipped)}")
     return measure(cfgs[0], found)
 
 
@@ -141,7 +147,7 @@ def predict(cfg: DictConfig, run: Path, between: Callable[[], None] | None = Non
     if data.task != "classification":
         predicted, true = predicted * scale + offset, true * scale + offset
     own = (torch.cat(raw), str(getattr(net, "output", "logits"))) if views is None else None
-    return Predictions(predicted, own, true, data.classes, offset, scale)
+    return Predictions(predicted, own, true, data.classes, offset, scale, data.skipped)
 
 
 def _trained(cfg: DictConfig, checkpoint: dict[str, Any], run: Path) -> nn.Module:

@@ -20,6 +20,7 @@ from couloir.callbacks.checkpoint import Checkpoint, best_checkpoint, last_check
 from couloir.callbacks.momentum import MomentumSchedule
 from couloir.config.compose import Sentence
 from couloir.config.scaling import scaled_lr_in_words
+from couloir.data.skipped import as_csv
 from couloir.errors import Interrupted
 from couloir.log import note, run_log, say, silence
 from couloir.run.assemble import build_network, load_data
@@ -127,6 +128,8 @@ def _train(
         earlier.take_up(folder, command, cfg, _describe(data))
     if accept is not None:
         accept(folder)
+    if data.skipped:
+        folder.write_text("skipped.csv", as_csv(data.skipped))
     assemble = partial(_assemble, cfg, data, folder, stop, world, earlier)
     module, trainer, record = assemble()
     parameters = sum(parameter.numel() for parameter in module.net.parameters())  # before fsdp makes shares of them
@@ -263,7 +266,7 @@ def _describe(data: Any) -> dict[str, Any]:
     described = {name: getattr(data, name) for name in names}
     if data.task == "regression":
         described |= {"target_offset": data.target_offset, "target_scale": data.target_scale}
-    return {"fingerprint": data.fingerprint(), "sizes": data.sizes(), **described}
+    return {"fingerprint": data.fingerprint(), "sizes": data.sizes(), "skipped": len(data.skipped), **described}
 
 
 def _opening(sentence: Sentence, data: Any, parameters: int, trainer: Trainer) -> str:
