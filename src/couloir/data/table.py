@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from couloir.config.nearest import did_you_mean
+from couloir.data.skipped import Skipped
 from couloir.errors import CouloirError
 
 if TYPE_CHECKING:
@@ -22,17 +23,19 @@ if TYPE_CHECKING:
 MOST_CLASSES = 20
 """Integer targets with more different values than this are taken for a regression."""
 LEAST_ROWS = 5
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table that was read: features (N, F), the target column's cells, and whether they are all numbers."""
+    """A table that was read: features (N, F), the target column's cells, the rows' lines, and what was left out."""
 
     file: Path
     features: NDArray[np.float32]
     names: list[str]
     target: list[str]
     lines: list[int]
+    skipped: list[Skipped]
 
     def target_numbers(self) -> NDArray[np.float64] | None:
         """The target as numbers, or None where a cell is text."""
@@ -43,21 +46,29 @@ class Table:
 
 
 def table(
-    path: str, target: str, ignore: list[str], delimiter: str | None, task: str, classes: list[str], **keys: Any
+    path: str,
+    target: str,
+    ignore: list[str],
+    delimiter: str | None,
+    task: str,
+    classes: list[str],
+    on_error: str = "raise",
+    **keys: Any,
 ) -> Samples:
     """The table as `Samples`; a row's label is the place of its target in `classes`, which `inspect` finds."""
     from couloir.data.samples import Samples
     from couloir.data.source import ArraySource, Loaded
 
     def load() -> Loaded:
-        found = read_table(path, target, ignore, delimiter)
+        found = read_table(path, target, ignore, delimiter, skip=on_error == "skip")
         if task == "regression":
             numbers = found.target_numbers()
             assert numbers is not None, "inspect refuses a regression on text"
-            return Loaded(ArraySource(found.features, numbers.astype(np.float32)[:, None]))
+            values = numbers.astype(np.float32)[:, None]
+            return Loaded(ArraySource(found.features, values), skipped=found.skipped)
         index = {name: label for label, name in enumerate(classes)}
         labels = np.array([index[_class_name(cell)] for cell in found.target], dtype=np.int64)
-        return Loaded(ArraySource(found.features, labels), classes=classes)
+        return Loaded(ArraySource(found.features, labels), classes=classes, skipped=found.skipped)
 
     return Samples(load, task=task, **keys)
 
@@ -66,9 +77,16 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
     """Read the table and say what it is for: task, number of columns and classes.
 
     Raises:
-        CouloirError: the file or a column is missing, a cell is not a number, the classes do not fit what was stated.
+        CouloirError: the file or a column is missing, a cell is not a number, the classes do not fit what was stated,
+            or no row of a class can be used.
     """
-    found = read_table(str(keys["path"]), str(keys["target"]), list(keys.get("ignore") or []), keys.get("delimiter"))
+    found = read_table(
+        str(keys["path"]),
+        str(keys["target"]),
+        list(keys.get("ignore") or []),
+        keys.get("delimiter"),
+        skip=keys.get("on_error") == "skip",
+    )
     numbers = found.target_numbers()
     task = keys.get("task") or infer_task(numbers)
     facts: dict[str, Any] = {"task": task, "channels": found.features.shape[1]}
@@ -87,6 +105,7 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
             next_step="data.task=regression, or name another column with data.target=...",
         )
     classes = _settled(found, keys.get("classes")) or class_names(found, keys.get("num_classes"))
+    _check_left(found)
     return {**facts, "num_classes": len(classes), "classes": classes}
 
 
@@ -104,6 +123,20 @@ def _settled(found: Table, classes: list[str] | None) -> list[str]:
             next_step="mend the table, or leave data.classes out to have them read from it",
         )
     return list(classes or [])
+
+
+def _check_left(found: Table) -> None:
+    """A class does not vanish with the rows that are left out."""
+    left = {_class_name(cell) for cell in found.target}
+    lost = [row for row in found.skipped if row.label and _class_name(row.label) not in left]
+    if lost:
+        name = lost[0].label
+        raise CouloirError(
+            f"None of the {sum(row.label == name for row in lost)} rows of the class '{name}' can be used: "
+            f"{lost[0].reason}",
+            place=f"{found.file}, line {lost[0].line}",
+            next_step="mend the rows, leave a column out with data.ignore=[...], or remove the class",
+        )
 
 
 def infer_task(numbers: NDArray[np.float64] | None) -> str:
@@ -161,20 +194,30 @@ def _number_first(name: str) -> tuple[int, float, str]:
         return (1, 0.0, name)
 
 
-def read_table(path: str, target: str, ignore: list[str], delimiter: str | None) -> Table:
+def read_table(path: str, target: str, ignore: list[str], delimiter: str | None, skip: bool = False) -> Table:
     """Read a table; the same file is read once, however often it is asked for.
 
+    Args:
+        path: the file.
+        target: the column to predict.
+        ignore: columns to leave out.
+        delimiter: what separates cells; None: what the header holds most of.
+        skip: leave out rows with a cell that is empty, not a number or infinite, and those of another length.
+
     Raises:
-        CouloirError: the file is not there or empty, a column is missing, a cell is empty or not a number.
+        CouloirError: the file is not there or empty, a column is missing, too few rows are left, or, unless they are
+            skipped, a row cannot be used.
     """
     file = Path(path).expanduser()
     if not file.is_file():
         raise CouloirError(f"There is no file {path}.", next_step="name the table with data.path=FILE.csv")
-    return _read_table(file, file.stat().st_mtime_ns, target, tuple(ignore), delimiter)
+    return _read_table(file, file.stat().st_mtime_ns, target, tuple(ignore), delimiter, skip)
 
 
 @lru_cache(maxsize=4)
-def _read_table(file: Path, _changed: int, target: str, ignore: tuple[str, ...], delimiter: str | None) -> Table:
+def _read_table(
+    file: Path, _changed: int, target: str, ignore: tuple[str, ...], delimiter: str | None, skip: bool
+) -> Table:
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream, delimiter=delimiter or _sniff(stream.readline()))
@@ -196,17 +239,30 @@ def _read_table(file: Path, _changed: int, target: str, ignore: tuple[str, ...],
     used = [index for index, name in enumerate(names) if name != target and name not in ignore]
     if not used:
         raise CouloirError(f"{file} has no column besides '{target}' to learn from.")
-    cells, features = [], np.empty((len(rows) - 1, len(used)), dtype=np.float32)
-    for number, (line, row) in enumerate(rows[1:]):
-        if len(row) != len(names):
-            raise CouloirError(
-                f"A row has {len(row)} cells, the header has {len(names)}.", place=f"{file}, line {line}"
-            )
-        features[number] = [_number(row[index], names[index], file, line) for index in used]
-        cells.append(_target_cell(row[position].strip(), target, file, line))
+    cells: list[str] = []
+    lines: list[int] = []
+    skipped: list[Skipped] = []
+    features = np.empty((len(rows) - 1, len(used)), dtype=np.float32)
+    for line, row in rows[1:]:
+        label = row[position].strip() if len(row) == len(names) else ""
+        try:
+            if len(row) != len(names):
+                raise CouloirError(
+                    f"A row has {len(row)} cells, the header has {len(names)}.", place=f"{file}, line {line}"
+                )
+            features[len(cells)] = [_number(row[index], names[index], file, line) for index in used]
+            cells.append(_target_cell(label, target, file, line))
+            lines.append(line)
+        except CouloirError as error:
+            if not skip:
+                raise
+            skipped.append(Skipped("", str(file), line, label if _is_usable(label) else "", error.fact))
     if len(cells) < LEAST_ROWS:
-        raise CouloirError(f"{file} has {len(cells)} rows below its header, too few to learn from.")
-    return Table(file, features, [names[index] for index in used], cells, [line for line, _ in rows[1:]])
+        raise CouloirError(
+            f"{file} has {len(cells)} {'usable ' if skipped else ''}rows below its header, too few to learn from.",
+            place=f"line {skipped[0].line}: {skipped[0].reason}" if skipped else None,
+        )
+    return Table(file, features[: len(cells)], [names[index] for index in used], cells, lines, skipped)
 
 
 def _sniff(header: str) -> str:
@@ -219,9 +275,10 @@ def _number(cell: str, column: str, file: Path, line: int) -> float:
         value = float(cell)
     except ValueError:
         value = math.nan
-    if math.isfinite(value):
+    if abs(value) <= LARGEST:
         return value
-    fact = "is empty" if not cell.strip() else f"holds '{cell}', which is not a number"
+    kind = "not a number" if math.isnan(value) else "infinite in 32 bits"
+    fact = f"holds '{cell}', which is {kind}" if cell.strip() else "is empty"
     raise CouloirError(
         f"Column '{column}' {fact}.",
         place=f"{file}, line {line}",
@@ -230,10 +287,18 @@ def _number(cell: str, column: str, file: Path, line: int) -> float:
 
 
 def _target_cell(cell: str, column: str, file: Path, line: int) -> str:
-    if cell and cell.lower() not in ("nan", "inf", "-inf"):
+    if _is_usable(cell):
         return cell
     raise CouloirError(
         f"The target '{column}' is {cell or 'empty'}.",
         place=f"{file}, line {line}",
         next_step="mend the cell or remove the row",
     )
+
+
+def _is_usable(cell: str) -> bool:
+    """Whether a target is text, or a number that is finite in 32 bits."""
+    try:
+        return abs(float(cell)) <= LARGEST
+    except ValueError:
+        return bool(cell)
