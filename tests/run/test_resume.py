@@ -76,6 +76,14 @@ def test_a_finished_run_says_so_and_can_be_trained_longer(tmp_path: Path, capsys
     assert resume(run, "trainer.max_epochs=1") == 2
 
 
+def test_a_run_that_early_stopping_has_ended_goes_on_where_more_is_asked_for(tmp_path: Path) -> None:
+    words = [*WORDS, "callbacks.stop_at.monitor=train/loss", "callbacks.stop_at.threshold=9"]
+    run = couloir.train(couloir.compose([*words, f"output_dir={tmp_path}"])).dir
+    assert len(rows(run)) == 1
+    assert resume(run, "callbacks.stop_at.threshold=0.001") == 0
+    assert len(rows(run)) == 3
+
+
 def test_a_run_goes_on_with_another_rate_and_its_schedule_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,9 @@ from couloir.run.provenance import devices, environment, write_provenance
 
 RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 """Where the groups of an optimizer, and the schedules, keep rates."""
+
+ASK_FOR_MORE = ("trainer.max_epochs=", "callbacks.early_stopping.", "callbacks.stop_at.")
+"""Changes after which a run that was told to end is to go on."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Earlier:
                 say.warning("%s", line)
         else:  # the run was killed before it was written
             write_provenance(folder, command, cfg.seed, data)
-        folder.write_status("running", error=None, signal=None, ended=None)
+        folder.write_status("running", pid=os.getpid(), error=None, signal=None, ended=None)
         self._say_from_where(folder)
 
     def _say_from_where(self, folder: RunFolder) -> None:
@@ -75,7 +79,11 @@ class Earlier:
 
     def callbacks(self) -> list[Callback]:
         """What brings the changes into the state of the checkpoint."""
-        return [] if self.rate == 1.0 else [NewRate(self.rate)]
+        asks_for_more = any(override.startswith(ASK_FOR_MORE) for override in self.overrides)
+        return [
+            *([] if self.rate == 1.0 else [NewRate(self.rate)]),
+            *([Onward()] if asks_for_more else []),
+        ]
 
 
 class NewRate(Callback):
@@ -98,3 +106,11 @@ class NewRate(Callback):
             for name in ("base_lrs", "_last_lr"):
                 if hasattr(scheduler, name):
                     setattr(scheduler, name, [rate * self.factor for rate in getattr(scheduler, name)])
+
+
+class Onward(Callback):
+    """Lets a run that early stopping had ended go on until it ends it again."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """After the checkpoint is loaded, and before the loop asks whether there is anything to do."""
+        trainer.should_stop = False

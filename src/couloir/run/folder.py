@@ -70,7 +70,8 @@ class RunFolder:
         try:
             folder.locks.append(RunLock(path))
             for torn in (*path.glob(".*"), *folder.checkpoints.glob(".*")):  # what a killed process was writing
-                torn.unlink()
+                if torn.is_file():
+                    torn.unlink()
         except OSError as error:
             folder.release()
             raise _cannot_be_written(path, error) from error
