@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from couloir.config.nearest import did_you_mean
+from couloir.data.worker_processes import lost_worker
 from couloir.errors import CouloirError, Interrupted
 
 VERBS = {
@@ -66,6 +67,9 @@ def run(arguments: list[str]) -> int:
     except Exception as error:  # the process boundary
         if show_traceback:
             raise
+        if (lost := lost_worker(error)) is not None:
+            print(f"error: {lost}", file=sys.stderr)  # noqa: T201
+            return lost.exit_code
         print(  # noqa: T201
             f"error: {type(error).__name__}: {error}\n"
             "  next:  this is not a mistake that Couloir knows; COULOIR_TRACEBACK=1 shows where it happened",

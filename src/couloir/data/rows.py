@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from couloir.data.source import Source
 from couloir.data.splits import Indices
-from couloir.data.workers import leave_signals
+from couloir.data.worker_processes import end_workers, leave_signals
 
 
 class Rows:
@@ -28,6 +29,7 @@ class Rows:
     def __init__(self, source: Source, indices: Indices, targets: Tensor, workers: int, device: torch.device) -> None:
         self.source, self.indices, self.targets = source, torch.from_numpy(indices), targets
         self.workers, self.device = workers, device
+        self._iterator: Callable[[], Iterator[Any] | None] = lambda: None  # held by whoever iterates
 
     def __call__(self, batches: Sequence[Tensor], seeds: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
         """Raw inputs and targets, batch by batch, on the source's device; nothing is drawn, so no seed is needed.
@@ -45,10 +47,23 @@ class Rows:
         inputs = map(self.source.fetch, chosen) if self.workers == 0 else self._fetched(chosen)
         yield from zip(inputs, torch.split(targets, sizes), strict=True)
 
-    def _fetched(self, rows: Sequence[Tensor]) -> DataLoader[Any]:
+    @property
+    def processes(self) -> list[Any]:
+        """The worker processes that there are."""
+        return list(getattr(self._iterator(), "_workers", []))
+
+    def close(self, at_once: bool = False) -> None:
+        """End the workers; the next epoch starts others.
+
+        Args:
+            at_once: kill them.
+        """
+        end_workers(self._iterator(), at_once)
+
+    def _fetched(self, rows: Sequence[Tensor]) -> Iterator[Any]:
         # batch_size=None: the sampler's items are whole batches already, so nothing is collated sample by sample. A
         # generator of its own: the loader draws the workers' seeds from it instead of from the run's random numbers.
-        return DataLoader(
+        loader = DataLoader(
             _Fetching(self.source),
             batch_size=None,
             sampler=rows,
@@ -56,6 +71,9 @@ class Rows:
             worker_init_fn=leave_signals,
             generator=torch.Generator().manual_seed(0),
         )
+        iterator = iter(loader)
+        self._iterator = weakref.ref(iterator)
+        return iterator
 
 
 class _Fetching(Dataset[Tensor]):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from couloir.augmentation.windows import windows_first
 from couloir.cores import cores
-from couloir.data.batches import Batches, Read
+from couloir.data.batches import Batches
 from couloir.data.rows import Rows
 from couloir.data.skipped import Skipped
 from couloir.data.source import CHUNK, Cuttable, Load, Loaded, Source
@@ -102,7 +102,7 @@ class Samples(LightningDataModule):
         self.neighbours = 1  # processes that share this machine's cores
         self.splits: dict[str, Split] = {}
         self.skipped: list[Skipped] = []
-        self._cutting: list[Cutting] = []
+        self._readers: list[Cutting | Rows] = []
 
     def setup(self, stage: str | None = None) -> None:
         """Read, check, split and measure the samples; a second call changes nothing."""
@@ -233,22 +233,35 @@ class Samples(LightningDataModule):
 
     def teardown(self, stage: str) -> None:
         """End the worker processes; a loader that is iterated again starts others."""
-        for cutting in self._cutting:
-            cutting.close()
-        self._cutting = []
+        self.end_workers()
+
+    def worker_processes(self) -> list[Any]:
+        """The worker processes that there are."""
+        return [process for reader in self._readers for process in reader.processes]
+
+    def end_workers(self, at_once: bool = False) -> None:
+        """End the worker processes.
+
+        Args:
+            at_once: kill them.
+        """
+        for reader in self._readers:
+            reader.close(at_once)
+        self._readers = []
 
     def _batches(self, name: str, shuffle: bool = False, augmentation: Callable[..., Any] | None = None) -> Batches:
         split, targets = self.splits[name], self._scaled(self.splits[name].targets)
-        read: Read
+        read: Cutting | Rows
         if isinstance(split.source, Cuttable):
             windows, augmentation = windows_first(augmentation)
             workers = max(1, cores() // self.neighbours) if self.workers is None else self.workers
-            read = cutting = Cutting(split.source, split.indices, targets, self.batch_size, windows, workers)
-            self._cutting.append(cutting)
+            read = Cutting(split.source, split.indices, targets, self.batch_size, windows, workers)
         else:
             device = self.device if not self.workers else torch.device("cpu")
             split.source.to(device)
             read = Rows(split.source, split.indices, targets, self.workers or 0, device)
+        if isinstance(read, Cutting) or read.workers > 0:
+            self._readers.append(read)
         return Batches(
             len(split.indices),
             self.batch_size,

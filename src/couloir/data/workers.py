@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,11 +16,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from couloir.augmentation.windows import CutsWindows
 from couloir.data.source import Cuttable
 from couloir.data.splits import Indices
+from couloir.data.worker_processes import end_workers, leave_signals
 from couloir.errors import CouloirError
 from couloir.log import say
 
-GRACE = 30
-"""Seconds that a worker goes on after SIGTERM."""
 AHEAD = 2
 """Batches that each worker may be ahead of the training."""
 
@@ -115,13 +113,21 @@ class Cutting:
             generator=torch.Generator(),
         )
 
-    def close(self) -> None:
-        """End the workers, and give the ring's memory back; the next epoch starts others."""
-        workers = getattr(self._loader, "_iterator", None)
+    @property
+    def processes(self) -> list[Any]:
+        """The worker processes that there are."""
+        return list(getattr(getattr(self._loader, "_iterator", None), "_workers", []))
+
+    def close(self, at_once: bool = False) -> None:
+        """End the workers, and give the ring's memory back; the next epoch starts others.
+
+        Args:
+            at_once: kill them.
+        """
+        iterator = getattr(self._loader, "_iterator", None)
         self._loader, self._ring = None, torch.empty(0)
-        if workers is not None and self.workers > 0:
-            # A loop that has not asked for the end of its epoch holds them, perhaps in a cycle: not left to chance.
-            workers._shutdown_workers()
+        # A loop that has not asked for the end of its epoch holds them, perhaps in a cycle: not left to chance.
+        end_workers(iterator, at_once)
 
     def _note(self, problem: str | None) -> None:
         if problem is not None and not self._warned:
@@ -155,16 +161,6 @@ class _Slots(Dataset["CouloirError | str | None"]):
         except CouloirError as error:
             return error  # raised here, the loader would wrap its sentence into a traceback
         return self.source.problem
-
-
-def leave_signals(_worker: int) -> None:
-    """Ctrl-C, and a scheduler's SIGTERM, reach all processes; the one that trains decides what becomes of the others.
-
-    It has some time to end its step and save a checkpoint, for which it may need its workers.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "alarm"):
-        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
 
 
 def _forks() -> bool:

@@ -21,6 +21,7 @@ from couloir.callbacks.momentum import MomentumSchedule
 from couloir.config.compose import Sentence
 from couloir.config.scaling import scaled_lr_in_words
 from couloir.data.skipped import as_csv
+from couloir.data.worker_processes import lost_worker, workers_ended
 from couloir.errors import Interrupted
 from couloir.log import note, run_log, say, silence
 from couloir.run.assemble import build_network, load_data
@@ -63,6 +64,7 @@ def train_sentence(
         CouloirError: parts that do not go together, as far as it shows only now.
         Diverged: the loss became NaN or infinite.
         Interrupted: a signal asked to stop; a checkpoint is saved.
+        ProcessLost: a process that trained along, or one that read the data, ended before its time.
     """
     stop = StopOnSignal()
     with run_log(folder.path / "train.log"), stop.listening():
@@ -75,12 +77,12 @@ def train_sentence(
                 trained = _train(sentence, folder, command, stop, world, earlier, accept)
             return _conclude(sentence, folder, stop, trained, began)
         except BaseException as error:
-            lost = as_lost_folder(error, folder)
+            lost = as_lost_folder(error, folder) or lost_worker(error, checkpoint=folder.checkpoints / "last.ckpt")
             write_ending(folder, stop.received, lost or error)
-            if lost is not None:
-                raise lost from error
             if stop.received is not None and not isinstance(error, Interrupted):
                 raise Interrupted(stop.received) from error  # a broken line to another process, say
+            if lost is not None:
+                raise lost from error
             raise
         finally:
             folder.release()
@@ -95,7 +97,8 @@ def train_along() -> RunResult:
         data = _load_data(cfg, world)
         assemble = partial(_assemble, cfg, data, folder, stop, world)
         module, trainer, _ = assemble()
-        module, _ = _fit_and_test(module, trainer, data, assemble, checkpoint)
+        with workers_ended(data):
+            module, _ = _fit_and_test(module, trainer, data, assemble, checkpoint)
         return RunResult(folder.path, dict(module.measured), "completed")
 
 
@@ -134,7 +137,9 @@ def _train(
     module, trainer, record = assemble()
     parameters = sum(parameter.numel() for parameter in module.net.parameters())  # before fsdp makes shares of them
     say.info(_opening(sentence, data, parameters, trainer))
-    module, matrix = _fit_and_test(module, trainer, data, assemble, None if earlier is None else earlier.checkpoint)
+    checkpoint = None if earlier is None else earlier.checkpoint
+    with workers_ended(data):
+        module, matrix = _fit_and_test(module, trainer, data, assemble, checkpoint)
     return Trained(module, parameters, matrix, data.classes, record)
 
 

@@ -1,0 +1,110 @@
+"""A worker process that is gone is said to be gone, and takes nobody with it."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import couloir
+from couloir.data.worker_processes import lost_worker, workers_ended
+from couloir.errors import CouloirError, ProcessLost
+from photographs import make_photographs
+
+
+@pytest.mark.parametrize("data", ["photographs", "digits"])
+def test_a_killed_worker_ends_the_run_with_one_sentence_and_leaves_no_process(data: str, tmp_path: Path) -> None:
+    words = ["data=digits", "data.subset=200"]
+    if data == "photographs":
+        root = make_photographs(tmp_path / "photos")
+        words = ["data=image_folder", f"data.root={root}", "data.image_size=32", "data.memory_budget=0"]
+    words += ["data.workers=2", "data.batch_size=4", "trainer.max_epochs=300", "logger=csv", f"output_dir={tmp_path}"]
+    before = {worker.pid for worker in multiprocessing.active_children()}
+    killed: list[int] = []
+
+    def kill() -> None:
+        last = tmp_path / "latest/checkpoints/last.ckpt"
+        while not last.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        # One that has done its part is not missed: workers in memory are new each epoch.
+        while not over.wait(0.3) and time.monotonic() < until:
+            for worker in [worker for worker in multiprocessing.active_children() if worker.pid not in before][:1]:
+                killed.append(worker.pid or 0)
+                os.kill(worker.pid or 0, signal.SIGKILL)
+
+    over = threading.Event()
+    until = time.monotonic() + 60
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        with pytest.raises(ProcessLost) as caught:
+            couloir.train(couloir.compose(words))
+    finally:
+        over.set()
+        killer.join()
+    assert caught.value.exit_code == 1
+    assert any(f"Worker process {pid}, which reads the data" in caught.value.fact for pid in killed)
+    assert "data.workers" in str(caught.value.next_step)
+    assert f"couloir resume {(tmp_path / 'latest').resolve()}" in str(caught.value.next_step)
+    status = json.loads((tmp_path / "latest/status.json").read_text())
+    assert status["status"] == "failed"
+    assert status["error"].startswith("ProcessLost: Worker process")
+    assert {worker.pid for worker in multiprocessing.active_children()} <= before
+
+
+def sentence(said: str) -> ProcessLost:
+    lost = lost_worker(RuntimeError(said))
+    assert lost is not None
+    return lost
+
+
+def test_what_torch_says_becomes_a_sentence_with_the_likely_cause() -> None:
+    lost = sentence("DataLoader worker (pid 71) is killed by signal: Killed. ")
+    assert lost.fact == "Worker process 71, which reads the data, was ended by SIGKILL."
+    assert "memory" in str(lost.next_step)
+    lost = sentence(
+        "DataLoader worker (pid 71) is killed by signal: Bus error. It is possible that dataloader's workers are out "
+        "of shared memory. Please try to raise your shared memory limit."
+    )
+    assert "SIGBUS" in lost.fact
+    assert "/dev/shm" in str(lost.next_step)
+    lost = sentence("DataLoader worker (pid(s) 71, 72) exited unexpectedly")
+    assert lost.fact == "Worker processes 71, 72, which read the data, ended unexpectedly."
+    lost = sentence("DataLoader worker (pid 71) exited unexpectedly with exit code 1. Details are lost due to ...")
+    assert lost.fact == "Worker process 71, which reads the data, ended with exit code 1."
+    lost = sentence("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+    assert "no room in shared memory" in lost.fact
+
+
+def test_a_loss_behind_another_error_is_found_and_others_are_left_alone() -> None:
+    behind = CouloirError("The file cannot be read.")
+    behind.__context__ = RuntimeError("DataLoader worker (pid 71) is killed by signal: Killed. ")
+    assert lost_worker(behind) is not None
+
+
+def test_a_worker_that_dies_while_it_hands_a_batch_over_is_named() -> None:
+    class Data:
+        ended: bool | None = None
+
+        def worker_processes(self) -> list[Any]:
+            return [process]
+
+        def end_workers(self, at_once: bool) -> None:
+            self.ended = at_once
+
+    process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    process.start()
+    process.kill()
+    data = Data()
+    with pytest.raises(ConnectionResetError) as caught, workers_ended(data):
+        raise ConnectionResetError(104, "Connection reset by peer")
+    assert str(getattr(lost_worker(caught.value), "fact", "")).startswith(f"Worker process {process.pid}, which reads")
+    assert data.ended is True
+    assert lost_worker(RuntimeError("out of luck")) is None
