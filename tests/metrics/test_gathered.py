@@ -36,10 +36,25 @@ def test_gathered_batches_measure_the_same(sizes: list[int], task: str) -> None:
 
 def test_few_batches_and_few_values_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     together = Gathered(ClassificationMetrics(3))
-    for _ in range(gathered.BATCHES):
+    for _ in range(gathered.BATCHES + 1):
         together.add(torch.randn(2, 3), torch.zeros(2, dtype=torch.long), torch.tensor(1.0))
-    assert not together._batches
+    assert len(together._batches) == 1
+    assert int(together.metric.count) == 2 * gathered.BATCHES
     monkeypatch.setattr(gathered, "VALUES", 12)
-    together.add(torch.randn(4, 3), torch.zeros(4, dtype=torch.long), torch.tensor(1.0))
-    assert not together._batches
-    assert int(together.metric.count) == 2 * gathered.BATCHES + 4
+    for samples in (4, 4):
+        together.add(torch.randn(samples, 3), torch.zeros(samples, dtype=torch.long), torch.tensor(1.0))
+    assert len(together._batches) == 1
+    assert int(together.metric.count) == 2 * gathered.BATCHES + 2 + 4
+
+
+def test_the_newest_batch_can_be_taken_back_however_many_there_were() -> None:
+    together, plain = Gathered(ClassificationMetrics(3)), Gathered(ClassificationMetrics(3))
+    for number in range(2 * gathered.BATCHES + 2):
+        batch = torch.randn(2, 3), torch.zeros(2, dtype=torch.long), torch.tensor(float(number))
+        plain.add(*batch)
+        together.add(*batch)
+        together.add(torch.randn(2, 3), torch.ones(2, dtype=torch.long), torch.tensor(torch.nan))
+        together.take_back()
+    assert together.added == plain.added == 2 * gathered.BATCHES + 2
+    for name, value in plain.flush().compute().items():
+        assert torch.isclose(together.flush().compute()[name], value), name

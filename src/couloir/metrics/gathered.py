@@ -27,13 +27,23 @@ class Gathered:
         self.metric = metric
         self._batches: list[tuple[Tensor, Tensor, Tensor]] = []
         self._values = 0
+        self.added = 0
+        """Batches that have come in so far."""
 
     def add(self, prediction: Tensor, target: Tensor, loss: Tensor) -> None:
         """Keep a batch: predictions (B, ...), its targets, and its mean loss; nothing waits for the device."""
-        self._batches.append((prediction.detach(), target, loss.detach()))
-        self._values += prediction.numel()
+        # Those before it, and not it as well: the newest can be taken back.
         if len(self._batches) >= BATCHES or self._values >= VALUES:
             self.flush()
+        self._batches.append((prediction.detach(), target, loss.detach()))
+        self._values += prediction.numel()
+        self.added += 1
+
+    def take_back(self) -> None:
+        """Drop the newest batch, which must have come in since the last `flush`."""
+        prediction, _, _ = self._batches.pop()
+        self._values -= prediction.numel()
+        self.added -= 1
 
     def flush(self) -> Metric:
         """The metric, with all batches taken in."""
