@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import signal
 import subprocess
@@ -153,6 +154,16 @@ def test_a_loss_that_diverges_in_one_process_ends_them_all(tmp_path: Path, monke
     with pytest.raises(Diverged, match="became nan at step 3"):
         couloir.train(with_loss(tmp_path, "NotANumber"))
     assert json.loads((tmp_path / "latest/status.json").read_text())["status"] == "diverged"
+
+
+def test_all_processes_leave_out_a_step_that_goes_wrong_in_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    cfg = with_loss(tmp_path, "NotANumber")
+    cfg.on_nan, cfg.trainer.max_epochs = "skip", 1
+    run = couloir.train(cfg)
+    assert run.metrics["train/skipped_steps"] == 1
+    assert math.isfinite(run.metrics["train/loss"])
+    assert all(value.isfinite().all() for value in weights(run.dir).values())
 
 
 def test_a_child_ends_when_the_first_process_is_gone() -> None:

@@ -56,8 +56,9 @@ class Averaging(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """After each step of the optimizer."""
-        if trainer.global_step > self._last_step and trainer.current_epoch >= self.start_epoch:
+        """After each step of the optimizer that was not skipped."""
+        stepped = trainer.global_step > self._last_step and not getattr(pl_module, "skipped_step", False)
+        if stepped and trainer.current_epoch >= self.start_epoch:
             self.update(network(pl_module))
         self._last_step = trainer.global_step
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import statistics
 import time
 from typing import Any
@@ -16,12 +15,10 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from couloir.data.batches import samples_in
-from couloir.errors import Diverged
 from couloir.run.curves import draw_curves
 from couloir.run.events import cut_back, event_sizes
 from couloir.run.folder import RunFolder
 from couloir.run.result import Row, best_row
-from couloir.trainer.agreement import mean
 
 COLUMNS = ("loss", "accuracy", "top5_accuracy", "mae", "rmse", "r2")
 CURVES_SHARE = 0.02
@@ -82,25 +79,12 @@ class Record(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count samples, stop a diverged run, and stop the clock before validation begins."""
+        """Count samples, and stop the clock before validation begins."""
         self._samples += samples_in(batch, trainer.world_size)
-        loss = outputs["loss"]
-        # On a GPU the loss is looked at now and then: reading it makes the device wait.
-        if loss.device.type == "cpu" or trainer.is_last_batch or batch_idx % 50 == 0:
-            self._stop_if_diverged(trainer, mean(float(loss)))
         if trainer.is_last_batch:
-            if loss.device.type == "cuda":
+            if outputs["loss"].device.type == "cuda":
                 torch.cuda.synchronize()
             self.samples_per_second.append(self._samples / (time.perf_counter() - self._epoch_started))
-
-    def _stop_if_diverged(self, trainer: Trainer, loss: float) -> None:
-        if math.isfinite(loss):
-            return
-        rate = float(trainer.optimizers[0].param_groups[0]["lr"])
-        raise Diverged(
-            f"The loss became {loss} at step {trainer.global_step} (epoch {trainer.current_epoch + 1}, lr {rate:g}).",
-            next_step=f"try optimizer.lr={rate / 10:g}, or trainer.gradient_clip_val=1.0",
-        )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the epoch's row, the place in the status, and from time to time the curves."""

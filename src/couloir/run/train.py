@@ -17,6 +17,7 @@ from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor
 
 from couloir.callbacks.checkpoint import Checkpoint, best_checkpoint, last_checkpoint
+from couloir.callbacks.divergence import divergence
 from couloir.callbacks.momentum import MomentumSchedule
 from couloir.config.compose import Sentence
 from couloir.config.scaling import scaled_lr_in_words
@@ -243,9 +244,9 @@ def _build_trainer(
     names = [name for name in cfg.callbacks if loggers or name != "lr_monitor"]
     callbacks = [build(cfg.callbacks, name) for name in names]
     stop.checkpoint = next((callback for callback in callbacks if isinstance(callback, Checkpoint)), None)
-    # First what sets the rate, then what notes it down.
+    # First what may break a step off or leave it out, then what sets the rate, then what notes it down.
     callbacks = [callback for callback in callbacks if callback is not None]
-    callbacks = [*changes, *_over_the_steps(cfg), *callbacks, record, stop]
+    callbacks = [divergence(cfg, folder), *changes, *_over_the_steps(cfg), *callbacks, record, stop]
     trainer: Trainer = build(
         cfg, "trainer", logger=loggers, callbacks=callbacks, default_root_dir=str(folder.path), world=world
     )

@@ -20,6 +20,7 @@ Batch = tuple[Any, ...]
 """Inputs and targets and, of an uneven batch of several processes, its `couloir.data.batches.Share`."""
 MakeOptimizer = Callable[..., Optimizer]
 MakeScheduler = Callable[[Optimizer], Any]
+Watch = Callable[[Batch, int, Tensor], None]
 
 
 class Supervised(LightningModule):
@@ -57,6 +58,12 @@ class Supervised(LightningModule):
         self._logged_step = 0
         self.measured: dict[str, float] = {}
         """The newest epoch's metrics of each split, in float64."""
+        self.watch: Watch | None = None
+        """Sees each training batch, its number and its loss before the gradients of the step before are cleared."""
+        self.after_epoch: Callable[[], None] | None = None
+        """Called before the gradients of the epoch's last step are cleared for validation."""
+        self.skipped_step = False
+        """Whether the newest step left the weights as they were, since its loss or gradients were not finite."""
 
     def forward(self, x: Tensor) -> Tensor:
         """The network's own output, (B, num_classes)."""
@@ -89,7 +96,16 @@ class Supervised(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step of gradient descent."""
-        return self.step(batch, "train")
+        loss = self.step(batch, "train")
+        if self.watch is not None:
+            self.watch(batch, batch_idx, loss)
+        return loss
+
+    def on_validation_model_zero_grad(self) -> None:
+        """Clear the gradients, once they have been seen."""
+        if self.after_epoch is not None:
+            self.after_epoch()
+        super().on_validation_model_zero_grad()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure one validation batch."""
@@ -106,7 +122,7 @@ class Supervised(LightningModule):
         its speed.
         """
         step = self.trainer.global_step
-        if step != self._logged_step and step % self.log_every_n_steps == 0:
+        if step != self._logged_step and step % self.log_every_n_steps == 0 and not self.skipped_step:
             self._logged_step = step  # it stands still while gradients are gathered
             loss = mean(float(outputs["loss"])) * self.trainer.accumulate_grad_batches  # which Lightning divided it by
             for logger in self.loggers:
