@@ -69,7 +69,7 @@ def test_the_end_names_step_epoch_rate_layer_checkpoint_and_an_override(wrong: A
     assert f"became nan at step {STEPS + 1} (epoch 2, lr 0.001)" in error.fact
     assert f"the gradients of step {STEPS} were largest in " in error.fact
     assert "(Linear), norm " in error.fact
-    assert f"last.ckpt, epoch 1, step {STEPS}" in str(error.place)
+    assert f"last.ckpt: step {STEPS}, 1 epochs done" in str(error.place)
     assert "optimizer.lr=0.0001" in str(error.next_step)
     assert f"couloir resume {run} optimizer.lr=0.0001" in str(error.next_step)
     kept = torch.load(run / "checkpoints/last.ckpt", weights_only=True)

@@ -26,6 +26,8 @@ EVERY = 50
 """Steps between two looks at the loss on a GPU, which has to be waited for."""
 EARLY = (1, 2, 4, 8, 16, 32)
 """Further looks in the first epoch, where most runs that diverge do."""
+RESUMABLE = ("optimizer.lr=", "trainer.gradient_clip_val=")
+"""Remedies that a run can go on with."""
 IN_A_ROW = 100
 """Steps in a row that may be left out before the run counts as diverged."""
 
@@ -151,11 +153,11 @@ class Divergence(Callback):
         """Keep what is not finite from being written: this comes before the file is opened."""
         self.look(trainer)
         self.look_at_weights(trainer)
-        self._saved = (checkpoint["epoch"] + 1, checkpoint["global_step"])
+        self._saved = (checkpoint["epoch"], checkpoint["global_step"])
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """A run that goes on has a checkpoint to fall back on."""
-        self._saved = (checkpoint["epoch"] + 1, checkpoint["global_step"])
+        self._saved = (checkpoint["epoch"], checkpoint["global_step"])
 
     def _gradients(self) -> dict[str, float]:
         return gradient_norms(self._parameters, isinstance(self._trainer.strategy, FSDPStrategy))
@@ -206,8 +208,10 @@ class Divergence(Callback):
         kept = None
         if self._saved is not None:
             epoch, last = self._saved
-            kept = f"the last finite checkpoint is {display(last_checkpoint(trainer))}, epoch {epoch}, step {last}"
-            first = f" {words[0]}" if words and "mend" not in mends else ""
+            file = display(last_checkpoint(trainer))
+            kept = f"the last finite checkpoint is {file}: step {last}, {epoch} epochs done"
+            fit = [word for word in words if word.startswith(RESUMABLE) and "mend" not in mends]
+            first = f" {fit[0]}" if fit else ""
             mends += f"; `couloir resume {display(self.folder.path)}{first}` goes on from it"
         raise Diverged(f"{what}.", place=kept, next_step=mends)
 
