@@ -17,7 +17,7 @@ A run is a folder, its name, or `latest`.
 
 
 OPENED = Opened(
-    keys=("data.", "tta.", "trainer.accelerator", "trainer.limit_test_batches", "output_dir"),
+    keys=("data.", "tta.", "trainer.accelerator", "trainer.limit_test_batches", "output_dir", "allow_targets"),
     closed=("data._target_", "data.task", "data.channels", "data.image_size", "data.num_classes"),
     groups=("tta",),
     why="is settled once a network is trained",
@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> int:
         return 0
     from couloir.config.amend import amend
     from couloir.config.resolvers import run_name
+    from couloir.config.targets import roots_of
     from couloir.run.find import best_weights, find_run, run_config
     from couloir.run.folder import RunFolder
 
@@ -41,7 +42,8 @@ def main(arguments: list[str]) -> int:
         raise CouloirError("No run is named.", next_step="couloir evaluate latest, or the folder of a run")
     outputs = next((word.partition("=")[2] for word in overrides if word.startswith("output_dir=")), "outputs")
     runs = [find_run(word, outputs) for word in words]
-    cfgs = [amend(run_config(run), overrides, OPENED) for run in runs]
+    trusted = roots_of(overrides)
+    cfgs = [amend(run_config(run, trusted), overrides, OPENED) for run in runs]
     for run in runs:
         best_weights(run)
     folder = RunFolder.create(Path(outputs) / "evaluate" / run_name(), Path(outputs), latest=False)

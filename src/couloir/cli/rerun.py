@@ -25,7 +25,7 @@ A run is a folder, its name, or `latest`.
 Other data is refused (exit 2); other code, packages or hardware are named. Exit 0: identical; 1: something differs."""
 
 OPENED = Opened(
-    keys=("output_dir", "data.root", "data.path", "data.workers", "trainer.threads"),
+    keys=("output_dir", "data.root", "data.path", "data.workers", "trainer.threads", "allow_targets"),
     why="is part of what is repeated",
     takes="a rerun takes data.root, data.path, data.workers, trainer.threads and output_dir",
 )
@@ -82,10 +82,11 @@ def _sentence(run: Path, overrides: list[str]) -> tuple[Sentence, list[str]]:
     from couloir.config.check import check
     from couloir.config.complete import completed
     from couloir.config.compose import Sentence, prepare_hydra
+    from couloir.config.targets import roots_of
     from couloir.run.find import run_config
 
     prepare_hydra()
-    cfg, added = completed(run_config(run))
+    cfg, added = completed(run_config(run, roots_of(overrides)))
     cfg = amend(cfg, overrides, OPENED)
     file = run / "overrides.yaml"
     typed = [str(word) for word in OmegaConf.load(file)] if file.is_file() else []

@@ -91,7 +91,8 @@ def _begun(sentence: Sentence) -> Unfinished | None:
     from couloir.run.resume import same_sentence, unfinished
 
     run = same_sentence(sentence.overrides, Path(sentence.cfg.output_dir))
-    return None if run is None else unfinished(run, [])
+    trusted = [word for word in sentence.overrides if word.lstrip("+").startswith("allow_targets=")]
+    return None if run is None else unfinished(run, trusted)
 
 
 def _through_hydra(arguments: list[str]) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from couloir.config import contract, resolvers, tree
+from couloir.config import contract, resolvers, targets, tree
 from couloir.config.compose import Sentence
 from couloir.config.contract import Key
 from couloir.config.nearest import did_you_mean
@@ -40,6 +40,7 @@ def check(sentence: Sentence) -> None:
         CouloirError: the first thing that is wrong.
     """
     keys = _keys_by_path(sentence)
+    _check_targets(sentence, keys)
     _check_complete(sentence.cfg)
     _check_missing(sentence, keys)
     _check_data(sentence.cfg)
@@ -63,13 +64,25 @@ def _keys_by_path(sentence: Sentence) -> dict[str, list[Key]]:
 
 
 def _place(path: str, keys: dict[str, list[Key]], sentence: Sentence) -> str:
-    """Where a value was set: on the command line, and the file and line that define its key."""
-    entries = keys.get(path, [])
-    defined = f"{tree.display(entries[-1].file)}, line {entries[-1].line}" if entries else ""
-    typed = next((item for item in sentence.overrides if item.lstrip("+").startswith(f"{path}=")), None)
-    if typed and defined:
-        return f"{typed} (the key is defined in {defined})"
-    return typed or defined or path
+    """Where a value was set: on the command line, and the file and line that define its key or the next one above."""
+    for name in targets.ancestry(path):
+        entries = keys.get(name, [])
+        defined = f"{tree.display(entries[-1].file)}, line {entries[-1].line}" if entries else ""
+        typed = next((item for item in sentence.overrides if item.lstrip("+").startswith(f"{name}=")), None)
+        if typed and defined:
+            return f"{typed} (the key is defined in {defined})"
+        if typed or defined:
+            return typed or defined
+    return path
+
+
+def _check_targets(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
+    """Nothing is called, and no module imported, that a configuration may not name."""
+
+    def place(path: str) -> str:
+        return _place(path, keys, sentence)
+
+    targets.check_targets(sentence.cfg, targets.extended(sentence.cfg), place)
 
 
 def _check_missing(sentence: Sentence, keys: dict[str, list[Key]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -12,6 +13,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -19,7 +21,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from couloir.config import resolvers, tree
+from couloir.config import contract, resolvers, targets, tree
+from couloir.config.launch import check_launch
 from couloir.config.mistakes import Choices, explain, find_mistake
 from couloir.errors import CouloirError
 
@@ -112,8 +115,9 @@ def _compose(overrides: list[str], typed: list[str], with_sources: bool) -> Sent
     with _hydra():
         try:
             cfg, choices = _hydra_compose(overrides)
-            run_dir = Path(cfg.hydra.run.dir)
             sources = _sources(overrides) if with_sources else []
+            targets.typed_roots(cfg, typed, partial(_set_in, sources))  # before any reference can be followed
+            run_dir = Path(cfg.hydra.run.dir)
         except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
             raise explain(error, overrides, _hydra_compose) from error
     with open_dict(cfg):
@@ -143,6 +147,17 @@ def _sources(overrides: list[str]) -> list[Source]:
     ]
 
 
+def _set_in(sources: list[Source], key: str) -> str | None:
+    """The file and line of a root key."""
+    found = [
+        f"{tree.display(source.file)}, line {entry.line}"
+        for source in sources
+        for entry in contract.read_keys(source.file)
+        if not source.package and entry.path == key
+    ]
+    return found[-1] if found else None
+
+
 def _hydra_compose(overrides: list[str]) -> tuple[DictConfig, Choices]:
     cfg = hydra_compose(tree.ROOT_CONFIG, overrides=overrides, return_hydra_config=True)
     chosen = cfg.hydra.runtime.choices.items()
@@ -150,13 +165,34 @@ def _hydra_compose(overrides: list[str]) -> tuple[DictConfig, Choices]:
 
 
 def check_sweep(overrides: list[str]) -> None:
-    """Answer the mistakes of a multirun's overrides before its first job starts.
+    """Answer the mistakes of a multirun's overrides before its first job starts, and before Hydra builds a launcher.
 
     Raises:
-        CouloirError: an unknown group, choice or key.
+        CouloirError: an unknown group, choice or key, or code that Hydra itself should not call.
     """
     prepare_hydra()
     with _hydra():
         mistake = find_mistake(overrides, _hydra_compose, multirun=True)
-    if mistake is not None:
-        raise mistake
+        if mistake is not None:
+            raise mistake
+        for words in _without_sweeps(overrides):
+            try:
+                cfg, _ = _hydra_compose(words)
+            except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+                raise explain(error, words, _hydra_compose) from error
+            check_launch(cfg, overrides)
+
+
+def _without_sweeps(overrides: list[str]) -> Iterator[list[str]]:
+    """The words that are the same in every job, alone and with each choice out of the user's own tree."""
+    parsed = [OverridesParser.create().parse_override(item) for item in overrides]
+    same = [item for item, override in zip(overrides, parsed, strict=True) if not override.is_sweep_override()]
+    yield same
+    own = tree.user_conf()
+    for override in parsed:
+        group = override.key_or_group
+        if own is None or not override.is_sweep_override() or not (own / group).is_dir():
+            continue
+        for choice in map(str, override.sweep_string_iterator()):
+            if (own / group / f"{choice}.yaml").is_file():
+                yield [*same, f"{group}={choice}"]

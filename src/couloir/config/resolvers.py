@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from couloir.config import targets
 from couloir.errors import CouloirError
 
 _facts: dict[str, dict[str, Any]] = {}
@@ -55,9 +56,12 @@ def inspect_data(node: DictConfig) -> dict[str, Any]:
     """What the data's own `inspect` finds out before torch is imported; empty where its module has none.
 
     Raises:
-        CouloirError: the files are missing, torn, or not what the keys say.
+        CouloirError: the files are missing, torn, or not what the keys say, or the data may not be called.
     """
     target = str(node.get("_target_", ""))
+    reason = targets.refused(target, targets.extended(node._get_root()))
+    if reason is not None:
+        raise targets.refusal("data._target_", target, reason, None)
     module_name, _, function = target.rpartition(".")
     keys = _stated_keys(node)
     cache_key = json.dumps([target, keys], sort_keys=True, default=str)

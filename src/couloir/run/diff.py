@@ -13,7 +13,7 @@ from couloir.config.flat import MISSING, differing
 from couloir.errors import CouloirError
 from couloir.log import rendered
 from couloir.run.differences import Difference, differences, own_packages, read_provenance, shown
-from couloir.run.find import run_config
+from couloir.run.find import read_config
 from couloir.run.numbers import NOTHING, Number, compare_metrics, read_metrics, read_result, read_status
 
 Pair = tuple[Any, Any]
@@ -73,7 +73,7 @@ def diff_runs(one: Path, other: Path) -> RunDiff:
     Raises:
         CouloirError: a run's configuration cannot be read: there is no run to compare.
     """
-    cfgs = [run_config(run) for run in (one, other)]
+    cfgs = [read_config(run) for run in (one, other)]
     diff = RunDiff(configuration=differing(*cfgs))
 
     def both(read: Callable[[Path], Any], name: str) -> list[Any] | None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
+from couloir.config import targets
 from couloir.config.nearest import did_you_mean
 from couloir.errors import CouloirError
+
+PARTS = ("model", "data", "loss", "trainer")
+"""Without these there was no run."""
 
 
 def find_run(word: str, outputs: str | Path = "outputs") -> Path:
@@ -41,21 +46,38 @@ def _configs(outputs: Path) -> Iterator[Path]:
     yield from outputs.glob("sweep/*/*/config.yaml")
 
 
-def run_config(run: Path) -> DictConfig:
-    """The resolved configuration of a run.
+def run_config(run: Path, allowed: Sequence[str] = ()) -> DictConfig:
+    """The resolved configuration of a run, wherever the run comes from, to be built from.
+
+    Args:
+        run: its folder.
+        allowed: packages that its targets may come from besides the usual ones; what the file allows itself is void.
+
+    Raises:
+        CouloirError: it cannot be read, or it calls what a configuration may not call.
+    """
+    cfg = read_config(run)
+    with open_dict(cfg):
+        cfg[targets.KEY] = list(allowed)
+    targets.check_targets(cfg, allowed, targets.place_in(run / "config.yaml"))
+    return cfg
+
+
+def read_config(run: Path) -> DictConfig:
+    """The resolved configuration of a run, to be looked at.
 
     Raises:
         CouloirError: it cannot be read.
     """
+    file = run / "config.yaml"
     try:
-        cfg = OmegaConf.load(run / "config.yaml")
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = str(error).splitlines()[0]
-        raise CouloirError(
-            f"The configuration of {run.name} cannot be read: {reason}", str(run / "config.yaml")
-        ) from error
-    if not isinstance(cfg, DictConfig) or "model" not in cfg:
-        raise CouloirError(f"{run / 'config.yaml'} is not the configuration of a run.")
+        cfg = OmegaConf.load(file)
+        OmegaConf.resolve(cfg)  # a run has left none, and somebody else's may lead anywhere
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise CouloirError(f"{file} cannot be read as the configuration of a run: {reason}") from error
+    if not isinstance(cfg, DictConfig) or not all(OmegaConf.is_dict(cfg.get(name)) for name in PARTS):
+        raise CouloirError(f"{file} is not the configuration of a run.")
     return cfg
 
 

@@ -1,18 +1,34 @@
-"""From a configuration node to an object, with a sentence for what goes wrong on the way."""
+"""From a configuration node to an object, with a sentence for what goes wrong on the way.
+
+This is the one door: what a configuration may not call is refused here whoever made the configuration.
+"""
 
 from __future__ import annotations
 
+import copy
+import importlib
+import inspect
+from types import ModuleType
 from typing import Any
 
 import hydra.utils
+import torch
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from couloir.config import targets
 from couloir.errors import CouloirError
 
 EXTRAS = ("wandb", "mlflow")
 """Loggers whose packages are extras of Couloir."""
+HOMES = (
+    "couloir", "torch", "torchmetrics", "pytorch_lightning", "kornia", "lightning_fabric.plugins",
+    "lightning_fabric.strategies", "lightning_fabric.loggers", "lightning_fabric.accelerators",
+)  # fmt: skip
+"""Where that may be defined which has its name below an allowed root."""
+TORCH_TYPES = ("device", "Generator", "Tensor")
+"""What a configuration may name of torch itself besides its functions on tensors."""
 
 
 def build(cfg: DictConfig, name: str, **extra: Any) -> Any:
@@ -24,13 +40,82 @@ def build(cfg: DictConfig, name: str, **extra: Any) -> Any:
         extra: further keyword arguments for the target.
 
     Raises:
-        CouloirError: the target is not there, does not take one of the keys, or says itself what is wrong.
+        CouloirError: the target may not be called, is not there, does not take one of the keys, or says itself what is
+            wrong.
     """
     node = cfg[name]
+    if node is None:
+        return None
+    target = str(node.get("_target_", "")) if OmegaConf.is_dict(node) else ""
+    if not target:
+        raise CouloirError(
+            f"'{name}' is no node with a _target_, so there is nothing to build.",
+            next_step=f"`couloir list {name}` shows the choices, `train --cfg job` this sentence's keys",
+        )
     try:
+        node = _resolved(node)
+        _guard(node, name, targets.extended(cfg._get_root()))
         return hydra.utils.instantiate(node, _convert_="all", **extra)
     except (InstantiationException, OmegaConfBaseException) as error:
-        raise _as_mistake(error, name, str(node.get("_target_", ""))) from error
+        raise _as_mistake(error, name, target) from error
+
+
+def _resolved(node: DictConfig) -> DictConfig:
+    """A copy without references, so that what is looked at is what is called."""
+    found = copy.deepcopy(node)
+    found._set_flag(["allow_objects", "struct", "readonly"], [True, False, False])
+    found._set_parent(node._get_parent())
+    OmegaConf.resolve(found)
+    return found
+
+
+def _guard(node: DictConfig, name: str, allowed: list[str]) -> None:
+    """Every target is under an allowed root by its name, and so is the object that the name leads to."""
+    targets.check_targets(node, allowed, lambda _: None, within=name)
+    for path, target in targets.named_targets(node, follow=True, path=name):
+        reason = _leads_astray(target, allowed)
+        if reason is not None:
+            raise targets.refusal(path, target, reason, None)
+
+
+def _leads_astray(target: str, allowed: list[str]) -> str | None:
+    """Why the object that a name leads to may not be called; None as well where there is none, which is said later."""
+    first, *rest = target.split(".")
+    try:
+        found: Any = importlib.import_module(first)
+        for number, part in enumerate(rest, 2):
+            path = ".".join([first, *rest[: number - 1]])
+            if isinstance(found, ModuleType) and not hasattr(found, part):
+                importlib.import_module(path)
+            found = getattr(found, part)
+            if isinstance(found, ModuleType) and found.__name__ != path:
+                return f"where {part} is the module {found.__name__}, which does not belong there"
+            if number <= len(rest) and not isinstance(found, ModuleType | type):
+                return f"where {part} is neither a module nor a class"
+    except (ImportError, AttributeError):
+        return None
+    if first == "torch" and len(rest) == 1:
+        return None if _is_tensor_function(rest[0]) else "which is not a function on tensors"
+    home = _home(found) if isinstance(found, type) or inspect.isroutine(found) else target
+    reason = targets.never(home)
+    if reason is not None or targets.under(home, (*allowed, *HOMES)) or targets.own(home):
+        return reason
+    return f"which is {home}, and that a configuration may not call"
+
+
+def _is_tensor_function(name: str) -> bool:
+    functions = (torch._C._VariableFunctions, torch.functional)
+    return name in TORCH_TYPES or any(callable(getattr(place, name, None)) for place in functions)
+
+
+def _home(found: Any) -> str:
+    """Where an object was defined: module and name."""
+    function = inspect.unwrap(found) if inspect.isfunction(found) else getattr(found, "__func__", found)
+    module = getattr(function, "__module__", None)
+    if module is None:  # built in: its owner says where it belongs
+        owner = getattr(function, "__self__", None)
+        module = owner.__name__ if isinstance(owner, ModuleType) else type(owner).__module__
+    return f"{module}.{getattr(function, '__qualname__', type(function).__qualname__)}"
 
 
 def _as_mistake(error: Exception, name: str, target: str) -> BaseException:

@@ -12,6 +12,7 @@ from couloir.config.amend import amend
 from couloir.config.complete import completed
 from couloir.config.compose import Sentence, prepare_hydra
 from couloir.config.opened import Opened
+from couloir.config.targets import roots_of
 from couloir.errors import CouloirError
 from couloir.run.find import find_run, run_config
 from couloir.run.folder import RunFolder
@@ -61,7 +62,7 @@ def unfinished(run: Path, overrides: list[str]) -> Unfinished | None:
         CouloirError: a change that makes no sense for a run that goes on.
     """
     prepare_hydra()
-    before, _ = completed(run_config(run))
+    before, _ = completed(run_config(run, roots_of(overrides)))
     cfg = amend(before, overrides, OPENED)
     status = RunFolder(run).status()
     epochs, trained = int(cfg.trainer.max_epochs), int(status.get("epoch") or 0)
