@@ -21,7 +21,11 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except NOT_WEIGHTS as error:
-        raise CouloirError(f"The checkpoint {file.name} cannot be read; it is torn.", place=str(file)) from error
+        raise CouloirError(
+            f"The checkpoint {file.name} cannot be read: it is torn, or holds more than plain tensors and numbers.",
+            place=str(file),
+            next_step="take another one; a file that would run code is refused",
+        ) from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise CouloirError(f"{file.name} is no checkpoint of a run.", place=str(file))
     return content
