@@ -164,6 +164,52 @@ def test_an_archive_cannot_write_outside_or_stand_in_for_files_by_links(tmp_path
     assert not (tmp_path.parent.parent / "evil.bin").exists()
 
 
+def test_pipes_devices_and_hard_links_do_not_stand_in_for_files(tmp_path: Path) -> None:
+    archive = tmp_path / "cifar-100-binary.tar.gz"
+    for kind in (tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE):
+        with tarfile.open(archive, "w:gz") as stream:
+            member = tarfile.TarInfo("cifar-100-binary/train.bin")
+            member.type, member.linkname, member.devmajor, member.devminor = kind, "/etc/passwd", 1, 5
+            stream.addfile(member)
+        with pytest.raises(CouloirError, match=r"has no train\.bin"):
+            cifar.read_archive(archive, ("train.bin",))
+        assert [path.name for path in tmp_path.iterdir()] == [archive.name]
+
+
+@pytest.mark.parametrize("name", ["train.bin", "unwanted", "pax"])
+def test_an_archive_that_inflates_without_end_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cifar, "MOST_BYTES", 1 << 20)
+    archive = tmp_path / "cifar-100-binary.tar.gz"
+    if name == "pax":  # the header itself is the bomb
+        header = tarfile.TarInfo("././@PaxHeader")
+        header.type, header.size = tarfile.XHDTYPE, 1 << 40
+        archive.write_bytes(gzip.compress(header.tobuf(tarfile.GNU_FORMAT) + bytes(4 << 20)))
+    else:
+        tar_of(archive, {name: bytes(4 << 20)})
+    assert archive.stat().st_size < 20_000
+    with pytest.raises(CouloirError, match="inflates to more than"):
+        cifar.read_archive(archive, ("train.bin",))
+
+
+def test_an_idx_file_that_inflates_to_more_than_its_header_says_is_read_no_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "train-images-idx3-ubyte.gz"
+    file.write_bytes(gzip.compress(struct.pack(">HBBIII", 0, 8, 3, 2, 28, 28) + bytes(64 << 20)))
+    asked: list[int] = []
+    read = gzip.GzipFile.read
+    monkeypatch.setattr(gzip.GzipFile, "read", lambda self, size=-1: asked.append(size) or read(self, size))
+    with pytest.raises(CouloirError, match="too long: its header promises 1,584 bytes, there are more"):
+        mnist.read_idx(file, dimensions=3)
+    assert -1 not in asked
+    assert max(asked) == 1585
+    file.write_bytes(gzip.compress(struct.pack(">HBBIII", 0, 8, 3, 1 << 31, 1 << 31, 1 << 31)))
+    with pytest.raises(CouloirError, match="are the most that are read"):
+        mnist.read_idx(file, dimensions=3)
+
+
 def test_torn_and_pickled_cifar_are_explained(tmp_path: Path) -> None:
     cifar10_files(tmp_path / "torn")
     (tmp_path / "torn/data_batch_3.bin").write_bytes(b"\x01" * 5000)

@@ -7,11 +7,12 @@ coarse, then fine) and
 
 from __future__ import annotations
 
+import gzip
 import tarfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,8 @@ FOLDERS = {"cifar10": ("cifar-10-batches-bin", "cifar10"), "cifar100": ("cifar-1
 TRAIN = {"cifar10": tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "cifar100": ("train.bin",)}
 TEST = {"cifar10": ("test_batch.bin",), "cifar100": ("test.bin",)}
 PICKLED = ("cifar-10-batches-py", "cifar-10-python.tar.gz", "cifar-100-python", "cifar-100-python.tar.gz")
+MOST_BYTES = 1 << 29
+"""Of an unpacked archive, three times those of either: what inflates to more is not one of them."""
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 LABEL_CLASSES = {"fine": 100, "coarse": 20}
 
@@ -104,11 +107,14 @@ def read_archive(archive: Path, files: tuple[str, ...]) -> dict[str, bytes]:
     folder.
 
     Raises:
-        CouloirError: the archive is torn or lacks a file.
+        CouloirError: the archive is torn, lacks a file, or inflates to more than the set has.
     """
     contents: dict[str, bytes] = {}
     try:
-        with tarfile.open(archive, "r|*") as stream:
+        with (
+            gzip.open(archive) if _is_gzip(archive) else archive.open("rb") as unpacked,
+            tarfile.open(fileobj=cast(IO[bytes], _Bounded(unpacked, archive)), mode="r|") as stream,
+        ):
             for member in stream:
                 name = Path(member.name).name
                 if member.isfile() and name in files and (handle := stream.extractfile(member)):
@@ -121,6 +127,30 @@ def read_archive(archive: Path, files: tuple[str, ...]) -> dict[str, bytes]:
     if missing:
         raise CouloirError(f"{archive.name} has no {', '.join(missing)}.", place=str(archive))
     return contents
+
+
+class _Bounded:
+    """The unpacked bytes of an archive, as far as the set can have them: a megabyte can inflate to a gigabyte."""
+
+    def __init__(self, stream: Any, archive: Path) -> None:
+        self.stream, self.archive, self.left = stream, archive, MOST_BYTES
+
+    def read(self, size: int) -> bytes:
+        """The next bytes; raises when they are more than the set has."""
+        content: bytes = self.stream.read(min(size, self.left + 1))
+        self.left -= len(content)
+        if self.left < 0:
+            raise CouloirError(
+                f"{self.archive.name} inflates to more than {MOST_BYTES:,} bytes, which the set does not have.",
+                place=str(self.archive),
+                next_step="remove the file and fetch it anew",
+            )
+        return content
+
+
+def _is_gzip(archive: Path) -> bool:
+    with archive.open("rb") as stream:
+        return stream.read(2) == b"\x1f\x8b"
 
 
 def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 CLASSES = 10
 UNSIGNED_BYTE = 8
+MOST_BYTES = 1 << 30
+"""Of an idx file's content, 20 times those of MNIST: what promises more is no such set."""
 
 MIRRORS = {
     "mnist": (
@@ -147,10 +149,18 @@ def idx_shape(file: Path, dimensions: int) -> tuple[int, ...]:
             place=str(file),
             next_step="fetch the file anew",
         )
-    return struct.unpack(f">{dimensions}I", header[4:])
+    shape = struct.unpack(f">{dimensions}I", header[4:])
+    if math.prod(shape) > MOST_BYTES:
+        raise CouloirError(
+            f"{file.name} promises {math.prod(shape):,} bytes; {MOST_BYTES:,} are the most that are read.",
+            place=str(file),
+            next_step="fetch the file anew",
+        )
+    return shape
 
 
-def _read(file: Path, count: int = -1) -> bytes:
+def _read(file: Path, count: int) -> bytes:
+    """At most `count` bytes of a file's content: a gzip file of a megabyte can inflate to a gigabyte."""
     try:
         with _open(file) as stream:
             content: bytes = stream.read(count)
@@ -171,7 +181,7 @@ def _check_size(file: Path, shape: tuple[int, ...]) -> None:
             stream.seek(-4, 2)
             if struct.unpack("<I", stream.read())[0] == expected:
                 return
-        found = len(_read(file))  # raises when the stream breaks off
+        found = len(_read(file, expected + 1))  # raises when the stream breaks off
     else:
         found = file.stat().st_size
     if found != expected:
@@ -180,8 +190,9 @@ def _check_size(file: Path, shape: tuple[int, ...]) -> None:
 
 def _wrong_size(file: Path, expected: int, found: int) -> CouloirError:
     state = "truncated" if found < expected else "too long"
+    there = f"there are {found:,}" if found < expected or file.suffix != ".gz" else "there are more"
     return CouloirError(
-        f"{file.name} is {state}: its header promises {expected:,} bytes, there are {found:,}.",
+        f"{file.name} is {state}: its header promises {expected:,} bytes, {there}.",
         place=str(file),
         next_step="remove the file and fetch it anew",
     )
@@ -194,8 +205,8 @@ def read_idx(file: Path, dimensions: int) -> NDArray[Any]:
         CouloirError: it is not such a file, or it is torn.
     """
     shape = idx_shape(file, dimensions)
-    content = _read(file)
     expected = 4 + 4 * dimensions + math.prod(shape)
+    content = _read(file, expected + 1)
     if len(content) != expected:
         raise _wrong_size(file, expected, len(content))
     return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape).copy()
