@@ -264,3 +264,13 @@ def test_the_folder_follows_the_key_then_the_environment(monkeypatch: pytest.Mon
     assert cache_folder(None) == Path("/somewhere")
     monkeypatch.delenv("COULOIR_CACHE")
     assert cache_folder(None) == Path.home() / ".cache/couloir"
+
+
+def test_a_folder_of_the_users_own_is_not_evicted(tmp_path: Path) -> None:
+    root, mine = make_photographs(tmp_path / "photos"), tmp_path / "home/thesis"
+    mine.mkdir(parents=True)
+    (mine / "frames").write_bytes(bytes(200_000))
+    cache = cache_of(root, tmp_path / "home", 100_000)
+    fill(root, cache)
+    assert (mine / "frames").stat().st_size == 200_000
+    assert check(root, cache) > 0, "what is not ours takes no room either"

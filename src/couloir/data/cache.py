@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ ROW = np.dtype([("place", "<u8"), ("height", "<u4"), ("width", "<u4")])
 """Where a frame's pixels begin, plus one, and its size; zeros: it is not there."""
 
 GIB = 2**30
+SET = re.compile(r"[0-9a-f]{32}")
+"""The name of a set's folder."""
 
 
 def cache_folder(stated: str | None) -> Path:
@@ -97,7 +100,7 @@ class Cache:
         """Evict the sets that have gone unused the longest until this one's expected size fits, if it can at all."""
         if expected > self.limit:
             return
-        others = [path for path in self.folder.iterdir() if path.is_dir() and path != self.set]
+        others = [path for path in _sets(self.folder) if path != self.set]
         total = sum(map(_size, others))
         for other in sorted(others, key=_last_used):
             if total + expected <= self.limit:
@@ -156,7 +159,7 @@ class Cache:
             self._fail(error)
 
     def _append(self, frames: list[tuple[int, Tensor]]) -> None:
-        room = self.limit - sum(_size(path) for path in self.folder.iterdir() if path.is_dir())
+        room = self.limit - sum(map(_size, _sets(self.folder)))
         rows: list[tuple[int, int, Tensor]] = []
         with (self.set / "frames").open("ab") as stream:
             begin = end = stream.seek(0, os.SEEK_END)
@@ -197,6 +200,11 @@ def _name(paths: list[str], stamps: list[tuple[int, int]], resize: int, channels
     for path, (size, changed) in zip(paths, stamps, strict=True):
         digest.update(f"{path}\0{size}\0{changed}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]
+
+
+def _sets(folder: Path) -> list[Path]:
+    """The folders that are sets; others that lie there, in a folder that was named by mistake, are not ours."""
+    return [path for path in folder.iterdir() if SET.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
 
 
 def _size(path: Path) -> int:
