@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch import nn
 from couloir.augmentation.geometry import RandomResizedCrop
 from couloir.augmentation.sequence import in_turn
 from couloir.augmentation.windows import windows_first
+from couloir.cli.main import run as command
 from couloir.config.compose import compose_sentence
 from couloir.data import images
 from couloir.data.decode import read_frame
@@ -206,3 +209,57 @@ def test_frames_smaller_than_the_squares_are_refused(tmp_path: Path) -> None:
     keys: dict[str, Any] = {"root": str(make_photographs(tmp_path / "p")), "resize": 200, "image_size": 224}
     with pytest.raises(CouloirError, match=r"data\.resize=200 is smaller than data\.image_size=224"):
         images.inspect("image_folder", keys)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that promises so many pixels, in a hundred bytes."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    parts = [chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), chunk(b"IDAT", zlib.compress(b""))]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "bmp", "webp"])
+def test_a_photograph_of_too_many_pixels_is_refused_before_it_is_decoded(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / f"x.{ending}"
+    smooth(60, 50, 0).save(file)
+    assert read_frame(file, 30, 3, max_pixels=3000).shape == (30, 36, 3)
+    monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("its pixels were decoded"))
+    monkeypatch.setattr("simplejpeg.decode_jpeg", lambda *_, **__: pytest.fail("its pixels were decoded"))
+    with pytest.raises(CouloirError, match=rf"x\.{ending} has 60 x 50 pixels, and data\.max_pixels=2999") as error:
+        read_frame(file, 30, 3, max_pixels=2999)
+    assert str(file) in str(error.value)
+    assert "raise data.max_pixels" in str(error.value)
+
+
+def test_a_decompression_bomb_in_a_folder_ends_the_run_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_photographs(tmp_path / "photos")
+    (root / "train/a/bomb.png").write_bytes(png_header(60_000, 60_000))
+    monkeypatch.chdir(tmp_path)
+    words = [
+        "data=image_folder",
+        f"data.root={root}",
+        "data.image_size=24",
+        "data.workers=0",
+        "model=mlp",
+        "logger=csv",
+    ]
+    for more in (["data.memory_budget=0"], []):
+        assert command(["train", "trainer=debug", *words, *more]) == 2
+        message = capsys.readouterr().err
+        assert "bomb.png has 60000 x 60000 pixels, and data.max_pixels=178956970 are the most" in message
+    (root / "train/a/bomb.png").unlink()
+    assert command(["train", "trainer=debug", *words, "data.max_pixels=100"]) == 2
+    assert "data.max_pixels=100 " in capsys.readouterr().err
+
+
+def test_a_photograph_that_scaling_would_blow_up_is_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (40_000, 1)).save(tmp_path / "thin.png")
+    with pytest.raises(CouloirError, match=r"40000 x 1 pixels and would have 2007040000 once its shorter side is 224"):
+        read_frame(tmp_path / "thin.png", 224, 3)

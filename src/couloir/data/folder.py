@@ -15,7 +15,7 @@ from torch import Tensor
 from couloir.augmentation.windows import CutsWindows
 from couloir.cores import one_thread
 from couloir.data.cache import Cache
-from couloir.data.decode import MODES, resampled
+from couloir.data.decode import MAX_PIXELS, MODES, resampled
 from couloir.data.frames import AT_A_TIME, Frames
 from couloir.data.source import ArraySource, Loaded, Source
 from couloir.data.splits import Indices
@@ -158,6 +158,7 @@ def load_folder(
     resize: int | None = None,
     windows: bool = False,
     cache: tuple[Path, float] | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Loaded:
     """Paths and labels by split as sources, in memory where they fit once decoded.
 
@@ -171,6 +172,7 @@ def load_folder(
         resize: pixels of the frames' shorter sides; None: `image_size`.
         windows: whether the training samples are windows of whole frames.
         cache: the folder of all caches and the bytes they may take; None: no cache.
+        max_pixels: photographs of more pixels are refused.
 
     Raises:
         CouloirError: `channels` is neither 1 nor 3, or a file cannot be decoded.
@@ -183,7 +185,7 @@ def load_folder(
     if kept is not None and kept.problem is not None:
         say.warning("%s", kept.problem)
         kept = None
-    frames = Frames(paths, resize, channels, kept)
+    frames = Frames(paths, resize, channels, kept, max_pixels)
     budget = memory_budget * 2**30
     fits = len(paths) * channels * image_size**2 <= budget
     sources: dict[str, Source] = {}

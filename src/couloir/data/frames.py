@@ -13,7 +13,7 @@ from torch.utils.data import get_worker_info
 
 from couloir.cores import cores, one_thread
 from couloir.data.cache import Cache
-from couloir.data.decode import UNREADABLE, Pixels, decode, scaled
+from couloir.data.decode import MAX_PIXELS, UNREADABLE, Pixels, decode, scaled
 
 AT_A_TIME = 64
 """Photographs that are decoded together where many are wanted: their whole pixels are in memory for a moment."""
@@ -31,10 +31,19 @@ class Frames:
         resize: pixels of a frame's shorter side.
         channels: 3 or 1.
         cache: where frames are kept on disk, if they are.
+        max_pixels: photographs of more pixels are refused.
     """
 
-    def __init__(self, paths: list[Path], resize: int, channels: int, cache: Cache | None = None) -> None:
+    def __init__(
+        self,
+        paths: list[Path],
+        resize: int,
+        channels: int,
+        cache: Cache | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
         self.paths, self.resize, self.channels, self.cache = paths, resize, channels, cache
+        self.max_pixels = max_pixels
         self._kept: dict[int, int] = {}
         self._pixels = torch.empty(0, dtype=torch.uint8)
         self._sizes: list[tuple[int, int, int]] = []
@@ -64,7 +73,7 @@ class Frames:
 
     def _decode(self, numbers: list[int]) -> list[Tensor]:
         def pixels(number: int) -> Pixels:
-            return decode(self.paths[number], self.resize, self.channels)
+            return decode(self.paths[number], self.resize, self.channels, self.max_pixels)
 
         if len(numbers) == 1 or get_worker_info() is not None:
             with one_thread():

@@ -36,6 +36,7 @@ def image_folder(
     cache_size: float = 50.0,
     cache_dir: str | None = None,
     on_error: str = "raise",
+    max_pixels: int | None = None,
     **keys: Any,
 ) -> Samples:
     """The folder as `Samples`; what fits into `memory_budget` GiB once decoded is decoded once.
@@ -50,10 +51,12 @@ def image_folder(
         cache_dir: the folder of the caches; None: `$COULOIR_CACHE` or `~/.cache/couloir`.
         on_error: `raise` or `skip`: whether a photograph that cannot be decoded ends the run, or is left out from the
             beginning (see `couloir.data.unreadable`).
+        max_pixels: photographs of more pixels are refused; None: `couloir.data.decode.MAX_PIXELS`.
         keys: those of `couloir.data.samples.Samples`.
     """
     from couloir.augmentation.windows import windows_first
     from couloir.data.cache import GIB, cache_folder
+    from couloir.data.decode import MAX_PIXELS
     from couloir.data.folder import load_folder
     from couloir.data.samples import Samples
     from couloir.data.unreadable import leave_out_unreadable
@@ -63,7 +66,9 @@ def image_folder(
         listing, skipped = list_images(folder), []
         if on_error == "skip":
             frames = resize or keys["image_size"]
-            skipped = leave_out_unreadable(listing, folder, frames, keys["channels"], cache_folder(cache_dir))
+            skipped = leave_out_unreadable(
+                listing, folder, frames, keys["channels"], cache_folder(cache_dir), max_pixels or MAX_PIXELS
+            )
         loaded = load_folder(
             listing.splits,
             listing.classes,
@@ -73,6 +78,7 @@ def image_folder(
             resize=resize,
             windows=windows_first(samples.augmentation)[0] is not None,
             cache=(cache_folder(cache_dir), cache_size * GIB) if cache else None,
+            max_pixels=max_pixels or MAX_PIXELS,
         )
         loaded.skipped = skipped
         return loaded
