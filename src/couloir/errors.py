@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+LONGEST = 1200
+"""Characters of a message's line."""
+SHORTAGES = ("can't allocate memory", "out of memory", "Unable to allocate", "Storage size calculation overflowed")
+"""What NumPy and torch say."""
+
 
 class CouloirError(Exception):
     """A mistake that the user can mend: the fact, the place, and the next step.
@@ -21,12 +26,17 @@ class CouloirError(Exception):
         self.next_step = next_step
 
     def __str__(self) -> str:
-        lines = [self.fact]
+        lines = [_shortened(self.fact)]
         if self.place:
-            lines.append(f"  where: {self.place}")
+            lines.append(f"  where: {_shortened(self.place)}")
         if self.next_step:
-            lines.append(f"  next:  {self.next_step}")
+            lines.append(f"  next:  {_shortened(self.next_step)}")
         return "\n".join(lines)
+
+
+def _shortened(text: str) -> str:
+    """A text that quotes something without end, such as a value of a thousand words, without its middle."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 4 :]}"
 
 
 class Diverged(CouloirError):
@@ -61,3 +71,23 @@ class Interrupted(BaseException):
     def exit_code(self) -> int:
         """The shell's convention: 128 plus the number of the signal."""
         return 128 + self.signal_number
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an exception, or one behind it, says that there is not enough memory: Python's, NumPy's or torch's."""
+    cause: BaseException | None = error
+    while cause is not None:
+        words = str(cause)
+        if isinstance(cause, MemoryError) or any(sign in words for sign in SHORTAGES):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def out_of_memory(error: BaseException) -> CouloirError:
+    """The sentence for what asks for more memory than there is."""
+    return CouloirError(
+        f"This does not fit into memory: {' '.join(str(error).split()) or type(error).__name__}",
+        next_step="a smaller network, smaller images, fewer samples, or a smaller data.batch_size; "
+        "`couloir summary` with the same words counts the weights",
+    )

@@ -168,9 +168,9 @@ def test_a_second_run_does_not_decode_everything_again_but_what_has_changed(
     root = with_broken(tmp_path / "photos")
     looked: list[str] = []
 
-    def counted(path: Path, least: int, channels: int) -> Any:
+    def counted(path: Path, least: int, channels: int, max_pixels: int) -> Any:
         looked.append(path.name)
-        return decode(path, least, channels)
+        return decode(path, least, channels, max_pixels)
 
     monkeypatch.setattr(unreadable, "decode", counted)
     first = skipping(root, tmp_path / "kept").skipped

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from couloir.config.nearest import did_you_mean
 from couloir.data.worker_processes import lost_worker
-from couloir.errors import CouloirError, Interrupted
+from couloir.errors import CouloirError, Interrupted, is_shortage, out_of_memory
 
 VERBS = {
     "train": "compose a sentence, check it, train, test, and write the run folder",
@@ -70,6 +70,9 @@ def run(arguments: list[str]) -> int:
         if (lost := lost_worker(error)) is not None:
             print(f"error: {lost}", file=sys.stderr)  # noqa: T201
             return lost.exit_code
+        if is_shortage(error):
+            print(f"error: {out_of_memory(error)}", file=sys.stderr)  # noqa: T201
+            return CouloirError.exit_code
         print(  # noqa: T201
             f"error: {type(error).__name__}: {error}\n"
             "  next:  this is not a mistake that Couloir knows; COULOIR_TRACEBACK=1 shows where it happened",

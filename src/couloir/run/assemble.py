@@ -14,6 +14,7 @@ from couloir.model.weights import load_weights
 from couloir.run.evaluate import check_views
 from couloir.run.instantiate import build
 from couloir.run.processes import first_here_first
+from couloir.run.room import WithinMemory
 from couloir.task.build import check_network
 from couloir.trainer.world import ALONE, World
 
@@ -36,7 +37,8 @@ def load_data(cfg: DictConfig, world: World = ALONE) -> Any:
 def build_network(cfg: DictConfig, data: Any) -> torch.nn.Module:
     """The network, checked against the data and initialised; weights from a file have the last word."""
     file = cfg.model.get("weights")
-    net: torch.nn.Module = build(cfg, "model", **({} if file is None else {"weights": None}))
+    with WithinMemory():
+        net: torch.nn.Module = build(cfg, "model", **({} if file is None else {"weights": None}))
     check_network(net, data)
     if cfg.tta is not None:
         check_views(net, build(cfg, "tta"), data)

@@ -19,6 +19,7 @@ from couloir.loss.classification import CrossEntropy
 from couloir.run.checkpoint import network_state, read_checkpoint
 from couloir.run.find import best_weights
 from couloir.run.instantiate import build
+from couloir.run.room import WithinMemory
 from couloir.task.build import metrics_for
 from couloir.task.supervised import converted
 
@@ -151,7 +152,8 @@ def predict(cfg: DictConfig, run: Path, between: Callable[[], None] | None = Non
 
 
 def _trained(cfg: DictConfig, checkpoint: dict[str, Any], run: Path) -> nn.Module:
-    net: nn.Module = build(cfg, "model", **({"weights": None} if cfg.model.get("weights") else {}))
+    with WithinMemory():
+        net: nn.Module = build(cfg, "model", **({"weights": None} if cfg.model.get("weights") else {}))
     try:
         net.load_state_dict(network_state(checkpoint))
     except RuntimeError as error:

@@ -6,6 +6,7 @@ This is the one door: what a configuration may not call is refused here whoever 
 from __future__ import annotations
 
 import copy
+import functools
 import importlib
 import inspect
 from types import ModuleType
@@ -18,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import targets
-from couloir.errors import CouloirError
+from couloir.errors import CouloirError, is_shortage, out_of_memory
 
 EXTRAS = ("wandb", "mlflow")
 """Loggers whose packages are extras of Couloir."""
@@ -55,9 +56,26 @@ def build(cfg: DictConfig, name: str, **extra: Any) -> Any:
     try:
         node = _resolved(node)
         _guard(node, name, targets.extended(cfg._get_root()))
-        return hydra.utils.instantiate(node, _convert_="all", **extra)
+        built = hydra.utils.instantiate(node, _convert_="all", **extra)
     except (InstantiationException, OmegaConfBaseException) as error:
         raise _as_mistake(error, name, target) from error
+    _check_keys(built, name, target)
+    return built
+
+
+def _check_keys(built: Any, name: str, target: str) -> None:
+    """What is called only later must take its keys as well."""
+    if not isinstance(built, functools.partial):
+        return
+    try:
+        inspect.signature(built.func).bind_partial(*built.args, **built.keywords)
+    except TypeError as error:
+        raise CouloirError(
+            f"{target} does not take the keys of '{name}': {error}",
+            next_step=f"`couloir list {name}` shows the choices, `train --cfg job` this sentence's keys",
+        ) from error
+    except ValueError:
+        return  # what is built in may have no signature
 
 
 def _resolved(node: DictConfig) -> DictConfig:
@@ -118,8 +136,14 @@ def _home(found: Any) -> str:
     return f"{module}.{getattr(function, '__qualname__', type(function).__qualname__)}"
 
 
+def _last(error: BaseException) -> BaseException:
+    return error if error.__cause__ is None else _last(error.__cause__)
+
+
 def _as_mistake(error: Exception, name: str, target: str) -> BaseException:
     cause: BaseException | None = error
+    if is_shortage(error):
+        return out_of_memory(_last(error))
     while cause is not None:
         if isinstance(cause, CouloirError):
             return cause
@@ -136,8 +160,14 @@ def _as_mistake(error: Exception, name: str, target: str) -> BaseException:
                 f"The target of '{name}' cannot be imported: {target} ({cause})",
                 next_step="check the spelling of _target_; modules in the working directory can be named",
             )
-        if cause.__cause__ is None and not isinstance(cause, InstantiationException):
-            return cause  # the component's own failure: neither the sentence's nor ours to reword
+        if cause.__cause__ is None and not isinstance(cause, InstantiationException | OmegaConfBaseException):
+            if not isinstance(cause, ValueError | ArithmeticError | LookupError | AssertionError | RuntimeError):
+                return cause  # the component's own failure: neither the sentence's nor ours to reword
+            reason = " ".join(str(cause).split())
+            return CouloirError(
+                f"{target} cannot be built from the keys of '{name}': {type(cause).__name__}: {reason}",
+                next_step="check their values; COULOIR_TRACEBACK=1 shows where it happened",
+            )
         cause = cause.__cause__
     return CouloirError(
         f"'{name}' cannot be built: {str(error).splitlines()[0]}",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from pathlib import Path
+from typing import cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from omegaconf import ListConfig, OmegaConf
 
 from couloir.config.check import check
 from couloir.config.compose import compose_sentence
-from couloir.errors import CouloirError
+from couloir.errors import CouloirError, is_shortage, out_of_memory
 from couloir.run.folder import RunFolder
 from couloir.run.train import train_sentence
 
@@ -26,7 +30,8 @@ def train_job(arguments: list[str]) -> tuple[int, float | None]:
         that searches).
     """
     hydra_cfg = HydraConfig.get()
-    overrides = list(hydra_cfg.overrides.task)
+    typed = OmegaConf.to_container(cast(ListConfig, hydra_cfg.overrides.task), resolve=False)  # with its references
+    overrides = [str(word) for word in typed] if isinstance(typed, list) else []
     try:
         sentence = compose_sentence(overrides)
         check(sentence)
@@ -35,6 +40,13 @@ def train_job(arguments: list[str]) -> tuple[int, float | None]:
     except CouloirError as error:
         print(f"job {hydra_cfg.job.num} ({' '.join(overrides)}): {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code, None
+    except Exception as error:  # noqa: BLE001  a job is a process boundary: the others go on
+        if os.environ.get("COULOIR_TRACEBACK") == "1":
+            traceback.print_exc()
+        known = out_of_memory(error) if is_shortage(error) else None
+        reason = known or f"{type(error).__name__}: {error}"
+        print(f"job {hydra_cfg.job.num} ({' '.join(overrides)}): {reason}", file=sys.stderr)  # noqa: T201
+        return 1 if known is None else known.exit_code, None
     monitor = sentence.cfg.callbacks.checkpoint.monitor.replace("val/", "best/")
     return 0, result.metrics.get(monitor)
 
