@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,9 @@ REQUIRED = (
 )  # fmt: skip
 OPTIONAL = ("scheduler", "momentum_schedule", "averaging", "tta", "logger")
 """Groups that may be null."""
+SEVERAL = ("callbacks", "logger")
+"""Groups with a node for each of their parts."""
+REFERENCE = re.compile(r"\$\{([a-z_.]+)\}")
 FROM_RUN = "couloir.initializer.from_run.from_run"
 GPU_DEVICES = ("dev/nvidia[0-9]*", "dev/nvidiactl", "dev/kfd", "dev/dxg")
 """What Linux shows below / where there is a GPU that torch can drive (NVIDIA, AMD, WSL)."""
@@ -39,6 +43,16 @@ def check(sentence: Sentence) -> None:
     Raises:
         CouloirError: the first thing that is wrong.
     """
+    try:
+        _check(sentence)
+        OmegaConf.to_container(sentence.cfg, resolve=True)  # also what nobody has asked for yet refers to something
+    except OmegaConfBaseException as error:
+        raise _unresolved(error) from error
+    except RecursionError as error:
+        raise CouloirError("The sentence is nested too deeply, or refers to itself.") from error
+
+
+def _check(sentence: Sentence) -> None:
     keys = _keys_by_path(sentence)
     _check_targets(sentence, keys)
     _check_complete(sentence.cfg)
@@ -103,11 +117,26 @@ def _check_complete(cfg: DictConfig) -> None:
         if group not in cfg or (group not in OPTIONAL and _is_empty(group, cfg[group])):
             hint = f"write {group}=none" if tree.find(f"{group}/none") else f"leave ~{group} out"
             raise CouloirError(f"The sentence has no {group}.", next_step=hint)
+        _check_nodes(group, cfg[group])
     if "checkpoint" not in cfg.callbacks:
         raise CouloirError(
             "The sentence has no callbacks.checkpoint, which a run's record and its test rest on.",
             next_step="leave ~callbacks.checkpoint out",
         )
+
+
+def _check_nodes(group: str, node: Any) -> None:
+    """A group is a node of keys; a group of several parts holds a node for each."""
+    parts = {group: node}
+    if group in SEVERAL and OmegaConf.is_dict(node):
+        parts |= {f"{group}.{name}": node[name] for name in node}
+    for path, part in parts.items():
+        if part is not None and not OmegaConf.is_dict(part):
+            raise CouloirError(
+                f"{path} is {_typed(OmegaConf.to_container(part) if OmegaConf.is_config(part) else part)}, not a "
+                "choice with keys of its own.",
+                next_step=f"`couloir list {group}` shows the choices",
+            )
 
 
 def _is_empty(group: str, node: Any) -> bool:
@@ -153,7 +182,7 @@ def _unresolved(error: OmegaConfBaseException) -> CouloirError:
             return cause
         cause = cause.__cause__ or cause.__context__
     return CouloirError(
-        f"A value refers to something that is not there: {str(error).splitlines()[0]}",
+        f"A value refers to something that is not there: {str(error).partition(chr(10))[0]}",
         place=error.full_key or None,
         next_step="`train --cfg job` shows the configuration before it is resolved",
     )
@@ -164,9 +193,9 @@ def _check_values(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
     for path, entries in keys.items():
         if path.startswith("hydra") or path.endswith("_target_"):
             continue
-        key = next((entry for entry in entries if entry.contract), None) or next(
-            (entry for entry in entries if contract.infer_type(entry.default)), entries[0]
-        )
+        key = _deciding(entries)
+        if not key.contract and (reference := REFERENCE.fullmatch(str(key.default))):
+            key = _deciding(keys.get(reference[1], [key]))  # `seed: ${seed}` takes what `seed` takes
         try:
             value = _value(sentence.cfg, path)
         except OmegaConfBaseException as error:
@@ -174,6 +203,13 @@ def _check_values(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
         accepted = contract.violation(key, value)
         if accepted is not None:
             raise _out_of_contract(key, path, value, accepted, _place(path, keys, sentence), sentence)
+
+
+def _deciding(entries: list[Key]) -> Key:
+    """Of a key's entries the one that says what it takes."""
+    return next((entry for entry in entries if entry.contract), None) or next(
+        (entry for entry in entries if contract.infer_type(entry.default)), entries[0]
+    )
 
 
 def _value(cfg: DictConfig, path: str) -> Any:

@@ -8,22 +8,21 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract, resolvers, targets, tree
+from couloir.config.files import check_own_files
 from couloir.config.launch import check_launch
-from couloir.config.mistakes import Choices, explain, find_mistake
+from couloir.config.mistakes import COMPLAINTS, Choices, explain, find_mistake
 from couloir.errors import CouloirError
 
 DEFAULT_LOSS = {"classification": "cross_entropy", "regression": "mse"}
@@ -86,6 +85,7 @@ def compose_sentence(overrides: list[str], with_sources: bool = True) -> Sentenc
         CouloirError: an unknown group, choice or key, or a sentence that Hydra cannot read.
     """
     resolvers.forget()
+    check_own_files()
     overrides = [item for item in overrides if item != "experiment=null"]  # the default, which Hydra cannot be told
     sentence = _compose(overrides, overrides, with_sources)
     loss_named = sentence.choices.get("experiment") or any(item.lstrip("+~").startswith("loss=") for item in overrides)
@@ -118,7 +118,7 @@ def _compose(overrides: list[str], typed: list[str], with_sources: bool) -> Sent
             sources = _sources(overrides) if with_sources else []
             targets.typed_roots(cfg, typed, partial(_set_in, sources))  # before any reference can be followed
             run_dir = Path(cfg.hydra.run.dir)
-        except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        except COMPLAINTS as error:
             raise explain(error, overrides, _hydra_compose) from error
     with open_dict(cfg):
         del cfg["hydra"]
@@ -171,6 +171,7 @@ def check_sweep(overrides: list[str]) -> None:
         CouloirError: an unknown group, choice or key, or code that Hydra itself should not call.
     """
     prepare_hydra()
+    check_own_files()
     with _hydra():
         mistake = find_mistake(overrides, _hydra_compose, multirun=True)
         if mistake is not None:
@@ -178,7 +179,7 @@ def check_sweep(overrides: list[str]) -> None:
         for words in _without_sweeps(overrides):
             try:
                 cfg, _ = _hydra_compose(words)
-            except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+            except COMPLAINTS as error:
                 raise explain(error, words, _hydra_compose) from error
             check_launch(cfg, overrides)
 

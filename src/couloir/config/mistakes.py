@@ -13,11 +13,17 @@ from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract, tree
+from couloir.config.files import not_text
 from couloir.config.nearest import did_you_mean, nearest
 from couloir.errors import CouloirError
 
 Choices = dict[str, str | None]
 ComposeChoices = Callable[[list[str]], tuple[DictConfig, Choices]]
+COMPLAINTS = (
+    HydraException, OmegaConfBaseException, yaml.YAMLError, OSError, ValueError, TypeError, LookupError, AttributeError,
+    AssertionError, RecursionError,
+)  # fmt: skip
+"""What Hydra, OmegaConf and PyYAML raise for words and files that make no sense; not all of it is made for readers."""
 MOST_LISTED = 20
 """Choices that a message names; of more it says how many there are."""
 
@@ -36,6 +42,10 @@ def explain(error: Exception, overrides: list[str], compose_choices: ComposeChoi
             return cause
         if isinstance(cause, yaml.YAMLError):
             return CouloirError(f"A configuration file cannot be read as YAML: {cause}")
+        if isinstance(cause, UnicodeDecodeError):
+            return not_text(cause)
+        if isinstance(cause, RecursionError):
+            return CouloirError("The sentence, or a file of it, is nested too deeply.", next_step="write it flatter")
         cause = cause.__cause__ or cause.__context__
     mistake = find_mistake(overrides, compose_choices)
     if mistake is not None:
@@ -53,7 +63,7 @@ def find_mistake(overrides: list[str], compose_choices: ComposeChoices, multirun
     for text in overrides:
         try:
             override = OverridesParser.create().parse_override(text)
-        except HydraException:
+        except (HydraException, ValueError, RecursionError):
             return _unreadable(text)
         if override.key_or_group.startswith("hydra"):
             continue
@@ -71,7 +81,7 @@ def find_mistake(overrides: list[str], compose_choices: ComposeChoices, multirun
             keys.append(override)
     try:
         cfg, chosen = compose_choices([text for text in choices if not _sweeps(text)])
-    except (HydraException, OmegaConfBaseException):
+    except COMPLAINTS:
         return None  # not one override's fault; the caller quotes Hydra
     for override in keys:
         if not _exists(cfg, override.key_or_group):

@@ -26,4 +26,5 @@ def did_you_mean(word: str, words: Iterable[str], form: str = "{}") -> str | Non
     found = nearest(word, words)
     if not found:
         return None
-    return "did you mean " + ", ".join(form.format(name) for name in found) + "?"
+    before, _, after = form.partition("{}")  # no `format`: what the user typed may hold braces of its own
+    return "did you mean " + ", ".join(f"{before}{name}{after}" for name in found) + "?"

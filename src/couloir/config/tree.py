@@ -53,7 +53,7 @@ def choices(group: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for root in roots():
         folder = root / group
-        for path in sorted(folder.rglob("*.yaml")):
+        for path in sorted(path for path in folder.rglob("*.yaml") if path.is_file()):
             found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
     return dict(sorted(found.items()))
 

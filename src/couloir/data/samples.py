@@ -117,6 +117,11 @@ class Samples(LightningDataModule):
 
     def _check(self, loaded: Loaded) -> None:
         sources = [source for source in (loaded.train, loaded.val, loaded.test) if source is not None]
+        inputs = getattr(loaded.train, "inputs", None)  # files are decoded to as many channels as are asked for
+        if inputs is not None and inputs.shape[1] != self.channels:
+            raise CouloirError(
+                f"The data has {inputs.shape[1]} channels, not {self.channels}.", next_step="leave data.channels out"
+            )
         if self.task != "classification":
             return
         for source in sources:
