@@ -106,10 +106,11 @@ class RunFolder:
         self.write_text(name, json.dumps(_jsonable(value), indent=2, ensure_ascii=False) + "\n")
 
     def status(self) -> dict[str, Any]:
-        """The content of `status.json`; empty before it exists."""
-        if not self.status_file.exists():
+        """The content of `status.json`; empty before it exists, and where a full disk has torn it."""
+        try:
+            content: dict[str, Any] = json.loads(self.status_file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
             return {}
-        content: dict[str, Any] = json.loads(self.status_file.read_text(encoding="utf-8"))
         return content
 
     def write_status(self, status: Status, **facts: Any) -> None:
@@ -120,8 +121,9 @@ class RunFolder:
         try:
             self.write_json("status.json", merged)
         except OSError:  # no room for a second file: it is better torn for a moment than wrong for good
-            with suppress(OSError):
-                self.status_file.write_text(json.dumps(_jsonable(merged)), encoding="utf-8")
+            with suppress(OSError), self.status_file.open("r+b") as stream:  # "wb" would give its place on the disk up
+                stream.write(json.dumps(_jsonable(merged)).encode())
+                stream.truncate()
             if status == "running":
                 raise
 
