@@ -6,7 +6,7 @@ ARGS ?=
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: train test recipes lint format bench docs clean
+.PHONY: train test recipes faults lint format bench docs clean
 
 train: .venv/.run
 	@$(BIN)/train $(ARGS)
@@ -17,6 +17,10 @@ test: .venv/.dev
 # The whole of scale=smoke for every recipe, one after the other; COULOIR_DATA names the folder of the real data.
 recipes: .venv/.dev
 	COULOIR_WHOLE_RECIPES=1 $(BIN)/pytest --durations=0 tests/experiment $(ARGS)
+
+# Kills, signals, full disks, damaged files, mistakes in words and files, everything made again: an hour on two cores.
+faults: .venv/.dev
+	COULOIR_ALL_FAULTS=1 OMP_NUM_THREADS=1 $(BIN)/pytest --durations=0 tests/faults $(ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -58,3 +59,26 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> Non
         write_atomically(file, "\ud800")
     assert file.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
+
+
+def test_a_status_that_a_full_disk_has_torn_is_as_good_as_none(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", tmp_path / "outputs")
+    folder.status_file.write_text('{"status": "run')
+    assert folder.status() == {}
+    folder.write_status("failed", error="the disk is full")
+    assert folder.status()["status"] == "failed"
+
+
+def test_the_status_tells_the_truth_where_no_second_file_finds_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder.create(tmp_path / "run", tmp_path / "outputs")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("couloir.run.folder.write_atomically", full)
+    folder.write_status("failed", error="the disk is full")
+    assert folder.status()["status"] == "failed"
+    with pytest.raises(OSError, match="No space"):
+        folder.write_status("running")
