@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ class RunLock:
     def release(self) -> None:
         """Give it up, and remove the file."""
         if self._handle is not None:
-            self.file.unlink(missing_ok=True)
+            with suppress(OSError):  # a folder that can no longer be written keeps the file, which locks nothing
+                self.file.unlink()
             os.close(self._handle)
             self._handle = None
 
