@@ -13,6 +13,7 @@ from omegaconf import DictConfig, open_dict
 from torch import Tensor, nn
 
 from couloir.data.skipped import Skipped, in_words
+from couloir.data.worker_processes import workers_ended
 from couloir.errors import CouloirError
 from couloir.log import say
 from couloir.loss.classification import CrossEntropy
@@ -135,7 +136,7 @@ def predict(cfg: DictConfig, run: Path, between: Callable[[], None] | None = Non
     looking = net if views is None else views.adapt(net)
     form = Form("distribution" if data.task == "classification" else "values")
     values, raw, targets = [], [], []
-    with torch.inference_mode():
+    with workers_ended(data), torch.inference_mode():
         for x, y in _limited(data.test_dataloader(), cfg.trainer.get("limit_test_batches", 1.0)):
             outputs = [looking(view) for view in ((x,) if views is None else views(x, size))]
             values.append(torch.stack([converted(output, net, form) for output in outputs]).mean(dim=0).cpu())
