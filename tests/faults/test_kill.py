@@ -226,7 +226,7 @@ def test_a_damaged_checkpoint_is_never_gone_on_from(
 ) -> None:
     words = {"cut": "cut short", "bit": "with a flipped bit"}[damage]
     record_property("fault", f"`last.ckpt` {words}: said, and gone on from `previous.ckpt`; both: exit 2, both kept")
-    state = killed(victims, whole(name), [Moment(places.VALIDATION, 2)], tmp_path)
+    state = killed(victims, whole(name), [Moment(places.VALIDATION, 3)], tmp_path)
     folder = tmp_path / "struck"
     last, previous = (state.run / f"checkpoints/{name}.ckpt" for name in ("last", "previous"))
     good = previous.read_bytes()
