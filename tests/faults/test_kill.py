@@ -164,8 +164,11 @@ def test_a_killed_run_goes_on_to_the_bit(
     record_property: Callable[[str, object], None],
 ) -> None:
     struck = moments(name, whole(name).counts)[index]
-    record_property("fault", f"`SIGKILL`, then `couloir resume`: {name}")
+    done = f"`SIGKILL` anywhere, then `couloir resume`: {name}"
+    record_property("fault", done)
     state = killed(victims, whole(name), struck, tmp_path)
+    for _ in range(1, sum("exit -9" in told for told in state.history)):  # killed again while it went on
+        record_property("fault", done)
     go_on(victims, state, tmp_path / "struck")
     assert_as_if_never_struck(state, whole(name))
     assert_nobody_left(state.groups)
