@@ -143,6 +143,7 @@ def test_other_data_than_before_is_refused(
     table.write_text("\n".join(["a,b,y", "5,2,1", *lines[1:]]) + "\n")
     assert resume(run) == 2
     assert "is not what it was: fingerprint" in capsys.readouterr().err
+    assert json.loads((run / "status.json").read_text())["status"] == "interrupted", "it is what it was"
 
 
 @pytest.mark.parametrize(

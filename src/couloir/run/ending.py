@@ -7,24 +7,28 @@ import os
 
 from couloir.errors import Diverged, FolderLost, Interrupted
 from couloir.log import note, say
-from couloir.run.folder import RunFolder
+from couloir.run.folder import RunFolder, Status
 
 
 def write_ending(folder: RunFolder, signal_number: int | None, error: BaseException) -> None:
     """Write the truth about a run that did not complete, and say how it goes on.
+
+    A run that was to go on, and was refused before it did, is still what it was.
 
     Args:
         folder: the run's folder.
         signal_number: the signal that asked it to stop, if one did.
         error: what ended it.
     """
+    begun = folder.status().get("status", "running") == "running"
     if isinstance(error, Interrupted | KeyboardInterrupt) or signal_number is not None:
-        folder.write_status("interrupted", signal=signal_number)
+        if begun:
+            folder.write_status("interrupted", signal=signal_number)
         say.info("stopped; go on with: couloir resume %s", shown(folder))
         return
-    folder.write_status(
-        "diverged" if isinstance(error, Diverged) else "failed", error=f"{type(error).__name__}: {error}"
-    )
+    if begun:
+        word: Status = "diverged" if isinstance(error, Diverged) else "failed"
+        folder.write_status(word, error=f"{type(error).__name__}: {error}")
     note.info("%s", f"{type(error).__name__}: {error}", exc_info=error)
 
 

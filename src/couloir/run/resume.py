@@ -133,7 +133,7 @@ def same_sentence(overrides: list[str], outputs: Path) -> Path | None:
         run = config.parent
         if _typed(run) != overrides:
             continue
-        if RunFolder(run).status().get("status") in ("running", "interrupted") and not is_alive(run):
+        if RunFolder(run).status().get("status") in ("running", "interrupted", "failed") and not is_alive(run):
             return run
     return None
 
