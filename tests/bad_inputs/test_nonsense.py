@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from couloir.cli.main import run as command
+from couloir.config import tree
 from couloir.config.nearest import did_you_mean
 
 QUICK = ["trainer=debug", "trainer.accelerator=cpu", "logger=csv", "data.subset=60"]
+ADAM = (tree.packaged_conf() / "optimizer/adam.yaml").read_text()
+ROOT = (tree.packaged_conf() / "train.yaml").read_text()
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
 
 
@@ -78,6 +81,47 @@ def test_a_file_that_makes_no_sense_is_explained(
     monkeypatch.chdir(tmp_path)
     assert command(["train", *QUICK, "model=mine"]) == 2
     assert fragment in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "fragment"),
+    [
+        ("optimizer/adam", ADAM.replace("lr: 0.002 ", "lr: 0.002 `"), "optimizer.lr takes a number > 0, not 0.002 `"),
+        ("optimizer/adam", ADAM.replace("lr: 0.002 ", "# "), "'optimizer' lacks keys that couloir.optimizer.adaptive"),
+        ("train", ROOT.replace("  - loss: cross_entropy\n", ""), "The sentence has no loss"),
+        ("scheduler/none", "# @package _global_\nscheduler: text\n", "scheduler is text, not a choice"),
+    ],
+    ids=["stray sign", "lost line", "lost group", "text"],
+)
+def test_a_packaged_file_copied_with_a_slip_is_explained(
+    file: str,
+    content: str,
+    fragment: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "conf" / file).parent.mkdir(parents=True)
+    (tmp_path / f"conf/{file}.yaml").write_text(content)
+    monkeypatch.chdir(tmp_path)
+    assert command(["train", *QUICK]) == 2
+    assert fragment in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("logger/csv", "text"),  # a key without a value: no logger
+        ("callbacks/default", (tree.packaged_conf() / "callbacks/default.yaml").read_text().replace("lr_m", "lr_M")),
+    ],
+)
+def test_a_run_without_loggers_trains_whatever_its_parts_are_called(
+    file: str, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conf" / file).parent.mkdir(parents=True)
+    (tmp_path / f"conf/{file}.yaml").write_text(content)
+    monkeypatch.chdir(tmp_path)
+    assert command(["train", *QUICK]) == 0
 
 
 def test_aliases_that_stand_for_little_are_fine(

@@ -71,10 +71,26 @@ def _keys_by_path(sentence: Sentence) -> dict[str, list[Key]]:
     """For each key of the configuration its entries in the YAML files, in the order in which they were merged."""
     found: dict[str, list[Key]] = {}
     for source in sentence.sources:
+        packaged = _packaged_keys(source.file)
         for key in contract.read_keys(source.file):
             path = f"{source.package}.{key.path}" if source.package else key.path
+            if not key.contract and key.path in packaged:
+                found.setdefault(path, []).append(packaged[key.path])
             found.setdefault(path, []).append(key)
     return found
+
+
+def _packaged_keys(file: Path) -> dict[str, Key]:
+    """For a user's file that stands in for a packaged one, and calls the same, what that one says of its keys."""
+    own = tree.user_conf()
+    if own is None or not file.is_relative_to(own):
+        return {}
+    instead = tree.packaged_conf() / file.relative_to(own)
+    if not instead.is_file():
+        return {}
+    theirs, ours = ({key.path: key for key in contract.read_keys(path)} for path in (instead, file))
+    same = "_target_" in theirs and "_target_" in ours and theirs["_target_"].default == ours["_target_"].default
+    return theirs if same else {}
 
 
 def _place(path: str, keys: dict[str, list[Key]], sentence: Sentence) -> str:

@@ -91,7 +91,7 @@ def compose_sentence(overrides: list[str], with_sources: bool = True) -> Sentenc
     loss_named = sentence.choices.get("experiment") or any(item.lstrip("+~").startswith("loss=") for item in overrides)
     if not loss_named and not OmegaConf.is_missing(sentence.cfg.data, "path"):
         loss = DEFAULT_LOSS.get(_task(sentence.cfg))
-        if loss and not _fits(sentence.choices["loss"], _task(sentence.cfg)):
+        if loss and not _fits(sentence.choices.get("loss"), _task(sentence.cfg)):
             return _compose([*overrides, f"loss={loss}"], overrides, with_sources)
     return sentence
 

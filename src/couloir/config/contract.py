@@ -194,7 +194,8 @@ def infer_type(default: Any) -> str:
 def violation(key: Key, value: Any) -> str | None:
     """What the key accepts, in words, when `value` is none of it; None when the value is fine."""
     inferred = infer_type(key.default)
-    tests = _parse(key.contract, inferred) if key.contract else []
+    # A range goes for numbers, also where the default itself is none: `lr: 0.1.  # > 0`
+    tests = (_parse(key.contract, inferred) or _parse(key.contract, "")) if key.contract else []
     if not tests and inferred:
         tests = [_Test(lambda given: _is(given, inferred), _TYPE_NAMES[inferred])]
     if not tests or any(test.accepts(value) for test in tests):

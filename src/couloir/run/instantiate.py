@@ -28,6 +28,8 @@ HOMES = (
     "lightning_fabric.strategies", "lightning_fabric.loggers", "lightning_fabric.accelerators",
 )  # fmt: skip
 """Where that may be defined which has its name below an allowed root."""
+TAKE_ONE = ("optimizer", "scheduler", "initializer")
+"""Groups whose choice is called with one thing: the parameters, the optimizer, the network."""
 TORCH_TYPES = ("device", "Generator", "Tensor")
 """What a configuration may name of torch itself besides its functions on tensors."""
 
@@ -68,7 +70,8 @@ def _check_keys(built: Any, name: str, target: str) -> None:
     if not isinstance(built, functools.partial):
         return
     try:
-        inspect.signature(built.func).bind_partial(*built.args, **built.keywords)
+        signature = inspect.signature(built.func)
+        given = signature.bind_partial(*built.args, **built.keywords).arguments
     except TypeError as error:
         raise CouloirError(
             f"{target} does not take the keys of '{name}': {error}",
@@ -76,6 +79,18 @@ def _check_keys(built: Any, name: str, target: str) -> None:
         ) from error
     except ValueError:
         return  # what is built in may have no signature
+    needed = [
+        parameter.name
+        for parameter in signature.parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        and parameter.name not in (*given, "batch")
+    ]
+    if name in TAKE_ONE and len(needed) > 1:
+        raise CouloirError(
+            f"'{name}' lacks keys that {target} needs: {', '.join(needed[1:])}.",
+            next_step=f"`couloir list {name}` shows the choices, `train --cfg job` this sentence's keys",
+        )
 
 
 def _resolved(node: DictConfig) -> DictConfig:

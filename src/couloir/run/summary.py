@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from rich import get_console
 from torch import nn
 
+from couloir.errors import CouloirError
 from couloir.run.instantiate import build
 from couloir.run.layers import as_dict, as_table, layers
 
@@ -21,7 +22,7 @@ def print_summary(cfg: DictConfig, as_json: bool) -> None:
     try:
         with torch.device("meta"):
             rows = layers(net := _network(cfg), channels, image_size)
-    except (NotImplementedError, RuntimeError):  # a user's module may need real numbers to be built
+    except (NotImplementedError, RuntimeError, CouloirError):  # a user's module may need real numbers to be built
         rows = layers(net := _network(cfg), channels, image_size)
     if as_json:
         print(json.dumps(as_dict(rows, net), indent=2))  # noqa: T201

@@ -240,8 +240,9 @@ def _count_steps(cfg: DictConfig, data: Any) -> None:
 def _build_trainer(
     cfg: DictConfig, folder: RunFolder, changes: list[Callback], record: Record, stop: StopOnSignal, world: World
 ) -> Trainer:
-    loggers = [build(cfg.logger, name, save_dir=str(folder.path)) for name in cfg.logger]
-    names = [name for name in cfg.callbacks if loggers or name != "lr_monitor"]
+    built = [build(cfg.logger, name, save_dir=str(folder.path)) for name in cfg.logger or ()]
+    loggers = [logger for logger in built if logger is not None]
+    names = [name for name in cfg.callbacks if loggers or not _logs_the_rate(cfg.callbacks[name])]
     callbacks = [build(cfg.callbacks, name) for name in names]
     stop.checkpoint = next((callback for callback in callbacks if isinstance(callback, Checkpoint)), None)
     # First what may break a step off or leave it out, then what sets the rate, then what notes it down.
@@ -251,6 +252,10 @@ def _build_trainer(
         cfg, "trainer", logger=loggers, callbacks=callbacks, default_root_dir=str(folder.path), world=world
     )
     return trainer
+
+
+def _logs_the_rate(node: DictConfig | None) -> bool:
+    return node is not None and str(node.get("_target_")).endswith(".LearningRateMonitor")
 
 
 def _over_the_steps(cfg: DictConfig) -> list[Callback]:
