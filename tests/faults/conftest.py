@@ -11,6 +11,8 @@ from _pytest.terminal import TerminalReporter
 from faults.runs import WholeOf, whole_runs
 from faults.victims import Victims
 
+pytest.register_assert_rewrite("interruption")  # so that it says what differs
+
 
 @pytest.fixture(scope="session")
 def victims(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victims]:
