@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 LONGEST = 1200
 """Characters of a message's line."""
 SHORTAGES = ("can't allocate memory", "out of memory", "Unable to allocate", "Storage size calculation overflowed")
@@ -91,3 +93,12 @@ def out_of_memory(error: BaseException) -> CouloirError:
         next_step="a smaller network, smaller images, fewer samples, or a smaller data.batch_size; "
         "`couloir summary` with the same words counts the weights",
     )
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it came of, and so on; each once, since `raise first from second` can close a ring."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from couloir.errors import causes
 from couloir.trainer.seal import is_sealed
 from faults import places
 from faults.runs import ALL, FIRST, WholeOf
@@ -170,3 +171,9 @@ def test_a_disk_that_is_full_or_read_only_from_the_beginning_is_said_before_anyt
         assert ended.output.count("error:") == 1
         assert "Traceback" not in ended.output
         assert "epoch" not in ended.output
+
+
+def test_errors_that_name_each_other_as_their_cause_are_read_once() -> None:
+    first, second = OSError("the disk"), RuntimeError("the writer")
+    first.__cause__, second.__context__ = second, first
+    assert list(causes(first)) == [first, second]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from couloir.errors import ProcessLost
+from couloir.errors import ProcessLost, causes
 
 GRACE = 30
 """Seconds that a worker goes on after SIGTERM."""
@@ -89,7 +89,8 @@ def lost_worker(error: BaseException, checkpoint: Path | None = None) -> Process
         error: what ended the run.
         checkpoint: what a run can go on from, `FOLDER/checkpoints/last.ckpt`, where it has been written.
     """
-    for said in _chain(error):
+    for behind in causes(error):
+        said = "\n".join([str(behind), *getattr(behind, "__notes__", [])])
         fact = _fact(said)
         if fact is None:
             continue
@@ -102,12 +103,6 @@ def lost_worker(error: BaseException, checkpoint: Path | None = None) -> Process
         resume = f"; `couloir resume {checkpoint.parent.parent}` goes on" if checkpoint and checkpoint.exists() else ""
         return ProcessLost(fact, next_step=cause + resume)
     return None
-
-
-def _chain(error: BaseException | None) -> Iterator[str]:
-    while error is not None:
-        yield "\n".join([str(error), *getattr(error, "__notes__", [])])
-        error = error.__cause__ or error.__context__
 
 
 def _fact(said: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from couloir.errors import Diverged, FolderLost, Interrupted
+from couloir.errors import Diverged, FolderLost, Interrupted, causes
 from couloir.log import note, say
 from couloir.run.folder import RunFolder, Status
 
@@ -51,8 +51,7 @@ def as_lost_folder(error: BaseException, folder: RunFolder) -> FolderLost | None
         error: what ended the run.
         folder: the run's folder.
     """
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno in DISK:
             inside = cause.filename is None or str(folder.path) in os.path.abspath(str(cause.filename))  # noqa: PTH100
             if inside or cause.errno == errno.ENOSPC:
@@ -61,7 +60,6 @@ def as_lost_folder(error: BaseException, folder: RunFolder) -> FolderLost | None
                     place=str(cause.filename or folder.path),
                     next_step=f"make room, or mend it; the last checkpoint is whole: couloir resume {shown(folder)}",
                 )
-        cause = cause.__cause__ or cause.__context__
     return None
 
 

@@ -57,8 +57,10 @@ def write_sealed(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             hashed = _Hashed(stream)
             try:
                 write(cast(IO[bytes], hashed))  # as much of a stream as torch.save asks for
-            except RuntimeError as error:
-                raise hashed.failure or error from error
+            except RuntimeError:
+                if hashed.failure is not None:
+                    raise hashed.failure from None  # torch's error has come of it
+                raise
             comment = MARK + hashed.digest.hexdigest().encode()
             stream.seek(-len(EMPTY), os.SEEK_END)
             stream.write(struct.pack("<H", len(comment)) + comment)
