@@ -27,10 +27,11 @@ PATIENCE = 240.0
 """Seconds after which a process counts as hanging."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 WARM = (
-    "couloir.cli.train", "couloir.cli.resume", "couloir.run.train", "couloir.run.resume", "couloir.data.digits",
-    "couloir.data.images", "couloir.model.lenet", "couloir.averaging.running", "couloir.scheduler.plateau",
-    "couloir.augmentation.mixing", "couloir.augmentation.windows", "pytorch_lightning.loggers", "sklearn.datasets",
-    "torch.utils.tensorboard", "matplotlib.pyplot", "hydra._internal.config_loader_impl", "faults.places",
+    "couloir.cli.main", "couloir.cli.train", "couloir.cli.resume", "couloir.run.train", "couloir.run.resume",
+    "couloir.data.digits", "couloir.data.images", "couloir.model.lenet", "couloir.averaging.running",
+    "couloir.scheduler.plateau", "couloir.augmentation.mixing", "couloir.augmentation.windows",
+    "pytorch_lightning.loggers", "sklearn.datasets", "torch.utils.tensorboard", "matplotlib.pyplot",
+    "hydra._internal.config_loader_impl", "faults.places",
 )  # fmt: skip
 
 
