@@ -18,7 +18,7 @@ test: .venv/.dev
 recipes: .venv/.dev
 	COULOIR_WHOLE_RECIPES=1 $(BIN)/pytest --durations=0 tests/experiment $(ARGS)
 
-# Kills, signals, full disks, damaged files, mistakes in words and files, everything made again: an hour on two cores.
+# Kills, signals, full disks, damaged files, mistakes in words and files, everything made again: long.
 faults: .venv/.dev
 	COULOIR_ALL_FAULTS=1 OMP_NUM_THREADS=1 $(BIN)/pytest --durations=0 tests/faults $(ARGS)
 
