@@ -16,6 +16,7 @@ from couloir.cli.flags import take_flags
 from couloir.cli.main import VERBS
 from couloir.config.amend import amend
 from couloir.config.compose import check_sweep
+from couloir.run import resume
 from couloir.run.find import find_run, run_config
 
 ROOT = Path(__file__).parents[1]
@@ -68,6 +69,9 @@ def test_a_command_of_the_documentation_can_be_typed(command: str, reader: Path)
         return
     if words[:2] == ["couloir", "rerun"]:
         amend(couloir.compose([]), [word for word in words[2:] if "=" in word and "data." not in word], rerun.OPENED)
+        return
+    if words[:2] == ["couloir", "resume"]:
+        amend(couloir.compose([]), [word for word in words[2:] if "=" in word], resume.OPENED)
         return
     if words[:2] == ["couloir", "diff"]:
         assert len([word for word in words[2:] if not word.startswith("-")]) == 2

@@ -81,7 +81,7 @@ def test_unfinished_and_torn_runs_are_compared_as_far_as_they_can_be_read(
     assert "cannot be read" in text
     (copy / "config.yaml").write_text("seed: [1")
     assert command(["diff", str(pair[0]), str(copy)]) == 2
-    assert "The configuration of copy cannot be read" in capsys.readouterr().err
+    assert "cannot be read as the configuration of a run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

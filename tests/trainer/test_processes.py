@@ -108,12 +108,16 @@ def test_torchrun_can_start_the_package() -> None:
 
 def test_sigterm_stops_all_processes_after_the_step_with_a_checkpoint(tmp_path: Path) -> None:
     latest = tmp_path / "latest"
-    children: list[str] = []
+
+    def own() -> set[str]:
+        tasks = Path("/proc/self/task").iterdir()
+        return {pid for task in tasks for pid in (task / "children").read_text().split()}
+
+    others, children = own(), set[str]()
 
     def send() -> None:
         wait_for(lambda: (latest / "checkpoints/last.ckpt").exists())
-        own = Path("/proc/self/task")
-        children.extend(pid for task in own.iterdir() for pid in (task / "children").read_text().split())
+        children.update(own() - others)
         os.kill(os.getpid(), signal.SIGTERM)
 
     sender = threading.Thread(target=send)

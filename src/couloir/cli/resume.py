@@ -22,6 +22,7 @@ def main(arguments: list[str]) -> int:
         print(USAGE)  # noqa: T201
         return 0
     from couloir.run.resume import go_on, named_run, unfinished
+    from couloir.trainer.world import launched
 
     words = [word for word in arguments if "=" not in word or (Path(word) / "config.yaml").is_file()]
     overrides = [word for word in arguments if word not in words]
@@ -33,6 +34,12 @@ def main(arguments: list[str]) -> int:
     if run is None:
         shown = os.path.relpath(path)
         print(f"{shown} is finished.\n  next:  couloir resume {shown} trainer.max_epochs=... trains it longer")  # noqa: T201
+        return 0
+    given = launched()
+    if given is not None and not given.leads:
+        from couloir.run.train import train_along
+
+        train_along()
         return 0
     go_on(run, command=["couloir", "resume", *arguments])
     return 0
