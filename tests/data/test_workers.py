@@ -35,19 +35,20 @@ def test_a_broken_photograph_is_named_and_nothing_else_is_said(workers: int, tmp
 def test_an_epoch_broken_off_leaves_nothing_behind_for_the_next(workers: int, tmp_path: Path) -> None:
     root = make_photographs(tmp_path / "photos", train=22)
     keys = {"batch_size": 2, "workers": workers}
-    whole = [x for x, _ in photograph_samples(root, **keys).train_dataloader()]
-    loader = photograph_samples(root, **keys).train_dataloader()
+    first, loader, resumed = (photograph_samples(root, **keys).train_dataloader() for _ in range(3))
+    whole = [x.clone() for x, _ in first]
     for taken in (1, 3, 4):
         loader.load_state_dict({"epoch": 0, "position": 0})
         got = [x for x, _ in itertools.islice(loader, taken)]
         assert all(torch.equal(a, b) for a, b in zip(got, whole, strict=False))
     assert loader.state_dict() == {"epoch": 0, "position": 4}
-    resumed = photograph_samples(root, **keys).train_dataloader()
     resumed.load_state_dict(loader.state_dict())
     rest = list(resumed)
     assert len(rest) == len(whole) - 4
     assert all(torch.equal(x, expected) for (x, _), expected in zip(rest, whole[4:], strict=True))
     assert len(list(loader)) == len(whole), "whoever does not ask for the rest gets the next epoch"
+    for batches in (first, loader, resumed):
+        batches.close()  # the garbage collector would wait for their workers in a later test
 
 
 def test_a_slot_is_not_written_while_its_batch_is_in_use(tmp_path: Path) -> None:
