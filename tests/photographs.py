@@ -48,4 +48,6 @@ def epochs(samples: Samples, count: int = 2) -> Tensor:
     """All training inputs of some epochs, in their order, and all validation inputs."""
     loader = samples.train_dataloader()
     batches = [x for _ in range(count) for x, _ in loader]
-    return torch.cat([*batches, *(x for x, _ in samples.val_dataloader())])
+    inputs = torch.cat([*batches, *(x for x, _ in samples.val_dataloader())])
+    samples.teardown("fit")  # the garbage collector would wait for the workers in a later test
+    return inputs
