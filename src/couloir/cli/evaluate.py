@@ -33,14 +33,12 @@ def main(arguments: list[str]) -> int:
     from couloir.config.amend import amend
     from couloir.config.resolvers import run_name
     from couloir.config.targets import roots_of
-    from couloir.run.find import best_weights, find_run, run_config
+    from couloir.run.find import best_weights, find_run, run_config, runs_and_overrides
     from couloir.run.folder import RunFolder
 
-    words = [word for word in arguments if "=" not in word or (Path(word) / "config.yaml").is_file()]
-    overrides = [word for word in arguments if word not in words]
+    words, overrides, outputs = runs_and_overrides(arguments)
     if not words:
         raise CouloirError("No run is named.", next_step="couloir evaluate latest, or the folder of a run")
-    outputs = next((word.partition("=")[2] for word in overrides if word.startswith("output_dir=")), "outputs")
     runs = [find_run(word, outputs) for word in words]
     trusted = roots_of(overrides)
     cfgs = [amend(run_config(run, trusted), overrides, OPENED) for run in runs]

@@ -42,18 +42,16 @@ def main(arguments: list[str]) -> int:
         return 0
     from couloir.config.resolvers import run_name
     from couloir.run.differences import read_provenance
-    from couloir.run.find import find_run
+    from couloir.run.find import find_run, runs_and_overrides
     from couloir.run.folder import RunFolder
     from couloir.run.numbers import read_metrics, read_result, read_status
     from couloir.trainer.world import launched
 
     switches, words = take_switches(arguments, ("--strict",))
-    named = [word for word in words if "=" not in word or (Path(word) / "config.yaml").is_file()]
-    overrides = [word for word in words if word not in named]
+    named, overrides, outputs = runs_and_overrides(words)
     if len(named) != 1:
         fact = f"A rerun takes one run, not {len(named)}." if named else "No run is named."
         raise CouloirError(fact, next_step="couloir rerun latest, or the folder of a run")
-    outputs = next((word.partition("=")[2] for word in overrides if word.startswith("output_dir=")), "outputs")
     run = find_run(named[0], outputs)
     sentence, added = _sentence(run, overrides)
     given = launched()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from couloir.errors import CouloirError
 
@@ -21,15 +20,15 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
-    from couloir.run.resume import go_on, named_run, unfinished
+    from couloir.run.find import find_run, runs_and_overrides
+    from couloir.run.resume import go_on, unfinished
     from couloir.trainer.world import launched
 
-    words = [word for word in arguments if "=" not in word or (Path(word) / "config.yaml").is_file()]
-    overrides = [word for word in arguments if word not in words]
+    words, overrides, outputs = runs_and_overrides(arguments)
     if len(words) != 1:
         fact = f"One run can go on at a time, not {len(words)}." if words else "No run is named."
         raise CouloirError(fact, next_step="couloir resume latest, or the folder of a run")
-    path = named_run(words[0], overrides)
+    path = find_run(words[0], outputs)
     run = unfinished(path, [word for word in overrides if not word.startswith("output_dir=")])
     if run is None:
         shown = os.path.relpath(path)

@@ -17,6 +17,17 @@ PARTS = ("model", "data", "loss", "trainer")
 """Without these there was no run."""
 
 
+def runs_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str], str]:
+    """A verb's arguments as the words that name runs, the overrides, and the folder that `output_dir` says they are in.
+
+    A word with a `=` in it is an override, unless it is the folder of a run.
+    """
+    words = [word for word in arguments if "=" not in word or (Path(word) / "config.yaml").is_file()]
+    overrides = [word for word in arguments if word not in words]
+    outputs = next((word.partition("=")[2] for word in overrides if word.startswith("output_dir=")), "outputs")
+    return words, overrides, outputs
+
+
 def find_run(word: str, outputs: str | Path = "outputs") -> Path:
     """The folder of a run: a path, also one below `outputs`, `outputs/train` or `outputs/rerun`, or `latest`.
 

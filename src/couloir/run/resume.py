@@ -14,7 +14,7 @@ from couloir.config.compose import Sentence, prepare_hydra
 from couloir.config.opened import Opened
 from couloir.config.targets import roots_of
 from couloir.errors import CouloirError
-from couloir.run.find import find_run, run_config
+from couloir.run.find import run_config
 from couloir.run.folder import RunFolder
 from couloir.run.lock import is_alive
 from couloir.trainer.seal import is_sealed
@@ -145,13 +145,3 @@ def _typed(run: Path) -> list[str]:
     except FileNotFoundError:
         return []
     return [str(override) for override in typed]
-
-
-def named_run(word: str, overrides: list[str]) -> Path:
-    """The folder of the run that a word names, `output_dir` among the overrides saying where to look.
-
-    Raises:
-        CouloirError: there is no such run.
-    """
-    outputs = next((item.partition("=")[2] for item in overrides if item.startswith("output_dir=")), "outputs")
-    return find_run(word, outputs)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loops.fetchers import _DataFetcher
 from pytorch_lightning.loops.fit_loop import _FitLoop
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
@@ -110,11 +109,14 @@ class ExactSteps(_TrainingEpochLoop):
 
 
 def tell(trainer: Trainer, epoch_over: bool) -> None:
-    """Let those who save or stop know that the training stands between two steps; who saves comes first."""
+    """Let those who save or stop know that the training stands between two steps.
+
+    Who saves comes first: Lightning puts checkpoints at the end of its list.
+    """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    listening = [callback for callback in callbacks if hasattr(callback, "between_steps")]
-    for callback in sorted(listening, key=lambda callback: not isinstance(callback, Checkpoint)):
-        callback.between_steps(trainer, epoch_over)
+    for callback in reversed(callbacks):
+        if hasattr(callback, "between_steps"):
+            callback.between_steps(trainer, epoch_over)
 
 
 class Resumption(Callback):
