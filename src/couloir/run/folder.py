@@ -14,7 +14,7 @@ from typing import Any, Literal
 from couloir.errors import CouloirError
 from couloir.run.lock import RunLock
 
-Status = Literal["running", "completed", "interrupted", "failed", "diverged"]
+Status = Literal["running", "completed", "interrupted", "failed", "diverged", "pruned"]
 
 
 @dataclass(frozen=True)
