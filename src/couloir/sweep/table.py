@@ -1,0 +1,228 @@
+"""A sweep in rows: `sweep.csv`, and what the console says at its end."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shlex
+from collections import Counter
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from couloir.log import rendered
+from couloir.run.folder import write_atomically
+from couloir.sweep.best import best_words
+from couloir.sweep.noise import closer_than_samples_tell, deviation, standard_error, within_noise
+from couloir.sweep.record import SweepRecord, TrialRecord
+
+BEST_SHOWN = 10
+ALL_SHOWN = 15
+"""Up to so many completed trials, the table shows all of them."""
+ERRORS_SHOWN = 5
+SPLITS = {"best": "val", "val": "val", "test": "test"}
+"""The split that an accuracy was measured on, by the first part of its name."""
+
+
+def write_csv(record: SweepRecord) -> Path:
+    """Write `sweep.csv`, a row a trial, and return its path.
+
+    Columns: number, state, each objective's mean (with several seeds also `NAME std` and `runs`), seconds, a column for
+    each key that was swept, and the error.
+    """
+    seeds = several_seeds(record)
+    names = [goal.name for goal in record.objectives]
+    measured = [column for name in names for column in ([name, f"{name} std"] if seeds else [name])]
+    keys = swept_keys(record)
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["number", "state", *measured, *(["runs"] if seeds else []), "seconds", *keys, "error"])
+    for trial in record.trials:
+        cells: list[object] = []
+        for numbers in trial.values or [[] for _ in names]:
+            cells.append(sum(numbers) / len(numbers) if numbers else "")
+            if seeds:
+                spread = deviation(numbers)
+                cells.append("" if spread is None else spread)
+        runs = [max((len(numbers) for numbers in trial.values), default=0)] if seeds else []
+        seconds = "" if trial.seconds is None else round(trial.seconds, 3)
+        parameters = [trial.parameters.get(key, "") for key in keys]
+        writer.writerow([trial.number, trial.state, *cells, *runs, seconds, *parameters, trial.error])
+    path = record.folder / "sweep.csv"
+    write_atomically(path, stream.getvalue())
+    return path
+
+
+def closing(record: SweepRecord) -> str:
+    """What is printed at the end: the best trials, what of it is noise, the failures, the best sentence, the files."""
+    parts = [counts(record)]
+    if record.completed:
+        parts.append(_best_table(record))
+    parts += _about_noise(record)
+    if len(record.objectives) > 1 and record.completed:
+        parts.append(_front_table(record))
+    parts += _failures(record)
+    words = best_words(record)
+    if words is not None and record.best is not None:
+        parts.append(f"best:   trial {record.best.number}, {measured_words(record, record.best)}\n  {sentence(words)}")
+    files = [record.folder / name for name in ("sweep.csv", "best.yaml", "report.html")]
+    lines = [f"{file.stem + ':':<8}{_short(file)}" for file in files if file.exists()]
+    return "\n\n".join([*parts, "\n".join(lines)]).rstrip()
+
+
+def several_seeds(record: SweepRecord) -> bool:
+    """Whether a setting has several runs."""
+    return any(len(trial.runs) > 1 for trial in record.trials)
+
+
+def swept_keys(record: SweepRecord) -> list[str]:
+    """The keys in the order in which they were typed, and after them any that only a trial has."""
+    return list(dict.fromkeys([*record.swept, *(key for trial in record.trials for key in trial.parameters)]))
+
+
+def ranked(record: SweepRecord) -> list[TrialRecord]:
+    """The completed trials, the best by the first objective first."""
+    return in_order(record, record.completed)
+
+
+def in_order(record: SweepRecord, trials: list[TrialRecord]) -> list[TrialRecord]:
+    """Completed trials, the best by the first objective first."""
+    sign = -1 if record.objectives[0].direction == "maximize" else 1
+    return sorted(trials, key=lambda trial: sign * (trial.means or [0.0])[0])
+
+
+def counts(record: SweepRecord) -> str:
+    """`20 of 20 trials: 17 completed, 2 pruned, 1 failed`."""
+    states = Counter[str](trial.state for trial in record.trials)
+    order = ("completed", "pruned", "diverged", "failed", "interrupted", "running", "waiting")
+    told = ", ".join(f"{states[state]} {state}" for state in order if states[state])
+    ended = sum(states[state] for state in order[:5])
+    return f"{ended} of {record.total} trials" + (f": {told}" if told else "")
+
+
+def shown(value: float) -> str:
+    """Four decimals; four digits where that would be a long row of them, or of zeros; whole numbers in full."""
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.4f}"
+    return f"{value:.4f}" if 1e-3 <= abs(value) < 10_000 else f"{value:.4g}"
+
+
+def mean_and_deviation(numbers: list[float]) -> str:
+    """`0.9650 ± 0.0021`; the mean alone for a single run."""
+    spread = deviation(numbers)
+    return shown(sum(numbers) / len(numbers)) + ("" if spread is None else f" ± {shown(spread)}")
+
+
+def measured_words(record: SweepRecord, trial: TrialRecord) -> str:
+    """`best/accuracy 0.9650 ± 0.0021, parameters 4,482`."""
+    pairs = zip(record.objectives, trial.values, strict=True)
+    return ", ".join(f"{goal.name} {mean_and_deviation(numbers)}" for goal, numbers in pairs)
+
+
+def sentence(words: list[str]) -> str:
+    """The words as they would be typed at a shell's prompt."""
+    return shlex.join(["train", *words])
+
+
+def typed(parameters: dict[str, str]) -> str:
+    """`optimizer=sgd optimizer.lr=0.1`."""
+    return " ".join(f"{key}={value}" for key, value in parameters.items())
+
+
+def first_line(error: str) -> str:
+    """The first line of an error that says something."""
+    return next((line.strip() for line in error.splitlines() if line.strip()), "")
+
+
+def against_best(record: SweepRecord, trial: TrialRecord) -> str:
+    """`best`, `within noise` of it, or `worse`; empty where nothing is known of the noise."""
+    best = record.best
+    if best is None or trial.number == best.number:
+        return "best"
+    verdict = within_noise(trial.values[0], best.values[0])
+    return "" if verdict is None else "within noise" if verdict else "worse"
+
+
+def _best_table(record: SweepRecord) -> str:
+    trials = ranked(record)
+    shown_trials = trials if len(trials) <= ALL_SHOWN else trials[:BEST_SHOWN]
+    noise = several_seeds(record)
+    title = (
+        "" if len(shown_trials) == len(trials) else f"the best {len(shown_trials)} of {len(trials)} completed trials"
+    )
+    return _table(record, shown_trials, title, noise)
+
+
+def _front_table(record: SweepRecord) -> str:
+    order = in_order(record, record.front())
+    shown_trials = order[:ALL_SHOWN]
+    title = "the Pareto front: no trial is better in one objective without being worse in another"
+    if len(shown_trials) < len(order):
+        title += f" ({len(shown_trials)} of {len(order)}; all are in report.html)"
+    return _table(record, shown_trials, title, noise=False)
+
+
+def _table(record: SweepRecord, trials: list[TrialRecord], title: str, noise: bool) -> str:
+    goals = [goal.name for goal in record.objectives]
+    table = Table("trial", *goals, *(["against the best"] if noise else []), "parameters")
+    for column in table.columns:
+        column.overflow = "fold"
+    for trial in trials:
+        numbers = [mean_and_deviation(values) for values in trial.values]
+        verdict = [against_best(record, trial)] if noise else []
+        table.add_row(str(trial.number), *numbers, *verdict, Text(typed(trial.parameters)))
+    return (f"{title}\n" if title else "") + rendered(table)
+
+
+def _about_noise(record: SweepRecord) -> list[str]:
+    trials = ranked(record)
+    if len(trials) < 2:
+        return []
+    if several_seeds(record):
+        near = [trial.number for trial in trials[1:] if against_best(record, trial) == "within noise"]
+        level = "(Welch's t-test over the seeds, p >= 0.05)"
+        if not near:
+            return [f"No other trial is within noise of the best {level}."]
+        few = ", ".join(map(str, near[:ALL_SHOWN])) + (", ..." if len(near) > ALL_SHOWN else "")
+        return [f"{_several(len(near), 'trial')} within noise of the best {level}: {few}."]
+    goal = record.objectives[0].name
+    samples = _samples(trials[0], goal)
+    first, second = ((trial.means or [0.0])[0] for trial in trials[:2])
+    if not goal.endswith("accuracy") or samples is None or not closer_than_samples_tell(first, second, samples):
+        return []
+    split = "test" if goal.startswith("test/") else "validation"
+    return [
+        f"The best two differ by less than the standard error of an accuracy on {samples:,} {split} samples "
+        f"(± {shown(standard_error(first, samples))}): sweep.seeds=5 would say more."
+    ]
+
+
+def _samples(trial: TrialRecord, goal: str) -> int | None:
+    """How many samples the split has that an objective was measured on, by the run's own record."""
+    try:
+        facts = json.loads((trial.runs[0] / "provenance.json").read_text(encoding="utf-8"))
+        return int(facts["data"]["sizes"][SPLITS[goal.partition("/")[0]]]) or None
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+
+
+def _failures(record: SweepRecord) -> list[str]:
+    failed = [trial for trial in record.trials if trial.error]
+    if not failed:
+        return []
+    lines = [f"  trial {trial.number} ({trial.state}): {first_line(trial.error)}" for trial in failed[:ERRORS_SHOWN]]
+    if len(failed) > ERRORS_SHOWN:
+        lines.append(f"  and {len(failed) - ERRORS_SHOWN} more, in sweep.csv")
+    return ["errors:\n" + "\n".join(lines)]
+
+
+def _several(number: int, noun: str) -> str:
+    return f"{number} other {noun} is" if number == 1 else f"{number} other {noun}s are"
+
+
+def _short(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
