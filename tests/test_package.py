@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from waiting import LONGEST
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -52,7 +54,7 @@ def test_train_from_the_wheel_runs_in_any_directory(wheel: Path, tmp_path: Path)
         env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=LONGEST,
     )
     assert done.returncode == 0, done.stderr
     assert str(site) in done.stdout, "the wheel was used, not the checkout"

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from waiting import LONGEST
+
 BEFORE_TORCH, AFTER_TORCH = True, False
 
 PROGRAM = """
@@ -32,7 +34,7 @@ def sentence(words: list[str], directory: Path) -> tuple[int, str, bool]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LONGEST,
     )
     return done.returncode, done.stderr, "torch imported: True" in done.stdout
 
@@ -232,6 +234,6 @@ def test_the_traceback_is_shown_on_request(tmp_path: Path) -> None:
         env={**os.environ, "COULOIR_TRACEBACK": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LONGEST,
     )
     assert "Traceback" in done.stderr

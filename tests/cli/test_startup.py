@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from waiting import LONGEST
+
 HEAVY = {
     "torch",
     "pytorch_lightning",
@@ -38,7 +40,12 @@ print(json.dumps({"code": code, "modules": modules, "out": out.getvalue()}))
 
 def modules_of(words: list[str], directory: Path) -> tuple[int, set[str], str]:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *words], cwd=directory, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", PROGRAM, *words],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST,
+        check=True,
     )
     result = json.loads(done.stdout)
     return result["code"], set(result["modules"]), result["out"]
@@ -87,7 +94,7 @@ def test_tab_completion_answers_without_torch(tmp_path: Path) -> None:
             env={**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=LONGEST,
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip().endswith("False"), "torch was imported for a TAB"

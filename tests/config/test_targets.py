@@ -17,6 +17,7 @@ from couloir.config.targets import refused
 from couloir.errors import CouloirError
 from couloir.run.find import run_config
 from couloir.run.instantiate import build
+from waiting import LONGEST
 
 ALLOWED = [
     "couloir.model.lenet.lenet5", "couloir.loss.classification.CrossEntropy", "torch.nn.Identity", "torch.nn.Linear",
@@ -147,7 +148,7 @@ def test_it_is_refused_before_torch_and_before_the_targets_module(tmp_path: Path
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), *sys.path])},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LONGEST,
     )
     assert done.returncode == 2, done.stderr
     assert done.stdout.split() == ["False", "False"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import time
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
@@ -20,6 +19,7 @@ from couloir.data.decode import read_frame
 from couloir.data.frames import Frames
 from couloir.log import say
 from photographs import epochs, make_photographs, photograph_samples, smooth
+from waiting import LONGEST, wait_until
 
 
 def listing(root: Path) -> list[Path]:
@@ -49,16 +49,31 @@ def bytes_in(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def add_one_by_one(root: Path, folder: Path, begin: Event) -> None:
+def add_one_by_one(root: Path, folder: Path, begin: Event, reached: Event, number_reached: int, stop: int) -> None:
     frames = Frames(listing(root), 32, 3, cache_of(root, folder))
     begin.wait()
     for number in range(len(frames.paths)):
         frames.get([number])
+        if number == number_reached:
+            reached.set()
+        if number == stop:
+            signal.pause()
 
 
-def adding(root: Path, folder: Path, begin: Event) -> BaseProcess:
-    """Another process, which waits for its beginning and then adds one photograph after the other."""
-    process = get_context("fork").Process(target=add_one_by_one, args=(root, folder, begin), daemon=True)
+def adding(root: Path, folder: Path, begin: Event, reached: Event | None = None, number: int = -1) -> BaseProcess:
+    """Another process, which waits for its beginning and then adds one photograph after the other.
+
+    Args:
+        root: the photographs.
+        folder: the cache.
+        begin: what it waits for.
+        reached: set once a photograph is added, where one is numbered.
+        number: that photograph's; the process goes on for a few, and then waits to be killed.
+    """
+    fork = get_context("fork")
+    stop = -1 if number < 0 else number + 15
+    arguments = (root, folder, begin, reached or fork.Event(), number, stop)
+    process = fork.Process(target=add_one_by_one, args=arguments, daemon=True)
     process.start()
     return process
 
@@ -113,7 +128,7 @@ def test_two_processes_that_build_at_once_write_each_frame_once(tmp_path: Path) 
     both = [adding(root, tmp_path / "cache", begin) for _ in range(2)]
     begin.set()
     for process in both:
-        process.join(60)
+        process.join(LONGEST)
         assert process.exitcode == 0
     cache = cache_of(root, tmp_path / "cache")
     assert check(root, cache) == 64
@@ -125,13 +140,10 @@ def test_a_process_killed_while_it_builds_leaves_no_wrong_pixel(tmp_path: Path) 
     root = make_photographs(tmp_path / "photos", 150, 2)
     found = 0
     for more in (1, 20, 45):
-        begin = get_context("fork").Event()
-        process = adding(root, tmp_path / "cache", begin)
+        begin, reached = get_context("fork").Event(), get_context("fork").Event()
+        process = adding(root, tmp_path / "cache", begin, reached, found + more - 1)
         begin.set()
-        watched = cache_of(root, tmp_path / "cache")
-        deadline = time.monotonic() + 30
-        while sum(watched.read(number) is not None for number in range(154)) < found + more:
-            assert time.monotonic() < deadline
+        wait_until(reached.is_set, at_work=process.is_alive)
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
         process.join()

@@ -18,7 +18,7 @@ from couloir.config import contract, tree
 
 WHOLE = os.environ.get("COULOIR_ALL_FAULTS") == "1"
 SENTENCES, FILES, LARGE = (500, 200, 9) if WHOLE else (10, 8, 2)
-SECONDS = 60
+SECONDS = 300
 """After which a sentence hangs: those that train take two."""
 BASE = ["trainer=debug", "trainer.accelerator=cpu", "logger=csv", "data.subset=100"]
 GROUPS = {

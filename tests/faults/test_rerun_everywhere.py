@@ -19,6 +19,7 @@ import couloir
 from couloir.cli.main import run as command
 from couloir.config import tree
 from photographs import make_photographs
+from waiting import LONGEST
 
 WHOLE = os.environ.get("COULOIR_ALL_FAULTS") == "1"
 BRIEF = ["deterministic=true", "trainer=cpu", "trainer.max_epochs=2", "trainer.log_every_n_steps=1"]
@@ -190,7 +191,7 @@ def test_jobs_of_a_multirun_are_repeated_alone_and_in_another_process(sets: Path
     for seed in ("1", "2"):  # of the hashes of words, and so of the order of sets
         subprocess.run(
             [sys.executable, "-m", "couloir", "train", "-m", *words],
-            cwd=tmp_path, env={**os.environ, "PYTHONHASHSEED": seed}, check=True, capture_output=True, timeout=300,
+            cwd=tmp_path, env={**os.environ, "PYTHONHASHSEED": seed}, check=True, capture_output=True, timeout=LONGEST,
         )  # fmt: skip
     jobs = sorted(path.parent for path in tmp_path.glob("outputs/sweep/*/*/config.yaml"))
     assert len(jobs) == 8

@@ -15,6 +15,7 @@ from couloir.config.check import check
 from couloir.config.compose import compose_sentence
 from couloir.run import comparison
 from couloir.run.comparison import draw_comparison
+from waiting import LONGEST
 
 TRAIN = str(Path(sys.executable).with_name("train"))
 PNG = b"\x89PNG\r\n"
@@ -22,7 +23,7 @@ PNG = b"\x89PNG\r\n"
 
 def sweep(words: list[str], directory: Path, code: int = 0) -> Path:
     """Run `train -m` in a directory of its own; the sweep's folder."""
-    done = subprocess.run([TRAIN, "-m", *words], cwd=directory, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([TRAIN, "-m", *words], cwd=directory, capture_output=True, text=True, timeout=LONGEST)
     assert done.returncode == code, done.stdout + done.stderr
     (folder,) = directory.glob("outputs/sweep/*")
     return folder

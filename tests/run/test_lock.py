@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from couloir.errors import CouloirError
 from couloir.run.lock import NAME, RunLock, is_alive
+from waiting import wait_until
 
 HOLD = """
 import os, sys, time
@@ -21,10 +21,10 @@ from pathlib import Path
 from couloir.run.lock import RunLock
 lock = RunLock(Path(sys.argv[1]))
 if os.fork() == 0:  # as a worker process, which may outlive the one that is killed
-    time.sleep(30)
+    time.sleep(3600)
     os._exit(0)
 print("held", flush=True)
-time.sleep(60)
+time.sleep(3600)
 """
 
 
@@ -49,10 +49,7 @@ def test_a_living_run_is_refused_by_name_and_a_killed_ones_lock_is_stale(
         assert f"kill {holder.pid}" in str(refusal.value)
         holder.kill()
         holder.wait()
-        deadline = time.monotonic() + 5
-        while is_alive(tmp_path) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert not is_alive(tmp_path), "though its child lives, and the file is there"
+        wait_until(lambda: not is_alive(tmp_path))  # though its child lives, and the file is there
         assert (tmp_path / NAME).exists()
         lock = RunLock(tmp_path)
         assert json.loads((tmp_path / NAME).read_text())["pid"] == os.getpid()

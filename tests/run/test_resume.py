@@ -18,6 +18,7 @@ from couloir.cli.main import run as couloir_main
 from couloir.errors import CouloirError
 from couloir.run.folder import RunFolder
 from interruption import assert_same, rows, stopped
+from waiting import LONGEST
 
 WORDS = ["data.subset=120", "data.batch_size=16", "trainer.max_epochs=3", "trainer.threads=1"]
 STEPS = 7
@@ -190,14 +191,12 @@ def test_a_living_run_is_refused_and_stops_twice_as_fast_at_the_second_signal(tm
         [train, "trainer.max_epochs=5000"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert process.stdout is not None
-    line = ""
-    while not line.startswith("epoch 1/"):
-        line = process.stdout.readline()
+    assert any(line.startswith("epoch 1/") for line in process.stdout), "it has ended before"
     run = (tmp_path / "outputs/latest").resolve()
     with pytest.raises(CouloirError, match=f"process {process.pid} "):
         RunFolder.reopen(run)
     process.send_signal(signal.SIGUSR1)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=LONGEST)
     assert process.returncode == 143, "a cluster's warning is taken as SIGTERM"
     assert f"couloir resume {os.path.relpath(run, tmp_path)}" in output
     assert torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"] > 0

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,14 @@ import yaml
 
 import couloir
 from couloir.errors import Diverged
+from waiting import LONGEST, wait_until
 
 TRAIN = str(Path(sys.executable).with_name("train"))
 
 
 def train(words: list[str], directory: Path, code: int = 0) -> Path:
     """Run the installed `train` in a directory of its own; its run folder."""
-    done = subprocess.run([TRAIN, *words], cwd=directory, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([TRAIN, *words], cwd=directory, capture_output=True, text=True, timeout=LONGEST)
     assert done.returncode == code, done.stdout + done.stderr
     return (directory / "outputs/latest").resolve()
 
@@ -164,7 +164,7 @@ def test_a_run_that_diverges_ends_with_exit_3_and_says_what_to_try(tmp_path: Pat
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LONGEST,
     )
     assert done.returncode == 3, done.stdout + done.stderr
     assert "optimizer.lr=" in done.stderr
@@ -179,11 +179,9 @@ def test_a_signal_ends_the_run_with_its_code_and_a_checkpoint(number: int, code:
         [TRAIN, "trainer.max_epochs=5000"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     metrics = tmp_path / "outputs/latest/metrics.csv"
-    deadline = time.monotonic() + 90
-    while not metrics.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(metrics.exists, at_work=lambda: process.poll() is None)
     process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=LONGEST)
     assert process.returncode == code, output
     run = (tmp_path / "outputs/latest").resolve()
     assert json.loads((run / "status.json").read_text())["status"] == "interrupted"
@@ -199,7 +197,7 @@ def test_a_failure_that_is_nobodys_mistake_is_recorded(tmp_path: Path) -> None:
         "from torch import nn\n\n\nclass Loss(nn.Module):\n    def forward(self, prediction, target):\n"
         "        raise RuntimeError('out of luck')\n"
     )
-    done = subprocess.run([TRAIN, "loss=broken"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([TRAIN, "loss=broken"], cwd=tmp_path, capture_output=True, text=True, timeout=LONGEST)
     assert done.returncode == 1
     assert "out of luck" in done.stderr
     assert "Traceback" not in done.stderr
@@ -222,7 +220,7 @@ def test_a_users_own_network_trains_from_two_files(tmp_path: Path) -> None:
 
 def test_a_multirun_trains_each_combination_and_survives_a_failing_one(tmp_path: Path) -> None:
     words = ["-m", "optimizer=sgd,adam", "optimizer.lr=0.01,1e9", "trainer.max_epochs=1", "data=line"]
-    done = subprocess.run([TRAIN, *words], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    done = subprocess.run([TRAIN, *words], cwd=tmp_path, capture_output=True, text=True, timeout=LONGEST)
     runs = sorted(tmp_path.glob("outputs/sweep/*/[0-9]"))
     statuses = [json.loads((run / "status.json").read_text())["status"] for run in runs]
     assert len(runs) == 4

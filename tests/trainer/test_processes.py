@@ -9,8 +9,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,9 @@ from couloir.errors import CouloirError, Diverged, Interrupted, ProcessLost
 from couloir.run import processes
 from couloir.run.folder import RunFolder
 from couloir.run.result import RunResult
+from couloir.task.supervised import Supervised
 from couloir.trainer.world import World, launched
+from waiting import LONGEST, wait_until
 
 TORCHRUN = str(Path(sys.executable).with_name("torchrun"))
 SHARED_ON_CPU = Path(__file__).with_name("shared_on_cpu.py")
@@ -92,7 +94,7 @@ def test_torchrun_with_shared_weights_gives_the_same_training_in_one_folder(tmp_
     fsdp = ["trainer=fsdp", "trainer.accelerator=cpu", "trainer.min_shard_parameters=1000", "trainer.max_epochs=2"]
     done = subprocess.run(
         [TORCHRUN, "--nproc_per_node=2", str(SHARED_ON_CPU), *words, "data.batch_size=32", *fsdp],
-        cwd=tmp_path, capture_output=True, text=True, timeout=200,
+        cwd=tmp_path, capture_output=True, text=True, timeout=LONGEST,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("epoch 1/2") == 1, "one process speaks for all"
@@ -102,34 +104,44 @@ def test_torchrun_with_shared_weights_gives_the_same_training_in_one_folder(tmp_
 
 
 def test_torchrun_can_start_the_package() -> None:
-    done = subprocess.run([sys.executable, "-m", "couloir", "--version"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "couloir", "--version"], capture_output=True, text=True, timeout=LONGEST
+    )
     assert (done.returncode, done.stdout) == (0, f"couloir {couloir.__version__}\n"), done.stderr
 
 
-def test_sigterm_stops_all_processes_after_the_step_with_a_checkpoint(tmp_path: Path) -> None:
+def own_children() -> set[str]:
+    """The processes that this one has started and that are there."""
+    found = set[str]()
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # a thread that has just ended
+            found.update((task / "children").read_text().split())
+    return found
+
+
+def test_sigterm_stops_all_processes_after_the_step_with_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     latest = tmp_path / "latest"
+    others, children, steps = own_children(), set[str](), []
+    step = Supervised.training_step
 
-    def own() -> set[str]:
-        tasks = Path("/proc/self/task").iterdir()
-        return {pid for task in tasks for pid in (task / "children").read_text().split()}
+    def struck(self: Supervised, *arguments: Any, **keys: Any) -> Any:
+        steps.append(self.global_step)
+        if len(steps) == 3:
+            children.update(own_children() - others)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, *arguments, **keys)
 
-    others, children = own(), set[str]()
-
-    def send() -> None:
-        wait_for(lambda: (latest / "checkpoints/last.ckpt").exists())
-        children.update(own() - others)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    sender = threading.Thread(target=send)
-    sender.start()
-    cfg = couloir.compose([*TWO, "model=mlp", "trainer.max_epochs=10000", f"output_dir={tmp_path}"])
+    monkeypatch.setattr(Supervised, "training_step", struck)
+    cfg = couloir.compose([*TWO, "model=mlp", ODD, "trainer.max_epochs=2", f"output_dir={tmp_path}"])
     with pytest.raises(Interrupted) as caught:
         couloir.train(cfg)
-    sender.join()
+    assert steps == [0, 1, 2]
+    assert torch.load(latest / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 3
     assert caught.value.exit_code == 143
     status = json.loads((latest / "status.json").read_text())
     assert (status["status"], status["signal"]) == ("interrupted", signal.SIGTERM)
-    assert weights(latest)
     assert children
     assert not any(Path(f"/proc/{pid}").exists() for pid in children)
 
@@ -174,7 +186,7 @@ def test_a_child_ends_when_the_first_process_is_gone() -> None:
     child = subprocess.Popen([sys.executable, "-m", "couloir.run.rank"], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
     assert child.stdin is not None
     child.stdin.close()
-    assert child.wait(30) == 1
+    assert child.wait(LONGEST) == 1
 
 
 def test_a_process_that_waits_in_vain_for_a_lost_one_is_ended(
@@ -186,7 +198,7 @@ def test_a_process_that_waits_in_vain_for_a_lost_one_is_ended(
     dies = (sys.executable, "-c", "raise SystemExit('out of memory')")
     children = processes.Children(folder, World(0, 2, 0, 2), port=1, command=dies, patience=0.1)
     children.start()
-    wait_for(lambda: ended)
+    wait_until(lambda: ended)
     children.end()
     assert ended[0] == 1
     said = capsys.readouterr().err
@@ -287,10 +299,3 @@ def test_shared_weights_and_what_needs_them_whole_do_not_go_together(
     sentence = compose_sentence(["trainer=fsdp", *words])
     with pytest.raises(CouloirError, match="fsdp"):
         check(sentence)
-
-
-def wait_for(condition: Any, seconds: float = 90.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it has not come about"
-        time.sleep(0.1)
