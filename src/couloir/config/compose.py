@@ -10,12 +10,13 @@ from pathlib import Path
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra._internal.config_repository import IConfigRepository
 from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -114,8 +115,9 @@ def _compose(overrides: list[str], typed: list[str], with_sources: bool) -> Sent
     prepare_hydra()
     with _hydra():
         try:
+            merged = _note_merged()
             cfg, choices = _hydra_compose(overrides)
-            sources = _sources(overrides) if with_sources else []
+            sources = _sources(merged) if with_sources else []
             targets.typed_roots(cfg, typed, partial(_set_in, sources))  # before any reference can be followed
             run_dir = Path(cfg.hydra.run.dir)
         except COMPLAINTS as error:
@@ -137,12 +139,25 @@ def _hydra() -> Iterator[None]:
         GlobalHydra.set_state(outer)
 
 
-def _sources(overrides: list[str]) -> list[Source]:
-    loader = GlobalHydra.instance().config_loader()
-    defaults = loader.compute_defaults_list(tree.ROOT_CONFIG, overrides, RunMode.RUN).defaults
+def _note_merged() -> list[ResultDefault]:
+    """A list that holds what Hydra merges, once it has composed; to ask it afterwards is to read all files again."""
+    loader = GlobalHydra.instance().config_loader()  # of this one composition
+    name = "_compose_config_from_defaults_list"
+    merge, merged = getattr(loader, name), list[ResultDefault]()
+
+    def noting(defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
+        merged[:] = defaults
+        cfg: DictConfig = merge(defaults=defaults, repo=repo)
+        return cfg
+
+    setattr(loader, name, noting)
+    return merged
+
+
+def _sources(merged: list[ResultDefault]) -> list[Source]:
     return [
         Source(file, item.package or "")
-        for item in defaults
+        for item in merged
         if item.config_path is not None and (file := tree.find(item.config_path)) is not None
     ]
 
