@@ -42,7 +42,7 @@ class Record(Callback):
         self.earlier_seconds = 0.0
         """How long the run went on before it was taken up, as far as that is kept."""
         self._started = time.perf_counter()
-        self._drawing = 0.0
+        self._drawing, self._drawn = 0.0, 0
         self._lr, self._samples, self._epoch_started = 0.0, 0, self._started
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -104,8 +104,10 @@ class Record(Callback):
             self.draw()
 
     def draw(self) -> None:
-        """Redraw `curves.png`."""
-        began = time.perf_counter()
+        """Redraw `curves.png`, where an epoch has come since."""
+        if self._drawn == len(self.rows):
+            return
+        began, self._drawn = time.perf_counter(), len(self.rows)
         best = self.best
         draw_curves(self.rows, self.folder.path / "curves.png", best_epoch=int(best["epoch"]) if best else None)
         self._drawing += time.perf_counter() - began
