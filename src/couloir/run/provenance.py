@@ -86,7 +86,8 @@ def _git(directory: Path, *arguments: str) -> str:
 
 def packages() -> dict[str, str]:
     """Every installed distribution and its version."""
-    found = {dist.metadata["Name"]: dist.version for dist in importlib.metadata.distributions()}
+    read = [dist.metadata for dist in importlib.metadata.distributions()]  # each asking reads and parses its file
+    found = {metadata["Name"]: metadata["Version"] for metadata in read}
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
 
