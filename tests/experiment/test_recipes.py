@@ -2,26 +2,57 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
+import torch
 from omegaconf import OmegaConf
+from torch import nn
 
 import couloir
 from couloir.config import tree
 from couloir.config.compose import compose_sentence
+from couloir.trainer.seal import EMPTY
 
 PHOTOGRAPHS = [
     "alexnet_2012", "zfnet_2013", "googlenet_2014", "inception_v3_2015", "resnet50_2015", "xception_2016",
     "mobilenet_2017", "densenet121_2017",
 ]  # fmt: skip
 SMALL = ["cifar10_94", "densenet_bc_cifar_2017", "keras_vgg_like", "lenet5_1998"]
-# `make recipes` runs the whole of scale=smoke; here a few batches do.
-SHORT = ["data.subset=24", "trainer.limit_train_batches=2"]
+# `make recipes` runs the whole of scale=smoke; here two batches of each split do.
+SHORT = [
+    "data.subset=24",
+    "data.batch_size=4",
+    *(f"trainer.limit_{split}_batches=2" for split in ("train", "val", "test")),
+]
 WHOLE = os.environ.get("COULOIR_WHOLE_RECIPES") == "1"
+
+
+@pytest.fixture(autouse=True)
+def few_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a gigabyte of fully-connected weights becomes little, and checkpoints stay in memory; but for the whole."""
+    if WHOLE:
+        return
+    for network in ("alexnet", "zfnet", "vgg"):
+        monkeypatch.setattr(f"couloir.model.{network}.hidden_4096", hidden_32)
+    kept: list[dict[str, Any]] = []
+
+    def save(content: dict[str, Any], stream: IO[bytes]) -> None:
+        kept.append({**content, "state_dict": copy.deepcopy(content["state_dict"])})
+        stream.write(f"{len(kept) - 1} ".encode() + EMPTY)
+
+    monkeypatch.setattr(torch, "save", save)
+    monkeypatch.setattr(torch, "load", lambda file, **_: kept[int(Path(file).read_bytes().partition(b" ")[0])])
+
+
+def hidden_32(in_features: int, num_classes: int, dropout: float) -> nn.Sequential:
+    """`hidden_4096` in small."""
+    hidden = [nn.ReLU(inplace=True), nn.Dropout(dropout)]
+    return nn.Sequential(nn.Linear(in_features, 32), *hidden, nn.Linear(32, 32), *hidden, nn.Linear(32, num_classes))
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +89,7 @@ def test_vgg16_begins_with_what_vgg11_has_learned(photographs: Path, tmp_path: P
         assert first.status == "completed"
         assert smoke(["experiment=vgg16_2014", "initializer.run=latest", *words], tmp_path).status == "completed"
     finally:
-        for checkpoint in tmp_path.rglob("*.ckpt"):  # two gigabytes
+        for checkpoint in tmp_path.rglob("*.ckpt"):  # two gigabytes, in the whole
             checkpoint.unlink()
 
 
