@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning import LightningModule, Trainer
 
 import couloir
 from couloir.cli.main import run as couloir_run
@@ -26,6 +27,7 @@ from couloir.errors import CouloirError, Diverged, Interrupted, ProcessLost
 from couloir.run import processes
 from couloir.run.folder import RunFolder
 from couloir.run.result import RunResult
+from couloir.run.signals import StopOnSignal
 from couloir.task.supervised import Supervised
 from couloir.trainer.world import World, launched
 from waiting import LONGEST, wait_until
@@ -144,6 +146,23 @@ def test_sigterm_stops_all_processes_after_the_step_with_a_checkpoint(
     assert (status["status"], status["signal"]) == ("interrupted", signal.SIGTERM)
     assert children
     assert not any(Path(f"/proc/{pid}").exists() for pid in children)
+
+
+def test_a_signal_that_comes_while_the_processes_agree_stops_them_after_the_next_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stop, trainer = StopOnSignal(), Trainer(logger=False, accelerator="cpu")
+    stop.on_train_start(trainer, LightningModule())
+
+    def spoken(_mine: int) -> int:
+        stop._receive(signal.SIGTERM, None)
+        return 0
+
+    monkeypatch.setattr("couloir.run.signals.highest", spoken)
+    stop.between_steps(trainer, epoch_over=False)
+    monkeypatch.setattr("couloir.run.signals.highest", lambda mine: mine)
+    with pytest.raises(Interrupted):
+        stop.between_steps(trainer, epoch_over=False)
 
 
 def with_loss(directory: Path, name: str) -> DictConfig:

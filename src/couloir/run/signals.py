@@ -69,9 +69,10 @@ class StopOnSignal(Callback):
             raise Interrupted(self.received)
 
     def _stop(self, trainer: Trainer, saved: bool) -> None:
-        self.received = highest(self.received or 0) or None  # all processes stop, after the same step
-        if self.received is None:
-            return
+        agreed = highest(self.received or 0)  # all processes stop, after the same step
+        if not agreed:
+            return  # `received` is left alone: a signal may have come while the processes spoke
+        self.received = agreed
         if not saved and self.checkpoint is not None:
             self.checkpoint.save(trainer)
         raise Interrupted(self.received)
