@@ -1,11 +1,29 @@
-"""What all tests share: the folder of real data, where there is one."""
+"""What all tests share: the folder of real data, where there is one, and runs that cost little but their training."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def light_runs() -> Iterator[None]:
+    """Runs within the tests' own process draw no `curves.png` and wait for no disk; those in others do.
+
+    What is drawn, tests/run/test_result.py looks at; what a disk has when the power fails, tests/faults.
+    """
+
+    def blank(_rows: list[dict[str, float]], file: Path, **_: Any) -> None:
+        file.touch()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("couloir.run.record.draw_curves", blank)
+        patch.setattr(os, "fsync", lambda _stream: None)
+        yield
 
 
 @pytest.fixture(scope="session")

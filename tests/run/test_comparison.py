@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 import yaml
 
+from couloir.cli.main import run as command
 from couloir.config.check import check
 from couloir.config.compose import compose_sentence
 from couloir.run import comparison
 from couloir.run.comparison import draw_comparison
-from waiting import LONGEST
 
-TRAIN = str(Path(sys.executable).with_name("train"))
 PNG = b"\x89PNG\r\n"
 
 
 def sweep(words: list[str], directory: Path, code: int = 0) -> Path:
-    """Run `train -m` in a directory of its own; the sweep's folder."""
-    done = subprocess.run([TRAIN, "-m", *words], cwd=directory, capture_output=True, text=True, timeout=LONGEST)
-    assert done.returncode == code, done.stdout + done.stderr
+    """`train -m WORDS` in a directory of its own; the sweep's folder."""
+    with chdir(directory), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["train"])
+        assert command(["train", "-m", *words]) == code
     (folder,) = directory.glob("outputs/sweep/*")
     return folder
 
