@@ -72,13 +72,13 @@ REGRESSION = [name for name, path in tree.choices("loss").items() if "regression
 @pytest.mark.parametrize("loss", CLASSIFICATION)
 @pytest.mark.parametrize("model", ["mlp", "perceptron"])
 def test_every_classification_loss_learns_with_and_without_probabilities(loss: str, model: str, tmp_path: Path) -> None:
-    words = ["data=blobs", f"model={model}", f"loss={loss}", "trainer.max_epochs=15", "optimizer.lr=0.05"]
+    words = ["data=blobs", f"model={model}", f"loss={loss}", "trainer.max_epochs=4", "optimizer.lr=0.05"]
     assert quick(words, tmp_path)["test/accuracy"] > 0.8, "the clouds overlap a little; chance is 0.25"
 
 
 @pytest.mark.parametrize("loss", CLASSIFICATION)
 def test_every_classification_loss_takes_mixed_targets(loss: str, tmp_path: Path) -> None:
-    words = ["data=blobs", "augmentation=mixup", f"loss={loss}", "trainer.max_epochs=10", "optimizer.lr=0.02"]
+    words = ["data=blobs", "augmentation=mixup", f"loss={loss}", "trainer.max_epochs=4", "optimizer.lr=0.05"]
     assert quick(words, tmp_path)["test/accuracy"] > 0.85
 
 
@@ -86,7 +86,7 @@ def test_every_classification_loss_takes_mixed_targets(loss: str, tmp_path: Path
 def test_every_regression_loss_learns_a_line(loss: str, tmp_path: Path) -> None:
     positive = ["data.intercept=5"] if loss == "msle" else ["data.target_scaling=unit"]
     rate = 0.2 if loss == "msle" else 0.05  # its gradient is smaller by the targets' size
-    words = ["data=line", *positive, f"loss={loss}", "trainer.max_epochs=60", f"optimizer.lr={rate}"]
+    words = ["data=line", *positive, f"loss={loss}", "trainer.max_epochs=10", f"optimizer.lr={rate}"]
     assert quick(words, tmp_path)["test/r2"] > 0.8
 
 
