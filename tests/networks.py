@@ -11,6 +11,7 @@ import math
 import zlib
 from typing import Any
 
+import pytest
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
@@ -27,6 +28,17 @@ def build(name: str, channels: int = 3, image_size: int | None = 32, classes: in
     cfg.model.update(keys)
     net: nn.Module = build_node(cfg, "model")
     return net
+
+
+def make_heads_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take almost all of the half a gigabyte of weights from the networks that end in two layers of 4096 units."""
+
+    def hidden_32(in_features: int, num_classes: int, dropout: float) -> nn.Sequential:
+        rest = [nn.ReLU(inplace=True), nn.Dropout(dropout)]
+        return nn.Sequential(nn.Linear(in_features, 32), *rest, nn.Linear(32, 32), *rest, nn.Linear(32, num_classes))
+
+    for network in ("alexnet", "zfnet", "vgg"):
+        monkeypatch.setattr(f"couloir.model.{network}.hidden_4096", hidden_32)
 
 
 def weights_for(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -72,8 +72,8 @@ def test_every_choice_composes_and_instantiates(group: str, name: str, files: Pa
     if group in ("callbacks", "logger"):
         for part in node.values():
             instantiate(part, _convert_="all", **({"save_dir": str(files)} if group == "logger" else {}))
-    elif group == "experiment":
-        with torch.device("meta"):
+    elif group in ("experiment", "model"):
+        with torch.device("meta"):  # tests/model gives them weights
             instantiate(cfg.model, _convert_="all")
     else:
         built = instantiate(node, _convert_="all")

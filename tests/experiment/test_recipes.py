@@ -11,12 +11,12 @@ from typing import IO, Any
 import pytest
 import torch
 from omegaconf import OmegaConf
-from torch import nn
 
 import couloir
 from couloir.config import tree
 from couloir.config.compose import compose_sentence
 from couloir.trainer.seal import EMPTY
+from networks import make_heads_small
 
 PHOTOGRAPHS = [
     "alexnet_2012", "zfnet_2013", "googlenet_2014", "inception_v3_2015", "resnet50_2015", "xception_2016",
@@ -37,8 +37,7 @@ def few_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a gigabyte of fully-connected weights becomes little, and checkpoints stay in memory; but for the whole."""
     if WHOLE:
         return
-    for network in ("alexnet", "zfnet", "vgg"):
-        monkeypatch.setattr(f"couloir.model.{network}.hidden_4096", hidden_32)
+    make_heads_small(monkeypatch)
     kept: list[dict[str, Any]] = []
 
     def save(content: dict[str, Any], stream: IO[bytes]) -> None:
@@ -47,12 +46,6 @@ def few_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(torch, "save", save)
     monkeypatch.setattr(torch, "load", lambda file, **_: kept[int(Path(file).read_bytes().partition(b" ")[0])])
-
-
-def hidden_32(in_features: int, num_classes: int, dropout: float) -> nn.Sequential:
-    """`hidden_4096` in small."""
-    hidden = [nn.ReLU(inplace=True), nn.Dropout(dropout)]
-    return nn.Sequential(nn.Linear(in_features, 32), *hidden, nn.Linear(32, 32), *hidden, nn.Linear(32, num_classes))
 
 
 @pytest.fixture(scope="module")

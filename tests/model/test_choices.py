@@ -14,7 +14,7 @@ from torch import nn
 from couloir.config import tree
 from couloir.errors import CouloirError
 from couloir.model.activation import ACTIVATIONS
-from networks import build
+from networks import build, make_heads_small
 
 NAMES = list(tree.choices("model"))
 FLAT = ["linear", "polynomial", "perceptron", "mlp"]
@@ -37,7 +37,10 @@ def size_for(name: str) -> int:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_network_returns_a_value_a_class_and_gradients_reach_all_its_parameters(name: str) -> None:
+def test_every_network_returns_a_value_a_class_and_gradients_reach_all_its_parameters(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_heads_small(monkeypatch)
     torch.manual_seed(0)
     net = build(name, image_size=size_for(name), **({"drop_path": 0.0} if name == "fractalnet" else {}))
     out = net(torch.randn(3, 3, size_for(name), size_for(name)))
@@ -109,8 +112,9 @@ def test_the_size_that_the_checker_asks_for_is_the_smallest_that_works(name: str
     text, size = tree.choices("model")[name].read_text(), smallest(name)
     assert f"# Expects: images of at least {size}x{size} pixels" in text
     with torch.device("meta"):
-        for mode in (True, False):
-            out = build(name, image_size=size).train(mode)(torch.zeros(2, 3, size, size))
+        net = build(name, image_size=size)
+        for mode in (True, False) if name not in HEAVY else (True,):
+            out = net.train(mode)(torch.zeros(2, 3, size, size))
             assert (out[0] if isinstance(out, tuple) else out).shape == (2, 10)
         if size > 8:
             with pytest.raises((CouloirError, RuntimeError)):
