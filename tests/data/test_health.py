@@ -116,4 +116,4 @@ def test_mnist_has_no_image_twice_and_is_looked_through_in_no_time(couloir_data:
     samples = load_data(couloir.compose(["data=mnist"]))
     began = time.process_time()
     assert list(shared_samples(samples)) == []
-    assert time.process_time() - began < 2, "measured: 0.17 s"
+    assert time.process_time() - began < 20, "measured: 0.17 s; every pair of them would be hours"
