@@ -16,6 +16,7 @@ from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobRuntime
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -130,13 +131,15 @@ def _compose(overrides: list[str], typed: list[str], with_sources: bool) -> Sent
 @contextmanager
 def _hydra() -> Iterator[None]:
     """Hydra over the packaged tree; a job of a multirun composes anew within a Hydra that is already at work."""
-    outer = GlobalHydra.get_state()
+    # Not GlobalHydra.get_state(): it copies all that Hydra has, and looks for its plugins again.
+    outer, name = GlobalHydra.instance().hydra, JobRuntime.instance().get("name")
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(tree.packaged_conf()), version_base="1.3", job_name=tree.ROOT_CONFIG):
             yield
     finally:
-        GlobalHydra.set_state(outer)
+        GlobalHydra.instance().hydra = outer
+        JobRuntime.instance().set("name", name)
 
 
 def _note_merged() -> list[ResultDefault]:
