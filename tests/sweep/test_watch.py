@@ -14,7 +14,8 @@ from couloir.log import rendered
 from couloir.sweep import watch as watching
 from couloir.sweep.pace import Pace, Place, duration, falling, sweep_left
 from couloir.sweep.record import Objective, SweepRecord, TrialRecord, TrialState
-from couloir.sweep.watch import Watch, caption, ended_line, short_names
+from couloir.sweep.table import short_names
+from couloir.sweep.watch import Watch, caption, ended_line
 
 
 class Clock:

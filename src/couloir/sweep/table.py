@@ -23,6 +23,7 @@ BEST_SHOWN = 10
 ALL_SHOWN = 15
 """Up to so many completed trials, the table shows all of them."""
 ERRORS_SHOWN = 5
+WIDTH = 100
 SPLITS = {"best": "val", "val": "val", "test": "test"}
 """The split that an accuracy was measured on, by the first part of its name."""
 
@@ -112,8 +113,9 @@ def shown(value: float) -> str:
 
 def mean_and_deviation(numbers: list[float]) -> str:
     """`0.9650 ± 0.0021`; the mean alone for a single run."""
-    spread = deviation(numbers)
-    return shown(sum(numbers) / len(numbers)) + ("" if spread is None else f" ± {shown(spread)}")
+    mean, spread = sum(numbers) / len(numbers), deviation(numbers)
+    counted = not spread and mean.is_integer()  # such as parameters, which no seed changes
+    return shown(mean) + ("" if spread is None or counted else f" ± {shown(spread)}")
 
 
 def measured_words(record: SweepRecord, trial: TrialRecord) -> str:
@@ -130,6 +132,13 @@ def sentence(words: list[str]) -> str:
 def typed(parameters: dict[str, str]) -> str:
     """`optimizer=sgd optimizer.lr=0.1`."""
     return " ".join(f"{key}={value}" for key, value in parameters.items())
+
+
+def short_names(record: SweepRecord) -> dict[str, str]:
+    """For each key its last part (`lr` for `optimizer.lr`), the whole key where two end alike."""
+    keys = swept_keys(record)
+    ends = Counter(key.rpartition(".")[2] for key in keys)
+    return {key: end if ends[end := key.rpartition(".")[2]] == 1 else key for key in keys}
 
 
 def first_line(error: str) -> str:
@@ -166,15 +175,24 @@ def _front_table(record: SweepRecord) -> str:
 
 
 def _table(record: SweepRecord, trials: list[TrialRecord], title: str, noise: bool) -> str:
-    goals = [goal.name for goal in record.objectives]
-    table = Table("trial", *goals, *(["against the best"] if noise else []), "parameters")
-    for column in table.columns:
-        column.overflow = "fold"
+    """A column for each key where that fits, the whole setting in one column otherwise."""
+    names = short_names(record)
+    head = ["trial", *(goal.name for goal in record.objectives), *(["against the best"] if noise else [])]
+    rows = []
     for trial in trials:
         numbers = [mean_and_deviation(values) for values in trial.values]
-        verdict = [against_best(record, trial)] if noise else []
-        table.add_row(str(trial.number), *numbers, *verdict, Text(typed(trial.parameters)))
-    return (f"{title}\n" if title else "") + rendered(table)
+        rows.append([str(trial.number), *numbers, *([against_best(record, trial)] if noise else [])])
+    wide = [[*row, *(trial.parameters.get(key, "") for key in names)] for row, trial in zip(rows, trials, strict=True)]
+    columns = [*head, *names.values()]
+    if sum(3 + max(map(len, cells)) for cells in zip(columns, *wide, strict=True)) >= WIDTH:
+        columns = [*head, "setting"]
+        wide = [[*row, typed(trial.parameters)] for row, trial in zip(rows, trials, strict=True)]
+    table = Table(*columns)
+    for column in table.columns:
+        column.overflow = "fold"
+    for cells in wide:
+        table.add_row(*map(Text, cells))
+    return (f"{title}\n" if title else "") + rendered(table, WIDTH)
 
 
 def _about_noise(record: SweepRecord) -> list[str]:

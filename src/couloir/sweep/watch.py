@@ -15,7 +15,7 @@ from rich.text import Text
 from couloir.log import on_a_terminal
 from couloir.sweep.pace import Pace, Place, duration, falling, sweep_left
 from couloir.sweep.record import SweepRecord, TrialRecord
-from couloir.sweep.table import first_line, mean_and_deviation, measured_words, shown, typed
+from couloir.sweep.table import first_line, mean_and_deviation, measured_words, short_names, shown, typed
 
 MOST_ROWS = 15
 COLOURS = {
@@ -139,13 +139,6 @@ def caption(record: SweepRecord, places: dict[int, Place]) -> str:
     if left is not None:
         parts.append(f"about {duration(left)} left")
     return "; ".join(parts)
-
-
-def short_names(record: SweepRecord) -> dict[str, str]:
-    """The last part of each key (`lr` for `optimizer.lr`), the whole key where two end alike."""
-    keys = list(dict.fromkeys([*record.swept, *(key for trial in record.trials for key in trial.parameters)]))
-    ends = Counter(key.rpartition(".")[2] for key in keys)
-    return {key: end if ends[end := key.rpartition(".")[2]] == 1 else key for key in keys}
 
 
 def _monitored(place: Place) -> str:

@@ -1,0 +1,185 @@
+"""`report.html` of a sweep: its history, its parameters, its best trials, in one file that needs no network."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import datetime
+from pathlib import Path
+
+from couloir.report.page import Cell, Page, charts, copyable, facts, table, text
+from couloir.run.folder import write_atomically
+from couloir.sweep import charts as figures
+from couloir.sweep import importance
+from couloir.sweep.best import best_words
+from couloir.sweep.pace import duration
+from couloir.sweep.record import SweepRecord, TrialRecord
+from couloir.sweep.table import (
+    against_best,
+    counts,
+    in_order,
+    mean_and_deviation,
+    measured_words,
+    ranked,
+    sentence,
+    several_seeds,
+    swept_keys,
+)
+
+SLICES = 24
+"""Parameters that are drawn against the objective at most, the most important first."""
+ERRORS = 50
+SHORT = 40
+"""Up to so many characters, a value stands on one line of a table."""
+LONGEST = 2000
+"""Characters of an error that are shown."""
+
+
+def write_report(record: SweepRecord) -> Path:
+    """Write `report.html` into the sweep's folder, and return its path."""
+    page = Page(f"Sweep {record.name}")
+    page.parts.append(_header(record))
+    _best(page, record)
+    shares = _shares(record)
+    _history(page, record)
+    if len(record.objectives) == 2 and record.completed:
+        note = "No trial of the front is better in one objective without being worse in the other."
+        page.section("Pareto front", charts([figures.pareto(record)]), _table(record, record.front()), note=note)
+    elif len(record.objectives) > 2 and record.completed:
+        note = "No trial of the front is better in one objective without being worse in another."
+        page.section("Pareto front", _table(record, record.front()), note=note)
+    _parameters(page, record, shares)
+    curves = figures.curves(record)
+    if curves:
+        of = "; the mean over the seeds" if several_seeds(record) else ""
+        page.section(
+            "Curves of the best trials",
+            charts(curves),
+            note=f"At most {figures.CURVES}, the best by the objective{of}.",
+        )
+    _results(page, record)
+    _failures(page, record)
+    path = record.folder / "report.html"
+    write_atomically(path, page.as_html())
+    return path
+
+
+def _header(record: SweepRecord) -> str:
+    goals = ", ".join(f"{goal.direction} {goal.name}" for goal in record.objectives)
+    seconds = [trial.seconds for trial in record.trials if trial.seconds is not None]
+    numbers = [("trials", f"{len(record.trials)} of {record.total}"), ("completed", str(len(record.completed)))]
+    for state in ("pruned", "failed", "diverged", "interrupted", "running"):
+        number = sum(trial.state == state for trial in record.trials)
+        numbers += [(state, str(number))] if number else []
+    if several_seeds(record):
+        numbers.append(("seeds", str(max(len(trial.runs) for trial in record.trials))))
+    if seconds:
+        numbers.append(("time of all trials", duration(sum(seconds))))
+        numbers.append(("a trial", duration(sum(seconds) / len(seconds))))
+    written = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
+    return (
+        f'<header><h1>Sweep {text(record.name)}</h1><p class="note">{text(goals)}; written {written}</p>'
+        f"{copyable(shlex.join(record.command))}{facts(numbers)}</header>"
+    )
+
+
+def _best(page: Page, record: SweepRecord) -> None:
+    words, best = best_words(record), record.best
+    if words is None or best is None:
+        page.section("Best setting", note=f"No trial has completed: {counts(record)}.")
+        return
+    runs = f" over {len(best.values[0])} seeds" if len(best.values[0]) > 1 else ""
+    note = f"Trial {best.number}: {measured_words(record, best)}{runs}."
+    if several_seeds(record):
+        near = sum(against_best(record, trial) == "within noise" for trial in ranked(record))
+        are = "trial is" if near == 1 else "trials are"
+        note += f" {near or 'No'} other {are} within noise of it (Welch's t-test over the seeds, p ≥ 0.05)."
+    if len(record.objectives) > 1:
+        note += f" It is the best by {record.objectives[0].name}; the Pareto front has {len(record.front())} trials."
+    page.parts.append(
+        f'<section class="best"><h2>Best setting</h2><p class="note">{text(note)}</p>{copyable(sentence(words))}'
+        '<p class="note" style="margin:10px 0 0">The same stands in best.yaml: as ./conf/experiment/best.yaml it is '
+        '<span class="code"><code>train experiment=best</code></span>.</p></section>'
+    )
+
+
+def _history(page: Page, record: SweepRecord) -> None:
+    if not record.trials:
+        return
+    note = "One dot a trial; the line is the best so far."
+    if any(trial.state in ("failed", "diverged", "interrupted") for trial in record.trials):
+        note += " What came to no value stands in the strip below."
+    places = range(len(record.objectives))
+    page.section("History", charts([figures.history(record, place) for place in places]), note=note)
+
+
+def _parameters(page: Page, record: SweepRecord, shares: list[dict[str, float]]) -> None:
+    keys = [entry.name for entry in figures.parameter_axes(record, record.completed)]
+    if not keys:
+        return
+    lines = figures.parallel(record)
+    if lines is not None:
+        note = f"A line is a trial, coloured by {record.objectives[0].name}: the stronger, the better. "
+        note += "Drag along an axis to keep some lines; a click there keeps all."
+        page.section("Parallel coordinates", charts([lines]), note=note)
+    reason = importance.why_not(record)
+    told = [(goal, share) for goal, share in zip(record.objectives, shares, strict=True) if share]
+    parts = [charts([figures.importances(share, goal)]) for goal, share in told]
+    if len(told) > 1:
+        parts = [f"<h3>{text(goal.name)}</h3>{part}" for (goal, _), part in zip(told, parts, strict=True)]
+    page.section("Importances", *parts, note=reason or importance.method(record))
+    order = sorted(keys, key=lambda key: -(shares[0].get(key, 0.0) if shares else 0.0))
+    note = f"{record.objectives[0].name} of the completed trials against each parameter."
+    if len(order) > SLICES:
+        note += f" The {SLICES} most important of {len(order)} parameters."
+    page.section("Slices", charts(figures.slices(record, order[:SLICES]), columns=True), note=note)
+
+
+def _shares(record: SweepRecord) -> list[dict[str, float]]:
+    if importance.why_not(record):
+        return [{} for _ in record.objectives]
+    return [importance.shares(record, place) for place in range(len(record.objectives))]
+
+
+def _results(page: Page, record: SweepRecord) -> None:
+    if record.trials:
+        note = "A click on a heading sorts. Folders are named by the trial's number."
+        page.section("All trials", _table(record, record.trials), note=note)
+
+
+def _table(record: SweepRecord, trials: list[TrialRecord]) -> str:
+    noise = several_seeds(record)
+    keys = swept_keys(record)
+    goals = [goal.name for goal in record.objectives]
+    columns = ["trial", "state", *goals, *(["against the best"] if noise else []), *keys, "seconds"]
+    if trials and trials[0] is not record.trials[0]:
+        trials = in_order(record, trials) if all(trial.means for trial in trials) else trials
+    return table(columns, [_row(record, trial, keys, noise) for trial in trials], "trials and their results")
+
+
+def _row(record: SweepRecord, trial: TrialRecord, keys: list[str], noise: bool) -> list[Cell]:
+    best = record.best is not None and trial.number == record.best.number
+    cells = [Cell(str(trial.number), float(trial.number), "number best" if best else "number")]
+    cells.append(Cell(f"{trial.state}, best" if best else trial.state, kind=f"state {'best' if best else trial.state}"))
+    for numbers in trial.values or [[] for _ in record.objectives]:
+        if numbers:
+            cells.append(Cell(mean_and_deviation(numbers), sum(numbers) / len(numbers), "number"))
+        else:
+            cells.append(Cell(""))
+    if noise:
+        cells.append(Cell(against_best(record, trial) if trial.means is not None else ""))
+    for value in (trial.parameters.get(key, "") for key in keys):
+        cells.append(Cell(value, kind="code" if len(value) <= SHORT else "code long"))
+    cells.append(Cell("" if trial.seconds is None else f"{trial.seconds:.1f}", trial.seconds, "number"))
+    return cells
+
+
+def _failures(page: Page, record: SweepRecord) -> None:
+    failed = [trial for trial in record.trials if trial.error]
+    if not failed:
+        return
+    parts = []
+    for trial in failed[:ERRORS]:
+        said = trial.error if len(trial.error) <= LONGEST else f"{trial.error[:LONGEST]} ..."
+        parts.append(f"<h3>Trial {trial.number}, {text(trial.state)}</h3><pre>{text(said)}</pre>")
+    note = "" if len(failed) <= ERRORS else f"The first {ERRORS} of {len(failed)}; all are in sweep.csv."
+    page.section("Errors", *parts, note=note)
