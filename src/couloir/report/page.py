@@ -19,7 +19,7 @@ POLICY = (
     "img-src data: blob:; font-src data:"
 )
 """Nothing is loaded from anywhere; WebGL's part of plotly.js builds functions from text."""
-DIGITS = 7
+DIGITS = 6
 """Significant digits of a number in a chart: more cannot be seen, and a thousand trials have many."""
 
 

@@ -17,6 +17,10 @@ CURVES = 10
 """Trials whose curves are drawn at most."""
 POINTS = 300
 """Points of a curve at most."""
+HOVERED = 300
+"""Up to so many trials, a dot of the history tells its setting: it would take much room for thousands."""
+SLICED = 6000
+"""Dots of all slices together at most."""
 SCALE = [[0, "--scale-low"], [0.5, "--scale-middle"], [1, "--scale-high"]]
 MARKS = {"pruned": ("x", "--warn"), "failed": ("cross", "--bad"), "diverged": ("triangle-up", "--bad"),
          "interrupted": ("circle-open", "--muted")}  # fmt: skip
@@ -35,7 +39,7 @@ def history(record: SweepRecord, place: int) -> Chart:
     spreads = [deviation(trial.values[place]) for trial in done]
     points: dict[str, Any] = {
         "type": "scatter", "mode": "markers", "name": "completed", "x": [trial.number for trial in done], "y": values,
-        "text": [label(typed(trial.parameters), 120) for trial in done], "marker": {"color": "--accent", "size": 7},
+        "text": _settings(done), "marker": {"color": "--accent", "size": 7},
         "hovertemplate": "trial %{x}: %{y}<br>%{text}<extra></extra>",
     }  # fmt: skip
     if any(spread is not None for spread in spreads):
@@ -70,7 +74,7 @@ def _without_value(record: SweepRecord, state: str, goal: Objective) -> dict[str
     return {
         "type": "scatter", "mode": "markers", "name": state, "x": [trial.number for trial in trials],
         "y": [0] * len(trials) if in_strip else reached, "yaxis": "y2" if in_strip else "y",
-        "text": [label(typed(trial.parameters), 120) for trial in trials],
+        "text": _settings(trials),
         "marker": {"color": colour, "symbol": symbol, "size": 8},
         "hovertemplate": f"trial %{{x}}: {state}" + ("" if in_strip else " at %{y}") + "<br>%{text}<extra></extra>",
     }  # fmt: skip
@@ -110,11 +114,14 @@ def parallel(record: SweepRecord) -> Chart | None:
 def slices(record: SweepRecord, keys: Sequence[str]) -> list[Chart]:
     """The first objective against each of the keys."""
     goal, best = record.objectives[0], record.best
+    order = ranked(record)
+    step = math.ceil(len(order) * len(keys) / SLICED) or 1
+    shown = order[::step][::-1]  # the best comes last, above the others
     charts = []
-    for entry in parameter_axes(record, record.completed):
+    for entry in parameter_axes(record, shown):
         if entry.name not in keys:
             continue
-        places = zip(record.completed, entry.places(), strict=True)
+        places = zip(shown, entry.places(), strict=True)
         there = [(trial, place) for trial, place in places if place is not None]
         values = _means([trial for trial, _ in there], 0)
         is_best = [trial is best for trial, _ in there]
@@ -124,7 +131,7 @@ def slices(record: SweepRecord, keys: Sequence[str]) -> list[Chart]:
             "marker": {
                 "color": ["--best" if it else "--accent" for it in is_best],
                 "size": [11 if it else 7 for it in is_best],
-                "opacity": [1 if it else 0.7 for it in is_best],
+                "line": {"width": 0.5, "color": "--card"},
             },
             "hovertemplate": "trial %{customdata}: %{y}<br>%{x}<extra></extra>",
         }  # fmt: skip
@@ -212,9 +219,9 @@ def pareto(record: SweepRecord) -> Chart:
     ):
         traces.append({
             "type": "scatter", "mode": mode, "name": name, "x": _means(trials, 1), "y": _means(trials, 0),
-            "text": [label(f"trial {trial.number}: {typed(trial.parameters)}", 130) for trial in trials],
+            "customdata": [trial.number for trial in trials], "text": _settings(trials),
             "marker": {"color": colour, "size": 8}, "line": {"color": colour, "width": 1.4},
-            "hovertemplate": "%{text}<br>%{x}, %{y}<extra></extra>",
+            "hovertemplate": "trial %{customdata}: %{x}, %{y}<br>%{text}<extra></extra>",
         })  # fmt: skip
     layout = {
         "xaxis": of_numbers(other.name, _means(record.completed, 1)).layout(),
@@ -227,6 +234,10 @@ def parameter_axes(record: SweepRecord, trials: Sequence[TrialRecord]) -> list[A
     """An axis for each key that any of the trials has."""
     axes = [axis(key, [trial.parameters.get(key) for trial in trials]) for key in swept_keys(record)]
     return [entry for entry in axes if any(value is not None for value in entry.values)]
+
+
+def _settings(trials: Sequence[TrialRecord]) -> list[str]:
+    return [label(typed(trial.parameters), 120) for trial in trials] if len(trials) <= HOVERED else [""] * len(trials)
 
 
 def _means(trials: Sequence[TrialRecord], place: int) -> list[float]:

@@ -102,8 +102,19 @@ class SweepRecord:
 
     def front(self) -> list[TrialRecord]:
         """The completed trials that no other one beats in one objective without losing in another: the Pareto front."""
-        return [trial for trial in self.completed if not any(self._dominates(other, trial) for other in self.completed)]
+        signs = [1 if goal.direction == "maximize" else -1 for goal in self.objectives]
+        scored = [
+            ([sign * mean for sign, mean in zip(signs, trial.means or [], strict=True)], trial)
+            for trial in self.completed
+        ]
+        scored.sort(key=lambda pair: pair[0], reverse=True)  # whoever beats a trial stands before it
+        front: list[tuple[list[float], TrialRecord]] = []
+        for scores, trial in scored:
+            if not any(_dominates(other, scores) for other, _ in front):
+                front.append((scores, trial))
+        return sorted((trial for _, trial in front), key=lambda trial: trial.number)
 
-    def _dominates(self, one: TrialRecord, other: TrialRecord) -> bool:
-        pairs = list(zip(self.objectives, one.means or [], other.means or [], strict=True))
-        return any(goal.better(a, b) for goal, a, b in pairs) and not any(goal.better(b, a) for goal, a, b in pairs)
+
+def _dominates(one: list[float], other: list[float]) -> bool:
+    """Whether the first scores, of which more is better, are nowhere less and somewhere more."""
+    return one != other and all(a >= b for a, b in zip(one, other, strict=True))

@@ -27,11 +27,13 @@ from couloir.sweep.table import (
 
 SLICES = 24
 """Parameters that are drawn against the objective at most, the most important first."""
-ERRORS = 50
+CELLS = 9000
+"""Cells of the table of all trials at most: the rest is in sweep.csv."""
+ERRORS = 20
 SHORT = 40
 """Up to so many characters, a value stands on one line of a table."""
-LONGEST = 2000
-"""Characters of an error that are shown."""
+LONGEST = 1000
+"""Characters of an error, or of a value, that are shown."""
 
 
 def write_report(record: SweepRecord) -> Path:
@@ -41,12 +43,13 @@ def write_report(record: SweepRecord) -> Path:
     _best(page, record)
     shares = _shares(record)
     _history(page, record)
+    front = in_order(record, record.front())
     if len(record.objectives) == 2 and record.completed:
         note = "No trial of the front is better in one objective without being worse in the other."
-        page.section("Pareto front", charts([figures.pareto(record)]), _table(record, record.front()), note=note)
+        page.section("Pareto front", charts([figures.pareto(record)]), _table(record, front), note=note)
     elif len(record.objectives) > 2 and record.completed:
         note = "No trial of the front is better in one objective without being worse in another."
-        page.section("Pareto front", _table(record, record.front()), note=note)
+        page.section("Pareto front", _table(record, front), note=note)
     _parameters(page, record, shares)
     curves = figures.curves(record)
     if curves:
@@ -90,7 +93,7 @@ def _best(page: Page, record: SweepRecord) -> None:
     runs = f" over {len(best.values[0])} seeds" if len(best.values[0]) > 1 else ""
     note = f"Trial {best.number}: {measured_words(record, best)}{runs}."
     if several_seeds(record):
-        near = sum(against_best(record, trial) == "within noise" for trial in ranked(record))
+        near = sum(against_best(trial, best) == "within noise" for trial in ranked(record))
         are = "trial is" if near == 1 else "trials are"
         note += f" {near or 'No'} other {are} within noise of it (Welch's t-test over the seeds, p ≥ 0.05)."
     if len(record.objectives) > 1:
@@ -141,9 +144,17 @@ def _shares(record: SweepRecord) -> list[dict[str, float]]:
 
 
 def _results(page: Page, record: SweepRecord) -> None:
-    if record.trials:
-        note = "A click on a heading sorts. Folders are named by the trial's number."
-        page.section("All trials", _table(record, record.trials), note=note)
+    if not record.trials:
+        return
+    note = "A click on a heading sorts. Folders are named by the trial's number."
+    trials = record.trials
+    most = CELLS // (len(swept_keys(record)) + len(record.objectives) + 4)
+    if len(trials) > most:
+        done = ranked(record)
+        numbers = {trial.number for trial in done}
+        trials = [*done, *(trial for trial in trials if trial.number not in numbers)][:most]
+        note += f" These are {most} of {len(record.trials)}, the best first; all are in sweep.csv."
+    page.section("All trials", _table(record, trials), note=note)
 
 
 def _table(record: SweepRecord, trials: list[TrialRecord]) -> str:
@@ -151,24 +162,25 @@ def _table(record: SweepRecord, trials: list[TrialRecord]) -> str:
     keys = swept_keys(record)
     goals = [goal.name for goal in record.objectives]
     columns = ["trial", "state", *goals, *(["against the best"] if noise else []), *keys, "seconds"]
-    if trials and trials[0] is not record.trials[0]:
-        trials = in_order(record, trials) if all(trial.means for trial in trials) else trials
-    return table(columns, [_row(record, trial, keys, noise) for trial in trials], "trials and their results")
+    best = record.best
+    rows = [_row(trial, best, len(goals), keys, noise) for trial in trials]
+    return table(columns, rows, "trials and their results")
 
 
-def _row(record: SweepRecord, trial: TrialRecord, keys: list[str], noise: bool) -> list[Cell]:
-    best = record.best is not None and trial.number == record.best.number
-    cells = [Cell(str(trial.number), float(trial.number), "number best" if best else "number")]
-    cells.append(Cell(f"{trial.state}, best" if best else trial.state, kind=f"state {'best' if best else trial.state}"))
-    for numbers in trial.values or [[] for _ in record.objectives]:
+def _row(trial: TrialRecord, best: TrialRecord | None, goals: int, keys: list[str], noise: bool) -> list[Cell]:
+    is_best = best is not None and trial.number == best.number
+    state = f"{trial.state}, best" if is_best else trial.state
+    cells = [Cell(str(trial.number), float(trial.number), "number best" if is_best else "number")]
+    cells.append(Cell(state, kind=f"state {'best' if is_best else trial.state}"))
+    for numbers in trial.values or [[]] * goals:
         if numbers:
             cells.append(Cell(mean_and_deviation(numbers), sum(numbers) / len(numbers), "number"))
         else:
             cells.append(Cell(""))
     if noise:
-        cells.append(Cell(against_best(record, trial) if trial.means is not None else ""))
+        cells.append(Cell(against_best(trial, best) if best is not None and trial.means is not None else ""))
     for value in (trial.parameters.get(key, "") for key in keys):
-        cells.append(Cell(value, kind="code" if len(value) <= SHORT else "code long"))
+        cells.append(Cell(value[:LONGEST], kind="code" if len(value) <= SHORT else "code long"))
     cells.append(Cell("" if trial.seconds is None else f"{trial.seconds:.1f}", trial.seconds, "number"))
     return cells
 

@@ -146,10 +146,9 @@ def first_line(error: str) -> str:
     return next((line.strip() for line in error.splitlines() if line.strip()), "")
 
 
-def against_best(record: SweepRecord, trial: TrialRecord) -> str:
+def against_best(trial: TrialRecord, best: TrialRecord) -> str:
     """`best`, `within noise` of it, or `worse`; empty where nothing is known of the noise."""
-    best = record.best
-    if best is None or trial.number == best.number:
+    if trial.number == best.number:
         return "best"
     verdict = within_noise(trial.values[0], best.values[0])
     return "" if verdict is None else "within noise" if verdict else "worse"
@@ -179,9 +178,11 @@ def _table(record: SweepRecord, trials: list[TrialRecord], title: str, noise: bo
     names = short_names(record)
     head = ["trial", *(goal.name for goal in record.objectives), *(["against the best"] if noise else [])]
     rows = []
+    best = record.best
     for trial in trials:
         numbers = [mean_and_deviation(values) for values in trial.values]
-        rows.append([str(trial.number), *numbers, *([against_best(record, trial)] if noise else [])])
+        verdict = [against_best(trial, best)] if noise and best is not None else []
+        rows.append([str(trial.number), *numbers, *verdict])
     wide = [[*row, *(trial.parameters.get(key, "") for key in names)] for row, trial in zip(rows, trials, strict=True)]
     columns = [*head, *names.values()]
     if sum(3 + max(map(len, cells)) for cells in zip(columns, *wide, strict=True)) >= WIDTH:
@@ -200,7 +201,7 @@ def _about_noise(record: SweepRecord) -> list[str]:
     if len(trials) < 2:
         return []
     if several_seeds(record):
-        near = [trial.number for trial in trials[1:] if against_best(record, trial) == "within noise"]
+        near = [trial.number for trial in trials[1:] if against_best(trial, trials[0]) == "within noise"]
         level = "(Welch's t-test over the seeds, p >= 0.05)"
         if not near:
             return [f"No other trial is within noise of the best {level}."]
