@@ -31,9 +31,10 @@ def test_the_wheel_holds_the_whole_configuration_tree(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for path in (ROOT / "conf").rglob("*.yaml"):
         assert f"couloir/conf/{path.relative_to(ROOT / 'conf').as_posix()}" in names
-    for path in (ROOT / "src/couloir").rglob("*.py"):
-        assert f"couloir/{path.relative_to(ROOT / 'src/couloir').as_posix()}" in names
-    assert "couloir/py.typed" in names
+    for path in (ROOT / "src/couloir").rglob("*.*"):
+        if path.suffix != ".pyc":
+            assert f"couloir/{path.relative_to(ROOT / 'src/couloir').as_posix()}" in names
+    assert {"couloir/py.typed", "couloir/report/page.css", "couloir/report/page.js"} <= names
     assert not [name for name in names if name.startswith(("tests/", "conf/"))]
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+import couloir
 from couloir.config.compose import compose_sentence
 from couloir.config.tree import describe
+from couloir.errors import CouloirError
 from couloir.sweep.best import best_words, write_best
 from couloir.sweep.record import Objective, SweepRecord, TrialRecord
 
@@ -84,6 +86,19 @@ def test_the_recipe_says_what_it_is_and_what_it_reaches(tmp_path: Path, monkeypa
     assert text.startswith("# @package _global_\n")
     assert "# Gives: best/accuracy 0.91 ± 0.014, the mean of 2 seeds.\n" in text
     assert "#   train data=moons optimizer.lr=0.1\n" in text
+
+
+def test_the_recipe_passes_the_checker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    parameters = {"optimizer": "sgd", "optimizer.lr": "1e-05", "model.hidden": "[64,32]", "data.subset": "null"}
+    file = write_best(sweep(tmp_path, ["data=moons", "model=mlp"], parameters))
+    assert file is not None
+    recipes = tmp_path / "conf/experiment"
+    recipes.mkdir(parents=True)
+    file.rename(recipes / "best.yaml")
+    assert couloir.compose(["experiment=best", "optimizer.lr=0.1"]).model.hidden == [64, 32]
+    with pytest.raises(CouloirError, match=r"optimizer\.lr takes a number > 0"):
+        couloir.compose(["experiment=best", "optimizer.lr=-1"])
 
 
 def test_words_that_no_file_can_say_stand_in_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -202,6 +202,8 @@ def test_numbers_are_drawn_as_numbers_and_by_powers_of_ten_where_they_spread() -
     assert axis("lr", ["1e-3", "0.1", None]).layout()["type"] == "log"
     assert axis("lr", ["1e-3", "0.01"]).layout().get("type") is None
     assert axis("lr", ["0", "0.1", "100"]).layout().get("type") is None, "zero has no power of ten"
+    drawn = [f"{place / 100}" for place in range(1, 100)] + ["0.001"]
+    assert axis("dropout", drawn).layout().get("type") is None, "a draw near zero does not make a rate spread"
     mixed = axis("width", ["auto", "16", "8", "[8,8]"])
     assert mixed.categories == ["8", "16", "[8,8]", "auto"]
     assert mixed.layout()["type"] == "category"

@@ -10,7 +10,9 @@ from typing import Any
 from couloir.report.page import label
 
 DECADES = 2
-"""From so many powers of ten between the least and the largest value on, an axis is logarithmic."""
+"""From so many powers of ten between the least and the largest value on, an axis may be logarithmic."""
+LOW_MEDIAN = 0.2
+"""It is where the median is below this share of the largest: a rate in [0, 0.5] with a draw near zero is not spread."""
 MOST_TICKS = 14
 CATEGORY = 20
 """Characters of a category's name."""
@@ -112,8 +114,9 @@ def axis(name: str, texts: Sequence[str | None]) -> Axis:
 
 def of_numbers(name: str, numbers: Sequence[float | None]) -> Axis:
     """The axis of a column of numbers."""
-    known = [value for value in numbers if value is not None]
-    log = bool(known) and min(known) > 0 and max(known) / min(known) >= 10**DECADES
+    known = sorted(value for value in numbers if value is not None)
+    wide = bool(known) and known[0] > 0 and known[-1] / known[0] >= 10**DECADES
+    log = wide and known[(len(known) - 1) // 2] <= LOW_MEDIAN * known[-1]
     return Axis(name, list(numbers), [], log)
 
 
