@@ -48,8 +48,9 @@ SENTENCES = {
         ["output_dir='a, b: c #d'", "data=digits", "data.subset=null"],
         {"logger.tensorboard.name": "'1e-05'", "model.activation": "'no'"}),
     "added keys and groups": (["+note='x, y'", "+notes.deep.er=[1,{a: 2.0}]"], {"+tag": "null", "optimizer": "adamw"}),
-    "taken-away groups": (["~averaging", "~tta", "scheduler=cosine"], {"optimizer.lr": "3e-4"}),
-    "references": (["data=digits", "optimizer.weight_decay=${optimizer.lr}"], {"optimizer.lr": "0.01"}),
+    "references, and groups taken away": (
+        ["data=digits", "~averaging", "~tta", "scheduler=cosine", "optimizer.weight_decay=${optimizer.lr}"],
+        {"optimizer.lr": "3e-4"}),
     "a recipe": (["experiment=lenet5_1998", "scale=smoke", "optimizer=adam"], {"optimizer.lr": "0.01"}),
     "a recipe with its own data": (["experiment=toy_mlp"], {"data": "circles", "data.noise": "0.05"}),
 }  # fmt: skip

@@ -6,6 +6,8 @@ import json
 import math
 import random
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -218,3 +220,13 @@ def test_parallel_coordinates_have_a_place_for_what_a_trial_does_not_have() -> N
     assert powers["ticktext"] == ["1e-5", "1e-4", "0.001", "0.01", "0.1"]
     single = of_numbers("loss", [0.5, 0.5]).dimension()
     assert single["range"] == [0.0, 1.0]
+
+
+def test_showing_a_sweep_loads_nothing_heavy_before_its_end() -> None:
+    program = (
+        "import sys\n"
+        "import couloir.sweep.best, couloir.sweep.report, couloir.sweep.table, couloir.sweep.watch\n"
+        "print([name for name in ('torch', 'plotly', 'optuna', 'scipy', 'numpy', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "[]"

@@ -59,7 +59,11 @@
       sized.observe(place);
     }
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-    addEventListener("beforeprint", () => { root.dataset.paper = ""; charts.forEach(draw); });
+    addEventListener("beforeprint", () => {
+      root.dataset.paper = "";
+      charts.forEach(draw);
+      charts.forEach(({ place }) => Plotly.Plots.resize(place));
+    });
     addEventListener("afterprint", () => { delete root.dataset.paper; redraw(); });
   }
 

@@ -69,8 +69,10 @@ def as_recipe(words: list[str]) -> tuple[dict[str, str | None], dict[str, Any], 
     groups = [name for name in {**usual, **goal.choices} if name not in NOT_IN_A_RECIPE]
     kept = {name for name in groups if name in named or goal.choices.get(name) != usual.get(name)}
     alone = _alone(kept, goal, usual)
-    kept |= {name for name in groups if alone.choices.get(name) != goal.choices.get(name)}  # what a data set brings
-    alone = _alone(kept, goal, usual)
+    brought = {name for name in groups if alone.choices.get(name) != goal.choices.get(name)}  # by a data set
+    if brought:
+        kept |= brought
+        alone = _alone(kept, goal, usual)
     values, gone = _changes(
         OmegaConf.to_container(alone.cfg, resolve=False), OmegaConf.to_container(goal.cfg, resolve=False)
     )

@@ -102,13 +102,13 @@ def parallel(record: SweepRecord) -> Chart | None:
     trace = {
         "type": "parcoords", "dimensions": [entry.dimension() for entry in [*axes, *goals]],
         "line": {"color": ends, "colorscale": SCALE, "reversescale": not rising, "cmin": least, "cmax": most},
-        "labelfont": {"color": "--ink", "size": 12}, "tickfont": {"color": "--muted", "size": 11},
+        "labelangle": -14, "labelfont": {"color": "--ink", "size": 12}, "tickfont": {"color": "--muted", "size": 11},
         "rangefont": {"color": "rgba(0,0,0,0)", "size": 1},
         "unselected": {"line": {"color": "--grid", "opacity": 0.25}},
     }  # fmt: skip
     width = 130 * (len(axes) + len(goals))
     title = f"the parameters of {len(done)} trials and their {goals[0].name}, as lines"
-    return Chart([trace], {"margin": {"l": 70, "r": 70, "t": 52, "b": 24}}, title, 420, width)
+    return Chart([trace], {"margin": {"l": 80, "r": 80, "t": 70, "b": 24}}, title, 420, width)
 
 
 def slices(record: SweepRecord, keys: Sequence[str]) -> list[Chart]:
