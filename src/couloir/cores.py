@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """What a container may use: microseconds of CPU a period, and the period, or `max`."""
 
@@ -31,6 +29,8 @@ def one_thread() -> Iterator[None]:
     An operation on one photograph takes a tenth of a millisecond. Where other processes keep the cores busy, its
     threads wait for each other thirty times as long.
     """
+    import torch  # only here: a sweep asks for the cores, and has no other use for it
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

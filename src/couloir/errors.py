@@ -59,6 +59,26 @@ class FolderLost(CouloirError):
     exit_code = 1
 
 
+class LauncherFailed(CouloirError):
+    """What brings the runs of a sweep to their machines does not do so: exit 1."""
+
+    exit_code = 1
+
+
+class Pruned(Exception):
+    """A trial of a sweep was ended after an epoch, because others were better by then: exit 0.
+
+    Args:
+        epoch: the epoch, counted from one.
+    """
+
+    exit_code = 0
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"others were better after epoch {epoch}")
+        self.epoch = epoch
+
+
 class Interrupted(BaseException):
     """A signal asked the run to stop: exit 130 after Ctrl-C, 143 after SIGTERM.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from couloir.errors import Diverged, FolderLost, Interrupted, causes
+from couloir.errors import Diverged, FolderLost, Interrupted, Pruned, causes
 from couloir.log import note, say
 from couloir.run.folder import RunFolder, Status
 
@@ -25,6 +25,10 @@ def write_ending(folder: RunFolder, signal_number: int | None, error: BaseExcept
         if begun:
             folder.write_status("interrupted", signal=signal_number)
         say.info("stopped; go on with: couloir resume %s", shown(folder))
+        return
+    if isinstance(error, Pruned):
+        folder.write_status("pruned")
+        say.info("pruned: %s", error)
         return
     if begun:
         word: Status = "diverged" if isinstance(error, Diverged) else "failed"

@@ -30,12 +30,12 @@ class RunFolder:
     locks: list[RunLock] = field(default_factory=list, compare=False)
 
     @classmethod
-    def create(cls, path: Path, outputs: Path, latest: bool = True) -> RunFolder:
+    def create(cls, path: Path, outputs: Path | None, latest: bool = True) -> RunFolder:
         """Make the folder and, where it lies below `outputs`, point `outputs/latest` to it.
 
         Args:
             path: the folder.
-            outputs: the folder that collects the runs.
+            outputs: the folder that collects the runs; None: `latest` stays where it is.
             latest: whether this is a run that later commands would go on with.
 
         Raises:
@@ -53,8 +53,8 @@ class RunFolder:
             if latest:
                 folder.locks.append(RunLock(folder.path))
             folder.write_status("running", started=_now(), pid=os.getpid())
-            if latest and path.is_relative_to(os.path.abspath(outputs)):  # noqa: PTH100
-                folder._point_latest_here(outputs)
+            if latest and outputs is not None and path.is_relative_to(os.path.abspath(outputs)):  # noqa: PTH100
+                point_latest_to(path, outputs)
         except OSError as error:
             raise _cannot_be_written(path, error) from error
         return folder
@@ -127,15 +127,20 @@ class RunFolder:
             if status == "running":
                 raise
 
-    def _point_latest_here(self, outputs: Path) -> None:
-        """`outputs/latest` -> this folder; a relative link, so that the folder can be moved as a whole."""
-        link = outputs / "latest"
-        if link.exists() and not link.is_symlink():
-            return  # a folder of the user's; it stays as it is
-        temporary = outputs / f".latest-{self.path.name}"
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(os.path.relpath(self.path, outputs), target_is_directory=True)
-        temporary.replace(link)
+
+def point_latest_to(folder: Path, outputs: Path) -> None:
+    """`outputs/latest` -> the folder of a run or sweep; a relative link, so that `outputs` can be moved as a whole.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    link = outputs / "latest"
+    if link.exists() and not link.is_symlink():
+        return  # a folder of the user's; it stays as it is
+    temporary = outputs / f".latest-{folder.name}"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(os.path.relpath(folder, outputs), target_is_directory=True)
+    temporary.replace(link)
 
 
 def _cannot_be_written(path: Path, error: OSError) -> CouloirError:

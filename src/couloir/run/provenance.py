@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,11 @@ def _git(directory: Path, *arguments: str) -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
+@cache
 def packages() -> dict[str, str]:
-    """Every installed distribution and its version."""
+    """Every installed distribution and its version, as they were when this process or the one it was forked from asked
+    first.
+    """
     read = [dist.metadata for dist in importlib.metadata.distributions()]  # each asking reads and parses its file
     found = {metadata["Name"]: metadata["Version"] for metadata in read}
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ from couloir.run.lock import is_alive
 from couloir.trainer.seal import is_sealed
 
 if TYPE_CHECKING:
+    from pytorch_lightning import Callback
+
     from couloir.run.result import RunResult
 
 
@@ -80,8 +83,13 @@ def _rate(before: DictConfig, cfg: DictConfig) -> float:
     return 1.0 if before.optimizer.lr == cfg.optimizer.lr else float(cfg.optimizer.lr) / float(before.optimizer.lr)
 
 
-def go_on(run: Unfinished, command: list[str]) -> RunResult:
+def go_on(run: Unfinished, command: list[str], also: Sequence[Callback] = ()) -> RunResult:
     """Train what remains of a run, in its folder.
+
+    Args:
+        run: which.
+        command: the words of the command line.
+        also: callbacks that belong to what this run is a part of, such as a sweep.
 
     Raises:
         CouloirError: the run is still alive, or none of its checkpoints is whole.
@@ -96,7 +104,7 @@ def go_on(run: Unfinished, command: list[str]) -> RunResult:
     except BaseException:
         folder.release()
         raise
-    return train_sentence(sentence, folder, command, Earlier(checkpoint, run.overrides, run.rate, damaged))
+    return train_sentence(sentence, folder, command, Earlier(checkpoint, run.overrides, run.rate, damaged), also=also)
 
 
 def newest_checkpoint(folder: RunFolder) -> tuple[Path | None, list[str]]:

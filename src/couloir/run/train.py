@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -51,6 +51,7 @@ def train_sentence(
     command: list[str],
     earlier: Earlier | None = None,
     accept: Callable[[RunFolder], None] | None = None,
+    also: Sequence[Callback] = (),
 ) -> RunResult:
     """Train a checked sentence into its folder; whatever happens, `status.json` tells the truth afterwards.
 
@@ -60,12 +61,14 @@ def train_sentence(
         command: the words of the command line.
         earlier: what the folder's run has done so far, if it is to go on.
         accept: called once the data is read and `provenance.json` written, before training; it may refuse by an error.
+        also: callbacks that belong to what this run is a part of, such as a sweep.
 
     Raises:
         CouloirError: parts that do not go together, as far as it shows only now.
         Diverged: the loss became NaN or infinite.
         Interrupted: a signal asked to stop; a checkpoint is saved.
         ProcessLost: a process that trained along, or one that read the data, ended before its time.
+        Pruned: one of the callbacks has ended it.
     """
     stop = StopOnSignal()
     with run_log(folder.path / "train.log"), stop.listening():
@@ -75,7 +78,7 @@ def train_sentence(
             began = time.perf_counter()
             checkpoint = None if earlier is None else earlier.checkpoint
             with together(sentence.cfg, folder, checkpoint) as world:
-                trained = _train(sentence, folder, command, stop, world, earlier, accept)
+                trained = _train(sentence, folder, command, stop, world, earlier, accept, also)
             return _conclude(sentence, folder, stop, trained, began)
         except BaseException as error:
             lost = as_lost_folder(error, folder) or lost_worker(error, checkpoint=folder.checkpoints / "last.ckpt")
@@ -121,6 +124,7 @@ def _train(
     world: World,
     earlier: Earlier | None,
     accept: Callable[[RunFolder], None] | None,
+    also: Sequence[Callback],
 ) -> Trained:
     cfg = sentence.cfg
     data = _load_data(cfg, world)
@@ -134,7 +138,7 @@ def _train(
         accept(folder)
     if data.skipped:
         folder.write_text("skipped.csv", as_csv(data.skipped))
-    assemble = partial(_assemble, cfg, data, folder, stop, world, earlier)
+    assemble = partial(_assemble, cfg, data, folder, stop, world, earlier, also)
     module, trainer, record = assemble()
     parameters = sum(parameter.numel() for parameter in module.net.parameters())  # before fsdp makes shares of them
     say.info(_opening(sentence, data, parameters, trainer))
@@ -172,6 +176,7 @@ def _assemble(
     stop: StopOnSignal,
     world: World,
     earlier: Earlier | None = None,
+    also: Sequence[Callback] = (),
 ) -> tuple[Supervised, Trainer, Record]:
     """Network, loss, optimizer and loop; the same weights in every process, random numbers of its own afterwards."""
     seed_everything(cfg.seed, workers=True, verbose=False)  # the weights do not depend on what loading the data drew
@@ -189,7 +194,7 @@ def _assemble(
     anew = earlier is None or earlier.checkpoint is None
     module.save_hyperparameters(OmegaConf.to_container(cfg, resolve=True), logger=anew)
     record = Record(folder, cfg.callbacks.checkpoint.monitor, cfg.callbacks.checkpoint.mode)
-    changes = [] if earlier is None else earlier.callbacks()
+    changes = [*([] if earlier is None else earlier.callbacks()), *also]
     trainer = _build_trainer(cfg, folder, changes, record, stop, world)
     data.device = trainer.strategy.root_device
     if not world.leads:
