@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 
 import couloir
 from couloir.config import contract, tree
-from couloir.config.compose import compose_sentence
+from couloir.config.check import check_sweep_values
+from couloir.config.compose import SWEEP_GROUPS, compose_sentence, compose_sweep
 
 CHOICES = [(group, name) for group in tree.groups() for name in tree.choices(group)]
 # What only the user can know.
@@ -64,6 +65,12 @@ def test_every_choice_composes_and_instantiates(group: str, name: str, files: Pa
     if group == "trainer" and name in ("gpu", "fsdp"):
         cfg = compose_sentence([f"{group}={name}"]).cfg
         assert cfg.trainer.accelerator == "gpu"
+        return
+    if group in SWEEP_GROUPS:
+        sweep = compose_sweep([f"{group}={name}"])
+        check_sweep_values(sweep)
+        node = sweep.cfg[group]
+        assert (instantiate(node if group == "pruner" else node.sampler) is None) == (name in ("none", "grid"))
         return
     if group == "logger" and name in ("wandb", "mlflow"):
         pytest.importorskip(name, reason=f"couloir[{name}] is not installed")

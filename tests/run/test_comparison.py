@@ -16,6 +16,8 @@ from couloir.config.check import check
 from couloir.config.compose import compose_sentence
 from couloir.run import comparison
 from couloir.run.comparison import draw_comparison
+from couloir.sweep.pictures import draw
+from couloir.sweep.record import Objective, SweepRecord, TrialRecord
 
 PNG = b"\x89PNG\r\n"
 
@@ -94,14 +96,15 @@ def test_without_a_completed_run_there_is_nothing(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_cannot_be_drawn_does_not_fail_the_sweep(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from couloir.cli import train
-
     made_up_run(tmp_path / "0", [], losses(1))
     (tmp_path / "0/metrics.csv").write_text("epoch,train/loss\n1,torn")
-    train._compare([tmp_path / "0"])
-    assert "could not be compared" in capsys.readouterr().err
+    trial = TrialRecord(0, {"seed": "1"}, "completed", [tmp_path / "0"], [[0.5]])
+    goal = Objective("best/loss", "minimize")
+    draw(SweepRecord(tmp_path, "s", [], ["seed"], [goal], "val/loss", ["train"], [trial], 1))
+    assert "could not be drawn" in capsys.readouterr().err
+    assert (tmp_path / "report.html").exists()
 
 
 def test_the_initialization_study_in_short(tmp_path: Path) -> None:

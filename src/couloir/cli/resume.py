@@ -6,21 +6,25 @@ import os
 
 from couloir.errors import CouloirError
 
-USAGE = """usage: couloir resume RUN [KEY=VALUE ...]
+USAGE = """usage: couloir resume RUN|SWEEP [KEY=VALUE ...]
 
 Go on with a run that was interrupted or killed, or has failed or diverged, in its folder, as if it had never stopped.
 A run is a folder, its name, or `latest`.
   couloir resume latest
   couloir resume RUN trainer.max_epochs=40       train longer, also a run that is finished
-  couloir resume RUN optimizer.lr=0.001          a diverged run, from its last checkpoint, with a smaller rate"""
+  couloir resume RUN optimizer.lr=0.001          a diverged run, from its last checkpoint, with a smaller rate
+
+Finish what is missing of a sweep: trials that were stopped or killed go on, those that failed or diverged stay so.
+  couloir resume SWEEP
+  couloir resume SWEEP sweep.n_trials=100        more trials, also of a sweep that is finished"""
 
 
 def main(arguments: list[str]) -> int:
-    """Find the run, and train what remains of it."""
+    """Find the run or the sweep, and train what remains of it."""
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
-    from couloir.run.find import find_run, runs_and_overrides
+    from couloir.run.find import find_run, find_sweep, runs_and_overrides
     from couloir.run.resume import go_on, unfinished
     from couloir.trainer.world import launched
 
@@ -28,6 +32,11 @@ def main(arguments: list[str]) -> int:
     if len(words) != 1:
         fact = f"One run can go on at a time, not {len(words)}." if words else "No run is named."
         raise CouloirError(fact, next_step="couloir resume latest, or the folder of a run")
+    sweep = find_sweep(words[0], outputs)
+    if sweep is not None:
+        from couloir.sweep.resume import go_on_with
+
+        return go_on_with(sweep, overrides, command=["couloir", "resume", *arguments])
     path = find_run(words[0], outputs)
     run = unfinished(path, [word for word in overrides if not word.startswith("output_dir=")])
     if run is None:

@@ -114,42 +114,27 @@ def _through_hydra(arguments: list[str]) -> int:
             "A multirun cannot run under torchrun.",
             next_step="`train -m trainer=ddp ...` without torchrun: each job starts its own processes",
         )
+    if known.multirun and not (known.cfg or known.info or known.shell_completion or known.hydra_help):
+        return _sweep(overrides, ["train", *arguments])
     prepare_hydra()
     if not known.shell_completion:
         check_sweep(overrides)
-    failures: list[int] = []
-    jobs: list[Path] = []
-
-    def job(_: object) -> float | None:
-        from couloir.run.sweep import job_folder, train_job
-
-        folder = job_folder()
-        jobs.extend([] if folder is None else [folder])
-        code, value = train_job(arguments)
-        failures.extend([code] if code else [])
-        return value
-
     sys.argv = ["train", *arguments]
-    try:
-        hydra.main(version_base="1.3", config_path=str(tree.packaged_conf()), config_name=tree.ROOT_CONFIG)(job)()
-    finally:
-        if jobs:
-            _compare(jobs)
-    return max(failures, default=0)
+    hydra.main(version_base="1.3", config_path=str(tree.packaged_conf()), config_name=tree.ROOT_CONFIG)(_no_job)()
+    return 0
 
 
-def _compare(jobs: list[Path]) -> None:
-    """The pictures of a multirun; the runs are done, so that whatever goes wrong here is no failure of theirs."""
-    try:
-        from couloir.run.comparison import draw_comparison
-        from couloir.run.sweep import sweep_folder
+def _sweep(words: list[str], command: list[str]) -> int:
+    """A multirun; with `auto_resume=true` what is left of one with the very same words."""
+    from couloir.sweep.multirun import multirun
+    from couloir.sweep.resume import begun, go_on_with
 
-        files = draw_comparison(sweep_folder(jobs[0]), jobs)
-    except Exception as error:  # noqa: BLE001  the end of the process: there is nobody left to hand it to
-        print(f"the runs could not be compared: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
-        return
-    if files:
-        print("compared: " + ", ".join(tree.display(file) for file in files))  # noqa: T201
+    folder = begun(words) if "auto_resume=true" in words else None
+    return multirun(words, command) if folder is None else go_on_with(folder, [], command)
+
+
+def _no_job(_: object) -> None:
+    """Hydra's own questions train nothing."""
 
 
 def _print_config(overrides: list[str], resolve: bool) -> int:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract, resolvers, targets, tree
-from couloir.config.compose import Sentence
+from couloir.config.compose import SWEEP_GROUPS, Sentence
 from couloir.config.contract import Key
 from couloir.config.nearest import did_you_mean
 from couloir.config.scaling import settle_rate
@@ -207,18 +207,40 @@ def _unresolved(error: OmegaConfBaseException) -> CouloirError:
 def _check_values(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
     """Compare every value with the contract of its key; a recipe's bare value does not loosen the contract."""
     for path, entries in keys.items():
-        if path.startswith("hydra") or path.endswith("_target_"):
+        if path.startswith("hydra") or path.endswith("_target_") or path.partition(".")[0] in SWEEP_GROUPS:
             continue
-        key = _deciding(entries)
-        if not key.contract and (reference := REFERENCE.fullmatch(str(key.default))):
-            key = _deciding(keys.get(reference[1], [key]))  # `seed: ${seed}` takes what `seed` takes
-        try:
-            value = _value(sentence.cfg, path)
-        except OmegaConfBaseException as error:
-            raise _unresolved(error) from error
-        accepted = contract.violation(key, value)
-        if accepted is not None:
-            raise _out_of_contract(key, path, value, accepted, _place(path, keys, sentence), sentence)
+        _check_value(sentence, path, entries, keys)
+
+
+def check_sweep_values(sentence: Sentence) -> None:
+    """Check the types, ranges and targets of the nodes that say how a sweep goes.
+
+    Args:
+        sentence: of `compose_sweep`.
+
+    Raises:
+        CouloirError: the first thing that is wrong.
+    """
+    keys = _keys_by_path(sentence)
+    _check_targets(sentence, keys)
+    for path, entries in keys.items():
+        group, _, rest = path.partition(".")
+        there = group in SWEEP_GROUPS and sentence.cfg[group] is not None
+        if there and not path.endswith("_target_") and not rest.startswith("space"):
+            _check_value(sentence, path, entries, keys)
+
+
+def _check_value(sentence: Sentence, path: str, entries: list[Key], keys: dict[str, list[Key]]) -> None:
+    key = _deciding(entries)
+    if not key.contract and (reference := REFERENCE.fullmatch(str(key.default))):
+        key = _deciding(keys.get(reference[1], [key]))  # `seed: ${seed}` takes what `seed` takes
+    try:
+        value = _value(sentence.cfg, path)
+    except OmegaConfBaseException as error:
+        raise _unresolved(error) from error
+    accepted = contract.violation(key, value)
+    if accepted is not None:
+        raise _out_of_contract(key, path, value, accepted, _place(path, keys, sentence), sentence)
 
 
 def _deciding(entries: list[Key]) -> Key:

@@ -23,10 +23,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract, resolvers, targets, tree
 from couloir.config.files import check_own_files
-from couloir.config.launch import check_launch
+from couloir.config.launch import check_launch, missing_launcher
 from couloir.config.mistakes import COMPLAINTS, Choices, explain, find_mistake
 from couloir.errors import CouloirError
 
+SWEEP_GROUPS = ("sweep", "pruner")
+"""What a trial of a sweep does not know of."""
 DEFAULT_LOSS = {"classification": "cross_entropy", "regression": "mse"}
 """The loss of a task, for data whose task is known only after a look at its files."""
 
@@ -89,6 +91,9 @@ def compose_sentence(overrides: list[str], with_sources: bool = True) -> Sentenc
     resolvers.forget()
     check_own_files()
     overrides = [item for item in overrides if item != "experiment=null"]  # the default, which Hydra cannot be told
+    of_a_sweep = next((item for item in overrides if is_of_a_sweep(item)), None)
+    if of_a_sweep is not None:
+        raise CouloirError(f"'{of_a_sweep}' belongs to a sweep.", next_step="train -m ... makes a sweep")
     sentence = _compose(overrides, overrides, with_sources)
     loss_named = sentence.choices.get("experiment") or any(item.lstrip("+~").startswith("loss=") for item in overrides)
     if not loss_named and not OmegaConf.is_missing(sentence.cfg.data, "path"):
@@ -96,6 +101,35 @@ def compose_sentence(overrides: list[str], with_sources: bool = True) -> Sentenc
         if loss and not _fits(sentence.choices.get("loss"), _task(sentence.cfg)):
             return _compose([*overrides, f"loss={loss}"], overrides, with_sources)
     return sentence
+
+
+def is_of_a_sweep(override: str) -> bool:
+    """Whether an override is about the sweep, not about its trials."""
+    return override.lstrip("+~").partition("=")[0].partition(".")[0] in SWEEP_GROUPS
+
+
+def compose_sweep(overrides: list[str]) -> Sentence:
+    """The nodes of a multirun that say how it goes: `sweep` and `pruner`, and `hydra`.
+
+    Args:
+        overrides: those that name one value.
+
+    Raises:
+        CouloirError: an unknown group, choice or key, or a sentence that Hydra cannot read.
+    """
+    prepare_hydra()
+    with _hydra():
+        try:
+            merged = _note_merged()
+            cfg, choices = _hydra_compose(overrides)
+            for group in SWEEP_GROUPS:
+                if cfg[group] is not None:
+                    OmegaConf.resolve(cfg[group])
+            sources = _sources(merged, of_the_sweep=True)
+        except COMPLAINTS as error:
+            raise explain(error, overrides, _hydra_compose) from error
+    kept = OmegaConf.masked_copy(cfg, [*SWEEP_GROUPS])
+    return Sentence(kept, choices, sources, list(overrides), Path())
 
 
 def _task(cfg: DictConfig) -> str:
@@ -124,13 +158,14 @@ def _compose(overrides: list[str], typed: list[str], with_sources: bool) -> Sent
         except COMPLAINTS as error:
             raise explain(error, overrides, _hydra_compose) from error
     with open_dict(cfg):
-        del cfg["hydra"]
+        for name in ("hydra", *SWEEP_GROUPS):
+            cfg.pop(name, None)
     return Sentence(cfg, choices, sources, list(typed), run_dir)
 
 
 @contextmanager
 def _hydra() -> Iterator[None]:
-    """Hydra over the packaged tree; a job of a multirun composes anew within a Hydra that is already at work."""
+    """Hydra over the packaged tree; a sweep composes its trials within a Hydra that is already at work."""
     # Not GlobalHydra.get_state(): it copies all that Hydra has, and looks for its plugins again.
     outer, name = GlobalHydra.instance().hydra, JobRuntime.instance().get("name")
     GlobalHydra.instance().clear()
@@ -157,11 +192,12 @@ def _note_merged() -> list[ResultDefault]:
     return merged
 
 
-def _sources(merged: list[ResultDefault]) -> list[Source]:
+def _sources(merged: list[ResultDefault], of_the_sweep: bool = False) -> list[Source]:
     return [
         Source(file, item.package or "")
         for item in merged
         if item.config_path is not None and (file := tree.find(item.config_path)) is not None
+        if of_the_sweep or not item.config_path.startswith(SWEEP_GROUPS)
     ]
 
 
@@ -198,7 +234,7 @@ def check_sweep(overrides: list[str]) -> None:
             try:
                 cfg, _ = _hydra_compose(words)
             except COMPLAINTS as error:
-                raise explain(error, words, _hydra_compose) from error
+                raise missing_launcher(str(error)) or explain(error, words, _hydra_compose) from error
             check_launch(cfg, overrides)
 
 

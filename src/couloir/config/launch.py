@@ -5,19 +5,39 @@ A configuration is data that may come from anywhere, so that Hydra builds nothin
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from couloir.config import targets
+from couloir.config.nearest import did_you_mean
 from couloir.errors import CouloirError
 
 PLUGINS = ("hydra._internal.core_plugins", "hydra_plugins", "hydra.experimental.callbacks")
 LOGGING = ("hydra_logging", "job_logging")
 _HANDLER = re.compile(r"(logging\.(handlers\.)?[A-Z]\w*|colorlog\.[A-Z]\w*)$")
 _STREAM = ("ext://sys.stdout", "ext://sys.stderr")
+LAUNCHERS = {
+    "basic": ("hydra", ""),
+    "joblib": ("hydra_plugins.hydra_joblib_launcher", "joblib"),
+    "submitit_local": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+    "submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+    "ray": ("ray", "ray"),
+}
+"""The choices of `hydra/launcher`, the package that each needs, and the extra of Couloir that brings it."""
+HARMLESS = (
+    "_target_", "submitit_folder", "timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb", "nodes",
+    "name", "stderr_to_stdout", "partition", "qos", "comment", "constraint", "exclude", "gres", "cpus_per_gpu",
+    "gpus_per_task", "mem_per_gpu", "mem_per_cpu", "account", "signal_delay_s", "max_num_timeout", "array_parallelism",
+    "n_jobs", "backend", "prefer", "require", "verbose", "timeout", "pre_dispatch", "batch_size", "temp_folder",
+    "max_nbytes", "mmap_mode", "num_cpus", "num_gpus",
+)  # fmt: skip
+"""Keys of launchers that a file may set; others go into a shell's commands, or say whom to connect to."""
 
 
 def check_launch(cfg: DictConfig, typed: Sequence[str]) -> None:
@@ -49,11 +69,83 @@ def check_launch(cfg: DictConfig, typed: Sequence[str]) -> None:
             "hydra.job.env_set is set in a file, and some variables of the environment name programs.",
             next_step="set the variables in the shell, or type hydra.job.env_set.NAME=VALUE",
         )
+    _check_launcher(node, typed)
     if targets.KEY in (node.sweeper.get("params") or {}):
         raise CouloirError(
             f"hydra.sweeper.params holds {targets.KEY}, which would let a file decide what it may call.",
             next_step=f"remove it there; if you trust these packages, type {targets.KEY}=[...]",
         )
+
+
+def missing_launcher(complaint: str) -> CouloirError | None:
+    """The mistake behind a complaint of Hydra's that it does not find a launcher; None where it is about another."""
+    found = re.search(r"hydra/launcher/([\w.-]+)", complaint)
+    if found is None:
+        return None
+    name = found[1]
+    return _needs(name) or CouloirError(
+        f"There is no launcher called '{name}'.",
+        place=f"launchers: {', '.join(LAUNCHERS)}",
+        next_step=did_you_mean(name, LAUNCHERS, form="hydra/launcher={}"),
+    )
+
+
+def _needs(name: str) -> CouloirError | None:
+    package, extra = LAUNCHERS.get(name, ("hydra", ""))
+    try:
+        there = importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:
+        there = False
+    if there:
+        return None
+    shown = package.rpartition(".")[2].replace("_", "-")
+    return CouloirError(
+        f"hydra/launcher={name} needs the package {shown}.", next_step=f"pip install 'couloir[{extra}]'"
+    )
+
+
+def _check_launcher(node: DictConfig, typed: Sequence[str]) -> None:
+    """A launcher's package is there, and no file has it run commands.
+
+    submitit writes what it is given into a script for the shell: `setup` as it stands, and all else as options in
+    comments, which end with the line.
+    """
+    name = str(node.runtime.choices.get("hydra/launcher"))
+    missing = _needs(name)
+    if missing is not None:
+        raise missing
+    if name == "submitit_slurm" and shutil.which("sbatch") is None:
+        raise CouloirError(
+            "hydra/launcher=submitit_slurm needs SLURM, and there is no sbatch here.",
+            next_step="type it on a node of the cluster; hydra/launcher=submitit_local does the same on one machine",
+        )
+    said = {path for word in typed for path in _paths_of(word)}
+    for path, value in _leaves(OmegaConf.to_container(node.launcher, resolve=True), "hydra.launcher"):
+        harmless = path.split(".")[2] in HARMLESS and "\n" not in str(value)
+        if not harmless and value not in (None, [], {}) and path not in said:
+            raise CouloirError(
+                f"{path} is set in a file, and what it says goes to a shell or to another machine.",
+                next_step=f"type {path}=... if you mean it, and remove it there",
+            )
+
+
+def _paths_of(word: str) -> Iterator[str]:
+    """The keys that an override sets, those within a typed mapping among them."""
+    override = OverridesParser.create().parse_override(word)
+    if override.key_or_group.startswith("hydra.launcher."):
+        value = override.value()
+        plain = value if isinstance(value, dict) else None
+        yield from (path for path, _ in _leaves({} if plain is None else plain, override.key_or_group))
+        if plain is None:
+            yield override.key_or_group
+
+
+def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _leaves(value, f"{path}.{key}")
+    else:
+        yield path, node
 
 
 def _strings(node: Any, path: str = "") -> Iterator[tuple[str, str]]:

@@ -25,7 +25,7 @@ KEY = "allow_targets"
 """The key of the root file that extends the roots."""
 _GROUPS = (
     "augmentation", "averaging", "callbacks", "data", "initializer", "loss", "metrics", "model", "momentum_schedule",
-    "optimizer", "scheduler", "task", "trainer", "tta",
+    "optimizer", "pruner", "scheduler", "sweep.samplers", "task", "trainer", "tta",
 )  # fmt: skip
 _PARTS = {
     "couloir": _GROUPS,

@@ -9,12 +9,14 @@ import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from couloir.config import targets
+from couloir.config import targets, tree
 from couloir.config.nearest import did_you_mean
 from couloir.errors import CouloirError
 
 PARTS = ("model", "data", "loss", "trainer")
 """Without these there was no run."""
+SWEEP_FILE, SWEEP_TABLE = "sweep.yaml", "sweep.csv"
+"""What the folder of a sweep holds."""
 
 
 def runs_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str], str]:
@@ -29,19 +31,22 @@ def runs_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str], 
 
 
 def find_run(word: str, outputs: str | Path = "outputs") -> Path:
-    """The folder of a run: a path, also one below `outputs`, `outputs/train` or `outputs/rerun`, or `latest`.
+    """The folder of a run: a path, also one below `outputs`, `outputs/train`, `outputs/sweep` or `outputs/rerun`, or
+    `latest`.
 
     Args:
         word: what the user typed.
         outputs: the folder that collects the runs.
 
     Raises:
-        CouloirError: there is no such run.
+        CouloirError: there is no such run, or it is a sweep.
     """
-    below = (Path(outputs) / verb / word for verb in ("", "train", "rerun"))
-    for path in (Path(word), *below):
+    for path in _places(word, outputs):
         if (path / "config.yaml").is_file():
             return path.resolve()
+    sweep = find_sweep(word, outputs)
+    if sweep is not None:
+        raise CouloirError(f"{word} is a sweep of several runs.", next_step=_best_of(sweep))
     if Path(word).is_dir():
         raise CouloirError(f"{word} is not a run: it has no config.yaml.", next_step="name the folder of a run")
     known = sorted((path.parent for path in _configs(Path(outputs))), key=lambda path: path.name)
@@ -50,11 +55,29 @@ def find_run(word: str, outputs: str | Path = "outputs") -> Path:
     raise CouloirError(f"There is no run '{word}'.", next_step=hint or newest)
 
 
+def find_sweep(word: str, outputs: str | Path = "outputs") -> Path | None:
+    """The folder of a sweep, named as a run is; None where the word names none."""
+    return next((path.resolve() for path in _places(word, outputs) if (path / SWEEP_FILE).is_file()), None)
+
+
+def _places(word: str, outputs: str | Path) -> Iterator[Path]:
+    yield Path(word)
+    for verb in ("", "train", "sweep", "rerun"):
+        yield Path(outputs) / verb / word
+
+
+def _best_of(sweep: Path) -> str:
+    """Which of a sweep's runs the user may have meant."""
+    first = next((path.parent for path in sorted(sweep.glob("*/config.yaml"))), sweep / "0")
+    return f"name one of its runs, such as {tree.display(first)}; {SWEEP_TABLE} there says which is the best"
+
+
 def _configs(outputs: Path) -> Iterator[Path]:
-    """Of runs, and of the runs of a sweep, which lie one folder deeper."""
+    """Of runs, and of the runs of a sweep, which lie one folder deeper, or two where each setting has several."""
     yield from outputs.glob("train/*/config.yaml")
     yield from outputs.glob("rerun/*/config.yaml")
     yield from outputs.glob("sweep/*/*/config.yaml")
+    yield from outputs.glob("sweep/*/*/*/config.yaml")
 
 
 def run_config(run: Path, allowed: Sequence[str] = ()) -> DictConfig:

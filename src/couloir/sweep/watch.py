@@ -52,6 +52,11 @@ class Watch:
             self._live.stop()
             self._live = None
 
+    @property
+    def watched(self) -> bool:
+        """Whether there is a terminal to draw on."""
+        return self._live is not None
+
     def update(self, record: SweepRecord) -> None:
         """Draw the table anew; elsewhere than on a terminal nothing is read and nothing said."""
         if self._live is not None:

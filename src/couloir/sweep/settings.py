@@ -1,0 +1,177 @@
+"""What the node `sweep` of a configuration asks for. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from omegaconf import OmegaConf
+
+from couloir.config.compose import Sentence
+from couloir.config.nearest import did_you_mean
+from couloir.errors import CouloirError
+from couloir.metrics.names import measured
+from couloir.sweep.record import Objective
+
+LARGER_IS_BETTER = ("accuracy", "r2", "samples_per_second")
+"""Ends of the names of such numbers; of all others less is better."""
+OTHER_NUMBERS = ("parameters", "seconds", "epochs", "best/epoch", "train/samples_per_second")
+"""Numbers of `result.json` that every run has."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The node `sweep`, checked.
+
+    Attributes:
+        space: of the files, key -> values.
+        objectives: what the sweep is after.
+        monitor: the column that is watched from epoch to epoch.
+        n_trials: how many settings are tried; None: all of a grid.
+        seeds: of each setting's runs.
+        seed: of the proposals.
+        workers: runs that go on at a time; None: one, or as many as the launcher takes.
+        isolation: whether each run is a process of its own.
+        max_failures: failed trials after which no other begins; None: never.
+        storage: where the study is kept; None: in the sweep's folder.
+        name: of the study.
+        sampler: the node that proposes.
+        pruner: the node that ends trials early; None: nothing does.
+    """
+
+    space: dict[str, Any]
+    objectives: list[Objective]
+    monitor: str
+    n_trials: int | None
+    seeds: list[int]
+    seed: int
+    workers: int | None
+    isolation: Literal["process", "none"]
+    max_failures: int | None
+    storage: str | None
+    name: str | None
+    sampler: dict[str, Any]
+    pruner: dict[str, Any] | None
+
+    @classmethod
+    def read(cls, sweep: Sentence, trial: Sentence) -> Settings:
+        """Read and check the nodes `sweep` and `pruner`.
+
+        Args:
+            sweep: the sentence with these nodes.
+            trial: the sentence of a trial.
+
+        Raises:
+            CouloirError: they ask for what cannot be.
+        """
+        node, pruner = sweep.cfg.sweep, sweep.cfg.pruner
+        objectives = _objectives(node, trial)
+        monitor = _monitor(objectives[0], trial)
+        if pruner is not None:
+            _check_pruned(objectives, sweep.choices.get("pruner"))
+        first = int(trial.cfg.seed)
+        count = 1 if node.seeds is None else int(node.seeds)
+        return cls(
+            space=OmegaConf.to_container(node.space, resolve=False),  # type: ignore[arg-type]
+            objectives=objectives,
+            monitor=monitor,
+            n_trials=node.n_trials,
+            seeds=[first + place for place in range(count)],
+            seed=first if node.seed is None else int(node.seed),
+            workers=node.workers,
+            isolation=node.isolation,
+            max_failures=node.max_failures,
+            storage=node.storage,
+            name=node.name,
+            sampler=OmegaConf.to_container(node.sampler, resolve=True),  # type: ignore[arg-type]
+            pruner=None if pruner is None else OmegaConf.to_container(pruner, resolve=True),  # type: ignore[arg-type]
+        )
+
+
+def _objectives(node: Any, trial: Sentence) -> list[Objective]:
+    names = _listed(node.objective)
+    if not names:
+        monitor, mode = str(trial.cfg.callbacks.checkpoint.monitor), str(trial.cfg.callbacks.checkpoint.mode)
+        names, directions = [monitor.replace("val/", "best/")], ["minimize" if mode == "min" else "maximize"]
+    else:
+        directions = [_direction(name) for name in names]
+    given = _listed(node.direction)
+    if given and len(given) != len(names):
+        raise CouloirError(
+            f"sweep.direction has {len(given)} words for {len(names)} objectives.",
+            next_step="name one for each, or leave it out: accuracies are maximized, all else is minimized",
+        )
+    for word in given:
+        if word not in ("maximize", "minimize"):
+            raise CouloirError(f"sweep.direction takes maximize or minimize, not {word}.")
+    _check_names(names, trial)
+    return [Objective(name, direction) for name, direction in zip(names, given or directions, strict=True)]  # type: ignore[arg-type]
+
+
+def _listed(value: Any) -> list[str]:
+    if value is None:
+        return []
+    return [str(entry) for entry in value] if OmegaConf.is_list(value) else [str(value)]
+
+
+def _direction(name: str) -> str:
+    return "maximize" if name.endswith(LARGER_IS_BETTER) else "minimize"
+
+
+def _check_names(names: list[str], trial: Sentence) -> None:
+    metrics = [
+        name.removeprefix("val/") for name in measured(str(trial.cfg.data.task), int(trial.cfg.data.num_classes))
+    ]
+    known = [f"{split}/{metric}" for split in ("best", "val", "test", "train") for metric in metrics]
+    known += OTHER_NUMBERS
+    for name in names:
+        if name not in known:
+            raise CouloirError(
+                f"sweep.objective={name} is no number that a run ends with.",
+                place=f"numbers: {', '.join(known)}",
+                next_step=did_you_mean(name, known, form="sweep.objective={}"),
+            )
+
+
+def _monitor(objective: Objective, trial: Sentence) -> str:
+    """The column of `metrics.csv` that belongs to the objective; the checkpoint's where there is none."""
+    split, _, metric = objective.name.partition("/")
+    if split in ("best", "val") and metric != "epoch":
+        return f"val/{metric}"
+    return (
+        objective.name
+        if split == "train" and metric in ("loss", "accuracy")
+        else str(trial.cfg.callbacks.checkpoint.monitor)
+    )
+
+
+def _check_pruned(objectives: list[Objective], pruner: str | None) -> None:
+    if len(objectives) > 1:
+        raise CouloirError(
+            f"pruner={pruner} compares trials by one number, and sweep.objective names {len(objectives)}.",
+            next_step="pruner=none, or one objective",
+        )
+    if not objectives[0].name.startswith(("best/", "val/")) or objectives[0].name == "best/epoch":
+        raise CouloirError(
+            f"pruner={pruner} needs a number that is measured every epoch, and {objectives[0].name} is not.",
+            next_step="sweep.objective=best/accuracy, or pruner=none",
+        )
+
+
+def study_name(settings: Settings, folder: Path, words: list[str]) -> str:
+    """The name of the study: what `sweep.name` says; else, where the storage is shared, one that follows from the
+    words, so that the same command finds the same study on every machine; else that of the folder.
+    """
+    if settings.name is not None:
+        return settings.name
+    if settings.storage is None:
+        return folder.name
+    return "sweep-" + hashlib.sha256("\n".join(words).encode()).hexdigest()[:12]
+
+
+def threads_for(workers: int, cores: int) -> int:
+    """CPU threads of each of several runs that share a machine."""
+    return max(1, math.floor(cores / workers))

@@ -1,0 +1,167 @@
+"""A sweep from beginning to end: the page that tells the whole story."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import hydra.utils
+import yaml
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from couloir.config.tree import display
+from couloir.errors import CouloirError
+from couloir.run.find import SWEEP_FILE
+from couloir.run.folder import point_latest_to, write_atomically
+from couloir.run.lock import RunLock, is_alive
+from couloir.sweep.best import write_best
+from couloir.sweep.drive import Drive
+from couloir.sweep.engine import Engine
+from couloir.sweep.plan import Plan, make_plan
+from couloir.sweep.record import SweepRecord
+from couloir.sweep.samplers import sampler
+from couloir.sweep.study import Proposal, Study
+from couloir.sweep.table import closing, write_csv
+from couloir.sweep.watch import Watch
+
+FINISHED = ".finished"
+"""A file that says that nothing of the sweep is left to do."""
+SWEEPERS = ".sweepers"
+"""A folder with a folder for each process that has been at work on the sweep; whoever is alive holds its lock."""
+LEFT = ("running", "waiting", "interrupted")
+"""States of trials that are still to be finished."""
+MANY = 1_000_000
+"""Trials of a search that says no number."""
+
+
+def sweep(
+    words: Sequence[str], context: HydraContext, task: TaskFunction, config: DictConfig, params: dict[str, Any]
+) -> int:
+    """Make a sweep, or what is missing of it.
+
+    Args:
+        words: what was typed after `-m`.
+        context: Hydra's.
+        task: what a launcher of Hydra's calls for each job.
+        config: the configuration with the node `hydra`.
+        params: more of the search space.
+
+    Returns:
+        the exit code: 0 where every trial completed or was pruned; else the highest of those that did not; 130 or 143
+        where it was stopped.
+
+    Raises:
+        CouloirError: it cannot be done as it was typed.
+    """
+    plan = make_plan(words, sys.argv, context.config_loader, config.hydra, params)
+    made = hydra.utils.instantiate(plan.settings.sampler, _convert_="all")
+    proposer, count = sampler(made, plan.space, plan.settings.seed, plan.known)
+    limit = plan.settings.n_trials
+    total = min(limit or MANY, count) if count is not None else limit or MANY
+    plan = replace(plan, total=total)
+    _prepare(plan, words)
+    name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    with ExitStack() as held:
+        _hold(held, plan.folder / SWEEPERS / name)
+        study = Study(
+            plan.where, plan.name, plan.folder, name, plan.space, plan.settings.objectives, proposer,
+            by_number=count is not None, total=total, known=plan.known,
+        )  # fmt: skip
+        left = _of_the_dead(study, plan.folder / SWEEPERS, held)
+        _say_what_is_there(plan, study, left)
+        with _engine(plan, context, task, config) as engine, Watch() as view:
+            drive = Drive(plan, study, engine, view)
+            (plan.folder / FINISHED).unlink(missing_ok=True)
+            record = drive.run(left)
+        _conclude(record)
+    if len(record.trials) >= total and not any(trial.state in LEFT for trial in record.trials):
+        (plan.folder / FINISHED).touch()
+    if drive.received is not None:
+        print(f"stopped; go on with: couloir resume {display(plan.folder)}")  # noqa: T201
+        return 128 + drive.received
+    return max(drive.codes, default=0)
+
+
+def _prepare(plan: Plan, words: Sequence[str]) -> None:
+    """The sweep's folder, with the words that take it up again."""
+    try:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        if not (plan.folder / SWEEP_FILE).exists():
+            content = {
+                "words": list(words), "command": plan.command, "study": plan.name, "directory": str(plan.directory),
+                "begun": datetime.now().astimezone().isoformat(timespec="seconds"),
+            }  # fmt: skip
+            write_atomically(plan.folder / SWEEP_FILE, yaml.safe_dump(content, sort_keys=False))
+        outputs = Path(str(plan.trial.cfg.output_dir))
+        if plan.folder.is_relative_to(os.path.abspath(outputs)):  # noqa: PTH100
+            point_latest_to(plan.folder, outputs)
+    except OSError as error:
+        raise CouloirError(
+            f"The sweep's folder cannot be written: {error.strerror or error}.",
+            place=str(error.filename or plan.folder),
+            next_step="free or unlock that path, or write elsewhere with output_dir=FOLDER",
+        ) from error
+
+
+def _hold(held: ExitStack, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    held.callback(RunLock(folder).release)
+
+
+def _of_the_dead(study: Study, sweepers: Path, held: ExitStack) -> list[Proposal]:
+    """The trials of processes that are no more, taken over: no other process can do so as long as this one lives."""
+    found: list[Proposal] = []
+    for sweeper, numbers in study.left_open().items():
+        place = sweepers / sweeper
+        if not place.is_dir():
+            continue  # on another machine, with a disk of its own
+        try:
+            held.callback(RunLock(place).release)
+        except CouloirError:
+            continue  # alive
+        found += [study.take_up(number) for number in numbers]
+    return found
+
+
+def alive(folder: Path) -> bool:
+    """Whether a process is at work on the sweep of a folder."""
+    return any(is_alive(place) for place in (folder / SWEEPERS).glob("*"))
+
+
+def _say_what_is_there(plan: Plan, study: Study, left: list[Proposal]) -> None:
+    there = len(study.records(1, {})) - len(left)
+    how_many = f"{plan.total} trials" if plan.total < MANY else "trials without end"
+    text = f"sweep: {how_many} of {', '.join(plan.space.keys) or 'one setting'}, in {display(plan.folder)}"
+    if there or left:
+        text += f"; {there} are there" + (f", {len(left)} go on" if left else "")
+    print(text)  # noqa: T201
+
+
+@contextmanager
+def _engine(plan: Plan, context: HydraContext, task: TaskFunction, config: DictConfig) -> Iterator[Engine]:
+    from couloir.sweep.engine.choice import engine
+
+    chosen = engine(plan, context, task, config)
+    try:
+        yield chosen
+    finally:
+        chosen.close()
+
+
+def _conclude(record: SweepRecord) -> None:
+    """Tables and pictures."""
+    from couloir.sweep.pictures import draw  # only here: it imports matplotlib, and trials need not wait for that
+
+    write_csv(record)
+    write_best(record)
+    draw(record)
+    print(closing(record))  # noqa: T201
