@@ -75,6 +75,11 @@ def test_a_recipe_for_small_images_runs_to_its_end(name: str, couloir_data: Path
     assert smoke([f"experiment={name}", f"data.root={couloir_data / data}"], tmp_path).status == "completed"
 
 
+@pytest.mark.parametrize("name", ["sweep_digits", "sweep_optimizers"])
+def test_a_recipe_for_a_sweep_is_one_run_without_m(name: str, tmp_path: Path) -> None:
+    assert smoke([f"experiment={name}"], tmp_path).status == "completed"
+
+
 def test_vgg16_begins_with_what_vgg11_has_learned(photographs: Path, tmp_path: Path) -> None:
     words = [f"data.root={photographs}"]
     first = smoke(["experiment=vgg11_2014", *words], tmp_path)
