@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -20,7 +21,7 @@ from couloir.run import resume
 from couloir.run.find import find_run, run_config
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/curriculum.md", "docs/recipes.md"]
+PAGES = ["README.md", "docs/curriculum.md", "docs/recipes.md", "docs/scale.md"]
 # What a reader has and the suite makes: a table and a folder of photographs.
 STAND_INS = {
     "photos": "{root}/photos", "houses.csv": "{root}/houses.csv", "FOLDER": "{root}/photos", "RUN": "{root}/run",
@@ -51,6 +52,9 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "run/checkpoints").mkdir(parents=True)
     (root / "run/checkpoints/best.ckpt").touch()
     (root / "run/config.yaml").write_text(OmegaConf.to_yaml(couloir.compose([]), resolve=True))
+    (root / "bin").mkdir()
+    (root / "bin/sbatch").write_text("#!/bin/sh\n")  # a node of a cluster
+    (root / "bin/sbatch").chmod(0o755)
     for name in ("ants", "bees"):
         (root / f"photos/train/{name}").mkdir(parents=True)
         for number in range(4):
@@ -59,7 +63,10 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("command", commands())
-def test_a_command_of_the_documentation_can_be_typed(command: str, reader: Path) -> None:
+def test_a_command_of_the_documentation_can_be_typed(
+    command: str, reader: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(reader / "bin"), prepend=os.pathsep)
     words = shlex.split(command)
     assert words[0] == "train" or words[1] in VERBS
     if words[:2] == ["couloir", "list"]:
