@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -112,7 +111,7 @@ def at_random() -> Seeded:
     return lambda seed: RandomSampler(seed=seed)
 
 
-def tpe(n_startup_trials: int = 10, multivariate: bool = True, n_ei_candidates: int = 64, gamma: float = 0.2) -> Seeded:
+def tpe(n_startup_trials: int = 10, multivariate: bool = True, n_ei_candidates: int = 24) -> Seeded:
     """Tree-structured Parzen estimator (Bergstra et al., 2011, Algorithms for Hyper-Parameter Optimization, section 4).
 
     Args:
@@ -120,7 +119,6 @@ def tpe(n_startup_trials: int = 10, multivariate: bool = True, n_ei_candidates: 
         multivariate: model the values together instead of each alone (Falkner et al., 2018, section 4.1); keys under a
             condition form groups of their own.
         n_ei_candidates: settings that are drawn, of which the most promising is tried.
-        gamma: the share of the trials that count as good.
     """
     return lambda seed: TPESampler(
         seed=seed,
@@ -128,7 +126,6 @@ def tpe(n_startup_trials: int = 10, multivariate: bool = True, n_ei_candidates: 
         multivariate=multivariate,
         group=multivariate,
         n_ei_candidates=n_ei_candidates,
-        gamma=lambda trials: math.ceil(gamma * trials),
     )
 
 
