@@ -127,6 +127,23 @@ def test_the_same_words_go_on_by_themselves_where_they_are_told_to(sweep: Sweep)
     assert sweep(*words).folder != other.folder  # there is nothing left of that one
 
 
+def test_a_sweep_goes_where_it_is_told_and_is_taken_up_there_in_the_same_way(sweep: Sweep, project: Path) -> None:
+    where = [
+        "hydra.sweep.dir=elsewhere/mine",
+        "+hydra.job.env_set.MARK=kept",
+        "sweep.name=other",
+        "sweep.max_failures=1",
+    ]
+    sweep("loss=strange", "loss.what=marks,memory,calm", *where)
+    folder = project / "elsewhere" / "mine"
+    assert (project / "mark").read_text() == "kept"
+    assert not (folder / "2").exists()
+    (project / "mark").unlink()
+    sweep(str(folder), "sweep.n_trials=3", "sweep.max_failures=2", verb=("resume",))
+    assert json.loads((folder / "2" / "status.json").read_text())["status"] == "completed"
+    assert not list(project.glob("outputs/sweep/*"))
+
+
 def test_each_setting_with_several_seeds_counts_by_its_mean(sweep: Sweep) -> None:
     swept = sweep("optimizer.lr=0.01,0.1", "sweep.seeds=2", "sweep.objective=best/accuracy")
     results = [

@@ -124,7 +124,7 @@ def make_plan(
     trial = _first_trial(space)
     settings = Settings.read(sweep, trial)
     _check_seeds(settings, space)
-    name = study_name(settings, default_folder, list(words))
+    name = study_name(settings, default_folder, [word for word in words if word not in hydras])
     shared = settings.storage is not None or settings.name is not None
     typed = any(word.lstrip("+").startswith("hydra.sweep.dir=") for word in hydras)
     folder = Path(trial.cfg.output_dir) / "sweep" / name if shared and not typed else default_folder

@@ -69,7 +69,11 @@ def begun(words: list[str]) -> Path | None:
     """
     outputs = next((word.partition("=")[2] for word in words if word.startswith("output_dir=")), "outputs")
     for file in sorted(Path(outputs).glob(f"sweep/*/{SWEEP_FILE}"), reverse=True):
-        if _read(file.parent)["words"] == words and not alive(file.parent) and not _finished(file.parent):
+        if (
+            sorted(_read(file.parent)["words"]) == sorted(words)
+            and not alive(file.parent)
+            and not _finished(file.parent)
+        ):
             return file.parent.resolve()
     return None
 

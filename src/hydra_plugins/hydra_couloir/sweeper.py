@@ -42,4 +42,5 @@ class CouloirSweeper(Sweeper):
         params = OmegaConf.to_container(OmegaConf.create(self.params or {}))
         assert isinstance(params, dict)
         more = {str(key): value for key, value in params.items()}
-        return sweep(arguments, self.hydra_context, self.task_function, self.config, more)
+        words = [*arguments, *map(str, self.config.hydra.overrides.hydra)]  # the launcher, say, and where it goes
+        return sweep(words, self.hydra_context, self.task_function, self.config, more)
