@@ -189,6 +189,7 @@ def test_the_best_setting_is_a_sentence_and_a_recipe(sweep: Sweep, project: Path
     ("words", "said"),
     [
         (["optimizer.lr=interval(0,1)"], ["a grid needs values", "sweep=tpe"]),
+        (["sweep=tpe"], ["nothing to go over"]),
         (["sweep=tpee"], ["no sweep called 'tpee'", "sweep=tpe"]),
         (["sweep=tpe", "sweep.n_trial=3"], ["no key 'n_trial'", "n_trials"]),
         (["sweep.n_trials=0"], ["sweep.n_trials takes an integer >= 1"]),

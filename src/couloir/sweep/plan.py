@@ -121,6 +121,11 @@ def make_plan(
     filed = {**params, **OmegaConf.to_container(sweep.cfg.sweep.space, resolve=False)}  # type: ignore[dict-item]
     seed = sweep.cfg.sweep.seed or 0
     space = read_space(rest, filed, loader, seed)
+    if not space.parameters and sweep.choices.get("sweep") != "grid":
+        raise CouloirError(
+            f"sweep={sweep.choices.get('sweep')} has nothing to go over.",
+            next_step="name keys and what they may be: 'optimizer.lr=tag(log, interval(1e-4, 1e-1))'",
+        )
     trial = _first_trial(space)
     settings = Settings.read(sweep, trial)
     _check_seeds(settings, space)
