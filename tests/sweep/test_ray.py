@@ -60,7 +60,7 @@ def test_a_stopped_run_saves_its_state_and_a_killed_worker_is_known(cluster: str
         jobs = [job(tmp_path, 0, words), job(tmp_path, 1, words)]
         engine.start(jobs)
         assert engine.room == 0
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + 900
         while not all((todo.path / "checkpoints/last.ckpt").exists() for todo in jobs):
             assert engine.ended(0.1) == []
             assert time.monotonic() < deadline
@@ -81,7 +81,7 @@ def worker_of(todo: Job) -> int:
 
 
 def until(engine: object) -> dict[int, int | None]:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 900
     while not (ended := engine.ended(0.5)):  # type: ignore[attr-defined]
         assert time.monotonic() < deadline
     return {todo.number: code for todo, code in ended}

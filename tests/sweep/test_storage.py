@@ -65,7 +65,7 @@ def answers(where: str, server: subprocess.Popen[bytes], log: Path) -> None:
     from sqlalchemy import create_engine
     from sqlalchemy.exc import OperationalError
 
-    until = time.monotonic() + 120
+    until = time.monotonic() + 900
     while True:
         try:
             create_engine(where).connect().close()
@@ -150,7 +150,7 @@ def test_two_processes_that_type_the_same_share_one_study(
         for _ in range(2)
     ]  # fmt: skip
     try:
-        told = [process.communicate(timeout=300)[0] for process in processes]
+        told = [process.communicate(timeout=900)[0] for process in processes]
     finally:
         for process in processes:
             with suppress(ProcessLookupError):
