@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -14,6 +13,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from couloir.callbacks.checkpoint import Checkpoint
 from couloir.errors import Interrupted
 from couloir.log import say
+from couloir.run.handlers import taken
 from couloir.trainer.agreement import highest
 
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2) if hasattr(signal, "SIGUSR1") else ()
@@ -38,17 +38,10 @@ class StopOnSignal(Callback):
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Take the signals for the length of a run; in another thread than the main one, leave them alone."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
         numbers = [signal.SIGINT, signal.SIGTERM]
         numbers += [number for number in WARNINGS if signal.getsignal(number) is signal.SIG_DFL]
-        previous = {number: signal.signal(number, self._receive) for number in numbers}
-        try:
+        with taken(numbers, self._receive):
             yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         if number in WARNINGS:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, Protocol
+from typing import Protocol
 
+from couloir.run.handlers import taken
 from couloir.sweep.engine import Engine
 from couloir.sweep.job import Job
 from couloir.sweep.outcome import RunEnd, end_of, out_of_memory_kills, outcome_of
@@ -83,7 +82,7 @@ class Drive:
         self.received: int | None = None
         self._memory = out_of_memory_kills()
         self._started: dict[tuple[int, int], float] = {}
-        self._writing, self._written, self._begun = 0.0, 0.0, time.monotonic()
+        self._writing, self._begun = 0.0, time.monotonic()
 
     def run(self, left: list[Proposal]) -> SweepRecord:
         """Do all of it.
@@ -95,7 +94,7 @@ class Drive:
             what has come of it; the exit codes are in `codes`, the signal that ended it early in `received`.
         """
         self.left.extend(left)
-        with self._listening():
+        with taken((signal.SIGINT, signal.SIGTERM), self._receive):
             while True:
                 self._start()
                 if not any(trial.running for trial in self.under_way.values()):
@@ -181,21 +180,7 @@ class Drive:
             write_csv(record)
             self._writing += time.monotonic() - now
 
-    @contextmanager
-    def _listening(self) -> Iterator[None]:
-        """Pass Ctrl-C and SIGTERM on to the runs, wait for them, and begin no other."""
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        try:
-            previous: dict[int, Any] = {number: signal.signal(number, self._receive) for number in numbers}
-        except ValueError:  # another thread than the main one hears no signals
-            yield
-            return
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-
     def _receive(self, number: int, _frame: FrameType | None) -> None:
+        """Pass Ctrl-C and SIGTERM on to the runs; they are waited for, and no other begins."""
         self.received = self.received or number
         self.engine.stop(number)

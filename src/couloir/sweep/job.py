@@ -12,6 +12,8 @@ from couloir.run.folder import write_atomically
 FILE = "trial.json"
 ENDED = "ended.json"
 STOP = ".stop"
+CONSOLE = "console.log"
+"""What the process of a run prints, from its first word on."""
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,6 @@ class Plan:
         where: the storage's address.
         command: the command line.
         directory: where it was typed.
-        workers: runs that go on at a time on this machine.
         total: how many trials there are to be.
         threads: CPU threads of a run; None: the run's own affair.
         environment: variables of every run.
@@ -61,8 +60,11 @@ class Plan:
     trial: Sentence
 
     def known(self, key: str) -> str:
-        """What a key or group is that is not swept."""
-        return known_in(self.trial, key)
+        """What a key or group is that is not swept, as it would be typed; empty where it is not there."""
+        if key in self.trial.choices:
+            return str(self.trial.choices[key])
+        value = OmegaConf.select(self.trial.cfg, key)
+        return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
     def jobs(self, proposal: Proposal) -> list[Job]:
         """The runs of a trial, one for each seed."""
@@ -208,14 +210,6 @@ def _value_at(parameter: Parameter, share: float, draw: random.Random) -> str:
     assert parameter.numbers is not None
     low, high = parameter.numbers.low, parameter.numbers.high
     return str(draw.randint(int(low), int(high))) if parameter.numbers.integer else repr(low + share * (high - low))
-
-
-def known_in(trial: Sentence, key: str) -> str:
-    """What a key or group is in a sentence, as it would be typed; empty where it is not there."""
-    if key in trial.choices:
-        return str(trial.choices[key])
-    value = OmegaConf.select(trial.cfg, key)
-    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _check_seeds(settings: Settings, space: Space) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -170,8 +169,3 @@ def study_name(settings: Settings, folder: Path, words: list[str]) -> str:
     if settings.storage is None:
         return folder.name
     return "sweep-" + hashlib.sha256("\n".join(words).encode()).hexdigest()[:12]
-
-
-def threads_for(workers: int, cores: int) -> int:
-    """CPU threads of each of several runs that share a machine."""
-    return max(1, math.floor(cores / workers))

@@ -40,7 +40,7 @@ from couloir.run.lock import is_alive
 from couloir.run.provenance import packages
 from couloir.run.resume import go_on, unfinished
 from couloir.run.train import train_sentence
-from couloir.sweep.job import Job, Report
+from couloir.sweep.job import CONSOLE, Job, Report
 from couloir.sweep.storage import open_storage
 
 packages()  # once, for all trials
@@ -48,8 +48,6 @@ OVER = ("completed", "pruned", "diverged")
 """States of a run that there is nothing left to do for."""
 PATIENCE = 600.0
 """Seconds that a run waits for the process that was at work on it before."""
-CONSOLE = "console.log"
-"""What the process of a trial prints, from its first word on."""
 
 
 def serve(connection: Connection, once: bool) -> None:
@@ -133,9 +131,8 @@ def _train(job: Job) -> None:
         if rest is not None:
             go_on(rest, job.command, also)
         return
-    RunFolder(job.path).status_file.unlink(
-        missing_ok=True
-    )  # of a process that was killed before it wrote anything else
+    # What a process that was killed before it wrote anything else has left.
+    RunFolder(job.path).status_file.unlink(missing_ok=True)
     sentence = compose_sentence(job.overrides)
     check(sentence)
     train_sentence(sentence, RunFolder.create(job.path, None), job.command, also=also)

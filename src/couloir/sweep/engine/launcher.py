@@ -15,10 +15,8 @@ from couloir.errors import LauncherFailed
 from couloir.run.lock import is_alive
 from couloir.sweep.engine import Ended
 from couloir.sweep.engine.leash import Leash
-from couloir.sweep.job import FILE, Job, read_ended
+from couloir.sweep.job import CONSOLE, FILE, Job, read_ended
 
-CONSOLE = "console.log"
-"""What the process of a run writes into first."""
 SHORT, LONG = 10.0, 60.0
 """Seconds for which the end of a run may stay unseen: on this machine, and on a disk that machines share."""
 LOST = ("UncompletedJobError", "FailedJobError")

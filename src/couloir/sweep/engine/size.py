@@ -5,7 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from couloir.cores import cores
-from couloir.sweep.settings import Settings, threads_for
+from couloir.sweep.settings import Settings
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
@@ -56,4 +56,4 @@ def threads_each(launcher: DictConfig, workers: int | None) -> int | None:
     if target not in (BASIC, JOBLIB, SUBMITIT_LOCAL):
         return None
     together = at_a_time(launcher, workers)
-    return threads_for(together, cores()) if together > 1 else None
+    return max(1, cores() // together) if together > 1 else None
