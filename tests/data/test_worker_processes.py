@@ -19,6 +19,9 @@ from couloir.errors import CouloirError, ProcessLost
 from photographs import make_photographs
 
 
+# torch tells of a killed worker by raising wherever the process is just then. Where Python cannot raise (in what it
+# calls around a fork, say) it warns instead, and the run goes on to the next one killed.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("data", ["photographs", "digits"])
 def test_a_killed_worker_ends_the_run_with_one_sentence_and_leaves_no_process(data: str, tmp_path: Path) -> None:
     words = ["data=digits", "data.subset=200"]
