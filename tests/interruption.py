@@ -15,10 +15,10 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from torch import Tensor
 
 from couloir.cli.main import run
+from couloir.run.numbers import TIMES
 from couloir.run.signals import StopOnSignal
 
 HOOKS = {"train": "between_steps", "val": "on_validation_batch_end", "test": "on_test_batch_end"}
-OF_THE_CLOCK = ("seconds", "train/samples_per_second")
 
 
 def stopped(words: list[str], where: str, number: int, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -39,15 +39,15 @@ def stopped(words: list[str], where: str, number: int, monkeypatch: pytest.Monke
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
-    """`metrics.csv` without its seconds."""
+    """`metrics.csv` without what the clock says."""
     with (folder / "metrics.csv").open(newline="") as stream:
-        return [{name: cell for name, cell in row.items() if name != "seconds"} for row in csv.DictReader(stream)]
+        return [{name: cell for name, cell in row.items() if name not in TIMES} for row in csv.DictReader(stream)]
 
 
 def result(run: Path) -> dict[str, float]:
     """`result.json` without what the clock says."""
     numbers = json.loads((run / "result.json").read_text())
-    return {name: value for name, value in numbers.items() if name not in OF_THE_CLOCK}
+    return {name: value for name, value in numbers.items() if name not in TIMES}
 
 
 def events(run: Path) -> Counter[tuple[str, int, bytes]]:
@@ -65,7 +65,7 @@ def state(run: Path, name: str) -> dict[str, Any]:
     """A checkpoint without what the clock says, and without the sizes of files that hold such times."""
     content: dict[str, Any] = torch.load(run / f"checkpoints/{name}.ckpt", weights_only=True)
     record = content["record"]
-    content["record"] = [{key: value for key, value in row.items() if key != "seconds"} for row in record["rows"]]
+    content["record"] = [{key: value for key, value in row.items() if key not in TIMES} for row in record["rows"]]
     del content["hyper_parameters"]["output_dir"]
     return content
 

@@ -12,6 +12,7 @@ from pytorch_lightning import Callback, LightningDataModule, LightningModule, Tr
 from torch import Tensor, nn
 
 import couloir
+from couloir.run.numbers import TIMES
 from couloir.trainer.build import trainer as build_trainer
 from couloir.trainer.loop import LISTENED, ShortStep
 
@@ -27,7 +28,7 @@ def trained(words: list[str], directory: Path, monkeypatch: pytest.MonkeyPatch) 
     steps = [int(row["step"]) for row in rows]
     assert steps == [steps[0] * epoch for epoch in (1, 2, 3)], "every epoch has its steps"
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows], checkpoint
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows], checkpoint
 
 
 @pytest.mark.parametrize(

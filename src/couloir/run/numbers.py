@@ -12,7 +12,7 @@ from typing import Any
 from couloir.errors import CouloirError
 from couloir.run.folder import RunFolder
 
-TIMES = ("seconds", "train/samples_per_second")
+TIMES = ("waiting", "seconds", "train/samples_per_second")
 """Numbers that no two runs share."""
 NOTHING = "(none)"
 Row = dict[str, str]

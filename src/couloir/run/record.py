@@ -14,11 +14,14 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from couloir.callbacks.gradients import PREFIX
 from couloir.data.batches import samples_in
 from couloir.run.curves import draw_curves
 from couloir.run.events import cut_back, event_sizes
 from couloir.run.folder import RunFolder
+from couloir.run.numbers import TIMES
 from couloir.run.result import Row, best_row
+from couloir.trainer.resumption import seconds_waited
 
 COLUMNS = ("loss", "accuracy", "top5_accuracy", "mae", "rmse", "r2")
 CURVES_SHARE = 0.02
@@ -44,6 +47,9 @@ class Record(Callback):
         self._started = time.perf_counter()
         self._drawing, self._drawn = 0.0, 0
         self._lr, self._samples, self._epoch_started = 0.0, 0, self._started
+        self._waited = 0.0
+        """Seconds that this epoch waited for batches before it was taken up."""
+        self._waiting = 0.0
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """The record so far belongs to the state: what a killed run wrote after it will be written again."""
@@ -52,7 +58,12 @@ class Record(Callback):
             "rows": [dict(row) for row in self.rows],
             "samples_per_second": list(self.samples_per_second),
             "seconds": self.earlier_seconds + now - self._started,
-            "epoch": {"lr": self._lr, "samples": self._samples, "seconds": now - self._epoch_started},
+            "epoch": {
+                "lr": self._lr,
+                "samples": self._samples,
+                "seconds": now - self._epoch_started,
+                "waited": self._waited + seconds_waited(trainer),
+            },
             "events": event_sizes(trainer.loggers) if trainer.is_global_zero else {},
         }
 
@@ -65,6 +76,7 @@ class Record(Callback):
         self.samples_per_second = list(saved["samples_per_second"])
         self.earlier_seconds = saved["seconds"]
         self._lr, self._samples = saved["epoch"]["lr"], saved["epoch"]["samples"]
+        self._waited = saved["epoch"].get("waited", 0.0)  # earlier checkpoints do not know it
         self._epoch_started = time.perf_counter() - saved["epoch"]["seconds"]
         if trainer.is_global_zero:
             self.folder.write_text("metrics.csv", as_csv(self.rows))
@@ -73,7 +85,7 @@ class Record(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the epoch's clock, and note the rate that its first step takes."""
         self._lr = float(trainer.optimizers[0].param_groups[0]["lr"])
-        self._samples = 0
+        self._samples, self._waited = 0, 0.0
         self._epoch_started = time.perf_counter()
 
     def on_train_batch_end(
@@ -84,18 +96,23 @@ class Record(Callback):
         if trainer.is_last_batch:
             if outputs["loss"].device.type == "cuda":
                 torch.cuda.synchronize()
-            self.samples_per_second.append(self._samples / (time.perf_counter() - self._epoch_started))
+            seconds = time.perf_counter() - self._epoch_started
+            self.samples_per_second.append(self._samples / seconds)
+            self._waiting = min(1.0, (self._waited + seconds_waited(trainer)) / seconds)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the epoch's row, the place in the status, and from time to time the curves."""
         if not trainer.is_global_zero:
             return
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        metrics |= getattr(pl_module, "measured", {})  # the same in float64; Lightning logs in float32
+        measured = getattr(pl_module, "measured", {})
+        metrics |= measured  # the same in float64; Lightning logs in float32
         names = [f"{split}/{name}" for name in COLUMNS for split in ("train", "val")]
         names += sorted(name for name in metrics if name.startswith(("train/", "val/")) and name not in names)
+        names += sorted(name for name in measured if name.startswith(PREFIX))  # of this epoch, not of an earlier one
         row: Row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "lr": self._lr}
         row |= {name: metrics[name] for name in names if name in metrics}
+        row["waiting"] = self._waiting
         row["seconds"] = time.perf_counter() - self._epoch_started
         self.rows.append(row)
         self.folder.write_text("metrics.csv", as_csv(self.rows))
@@ -127,7 +144,7 @@ class Record(Callback):
 def as_csv(rows: list[Row]) -> str:
     """The rows as CSV, with every column that any row has; numbers in full, so that they read back bit for bit."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    columns.sort(key=lambda name: name == "seconds")  # a stable sort: seconds last
+    columns.sort(key=lambda name: TIMES.index(name) + 1 if name in TIMES else 0)  # a stable sort: the clock's last
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()

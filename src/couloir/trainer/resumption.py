@@ -8,6 +8,7 @@ done, and nothing of what lies ahead.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -70,9 +71,12 @@ class ExactSteps(_TrainingEpochLoop):
 
     Attributes:
         within: whether the loop is taken up within an epoch; its counters then stand where they were left.
+        waited: seconds that this epoch has waited for batches so far.
     """
 
     within = False
+    waited = 0.0
+    _fetching_since = 0.0
 
     def reset(self) -> None:
         """Set the counters back, unless the epoch is taken up."""
@@ -94,8 +98,17 @@ class ExactSteps(_TrainingEpochLoop):
 
     def on_run_start(self, data_fetcher: _DataFetcher) -> None:
         """Before the first step."""
+        self.waited = 0.0
         super().on_run_start(data_fetcher)
         self.within = False
+
+    def _on_before_fetch(self) -> None:
+        super()._on_before_fetch()
+        self._fetching_since = time.perf_counter()
+
+    def _on_after_fetch(self) -> None:
+        self.waited += time.perf_counter() - self._fetching_since
+        super()._on_after_fetch()
 
     def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
         """After a step, and the validation if one was due."""
@@ -106,6 +119,12 @@ class ExactSteps(_TrainingEpochLoop):
         """A step is over when its gradients are used; the end of an epoch is the outer loop's to say."""
         if not self._should_accumulate() and not self._num_ready_batches_reached():
             tell(self.trainer, epoch_over=False)
+
+
+def seconds_waited(trainer: Trainer) -> float:
+    """The seconds that the training's newest epoch has waited for batches since it began or was taken up."""
+    steps = trainer.fit_loop.epoch_loop
+    return steps.waited if isinstance(steps, ExactSteps) else 0.0
 
 
 def tell(trainer: Trainer, epoch_over: bool) -> None:
