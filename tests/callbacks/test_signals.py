@@ -133,7 +133,7 @@ def test_a_run_that_measures_is_the_same_run(measured: couloir.RunResult, tmp_pa
     plain = run([], tmp_path)
     assert not (plain.dir / "signals.csv").exists()
     rows: Callable[[Path], list[str]] = lambda folder: [  # noqa: E731
-        line.rsplit(",", 1)[0] for line in (folder / "metrics.csv").read_text().splitlines()
+        line.rsplit(",", 2)[0] for line in (folder / "metrics.csv").read_text().splitlines()
     ]
     assert rows(plain.dir) == rows(measured.dir)
     states = [torch.load(r.dir / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for r in (plain, measured)]

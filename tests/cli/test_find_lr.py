@@ -130,7 +130,7 @@ def test_a_run_is_the_same_bit_for_bit_after_both_tools_as_before_them(tmp_path:
 
     def trained(name: str) -> tuple[list[list[str]], dict[str, torch.Tensor]]:
         run = couloir.train(couloir.compose([*words, f"output_dir={tmp_path / name}"])).dir
-        table = [row[:-1] for row in csv.reader((run / "metrics.csv").open())]  # the last column is the time
+        table = [row[:-2] for row in csv.reader((run / "metrics.csv").open())]  # the last columns are the clock's
         return table, torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
 
     before = trained("before")

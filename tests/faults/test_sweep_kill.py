@@ -56,7 +56,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 def numbers(folder: Path, trial: str) -> list[str]:
     """`metrics.csv` of a trial without its clock."""
-    return [line.rpartition(",")[0] for line in (folder / trial / "metrics.csv").read_text().splitlines()]
+    return [line.rsplit(",", 2)[0] for line in (folder / trial / "metrics.csv").read_text().splitlines()]
 
 
 def start(arguments: list[str], cwd: Path) -> subprocess.Popen[bytes]:

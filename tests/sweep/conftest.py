@@ -43,7 +43,7 @@ class Swept:
     def metrics(self, run: str) -> str:
         """The `metrics.csv` of a run, without its clock."""
         lines = (self.folder / run / "metrics.csv").read_text().splitlines()
-        return "\n".join(line.rpartition(",")[0] for line in lines)
+        return "\n".join(line.rsplit(",", 2)[0] for line in lines)
 
 
 @pytest.fixture

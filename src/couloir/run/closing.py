@@ -1,20 +1,15 @@
-"""The end of a run: the table on the console, and the confusion matrix."""
+"""The end of a run: the table on the console."""
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from pathlib import Path
 
 from rich.table import Table
-from torch import Tensor
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from couloir.callbacks.progress import shown_number
 from couloir.log import rendered
 from couloir.run.folder import RunFolder
-from couloir.task.supervised import Supervised
 
 
 def closing_table(numbers: dict[str, float], folder: RunFolder) -> str:
@@ -45,22 +40,3 @@ def closing_table(numbers: dict[str, float], folder: RunFolder) -> str:
 def _short(path: Path) -> str:
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
-
-
-def confusion(module: Supervised) -> Tensor | None:
-    """The test split's confusion matrix (C, C), where there is one; all processes of a run must ask for it."""
-    metric = module.test_metric
-    if not isinstance(metric, MulticlassConfusionMatrix):
-        return None
-    matrix: Tensor = metric.compute()
-    return matrix
-
-
-def write_matrix(matrix: Tensor, classes: list[str], folder: RunFolder) -> None:
-    """Write a confusion matrix (C, C) as `confusion.csv`: a row for each true class, a column a predicted one."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["true\\predicted", *classes])
-    for name, row in zip(classes, matrix.tolist(), strict=True):
-        writer.writerow([name, *row])
-    folder.write_text("confusion.csv", stream.getvalue())

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from couloir.callbacks.progress import shown_number
 from couloir.log import note, rendered, run_log, say
-from couloir.run.closing import write_matrix
 from couloir.run.evaluate import evaluate, measure, predict
+from couloir.run.exhibits import write_matrix
 from couloir.run.folder import RunFolder
 from couloir.run.instantiate import build
 from couloir.run.provenance import write_provenance

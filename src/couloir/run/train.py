@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.strategies import FSDPStrategy
-from torch import Tensor
 
 from couloir.callbacks.checkpoint import Checkpoint, best_checkpoint, last_checkpoint
 from couloir.callbacks.divergence import divergence
@@ -26,10 +25,11 @@ from couloir.data.worker_processes import lost_worker, workers_ended
 from couloir.errors import Interrupted
 from couloir.log import note, run_log, say, silence
 from couloir.run.assemble import build_network, load_data
-from couloir.run.closing import closing_table, confusion, write_matrix
+from couloir.run.closing import closing_table
 from couloir.run.earlier import Earlier
 from couloir.run.ending import as_lost_folder, write_ending
 from couloir.run.evaluation import tta_numbers
+from couloir.run.exhibits import Tested, tested, write_exhibits
 from couloir.run.folder import RunFolder
 from couloir.run.instantiate import build
 from couloir.run.processes import follow, together
@@ -111,7 +111,7 @@ class Trained(NamedTuple):
 
     module: Supervised
     parameters: int
-    matrix: Tensor | None
+    seen: Tested | None
     classes: list[str]
     record: Record
 
@@ -144,16 +144,15 @@ def _train(
     say.info(_opening(sentence, data, parameters, trainer))
     checkpoint = None if earlier is None else earlier.checkpoint
     with workers_ended(data):
-        module, matrix = _fit_and_test(module, trainer, data, assemble, checkpoint)
-    return Trained(module, parameters, matrix, data.classes, record)
+        module, seen = _fit_and_test(module, trainer, data, assemble, checkpoint)
+    return Trained(module, parameters, seen, data.classes, record)
 
 
 def _conclude(sentence: Sentence, folder: RunFolder, stop: StopOnSignal, trained: Trained, began: float) -> RunResult:
     """Curves, views and numbers; the first process is alone again, so that nothing of it waits for others."""
     cfg, record, module = sentence.cfg, trained.record, trained.module
     record.draw()
-    if trained.matrix is not None:
-        write_matrix(trained.matrix, trained.classes, folder)
+    write_exhibits(cfg, module.net, trained.seen, trained.classes, folder)
     numbers = summarise(record.rows, record.best)
     numbers |= {name: value for name, value in module.measured.items() if name.startswith("test/")}
     numbers["parameters"] = trained.parameters
@@ -208,11 +207,11 @@ def _fit_and_test(
     data: Any,
     assemble: Callable[[], tuple[Supervised, Trainer, Record]],
     checkpoint: Path | None,
-) -> tuple[Supervised, Tensor | None]:
+) -> tuple[Supervised, Tested | None]:
     """Train, from a checkpoint on if there is one, and test with the best.
 
     Returns:
-        the tested module, and the test split's confusion matrix (C, C), if it has one.
+        the tested module, and what the test has seen, if the data has classes.
     """
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     best = best_checkpoint(trainer)
@@ -221,7 +220,7 @@ def _fit_and_test(
         module, trainer, _ = assemble()  # training has cut the weights into shares, which Lightning cannot wrap again
     module._log_hyperparams = False  # the training has done so, and Lightning's test would again
     trainer.test(module, datamodule=data, ckpt_path=chosen, verbose=False, weights_only=True)
-    return module, confusion(module)
+    return module, tested(module)
 
 
 def _load_data(cfg: DictConfig, world: World) -> Any:

@@ -11,6 +11,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from couloir.errors import CouloirError
 from couloir.metrics.classification import ClassificationMetrics
+from couloir.metrics.mistakes import WorstMistakes
 from couloir.metrics.regression import RegressionMetrics
 from couloir.task.supervised import Supervised
 
@@ -29,7 +30,12 @@ def supervised(
     def make_metrics() -> Metric:
         return metrics_for(data.task, data.num_classes, data.target_scale)[0]
 
-    return Supervised(net, loss, make_optimizer, make_scheduler, make_metrics, confusion, log_every_n_steps)
+    mistakes = None
+    if confusion is not None:
+        images = data.image_size is not None
+        std = [value or 1.0 for value in data.std]
+        mistakes = WorstMistakes(data.mean, std, data.image_size) if images else WorstMistakes(None, None, None)
+    return Supervised(net, loss, make_optimizer, make_scheduler, make_metrics, confusion, mistakes, log_every_n_steps)
 
 
 def metrics_for(task: str, num_classes: int, target_scale: float) -> tuple[Metric, Metric | None]:

@@ -33,6 +33,7 @@ class Supervised(LightningModule):
         make_scheduler: builds the scheduler over the optimizer; None keeps the rate.
         make_metrics: builds a fresh metric whose `update` takes (prediction, target, loss).
         test_metric: a further metric over the test split, `update(prediction, target)`, such as a confusion matrix.
+        mistakes: one more, `update(probabilities, target, x)`, which keeps the samples that it is most wrong about.
         log_every_n_steps: steps between two points of the per-step loss.
     """
 
@@ -44,6 +45,7 @@ class Supervised(LightningModule):
         make_scheduler: MakeScheduler | None,
         make_metrics: Callable[[], Metric],
         test_metric: Metric | None = None,
+        mistakes: Metric | None = None,
         log_every_n_steps: int = 50,
     ) -> None:
         super().__init__()
@@ -53,7 +55,7 @@ class Supervised(LightningModule):
         self.make_scheduler = make_scheduler
         self.measures = nn.ModuleDict({split: make_metrics() for split in ("train_", "val_", "test_")})
         self.gathered = {name.rstrip("_"): Gathered(cast(Metric, metric)) for name, metric in self.measures.items()}
-        self.test_metric = test_metric
+        self.test_metric, self.mistakes = test_metric, mistakes
         self.log_every_n_steps = log_every_n_steps
         self._logged_step = 0
         self.measured: dict[str, float] = {}
@@ -83,6 +85,8 @@ class Supervised(LightningModule):
             self.gathered[split].add(prediction, y, loss)
             if split == "test" and self.test_metric is not None:
                 self.test_metric.update(prediction, y)
+            if split == "test" and self.mistakes is not None:
+                self.mistakes.update(class_probabilities(prediction.detach(), self.net), y, x)
         return loss * share[0].weight if share else loss
 
     def on_train_epoch_start(self) -> None:
@@ -206,14 +210,20 @@ def converted(prediction: Tensor, net: nn.Module, loss: nn.Module) -> Tensor:
     if wanted == "values" or given == wanted:
         return prediction
     prediction = prediction.float()  # in half precision a sigmoid near one is rounded to one
+    if wanted == "distribution":
+        return class_probabilities(prediction, net)
     if given == "probabilities":
-        if wanted == "distribution":
-            return prediction / prediction.sum(dim=1, keepdim=True)
         prediction = torch.logit(prediction, eps=1e-7)
     if wanted == "log_probabilities":
         return F.log_softmax(prediction, dim=1)
     if wanted == "probabilities":
         return torch.sigmoid(prediction)
-    if wanted == "distribution":
-        return torch.softmax(prediction, dim=1)
     return prediction
+
+
+def class_probabilities(prediction: Tensor, net: nn.Module) -> Tensor:
+    """The probabilities (B, C) of the classes, which add up to one, from a network's own output (B, C)."""
+    prediction = prediction.float()
+    if getattr(net, "output", "logits") == "probabilities":
+        return prediction / prediction.sum(dim=1, keepdim=True)
+    return torch.softmax(prediction, dim=1)

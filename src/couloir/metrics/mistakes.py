@@ -1,0 +1,112 @@
+"""The samples that a network is most wrong about, with their pictures: what LeCun et al., 1998, figure 8 shows of the
+82 test digits that LeNet-5 takes for others.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric
+
+KEPT = 100
+"""Mistakes that are kept at most."""
+SIDE = 96
+"""Pixels of a picture's longer side at most; larger ones are made smaller."""
+NO_MISTAKE = 2.0
+"""The place of a mistake that is not taken: no probability is as large."""
+
+
+class Mistakes(NamedTuple):
+    """Samples that a network takes for another class, the one that it believes least first.
+
+    Attributes:
+        position: their numbers in the split, counted from zero, N; None where several processes share the split.
+        label: their classes, N.
+        prediction: what they are taken for, N.
+        confidence: the probability that the network gives to that, N.
+        label_confidence: the probability that it gives to their own class, N.
+        images: uint8, (N, C, H, W); None for tables.
+    """
+
+    position: list[int] | None
+    label: list[int]
+    prediction: list[int]
+    confidence: list[float]
+    label_confidence: list[float]
+    images: np.ndarray[Any, np.dtype[np.uint8]] | None
+
+
+class WorstMistakes(Metric):
+    """Collects the `KEPT` wrong predictions of a split in which the true class has the least probability.
+
+    Args:
+        mean: what standardised images were shifted by, a value a channel, images in [0, 1]; None: there are no images.
+        std: what they were divided by.
+        image_size: pixels of a side.
+    """
+
+    full_state_update = False
+    numbers: Tensor
+    pictures: Tensor
+    seen: Tensor
+
+    def __init__(self, mean: list[float] | None, std: list[float] | None, image_size: int | None) -> None:
+        super().__init__()
+        self._mean = torch.tensor(mean or [])
+        self._std = torch.tensor(std or [])
+        side = min(image_size or 0, SIDE)
+        # label_confidence, confidence, label, prediction, index; of a fixed size, so that processes can be stacked.
+        empty = torch.tensor([NO_MISTAKE, 0, 0, 0, 0], dtype=torch.float32).repeat(KEPT, 1)
+        self.add_state("numbers", empty, dist_reduce_fx=None)
+        self.add_state("pictures", torch.zeros(KEPT, len(self._mean), side, side, dtype=torch.uint8), None)
+        self.add_state("seen", torch.zeros((), dtype=torch.long), None)
+
+    def update(self, probabilities: Tensor, target: Tensor, x: Tensor) -> None:
+        """Take a batch in: (B, C) probabilities, (B,) classes, and the standardised inputs (B, ...)."""
+        own = probabilities.gather(1, target[:, None])[:, 0]
+        confidence, predicted = probabilities.max(dim=1)
+        index = torch.arange(len(target), device=target.device) + self.seen
+        self.seen = self.seen + len(target)
+        worst = self.numbers[:, 0].max()
+        chosen = ((predicted != target) & (own < worst)).nonzero()[:, 0]
+        if len(chosen) == 0:
+            return
+        columns = (own, confidence, target, predicted, index)
+        found = torch.stack([column[chosen].float() for column in columns], dim=1)
+        numbers = torch.cat([self.numbers, found])
+        kept = numbers[:, 0].sort(stable=True).indices[:KEPT]
+        self.numbers = numbers[kept]
+        if self.pictures.numel():
+            self.pictures = torch.cat([self.pictures, self._picture(x[chosen])])[kept]
+
+    def _picture(self, x: Tensor) -> Tensor:
+        """Standardised images (B, C, H, W) as uint8, small enough."""
+        shape = (1, -1, 1, 1)
+        images = x.float() * self._std.to(x.device).view(shape) + self._mean.to(x.device).view(shape)
+        size = self.pictures.shape[-2:]
+        if images.shape[-2:] != size:
+            images = F.interpolate(images, size=size, mode="bilinear", antialias=True)
+        return (images.clamp(0, 1) * 255).round().to(torch.uint8)
+
+    def compute(self) -> Mistakes:
+        """The mistakes of all processes."""
+        numbers, pictures = self.numbers.view(-1, 5).cpu(), self.pictures.cpu()
+        several = self.seen.dim() > 0
+        if several:
+            pictures = pictures.flatten(0, 1)
+        order = numbers[:, 0].sort(stable=True).indices[:KEPT]
+        order = order[numbers[order, 0] < NO_MISTAKE]
+        own, confidence, label, prediction, position = numbers[order].T.tolist()
+        # Lists and an array: what TorchMetrics finds to be a tensor of one number loses its dimensions.
+        return Mistakes(
+            None if several else [int(number) for number in position],
+            [int(number) for number in label],
+            [int(number) for number in prediction],
+            confidence,
+            own,
+            pictures[order].numpy() if pictures.numel() else None,
+        )
