@@ -57,7 +57,10 @@ def weights(run: Path, name: str = "last") -> dict[str, torch.Tensor]:
 def assert_same_training(one: Path, other: Path) -> None:
     assert len(numbers(one)) == len(numbers(other)) == 2
     for row, expected in zip(numbers(one), numbers(other), strict=True):
-        assert row == pytest.approx(expected, abs=1e-5, rel=1e-4)
+        # Gradients of weights that are cut into shares are not looked at.
+        left_out = {name for name in expected if name not in row}
+        assert left_out in (set(), {name for name in expected if name.startswith("gradients/")})
+        assert row == pytest.approx({name: expected[name] for name in row}, abs=1e-5, rel=1e-4)
     for name in ("last", "best"):
         state, expected_state = weights(one, name), weights(other, name)
         assert state.keys() == expected_state.keys()

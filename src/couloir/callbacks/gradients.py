@@ -20,7 +20,7 @@ from couloir.task.supervised import Supervised
 
 PREFIX = "gradients/"
 """What the names of the columns begin with."""
-LOOKS = 8
+LOOKS = 4
 """Steps of an epoch, about, in which a unit without a gradient is looked for: a single batch may be a small one."""
 
 
