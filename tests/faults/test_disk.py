@@ -30,7 +30,7 @@ MOMENTS = {
     "in a checkpoint": (places.CHECKPOINT, 1000),
     "before best.ckpt is replaced": (places.before("best.ckpt"), 2),
     "before metrics.csv is replaced": (places.before("metrics.csv"), 2),
-    "before curves.png is drawn": (places.CURVES, 2),
+    "before curves.png is drawn": (places.CURVES, 1),
     "in a TensorBoard record": (places.EVENTS, 20),
     "in the test": (places.TEST, 2),
     "before result.json is replaced": (places.before("result.json"), 1),

@@ -20,13 +20,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from couloir.run.curves import NAMES, Row, read_rows
+from couloir.run.curves import NAMES, Row, read_rows, wants_log
 from couloir.run.folder import RunFolder
 
 SHOWN = 24
 """Runs in a picture at most: those that end best."""
-LOG_RANGE = 30
-"""From this ratio of the largest to the least value on, the axis is logarithmic."""
 MARKERS = "osD^vP*X"
 LINES: dict[str, tuple[Literal["-", "--"], float, Literal["full", "none"]]] = {
     "train": ("-", 1.7, "full"),
@@ -199,7 +197,7 @@ def _figure(count: int, columns: int) -> tuple[Figure, list[Axes]]:
 
 
 def _scale(axes: Axes, values: list[float]) -> None:
-    if values and min(values) > 0 and max(values) / min(values) > LOG_RANGE:
+    if wants_log(values):
         axes.set_yscale("log")
 
 

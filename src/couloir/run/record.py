@@ -16,6 +16,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from couloir.callbacks.gradients import PREFIX
 from couloir.data.batches import samples_in
+from couloir.log import note
 from couloir.run.curves import draw_curves
 from couloir.run.events import cut_back, event_sizes
 from couloir.run.folder import RunFolder
@@ -26,6 +27,8 @@ from couloir.trainer.resumption import seconds_waited
 COLUMNS = ("loss", "accuracy", "top5_accuracy", "mae", "rmse", "r2")
 CURVES_SHARE = 0.02
 """The share of a run's time that redrawing the curves may take."""
+FIRST_DRAWING = 0.5
+"""Seconds that the first drawing is taken for."""
 
 
 class Record(Callback):
@@ -35,17 +38,20 @@ class Record(Callback):
         folder: the run's folder.
         monitor: the column that decides about the best epoch.
         mode: `min` or `max`.
+        svg: whether `curves.svg` is drawn beside `curves.png`.
     """
 
-    def __init__(self, folder: RunFolder, monitor: str, mode: str) -> None:
+    def __init__(self, folder: RunFolder, monitor: str, mode: str, svg: bool = False) -> None:
         self.folder = folder
         self.monitor, self.mode = monitor, mode
+        self.svg = svg
         self.rows: list[Row] = []
         self.samples_per_second: list[float] = []
         self.earlier_seconds = 0.0
         """How long the run went on before it was taken up, as far as that is kept."""
         self._started = time.perf_counter()
-        self._drawing, self._drawn = 0.0, 0
+        self._drawing, self._last_drawing, self._drawn = 0.0, FIRST_DRAWING, 0
+        self._undrawn: str | None = None
         self._lr, self._samples, self._epoch_started = 0.0, 0, self._started
         self._waited = 0.0
         """Seconds that this epoch waited for batches before it was taken up."""
@@ -117,17 +123,22 @@ class Record(Callback):
         self.rows.append(row)
         self.folder.write_text("metrics.csv", as_csv(self.rows))
         self.folder.write_status("running", epoch=trainer.current_epoch + 1, step=trainer.global_step)
-        if self._drawing < CURVES_SHARE * (time.perf_counter() - self._started):
+        if self._drawing + self._last_drawing < CURVES_SHARE * (time.perf_counter() - self._started):
             self.draw()
 
     def draw(self) -> None:
-        """Redraw `curves.png`, where an epoch has come since."""
+        """Redraw `curves.png`, where an epoch has come since; why it cannot be drawn is said once."""
         if self._drawn == len(self.rows):
             return
         began, self._drawn = time.perf_counter(), len(self.rows)
         best = self.best
-        draw_curves(self.rows, self.folder.path / "curves.png", best_epoch=int(best["epoch"]) if best else None)
-        self._drawing += time.perf_counter() - began
+        best_epoch = int(best["epoch"]) if best else None
+        undrawn = draw_curves(self.rows, self.folder.path / "curves.png", best_epoch=best_epoch, svg=self.svg)
+        if undrawn is not None and undrawn != self._undrawn:
+            note.info("%s", undrawn)
+        self._undrawn = undrawn
+        self._last_drawing = time.perf_counter() - began
+        self._drawing += self._last_drawing
 
     @property
     def best(self) -> Row | None:

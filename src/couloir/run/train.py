@@ -192,7 +192,8 @@ def _assemble(
     # Loggers have them already where a run goes on.
     anew = earlier is None or earlier.checkpoint is None
     module.save_hyperparameters(OmegaConf.to_container(cfg, resolve=True), logger=anew)
-    record = Record(folder, cfg.callbacks.checkpoint.monitor, cfg.callbacks.checkpoint.mode)
+    monitored = cfg.callbacks.checkpoint
+    record = Record(folder, monitored.monitor, monitored.mode, svg=cfg.get("curves_svg", False))
     changes = [*([] if earlier is None else earlier.callbacks()), *also]
     trainer = _build_trainer(cfg, folder, changes, record, stop, world)
     data.device = trainer.strategy.root_device
