@@ -37,6 +37,7 @@ from couloir.run.provenance import write_provenance
 from couloir.run.record import Record
 from couloir.run.result import RunResult, summarise
 from couloir.run.signals import StopOnSignal
+from couloir.run.terminal_curves import show_chart
 from couloir.task.build import supervised
 from couloir.task.supervised import Supervised
 from couloir.trainer.world import World
@@ -164,6 +165,7 @@ def _conclude(sentence: Sentence, folder: RunFolder, stop: StopOnSignal, trained
     numbers["seconds"] = record.earlier_seconds + time.perf_counter() - began
     folder.write_json("result.json", numbers)
     folder.write_status("completed", epoch=record.rows[-1]["epoch"], step=record.rows[-1]["step"])
+    show_chart(record.rows)
     say.info(closing_table(numbers, folder))
     return RunResult(folder.path, numbers, "completed")
 
