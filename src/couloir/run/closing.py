@@ -33,7 +33,7 @@ def closing_table(numbers: dict[str, float], folder: RunFolder) -> str:
     return (
         f"{rendered(table)}\n"
         f"run:    {shown}  ({numbers['seconds']:.1f} s{speed})\n"
-        f"curves: {shown}/curves.png, or tensorboard --logdir {shown}"
+        f"curves: {shown}/curves.png; a page with all of it: couloir report {shown}"
     )
 
 
