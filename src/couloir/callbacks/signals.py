@@ -81,7 +81,7 @@ class Signals(Callback):
         write_atomically(Path(trainer.default_root_dir) / "signals.csv", as_csv(self.rows))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                _write_histograms(logger, measured, trainer.global_step)
+                _write_histograms(logger, measured, net, trainer.global_step)
 
     def state_dict(self) -> dict[str, Any]:
         """The measurements so far, so that a resumed run goes on with them."""
@@ -200,9 +200,14 @@ def _thinned(values: Tensor) -> Tensor:
     return flat[:: -(-flat.numel() // HISTOGRAM_VALUES) or 1].float().clone()
 
 
-def _write_histograms(logger: TensorBoardLogger, measured: list[Signal], step: int) -> None:
+def _write_histograms(logger: TensorBoardLogger, measured: list[Signal], net: nn.Module, step: int) -> None:
+    layers = dict(net.named_modules())
     for signal in measured:
-        for kind, values in (("activations", signal.values), ("gradients", signal.gradients)):
+        weight = getattr(layers.get(signal.layer, net), "weight", None)
+        for kind, values in (
+            ("weights", _thinned(weight) if isinstance(weight, Tensor) else None),
+            ("activations", signal.values), ("gradients", signal.gradients),
+        ):  # fmt: skip
             if values is not None and values.numel() and bool(values.isfinite().all()):  # TensorBoard refuses others
                 logger.experiment.add_histogram(f"{kind}/{signal.layer}", values, global_step=step)
 

@@ -24,8 +24,8 @@ from couloir.errors import CouloirError
 KEY = "allow_targets"
 """The key of the root file that extends the roots."""
 _GROUPS = (
-    "augmentation", "averaging", "callbacks", "data", "initializer", "loss", "metrics", "model", "momentum_schedule",
-    "optimizer", "pruner", "scheduler", "sweep.samplers", "task", "trainer", "tta",
+    "augmentation", "averaging", "callbacks", "data", "initializer", "logger.tensorboard", "loss", "metrics", "model",
+    "momentum_schedule", "optimizer", "pruner", "scheduler", "sweep.samplers", "task", "trainer", "tta",
 )  # fmt: skip
 _PARTS = {
     "couloir": _GROUPS,

@@ -25,6 +25,7 @@ from couloir.data.worker_processes import lost_worker, workers_ended
 from couloir.errors import Interrupted
 from couloir.log import note, run_log, say, silence
 from couloir.run.assemble import build_network, load_data
+from couloir.run.board import conclude_on_board
 from couloir.run.closing import closing_table
 from couloir.run.earlier import Earlier
 from couloir.run.ending import as_lost_folder, write_ending
@@ -164,6 +165,7 @@ def _conclude(sentence: Sentence, folder: RunFolder, stop: StopOnSignal, trained
         numbers |= tta_numbers(cfg, folder.path, stop)
     numbers["seconds"] = record.earlier_seconds + time.perf_counter() - began
     folder.write_json("result.json", numbers)
+    conclude_on_board(folder.path, cfg, numbers, step=int(record.rows[-1]["step"]))
     folder.write_status("completed", epoch=record.rows[-1]["epoch"], step=record.rows[-1]["step"])
     show_chart(record.rows)
     say.info(closing_table(numbers, folder))

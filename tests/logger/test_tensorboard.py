@@ -1,0 +1,183 @@
+"""What TensorBoard finds of a run, read back with its own reader."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata
+from torch import Tensor, nn
+
+import couloir
+from couloir.logger import pictures, tensorboard
+from couloir.logger.tensorboard import traced
+from couloir.run.board import conclude_on_board
+from interruption import stopped
+
+WORDS = ["data=digits", "data.subset=200", "model=mlp", "model.hidden=[8]", "trainer.max_epochs=2"]
+
+
+def board(run: Path) -> EventAccumulator:
+    return EventAccumulator(str(run / "tensorboard/result")).Reload()
+
+
+def sessions(run: Path) -> list[dict[str, Any]]:
+    """The hyperparameters of each start of a session that stands in the run's files."""
+    found = board(run).SummaryMetadata
+    try:
+        content = found(metadata.SESSION_START_INFO_TAG).plugin_data.content
+    except KeyError:
+        return []
+    start = metadata.parse_session_start_info_plugin_data(content)
+    assert not [file for file in (run / "tensorboard").glob("events.*") if b"_hparams_" in file.read_bytes()]
+    files = [file for file in (run / "tensorboard/result").iterdir() if b"session_start" in file.read_bytes()]
+    return [dict(start.hparams) for _ in files]
+
+
+def ended(run: Path) -> bool:
+    return metadata.SESSION_END_INFO_TAG in board(run).Tags()["tensors"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> couloir.RunResult:
+    folder = tmp_path_factory.mktemp("board")
+    return couloir.train(couloir.compose([*WORDS, "logger.tensorboard.log_graph=true", f"output_dir={folder}"]))
+
+
+def test_the_hparams_tab_has_the_run_with_its_settings_and_its_numbers(run: couloir.RunResult) -> None:
+    (start,) = sessions(run.dir)
+    assert start["optimizer.lr"].number_value == pytest.approx(0.002)
+    assert start["optimizer"].string_value == "adam"
+    assert ended(run.dir)
+    accumulator = board(run.dir)
+    numbers = {name: accumulator.Scalars(name) for name in accumulator.Tags()["scalars"]}
+    numbers |= {
+        name: accumulator.Tensors(name) for name in accumulator.Tags()["tensors"] if name.startswith(("best/", "test/"))
+    }
+    assert {"best/loss", "best/accuracy", "test/loss", "test/accuracy"} <= set(numbers)
+    for name, points in numbers.items():
+        assert len(points) == 1, name
+        value = points[0].tensor_proto.float_val[0] if hasattr(points[0], "tensor_proto") else points[0].value
+        assert value == pytest.approx(run.metrics[name])
+
+
+def test_the_confusion_matrix_and_the_graph_are_there(run: couloir.RunResult) -> None:
+    accumulator = board(run.dir)
+    (picture,) = accumulator.Images("test/confusion")
+    with Image.open(io.BytesIO(picture.encoded_image_string)) as image:
+        assert image.size == (picture.width, picture.height)
+        assert image.width > 300
+    graph = accumulator.Graph()
+    assert any("Linear" in node.name for node in graph.node)
+
+
+def test_a_run_that_was_stopped_has_its_row_and_one_that_went_on_has_no_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped_run = stopped([*WORDS, f"output_dir={tmp_path}"], "train", 4, monkeypatch)
+    assert len(sessions(stopped_run)) == 1
+    assert not ended(stopped_run)
+    from couloir.cli.main import run as couloir_command
+
+    assert couloir_command(["resume", str(stopped_run)]) == 0
+    assert len(sessions(stopped_run)) == 1
+    assert ended(stopped_run)
+    assert len(list((stopped_run / "tensorboard/result").iterdir())) == 1
+
+
+def with_mistakes(folder: Path, count: int) -> Path:
+    """A run's folder with so many mistakes, tile after tile a little lighter."""
+    tiles = np.concatenate([np.full((6, 4), 5 * number, np.uint8) for number in range(10)], axis=1)
+    Image.fromarray(np.concatenate([tiles] * -(-count // 10), axis=0)).save(folder / "mistakes.png")
+    entry = {"mistakes": {"columns": 10, "tile": [4, 6], "count": count}}
+    (folder / "pictures.json").write_text(json.dumps(entry))
+    with (folder / "mistakes.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["place", "index", "label", "prediction", "confidence", "label_confidence"])
+        writer.writerows([place, place, "eight", "a name of great length", 0.97, 0.01] for place in range(count))
+    return folder
+
+
+@pytest.mark.parametrize(("count", "shown"), [(1, 1), (13, 13), (60, 32)])
+def test_the_gallery_shows_each_mistake_with_its_label_and_what_it_was_taken_for(
+    count: int, shown: int, tmp_path: Path
+) -> None:
+    figure = pictures.mistakes_figure(with_mistakes(tmp_path, count))
+    assert figure is not None
+    filled = [axes for axes in figure.axes if axes.images]
+    assert len(filled) == shown
+    assert [axes.get_xlabel() for axes in filled] == ["eight, taken for\na name of great… (97%)"] * shown
+    third = filled[min(2, shown - 1)].images[0].get_array()
+    assert third.shape == (6, 4, 3)
+    assert (third == 5 * min(2, shown - 1)).all(), "the tile that stands in this place"
+
+
+def test_runs_without_pictures_have_none_and_one_that_cannot_be_read_ends_no_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert pictures.mistakes_figure(tmp_path) is None
+    assert pictures.confusion_figure(tmp_path) is None
+    with_mistakes(tmp_path, 3)
+    (tmp_path / "mistakes.png").write_bytes(b"torn")
+    (tmp_path / "tensorboard").mkdir()
+    with caplog.at_level(logging.INFO, logger="couloir.file"):
+        conclude_on_board(tmp_path, couloir.compose(WORDS), {"best/loss": 1.0}, step=7)
+    assert len(caplog.messages) == 1
+    assert "test/most wrong cannot be drawn" in caplog.messages[0]
+    assert ended(tmp_path)
+
+
+def test_a_confusion_matrix_of_many_classes_has_no_room_for_their_names(tmp_path: Path) -> None:
+    for classes in (3, 60):
+        names = [f"c{number}" for number in range(classes)]
+        rows = [["", *names], *([name, *range(classes)] for name in names)]
+        (tmp_path / "confusion.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
+        figure = pictures.confusion_figure(tmp_path)
+        assert figure is not None
+        labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+        assert (labels == names) == (classes == 3)
+
+
+class Rooted(nn.Module):
+    """A network that changes its buffers and draws, also when it is only looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        out: Tensor = self.layer(x) + torch.rand(1)
+        return out
+
+
+def test_tracing_leaves_the_network_and_the_random_numbers_alone() -> None:
+    net = Rooted()
+    random = torch.get_rng_state()
+    assert traced(net, (1, 3))
+    assert net.calls == 0
+    assert net.training
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_a_network_that_cannot_be_traced_is_said_once_and_ends_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> bytes:
+        raise RuntimeError("Tracer cannot infer type")
+
+    monkeypatch.setattr(tensorboard, "traced", broken)
+    words = [*WORDS, "trainer.max_epochs=1", "logger.tensorboard.log_graph=true", f"output_dir={tmp_path}"]
+    run = couloir.train(couloir.compose(words))
+    log = (run.dir / "train.log").read_text()
+    assert log.count("the network's graph cannot be traced for TensorBoard: RuntimeError: Tracer cannot") == 1
