@@ -74,6 +74,7 @@ def test_help_loads_nothing_beyond_the_standard_library(tmp_path: Path) -> None:
         ["summary", "--help"],
         ["find-lr", "--help"],
         ["find-batch-size", "--help"],
+        ["board", "--help"],
     ],
     ids=" ".join,
 )

@@ -21,6 +21,7 @@ VERBS = {
     "find-lr": "a learning rate for a sentence: a range test, its picture, a suggestion",
     "find-batch-size": "the largest batch that fits into memory, and the fastest",
     "summary": "the layers of a network: output shapes, parameters, multiply-adds",
+    "board": "TensorBoard on the runs, to watch and to compare them",
 }
 """Verb -> what it does; each is the function `main(arguments) -> exit code` of `couloir.cli.VERB`, with an underscore
 for a dash.
