@@ -12,9 +12,9 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def light_runs() -> Iterator[None]:
-    """Runs within the tests' own process draw no `curves.png` and wait for no disk; those in others do.
+    """Runs within the tests' own process draw no pictures and wait for no disk; those in others do.
 
-    What is drawn, tests/run/test_result.py looks at; what a disk has when the power fails, tests/faults.
+    What is drawn, tests/run and tests/logger look at; what a disk has when the power fails, tests/faults.
     """
 
     def blank(_rows: list[dict[str, float]], file: Path, **_: Any) -> None:
@@ -22,6 +22,7 @@ def light_runs() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("couloir.run.record.draw_curves", blank)
+        patch.setattr("couloir.run.board.PICTURES", {})
         patch.setattr(os, "fsync", lambda _stream: None)
         yield
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 import couloir
 from couloir.logger import pictures, tensorboard
 from couloir.logger.tensorboard import traced
+from couloir.run import board as board_of_run
 from couloir.run.board import conclude_on_board
 from interruption import stopped
 
@@ -45,6 +47,17 @@ def sessions(run: Path) -> list[dict[str, Any]]:
 
 def ended(run: Path) -> bool:
     return metadata.SESSION_END_INFO_TAG in board(run).Tags()["tensors"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drawn() -> Iterator[None]:
+    """The pictures, which other tests leave out."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            board_of_run, "PICTURES",
+            {"test/confusion": pictures.confusion_figure, "test/most wrong": pictures.mistakes_figure},
+        )  # fmt: skip
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -113,12 +126,14 @@ def test_the_gallery_shows_each_mistake_with_its_label_and_what_it_was_taken_for
 ) -> None:
     figure = pictures.mistakes_figure(with_mistakes(tmp_path, count))
     assert figure is not None
-    filled = [axes for axes in figure.axes if axes.images]
-    assert len(filled) == shown
-    assert [axes.get_xlabel() for axes in filled] == ["eight, taken for\na name of great… (97%)"] * shown
-    third = filled[min(2, shown - 1)].images[0].get_array()
-    assert third.shape == (6, 4, 3)
-    assert (third == 5 * min(2, shown - 1)).all(), "the tile that stands in this place"
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == ["eight, taken for\na name of great… (97%)"] * shown
+    assert len(axes.images) == shown
+    place = min(2, shown - 1)
+    tile = axes.images[place].get_array()
+    assert tile.shape == (6, 4, 3)
+    assert (tile == 5 * place).all(), "the tile that stands in this place"
+    assert axes.get_xlim() == (0, min(shown, 8)), "all of them can be seen"
 
 
 def test_runs_without_pictures_have_none_and_one_that_cannot_be_read_ends_no_run(

@@ -17,6 +17,8 @@ NUMBERED, NAMED = 12, 40
 """Classes up to which a confusion matrix has its counts written in, and the classes' names beside it."""
 SHOWN, COLUMNS = 32, 8
 """Mistakes in the gallery at most, and in a row."""
+LINE = 1.32
+"""Height of a row with its text, where a tile and its margin are 1 wide."""
 
 
 def confusion_figure(run: Path) -> Figure | None:
@@ -58,23 +60,24 @@ def mistakes_figure(run: Path) -> Figure | None:
     if not entry or not rows:
         return None
     (width, height), columns = entry["tile"], entry["columns"]
-    lines = -(-len(rows) // COLUMNS)
-    figure = Figure(figsize=(1.25 * COLUMNS, 1.6 * lines), dpi=110, layout="constrained")
-    panels = figure.subplots(lines, COLUMNS, squeeze=False).flat
+    lines, columns_shown = -(-len(rows) // COLUMNS), min(COLUMNS, len(rows))
+    figure = Figure(figsize=(1.25 * columns_shown, 1.25 * LINE * lines), dpi=110)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, columns_shown), ylim=(LINE * lines, 0))
+    axes.set_axis_off()
+    breadth, depth = (0.94 * side / max(width, height) for side in (width, height))
     with Image.open(files[2]) as grid:
-        for number, (axes, row) in enumerate(zip(panels, rows, strict=False)):
+        for number, row in enumerate(rows):
             left, top = number % columns * width, number // columns * height
-            tile = grid.crop((left, top, left + width, top + height)).convert("RGB")
-            axes.imshow(np.asarray(tile))
-            axes.set_xlabel(
+            tile = np.asarray(grid.crop((left, top, left + width, top + height)).convert("RGB"))
+            middle, above = number % COLUMNS + 0.5, number // COLUMNS * LINE + 0.03
+            # One panel for all: each of its own would take longer to draw than the whole picture.
+            axes.imshow(tile, extent=(middle - breadth / 2, middle + breadth / 2, above + depth, above), aspect="auto")
+            axes.text(
+                middle, above + depth + 0.03,
                 f"{_short(row['label'])}, taken for\n{_short(row['prediction'])} ({float(row['confidence']):.0%})",
-                fontsize=7,
-            )
-    for axes in figure.axes:
-        axes.set_xticks([])
-        axes.set_yticks([])
-        if not axes.get_xlabel():
-            axes.set_axis_off()
+                ha="center", va="top", fontsize=7,
+            )  # fmt: skip
+    axes.set(xlim=(0, columns_shown), ylim=(LINE * lines, 0))  # which each image has changed
     return figure
 
 
