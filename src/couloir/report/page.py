@@ -33,6 +33,11 @@ class Chart:
         label: what it shows, for those who do not see it.
         height: in pixels.
         min_width: in pixels; where the page is narrower, the chart scrolls.
+        max_width: in pixels; where the page is wider, the chart is not.
+        group: the name of the controls that it follows, if any. Its traces say what they do with them in `meta`:
+            `keys`, the choices that must all be on for it to be seen; `smooth`, whether it is smoothed; `cycle`,
+            whether it takes its colour from its place among those that are seen; `matrix`, a heat map of counts. A
+            layout with `meta.log` has an axis that can be logarithmic.
     """
 
     data: list[dict[str, Any]]
@@ -40,6 +45,30 @@ class Chart:
     label: str
     height: int = 320
     min_width: int = 0
+    max_width: int = 0
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A box to tick.
+
+    Attributes:
+        does: what it does, an attribute that `page.js` knows: `key` shows the traces of a key, `log` makes axes
+            logarithmic, `share` divides a matrix by its rows' sums, `only` hides the rows of a table that are not kept.
+        of: the group of charts, or the name of the table, that follows it.
+        label: what stands beside it.
+        key: of the traces.
+        on: whether it is ticked at first.
+        colour: a variable of `page.css`, shown beside it.
+    """
+
+    does: str
+    of: str
+    label: str
+    key: str = ""
+    on: bool = False
+    colour: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,11 +79,15 @@ class Cell:
         shown: what stands there, as text.
         value: what it is sorted by, where that is not its text; None sorts last.
         kind: a class of `page.css`: `number`, `code`, `state completed`, ...
+        link: an address beside the file, that its text leads to.
+        choice: a box to tick, in the place of the text.
     """
 
     shown: str
     value: float | None = None
     kind: str = ""
+    link: str = ""
+    choice: Choice | None = None
 
 
 @dataclass
@@ -64,15 +97,28 @@ class Page:
     Attributes:
         title: its name.
         parts: the HTML of its sections, in order.
+        styles: rules of its own.
+        titles: of its sections.
     """
 
     title: str
     parts: list[str] = field(default_factory=list)
+    styles: list[str] = field(default_factory=list)
+    titles: list[str] = field(default_factory=list)
 
-    def section(self, title: str, *parts: str, note: str = "") -> None:
-        """Add a section: a heading, a sentence below it, and its parts."""
+    def section(self, title: str, *parts: str, note: str = "", kind: str = "") -> None:
+        """Add a section: a heading, a sentence below it, and its parts; `kind` is a class of `page.css`."""
         said = f'<p class="note">{text(note)}</p>' if note else ""
-        self.parts.append(f"<section><h2>{text(title)}</h2>{said}{''.join(parts)}</section>")
+        marked = f' class="{kind}"' if kind else ""
+        self.titles.append(title)
+        self.parts.append(
+            f'<section id="{_anchor(title)}"{marked}><h2>{text(title)}</h2>{said}{"".join(parts)}</section>'
+        )
+
+    def contents(self) -> str:
+        """Links to the sections that there are."""
+        links = "".join(f'<a href="#{_anchor(title)}">{text(title)}</a>' for title in self.titles)
+        return f'<nav aria-label="sections">{links}</nav>'
 
     def as_html(self) -> str:
         """The whole file, with plotly.js in it only where there is a chart."""
@@ -86,8 +132,9 @@ class Page:
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f'<meta name="color-scheme" content="light dark">\n<title>{text(self.title)}</title>\n'
-            f"<style>\n{here.with_name('page.css').read_text(encoding='utf-8')}</style></head>\n"
-            f"<body><main>\n{body}\n</main>\n{plotly}\n"
+            f"<style>\n{here.with_name('page.css').read_text(encoding='utf-8')}{''.join(self.styles)}</style></head>\n"
+            f'<body><a class="skip" href="#content">to the content</a>\n<main id="content">\n{body}\n</main>\n'
+            f"{plotly}\n"
             f"<script>\n{here.with_name('page.js').read_text(encoding='utf-8')}</script></body></html>\n"
         )
 
@@ -117,41 +164,110 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
     )
 
 
-def charts(figures: Sequence[Chart], columns: bool = False) -> str:
-    """Charts below each other, or beside each other where there is room."""
-    return f'<div class="{"charts columns" if columns else "charts"}">{"".join(map(_chart, figures))}</div>'
+def charts(figures: Sequence[Chart], columns: bool = False, width: int = 0) -> str:
+    """Charts below each other, or beside each other where there is room.
+
+    Args:
+        figures: the charts.
+        columns: whether they stand in columns of one width.
+        width: in pixels; if not 0, they share the whole row, each at least so wide.
+    """
+    kind = "charts columns" if columns else "charts shared" if width else "charts"
+    style = f' style="--least:{width}px"' if width else ""
+    return f'<div class="{kind}"{style}>{"".join(map(_chart, figures))}</div>'
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str) -> str:
+def beside(*parts: str) -> str:
+    """Parts beside each other where there is room."""
+    return f'<div class="beside">{"".join(f"<div>{part}</div>" for part in parts if part)}</div>'
+
+
+def choices(entries: Sequence[Choice], what: str) -> str:
+    """Boxes to tick, in a row that wraps; `what` names them for those who do not see them."""
+    return f'<div class="controls" role="group" aria-label="{text(what)}">{"".join(map(_choice, entries))}</div>'
+
+
+def smoothing(group: str) -> str:
+    """A slider that smooths the curves of a group."""
+    return (
+        f'<label>smoothing <input type="range" min="0" max="0.95" step="0.05" value="0" data-smooth="{text(group)}">'
+        "<output>0.00</output></label>"
+    )
+
+
+def search(name: str, what: str) -> str:
+    """A field that hides the rows of a table that do not hold the words typed into it."""
+    return (
+        f'<div class="controls"><label class="search">{text(what)} <input type="search" data-search="{text(name)}" '
+        'autocomplete="off" spellcheck="false"></label><output aria-live="polite"></output></div>'
+    )
+
+
+def details(summary: str, *parts: str) -> str:
+    """What is there for whoever asks."""
+    return f"<details><summary>{text(summary)}</summary>{''.join(parts)}</details>"
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str, name: str = "", kept: Sequence[bool] = ()
+) -> str:
     """A table whose rows are sorted by a click on a heading, or by Enter there.
 
     Args:
         columns: the headings.
         rows: the cells of each row.
         caption: what it shows, for those who do not see it.
+        name: by which a `Choice` or a search finds it.
+        kept: for each row whether it stays when a `Choice` hides what is not kept.
     """
     head = "".join(
         f'<th scope="col" aria-sort="none"><button type="button">{text(name)}</button></th>' for name in columns
     )
-    body = "\n".join(f"<tr>{''.join(map(_cell, cells))}</tr>" for cells in rows)
+    body = "\n".join(
+        f"<tr{' class=kept' if place < len(kept) and kept[place] else ''}>{''.join(map(_cell, cells))}</tr>"
+        for place, cells in enumerate(rows)
+    )
+    named = f' data-name="{text(name)}"' if name else ""
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption)}"><table class="sortable">'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption)}"{named}><table class="sortable">'
         f"<thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>"
     )
+
+
+def _anchor(title: str) -> str:
+    return "".join(sign if sign.isascii() and sign.isalnum() else "-" for sign in title.lower())
+
+
+def _choice(entry: Choice) -> str:
+    swatch = f'<i style="background:var({entry.colour})"></i>' if entry.colour else ""
+    return f"<label>{_box(entry)}{swatch}{text(entry.label)}</label>"
+
+
+def _box(entry: Choice, named: bool = False) -> str:
+    key = f' data-key="{text(entry.key)}"' if entry.key else ""
+    name = f' aria-label="{text(entry.label)}"' if named else ""
+    return f'<input type="checkbox" data-{entry.does}-of="{text(entry.of)}"{key}{name}{" checked" if entry.on else ""}>'
 
 
 def _cell(cell: Cell) -> str:
     kind = f' class="{cell.kind}"' if cell.kind else ""
     value = "" if cell.value is None else f' data-value="{cell.value:.10g}"'
-    return f"<td{kind}{value}>{text(cell.shown)}</td>"
+    shown = text(cell.shown)
+    if cell.choice is not None:
+        shown = _box(cell.choice, named=True)
+    elif cell.link:
+        shown = f'<a href="{text(cell.link)}">{shown}</a>'
+    return f"<td{kind}{value}>{shown}</td>"
 
 
 def _chart(chart: Chart) -> str:
     content = json.dumps({"data": _rounded(chart.data), "layout": _rounded(chart.layout)}, separators=(",", ":"))
     content = content.replace("<", "\\u003c")  # no text may end the script
     width = f"min-width:{chart.min_width}px;" if chart.min_width else ""
+    width += f"max-width:{chart.max_width}px;" if chart.max_width else ""
+    group = f' data-group="{text(chart.group)}"' if chart.group else ""
     return (
-        f'<figure class="frame"><div class="chart" role="img" aria-label="{text(chart.label)}" '
+        f'<figure class="frame"><div class="chart" role="img" aria-label="{text(chart.label)}"{group} '
         f'style="{width}height:{chart.height}px"><script type="application/json">{content}</script></div></figure>'
     )
 
