@@ -1,0 +1,196 @@
+"""The curves of one run or of several: loss, metric, learning rate, and what else was measured every epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from couloir.report.page import Chart, Choice, charts, choices, label, smoothing
+from couloir.report.record import METRICS, RunRecord, columns, labels, read_table, spelled
+
+GROUP = "curves"
+POINTS = 2000
+"""Points of a curve at most."""
+ALL_POINTS = 30_000
+"""Points of all curves of a page at most."""
+NAMED, NAME = 12, 30
+"""Runs that a legend names at most, and characters of such a name: the boxes above the charts name them all."""
+LOG_RANGE = 30
+"""From this ratio of the largest to the least value on, the axis is logarithmic at first."""
+SPLITS = {"train": ("training", "--c0", "solid"), "val": ("validation", "--c1", "solid")}
+SMALL = {
+    "gradients/norm": "norm of the gradients",
+    "gradients/first_to_last": "relative gradient, first layer / last",
+    "gradients/dead_units": "share of units without a gradient",
+    "waiting": "share of time waiting for data",
+}
+"""Columns in small charts, and what they are."""
+
+
+def curves(records: Sequence[RunRecord]) -> str:
+    """The controls and the charts; empty where no epoch is complete."""
+    drawn = _charts(records)
+    if not drawn:
+        return ""
+    return _controls(records, drawn) + charts(drawn[:2], width=460) + charts(drawn[2:], width=310)
+
+
+def _controls(records: Sequence[RunRecord], drawn: Sequence[Chart]) -> str:
+    entries = []
+    if len(records) > 1:
+        named = enumerate(labels(records))
+        entries += [Choice("key", GROUP, name, f"run {at}", True, f"--c{at % 10}") for at, name in named]
+    there = columns(records)
+    for split, (name, colour, _) in SPLITS.items():
+        if any(column.startswith(f"{split}/") for column in there):
+            entries.append(Choice("key", GROUP, name, split, True, colour if len(records) == 1 else ""))
+    loss = next((chart for chart in drawn if "meta" in chart.layout), None)
+    if loss is not None:
+        entries.append(Choice("log", GROUP, "logarithmic loss", on=loss.layout["yaxis"].get("type") == "log"))
+    row = choices(entries, "what the charts show")
+    return row.removesuffix("</div>") + smoothing(GROUP) + "</div>"
+
+
+def _charts(records: Sequence[RunRecord]) -> list[Chart]:
+    there = columns(records)
+    metrics = list(dict.fromkeys(name.partition("/")[2] for name in there if name.startswith(("train/", "val/"))))
+    first = next((name for name in METRICS if name in metrics), None)
+    order = [name for name in ("loss", first) if name in metrics]
+    rest = [name for name in metrics if name not in order]
+    each = max(50, min(POINTS, ALL_POINTS // max(1, len(records) * len(there))))
+    drawn = [_of_metric(records, name, each) for name in order]
+    drawn += [_of_column(records, "lr", "learning rate", each)] if "lr" in there else []
+    drawn += [_small(_of_metric(records, name, each)) for name in rest]
+    drawn += [_of_column(records, name, told, each) for name, told in SMALL.items() if name in there]
+    return [chart for chart in drawn if any(value is not None for trace in chart.data for value in trace["y"])]
+
+
+def _of_metric(records: Sequence[RunRecord], metric: str, most: int) -> Chart:
+    traces: list[dict[str, Any]] = []
+    names = labels(records)
+    for at, record in enumerate(records):
+        for split, (told, colour, dash) in SPLITS.items():
+            name, keys = told, [split]
+            if len(records) > 1:
+                name, keys = names[at], [f"run {at}", split]
+                colour, dash = f"--c{at % 10}", "dot" if split == "train" else "solid"
+            trace = _trace(record, f"{split}/{metric}", f"{label(name)}, {told}" if len(records) > 1 else told, most)
+            if trace is None:
+                continue
+            trace |= {"name": label(name, NAME), "line": {"color": colour, "dash": dash, "width": 1.8}}
+            trace |= {"meta": {"keys": keys, "smooth": True}, "legendgroup": f"{at} {split}"}
+            alone = split == "val" or f"val/{metric}" not in columns([record])
+            trace["showlegend"] = len(records) == 1 or (alone and len(records) <= NAMED)
+            traces.append(trace)
+        traces += _best(record, metric, at, len(records))
+    values = [value for trace in traces for value in trace["y"] if value is not None]
+    axis: dict[str, Any] = {"title": {"text": label(spelled(metric))}}
+    layout: dict[str, Any] = {"xaxis": _epochs(), "yaxis": axis}
+    if metric == "loss" and values and min(values) > 0:
+        layout["meta"] = {"log": True}
+        axis["type"] = _scale(values)
+    if len(records) == 1 and records[0].best is not None:
+        layout["shapes"] = [{
+            "type": "line", "x0": records[0].best["epoch"], "x1": records[0].best["epoch"], "yref": "paper",
+            "y0": 0, "y1": 1, "line": {"color": "--muted", "dash": "dot", "width": 1.2},
+        }]  # fmt: skip
+    several = "; dotted: training" if len(records) > 1 else ""
+    more = 9 * len(records) if 1 < len(records) <= NAMED else 0
+    return Chart(traces, layout, f"{metric} over the epochs{several}", 340 + more, group=GROUP)
+
+
+def _best(record: RunRecord, metric: str, at: int, runs: int) -> list[dict[str, Any]]:
+    """A mark at the best epoch."""
+    row = record.best
+    value = math.nan if row is None else row.get(f"val/{metric}", math.nan)
+    if row is None or not math.isfinite(value):
+        return []
+    epoch = int(row["epoch"])
+    colour = "--best" if runs == 1 else f"--c{at % 10}"
+    return [{
+        "type": "scatter", "mode": "markers", "x": [epoch], "y": [value], "name": f"best epoch ({epoch})",
+        "showlegend": runs == 1,
+        "marker": {"symbol": "star", "size": 12, "color": colour, "line": {"color": "--card", "width": 1}},
+        "meta": {"keys": ["val"] if runs == 1 else [f"run {at}", "val"]},
+        "hovertemplate": "best epoch %{x}: %{y}<extra></extra>",
+    }]  # fmt: skip
+
+
+def _of_column(records: Sequence[RunRecord], column: str, told: str, most: int) -> Chart:
+    traces = []
+    names = labels(records)
+    for at, record in enumerate(records):
+        name = label(names[at]) if len(records) > 1 else told
+        trace = _trace(record, column, name, most)
+        if trace is not None:
+            trace |= {"name": name, "line": {"color": f"--c{at % 10}", "width": 1.8}, "showlegend": False}
+            trace["meta"] = {"keys": [f"run {at}"] if len(records) > 1 else [], "smooth": column != "lr"}
+            traces.append(trace)
+    values = [value for trace in traces for value in trace["y"] if value is not None]
+    axis: dict[str, Any] = {"title": {"text": label(told)}, "type": _scale(values)}
+    if axis["type"] == "linear":
+        axis["rangemode"] = "tozero"
+    return _small(Chart(traces, {"xaxis": _epochs(), "yaxis": axis}, f"{told} over the epochs", group=GROUP))
+
+
+def _small(chart: Chart) -> Chart:
+    layout = {**chart.layout, "margin": {"l": 56, "r": 12, "t": 12, "b": 46}, "showlegend": False}
+    return replace(chart, layout=layout, height=230)
+
+
+def _trace(record: RunRecord, column: str, told: str, most: int) -> dict[str, Any] | None:
+    epochs, values = record.values(column)
+    if not epochs:
+        return None
+    step = math.ceil(len(epochs) / most) or 1
+    kept = sorted({*range(0, len(epochs), step), len(epochs) - 1})
+    return {
+        "type": "scatter", "mode": "lines+markers" if len(kept) < 25 else "lines", "marker": {"size": 5},
+        "x": [int(epochs[place]) for place in kept], "y": [values[place] for place in kept],
+        "hovertemplate": f"{told}, epoch %{{x}}: %{{y}}<extra></extra>",
+    }  # fmt: skip
+
+
+def _scale(values: Sequence[float]) -> str:
+    spread = len(values) > 0 and min(values) > 0 and max(values) / min(values) > LOG_RANGE
+    return "log" if spread else "linear"
+
+
+def _epochs() -> dict[str, Any]:
+    return {"title": {"text": "epoch"}, "tickformat": "d", "minallowed": 0}
+
+
+def signals(record: RunRecord) -> list[Chart]:
+    """How large the signals of the layers are, from `signals.csv`: a chart a column, a line a measurement."""
+    head, *rows = read_table(record.folder / "signals.csv") or [[]]
+    if "epoch" not in head or "layer" not in head:
+        return []
+    entries = [dict(zip(head, row, strict=False)) for row in rows]
+    epochs = list(dict.fromkeys(entry["epoch"] for entry in entries))
+    shown = epochs if len(epochs) <= 4 else [epochs[round(place * (len(epochs) - 1) / 3)] for place in range(4)]
+    drawn = []
+    for column in ("activation_variance", "gradient_variance", "weight_gradient_variance"):
+        traces = []
+        for at, epoch in enumerate(shown):
+            points = [entry for entry in entries if entry["epoch"] == epoch and _positive(entry.get(column, ""))]
+            if points:
+                traces.append({
+                    "type": "scatter", "mode": "lines+markers", "name": label(f"epoch {epoch}"),
+                    "x": [label(entry["layer"]) for entry in points], "y": [float(entry[column]) for entry in points],
+                    "line": {"color": f"--c{at}", "width": 1.6},
+                })  # fmt: skip
+        if traces:
+            told = column.replace("_", " ")
+            heights = {"type": "log", "title": {"text": told}, "exponentformat": "power"}
+            layout = {"yaxis": heights, "xaxis": {"type": "category"}}
+            drawn.append(Chart(traces, layout, f"{told} of each layer", 280))
+    return drawn
+
+
+def _positive(cell: str) -> bool:
+    try:
+        return 0 < float(cell) < math.inf
+    except ValueError:
+        return False

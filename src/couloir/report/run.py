@@ -1,0 +1,174 @@
+"""`report.html` of one run, or of several that are compared. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from couloir.report import confusion, gallery, origin, tables
+from couloir.report.curves import curves, signals
+from couloir.report.page import Cell, Page, beside, charts, copyable, facts, table, text
+from couloir.report.record import RunRecord, labels, spelled
+from couloir.run.folder import write_atomically
+from couloir.sweep.pace import duration
+from couloir.sweep.table import shown
+
+LONGEST = 4000
+"""Characters of an error that are shown."""
+ENDS = {
+    "running": "It is still going on; this page is what there is so far.",
+    "killed": "Its process ended without a word; this page is what it had written down.",
+    "interrupted": "It was stopped, and can go on.",
+    "pruned": "It was ended early, because other trials of its sweep were better by then.",
+    "unknown": "It has no status.json that can be read.",
+}
+"""What a status other than `completed` means."""
+
+
+def write_report(runs: Sequence[Path], file: Path) -> Path:
+    """Write the report of one run, or of several that are compared, and return its path.
+
+    Args:
+        runs: the run folders.
+        file: where it goes; its folder is made.
+    """
+    records = [RunRecord.read(run) for run in runs]
+    page = _of_one(records[0]) if len(records) == 1 else _of_several(records)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, page.as_html())
+    return file
+
+
+def _of_one(record: RunRecord) -> Page:
+    page = Page(f"Run {record.name}")
+    page.parts.append(_header(record))
+    _end(page, record)
+    said, note, kind = origin.diagnosis(record)
+    page.section("Diagnosis", said, note=note, kind=kind)
+    drawn = curves([record])
+    if drawn:
+        page.section("Curves", drawn, tables.epochs(record), note=_about_curves(record))
+    else:
+        page.section("Curves", note="No epoch is complete.")
+    _optional(page, "Results", tables.results(record))
+    _predictions(page, record)
+    _network(page, record)
+    _optional(page, "Configuration", tables.configuration([record]))
+    _optional(page, "Provenance", origin.provenance([record]))
+    page.section("Commands", origin.commands([record]))
+    page.parts.insert(1, page.contents())
+    return page
+
+
+def _of_several(records: Sequence[RunRecord]) -> Page:
+    page = Page(f"{len(records)} runs")
+    written = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
+    shared = [word for word in records[0].typed if all(word in record.typed for record in records)]
+    common = f"All of them: {' '.join(shared)}. " if shared else ""
+    page.parts.append(
+        f'<header><h1>{len(records)} runs</h1><p class="note">{text(common)}Written {written}.</p></header>'
+    )
+    page.section("Results", tables.comparison(records), note="A click on a heading sorts.")
+    drawn = curves(records)
+    if drawn:
+        note = "Stars are best epochs; dotted lines are the training split. A click on a name, or its box, hides a run."
+        page.section("Curves", drawn, note=note)
+    rows = []
+    for record, label in zip(records, labels(records), strict=True):
+        rows.append([Cell(label, kind="code long"), Cell(origin.in_a_word(record)), Cell(record.error.split("\n")[0])])
+    if any(cell.shown for row in rows for cell in row[1:]):
+        page.section("Diagnosis", table(["run", "diagnosis", "error"], rows, "diagnosis of the runs"))
+    _optional(page, "Configuration", tables.configuration(records))
+    _optional(page, "Provenance", origin.provenance(records))
+    page.section("Commands", origin.commands(records))
+    page.parts.insert(1, page.contents())
+    return page
+
+
+def _header(record: RunRecord) -> str:
+    name = spelled(record.metric)
+    numbers: list[tuple[str, str]] = []
+    if record.test_value is not None:
+        numbers.append((f"test {name}", shown(record.test_value)))
+    if record.best_value is not None:
+        epoch = "" if record.best is None else f" (epoch {record.best['epoch']:.0f})"
+        numbers.append((f"best validation {name}{epoch}", shown(record.best_value)))
+    if "parameters" in record.numbers:
+        numbers.append(("parameters", shown(record.numbers["parameters"])))
+    asked = record.flat.get("trainer.max_epochs")
+    if record.rows:
+        of = f" of {asked}" if isinstance(asked, int) and asked > len(record.rows) else ""
+        numbers.append(("epochs", f"{len(record.rows)}{of}"))
+    if record.seconds is not None:
+        numbers.append(("time", duration(record.seconds)))
+    rate = record.numbers.get("train/samples_per_second")
+    if rate is not None:
+        numbers.append(("training", f"{rate:,.0f} samples/s"))
+    began = str(record.status.get("started", ""))[:16].replace("T", " ")
+    badge = f'<span class="badge {text(record.state)}">{text(record.state)}</span>'
+    return (
+        f'<header><h1>Run {text(record.name)}</h1><p class="note">{badge} {text(began)}</p>'
+        f"{copyable(record.sentence)}{facts(numbers)}</header>"
+    )
+
+
+def _end(page: Page, record: RunRecord) -> None:
+    if record.state == "completed":
+        return
+    said = record.error if len(record.error) <= LONGEST else f"{record.error[:LONGEST]} …"
+    error = f"<pre>{text(said)}</pre>" if said else ""
+    bad = record.state in ("failed", "diverged")
+    note = ENDS.get(record.state, f"It {record.state}." if bad else record.state)
+    at = record.status.get("step")
+    note += f" Its last record is of epoch {record.status.get('epoch', 0)}, step {at}." if at is not None else ""
+    page.section("Status", error, note=note, kind="alarm" if bad else "")
+
+
+def _about_curves(record: RunRecord) -> str:
+    note = "Drag to zoom, double-click to see all again."
+    if record.best is not None:
+        monitor = record.monitor[0]
+        note += f" The star is the best epoch, {record.best['epoch']:.0f}, by {monitor}."
+    return note
+
+
+def _optional(page: Page, title: str, html: str, note: str = "") -> None:
+    if html:
+        page.section(title, html, note=note)
+
+
+def _predictions(page: Page, record: RunRecord) -> None:
+    """What the network makes of the test split."""
+    matrix = confusion.Matrix.read(record.folder)
+    if matrix is not None:
+        drawn, note = confusion.picture(matrix)
+        pairs = confusion.pairs(matrix)
+        page.section("Confusion matrix", beside(drawn, pairs), note=note)
+        rows, note = confusion.per_class(matrix)
+        page.section("Classes", rows, note=note)
+    wrong = gallery.mistakes(record.folder)
+    if wrong is not None:
+        html, style, count = wrong
+        page.styles.append(style)
+        note = f"The {count} test images that the network was surest not to be what they are, the worst first."
+        page.section("Most wrong", html, note=note)
+
+
+def _network(page: Page, record: RunRecord) -> None:
+    """What the network is made of."""
+    found = gallery.filters(record.folder)
+    if found is not None:
+        html, style, sheet = found
+        page.styles.append(style)
+        of = f" of {sheet.layer}" if sheet.layer else ""
+        width, height = sheet.tile
+        note = f"The {sheet.count} filters{of}, {width} × {height}, each scaled to the full range of grey or colour."
+        page.section("First layer", html, note=note)
+    listed = tables.layers(record.folder)
+    if listed is not None:
+        page.section("Layers", listed[0], note=listed[1])
+    measured = signals(record)
+    if measured:
+        note = "Variances over one batch, layer by layer: where signals and gradients die out, and where they grow."
+        page.section("Signals", charts(measured, width=310), note=note)

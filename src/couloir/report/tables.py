@@ -1,0 +1,165 @@
+"""Tables of a report: results, configuration, layers, epochs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from couloir.report.page import Cell, Choice, choices, details, table
+from couloir.report.record import RunRecord, columns, labels, read_json, value_words
+from couloir.sweep.pace import duration
+from couloir.sweep.table import shown
+
+SPLITS = {"test": "test", "tta": "test, views", "best": "best epoch", "val": "last epoch", "train": "training"}
+"""The parts of `result.json`, and what their columns are called."""
+COUNTS = {
+    "best/epoch": "best epoch", "epochs": "epochs", "parameters": "parameters", "train/samples_per_second": "samples/s",
+}  # fmt: skip
+"""Whole numbers of `result.json`, and what their columns are called."""
+EPOCHS = 200
+"""Rows of the table of epochs at most."""
+LONGEST = 300
+"""Characters of a value that are shown."""
+LAYERS = 400
+
+
+def number(value: float | None) -> Cell:
+    """A cell with a number; an empty one where there is none."""
+    if value is None or math.isnan(value):
+        return Cell("", kind="number")
+    return Cell(shown(value) if math.isfinite(value) else str(value), value if math.isfinite(value) else None, "number")
+
+
+def whole(value: float | None) -> Cell:
+    """A cell with a number that has no decimals, or whose decimals say nothing."""
+    if value is None or not math.isfinite(value):
+        return Cell("", kind="number")
+    return Cell(f"{value:,.0f}", value, "number")
+
+
+def results(record: RunRecord) -> str:
+    """The numbers of one run: a row a metric, a column a split; empty where there are none."""
+    numbers = record.numbers or _so_far(record)
+    splits = [split for split in SPLITS if any(name.startswith(f"{split}/") for name in numbers)]
+    metrics = [name.partition("/")[2] for name in numbers if name.partition("/")[0] in SPLITS]
+    names = [name for name in dict.fromkeys(metrics) if name not in ("epoch", "samples_per_second")]
+    if not names:
+        return ""
+    rows = [[Cell(name, kind="key"), *(number(numbers.get(f"{split}/{name}")) for split in splits)] for name in names]
+    return table(["metric", *(SPLITS[split] for split in splits)], rows, "results")
+
+
+def _so_far(record: RunRecord) -> dict[str, float]:
+    """What an unfinished run has, by the names of `result.json`."""
+    last = record.rows[-1] if record.rows else {}
+    found = {name: value for name, value in last.items() if name.startswith(("val/", "train/"))}
+    return found | {f"best/{name[4:]}": value for name, value in (record.best or {}).items() if name[:4] == "val/"}
+
+
+def comparison(records: Sequence[RunRecord]) -> str:
+    """The numbers of several runs: a row a run."""
+    every = [record.numbers or _so_far(record) for record in records]
+    names = [
+        name
+        for split in ("test", "tta", "best", "val", "train")
+        for name in dict.fromkeys(name for numbers in every for name in numbers)
+        if name.partition("/")[0] == split and name not in COUNTS
+    ]
+    rows = []
+    for record, numbers, label in zip(records, every, labels(records), strict=True):
+        cells = [Cell(label, kind="code long"), Cell(record.state, kind=f"state {record.state}")]
+        cells += [number(numbers.get(name)) for name in names]
+        cells += [whole(numbers.get(name)) for name in COUNTS]
+        rows.append([*cells, seconds(record)])
+    head = ["run", "status", *names, *COUNTS.values(), "time"]
+    return table(head, rows, "results of the runs")
+
+
+def seconds(record: RunRecord) -> Cell:
+    """How long a run took."""
+    return Cell("" if record.seconds is None else duration(record.seconds), record.seconds, "number")
+
+
+def configuration(records: Sequence[RunRecord]) -> str:
+    """Every key with its value in each run; what was typed, or what differs, stays when the rest is hidden.
+
+    Empty where no configuration can be read.
+    """
+    typed = [_typed(record) for record in records]
+    groups = [
+        key for key in dict.fromkeys(key for words in typed for key in words)
+        if not any(key in record.flat for record in records)
+    ]  # fmt: skip
+    keys = list(dict.fromkeys([*groups, *(key for record in records for key in record.flat)]))
+    if len(keys) == len(groups):
+        return ""
+    rows, kept = [], []
+    for key in keys:
+        words = [_value(record, key, own) for record, own in zip(records, typed, strict=True)]
+        several = len(set(words)) > 1
+        cells = [Cell(key, kind="key code")]
+        for value, own in zip(words, typed, strict=True):
+            marks = ["code", "long"] if len(value) > 40 else ["code"]
+            marks += ["other"] if several or (len(records) == 1 and key in own) else []
+            cells.append(Cell(value if len(value) <= LONGEST else f"{value[:LONGEST]} …", kind=" ".join(marks)))
+        rows.append(cells)
+        kept.append(several if len(records) > 1 else key in typed[0])
+    told = "only the differences" if len(records) > 1 else "only what was typed"
+    head = ["key", *(labels(records) if len(records) > 1 else ["value"])]
+    switch = choices([Choice("only", "configuration", told, on=any(kept))], "rows of the table")
+    return switch + table(head, rows, "configuration", name="configuration", kept=kept)
+
+
+def _typed(record: RunRecord) -> dict[str, str]:
+    """What was typed, by keys and groups."""
+    parts = [word.lstrip("+").partition("=") for word in record.typed if "=" in word]
+    return {key.replace("@", "."): value for key, _, value in parts}
+
+
+def _value(record: RunRecord, key: str, typed: dict[str, str]) -> str:
+    if key in record.flat:
+        return value_words(record.flat[key])
+    return typed.get(key, "")
+
+
+def layers(run: Path) -> tuple[str, str] | None:
+    """The table of `layers.json` and a sentence with its totals; None where there is none."""
+    content: Any = read_json(run / "layers.json")
+    rows = []
+    try:
+        for layer in content["layers"]:
+            shape = " × ".join(str(side) for side in layer["output_shape"])
+            names = [Cell(str(layer["name"]), kind="key code"), Cell(str(layer["type"])), Cell(shape, kind="number")]
+            rows.append([*names, _count(layer["parameters"]), _count(layer["multiply_adds"])])
+        totals = content["totals"]
+        note = (
+            f"{int(totals['parameters']):,} parameters, {int(totals['multiply_adds']):,} multiply-adds for one sample."
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+    if len(rows) > LAYERS:
+        note += f" The first {LAYERS} of {len(rows)} layers."
+    head = ["layer", "type", "output shape", "parameters", "multiply-adds"]
+    return table(head, rows[:LAYERS], "layers of the network"), note
+
+
+def _count(value: Any) -> Cell:
+    return Cell(f"{int(value):,}" if value else "", int(value), "number")
+
+
+def epochs(record: RunRecord) -> str:
+    """The rows of `metrics.csv`, for whoever reads numbers rather than curves; thinned where there are many."""
+    if not record.rows:
+        return ""
+    names = columns([record])
+    step = math.ceil(len(record.rows) / EPOCHS)
+    picked = record.rows[::step]
+    rows = [[_exact(row.get(name)) for name in names] for row in picked]
+    told = "the epochs in numbers" if step == 1 else f"every {step}th epoch in numbers; all are in metrics.csv"
+    return details(told, table(names, rows, "the epochs in numbers"))
+
+
+def _exact(value: float | None) -> Cell:
+    return Cell("", kind="number") if value is None else Cell(f"{value:.6g}", kind="number")
