@@ -36,8 +36,8 @@ LONGEST = 1000
 """Characters of an error, or of a value, that are shown."""
 
 
-def write_report(record: SweepRecord) -> Path:
-    """Write `report.html` into the sweep's folder, and return its path."""
+def write_report(record: SweepRecord, file: Path | None = None) -> Path:
+    """Write `report.html` into the sweep's folder, or another file, and return its path."""
     page = Page(f"Sweep {record.name}")
     page.parts.append(_header(record))
     _best(page, record)
@@ -61,7 +61,7 @@ def write_report(record: SweepRecord) -> Path:
         )
     _results(page, record)
     _failures(page, record)
-    path = record.folder / "report.html"
+    path = file or record.folder / "report.html"
     write_atomically(path, page.as_html())
     return path
 

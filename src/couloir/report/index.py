@@ -1,0 +1,273 @@
+"""`index.html`: all runs below a folder in one table, with the curves of those that are chosen."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from couloir.config.tree import display
+from couloir.errors import CouloirError
+from couloir.report import origin
+from couloir.report.page import Cell, Chart, Choice, Page, charts, facts, label, search, table, text
+from couloir.report.record import RunRecord, read_table, read_yaml, spelled
+from couloir.report.tables import number, seconds
+from couloir.run.find import SWEEP_FILE, SWEEP_TABLE
+from couloir.run.folder import write_atomically
+
+CHOSEN = "chosen"
+FIRST = 10
+"""Runs whose curves are drawn at first: the best of the metric that most runs have."""
+POINTS, ALL_POINTS = 60, 15_000
+"""Points of a curve, and of all curves of a chart, at most."""
+MOST = 1000
+"""Runs on the page at most: the newest."""
+ERRORS = 50
+SKIPPED = ("checkpoints", "tensorboard", "latest")
+"""Folders in which there are no runs."""
+DEEPEST = 6
+_TARGET = re.compile(r"^(model|data):\n  _target_: ([\w.]+)$", re.MULTILINE)
+
+
+def write_index(folder: Path, file: Path) -> Path:
+    """Write the index of the runs below a folder, and return its path.
+
+    Raises:
+        CouloirError: there is none.
+    """
+    found, sweeps = [], []
+    for path, names in _folders(folder, 0):
+        if "status.json" in names or "metrics.csv" in names:
+            found.append(path)
+        elif SWEEP_FILE in names:
+            sweeps.append(path)
+    if not found and not sweeps:
+        raise CouloirError(
+            f"There is no run in {display(folder)}, and none below it.",
+            next_step="name the folder of a run, or one that holds runs, such as outputs/",
+        )
+    found.sort(key=lambda run: _started(run), reverse=True)
+    records = [RunRecord.read(run) for run in found[:MOST]]
+    page = Page(f"Runs in {display(folder)}")
+    page.parts.append(_header(folder, records, len(found), len(sweeps)))
+    start = file.parent.resolve()
+    ranked = _ranked(records)
+    first = {id(record) for record in ranked[:FIRST]}
+    if records:
+        rows = [_row(record, f"run {at}", id(record) in first, start) for at, record in enumerate(records)]
+        page.section("Runs", search("runs", "only those with"), _table(rows), note=_note(found))
+        drawn = _curves(records, ranked)
+        if drawn:
+            clear = (
+                f'<div class="controls"><button type="button" class="plain" data-clear="{CHOSEN}">none</button></div>'
+            )
+            note = f"The runs that are ticked in the table; at first the best {len(first)}."
+            page.section("Curves", clear, charts(drawn, width=460), note=note)
+            page.section("Metric and time", charts([_scatter(ranked)]), note="A dot a run; a click on a name hides it.")
+    if sweeps:
+        page.section("Sweeps", _sweeps(sorted(sweeps, reverse=True), start))
+    _failures(page, records)
+    page.parts.insert(1, page.contents())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, page.as_html())
+    return file
+
+
+def _folders(folder: Path, depth: int) -> Iterator[tuple[Path, set[str]]]:
+    """The folders of runs, with the names in them, and those of sweeps; a link is not followed."""
+    inner, names = [], set()
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                names.add(entry.name)
+                if entry.is_dir(follow_symlinks=False) and entry.name not in SKIPPED and entry.name[0] != ".":
+                    inner.append(Path(entry.path))
+    except OSError:
+        return
+    is_run = "config.yaml" in names and ("status.json" in names or "metrics.csv" in names)
+    if is_run or SWEEP_FILE in names:
+        yield folder, names
+    if not is_run and depth < DEEPEST:
+        for path in inner:
+            yield from _folders(path, depth + 1)
+
+
+def _started(run: Path) -> tuple[float, str]:
+    """When a run's first file was written, as far as the disk tells."""
+    try:
+        return (run / "config.yaml").stat().st_mtime, run.name
+    except OSError:
+        return 0.0, run.name
+
+
+def _header(folder: Path, records: Sequence[RunRecord], runs: int, sweeps: int) -> str:
+    states: dict[str, int] = {}
+    for record in records:
+        states[record.state] = states.get(record.state, 0) + 1
+    numbers = [("runs", f"{runs:,}"), *((state, f"{count:,}") for state, count in sorted(states.items()))]
+    numbers += [("sweeps", f"{sweeps:,}")] if sweeps else []
+    written = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
+    return (
+        f'<header><h1>Runs in {text(display(folder))}</h1><p class="note">Written {written} by '
+        f"<code>couloir report {text(display(folder))}</code></p>{facts(numbers)}</header>"
+    )
+
+
+def _note(found: Sequence[Path]) -> str:
+    note = "The newest first; a click on a heading sorts. A tick draws the run's curves below."
+    return note + (f" These are the newest {MOST:,} of {len(found):,}." if len(found) > MOST else "")
+
+
+def _table(rows: Sequence[Sequence[Cell]]) -> str:
+    head = [
+        "curves", "run", "status", "diagnosis", "words", "model", "data", "metric", "best validation", "test",
+        "epochs", "time",
+    ]  # fmt: skip
+    return table(head, rows, "all runs", name="runs")
+
+
+def _row(record: RunRecord, key: str, on: bool, start: Path) -> list[Cell]:
+    model, data = _names(record)
+    words = " ".join(record.typed)
+    return [
+        Cell("", choice=Choice("key", CHOSEN, f"curves of {record.name}", key, on)),
+        Cell(record.name, kind="state", link=_link(record.folder / "report.html", start)),
+        Cell(record.state, kind=f"state {record.state}"),
+        Cell(origin.in_a_word(record)),
+        Cell(words if len(words) <= 200 else f"{words[:200]} …", kind="code long"),
+        Cell(model),
+        Cell(data),
+        Cell(spelled(record.metric)),
+        number(record.best_value),
+        number(record.test_value),
+        Cell(str(len(record.rows)), len(record.rows), "number"),
+        seconds(record),
+    ]
+
+
+def _names(record: RunRecord) -> tuple[str, str]:
+    """The model and the data: as typed, else what they are called in `config.yaml`, of which only that is read."""
+    named = dict(word.partition("=")[::2] for word in record.typed)
+    found = {"model": named.get("model", ""), "data": named.get("data", "")}
+    if not all(found.values()):
+        try:
+            text = (record.folder / "config.yaml").read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            text = ""
+        for group, target in _TARGET.findall(text):
+            found[group] = found[group] or target.rpartition(".")[2]
+    return found["model"], found["data"]
+
+
+def _link(file: Path, start: Path) -> str:
+    """The address of a file beside the page; empty where it does not exist."""
+    return quote(os.path.relpath(file.resolve(), start)) if file.is_file() else ""
+
+
+def _ranked(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs that have a value of the metric that most of them have, the best first."""
+    valued = [record for record in records if record.best_value is not None and math.isfinite(record.best_value)]
+    metrics = [record.metric for record in valued]
+    common = max(dict.fromkeys(metrics), key=metrics.count, default="")
+    sign = 1 if common == "loss" else -1
+    mine = [record for record in valued if record.metric == common]
+    return sorted(mine, key=lambda record: sign * (record.best_value or 0.0))
+
+
+def _curves(records: Sequence[RunRecord], ranked: Sequence[RunRecord]) -> list[Chart]:
+    metric = ranked[0].metric if ranked else "loss"
+    most = min(POINTS, max(8, ALL_POINTS // max(1, len(records))))
+    drawn = []
+    for name in dict.fromkeys((metric, "loss")):
+        traces = []
+        for at, record in enumerate(records):
+            epochs, values = record.values(f"val/{name}")
+            if epochs:
+                step = math.ceil(len(epochs) / most)
+                kept = sorted({*range(0, len(epochs), step), len(epochs) - 1})
+                traces.append({
+                    "type": "scatter", "mode": "lines+markers" if len(kept) < 3 else "lines", "line": {"width": 1.8},
+                    "name": label(record.name, 40), "x": [int(epochs[place]) for place in kept],
+                    "y": [_short(values[place]) for place in kept], "meta": {"keys": [f"run {at}"], "cycle": True},
+                })  # fmt: skip
+        if traces:
+            axis = {"title": {"text": label(f"validation {spelled(name)}")}}
+            layout = {"xaxis": {"title": {"text": "epoch"}, "tickformat": "d"}, "yaxis": axis, "showlegend": True}
+            drawn.append(Chart(traces, layout, f"validation {name} of the chosen runs", 360, group=CHOSEN))
+    return drawn
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")
+
+
+def _scatter(ranked: Sequence[RunRecord]) -> Chart:
+    """The best value against the time of each run, a name in the legend for each data set."""
+    groups: dict[str, list[RunRecord]] = {}
+    for record in ranked:
+        if record.seconds is not None:
+            groups.setdefault(_names(record)[1], []).append(record)
+    largest = sorted(groups.items(), key=lambda entry: -len(entry[1]))
+    metric = ranked[0].metric if ranked else "loss"
+    traces = [
+        {
+            "type": "scatter", "mode": "markers", "name": label(name or "?", 30), "showlegend": True,
+            "x": [record.seconds for record in runs], "y": [_short(record.best_value) for record in runs],
+            "text": [label(f"{record.name}  {' '.join(record.typed)}", 90) for record in runs],
+            "marker": {"color": f"--c{at % 10}", "size": 7},
+            "hovertemplate": "%{text}<br>%{y} in %{x:.3s} s<extra></extra>",
+        }
+        for at, (name, runs) in enumerate(largest)
+    ]  # fmt: skip
+    layout: dict[str, Any] = {
+        "xaxis": {"type": "log", "title": {"text": "seconds"}},
+        "yaxis": {"title": {"text": label(f"best validation {spelled(metric)}")}},
+    }
+    return Chart(traces, layout, f"best validation {metric} against the time of each run", 340)
+
+
+def _sweeps(sweeps: Sequence[Path], start: Path) -> str:
+    rows = []
+    for sweep in sweeps:
+        content = read_yaml(sweep / SWEEP_FILE)
+        words = content.get("words", []) if isinstance(content, dict) else []
+        head, *trials = read_table(sweep / SWEEP_TABLE) or [[]]
+        states = [row[1] for row in trials if len(row) > 1]
+        best = _best_trial(head, trials, content if isinstance(content, dict) else {})
+        rows.append([
+            Cell(sweep.name, kind="state", link=_link(sweep / "report.html", start)),
+            Cell(" ".join(map(str, words)), kind="code long"),
+            Cell(str(len(states)), len(states), "number"),
+            Cell(str(states.count("completed")), states.count("completed"), "number"),
+            Cell(head[2] if len(head) > 2 else ""), best,
+        ])  # fmt: skip
+    return table(["sweep", "words", "trials", "completed", "objective", "best"], rows, "all sweeps")
+
+
+def _best_trial(head: Sequence[str], trials: Sequence[Sequence[str]], content: dict[str, Any]) -> Cell:
+    from couloir.sweep.load import direction
+
+    try:
+        values = [float(row[2]) for row in trials if row[1] == "completed" and row[2]]
+    except (ValueError, IndexError):
+        values = []
+    if not values or len(head) < 3:
+        return number(None)
+    return number(max(values) if direction(head[2], content) == "maximize" else min(values))
+
+
+def _failures(page: Page, records: Sequence[RunRecord]) -> None:
+    failed = [record for record in records if record.error]
+    if not failed:
+        return
+    parts = [
+        f"<h3>{text(record.name)}, {text(record.state)}</h3><pre>{text(record.error[:600])}</pre>"
+        for record in failed[:ERRORS]
+    ]
+    note = f"The newest {ERRORS} of {len(failed)}." if len(failed) > ERRORS else ""
+    page.section("Errors", *parts, note=note)
