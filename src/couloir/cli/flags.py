@@ -58,6 +58,27 @@ def take_switches(arguments: list[str], switches: tuple[str, ...]) -> tuple[set[
     return set(switches) & set(arguments), [word for word in arguments if word not in switches]
 
 
+def take_text(arguments: list[str], flag: str) -> tuple[str | None, list[str]]:
+    """Divide a verb's arguments into the text of a flag, None where it is not set, and all other words.
+
+    Raises:
+        CouloirError: the flag has no text, or there is a flag of another name.
+    """
+    value, others = None, []
+    rest = iter(arguments)
+    for word in rest:
+        name, equals, text = word.partition("=")
+        if not name.startswith("-"):
+            others.append(word)
+            continue
+        if name != flag:
+            raise CouloirError(f"There is no flag '{name}'.", f"flags: {flag}", did_you_mean(name, [flag]))
+        value = text if equals else next(rest, "")
+        if not value:
+            raise CouloirError(f"{flag} needs a path.", next_step=f"{flag} FILE")
+    return value, others
+
+
 def _value(flag: Flag, text: str) -> float | int:
     key = contract.Key(flag.name, Path(), 0, None, flag.accepts)
     value: Any = text

@@ -22,6 +22,7 @@ VERBS = {
     "find-batch-size": "the largest batch that fits into memory, and the fastest",
     "summary": "the layers of a network: output shapes, parameters, multiply-adds",
     "board": "TensorBoard on the runs, to watch and to compare them",
+    "report": "a page with curves, comparison and diagnosis of one run or several, or an index of all",
 }
 """Verb -> what it does; each is the function `main(arguments) -> exit code` of `couloir.cli.VERB`, with an underscore
 for a dash.
