@@ -1,0 +1,179 @@
+"""From a run's folder to what is to be said of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from couloir.diagnosis.curve import Curve
+from couloir.diagnosis.finding import TITLES, Evidence, Finding, number
+from couloir.diagnosis.gradients import CAUSES, waiting_for_data
+from couloir.diagnosis.loss_curves import read_curves
+from couloir.diagnosis.reading import Reading, read_run
+from couloir.diagnosis.remedies import remedies
+from couloir.diagnosis.view import View
+
+FEWEST = 4
+"""Epochs from which on a curve says something."""
+DATA_AT_FAULT = "of its batch are NaN or infinite"
+"""What the error of a diverged run says where not the network is to blame."""
+FAILING = ("rate_too_large", "underfitting", "halted_early")
+"""What gradients that vanish, explode or are zero look like in the loss curves."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a run's curves say.
+
+    Attributes:
+        findings: the gravest first; empty when nothing is found.
+        note: why little or nothing can be said, such as too few epochs; else "".
+        evidence: the numbers that every diagnosis shows.
+        summary: the run in half a sentence.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    note: str = ""
+    evidence: Evidence = ()
+    summary: str = ""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the curves were long enough to be read, and nothing was found."""
+        return not self.findings and bool(self.summary)
+
+    def in_words(self) -> str:
+        """One or two sentences with one override to try, for the end of `train`."""
+        if not self.findings:
+            said = f"Looks healthy: {self.summary}" if self.healthy else ""
+            return " ".join(part for part in (said, self.note) if part)
+        first, *others = self.findings
+        also = f" Also: {', '.join(finding.title.lower() for finding in others)}." if others else ""
+        remedy = f" Try {first.remedies[0].words}." if first.remedies else ""
+        return f"{first.title}: {first.sentence}{remedy}{also}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {
+            "healthy": self.healthy,
+            "in_words": self.in_words(),
+            "note": self.note,
+            "findings": [
+                {
+                    "case": finding.case,
+                    "title": finding.title,
+                    "sentence": finding.sentence,
+                    "evidence": dict(finding.evidence),
+                    "remedies": [{"words": remedy.words, "why": remedy.why} for remedy in finding.remedies],
+                }
+                for finding in self.findings
+            ],
+            "evidence": dict(self.evidence),
+        }
+
+
+def diagnose(run: Path) -> Diagnosis:
+    """Read what a run has left: `metrics.csv`, and where there are any its configuration, status and signals.
+
+    Args:
+        run: its folder.
+
+    Raises:
+        CouloirError: one of its files is torn.
+    """
+    return diagnose_reading(read_run(run))
+
+
+def diagnose_reading(reading: Reading) -> Diagnosis:
+    """The diagnosis of a run's evidence.
+
+    Args:
+        reading: the evidence.
+    """
+    train, val = reading.train, reading.val
+    view = View(reading, train, val) if train is not None and val is not None else None
+    evidence = () if view is None else view.evidence()
+    found: list[tuple[str, str, Evidence]] = []
+    note = _unfinished(reading)
+    if reading.status.get("status") == "diverged" or reading.broken_epoch is not None:
+        diverged = _diverged(reading)
+        found += [] if diverged is None else [diverged]
+        note = "" if found else "The data holds values that are NaN or infinite, so that the loss became so."
+    elif view is None:
+        note = note or ("There is no validation loss to compare with." if train is not None else "No epoch was completed.")
+        found += _without_validation(train, reading)
+    elif min(len(view.train), len(view.val)) < FEWEST:
+        few = f"{reading.epochs} epochs are" if reading.epochs > 1 else "One epoch is"
+        note = note or f"{few} too few to say anything; four are needed."
+    else:
+        found += _of_curves(view, note)
+    waiting = waiting_for_data(reading)
+    found += [] if waiting is None else [("waiting_for_data", *waiting)]
+    found.sort(key=lambda entry: list(TITLES).index(entry[0]))
+    findings = tuple(
+        Finding(case, sentence, (*own, *evidence), remedies(case, reading)) for case, sentence, own in found
+    )
+    readable = view is not None and min(len(view.train), len(view.val)) >= FEWEST
+    return Diagnosis(findings, note, evidence, _summary(view) if readable and view is not None else "")
+
+
+def _of_curves(view: View, unfinished: str) -> list[tuple[str, str, Evidence]]:
+    """The curves' cases; where the network does not learn and its gradients say why, that instead."""
+    cases: list[tuple[str, str, Evidence]] = [(case, sentence, ()) for case, sentence in read_curves(view)]
+    failing = view.high("train") or any(case == "rate_too_large" for case, _, _ in cases)
+    if failing and all(case in FAILING for case, _, _ in cases):
+        cause = _cause(view.reading)
+        if cause is not None:
+            return [cause]
+    return [entry for entry in cases if not (unfinished and entry[0] == "halted_early")]
+
+
+def _cause(reading: Reading) -> tuple[str, str, Evidence] | None:
+    answers = ((case, rule(reading)) for case, rule in CAUSES.items())
+    return next(((case, *answer) for case, answer in answers if answer is not None), None)
+
+
+def _diverged(reading: Reading) -> tuple[str, str, Evidence] | None:
+    error = " ".join(str(reading.status.get("error") or "").splitlines()[:1])
+    if DATA_AT_FAULT in error:
+        return None
+    epoch = reading.broken_epoch
+    said = error if error else f"The training loss is not finite any more in epoch {epoch}."
+    said = said[0].lower() + said[1:]
+    evidence = (("end", f"diverged in epoch {reading.status.get('epoch', 0) + 1 if epoch is None else epoch}"),)
+    cause = _cause(reading)
+    if cause is not None and cause[0] == "exploding_gradients":
+        return cause[0], f"{cause[1]} Then {said}", (*cause[2], *evidence)
+    return "rate_too_large", said, evidence
+
+
+def _without_validation(train: Curve | None, reading: Reading) -> list[tuple[str, str, Evidence]]:
+    """What the training loss alone can say: that it rises."""
+    if train is None or len(train) < FEWEST:
+        return []
+    view = View(reading, train, train)
+    return [(case, sentence, ()) for case, sentence in read_curves(view) if case in FAILING]
+
+
+def _unfinished(reading: Reading) -> str:
+    status = reading.status.get("status")
+    if status not in ("interrupted", "running", "failed"):
+        return ""
+    planned = reading.key("trainer.max_epochs")
+    of = f" of {planned}" if planned else ""
+    how = {"interrupted": "was interrupted", "running": "has not ended", "failed": "failed"}[str(status)]
+    goes_on = "" if status == "running" else f" `couloir resume {reading.name}` goes on with it."
+    return f"The run {how}, with {reading.epochs}{of} epochs done.{goes_on}"
+
+
+def _summary(view: View) -> str:
+    """The healthy case in words."""
+    best = "" if view.best_epoch == view.val.epochs[-1] else f", best at epoch {view.best_epoch}"
+    measure = next((name for name in ("accuracy", "r2") if view.reading.curve(f"val/{name}")), None)
+    curve = None if measure is None else view.reading.curve(f"val/{measure}")
+    reached = "" if curve is None else f", validation {'accuracy' if measure == 'accuracy' else 'R²'} {curve.end:.3f}"
+    return (
+        f"after {view.reading.epochs} epochs training loss is {number(view.train.end)} and validation loss "
+        f"{number(view.val.end)}{best}{reached}."
+    )

@@ -1,0 +1,64 @@
+"""What is found, and what is to be done about it, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TITLES = {
+    "exploding_gradients": "Exploding gradients",
+    "rate_too_large": "Rate or momentum too large",
+    "dead_units": "Dead units",
+    "vanishing_gradients": "Vanishing gradients",
+    "leak_suspected": "Leak suspected",
+    "overfitting": "Overfitting",
+    "unrepresentative_validation": "Unrepresentative validation set",
+    "memorisation": "Memorisation",
+    "unrepresentative_training": "Unrepresentative training set",
+    "underfitting": "Underfitting",
+    "halted_early": "Halted early",
+    "waiting_for_data": "Waiting for data",
+}
+"""Case -> its name for people; the gravest first, which is also the order of findings."""
+
+Evidence = tuple[tuple[str, str], ...]
+"""Names of numbers, and the numbers in words."""
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What to try.
+
+    Attributes:
+        words: overrides, ready to be typed.
+        why: what they do.
+    """
+
+    words: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        case: one of `TITLES`.
+        sentence: what the curves say, with the numbers.
+        evidence: the numbers that led to it.
+        remedies: what to try, the most promising first.
+    """
+
+    case: str
+    sentence: str
+    evidence: Evidence
+    remedies: tuple[Remedy, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The case's name for people."""
+        return TITLES[self.case]
+
+
+def number(value: float) -> str:
+    """Three digits."""
+    return f"{value:.3g}"

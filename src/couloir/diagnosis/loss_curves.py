@@ -1,0 +1,172 @@
+"""The rules of loss curves: the cases of the course, and a validation loss that is too good.
+
+Each rule looks at a `View` and answers with a sentence, or with None. Shares are of the picture's height.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+from couloir.diagnosis.finding import number
+from couloir.diagnosis.view import VISIBLE, View
+
+Rule = Callable[[View], str | None]
+
+RISEN = 0.06
+"""A validation loss that has risen by so much is not noise, nor the last epochs before early stopping."""
+RISEN_TRAINING = 0.1
+LARGE_GAP = 0.15
+STILL_LEARNED = 0.12
+"""What training must have fallen since validation levelled off, for it to be learned by heart."""
+OSCILLATING = 0.045
+SMOOTHER = 4
+"""Times that a validation loss must be noisier than training."""
+JUMPING = 0.08
+WORSE_THAN_CHANCE = 1.15
+FAR_WORSE = 2.0
+NOTHING_LEARNED = 0.8
+LEADING = 0.2
+LEADING_ACCURACY = 0.05
+"""What the accuracy of validation must be better by, where there is one."""
+HARDER_IN_TRAINING = (
+    "augmentation", "averaging", "model.dropout", "model.drop_path", "model.drop_rate", "model.stochastic_depth",
+)  # fmt: skip
+"""Keys that make training harder than validation, so that a lower validation loss is no wonder."""
+
+
+def rate_too_large(view: View) -> str | None:
+    """The training loss rises after some iterations, jumps, or is worse than that of guessing."""
+    train, chance = view.train, view.reading.chance
+    low = train.lowest
+    since = train.epochs[-1] - train.epochs[low]
+    if train.rise >= RISEN_TRAINING * view.height and train.rise >= train.rise_for_noise and since >= 2:
+        lowest = f"lowest at epoch {train.epochs[low]} ({number(train.smooth[low])})"
+        return f"the training loss is {lowest} and has risen to {number(train.end)} since."
+    if chance is not None and (share := view.unexplained("train")) is not None and share >= NOTHING_LEARNED:
+        worse = sum(value > WORSE_THAN_CHANCE * chance for value in train.values[1:])
+        if train.first > FAR_WORSE * chance or worse >= max(2, 0.2 * len(train)):
+            worst = f"reached {number(max(train.values))} and ended at {number(train.end)}"
+            return f"the training loss {worst}, while guessing gives {number(chance)}: the steps are too long."
+    settled = train.values[len(train) // 5 :]
+    jumps = sum(after - before > 2 * JUMPING * view.height for before, after in pairwise(settled))
+    if train.noise >= JUMPING * view.height and jumps >= 2 and train.noise > 0.5 * view.val.noise:
+        return f"the training loss jumps by {number(train.noise)} from epoch to epoch instead of falling."
+    return None
+
+
+def leak_suspected(view: View) -> str | None:
+    """Validation is far better than training, and nothing makes training harder."""
+    if view.lead < LEADING or view.lead * view.height < 3 * view.val.noise or explained(view):
+        return None
+    if view.train.end > 0 and view.val.end > 0.7 * view.train.end:
+        return None
+    accuracies = [view.reading.curve(f"{split}/accuracy") for split in ("train", "val")]
+    if None not in accuracies and accuracies[1].end < accuracies[0].end + LEADING_ACCURACY:  # type: ignore[union-attr]
+        return None
+    return (
+        f"the validation loss ({number(view.val.end)}) is far below that of training ({number(view.train.end)}), and nothing "
+        "makes training harder: do both sets share samples, or are training labels wrong?"
+    )
+
+
+def explained(view: View) -> bool:
+    """Whether the configuration makes training harder than validation."""
+    return any(bool(view.reading.key(key)) for key in HARDER_IN_TRAINING)
+
+
+def overfitting(view: View) -> str | None:
+    """The validation loss rises while that of training falls."""
+    val, train = view.val, view.train
+    low = val.lowest
+    best = val.epochs[low]
+    since = val.epochs[-1] - best
+    if val.rise < RISEN * view.height or val.rise < val.rise_for_noise or since < 2:
+        return None
+    patience = view.reading.key("callbacks.early_stopping.patience")
+    if patience is not None and since <= int(patience) + 1:
+        return None
+    fallen = train.at(best) - train.end
+    if fallen < VISIBLE * view.height and not 0 < train.end < 0.8 * train.at(best):
+        return None
+    return (
+        f"validation loss is lowest at epoch {best} ({number(val.smooth[low])}) and has risen to {number(val.end)} since, "
+        f"while training loss still falls ({number(train.at(best))} to {number(train.end)})."
+    )
+
+
+def unrepresentative_validation(view: View) -> str | None:
+    """The training loss falls smoothly while that of validation oscillates."""
+    train, val = view.train, view.val
+    if len(val) < 8 or val.noise < OSCILLATING * view.height or val.noise < SMOOTHER * train.noise or val.turns() < 0.4:
+        return None
+    few = view.reading.sizes.get("val")
+    size = f" It is measured on {few:,} samples." if few else ""
+    return (
+        f"validation loss oscillates by {number(val.noise)} from epoch to epoch around {number(val.end)}, while training loss is "
+        f"smooth ({number(train.noise)}).{size}"
+    )
+
+
+def memorisation(view: View) -> str | None:
+    """The validation loss levels off while that of training falls on."""
+    fallen = view.train.at(view.levelled_off) - view.train.end
+    if view.gap < LARGE_GAP or fallen < STILL_LEARNED * view.height:
+        return None
+    return (
+        f"validation loss has levelled off at {number(view.val.end)} since epoch {view.levelled_off}, while training loss went "
+        f"on falling from {number(view.train.at(view.levelled_off))} to {number(view.train.end)}."
+    )
+
+
+def unrepresentative_training(view: View) -> str | None:
+    """Both losses improve, but a large gap remains."""
+    improved = min(view.train.first - view.train.end, view.val.first - view.val.end)
+    if view.gap < LARGE_GAP or improved < 2 * VISIBLE * view.height:
+        return None
+    return (
+        f"both losses improve, but a gap of {number(view.val.end - view.train.end)} remains between training "
+        f"({number(view.train.end)}) and validation ({number(view.val.end)})."
+    )
+
+
+def underfitting(view: View) -> str | None:
+    """The curves are flat, or noisy, and high."""
+    if not (view.high("train") and view.high("val")) or view.falling(view.train) or view.gap > LARGE_GAP:
+        return None
+    chance = view.reading.chance
+    guess = "" if chance is None else f", where guessing gives {number(chance)}"
+    return f"training loss is flat at {number(view.train.end)}{guess}, and validation at {number(view.val.end)}."
+
+
+def halted_early(view: View) -> str | None:
+    """Both losses were still falling when the run ended."""
+    if view.reading.ended_by_rule() or not (view.falling(view.train) and view.falling(view.val)):
+        return None
+    return (
+        f"both losses were still falling at epoch {view.train.epochs[-1]}: training by {number(-view.train.tail().slope)} an "
+        f"epoch ({number(view.train.end)}), validation by {number(-view.val.tail().slope)} ({number(view.val.end)})."
+    )
+
+
+EXCLUSIVE: dict[str, Rule] = {
+    "rate_too_large": rate_too_large,
+    "leak_suspected": leak_suspected,
+    "overfitting": overfitting,
+    "unrepresentative_validation": unrepresentative_validation,
+    "memorisation": memorisation,
+    "unrepresentative_training": unrepresentative_training,
+    "underfitting": underfitting,
+}
+"""Of these the first that holds is the answer: what comes later would be a weaker reading of the same curves."""
+
+
+def read_curves(view: View) -> list[tuple[str, str]]:
+    """The cases of a run's loss curves with their sentences; at most one, and `halted_early` beside it."""
+    answers = ((case, rule(view)) for case, rule in EXCLUSIVE.items())
+    found = next(((case, said) for case, said in answers if said is not None), None)
+    cases = [] if found is None else [found]
+    if found is None or found[0] == "unrepresentative_training":
+        halted = halted_early(view)
+        cases += [] if halted is None else [("halted_early", halted)]
+    return cases

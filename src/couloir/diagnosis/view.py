@@ -1,0 +1,148 @@
+"""Both loss curves side by side, measured by the height of the picture that they make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from statistics import median
+
+from couloir.diagnosis.curve import Curve
+from couloir.diagnosis.finding import Evidence, number
+from couloir.diagnosis.reading import Reading
+
+TALLEST = 2.0
+"""Times the loss of chance up to which first values count; beyond it only the first steps went wrong."""
+FLAT_PICTURE = 0.3
+"""The least height, as a share of the largest value: curves that hardly change are looked at from further away."""
+HIGH = 0.55
+"""The share of the loss of chance, or of the errors of chance, above which a loss is high."""
+HIGH_SINCE_FIRST = 0.75
+"""The same against the first epoch's loss, where chance is unknown."""
+GOOD = 0.75
+"""Accuracy or R² with which a loss is not high, however it began."""
+STILL = 0.08
+"""The share of a whole fall that must belong to the last quarter of the epochs for a curve to be still falling."""
+STILL_ANNEALED = 0.3
+"""The same where the rate has been brought down, which ends a fall by itself."""
+ANNEALED = 0.1
+"""The last rate over the largest, below which the rate has been brought down."""
+VISIBLE = 0.02
+"""The share of the height below which a change is none."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What rules of loss curves look at.
+
+    Attributes:
+        reading: the run.
+        train: the training loss.
+        val: the validation loss.
+    """
+
+    reading: Reading
+    train: Curve
+    val: Curve
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    @cached_property
+    def height(self) -> float:
+        """From the lower curve's least value to where the curves began, or to the loss of chance."""
+        begun, chance = max(self.train.first, self.val.first), self.reading.chance
+        top = begun if chance is None else max(chance, min(begun, TALLEST * chance))
+        bottom = min(*self.train.values, *self.val.values)
+        return max(top - bottom, FLAT_PICTURE * abs(top), 1e-12)
+
+    @cached_property
+    def gap(self) -> float:
+        """Validation loss less training loss at the end, as a share of the height."""
+        return (self.val.end - self.train.end) / self.height
+
+    def unexplained(self, split: str) -> float | None:
+        """The share of what chance gets wrong that is still wrong at the end; None: what chance gets is unknown."""
+        curve = self.train if split == "train" else self.val
+        if self.reading.chance is not None:
+            return curve.end / self.reading.chance
+        r2, accuracy = self.reading.curve(f"{split}/r2"), self.reading.curve(f"{split}/accuracy")
+        if r2 is not None:
+            return 1 - r2.end
+        classes = self.reading.classes
+        return None if accuracy is None or classes is None else (1 - accuracy.end) / (1 - 1 / classes)
+
+    def high(self, split: str) -> bool:
+        """Whether a loss has remained high."""
+        share = self.unexplained(split)
+        if share is not None:
+            return share > HIGH
+        curve = self.train if split == "train" else self.val
+        measure = self.reading.curve(f"{split}/accuracy")
+        if measure is not None and measure.end >= GOOD:
+            return False
+        return curve.first > 0 and curve.end > HIGH_SINCE_FIRST * curve.first
+
+    @cached_property
+    def annealed(self) -> bool:
+        """Whether the rate was brought down to a tenth or less of its peak by the end."""
+        rates = self.reading.curve("lr")
+        return rates is not None and max(rates.values) > 0 and rates.values[-1] <= ANNEALED * max(rates.values)
+
+    def falling(self, curve: Curve) -> bool:
+        """Whether a curve is still on its way down: significantly, visibly, and to the end."""
+        line, newest = curve.tail(), curve.tail(share=8)
+        whole = curve.first - curve.end
+        if line.slope >= 0 or -line.slope < 2 * line.error or newest.slope > 0.3 * line.slope:
+            return False
+        if whole < 0.05 * self.height and not self._setting_out(curve):
+            return False
+        share = STILL_ANNEALED if self.annealed else STILL
+        return -line.change >= share * whole and (-line.change >= VISIBLE * self.height or self._setting_out(curve))
+
+    def _setting_out(self, curve: Curve) -> bool:
+        """Whether a curve that has hardly fallen does so as smoothly and as fast at the end as before."""
+        whole, steps = curve.first - curve.end, curve.epochs[-1] - curve.epochs[0]
+        down = sum(after < before for before, after in pairwise(curve.values)) / max(1, len(curve) - 1)
+        return down >= 0.9 and whole > 0.003 * abs(curve.first) and -curve.tail().slope >= 0.7 * whole / steps
+
+    @cached_property
+    def levelled_off(self) -> int:
+        """The first epoch at which the validation loss was where it ended."""
+        near = self.val.end + max(0.03 * self.height, self.val.noise)
+        return next(epoch for epoch, value in zip(self.val.epochs, self.val.smooth, strict=True) if value <= near)
+
+    @cached_property
+    def best_epoch(self) -> int:
+        """The epoch of the least validation loss."""
+        return self.val.epochs[self.val.values.index(min(self.val.values))]
+
+    @cached_property
+    def lead(self) -> float:
+        """How far validation lies below training over the last half, as a share of the height; the median.
+
+        A training loss is a mean over its epoch, before which the network was worse, so the next epoch's counts if it
+        is lower.
+        """
+        later = dict(zip(self.train.epochs, self.train.values, strict=True))
+        pairs = [
+            (min(later[epoch], later.get(epoch + 1, later[epoch])), value)
+            for epoch, value in zip(self.val.epochs, self.val.values, strict=True)
+            if epoch in later
+        ]
+        half = pairs[len(pairs) // 2 :]
+        return median(train - val for train, val in half) / self.height if half else 0.0
+
+    def evidence(self) -> Evidence:
+        """The numbers that every diagnosis of loss curves shows."""
+        relative = f" ({(self.val.end - self.train.end) / self.train.end:+.0%} of training)" if self.train.end > 0 else ""
+        return (
+            ("epochs", str(self.reading.epochs)),
+            ("best epoch", f"{self.best_epoch} (validation loss {number(min(self.val.values))})"),
+            ("training loss", f"{number(self.train.first)} at first, {number(self.train.end)} at the end"),
+            ("validation loss", f"{number(self.val.first)} at first, {number(self.val.end)} at the end"),
+            ("gap", f"{number(self.val.end - self.train.end)}{relative}"),
+            ("slope of training", f"{self.train.tail().slope:+.2g} an epoch over the last quarter"),
+            ("slope of validation", f"{self.val.tail().slope:+.2g} an epoch over the last quarter"),
+            ("noise", f"{self.train.noise:.2g} in training, {self.val.noise:.2g} in validation"),
+        )
