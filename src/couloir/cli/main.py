@@ -23,6 +23,7 @@ VERBS = {
     "summary": "the layers of a network: output shapes, parameters, multiply-adds",
     "board": "TensorBoard on the runs, to watch and to compare them",
     "report": "a page with curves, comparison and diagnosis of one run or several, or an index of all",
+    "diagnose": "what a run's curves say: over- and underfitting, rates too large, ...; the evidence, and what to try",
 }
 """Verb -> what it does; each is the function `main(arguments) -> exit code` of `couloir.cli.VERB`, with an underscore
 for a dash.

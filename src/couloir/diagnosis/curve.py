@@ -97,11 +97,11 @@ class Curve:
             abs(self.values[place] - (self.values[place - 1] + self.values[place + 1]) / 2)
             for place in range(begin, len(self) - 1)
         ]
-        # Of independent values with deviation 1 a bend has the deviation sqrt(3/2); a mean absolute value is sqrt(2/pi).
+        # Of independent values with deviation 1 a bend has sqrt(3/2); their mean absolute value is sqrt(2/pi).
         return fmean(bends) / math.sqrt(3 / 2) * math.sqrt(math.pi / 2)
 
     def turns(self) -> float:
-        """The share of the epochs after the first fifth at which the curve changes its direction; 2/3 for pure noise."""
+        """The share of epochs after the first fifth at which the curve changes its direction; 2/3 for pure noise."""
         steps = [after - before for before, after in pairwise(self.values[len(self) // 5 :])]
         return fmean([one * other < 0 for one, other in pairwise(steps)]) if len(steps) > 1 else 0.0
 
@@ -110,7 +110,7 @@ class Curve:
         count = min(len(self), max(SHORTEST_TAIL, round(len(self) / share)))
         if count < 2:
             return Line(0.0, 0.0, 0.0)
-        return _line(self.epochs[-count:], self.values[-count:])
+        return _line(self.epochs[-count:], self.values[-count:], self.noise)
 
     def at(self, epoch: int) -> float:
         """The smoothed curve at an epoch, or at the last one before it that has a value."""
@@ -118,11 +118,13 @@ class Curve:
         return self.smooth[places[-1] if places else 0]
 
 
-def _line(epochs: Sequence[int], values: Sequence[float]) -> Line:
+def _line(epochs: Sequence[int], values: Sequence[float], noise: float) -> Line:
+    """The line through some points; what lies between them may be closer to it by chance than the curve's noise."""
     slope, start = linear_regression(epochs, values)
     left = sum((value - start - slope * epoch) ** 2 for epoch, value in zip(epochs, values, strict=True))
     middle = fmean(epochs)
     spread = sum((epoch - middle) ** 2 for epoch in epochs)
-    error = math.sqrt(left / (len(epochs) - 2) / spread) if len(epochs) > 2 else 0.0
+    deviation = math.sqrt(left / (len(epochs) - 2)) if len(epochs) > 2 else 0.0
+    error = max(deviation, noise) / math.sqrt(spread)
     between = (epochs[-1] - epochs[0]) / (len(epochs) - 1)
     return Line(slope, error, slope * between * len(epochs))

@@ -18,8 +18,8 @@ FEWEST = 4
 """Epochs from which on a curve says something."""
 DATA_AT_FAULT = "of its batch are NaN or infinite"
 """What the error of a diverged run says where not the network is to blame."""
-FAILING = ("rate_too_large", "underfitting", "halted_early")
-"""What gradients that vanish, explode or are zero look like in the loss curves."""
+FAILING = ("rate_too_large", "underfitting", "halted_early", "unrepresentative_training", "unrepresentative_validation")
+"""What gradients that vanish, explode or are zero may look like in the loss curves."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,9 @@ def diagnose_reading(reading: Reading) -> Diagnosis:
         found += [] if diverged is None else [diverged]
         note = "" if found else "The data holds values that are NaN or infinite, so that the loss became so."
     elif view is None:
-        note = note or ("There is no validation loss to compare with." if train is not None else "No epoch was completed.")
+        note = note or (
+            "There is no validation loss to compare with." if train is not None else "No epoch was completed."
+        )
         found += _without_validation(train, reading)
     elif min(len(view.train), len(view.val)) < FEWEST:
         few = f"{reading.epochs} epochs are" if reading.epochs > 1 else "One epoch is"

@@ -36,7 +36,9 @@ def exploding_gradients(reading: Reading) -> Answer | None:
         endless = not all(map(math.isfinite, norms))
         if endless or norms[-1] >= EXPLODED or (early > 0 and norms[-1] >= EXPLODED * early):
             said = "not finite any more" if endless else number(norms[-1])
-            return f"the norm of all gradients is {said}.", (("gradient norm", f"{number(early)} at first, {said} at the end"),)
+            return f"the norm of all gradients is {said}.", (
+                ("gradient norm", f"{number(early)} at first, {said} at the end"),
+            )
     if ratio and median(ratio) >= EXPLODED:
         return _layers_apart(median(ratio), "the last")
     shrunk = _through_layers(reading, "gradient_variance")
@@ -69,7 +71,9 @@ def dead_units(reading: Reading) -> Answer | None:
     """Units that pass nothing on, and so get no gradient and never change."""
     shares = _newer(reading, "gradients/dead_units")
     if shares and min(shares) >= DEAD:
-        return f"{median(shares):.0%} of the hidden units get no gradient at all.", (("dead units", f"{median(shares):.0%}"),)
+        return f"{median(shares):.0%} of the hidden units get no gradient at all.", (
+            ("dead units", f"{median(shares):.0%}"),
+        )
     newest = _newest(reading.signals)
     hidden = newest[:-1]
     still = [signal.layer for signal in hidden if signal.activation_variance == 0 or signal.gradient_variance == 0]
@@ -94,7 +98,10 @@ def waiting_for_data(reading: Reading) -> Answer | None:
         return None
     return (
         f"training waits for its next batch for {median(shares):.0%} of the time, {waited:.0f} s in all.",
-        (("waiting", f"{median(shares):.0%} of the training time"), ("waited", f"{waited:.0f} of {sum(seconds):.0f} s")),
+        (
+            ("waiting", f"{median(shares):.0%} of the training time"),
+            ("waited", f"{waited:.0f} of {sum(seconds):.0f} s"),
+        ),
     )
 
 
@@ -122,11 +129,13 @@ def _newest(signals: Sequence[Signal]) -> list[Signal]:
 
 
 def _through_layers(reading: Reading, of: str) -> tuple[float, str] | None:
-    """The first weighted layer's deviation over the last one's, in the middle of the measurements, and the last's name."""
+    """The first weighted layer's deviation over the last one's, the median of all measurements, and the last's name."""
     ratios, name = [], ""
     for epoch in sorted({signal.epoch for signal in reading.signals}):
         weighted = [
-            signal for signal in reading.signals if signal.epoch == epoch and signal.weight_gradient_variance is not None
+            signal
+            for signal in reading.signals
+            if signal.epoch == epoch and signal.weight_gradient_variance is not None
         ]
         if len(weighted) < 2:
             continue

@@ -30,7 +30,7 @@ LEADING = 0.2
 LEADING_ACCURACY = 0.05
 """What the accuracy of validation must be better by, where there is one."""
 HARDER_IN_TRAINING = (
-    "augmentation", "averaging", "model.dropout", "model.drop_path", "model.drop_rate", "model.stochastic_depth",
+    "averaging", "model.dropout", "model.drop_path", "model.drop_rate", "model.stochastic_depth",
 )  # fmt: skip
 """Keys that make training harder than validation, so that a lower validation loss is no wonder."""
 
@@ -49,8 +49,9 @@ def rate_too_large(view: View) -> str | None:
             worst = f"reached {number(max(train.values))} and ended at {number(train.end)}"
             return f"the training loss {worst}, while guessing gives {number(chance)}: the steps are too long."
     settled = train.values[len(train) // 5 :]
-    jumps = sum(after - before > 2 * JUMPING * view.height for before, after in pairwise(settled))
-    if train.noise >= JUMPING * view.height and jumps >= 2 and train.noise > 0.5 * view.val.noise:
+    jump = JUMPING * max(view.height, abs(train.end))
+    jumps = sum(after - before > 2 * jump for before, after in pairwise(settled))
+    if train.noise >= jump and jumps >= 2 and train.noise > 0.5 * view.val.noise:
         return f"the training loss jumps by {number(train.noise)} from epoch to epoch instead of falling."
     return None
 
@@ -65,14 +66,14 @@ def leak_suspected(view: View) -> str | None:
     if None not in accuracies and accuracies[1].end < accuracies[0].end + LEADING_ACCURACY:  # type: ignore[union-attr]
         return None
     return (
-        f"the validation loss ({number(view.val.end)}) is far below that of training ({number(view.train.end)}), and nothing "
-        "makes training harder: do both sets share samples, or are training labels wrong?"
+        f"the validation loss ({number(view.val.end)}) is far below that of training ({number(view.train.end)}), "
+        "and nothing makes training harder: do both sets share samples, or are training labels wrong?"
     )
 
 
 def explained(view: View) -> bool:
     """Whether the configuration makes training harder than validation."""
-    return any(bool(view.reading.key(key)) for key in HARDER_IN_TRAINING)
+    return view.reading.augmented() or any(bool(view.reading.key(key)) for key in HARDER_IN_TRAINING)
 
 
 def overfitting(view: View) -> str | None:
@@ -81,17 +82,14 @@ def overfitting(view: View) -> str | None:
     low = val.lowest
     best = val.epochs[low]
     since = val.epochs[-1] - best
-    if val.rise < RISEN * view.height or val.rise < val.rise_for_noise or since < 2:
-        return None
-    patience = view.reading.key("callbacks.early_stopping.patience")
-    if patience is not None and since <= int(patience) + 1:
+    if val.rise < RISEN * view.height or val.rise < val.rise_for_noise or since < 2 or view.stopped_in_time:
         return None
     fallen = train.at(best) - train.end
     if fallen < VISIBLE * view.height and not 0 < train.end < 0.8 * train.at(best):
         return None
     return (
-        f"validation loss is lowest at epoch {best} ({number(val.smooth[low])}) and has risen to {number(val.end)} since, "
-        f"while training loss still falls ({number(train.at(best))} to {number(train.end)})."
+        f"validation loss is lowest at epoch {view.best_epoch} ({number(min(val.values))}) and has risen to "
+        f"{number(val.end)} since, while training loss still falls ({number(train.at(best))} to {number(train.end)})."
     )
 
 
@@ -103,30 +101,32 @@ def unrepresentative_validation(view: View) -> str | None:
     few = view.reading.sizes.get("val")
     size = f" It is measured on {few:,} samples." if few else ""
     return (
-        f"validation loss oscillates by {number(val.noise)} from epoch to epoch around {number(val.end)}, while training loss is "
-        f"smooth ({number(train.noise)}).{size}"
+        f"validation loss oscillates by {number(val.noise)} from epoch to epoch around {number(val.end)}, "
+        f"while training loss is smooth ({number(train.noise)}).{size}"
     )
 
 
 def memorisation(view: View) -> str | None:
     """The validation loss levels off while that of training falls on."""
-    fallen = view.train.at(view.levelled_off) - view.train.end
+    train, val = view.levels
+    fallen = view.train.at(view.levelled_off) - train
     if view.gap < LARGE_GAP or fallen < STILL_LEARNED * view.height:
         return None
     return (
-        f"validation loss has levelled off at {number(view.val.end)} since epoch {view.levelled_off}, while training loss went "
-        f"on falling from {number(view.train.at(view.levelled_off))} to {number(view.train.end)}."
+        f"validation loss has levelled off at {number(val)} since epoch {view.levelled_off}, "
+        f"while training loss went on falling from {number(view.train.at(view.levelled_off))} to {number(train)}."
     )
 
 
 def unrepresentative_training(view: View) -> str | None:
     """Both losses improve, but a large gap remains."""
-    improved = min(view.train.first - view.train.end, view.val.first - view.val.end)
+    train, val = view.levels
+    improved = min(view.train.first - train, view.val.first - val)
     if view.gap < LARGE_GAP or improved < 2 * VISIBLE * view.height:
         return None
     return (
-        f"both losses improve, but a gap of {number(view.val.end - view.train.end)} remains between training "
-        f"({number(view.train.end)}) and validation ({number(view.val.end)})."
+        f"both losses improve, but a gap of {number(val - train)} remains between training "
+        f"({number(train)}) and validation ({number(val)})."
     )
 
 
@@ -144,8 +144,8 @@ def halted_early(view: View) -> str | None:
     if view.reading.ended_by_rule() or not (view.falling(view.train) and view.falling(view.val)):
         return None
     return (
-        f"both losses were still falling at epoch {view.train.epochs[-1]}: training by {number(-view.train.tail().slope)} an "
-        f"epoch ({number(view.train.end)}), validation by {number(-view.val.tail().slope)} ({number(view.val.end)})."
+        f"both losses were still falling at epoch {view.train.epochs[-1]}: training by {number(-view.train.tail().slope)} "
+        f"an epoch ({number(view.train.end)}), validation by {number(-view.val.tail().slope)} ({number(view.val.end)})."
     )
 
 

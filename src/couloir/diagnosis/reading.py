@@ -20,6 +20,8 @@ from couloir.run.numbers import Row, read_metrics, read_status
 
 UNIFORM_LOSSES = (".CrossEntropy", ".NegativeLogLikelihood")
 """The ends of `_target_` of losses that are log C where all C classes are given the same probability."""
+NOT_AUGMENTED = "Identity"
+"""The end of `_target_` of `augmentation=none`."""
 STEADY = 0.05
 """Deviation, as a share, within which a ratio counts as constant."""
 
@@ -93,11 +95,17 @@ class Reading:
         value = None if self.config is None else OmegaConf.select(self.config, path)
         return default if value is None else value
 
+    def augmented(self) -> bool:
+        """Whether training sees changed images."""
+        return not str(self.key("augmentation._target_", NOT_AUGMENTED)).endswith(NOT_AUGMENTED)
+
     @cached_property
     def classes(self) -> int | None:
         """How many classes there are; None: a regression, or unknown."""
         count = self.key("data.num_classes")
-        return int(count) if self.key("data.task") == "classification" and isinstance(count, int) and count > 1 else None
+        return (
+            int(count) if self.key("data.task") == "classification" and isinstance(count, int) and count > 1 else None
+        )
 
     @cached_property
     def chance(self) -> float | None:

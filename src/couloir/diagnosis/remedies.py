@@ -62,10 +62,13 @@ class Settings:
         return str(self.get(f"{group}._target_", ""))
 
     def free(self, group: str, *but: str) -> bool:
-        """Whether another choice of a group goes with what the user typed: keys of the old choice would not be its own."""
+        """Whether another choice of a group goes with what the user typed: it need not have the old one's keys."""
         allowed = {f"{group}.{name}" for name in but}
         typed = [word.lstrip("+~").partition("=")[0] for word in self.reading.words or ()]
-        return not any(name.startswith(f"{group}.") and name not in allowed for name in typed) and "experiment" not in typed
+        return (
+            not any(name.startswith(f"{group}.") and name not in allowed for name in typed)
+            and "experiment" not in typed
+        )
 
     def rate(self, factor: float, why: str) -> Proposed:
         """The rate times a factor, by the key that it is set with."""
@@ -85,7 +88,10 @@ class Settings:
             yield Remedy(f"model.hidden=[{widths}]", why)
         elif width is not None:
             wide = factor * width
-            yield Remedy(f"model.width={int(wide) if isinstance(self.get('model.width'), int) and wide >= 1 else f'{wide:g}'}", why)
+            yield Remedy(
+                f"model.width={int(wide) if isinstance(self.get('model.width'), int) and wide >= 1 else f'{wide:g}'}",
+                why,
+            )
 
     def decay(self, why: str) -> Proposed:
         """Ten times the weight decay, or a usual one."""
@@ -102,7 +108,7 @@ class Settings:
 
     def augmentation(self) -> Proposed:
         """Changed copies of images: mirrored where they are photographs, shifted where they may be digits."""
-        if self.get("data.image_size") is None or self.get("augmentation") is not None or not self.free("augmentation"):
+        if self.get("data.image_size") is None or self.reading.augmented() or not self.free("augmentation"):
             return
         name = "shift" if self.get("data.channels") == 1 else "flip_crop"
         yield Remedy(f"augmentation={name}", "shows each image a little changed every time, as if there were more")
@@ -144,7 +150,12 @@ class Settings:
         """Another optimizer, with its usual rate."""
         plain = self.target("optimizer").endswith((".sgd", ".momentum", ".nesterov"))
         scheduled = self.number("scheduler.max_lr") is not None or self.has("scheduler.rates")
-        if plain and not scheduled and self.free("optimizer", "lr", "weight_decay") and self.get("momentum_schedule") is None:
+        if (
+            plain
+            and not scheduled
+            and self.free("optimizer", "lr", "weight_decay")
+            and self.get("momentum_schedule") is None
+        ):
             yield Remedy("optimizer=adam optimizer.lr=0.001", "takes a rate for each weight")
 
     def initializer(self, why: str) -> Proposed:
@@ -274,7 +285,10 @@ def _waiting_for_data(run: Settings) -> Proposed:
         yield Remedy("data.cache=true", "keeps decoded photographs on disk")
     batch: Any = run.get("data.batch_size")
     if isinstance(batch, int) and batch < 32:
-        yield Remedy(f"data.batch_size={4 * batch}", "fetches fewer and larger batches; let the rate follow with optimizer.scale_lr")
+        yield Remedy(
+            f"data.batch_size={4 * batch}",
+            "fetches fewer and larger batches; let the rate follow with optimizer.scale_lr",
+        )
 
 
 def _leak_suspected(run: Settings) -> Proposed:

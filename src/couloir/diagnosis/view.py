@@ -13,7 +13,7 @@ from couloir.diagnosis.reading import Reading
 
 TALLEST = 2.0
 """Times the loss of chance up to which first values count; beyond it only the first steps went wrong."""
-FLAT_PICTURE = 0.3
+FLAT_PICTURE = 0.4
 """The least height, as a share of the largest value: curves that hardly change are looked at from further away."""
 HIGH = 0.55
 """The share of the loss of chance, or of the errors of chance, above which a loss is high."""
@@ -27,6 +27,8 @@ STILL_ANNEALED = 0.3
 """The same where the rate has been brought down, which ends a fall by itself."""
 ANNEALED = 0.1
 """The last rate over the largest, below which the rate has been brought down."""
+SIGNIFICANT = 2.5
+"""Standard errors that a slope must have."""
 VISIBLE = 0.02
 """The share of the height below which a change is none."""
 
@@ -57,9 +59,23 @@ class View:
         return max(top - bottom, FLAT_PICTURE * abs(top), 1e-12)
 
     @cached_property
+    def stopped_in_time(self) -> bool:
+        """Whether early stopping waited for an improvement at the end, so that the run is what it was at its best."""
+        patience = self.reading.key("callbacks.early_stopping.patience")
+        return patience is not None and self.val.epochs[-1] - self.best_epoch <= int(patience) + 1
+
+    @cached_property
+    def levels(self) -> tuple[float, float]:
+        """Training and validation loss at the end, or at the best epoch where the run was stopped in time."""
+        if self.stopped_in_time:
+            return self.train.at(self.best_epoch), min(self.val.values)
+        return self.train.end, self.val.end
+
+    @property
     def gap(self) -> float:
         """Validation loss less training loss at the end, as a share of the height."""
-        return (self.val.end - self.train.end) / self.height
+        train, val = self.levels
+        return (val - train) / self.height
 
     def unexplained(self, split: str) -> float | None:
         """The share of what chance gets wrong that is still wrong at the end; None: what chance gets is unknown."""
@@ -93,7 +109,7 @@ class View:
         """Whether a curve is still on its way down: significantly, visibly, and to the end."""
         line, newest = curve.tail(), curve.tail(share=8)
         whole = curve.first - curve.end
-        if line.slope >= 0 or -line.slope < 2 * line.error or newest.slope > 0.3 * line.slope:
+        if line.slope >= 0 or -line.slope < SIGNIFICANT * line.error or newest.slope > 0.3 * line.slope:
             return False
         if whole < 0.05 * self.height and not self._setting_out(curve):
             return False
@@ -109,8 +125,9 @@ class View:
     @cached_property
     def levelled_off(self) -> int:
         """The first epoch at which the validation loss was where it ended."""
-        near = self.val.end + max(0.03 * self.height, self.val.noise)
-        return next(epoch for epoch, value in zip(self.val.epochs, self.val.smooth, strict=True) if value <= near)
+        near = self.levels[1] + max(0.03 * self.height, self.val.noise)
+        places = zip(self.val.epochs, self.val.smooth, strict=True)
+        return next((epoch for epoch, value in places if value <= near), self.val.epochs[-1])
 
     @cached_property
     def best_epoch(self) -> int:
@@ -135,7 +152,9 @@ class View:
 
     def evidence(self) -> Evidence:
         """The numbers that every diagnosis of loss curves shows."""
-        relative = f" ({(self.val.end - self.train.end) / self.train.end:+.0%} of training)" if self.train.end > 0 else ""
+        relative = (
+            f" ({(self.val.end - self.train.end) / self.train.end:+.0%} of training)" if self.train.end > 0 else ""
+        )
         return (
             ("epochs", str(self.reading.epochs)),
             ("best epoch", f"{self.best_epoch} (validation loss {number(min(self.val.values))})"),

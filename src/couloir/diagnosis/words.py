@@ -1,0 +1,67 @@
+"""A diagnosis in full, for the terminal."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from couloir.diagnosis.diagnosis import Diagnosis, diagnose_reading
+from couloir.diagnosis.finding import Evidence, Finding
+from couloir.diagnosis.reading import read_run
+from couloir.log import rendered
+
+
+def in_full(run: Path) -> str:
+    """What is found in a run, the evidence, and sentences to try.
+
+    Args:
+        run: its folder.
+
+    Raises:
+        CouloirError: one of its files is torn.
+    """
+    reading = read_run(run)
+    diagnosis = diagnose_reading(reading)
+    parts = [str(run)]
+    if not diagnosis.findings:
+        parts.append(diagnosis.in_words())
+    for finding in diagnosis.findings:
+        parts.append(f"{finding.title}: {finding.sentence}")
+        parts += _to_try(finding, reading.words)
+    if diagnosis.findings and diagnosis.note:
+        parts.append(diagnosis.note)
+    return "\n\n".join([*parts, *_table(diagnosis)])
+
+
+def sentence(words: Sequence[str], remedy: str) -> str:
+    """The run's own words with a remedy among them, ready for a shell.
+
+    Args:
+        words: what the user typed.
+        remedy: overrides, with a space between two; they take the place of the run's own of the same key.
+    """
+    changed = {word.lstrip("+").partition("=")[0] for word in remedy.split(" ")}
+    kept = [word for word in words if word.lstrip("+").partition("=")[0] not in changed]
+    return shlex.join(["train", *kept, *remedy.split(" ")])
+
+
+def _to_try(finding: Finding, words: Sequence[str] | None) -> list[str]:
+    if not finding.remedies:
+        return []
+    typed = [sentence(words, remedy.words) if words is not None else remedy.words for remedy in finding.remedies]
+    lines = [f"  {one}\n      {remedy.why}" for one, remedy in zip(typed, finding.remedies, strict=True)]
+    return ["\n".join(["try:", *lines])]
+
+
+def _table(diagnosis: Diagnosis) -> list[str]:
+    rows: Evidence = tuple(dict.fromkeys(row for finding in diagnosis.findings for row in finding.evidence))
+    rows = rows or diagnosis.evidence
+    if not rows:
+        return []
+    table = Table("evidence", "")
+    for name, text in rows:
+        table.add_row(name, text)
+    return [rendered(table)]

@@ -1,0 +1,192 @@
+"""What is said of single runs: the easy mistakes of somebody who reads curves in a hurry."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from couloir.diagnosis import Diagnosis, diagnose
+from couloir.errors import CouloirError
+
+NO_AUGMENTATION = {"_target_": "torch.nn.Identity"}
+
+
+def write_run(
+    folder: Path, config: dict[str, Any] | None = None, status: str = "completed", **columns: list[float]
+) -> Path:
+    """A run folder with a metrics.csv of these columns: `train` and `val` are the losses."""
+    names = {"train": "train/loss", "val": "val/loss", "norm": "gradients/norm", "ratio": "gradients/first_to_last"}
+    names |= {"dead": "gradients/dead_units"}
+    columns = {names.get(name, name): values for name, values in columns.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "metrics.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["epoch", "step", *columns])
+        for place, cells in enumerate(zip(*columns.values(), strict=True)):
+            writer.writerow([place + 1, 10 * place + 10, *("" if cell is None else cell for cell in cells)])
+    (folder / "status.json").write_text(f'{{"status": "{status}"}}')
+    if config is not None:
+        base = {"model": {}, "data": {"task": "classification", "num_classes": 10}, "trainer": {"max_epochs": 20}}
+        loss = {"_target_": "couloir.loss.classification.CrossEntropy"}
+        whole = OmegaConf.merge({**base, "loss": loss, "augmentation": NO_AUGMENTATION}, config)
+        OmegaConf.save(whole, folder / "config.yaml")
+    return folder
+
+
+def decay(n: int, top: float, bottom: float, constants: float = 6.0) -> list[float]:
+    return [bottom + (top - bottom) * math.exp(-constants * place / (n - 1)) for place in range(n)]
+
+
+def cases(diagnosis: Diagnosis) -> list[str]:
+    return [finding.case for finding in diagnosis.findings]
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_a_run_of_three_epochs_is_no_cause_for_alarm(tmp_path: Path, epochs: int) -> None:
+    found = diagnose(write_run(tmp_path, train=[2.0, 1.0, 2.5][:epochs], val=[1.0, 3.0, 9.0][:epochs]))
+    assert found.findings == ()
+    assert not found.healthy
+    assert "too few" in found.in_words()
+
+
+def test_overfitting_names_its_best_epoch_and_an_override(tmp_path: Path) -> None:
+    val = [1.5, 1.0, 0.7, 0.5, 0.41, 0.45, 0.5, 0.55, 0.6, 0.63]
+    config = {"model": {"dropout": 0.0}, "optimizer": {"lr": 0.01}}
+    found = diagnose(write_run(tmp_path, config, train=decay(10, 1.6, 0.01), val=val))
+    assert cases(found) == ["overfitting"]
+    assert "lowest at epoch 5 (0.41)" in found.in_words()
+    assert "0.63" in found.in_words()
+    assert found.in_words().endswith("Try model.dropout=0.5.")
+    assert dict(found.findings[0].evidence)["best epoch"].startswith("5 ")
+
+
+def test_a_run_that_early_stopping_ended_in_time_is_not_called_overfitted(tmp_path: Path) -> None:
+    val = [1.5, 1.0, 0.7, 0.4, 0.25, 0.35, 0.45, 0.55, 0.65]
+    stopping = {"callbacks": {"early_stopping": {"patience": 4}}}
+    assert diagnose(write_run(tmp_path / "stopped", stopping, train=decay(9, 1.6, 0.01), val=val)).healthy
+    assert cases(diagnose(write_run(tmp_path / "on", {}, train=decay(9, 1.6, 0.01), val=val))) == ["overfitting"]
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        {"model": {"dropout": 0.5}},
+        {"augmentation": {"_target_": "couloir.augmentation.mixing.Mixup"}},
+        {"averaging": {"_target_": "couloir.averaging.running.ema"}},
+    ],
+)
+def test_what_makes_training_harder_is_not_suspected_to_be_a_leak(tmp_path: Path, why: dict[str, Any]) -> None:
+    curves = {"train": decay(20, 2.0, 0.9), "val": decay(20, 1.5, 0.1)}
+    assert cases(diagnose(write_run(tmp_path / "leak", {}, **curves))) == ["leak_suspected"]
+    assert diagnose(write_run(tmp_path / "explained", why, **curves)).healthy
+
+
+def test_a_loss_near_zero_that_doubles_is_still_healthy(tmp_path: Path) -> None:
+    val = [*decay(15, 0.5, 0.001, 15), 0.0012, 0.0016, 0.002, 0.002, 0.002]
+    assert diagnose(write_run(tmp_path, train=decay(20, 1.5, 0.0005, 15), val=val)).healthy
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1e-4, 0.0), (1.0, 0.0), (1e5, 0.0), (1.0, -3.0)])
+def test_losses_of_any_size_and_sign_are_read_alike(tmp_path: Path, scale: float, shift: float) -> None:
+    n = 30
+    rising = [0.6 - 0.03 * place if place < 10 else 0.3 + 0.03 * (place - 10) for place in range(n)]
+    shapes = {
+        "overfitting": (decay(n, 1.0, 0.02), rising),
+        "halted_early": (decay(n, 1.0, 0.1, 0.8), decay(n, 0.98, 0.12, 0.8)),
+        "": (decay(n, 1.0, 0.05, 9), decay(n, 0.9, 0.07, 9)),
+    }
+    for case, curves in shapes.items():
+        train, val = ([scale * value + shift for value in curve] for curve in curves)
+        found = diagnose(write_run(tmp_path / f"{case}_", train=train, val=val))
+        assert cases(found) == [case] * bool(case)
+
+
+def test_one_cycle_whose_loss_rises_with_the_rate_ends_well(tmp_path: Path) -> None:
+    n = 20
+    rates = [0.01 + 0.01 * place if place < 6 else 0.07 - 0.005 * (place - 6) for place in range(n)]
+    bump = [0.3 * math.exp(-((place - 6) ** 2) / 3) for place in range(n)]
+    train, val = ([value + more for value, more in zip(decay(n, top, 0.1), bump, strict=True)] for top in (2.0, 1.5))
+    assert diagnose(write_run(tmp_path, lr=rates, train=train, val=val)).healthy
+
+
+def test_validation_every_other_epoch_is_read_by_its_own_epochs(tmp_path: Path) -> None:
+    every = [1.5, 0.9, 0.5, 0.42, 0.5, 0.6, 0.7, 0.8]
+    val = [value for pair in ((None, value) for value in every) for value in pair]
+    found = diagnose(write_run(tmp_path, train=decay(16, 1.6, 0.01), val=val))
+    assert cases(found) == ["overfitting"]
+    assert "epoch 8" in found.in_words()
+
+
+def test_a_diverged_run_is_told_by_its_status_and_by_its_numbers(tmp_path: Path) -> None:
+    config = {"optimizer": {"lr": 0.5}, "scheduler": None}
+    broken = diagnose(write_run(tmp_path / "nan", config, train=[2.0, 3.0, math.nan], val=[2.0, 3.0, math.nan]))
+    assert cases(broken) == ["rate_too_large"]
+    assert "Try optimizer.lr=0.05." in broken.in_words()
+    run = write_run(tmp_path / "status", config, status="diverged", train=[], val=[])
+    assert cases(diagnose(run)) == ["rate_too_large"]
+
+
+def test_values_that_are_nan_in_the_data_are_not_blamed_on_the_rate(tmp_path: Path) -> None:
+    run = write_run(tmp_path, {}, train=[2.0], val=[2.0])
+    error = "The loss became nan at step 3: 4 of the 64 inputs of its batch are NaN or infinite."
+    (run / "status.json").write_text(f'{{"status": "diverged", "error": "{error}"}}')
+    found = diagnose(run)
+    assert found.findings == ()
+    assert "data" in found.in_words()
+    assert not found.healthy
+
+
+def test_an_interrupted_run_is_not_called_halted_but_resumed(tmp_path: Path) -> None:
+    curves = {"train": decay(10, 2.0, 0.1, 0.8), "val": decay(10, 2.0, 0.1, 0.8)}
+    assert cases(diagnose(write_run(tmp_path / "done", {}, **curves))) == ["halted_early"]
+    found = diagnose(write_run(tmp_path / "cut", {}, status="interrupted", **curves))
+    assert found.findings == ()
+    assert "10 of 20 epochs" in found.in_words()
+    assert "couloir resume cut" in found.in_words()
+
+
+def test_a_run_without_validation_is_not_called_healthy(tmp_path: Path) -> None:
+    found = diagnose(write_run(tmp_path, train=decay(10, 2.0, 0.1)))
+    assert not found.healthy
+    assert "no validation loss" in found.in_words()
+
+
+def test_a_folder_without_epochs_says_so(tmp_path: Path) -> None:
+    found = diagnose(write_run(tmp_path, {}, status="running", train=[], val=[]))
+    assert not found.findings
+    assert "has not ended" in found.in_words()
+
+
+def test_gradients_explain_only_what_does_not_learn(tmp_path: Path) -> None:
+    flat, n = [2.3] * 12, 12
+    for name, columns in {
+        "vanishing_gradients": {"ratio": [1e-7] * n},
+        "dead_units": {"dead": [0.95] * n, "ratio": [0.0] * n},
+        "exploding_gradients": {"norm": [1e6] * n},
+    }.items():
+        assert cases(diagnose(write_run(tmp_path / name, {}, train=flat, val=flat, **columns))) == [name]
+        sound = diagnose(
+            write_run(tmp_path / f"{name}_sound", {}, train=decay(n, 2.0, 0.1), val=decay(n, 1.8, 0.15), **columns)
+        )
+        assert sound.healthy, "whoever learns well may have what gradients he likes"
+
+
+def test_waiting_is_found_beside_the_curves_and_short_waits_are_not(tmp_path: Path) -> None:
+    curves = {"train": decay(12, 2.0, 0.1), "val": decay(12, 1.8, 0.15), "waiting": [0.6] * 12}
+    found = diagnose(write_run(tmp_path / "long", {"data": {"workers": 0}}, **curves, seconds=[30.0] * 12))
+    assert cases(found) == ["waiting_for_data"]
+    assert "60%" in found.in_words()
+    assert "data.workers=2" in found.in_words()
+    assert diagnose(write_run(tmp_path / "short", {}, **curves, seconds=[0.1] * 12)).healthy
+
+
+def test_a_torn_signals_file_is_a_sentence(tmp_path: Path) -> None:
+    run = write_run(tmp_path, train=[2.0] * 5, val=[2.0] * 5)
+    (run / "signals.csv").write_text("epoch,layer\n1,\n2")
+    with pytest.raises(CouloirError, match="signals"):
+        diagnose(run)
