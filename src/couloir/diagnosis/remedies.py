@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from couloir.config.scaling import unscaled
 from couloir.diagnosis.finding import Remedy
 from couloir.diagnosis.reading import Reading
@@ -80,18 +82,24 @@ class Settings:
                 yield Remedy(f"{key}={factor * own:.3g}", why)
                 return
 
+    @property
+    def widths(self) -> list[int]:
+        """Of the hidden layers; empty where the network has no such list."""
+        hidden = self.get("model.hidden")
+        return [int(units) for units in hidden] if OmegaConf.is_list(hidden) else []
+
     def layers(self, factor: float, why: str) -> Proposed:
-        """Wider or narrower hidden layers, where the network has a key for that."""
-        hidden, width = self.get("model.hidden"), self.number("model.width")
-        if hidden:
-            widths = ",".join(str(max(1, round(factor * int(units)))) for units in hidden)
-            yield Remedy(f"model.hidden=[{widths}]", why)
-        elif width is not None:
-            wide = factor * width
-            yield Remedy(
-                f"model.width={int(wide) if isinstance(self.get('model.width'), int) and wide >= 1 else f'{wide:g}'}",
-                why,
-            )
+        """Wider or narrower layers, where the network has a key for that."""
+        if self.widths:
+            yield Remedy(f"model.hidden={_typed([max(1, round(factor * units)) for units in self.widths])}", why)
+            return
+        for key in ("model.hidden", "model.width"):
+            width = self.get(key)
+            if isinstance(width, int | float):
+                wide = factor * width
+                whole = isinstance(width, int)
+                yield Remedy(f"{key}={max(1, round(wide)) if whole else f'{wide:g}'}", why)
+                return
 
     def decay(self, why: str) -> Proposed:
         """Ten times the weight decay, or a usual one."""
@@ -165,6 +173,10 @@ class Settings:
             yield Remedy(f"initializer={'glorot_uniform' if saturating else 'he_normal'}", why)
 
 
+def _typed(widths: list[int]) -> str:
+    return f"[{','.join(map(str, widths))}]"
+
+
 def _underfitting(run: Settings) -> Proposed:
     if (run.number("optimizer.weight_decay") or 0.0) >= 0.05:
         yield Remedy("optimizer.weight_decay=0.0001", "holds the weights less")
@@ -176,10 +188,8 @@ def _underfitting(run: Settings) -> Proposed:
     if degree is not None:
         yield Remedy(f"model.degree={int(degree) + 2}", "adds powers: more capacity")
     yield from run.layers(4, "makes the layers wider: more capacity")
-    hidden = run.get("model.hidden")
-    if hidden:
-        deeper = ",".join(map(str, [*hidden, hidden[-1]]))
-        yield Remedy(f"model.hidden=[{deeper}]", "adds a layer: more capacity")
+    if run.widths:
+        yield Remedy(f"model.hidden={_typed([*run.widths, run.widths[-1]])}", "adds a layer: more capacity")
     if run.target("model").endswith((".lenet5", ".convnet")) and run.free("model"):
         yield Remedy("model=resnet20", "takes a deeper network: more capacity")
     yield from run.rate(3, "takes longer steps, if the curves creep")
@@ -253,9 +263,8 @@ def _vanishing_gradients(run: Settings) -> Proposed:
     if run.has("model.batch_norm") and not run.get("model.batch_norm"):
         yield Remedy("model.batch_norm=true", "standardises what goes through each layer")
     yield from run.initializer("begins with weights that keep a signal's size")
-    hidden = run.get("model.hidden")
-    if hidden and len(hidden) > 3:
-        yield Remedy(f"model.hidden=[{','.join(map(str, hidden[:3]))}]", "takes fewer layers")
+    if len(run.widths) > 3:
+        yield Remedy(f"model.hidden={_typed(run.widths[:3])}", "takes fewer layers")
     yield from run.adam()
     yield from run.rate(10, "takes longer steps")
 

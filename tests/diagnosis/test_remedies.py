@@ -1,0 +1,94 @@
+"""What is proposed can be typed: every remedy goes with the sentence of the run that it is proposed for."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+import couloir
+from couloir.diagnosis.finding import TITLES
+from couloir.diagnosis.reading import Reading
+from couloir.diagnosis.remedies import remedies
+from couloir.diagnosis.words import sentence
+
+SENTENCES = [
+    "",
+    "data=cifar10 model=resnet20 scheduler=one_cycle scheduler.max_lr=0.1 optimizer=sgd data.subset=500",
+    "model=mlp model.hidden=[32,32,32,32,32] model.activation=sigmoid initializer=normal initializer.std=0.5 scheduler=step",
+]
+MORE = [
+    "data=polynomial model.degree=2 scheduler=plateau",
+    "experiment=digits_lenet5 model.dropout=0.5",
+    "data=spirals model=linear optimizer=sgd optimizer.lr=0.5 optimizer.weight_decay=0.3 data.val_fraction=0.01",
+    "data=moons optimizer=momentum optimizer.momentum=0.99 data.subset=100",
+    "data=line optimizer.lr=0.001",
+    "data=polynomial model=mlp loss=mae optimizer=sdlm",
+    "data=cifar10 augmentation=flip_crop augmentation.padding=2 optimizer=nesterov scheduler=warmup_cosine",
+    "data=cifar10 model=wide_resnet optimizer=momentum momentum_schedule=linear",
+    "data=cifar10 model=convnet optimizer=adamw optimizer.scale_lr=linear optimizer.lr=0.01",
+    "data=cifar10 model=densenet_cifar scheduler=piecewise",
+    "data=circles model=perceptron optimizer=rmsprop scheduler=exponential scheduler.gamma=0.9",
+    "data=mnist model=lenet5_1998 loss=lenet_map optimizer=sdlm",
+    "data=synthetic model=vgg_like data.image_size=32 initializer=zeros optimizer=adagrad",
+    "data=synthetic model=mobilenet_v2 data.image_size=64 averaging=ema trainer.gradient_clip_val=2.0",
+    "data=digits model=mlp model.batch_norm=true data.val_fraction=0.4 initializer=constant initializer.value=0.2",
+    "overfit=10 data=digits",
+    "trainer=overfit data=cifar10 model=resnet9",
+    "data=cifar10 model=googlenet data.image_size=224 trainer.max_epochs=3",
+    "experiment=mnist_lenet5",
+    "experiment=toy_mlp",
+    "data=digits loss=bce_with_logits optimizer=sgd",
+    "data=digits model=highway model.dropout=0.1 callbacks.early_stopping.patience=3",
+]
+
+
+def proposed_for(words: list[str]) -> dict[str, set[str]]:
+    """Words -> the cases that they are proposed for."""
+    cfg = OmegaConf.create(OmegaConf.to_container(couloir.compose(words), resolve=True))
+    assert isinstance(cfg, DictConfig)
+    reading = Reading("run", [], cfg, tuple(words))
+    proposed: dict[str, set[str]] = {}
+    for case in TITLES:
+        for remedy in remedies(case, reading):
+            proposed.setdefault(remedy.words, set()).add(case)
+    return proposed
+
+
+def check(words: list[str]) -> None:
+    proposed = proposed_for(words)
+    assert len(proposed) >= 8
+    for remedy, of in proposed.items():
+        try:
+            couloir.compose([*words, *remedy.split(" ")])
+        except couloir.CouloirError as error:
+            pytest.fail(f"{of}: {remedy} does not go with {' '.join(words)}: {error}")
+
+
+@pytest.mark.parametrize("words", SENTENCES)
+def test_remedies_compose_with_the_words_of_their_run(words: str) -> None:
+    check(words.split())
+
+
+@pytest.mark.skipif(os.environ.get("COULOIR_ALL_FAULTS") != "1", reason="many more sentences; make faults")
+@pytest.mark.parametrize("words", MORE)
+def test_remedies_compose_with_rarer_sentences(words: str) -> None:
+    check(words.split())
+
+
+def test_every_case_has_a_remedy_for_the_default_sentence() -> None:
+    assert set().union(*proposed_for([]).values()) == set(TITLES)
+
+
+def test_the_rate_is_lowered_by_the_key_that_it_was_set_with() -> None:
+    assert "scheduler.max_lr=0.05" in proposed_for("scheduler=one_cycle scheduler.max_lr=0.5".split())
+    assert "optimizer.lr=0.05" in proposed_for(["optimizer.lr=0.5"])
+    scaled = proposed_for("optimizer.scale_lr=linear optimizer.lr=0.5 data.batch_size=512".split())
+    assert "optimizer.lr=0.05" in scaled, "the rate that was typed, not the one that was used"
+
+
+def test_a_remedy_takes_the_place_of_the_words_that_it_changes() -> None:
+    words = ["data=moons", "optimizer=sgd", "optimizer.lr=0.5", "model.hidden=[64, 64]"]
+    typed = sentence(words, "optimizer=adam optimizer.lr=0.001")
+    assert typed == "train data=moons 'model.hidden=[64, 64]' optimizer=adam optimizer.lr=0.001"
