@@ -75,8 +75,10 @@ def test_help_loads_nothing_beyond_the_standard_library(tmp_path: Path) -> None:
         ["find-lr", "--help"],
         ["find-batch-size", "--help"],
         ["board", "--help"],
+        ["diagnose", "--help"],
+        ["diagnose", str(Path(__file__).parents[1] / "diagnosis" / "runs" / "overfitting_cifar10")],
     ],
-    ids=" ".join,
+    ids=lambda words: " ".join(words[:2] if words[-1].startswith("-") else [Path(word).name for word in words]),
 )
 def test_answers_about_the_configuration_load_nothing_heavy(words: list[str], tmp_path: Path) -> None:
     code, modules, text = modules_of(words, tmp_path)

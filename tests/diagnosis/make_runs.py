@@ -61,6 +61,9 @@ def make_folders(root: Path) -> None:
     write("noisy_training", {"train": noise(0.6)})
     write("wrong_labels", {}, mislabel=0.5)
     write("easy_validation", {"train": noise(0.5), "val": copies})
+    write("mostly_wrong_labels", {}, mislabel=0.6)
+    write("noisier_training", {"train": noise(0.7)})
+    write("partly_inverted", {"val": lambda x, y: np.where((random.random(len(x)) < 0.2)[:, None, None], 1 - x, x)})
 
 
 def make(name: str, words: list[str]) -> None:

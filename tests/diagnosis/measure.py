@@ -59,12 +59,12 @@ def of_synthetic(seeds: Iterable[int]) -> list[Labelled]:
     ]
 
 
-def of_real(seen: bool) -> list[Labelled]:
+def of_real(of: str) -> list[Labelled]:
     labels = yaml.safe_load((HERE / "runs.yaml").read_text())
     return [
         (name, tuple(label["cases"]), tuple(finding.case for finding in diagnose(HERE / "runs" / name).findings))
         for name, label in labels.items()
-        if label.get("seen", False) == seen
+        if label["set"] == of
     ]
 
 

@@ -19,6 +19,8 @@ HIGH = 0.55
 """The share of the loss of chance, or of the errors of chance, above which a loss is high."""
 HIGH_SINCE_FIRST = 0.75
 """The same against the first epoch's loss, where chance is unknown."""
+NOTHING_LEARNED = 0.8
+"""The share of chance above which nothing to speak of was learned."""
 GOOD = 0.75
 """Accuracy or R² with which a loss is not high, however it began."""
 STILL = 0.08
@@ -87,6 +89,12 @@ class View:
             return 1 - r2.end
         classes = self.reading.classes
         return None if accuracy is None or classes is None else (1 - accuracy.end) / (1 - 1 / classes)
+
+    @property
+    def learned(self) -> bool:
+        """Whether training went anywhere below chance, so that a gap to validation is a matter of what was learned."""
+        share = self.unexplained("train")
+        return share is None or share < NOTHING_LEARNED
 
     def high(self, split: str) -> bool:
         """Whether a loss has remained high."""
