@@ -9,6 +9,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from statistics import median
 
+from couloir.diagnosis.curve import Curve
 from couloir.diagnosis.finding import number
 from couloir.diagnosis.view import VISIBLE, View
 
@@ -44,10 +45,12 @@ def rate_too_large(view: View) -> str | None:
     if train.rise >= RISEN_TRAINING * view.height and train.rise >= train.rise_for_noise and since >= 2:
         lowest = f"lowest at epoch {train.epochs[low]} ({number(train.smooth[low])})"
         return f"the training loss is {lowest} and has risen to {number(train.end)} since."
-    if chance is not None and not view.learned:
-        if train.first > FAR_WORSE * chance or median(train.values[1:]) > WORSE_THAN_CHANCE * chance:
-            worst = f"reached {number(max(train.values))} and ended at {number(train.end)}"
-            return f"the training loss {worst}, where guessing gives {number(chance)}: the steps are too long."
+    astray = chance is not None and (
+        train.first > FAR_WORSE * chance or median(train.values[1:]) > WORSE_THAN_CHANCE * chance
+    )
+    if astray and not view.learned:
+        worst = f"reached {number(max(train.values))} and ended at {number(train.end)}"
+        return f"the training loss {worst}, where guessing gives {number(chance or 0.0)}: the steps are too long."
     settled = train.values[len(train) // 5 :]
     jump = JUMPING * max(view.height, abs(train.end))
     jumps = sum(after - before > 2 * jump for before, after in pairwise(settled))
@@ -144,9 +147,13 @@ def halted_early(view: View) -> str | None:
     if view.reading.ended_by_rule() or not (view.falling(view.train) and view.falling(view.val)):
         return None
     return (
-        f"both losses were still falling at epoch {view.train.epochs[-1]}: training by {number(-view.train.tail().slope)} "
-        f"an epoch ({number(view.train.end)}), validation by {number(-view.val.tail().slope)} ({number(view.val.end)})."
+        f"both losses were still falling at epoch {view.train.epochs[-1]}: {_pace(view.train, 'training')}, "
+        f"{_pace(view.val, 'validation')}."
     )
+
+
+def _pace(curve: Curve, name: str) -> str:
+    return f"{name} by {number(-curve.tail().slope)} an epoch (to {number(curve.end)})"
 
 
 EXCLUSIVE: dict[str, Rule] = {
