@@ -160,9 +160,8 @@ class View:
 
     def evidence(self) -> Evidence:
         """The numbers that every diagnosis of loss curves shows."""
-        relative = (
-            f" ({(self.val.end - self.train.end) / self.train.end:+.0%} of training)" if self.train.end > 0 else ""
-        )
+        positive = self.train.end > 0 and self.val.end > 0
+        relative = f" (validation is {number(self.val.end / self.train.end)} times training)" if positive else ""
         return (
             ("epochs", str(self.reading.epochs)),
             ("best epoch", f"{self.best_epoch} (validation loss {number(min(self.val.values))})"),
