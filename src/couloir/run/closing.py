@@ -1,4 +1,4 @@
-"""The end of a run: the table on the console."""
+"""The end of a run: the table on the console, and what its curves say."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from rich.table import Table
 
 from couloir.callbacks.progress import shown_number
-from couloir.log import rendered
+from couloir.diagnosis import diagnose
+from couloir.log import note, rendered
 from couloir.run.folder import RunFolder
 
 
@@ -35,6 +36,15 @@ def closing_table(numbers: dict[str, float], folder: RunFolder) -> str:
         f"run:    {shown}  ({numbers['seconds']:.1f} s{speed})\n"
         f"curves: {shown}/curves.png; a page with all of it: couloir report {shown}"
     )
+
+
+def closing_diagnosis(folder: RunFolder) -> str:
+    """What the run's curves say, in one or two sentences; "" where there is nothing to say."""
+    try:
+        return diagnose(folder.path).in_words()
+    except Exception as error:  # noqa: BLE001  a sentence about a run is no reason to end it
+        note.info("no diagnosis: %s: %s", type(error).__name__, error)
+        return ""
 
 
 def _short(path: Path) -> str:

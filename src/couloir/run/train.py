@@ -26,7 +26,7 @@ from couloir.errors import Interrupted
 from couloir.log import note, run_log, say, silence
 from couloir.run.assemble import build_network, load_data
 from couloir.run.board import conclude_on_board
-from couloir.run.closing import closing_table
+from couloir.run.closing import closing_diagnosis, closing_table
 from couloir.run.earlier import Earlier
 from couloir.run.ending import as_lost_folder, write_ending
 from couloir.run.evaluation import tta_numbers
@@ -169,6 +169,8 @@ def _conclude(sentence: Sentence, folder: RunFolder, stop: StopOnSignal, trained
     folder.write_status("completed", epoch=record.rows[-1]["epoch"], step=record.rows[-1]["step"])
     show_chart(record.rows)
     say.info(closing_table(numbers, folder))
+    if said := closing_diagnosis(folder):
+        say.info("%s", said)
     return RunResult(folder.path, numbers, "completed")
 
 
