@@ -1,8 +1,9 @@
-"""Make the generated parts of the documentation: `docs/groups.md`, the README's table, and its picture.
+"""Make the generated parts of the documentation: `docs/groups.md`, the README's table and picture, `docs/diagnosis.md`.
 
     make docs
 
-The table and the list follow from the configuration tree, the picture from a real run of the default sentence.
+The table and the list follow from the configuration tree, the picture from a real run of the default sentence, the
+diagnosis's pictures and measurements from the labelled runs of the tests.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from build_diagnosis import build as build_diagnosis
 
 from couloir.config import contract, tree
 
@@ -52,7 +55,8 @@ def _shown(value: object) -> str:
 
 
 def main() -> None:
-    """Write the list, fill in the README's table, and draw the picture."""
+    """Write the list, fill in the tables, and draw the pictures."""
+    build_diagnosis()
     (ROOT / "docs/groups.md").write_text(groups_page(), encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (ROOT / "README.md").write_text(TABLE.sub(rf"\g<1>{groups_table()}\n\g<2>", readme), encoding="utf-8")

@@ -1,0 +1,111 @@
+"""The generated parts of `docs/diagnosis.md`: pictures of labelled runs of the tests, and the measurements."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from diagnosis import measure  # noqa: E402
+
+MEASURED = re.compile(r"(<!-- measured -->\n).*?(<!-- /measured -->)", re.DOTALL)
+PICTURES = {
+    "healthy": "healthy_lenet5",
+    "underfitting": "underfitting_spirals_linear",
+    "halted_early": "halted_early_mlp",
+    "overfitting": "overfitting_cifar10",
+    "memorisation": "memorisation_cifar10",
+    "unrepresentative_training": "unrepresentative_training_noise",
+    "unrepresentative_validation": "unrepresentative_validation_moons",
+    "rate_too_large": "rate_too_large_momentum",
+    "vanishing_gradients": "vanishing_sigmoid",
+    "exploding_gradients": "exploding_wide_weights",
+    "dead_units": "dead_zeros",
+    "leak_suspected": "leak_noisy_training",
+}
+"""Case -> the labelled run that its picture shows."""
+LINES = {"train": ("#1f6fb4", "training"), "val": ("#d1571b", "validation")}
+
+
+def draw(file: Path, content: Callable[[Axes], None]) -> None:
+    """A small picture of one pair of axes."""
+    figure = Figure(figsize=(4.0, 2.5), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    content(axes)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False, fontsize=8)
+    figure.savefig(file, format="png", metadata={"Software": None})
+
+
+def losses(run: Path) -> Callable[[Axes], None]:
+    """Both loss curves of a run."""
+
+    def content(axes: Axes) -> None:
+        rows = list(csv.DictReader((run / "metrics.csv").read_text().splitlines()))
+        for split, (colour, name) in LINES.items():
+            values = [float(row[f"{split}/loss"]) for row in rows]
+            axes.plot(
+                range(1, len(rows) + 1), values, color=colour, label=name, marker="o", markersize=2.5, linewidth=1.4
+            )
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("loss")
+
+    return content
+
+
+def layers(run: Path, column: str, name: str) -> Callable[[Axes], None]:
+    """A deviation layer by layer at the end of a run, from `signals.csv`."""
+
+    def content(axes: Axes) -> None:
+        rows = list(csv.DictReader((run / "signals.csv").read_text().splitlines()))
+        last = max(int(row["epoch"]) for row in rows)
+        values = [float(row[column]) for row in rows if int(row["epoch"]) == last and row["weight_gradient_variance"]]
+        deviations = [math.sqrt(value) for value in values]
+        axes.plot(
+            range(1, len(values) + 1),
+            deviations,
+            color="#4b7f52",
+            label=name,
+            marker="o",
+            markersize=2.5,
+            linewidth=1.4,
+        )
+        axes.set_xlabel("layer")
+        axes.set_ylabel("deviation")
+        if min(deviations) > 0:
+            axes.set_yscale("log")
+
+    return content
+
+
+def build() -> None:
+    """Draw the pictures and fill in the table."""
+    runs = ROOT / "tests/diagnosis/runs"
+    for case, run in PICTURES.items():
+        content = losses(runs / run)
+        if case in ("vanishing_gradients", "exploding_gradients"):
+            content = layers(runs / run, "gradient_variance", "gradient of the layer's output")
+        elif case == "dead_units":
+            content = layers(runs / run, "activation_variance", "the layer's output")
+        draw(ROOT / f"docs/images/diagnosis_{case}.png", content)
+    page = ROOT / "docs/diagnosis.md"
+    text = page.read_text(encoding="utf-8")
+    page.write_text(MEASURED.sub(rf"\g<1>{measure.table()}\n\g<2>", text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    build()
