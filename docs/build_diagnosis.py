@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from couloir.diagnosis.reading import read_run  # noqa: E402
 from diagnosis import measure  # noqa: E402
 
 MEASURED = re.compile(r"(<!-- measured -->\n).*?(<!-- /measured -->)", re.DOTALL)
@@ -28,7 +29,7 @@ PICTURES = {
     "memorisation": "memorisation_cifar10",
     "unrepresentative_training": "unrepresentative_training_noise",
     "unrepresentative_validation": "unrepresentative_validation_moons",
-    "rate_too_large": "rate_too_large_momentum",
+    "rate_too_large": "rate_too_large_rises",
     "vanishing_gradients": "vanishing_sigmoid",
     "exploding_gradients": "exploding_wide_weights",
     "dead_units": "dead_zeros",
@@ -61,6 +62,9 @@ def losses(run: Path) -> Callable[[Axes], None]:
             axes.plot(
                 range(1, len(rows) + 1), values, color=colour, label=name, marker="o", markersize=2.5, linewidth=1.4
             )
+        chance = read_run(run).chance
+        if chance is not None and chance < 1.3 * max(axes.get_ylim()[1], 0.0) and axes.get_ylim()[0] > 0.2 * chance:
+            axes.axhline(chance, color="#777777", linestyle=":", linewidth=1.2, label="guessing")
         axes.set_xlabel("epoch")
         axes.set_ylabel("loss")
 
@@ -92,6 +96,16 @@ def layers(run: Path, column: str, name: str) -> Callable[[Axes], None]:
     return content
 
 
+def waiting(axes: Axes) -> None:
+    """What six epochs are made of where the data is slow; drawn, not measured."""
+    epochs, shares = range(1, 7), [0.66, 0.6, 0.61, 0.59, 0.6, 0.6]
+    axes.bar(epochs, [1 - share for share in shares], color="#1f6fb4", label="training")
+    axes.bar(epochs, shares, bottom=[1 - share for share in shares], color="#e0b040", label="waiting")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("share of the time")
+    axes.set_ylim(0, 1.35)
+
+
 def build() -> None:
     """Draw the pictures and fill in the table."""
     runs = ROOT / "tests/diagnosis/runs"
@@ -102,6 +116,7 @@ def build() -> None:
         elif case == "dead_units":
             content = layers(runs / run, "activation_variance", "the layer's output")
         draw(ROOT / f"docs/images/diagnosis_{case}.png", content)
+    draw(ROOT / "docs/images/diagnosis_waiting_for_data.png", waiting)
     page = ROOT / "docs/diagnosis.md"
     text = page.read_text(encoding="utf-8")
     page.write_text(MEASURED.sub(rf"\g<1>{measure.table()}\n\g<2>", text), encoding="utf-8")

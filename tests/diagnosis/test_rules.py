@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import random
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +191,18 @@ def test_a_torn_signals_file_is_a_sentence(tmp_path: Path) -> None:
     (run / "signals.csv").write_text("epoch,layer\n1,\n2")
     with pytest.raises(CouloirError, match="signals"):
         diagnose(run)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_numbers_whatever_break_the_diagnosis(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    odd = [0.0, -1.0, 1e-300, 1e300, math.nan, math.inf, -math.inf]
+    for number in range(40):
+        n = rng.choice([1, 3, 4, 5, 9, 40])
+        among = rng.choice([odd, [rng.choice(odd)], [rng.gauss(1, 0.1) for _ in range(9)]])
+        columns = {
+            name: [rng.choice(among) for _ in range(n)] for name in ("train", "val", "norm", "ratio", "dead", "waiting")
+        }
+        columns |= {"train/r2": [rng.choice([1.0, 0.5, -3.0]) for _ in range(n)], "seconds": [9.0] * n}
+        config = {"optimizer": {"lr": 0.1}} if rng.random() < 0.5 else None
+        assert diagnose(write_run(tmp_path / str(number), config, **columns)).in_words()

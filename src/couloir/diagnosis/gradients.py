@@ -24,6 +24,8 @@ DEAD = 0.5
 """The share of units without a gradient."""
 WAITED = 0.3
 """The share of the training time."""
+LONGEST = 1e9
+"""Seconds of an epoch."""
 WAITED_SECONDS = 5.0
 """In all; nobody minds less."""
 
@@ -90,9 +92,11 @@ def waiting_for_data(reading: Reading) -> Answer | None:
     """The network waits for batches for a large part of the time."""
     rows = [row for row in reading.rows if row.get("waiting") and row.get("seconds")]
     rows = rows[1:] or rows  # the first epoch starts workers and fills caches
-    if not rows:
+    pairs = [(float(row["waiting"]), float(row["seconds"])) for row in rows]
+    pairs = [(share, time) for share, time in pairs if 0 <= share <= 1 and 0 <= time <= LONGEST]
+    if not pairs:
         return None
-    shares, seconds = [float(row["waiting"]) for row in rows], [float(row["seconds"]) for row in rows]
+    shares, seconds = zip(*pairs, strict=True)
     waited = sum(share * time for share, time in zip(shares, seconds, strict=True))
     if fmean(shares) < WAITED or median(shares) < WAITED or waited < WAITED_SECONDS:
         return None

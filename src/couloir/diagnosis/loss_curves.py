@@ -39,11 +39,10 @@ HARDER_IN_TRAINING = (
 
 def rate_too_large(view: View) -> str | None:
     """The training loss rises after some iterations, jumps, or is worse than that of guessing."""
-    train, chance = view.train, view.reading.chance
-    low = train.lowest
-    since = train.epochs[-1] - train.epochs[low]
+    train, chance, least = view.train, view.reading.chance, min(view.train.values)
+    since = train.epochs[-1] - train.epochs[train.lowest]
     if train.rise >= RISEN_TRAINING * view.height and train.rise >= train.rise_for_noise and since >= 2:
-        lowest = f"lowest at epoch {train.epochs[low]} ({number(train.smooth[low])})"
+        lowest = f"lowest at epoch {train.epochs[train.values.index(least)]} ({number(least)})"
         return f"the training loss is {lowest} and has risen to {number(train.end)} since."
     astray = chance is not None and (
         train.first > FAR_WORSE * chance or median(train.values[1:]) > WORSE_THAN_CHANCE * chance

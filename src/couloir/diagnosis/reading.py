@@ -22,6 +22,8 @@ UNIFORM_LOSSES = (".CrossEntropy", ".NegativeLogLikelihood")
 """The ends of `_target_` of losses that are log C where all C classes are given the same probability."""
 NOT_AUGMENTED = "Identity"
 """The end of `_target_` of `augmentation=none`."""
+LARGEST = 1e100
+"""Beyond it a value is as good as infinite; its square would be."""
 STEADY = 0.05
 """Deviation, as a share, within which a ratio counts as constant."""
 
@@ -71,7 +73,7 @@ class Reading:
     def curve(self, column: str) -> Curve | None:
         """The finite values of a column; None where there is none."""
         points = [(int(row["epoch"]), float(row[column])) for row in self.rows if row.get(column)]
-        points = [(epoch, value) for epoch, value in points if math.isfinite(value)]
+        points = [(epoch, value) for epoch, value in points if abs(value) <= LARGEST]
         return Curve(*zip(*points, strict=True)) if points else None
 
     @cached_property
@@ -88,7 +90,7 @@ class Reading:
     def broken_epoch(self) -> int | None:
         """The first epoch whose training loss is NaN or infinite."""
         cells = [(int(row["epoch"]), row.get("train/loss")) for row in self.rows]
-        return next((epoch for epoch, cell in cells if cell and not math.isfinite(float(cell))), None)
+        return next((epoch for epoch, cell in cells if cell and not abs(float(cell)) <= LARGEST), None)
 
     def key(self, path: str, default: Any = None) -> Any:
         """A value of the configuration; the default where it is unknown, null or not there."""
@@ -118,7 +120,7 @@ class Reading:
             return math.log(self.classes)
         pairs = [(row.get("train/loss"), row.get("train/r2")) for row in self.rows]
         known = [(float(error), float(r2)) for error, r2 in pairs if error and r2]
-        ratios = [error / (1 - r2) for error, r2 in known if math.isfinite(error) and r2 < 1 and error > 0]
+        ratios = [error / (1 - r2) for error, r2 in known if 0 < error <= LARGEST and -LARGEST <= r2 < 1]
         if len(ratios) < 3 or pstdev(ratios) > STEADY * fmean(ratios):
             return None
         return median(ratios)
