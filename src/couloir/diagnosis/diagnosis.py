@@ -12,10 +12,15 @@ from couloir.diagnosis.gradients import CAUSES, waiting_for_data
 from couloir.diagnosis.loss_curves import read_curves
 from couloir.diagnosis.reading import Reading, read_run
 from couloir.diagnosis.remedies import remedies
-from couloir.diagnosis.view import View
+from couloir.diagnosis.view import FEWEST, View
 
-FEWEST = 4
-"""Epochs from which on a curve says something."""
+UNFINISHED = {
+    "interrupted": "was interrupted",
+    "running": "has not ended",
+    "failed": "failed",
+    "pruned": "was ended, since other trials were better",
+}
+"""Status -> what became of a run that does not say by its last epoch how long it should have been."""
 DATA_AT_FAULT = "of its batch are NaN or infinite"
 """What the error of a diverged run says where not the network is to blame."""
 FAILING = ("rate_too_large", "underfitting", "halted_early", "unrepresentative_training", "unrepresentative_validation")
@@ -96,7 +101,8 @@ def diagnose_reading(reading: Reading) -> Diagnosis:
     evidence = () if view is None else view.evidence()
     found: list[tuple[str, str, Evidence]] = []
     note = _unfinished(reading)
-    if reading.status.get("status") == "diverged" or reading.broken_epoch is not None:
+    broken = reading.status.get("status") == "diverged" or reading.broken_epoch is not None
+    if broken:
         diverged = _diverged(reading)
         found += [] if diverged is None else [diverged]
         note = "" if found else "The data holds values that are NaN or infinite, so that the loss became so."
@@ -105,7 +111,7 @@ def diagnose_reading(reading: Reading) -> Diagnosis:
             "There is no validation loss to compare with." if train is not None else "No epoch was completed."
         )
         found += _without_validation(train, reading)
-    elif min(len(view.train), len(view.val)) < FEWEST:
+    elif not view.readable:
         few = f"{reading.epochs} epochs are" if reading.epochs > 1 else "One epoch is"
         note = note or f"{few} too few to say anything; four are needed."
     else:
@@ -116,8 +122,8 @@ def diagnose_reading(reading: Reading) -> Diagnosis:
     findings = tuple(
         Finding(case, sentence, (*own, *evidence), remedies(case, reading)) for case, sentence, own in found
     )
-    readable = view is not None and min(len(view.train), len(view.val)) >= FEWEST
-    return Diagnosis(findings, note, evidence, _summary(view) if readable and view is not None else "")
+    summary = _summary(view) if view is not None and view.readable and not broken else ""
+    return Diagnosis(findings, note, evidence, summary)
 
 
 def _of_curves(view: View, unfinished: str) -> list[tuple[str, str, Evidence]]:
@@ -140,10 +146,10 @@ def _diverged(reading: Reading) -> tuple[str, str, Evidence] | None:
     error = " ".join(str(reading.status.get("error") or "").splitlines()[:1])
     if DATA_AT_FAULT in error:
         return None
-    epoch = reading.broken_epoch
-    said = error if error else f"The training loss is not finite any more in epoch {epoch}."
+    epoch = reading.broken_epoch or reading.epochs + 1
+    said = error or f"The training loss is not finite any more in epoch {epoch}."
     said = said[0].lower() + said[1:]
-    evidence = (("end", f"diverged in epoch {reading.status.get('epoch', 0) + 1 if epoch is None else epoch}"),)
+    evidence = (("end", f"diverged in epoch {epoch}"),)
     cause = _cause(reading)
     if cause is not None and cause[0] == "exploding_gradients":
         return cause[0], f"{cause[1]} Then {said}", (*cause[2], *evidence)
@@ -159,13 +165,11 @@ def _without_validation(train: Curve | None, reading: Reading) -> list[tuple[str
 
 
 def _unfinished(reading: Reading) -> str:
-    status = reading.status.get("status")
-    if status not in ("interrupted", "running", "failed"):
+    status, planned = str(reading.status.get("status")), reading.key("trainer.max_epochs")
+    if status not in UNFINISHED or (status == "running" and reading.epochs == planned):
         return ""
-    planned = reading.key("trainer.max_epochs")
-    of = f" of {planned}" if planned else ""
-    how = {"interrupted": "was interrupted", "running": "has not ended", "failed": "failed"}[str(status)]
-    goes_on = "" if status == "running" else f" `couloir resume {reading.name}` goes on with it."
+    of, how = f" of {planned}" if planned else "", UNFINISHED[status]
+    goes_on = f" `couloir resume {reading.name}` goes on with it." if status in ("interrupted", "failed") else ""
     return f"The run {how}, with {reading.epochs}{of} epochs done.{goes_on}"
 
 

@@ -29,10 +29,12 @@ WORSE_THAN_CHANCE = 1.01
 """Times the loss of guessing: a network whose steps are short enough comes down to it, be it a poor one."""
 FAR_WORSE = 2.0
 LEADING = 0.2
+LEADING_RATIO = 0.7
+"""Times the training loss that validation must be below, where both are positive."""
 LEADING_ACCURACY = 0.05
 """What the accuracy of validation must be better by, where there is one."""
 HARDER_IN_TRAINING = (
-    "averaging", "model.dropout", "model.drop_path", "model.drop_rate", "model.stochastic_depth",
+    "averaging", "model.dropout", "model.input_dropout", "model.drop_path", "model.stochastic_depth",
 )  # fmt: skip
 """Keys that make training harder than validation, so that a lower validation loss is no wonder."""
 
@@ -62,7 +64,7 @@ def leak_suspected(view: View) -> str | None:
     """Validation is far better than training, and nothing makes training harder."""
     if view.lead < LEADING or view.lead * view.height < 3 * view.val.noise or explained(view):
         return None
-    if view.train.end > 0 and view.val.end > 0.7 * view.train.end:
+    if view.train.end > 0 and view.val.end > LEADING_RATIO * view.train.end:
         return None
     accuracies = [view.reading.curve(f"{split}/accuracy") for split in ("train", "val")]
     if None not in accuracies and accuracies[1].end < accuracies[0].end + LEADING_ACCURACY:  # type: ignore[union-attr]

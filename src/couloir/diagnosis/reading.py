@@ -62,9 +62,6 @@ class Reading:
     sizes: dict[str, int] = field(default_factory=dict)
     signals: tuple[Signal, ...] = ()
 
-    def __hash__(self) -> int:
-        return id(self)
-
     @property
     def epochs(self) -> int:
         """The number of epochs that were completed."""

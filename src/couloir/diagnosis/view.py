@@ -11,6 +11,8 @@ from couloir.diagnosis.curve import Curve
 from couloir.diagnosis.finding import Evidence, number
 from couloir.diagnosis.reading import Reading
 
+FEWEST = 4
+"""Epochs from which on a curve says something."""
 TALLEST = 2.0
 """Times the loss of chance up to which first values count; beyond it only the first steps went wrong."""
 FLAT_PICTURE = 0.4
@@ -49,8 +51,10 @@ class View:
     train: Curve
     val: Curve
 
-    def __hash__(self) -> int:
-        return id(self)
+    @property
+    def readable(self) -> bool:
+        """Whether both curves are long enough to say something."""
+        return min(len(self.train), len(self.val)) >= FEWEST
 
     @cached_property
     def height(self) -> float:
