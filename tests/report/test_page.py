@@ -61,7 +61,8 @@ def test_every_colour_that_is_named_is_one_of_the_style_sheet_light_and_dark() -
     css = Path(pages.__file__).with_name("page.css").read_text(encoding="utf-8")
     light, dark = (set(re.findall(r"(--[\w-]+):", part)) for part in css.split("@media (prefers-color-scheme", 1))
     assert light == dark
-    sources = [Path(pages.__file__).with_name("page.js"), package / "sweep/charts.py"]
+    here = Path(pages.__file__).parent
+    sources = [here / "page.js", package / "sweep/charts.py", *here.glob("*.py")]
     named = {name for file in sources for name in re.findall(r'"(--[a-z][\w-]*)"', file.read_text(encoding="utf-8"))}
     assert "--accent" in named
     assert named <= light

@@ -60,14 +60,19 @@ def _write(words: list[str], outputs: str, out: Path | None) -> Path:
             from couloir.sweep.load import load_sweep
             from couloir.sweep.report import write_report as write_sweep
 
-            return write_sweep(load_sweep(sweep), out)
+            return write_sweep(load_sweep(sweep), _into(out, "report.html"))
         folder = Path(words[0])
         if folder.is_dir():
             from couloir.report.index import write_index
 
-            return write_index(folder, out or folder / "index.html")
+            return write_index(folder, _into(out, "index.html") or folder / "index.html")
     from couloir.report.run import write_report
 
     runs = list(dict.fromkeys(find_run(word, outputs) for word in words))
     usual = runs[0] / "report.html" if len(runs) == 1 else Path(outputs) / "report" / run_name() / "report.html"
-    return write_report(runs, out or usual)
+    return write_report(runs, _into(out, "report.html") or usual)
+
+
+def _into(out: Path | None, name: str) -> Path | None:
+    """The file that `--out` means: a folder that is there gets a file of the usual name."""
+    return out / name if out is not None and out.is_dir() else out
