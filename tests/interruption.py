@@ -54,7 +54,7 @@ def events(run: Path) -> Counter[tuple[str, int, bytes]]:
     """Everything that TensorBoard's files hold, however often: tag, step, value."""
     return Counter(
         (value.tag, event.step, value.SerializeToString())
-        for file in (run / "tensorboard").glob("events.*")
+        for file in (run / "tensorboard").rglob("events.*")
         for event in EventFileLoader(str(file)).Load()
         for value in event.summary.value
         if "session" not in value.tag and "experiment" not in value.tag  # times, and the folder's name

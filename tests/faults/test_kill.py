@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,9 +124,10 @@ def assert_as_if_never_struck(struck: Struck, whole: Whole) -> None:
     assert _names(struck.run) == _names(whole.run), struck.history
 
 
-def _names(run: Path) -> set[str]:
-    names = {str(file.relative_to(run)) for file in run.rglob("*") if file.is_file()}
-    return {name for name in names if not name.startswith("tensorboard/events")}
+def _names(run: Path) -> Counter[str]:
+    names = [str(file.relative_to(run)) for file in run.rglob("*") if file.is_file()]
+    timeless = Counter(re.sub(r"tfevents\.[\d.]+", "tfevents", name) for name in names)
+    return Counter({name: count for name, count in timeless.items() if not name.startswith("tensorboard/events")})
 
 
 def assert_nobody_left(groups: list[int]) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 import couloir
 from couloir.logger import pictures, tensorboard
+from couloir.logger.events import scalar, write_events
 from couloir.logger.tensorboard import traced
 from couloir.run import board as board_of_run
 from couloir.run.board import conclude_on_board
@@ -105,6 +106,14 @@ def test_a_run_that_was_stopped_has_its_row_and_one_that_went_on_has_no_second(
     assert len(sessions(stopped_run)) == 1
     assert ended(stopped_run)
     assert len(list((stopped_run / "tensorboard/result").iterdir())) == 1
+
+
+def test_a_file_takes_the_place_of_those_before_it_and_of_torn_ones(tmp_path: Path) -> None:
+    (tmp_path / "result").mkdir()
+    (tmp_path / "result/.events.out.tfevents.1.begun-torn").touch()
+    for kind in ("begun", "graph", "begun", "result"):
+        write_events(tmp_path, kind, [scalar("test/loss", 1.0, step=1)], instead_of=("begun",))
+    assert sorted(file.suffix for file in (tmp_path / "result").iterdir()) == [".graph", ".result"]
 
 
 def with_mistakes(folder: Path, count: int) -> Path:

@@ -7,6 +7,8 @@ import logging
 import math
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from matplotlib.axes import Axes
@@ -142,3 +144,19 @@ def test_a_disk_that_cannot_be_written_is_not_taken_for_a_picture_that_cannot_be
     record.rows = history([1.0])
     with pytest.raises(OSError, match="No space left"):
         record.draw()
+
+
+def test_a_run_that_is_stopped_leaves_its_curves_and_a_full_disk_does_not_hide_why(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record.rows = history([1.0, 0.5])
+    trainer: Any = SimpleNamespace(is_global_zero=True)
+    record.on_exception(trainer, trainer, KeyboardInterrupt())
+    assert (record.folder.path / "curves.png").exists()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(curves, "write_atomically", full)
+    record.rows = history([1.0, 0.5, 0.25])
+    record.on_exception(trainer, trainer, KeyboardInterrupt())

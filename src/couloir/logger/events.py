@@ -46,6 +46,7 @@ def write_events(folder: Path, kind: str, events: Iterable[Event], instead_of: t
     place = folder / FOLDER
     place.mkdir(parents=True, exist_ok=True)
     old = [file for name in (kind, *instead_of) for file in files(folder, name)]
+    old += place.glob(".events.*")  # what a killed process was writing
     # A new name each time: a TensorBoard that is open would go on reading the old file where it left off.
     new = place / f"events.out.tfevents.{now:.6f}.{kind}"
     write_atomically(new, stream.getvalue())

@@ -9,6 +9,7 @@ import csv
 import io
 import statistics
 import time
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -125,6 +126,12 @@ class Record(Callback):
         self.folder.write_status("running", epoch=trainer.current_epoch + 1, step=trainer.global_step)
         if self._drawing + self._last_drawing < CURVES_SHARE * (time.perf_counter() - self._started):
             self.draw()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Draw what there is of a run that is stopped, pruned or has diverged; what has ended it has the last word."""
+        if trainer.is_global_zero:
+            with suppress(OSError):
+                self.draw()
 
     def draw(self) -> None:
         """Redraw `curves.png`, where an epoch has come since; why it cannot be drawn is said once."""
