@@ -26,8 +26,9 @@ def shoot(page: Page, report: Path, width: int, height: int, file: Path) -> None
     """One picture: the page is scrolled through, so that every chart is drawn."""
     page.set_viewport_size({"width": width, "height": height})
     page.goto(report.resolve().as_uri())
-    page.evaluate("document.querySelectorAll('.chart').forEach((it) => it.scrollIntoView())")
-    page.wait_for_function("[...document.querySelectorAll('.chart')].every((it) => it.querySelector('.main-svg'))")
+    for chart in page.locator(".chart").all():
+        chart.scroll_into_view_if_needed()
+        chart.locator(".main-svg").first.wait_for()
     page.evaluate("scrollTo(0, 0)")
     picture = page.screenshot(clip={"x": 0, "y": 0, "width": width, "height": height})
     image = Image.open(io.BytesIO(picture)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)

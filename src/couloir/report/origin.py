@@ -23,10 +23,8 @@ def diagnosis(record: RunRecord) -> tuple[str, str, str]:
         found = diagnose(record.folder)
     except CouloirError as error:
         return "", error.fact, ""
-    if found.note:
-        return "", found.note, ""
     if not found.findings:
-        return "", found.in_words(), "calm" if found.healthy else ""
+        return "", found.in_words() or found.note, "calm" if found.healthy else ""
     parts = []
     for finding in found.findings:
         evidence = "; ".join(f"{name}: {words}" for name, words in finding.evidence)
@@ -35,7 +33,7 @@ def diagnosis(record: RunRecord) -> tuple[str, str, str]:
         for remedy in finding.remedies:
             parts.append(f"<p>{text(remedy.why)}</p>{copyable(_with(record.typed, remedy.words))}")
         parts.append("</div>")
-    return f'<div class="findings">{"".join(parts)}</div>', "", "alarm"
+    return f'<div class="findings">{"".join(parts)}</div>', found.note, "alarm"
 
 
 def in_a_word(record: RunRecord) -> str:
