@@ -11,7 +11,8 @@ import pytest
 from omegaconf import OmegaConf
 
 import couloir
-from couloir.cli import find_batch_size, find_lr, rerun
+from couloir.cli import board, find_batch_size, find_lr, rerun
+from couloir.cli.board import take_host
 from couloir.cli.evaluate import OPENED
 from couloir.cli.flags import take_flags, take_switches
 from couloir.cli.main import VERBS
@@ -21,7 +22,10 @@ from couloir.run import resume
 from couloir.run.find import find_run, run_config
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/curriculum.md", "docs/diagnosis.md", "docs/recipes.md", "docs/scale.md"]
+PAGES = [
+    "README.md",
+    *(f"docs/{name}.md" for name in ("curriculum", "diagnosis", "recipes", "reports", "scale", "watching")),
+]
 # What a reader has and the suite makes: a table and a folder of photographs.
 STAND_INS = {
     "photos": "{root}/photos", "houses.csv": "{root}/houses.csv", "FOLDER": "{root}/photos", "RUN": "{root}/run",
@@ -82,6 +86,12 @@ def test_a_command_of_the_documentation_can_be_typed(
         return
     if words[:2] == ["couloir", "diagnose"]:
         assert len(take_switches(words[2:], ("--json",))[1]) == 1
+        return
+    if words[:2] == ["couloir", "board"]:
+        take_flags(take_host(words[2:])[1], board.FLAGS)
+        return
+    if words[:2] == ["couloir", "report"]:
+        assert len(words) > 2
         return
     if words[:2] == ["couloir", "diff"]:
         assert len([word for word in words[2:] if not word.startswith("-")]) == 2

@@ -156,6 +156,7 @@ def test_tensorboard_shows_the_distributions(measured: couloir.RunResult) -> Non
     names = events.Tags()["histograms"]
     assert sum(name.startswith("activations/") for name in names) == 5
     assert sum(name.startswith("gradients/") for name in names) == 5
+    assert sum(name.startswith("weights/") for name in names) == 3
     assert len(events.Histograms(names[0])) == 3
 
 

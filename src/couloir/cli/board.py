@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
-    host, arguments = _take_host(arguments)
+    host, arguments = take_host(arguments)
     flags, words = take_flags(arguments, FLAGS)
 
     from couloir.run.find import runs_and_overrides
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     return serve(find_events(named[0] if named else None, outputs), host, flags["--port"])
 
 
-def _take_host(arguments: list[str]) -> tuple[str, list[str]]:
+def take_host(arguments: list[str]) -> tuple[str, list[str]]:
     """The value of --host, and the other arguments."""
     host, others = "localhost", []
     rest = iter(arguments)

@@ -28,7 +28,7 @@ from couloir.trainer.resumption import seconds_waited
 COLUMNS = ("loss", "accuracy", "top5_accuracy", "mae", "rmse", "r2")
 CURVES_SHARE = 0.02
 """The share of a run's time that redrawing the curves may take."""
-FIRST_DRAWING = 0.5
+FIRST_DRAWING = 0.3
 """Seconds that the first drawing is taken for."""
 
 
