@@ -54,8 +54,8 @@ class Curve:
 
     @property
     def last(self) -> int:
-        """How many values the level at the end is taken from: the last tenth, three where there are fifteen or more."""
-        return max(len(self) // 10, 3 if len(self) >= 15 else 1)
+        """How many values the level at the end is taken from: the last fifth of fifteen or more, else the last one."""
+        return len(self) // 5 if len(self) >= 15 else 1
 
     @cached_property
     def end(self) -> float:

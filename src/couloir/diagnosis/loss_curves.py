@@ -28,6 +28,13 @@ JUMPING = 0.08
 WORSE_THAN_CHANCE = 1.01
 """Times the loss of guessing: a network whose steps are short enough comes down to it, be it a poor one."""
 FAR_WORSE = 2.0
+RESTLESS = 0.001
+"""Noise, as a share of the loss of guessing, of weights that are thrown about; where steps are tiny it is less."""
+SOLVED = 0.05
+"""The share of what chance gets wrong below which jumps do not matter."""
+MANY_SAMPLES = 200
+MANY_FLIPS = 8
+"""Samples that change sides from epoch to epoch: more than a small validation set explains."""
 LEADING = 0.2
 LEADING_RATIO = 0.7
 """Times the training loss that validation must be below, where both are positive."""
@@ -49,15 +56,40 @@ def rate_too_large(view: View) -> str | None:
     astray = chance is not None and (
         train.first > FAR_WORSE * chance or median(train.values[1:]) > WORSE_THAN_CHANCE * chance
     )
-    if astray and not view.learned:
+    if astray and not view.learned and train.noise >= RESTLESS * (chance or 0.0):
         worst = f"reached {number(max(train.values))} and ended at {number(train.end)}"
         return f"the training loss {worst}, where guessing gives {number(chance or 0.0)}: the steps are too long."
     settled = train.values[len(train) // 5 :]
     jump = JUMPING * max(view.height, abs(train.end))
     jumps = sum(after - before > 2 * jump for before, after in pairwise(settled))
-    if train.noise >= jump and jumps >= 2 and train.noise > 0.3 * view.val.noise:
+    share = view.unexplained("train")
+    solved = share is not None and share < SOLVED
+    if train.noise >= jump and jumps >= 2 and train.noise > 0.3 * view.val.noise and not solved:
         return f"the training loss jumps by {number(train.noise)} from epoch to epoch instead of falling."
+    if oscillates(view) and (samples := _jumping_samples(view)) is not None:
+        return (
+            f"the validation loss jumps by {number(view.val.noise)} from epoch to epoch, and {samples} with it, "
+            "more than so many samples would by chance: the weights jump."
+        )
     return None
+
+
+def _jumping_samples(view: View) -> str | None:
+    """What of a validation set changes from epoch to epoch, where that is too much for the set to be to blame."""
+    size, accuracy = view.reading.sizes.get("val"), view.reading.curve("val/accuracy")
+    if not size:
+        return None
+    if accuracy is None:
+        return f"that over {size:,} samples" if size >= MANY_SAMPLES else None
+    flips = accuracy.noise * size
+    return f"the answers to {flips:.0f} of {size:,} samples" if flips >= MANY_FLIPS else None
+
+
+def oscillates(view: View) -> bool:
+    """Whether the validation loss goes up and down while that of training is smooth."""
+    train, val = view.train, view.val
+    noisy = val.noise >= OSCILLATING * view.height and val.noise >= SMOOTHER * train.noise
+    return len(val) >= 8 and noisy and val.turns() >= 0.4
 
 
 def leak_suspected(view: View) -> str | None:
@@ -100,7 +132,7 @@ def overfitting(view: View) -> str | None:
 def unrepresentative_validation(view: View) -> str | None:
     """The training loss falls smoothly while that of validation oscillates."""
     train, val = view.train, view.val
-    if len(val) < 8 or val.noise < OSCILLATING * view.height or val.noise < SMOOTHER * train.noise or val.turns() < 0.4:
+    if not oscillates(view):
         return None
     few = view.reading.sizes.get("val")
     size = f" It is measured on {few:,} samples." if few else ""

@@ -14,6 +14,8 @@ from couloir.diagnosis.reading import Reading
 MOST = 4
 """Remedies that are proposed."""
 USUAL_MOMENTUM = 0.9
+HARDLY_MOVED = 0.02
+"""The share of the first loss that a network with long enough steps comes down by."""
 SATURATING = ("sigmoid", "tanh", "scaled_tanh")
 FIXED_WEIGHTS = (".zeros", ".ones", ".constant", ".normal", ".uniform")
 """Ends of `_target_` of initializers that do not look at a layer's size."""
@@ -187,6 +189,9 @@ def _underfitting(run: Settings) -> Proposed:
     degree = run.number("model.degree")
     if degree is not None:
         yield Remedy(f"model.degree={int(degree) + 2}", "adds powers: more capacity")
+    train = run.reading.train
+    if train is not None and abs(train.first - train.end) < HARDLY_MOVED * abs(train.first):
+        yield from run.rate(10, "takes longer steps, since the loss has hardly moved")
     yield from run.layers(4, "makes the layers wider: more capacity")
     if run.widths:
         yield Remedy(f"model.hidden={_typed([*run.widths, run.widths[-1]])}", "adds a layer: more capacity")

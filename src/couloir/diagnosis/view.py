@@ -60,6 +60,9 @@ class View:
     def height(self) -> float:
         """From the lower curve's least value to where the curves began, or to the loss of chance."""
         begun, chance = max(self.train.first, self.val.first), self.reading.chance
+        share = self.unexplained("train")
+        if chance is None and share is not None and 0 < share <= 1 and self.train.end > 0:
+            chance = self.train.end / share  # as if the loss went with the errors
         top = begun if chance is None else max(chance, min(begun, TALLEST * chance))
         bottom = min(*self.train.values, *self.val.values)
         return max(top - bottom, FLAT_PICTURE * abs(top), 1e-12)
