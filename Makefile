@@ -33,7 +33,7 @@ format: .venv/.dev
 
 # What the machine can: half an hour on two cores; COULOIR_DATA names the folder of the real data.
 bench: .venv/.dev
-	for name in startup loop settings folder scaling sweep search gpu; do $(BIN)/python benchmarks/bench_$$name.py || exit 1; done
+	for name in startup loop settings folder scaling sweep search report gpu; do $(BIN)/python benchmarks/bench_$$name.py || exit 1; done
 
 docs: .venv/.run
 	$(BIN)/python docs/build.py

@@ -58,7 +58,16 @@ def test_every_chart_of_a_run_is_drawn_and_smoothing_and_boxes_change_it(run: Pa
     shown.page.locator(".chart .legendtoggle").first.click()
     shown.page.wait_for_function("document.querySelector('input[data-key=train]').checked")
     assert shown.traces(1)[0]["visible"] is True, "a click in one chart's legend counts for all"
+    frame = shown.page.locator(".chart .nsewdrag").first.bounding_box()
+    x, y = frame["x"] + frame["width"] / 4, frame["y"] + frame["height"] / 2
+    shown.page.mouse.move(x, y)
+    shown.page.mouse.down()
+    shown.page.mouse.move(x + frame["width"] / 4, y, steps=4)
+    shown.page.mouse.up()
+    seen = "document.querySelector('.chart')._fullLayout.xaxis.range"
+    shown.page.wait_for_function(f"{seen}[0] > 2 && {seen}[1] < 9")
     shown.page.get_by_label("logarithmic loss").check()
+    assert shown.page.evaluate(f"{seen}[0] > 2"), "what was zoomed into stays"
     assert shown.page.evaluate("document.querySelector('.chart').layout.yaxis.type") == "log"
     matrix = "document.querySelector('.chart[data-group=confusion]').data[0].text[0]"
     assert shown.page.evaluate(matrix)[0] == "20"
@@ -176,6 +185,9 @@ def test_on_paper_there_are_no_controls_and_all_charts_and_rows(run: Path, show:
     shown.page.emulate_media(media="print")
     shown.page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert shown.page.locator(".chart").count() == shown.page.locator(".chart:has(.main-svg)").count()
+    fits = "[...document.querySelectorAll('.chart')].every((it) => it._fullLayout.width <= it.clientWidth + 1)"
+    shown.page.wait_for_function(fits)
+    assert shown.page.evaluate("document.documentElement.scrollWidth") <= 700
     assert not shown.page.locator("button.copy").first.is_visible()
     assert not shown.page.locator("#curves input").first.is_visible()
     assert shown.page.locator("#classes th button").first.is_visible()

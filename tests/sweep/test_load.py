@@ -22,7 +22,9 @@ def test_the_page_of_a_sweep_is_written_again_as_it_was(
 ) -> None:
     records: list[SweepRecord] = []
     monkeypatch.setattr("couloir.sweep.pictures.draw", records.append)
-    folder = sweep("optimizer.lr=0.1,0.01", "sweep.seeds=2", "sweep.objective=[best/accuracy,parameters]").folder
+    folder = sweep(
+        "optimizer.lr=0.1,0.01", "sweep.seeds=2", "sweep.objective=[best/accuracy,parameters]", "sweep.isolation=none"
+    ).folder
     (told,) = records
     read = load_sweep(folder)
     assert read.trials == [replace(trial, seconds=round(trial.seconds or 0.0, 3)) for trial in told.trials]

@@ -8,7 +8,8 @@ from typing import Any
 
 from couloir.errors import CouloirError
 from couloir.report.page import Cell, copyable, details, table, text
-from couloir.report.record import RunRecord, labels
+from couloir.report.record import RunRecord
+from couloir.report.tables import heads
 
 NAMED = ("torch", "pytorch-lightning", "torchmetrics", "numpy", "hydra-core", "kornia")
 """Packages that are shown at once; the others are in a list that opens."""
@@ -103,7 +104,7 @@ def provenance(records: Sequence[RunRecord]) -> str:
         differs = len(set(words)) > 1
         cells = [Cell(value, kind="code long other" if differs else "code long") for value in words]
         rows.append([Cell(name, kind="key"), *cells])
-    head = ["", *(labels(records) if len(records) > 1 else ["recorded"])]
+    head = ["", *(heads(records) if len(records) > 1 else ["recorded"])]
     parts = [table(head, rows, "where the runs come from")]
     packages = records[0].provenance.get("packages")
     if len(records) == 1 and isinstance(packages, dict) and packages:

@@ -144,12 +144,14 @@ def text(value: object) -> str:
     return html.escape(str(value), quote=True)
 
 
+def shortened(words: str, longest: int) -> str:
+    """A text without its middle where it is long."""
+    return words if len(words) <= longest else f"{words[: longest * 2 // 3]}…{words[-(longest // 3) :]}"
+
+
 def label(value: object, longest: int = 60) -> str:
     """Text for a chart, where plotly reads marks as HTML too; its middle is left out where it is long."""
-    words = str(value)
-    if len(words) > longest:
-        words = f"{words[: longest * 2 // 3]}…{words[-(longest // 3) :]}"
-    return html.escape(words, quote=False)
+    return html.escape(shortened(str(value), longest), quote=False)
 
 
 def copyable(command: str) -> str:

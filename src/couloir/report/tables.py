@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from couloir.report.page import Cell, Choice, choices, details, table
+from couloir.report.page import Cell, Choice, choices, details, shortened, table
 from couloir.report.record import RunRecord, columns, labels, read_json, value_words
 from couloir.sweep.pace import duration
 from couloir.sweep.table import shown
@@ -107,9 +107,14 @@ def configuration(records: Sequence[RunRecord]) -> str:
         rows.append(cells)
         kept.append(several if len(records) > 1 else key in typed[0])
     told = "only the differences" if len(records) > 1 else "only what was typed"
-    head = ["key", *(labels(records) if len(records) > 1 else ["value"])]
+    head = ["key", *(heads(records) if len(records) > 1 else ["value"])]
     switch = choices([Choice("only", "configuration", told, on=any(kept))], "rows of the table")
     return switch + table(head, rows, "configuration", name="configuration", kept=kept)
+
+
+def heads(records: Sequence[RunRecord]) -> list[str]:
+    """The runs' labels as the heads of columns."""
+    return [shortened(label, 40) for label in labels(records)]
 
 
 def _typed(record: RunRecord) -> dict[str, str]:
