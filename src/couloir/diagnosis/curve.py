@@ -105,6 +105,11 @@ class Curve:
         steps = [after - before for before, after in pairwise(self.values[len(self) // 5 :])]
         return fmean([one * other < 0 for one, other in pairwise(steps)]) if len(steps) > 1 else 0.0
 
+    @property
+    def descent(self) -> float:
+        """The share of steps that lead downwards."""
+        return fmean([after < before for before, after in pairwise(self.values)]) if len(self) > 1 else 0.0
+
     def tail(self, share: int = QUARTER) -> Line:
         """The line of least squares through the last quarter, or another share, of at least three epochs."""
         count = min(len(self), max(SHORTEST_TAIL, round(len(self) / share)))

@@ -11,7 +11,7 @@ from statistics import median
 
 from couloir.diagnosis.curve import Curve
 from couloir.diagnosis.finding import number
-from couloir.diagnosis.view import VISIBLE, View
+from couloir.diagnosis.view import NOTHING_LEARNED, STEADILY, VISIBLE, View
 
 Rule = Callable[[View], str | None]
 
@@ -56,7 +56,8 @@ def rate_too_large(view: View) -> str | None:
     astray = chance is not None and (
         train.first > FAR_WORSE * chance or median(train.values[1:]) > WORSE_THAN_CHANCE * chance
     )
-    if astray and not view.learned and train.noise >= RESTLESS * (chance or 0.0):
+    restless = train.noise >= RESTLESS * (chance or 0.0) and train.descent < STEADILY
+    if astray and not view.learned and restless:
         worst = f"reached {number(max(train.values))} and ended at {number(train.end)}"
         return f"the training loss {worst}, where guessing gives {number(chance or 0.0)}: the steps are too long."
     settled = train.values[len(train) // 5 :]
@@ -96,6 +97,9 @@ def leak_suspected(view: View) -> str | None:
     """Validation is far better than training, and nothing makes training harder."""
     if view.lead < LEADING or view.lead * view.height < 3 * view.val.noise or explained(view):
         return None
+    wrong = view.unexplained("val")
+    if wrong is not None and wrong >= NOTHING_LEARNED:
+        return None  # its targets are closer to each other, which makes a smaller loss, and no better one
     if view.train.end > 0 and view.val.end > LEADING_RATIO * view.train.end:
         return None
     accuracies = [view.reading.curve(f"{split}/accuracy") for split in ("train", "val")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from statistics import median
 
 from couloir.diagnosis.curve import Curve
@@ -33,6 +32,8 @@ ANNEALED = 0.1
 """The last rate over the largest, below which the rate has been brought down."""
 SIGNIFICANT = 2.5
 """Standard errors that a slope must have."""
+STEADILY = 0.9
+"""The share of steps downwards of a curve that falls all the way."""
 VISIBLE = 0.02
 """The share of the height below which a change is none."""
 
@@ -89,11 +90,11 @@ class View:
     def unexplained(self, split: str) -> float | None:
         """The share of what chance gets wrong that is still wrong at the end; None: what chance gets is unknown."""
         curve = self.train if split == "train" else self.val
-        if self.reading.chance is not None:
-            return curve.end / self.reading.chance
         r2, accuracy = self.reading.curve(f"{split}/r2"), self.reading.curve(f"{split}/accuracy")
         if r2 is not None:
-            return 1 - r2.end
+            return 1 - r2.end  # the targets of the split itself, which may be spread otherwise than those of training
+        if self.reading.chance is not None:
+            return curve.end / self.reading.chance
         classes = self.reading.classes
         return None if accuracy is None or classes is None else (1 - accuracy.end) / (1 - 1 / classes)
 
@@ -134,8 +135,8 @@ class View:
     def _setting_out(self, curve: Curve) -> bool:
         """Whether a curve that has hardly fallen does so as smoothly and as fast at the end as before."""
         whole, steps = curve.first - curve.end, curve.epochs[-1] - curve.epochs[0]
-        down = sum(after < before for before, after in pairwise(curve.values)) / max(1, len(curve) - 1)
-        return down >= 0.9 and whole > 0.003 * abs(curve.first) and -curve.tail().slope >= 0.7 * whole / steps
+        moved, as_fast = whole > 0.003 * abs(curve.first), -curve.tail().slope >= 0.7 * whole / steps
+        return curve.descent >= STEADILY and moved and as_fast
 
     @cached_property
     def levelled_off(self) -> int:
