@@ -59,6 +59,7 @@ def serve(folder: Path, host: str, port: int) -> int:
     Raises:
         CouloirError: no port is free, or there is no such host.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a script ignores for what it starts with `&`
     signal.signal(signal.SIGTERM, _leave)
     try:
         with tempfile.TemporaryDirectory(prefix="couloir-board-") as links:
