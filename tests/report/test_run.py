@@ -139,7 +139,12 @@ def test_marks_in_what_users_name_are_text(tmp_path: Path) -> None:
 
 
 def test_several_runs_are_named_by_what_differs(tmp_path: Path) -> None:
-    words = [("model=lenet5", "seed=1"), ("model=lenet5", "seed=2"), ("model=lenet5",), ("model=lenet5",)]
+    words = [
+        ("model=lenet5", "data.root=a", "seed=1"),
+        ("model=lenet5", "seed=2"),
+        ("model=lenet5",),
+        ("model=lenet5",),
+    ]
     runs = [write_run(tmp_path / f"run_{place}", typed, lr=place + 1) for place, typed in enumerate(words)]
     records = [RunRecord.read(run) for run in runs]
     assert labels(records) == ["seed=1", "seed=2", "run_2", "run_3"]

@@ -13,6 +13,8 @@ from couloir.report.tables import heads
 
 NAMED = ("torch", "pytorch-lightning", "torchmetrics", "numpy", "hydra-core", "kornia")
 """Packages that are shown at once; the others are in a list that opens."""
+OWN = ("folder", "command", "started", "ended")
+"""What no two runs share."""
 UNFINISHED = ("interrupted", "killed", "failed", "diverged", "pruned")
 
 
@@ -101,7 +103,7 @@ def provenance(records: Sequence[RunRecord]) -> str:
     rows = []
     for name in names:
         words = [facts.get(name, "") for facts in told]
-        differs = len(set(words)) > 1
+        differs = len(set(words)) > 1 and name not in OWN
         cells = [Cell(value, kind="code long other" if differs else "code long") for value in words]
         rows.append([Cell(name, kind="key"), *cells])
     head = ["", *(heads(records) if len(records) > 1 else ["recorded"])]

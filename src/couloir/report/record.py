@@ -23,6 +23,7 @@ Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The parser in C, ten times as fast, where PyYAML has it."""
 METRICS = ("accuracy", "r2")
 """A run's metric, where it has one of these; else its loss."""
+PLACES = ("data.root=", "data.path=", "output_dir=")
 SPELLED = {"r2": "R²", "top5_accuracy": "top-5 accuracy", "mae": "mean absolute error", "rmse": "RMSE"}
 
 
@@ -160,9 +161,15 @@ def columns(records: Sequence[RunRecord]) -> list[str]:
 
 
 def labels(records: Sequence[RunRecord]) -> list[str]:
-    """For each run the words that not all of them share, or its name where there are none; each label once."""
+    """For each run the words that not all of them share, or its name where there are none; each label once.
+
+    Where files are says nothing of what a run is.
+    """
     shared = set.intersection(*(set(record.typed) for record in records)) if records else set()
-    told = [" ".join(word for word in record.typed if word not in shared) for record in records]
+    told = [
+        " ".join(word for word in record.typed if word not in shared and not word.startswith(PLACES))
+        for record in records
+    ]
     short = [words or record.name for words, record in zip(told, records, strict=True)]
     return [
         f"{words} ({record.name})" if short.count(words) > 1 and words != record.name else words
