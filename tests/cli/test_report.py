@@ -19,7 +19,7 @@ from recorded_runs import write_run
 def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory's outputs, with two runs."""
     module = ModuleType("couloir.diagnosis")
-    healthy = SimpleNamespace(findings=(), healthy=True, note="", in_words=lambda: "Looks healthy.")
+    healthy = SimpleNamespace(findings=(), evidence=(), healthy=True, note="", in_words=lambda: "Looks healthy.")
     module.diagnose = lambda _: healthy  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "couloir.diagnosis", module)
     monkeypatch.chdir(tmp_path)

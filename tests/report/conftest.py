@@ -38,6 +38,7 @@ class Finding:
 @dataclass
 class Diagnosis:
     findings: tuple[Finding, ...] = ()
+    evidence: tuple[tuple[str, str], ...] = ()
     healthy: bool = True
     note: str = ""
 
@@ -58,9 +59,9 @@ def diagnosis(monkeypatch: pytest.MonkeyPatch) -> dict[str, Diagnosis]:
 @pytest.fixture
 def overfitting() -> Diagnosis:
     """A diagnosis with a finding."""
-    remedy = Remedy("model.dropout=0.5 'augmentation=affine'", "It asks less of single units.")
+    remedy = Remedy("model.dropout=0.5 augmentation=affine", "It asks less of single units.")
     finding = Finding("overfitting", "Overfitting", "It rises from 0.2 to 0.4.", (("best epoch", "8"),), (remedy,))
-    return Diagnosis((finding,), healthy=False)
+    return Diagnosis((finding,), (("best epoch", "8"), ("gap", "0.2")), healthy=False)
 
 
 @pytest.fixture(scope="session")

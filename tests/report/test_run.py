@@ -74,8 +74,9 @@ def test_a_finding_comes_with_its_evidence_and_the_sentence_to_type(
     run = write_run(tmp_path / "one", ("model=lenet5", "model.dropout=0.1"))
     diagnosis["one"] = overfitting
     html = written(run)
-    for words in ("Overfitting", "It rises from 0.2 to 0.4.", "best epoch: 8", "It asks less of single units."):
+    for words in ("Overfitting", "It rises from 0.2 to 0.4.", "the evidence", "gap", "It asks less of single units."):
         assert words in html
+    assert html.count('<td class="key">best epoch</td>') == 1
     assert "train model=lenet5 model.dropout=0.5 augmentation=affine" in commands(html), (
         "the new value replaces the old"
     )

@@ -26,17 +26,18 @@ def diagnosis(record: RunRecord) -> tuple[str, str, str]:
         found = diagnose(record.folder)
     except CouloirError as error:
         return "", error.fact, ""
+    rows = dict.fromkeys([*(row for finding in found.findings for row in finding.evidence), *found.evidence])
+    cells = [[Cell(name, kind="key"), Cell(words)] for name, words in rows]
+    evidence = details("the evidence", table(["", "measured"], cells, "evidence of the diagnosis")) if cells else ""
     if not found.findings:
-        return "", found.in_words() or found.note, "calm" if found.healthy else ""
+        return evidence, found.in_words() or found.note, "calm" if found.healthy else ""
     parts = []
     for finding in found.findings:
-        evidence = "; ".join(f"{name}: {words}" for name, words in finding.evidence)
         parts.append(f"<div><h3>{text(finding.title)}</h3><p>{text(finding.sentence)}</p>")
-        parts.append(f'<p class="note">{text(evidence)}</p>' if evidence else "")
         for remedy in finding.remedies:
             parts.append(f"<p>{text(remedy.why)}</p>{copyable(_with(record.typed, remedy.words))}")
         parts.append("</div>")
-    return f'<div class="findings">{"".join(parts)}</div>', found.note, "alarm"
+    return f'<div class="findings">{"".join(parts)}</div>{evidence}', found.note, "alarm"
 
 
 def in_a_word(record: RunRecord) -> str:
@@ -54,7 +55,7 @@ def in_a_word(record: RunRecord) -> str:
 
 def _with(typed: Sequence[str], words: str) -> str:
     """The sentence with overrides that take the place of those of the same keys."""
-    new = shlex.split(words)
+    new = words.split()
     keys = {word.lstrip("+").partition("=")[0] for word in new}
     kept = [word for word in typed if word.lstrip("+").partition("=")[0] not in keys]
     return shlex.join(["train", *kept, *new])
