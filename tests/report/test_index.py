@@ -36,10 +36,11 @@ def test_runs_wherever_they_lie_are_found_and_linked(
     found = {re.sub("<.*?>", "", row[1]): row for row in rows(html, "runs")}
     assert set(found) == {"a#1", "b", "s/3/1"}, "the run that `latest` leads to is there once"
     assert found["a#1"][1] == '<a href="../my%20outputs/train/a%231/report.html">a#1</a>'
-    assert found["a#1"][5:8] == ["mlp", "digits", "accuracy"]
-    assert found["b"][5:7] == ["lenet5", "mnist"], "what was not typed is what the configuration says"
-    assert (found["a#1"][3], found["b"][3]) == ("healthy", "Overfitting")
-    assert found["b"][8:12] == ["0.9400", "0.9110", "12", "1 min 15 s"]
+    assert found["a#1"][7:9] == ["mlp", "digits"]
+    assert found["b"][7:9] == ["lenet5", "mnist"], "what was not typed is what the configuration says"
+    assert (found["a#1"][6], found["b"][6]) == ("healthy", "Overfitting")
+    assert found["b"][3:6] == ["accuracy", "0.9400", "0.9110"]
+    assert found["b"][9:11] == ["12", "1 min 15 s"]
     assert found["s/3/1"][2] == "failed"
     assert "<h3>s/3/1, failed</h3><pre>&lt;/script&gt;" in html
     assert "<script>alert" not in html

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from couloir.config.tree import display
 from couloir.errors import CouloirError
 from couloir.report import origin
-from couloir.report.page import Cell, Chart, Choice, Page, charts, facts, label, search, table, text
+from couloir.report.page import Cell, Chart, Choice, Page, charts, facts, label, search, shortened, table, text
 from couloir.report.record import RunRecord, read_table, read_yaml, spelled
 from couloir.report.tables import number, seconds
 from couloir.run.find import SWEEP_FILE, SWEEP_TABLE
@@ -27,7 +27,8 @@ POINTS, ALL_POINTS = 60, 15_000
 """Points of a curve, and of all curves of a chart, at most."""
 MOST = 1000
 """Runs on the page at most: the newest."""
-ERRORS = 50
+ERRORS, LONGEST = 50, 200
+"""Errors that are shown at most, and characters of a run's words."""
 SKIPPED = ("checkpoints", "tensorboard", "latest")
 """Folders in which there are no runs."""
 DEEPEST = 6
@@ -125,8 +126,8 @@ def _note(found: Sequence[Path]) -> str:
 
 def _table(rows: Sequence[Sequence[Cell]]) -> str:
     head = [
-        "curves", "run", "status", "diagnosis", "words", "model", "data", "metric", "best validation", "test",
-        "epochs", "time",
+        "curves", "run", "status", "metric", "best validation", "test", "diagnosis", "model", "data", "epochs", "time",
+        "words",
     ]  # fmt: skip
     return table(head, rows, "all runs", name="runs")
 
@@ -138,15 +139,15 @@ def _row(record: RunRecord, key: str, on: bool, start: Path) -> list[Cell]:
         Cell("", choice=Choice("key", CHOSEN, f"curves of {record.name}", key, on)),
         Cell(record.name, kind="state", link=_link(record.folder / "report.html", start)),
         Cell(record.state, kind=f"state {record.state}"),
-        Cell(origin.in_a_word(record)),
-        Cell(words if len(words) <= 200 else f"{words[:200]} …", kind="code long"),
-        Cell(model),
-        Cell(data),
         Cell(spelled(record.metric)),
         number(record.best_value),
         number(record.test_value),
+        Cell(origin.in_a_word(record)),
+        Cell(model),
+        Cell(data),
         Cell(str(len(record.rows)), len(record.rows), "number"),
         seconds(record),
+        Cell(shortened(words, LONGEST), kind="code wide"),
     ]
 
 
@@ -192,13 +193,13 @@ def _curves(records: Sequence[RunRecord], ranked: Sequence[RunRecord]) -> list[C
                 kept = sorted({*range(0, len(epochs), step), len(epochs) - 1})
                 traces.append({
                     "type": "scatter", "mode": "lines+markers" if len(kept) < 3 else "lines", "line": {"width": 1.8},
-                    "name": label(record.name, 40), "x": [int(epochs[place]) for place in kept],
+                    "name": label(record.name, 24), "x": [int(epochs[place]) for place in kept],
                     "y": [_short(values[place]) for place in kept], "meta": {"keys": [f"run {at}"], "cycle": True},
                 })  # fmt: skip
         if traces:
             axis = {"title": {"text": label(f"validation {spelled(name)}")}}
             layout = {"xaxis": {"title": {"text": "epoch"}, "tickformat": "d"}, "yaxis": axis, "showlegend": True}
-            drawn.append(Chart(traces, layout, f"validation {name} of the chosen runs", 360, group=CHOSEN))
+            drawn.append(Chart(traces, layout, f"validation {name} of the chosen runs", 400, group=CHOSEN))
     return drawn
 
 

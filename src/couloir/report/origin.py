@@ -33,9 +33,9 @@ def diagnosis(record: RunRecord) -> tuple[str, str, str]:
         return evidence, found.in_words() or found.note, "calm" if found.healthy else ""
     parts = []
     for finding in found.findings:
-        parts.append(f"<div><h3>{text(finding.title)}</h3><p>{text(finding.sentence)}</p>")
+        parts.append(f"<div><h3>{text(finding.title)}</h3><p>{text(_begun(finding.sentence))}</p>")
         for remedy in finding.remedies:
-            parts.append(f"<p>{text(remedy.why)}</p>{copyable(_with(record.typed, remedy.words))}")
+            parts.append(f"<p>{text(_begun(remedy.why))}</p>{copyable(_with(record.typed, remedy.words))}")
         parts.append("</div>")
     return f'<div class="findings">{"".join(parts)}</div>{evidence}', found.note, "alarm"
 
@@ -51,6 +51,11 @@ def in_a_word(record: RunRecord) -> str:
     if found.findings:
         return str(found.findings[0].title)
     return "healthy" if found.healthy else ""
+
+
+def _begun(sentence: str) -> str:
+    """With a capital at the beginning."""
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _with(typed: Sequence[str], words: str) -> str:
