@@ -20,7 +20,7 @@ recipes: .venv/.dev
 
 # Kills, signals, full disks, damaged files, mistakes in words and files, everything made again: long.
 faults: .venv/.dev
-	COULOIR_ALL_FAULTS=1 OMP_NUM_THREADS=1 $(BIN)/pytest --durations=0 tests/faults $(ARGS)
+	COULOIR_ALL_FAULTS=1 OMP_NUM_THREADS=1 $(BIN)/pytest --durations=0 tests/faults tests/diagnosis $(ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check
