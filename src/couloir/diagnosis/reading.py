@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean, median, pstdev
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+import yaml
 
 from couloir.diagnosis.curve import Curve
 from couloir.errors import CouloirError
-from couloir.run.find import read_config
 from couloir.run.numbers import Row, read_metrics, read_status
 
 UNIFORM_LOSSES = (".CrossEntropy", ".NegativeLogLikelihood")
@@ -26,6 +26,8 @@ LARGEST = 1e100
 """Beyond it a value is as good as infinite; its square would be."""
 STEADY = 0.05
 """Deviation, as a share, within which a ratio counts as constant."""
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The parser in C, where PyYAML has it: a list of five hundred runs has as many diagnoses."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Reading:
 
     name: str
     rows: list[Row]
-    config: DictConfig | None = None
+    config: Mapping[str, Any] | None = None
     words: tuple[str, ...] | None = None
     status: dict[str, Any] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
@@ -91,7 +93,9 @@ class Reading:
 
     def key(self, path: str, default: Any = None) -> Any:
         """A value of the configuration; the default where it is unknown, null or not there."""
-        value = None if self.config is None else OmegaConf.select(self.config, path)
+        value: Any = self.config
+        for name in path.split("."):
+            value = value[name] if isinstance(value, Mapping) and name in value else None
         return default if value is None else value
 
     def augmented(self) -> bool:
@@ -134,20 +138,29 @@ def read_run(run: Path) -> Reading:
     Raises:
         CouloirError: one of its files is torn.
     """
-    config = read_config(run) if (run / "config.yaml").is_file() else None
+    config = _yaml(run / "config.yaml")
     provenance = _json(run / "provenance.json")
     data = provenance.get("data")
     sizes = data.get("sizes", {}) if isinstance(data, dict) else {}
     rows, status = read_metrics(run), read_status(run)
-    return Reading(run.resolve().name, rows, config, _words(run), status, sizes, _signals(run / "signals.csv"))
+    known = config if isinstance(config, dict) else None
+    return Reading(run.resolve().name, rows, known, _words(run), status, sizes, _signals(run / "signals.csv"))
 
 
 def _words(run: Path) -> tuple[str, ...] | None:
-    file = run / "overrides.yaml"
+    words = _yaml(run / "overrides.yaml")
+    return tuple(map(str, words)) if isinstance(words, list) else None
+
+
+def _yaml(file: Path) -> Any:
+    """The content of a file in plain values; None where there is none. A run's files have no interpolations."""
     if not file.is_file():
         return None
-    words = OmegaConf.to_container(OmegaConf.load(file))
-    return tuple(map(str, words)) if isinstance(words, list) else None
+    try:
+        return yaml.load(file.read_text(encoding="utf-8"), LOADER)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise CouloirError(f"{file.name} of the run {file.parent.name} cannot be read: {reason}", str(file)) from error
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -80,7 +80,7 @@ class Settings:
             rate = self.number(key)
             if rate is not None and not self.has("scheduler.rates"):
                 assert self.reading.config is not None
-                own = rate if key == "scheduler.max_lr" else unscaled(self.reading.config, rate)
+                own = rate if key == "scheduler.max_lr" else unscaled(OmegaConf.create(dict(self.reading.config)), rate)
                 yield Remedy(f"{key}={factor * own:.3g}", why)
                 return
 
@@ -88,7 +88,7 @@ class Settings:
     def widths(self) -> list[int]:
         """Of the hidden layers; empty where the network has no such list."""
         hidden = self.get("model.hidden")
-        return [int(units) for units in hidden] if OmegaConf.is_list(hidden) else []
+        return [int(units) for units in hidden] if isinstance(hidden, Sequence) and not isinstance(hidden, str) else []
 
     def layers(self, factor: float, why: str) -> Proposed:
         """Wider or narrower layers, where the network has a key for that."""
