@@ -22,11 +22,13 @@ LOG_RANGE = 30
 SPLITS = {"train": ("training", "--c0", "solid"), "val": ("validation", "--c1", "solid")}
 SMALL = {
     "gradients/norm": "norm of the gradients",
-    "gradients/first_to_last": "relative gradient, first layer / last",
-    "gradients/dead_units": "share of units without a gradient",
-    "waiting": "share of time waiting for data",
+    "gradients/first_to_last": "gradient, first / last",
+    "gradients/dead_units": "units without gradient",
+    "waiting": "waiting for data",
 }
 """Columns in small charts, and what they are."""
+SHARES = ("gradients/dead_units", "waiting")
+"""Columns of numbers in [0, 1]."""
 
 
 def curves(records: Sequence[RunRecord]) -> str:
@@ -129,7 +131,7 @@ def _of_column(records: Sequence[RunRecord], column: str, told: str, most: int) 
             trace["meta"] = {"keys": [f"run {at}"] if len(records) > 1 else [], "smooth": column != "lr"}
             traces.append(trace)
     values = [value for trace in traces for value in trace["y"] if value is not None]
-    axis: dict[str, Any] = {"title": {"text": label(told)}, "type": _scale(values)}
+    axis: dict[str, Any] = {"title": {"text": label(told)}, "type": "linear" if column in SHARES else _scale(values)}
     if axis["type"] == "linear":
         axis["rangemode"] = "tozero"
     return _small(Chart(traces, {"xaxis": _epochs(), "yaxis": axis}, f"{told} over the epochs", group=GROUP))

@@ -21,6 +21,7 @@ UNFINISHED = ("interrupted", "killed", "failed", "diverged", "pruned")
 def diagnosis(record: RunRecord) -> tuple[str, str, str]:
     """What the curves of a run say: HTML, a sentence, and a class of `page.css`."""
     from couloir.diagnosis import diagnose
+    from couloir.diagnosis.words import sentence
 
     try:
         found = diagnose(record.folder)
@@ -35,7 +36,7 @@ def diagnosis(record: RunRecord) -> tuple[str, str, str]:
     for finding in found.findings:
         parts.append(f"<div><h3>{text(finding.title)}</h3><p>{text(_begun(finding.sentence))}</p>")
         for remedy in finding.remedies:
-            parts.append(f"<p>{text(_begun(remedy.why))}</p>{copyable(_with(record.typed, remedy.words))}")
+            parts.append(f"<p>{text(_begun(remedy.why))}</p>{copyable(sentence(record.typed, remedy.words))}")
         parts.append("</div>")
     return f'<div class="findings">{"".join(parts)}</div>{evidence}', found.note, "alarm"
 
@@ -56,14 +57,6 @@ def in_a_word(record: RunRecord) -> str:
 def _begun(sentence: str) -> str:
     """With a capital at the beginning."""
     return sentence[:1].upper() + sentence[1:]
-
-
-def _with(typed: Sequence[str], words: str) -> str:
-    """The sentence with overrides that take the place of those of the same keys."""
-    new = words.split()
-    keys = {word.lstrip("+").partition("=")[0] for word in new}
-    kept = [word for word in typed if word.lstrip("+").partition("=")[0] not in keys]
-    return shlex.join(["train", *kept, *new])
 
 
 def commands(records: Sequence[RunRecord]) -> str:
