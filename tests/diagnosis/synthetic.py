@@ -17,8 +17,8 @@ from couloir.diagnosis.reading import Reading
 
 DEVELOPMENT = 0
 """The seed on which the rules were written."""
-MEASURED = (11, 12, 13, 14, 15)
-"""The seeds on which they are measured, once they stood; 1 to 5 were measured, and looked at, before."""
+MEASURED = (31, 32, 33, 34, 35)
+"""The seeds on which they are measured, once they stood; 1 to 5, 11 to 15 and 21 to 25 were measured on the way."""
 PER_CASE, HEALTHY = 8, 36
 Values = list[float]
 

@@ -35,6 +35,6 @@ def test_real_runs_are_told_what_they_were_built_to_be() -> None:
 
 
 def test_healthy_runs_that_nobody_had_seen_cause_no_alarm() -> None:
-    measured = measure.measure(measure.of_real(["third"]))
+    measured = measure.measure(measure.of_real(["third", "fourth"]))
     assert measured.healthy >= 20
     assert measured.alarms <= ALARMS * measured.healthy, measured.wrong

@@ -23,8 +23,10 @@ UNFINISHED = {
 """Status -> what became of a run that does not say by its last epoch how long it should have been."""
 DATA_AT_FAULT = "of its batch are NaN or infinite"
 """What the error of a diverged run says where not the network is to blame."""
-FAILING = ("rate_too_large", "underfitting", "halted_early", "unrepresentative_training", "unrepresentative_validation")
-"""What gradients that vanish, explode or are zero may look like in the loss curves."""
+FAILING = (
+    None, "rate_too_large", "underfitting", "halted_early", "unrepresentative_training", "unrepresentative_validation",
+)  # fmt: skip
+"""What gradients that vanish, explode or are zero may look like in the loss curves; None: like nothing."""
 
 
 @dataclass(frozen=True)
@@ -128,13 +130,14 @@ def diagnose_reading(reading: Reading) -> Diagnosis:
 
 def _of_curves(view: View, unfinished: str) -> list[tuple[str, str, Evidence]]:
     """The curves' cases; where the network does not learn and its gradients say why, that instead."""
-    cases: list[tuple[str, str, Evidence]] = [(case, sentence, ()) for case, sentence in read_curves(view)]
-    failing = view.high("train") or any(case == "rate_too_large" for case, _, _ in cases)
-    if failing and all(case in FAILING for case, _, _ in cases):
-        cause = _cause(view.reading)
-        if cause is not None:
-            return [cause]
-    return [entry for entry in cases if not (unfinished and entry[0] == "halted_early")]
+    found = read_curves(view)
+    case = None if found is None else found[0]
+    failing = case == "rate_too_large" or view.high("train")
+    if failing and (case in FAILING or not view.learned) and (cause := _cause(view.reading)) is not None:
+        return [cause]
+    if found is None or (unfinished and case == "halted_early"):
+        return []
+    return [(*found, ())]
 
 
 def _cause(reading: Reading) -> tuple[str, str, Evidence] | None:
@@ -160,8 +163,8 @@ def _without_validation(train: Curve | None, reading: Reading) -> list[tuple[str
     """What the training loss alone can say: that it rises."""
     if train is None or len(train) < FEWEST:
         return []
-    view = View(reading, train, train)
-    return [(case, sentence, ()) for case, sentence in read_curves(view) if case in FAILING]
+    found = read_curves(View(reading, train, train))
+    return [] if found is None else [(*found, ())]
 
 
 def _unfinished(reading: Reading) -> str:

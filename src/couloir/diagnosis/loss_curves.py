@@ -19,6 +19,8 @@ RISEN = 0.06
 """A validation loss that has risen by so much is not noise, nor the last epochs before early stopping."""
 RISEN_TRAINING = 0.1
 LARGE_GAP = 0.15
+LARGE_GAP_SINCE_FIRST = 0.2
+"""Where chance is unknown: the first epoch, which has already learned, stands for it."""
 STILL_LEARNED = 0.2
 """What training must have fallen since validation levelled off, for it to be learned by heart."""
 OSCILLATING = 0.045
@@ -57,15 +59,15 @@ def rate_too_large(view: View) -> str | None:
         train.first > FAR_WORSE * chance or median(train.values[1:]) > WORSE_THAN_CHANCE * chance
     )
     restless = train.noise >= RESTLESS * (chance or 0.0) and train.descent < STEADILY
-    if astray and not view.learned and restless:
+    if astray and restless and not view.learned:
         worst = f"reached {number(max(train.values))} and ended at {number(train.end)}"
         return f"the training loss {worst}, where guessing gives {number(chance or 0.0)}: the steps are too long."
     settled = train.values[len(train) // 5 :]
     jump = JUMPING * max(view.height, abs(train.end))
     jumps = sum(after - before > 2 * jump for before, after in pairwise(settled))
     share = view.unexplained("train")
-    solved = share is not None and share < SOLVED
-    if train.noise >= jump and jumps >= 2 and train.noise > 0.3 * view.val.noise and not solved:
+    calm = (share is not None and share < SOLVED) or view.reading.key("trainer.limit_train_batches", 1.0) != 1.0
+    if train.noise >= jump and jumps >= 2 and train.noise > 0.3 * view.val.noise and not calm:
         return f"the training loss jumps by {number(train.noise)} from epoch to epoch instead of falling."
     if oscillates(view) and (samples := _jumping_samples(view)) is not None:
         return (
@@ -146,11 +148,16 @@ def unrepresentative_validation(view: View) -> str | None:
     )
 
 
+def large_gap(view: View) -> bool:
+    """Whether validation ended far above a training loss that has learned something."""
+    return view.learned and view.gap >= (LARGE_GAP_SINCE_FIRST if view.chance is None else LARGE_GAP)
+
+
 def memorisation(view: View) -> str | None:
     """The validation loss levels off while that of training falls on."""
     train, val = view.levels
     fallen = view.train.at(view.levelled_off) - train
-    if view.gap < LARGE_GAP or not view.learned or fallen < STILL_LEARNED * view.height:
+    if not large_gap(view) or fallen < STILL_LEARNED * view.height:
         return None
     return (
         f"validation loss has levelled off at {number(val)} since epoch {view.levelled_off}, "
@@ -162,7 +169,7 @@ def unrepresentative_training(view: View) -> str | None:
     """Both losses improve, but a large gap remains."""
     train, val = view.levels
     improved = min(view.train.first - train, view.val.first - val)
-    if view.gap < LARGE_GAP or not view.learned or improved < 2 * VISIBLE * view.height:
+    if not large_gap(view) or improved < 2 * VISIBLE * view.height:
         return None
     return (
         f"both losses improve, but a gap of {number(val - train)} remains between training "
@@ -193,24 +200,20 @@ def _pace(curve: Curve, name: str) -> str:
     return f"{name} by {number(-curve.tail().slope)} an epoch (to {number(curve.end)})"
 
 
-EXCLUSIVE: dict[str, Rule] = {
+RULES: dict[str, Rule] = {
     "rate_too_large": rate_too_large,
     "leak_suspected": leak_suspected,
     "overfitting": overfitting,
     "unrepresentative_validation": unrepresentative_validation,
     "memorisation": memorisation,
+    "halted_early": halted_early,
     "unrepresentative_training": unrepresentative_training,
     "underfitting": underfitting,
 }
 """Of these the first that holds is the answer: what comes later would be a weaker reading of the same curves."""
 
 
-def read_curves(view: View) -> list[tuple[str, str]]:
-    """The cases of a run's loss curves with their sentences; at most one, and `halted_early` beside it."""
-    answers = ((case, rule(view)) for case, rule in EXCLUSIVE.items())
-    found = next(((case, said) for case, said in answers if said is not None), None)
-    cases = [] if found is None else [found]
-    if found is None or found[0] == "unrepresentative_training":
-        halted = halted_early(view)
-        cases += [] if halted is None else [("halted_early", halted)]
-    return cases
+def read_curves(view: View) -> tuple[str, str] | None:
+    """The case of a run's loss curves and its sentence; None where none holds."""
+    answers = ((case, rule(view)) for case, rule in RULES.items())
+    return next(((case, said) for case, said in answers if said is not None), None)

@@ -33,7 +33,7 @@ ANNEALED = 0.1
 SIGNIFICANT = 2.5
 """Standard errors that a slope must have."""
 STEADILY = 0.9
-"""The share of steps downwards of a curve that falls all the way."""
+"""The share of the steps that go down in a curve that falls steadily."""
 VISIBLE = 0.02
 """The share of the height below which a change is none."""
 
@@ -58,13 +58,18 @@ class View:
         return min(len(self.train), len(self.val)) >= FEWEST
 
     @cached_property
+    def chance(self) -> float | None:
+        """The loss of chance; where only the share of errors that is left is known, as if the loss went with it."""
+        share = self.unexplained("train")
+        if self.reading.chance is None and share is not None and 0 < share <= 1 and self.train.end > 0:
+            return self.train.end / share
+        return self.reading.chance
+
+    @cached_property
     def height(self) -> float:
         """From the lower curve's least value to where the curves began, or to the loss of chance."""
-        begun, chance = max(self.train.first, self.val.first), self.reading.chance
-        share = self.unexplained("train")
-        if chance is None and share is not None and 0 < share <= 1 and self.train.end > 0:
-            chance = self.train.end / share  # as if the loss went with the errors
-        top = begun if chance is None else max(chance, min(begun, TALLEST * chance))
+        begun = max(self.train.first, self.val.first)
+        top = begun if self.chance is None else max(self.chance, min(begun, TALLEST * self.chance))
         bottom = min(*self.train.values, *self.val.values)
         return max(top - bottom, FLAT_PICTURE * abs(top), 1e-12)
 
@@ -135,8 +140,11 @@ class View:
     def _setting_out(self, curve: Curve) -> bool:
         """Whether a curve that has hardly fallen does so as smoothly and as fast at the end as before."""
         whole, steps = curve.first - curve.end, curve.epochs[-1] - curve.epochs[0]
-        moved, as_fast = whole > 0.003 * abs(curve.first), -curve.tail().slope >= 0.7 * whole / steps
-        return curve.descent >= STEADILY and moved and as_fast
+        return (
+            curve.descent >= STEADILY
+            and whole > 0.003 * abs(curve.first)
+            and -curve.tail().slope >= 0.7 * whole / steps
+        )
 
     @cached_property
     def levelled_off(self) -> int:
