@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 import couloir
-from couloir.data.worker_processes import lost_worker, workers_ended
+from couloir.data.worker_processes import lost_worker, tell_where_it_can_be_told, workers_ended
 from couloir.errors import CouloirError, ProcessLost
 from photographs import make_photographs
 
 
 # torch tells of a killed worker by raising wherever the process is just then. Where Python cannot raise (in what it
-# calls around a fork, say) it warns instead, and the run goes on to the next one killed.
+# calls when an object goes, say) it warns instead, and the run goes on to the next one killed.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("data", ["photographs", "digits"])
 def test_a_killed_worker_ends_the_run_with_one_sentence_and_leaves_no_process(data: str, tmp_path: Path) -> None:
@@ -59,6 +59,32 @@ def test_a_killed_worker_ends_the_run_with_one_sentence_and_leaves_no_process(da
     assert status["status"] == "failed"
     assert status["error"].startswith("ProcessLost: Worker process")
     assert {worker.pid for worker in multiprocessing.active_children()} <= before
+
+
+def test_a_loss_is_not_told_while_another_worker_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tell(_number: int, _frame: object) -> None:
+        raise RuntimeError("a worker is lost")
+
+    def fork() -> int:
+        signal.raise_signal(signal.SIGCHLD)
+        return forked()
+
+    forked, before = os.fork, signal.signal(signal.SIGCHLD, tell)
+    try:
+        tell_where_it_can_be_told()
+        handler = signal.getsignal(signal.SIGCHLD)
+        tell_where_it_can_be_told()
+        assert signal.getsignal(signal.SIGCHLD) is handler, "one is enough"
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fork", fork)
+            process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
+            process.start()
+        with pytest.raises(RuntimeError, match="a worker is lost"):
+            signal.raise_signal(signal.SIGCHLD)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+        process.kill()
+        process.join()
 
 
 def sentence(said: str) -> ProcessLost:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from couloir.data.source import Source
 from couloir.data.splits import Indices
-from couloir.data.worker_processes import end_workers, leave_signals
+from couloir.data.worker_processes import end_workers, leave_signals, tell_where_it_can_be_told
 
 
 class Rows:
@@ -72,6 +72,7 @@ class Rows:
             generator=torch.Generator().manual_seed(0),
         )
         iterator = iter(loader)
+        tell_where_it_can_be_told()
         self._iterator = weakref.ref(iterator)
         return iterator
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from couloir.errors import ProcessLost, causes
@@ -30,6 +31,36 @@ def leave_signals(_worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "alarm"):
         signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
+
+
+def tell_where_it_can_be_told() -> None:
+    """Keep torch from telling of a lost worker while this process forks another one; called once workers have started.
+
+    torch raises from a signal's handler, in whatever the main thread is doing. Around a fork that may be a hook by
+    which Python gives a lock of `logging` back: there an exception is dropped, and the lock is held for good. A loss
+    that is passed over so is found when the worker is asked for a batch.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
+        return
+    tell = signal.getsignal(signal.SIGCHLD)
+    if not callable(tell) or getattr(tell, "passes_over_forks", False):
+        return
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        if not _forks(frame):
+            tell(number, frame)
+
+    handler.passes_over_forks = True  # type: ignore[attr-defined]
+    signal.signal(signal.SIGCHLD, handler)
+
+
+def _forks(frame: FrameType | None) -> bool:
+    """Whether a process is being started in a frame, or in one of those that have called it."""
+    while frame is not None:
+        if frame.f_code.co_name == "_launch" and frame.f_code.co_filename.endswith("popen_fork.py"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def end_workers(iterator: Any, at_once: bool) -> None:

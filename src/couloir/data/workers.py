@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from couloir.augmentation.windows import CutsWindows
 from couloir.data.source import Cuttable
 from couloir.data.splits import Indices
-from couloir.data.worker_processes import end_workers, leave_signals
+from couloir.data.worker_processes import end_workers, leave_signals, tell_where_it_can_be_told
 from couloir.errors import CouloirError
 from couloir.log import say
 
@@ -80,7 +80,9 @@ class Cutting:
         ]
         mistake: CouloirError | None = None
         # A new iteration of the loader first waits for what the workers still do for one that was broken off.
-        for (slot, chosen, _), answer in zip(self._plan.items, self._loader, strict=True):
+        answers = iter(self._loader)
+        tell_where_it_can_be_told()
+        for (slot, chosen, _), answer in zip(self._plan.items, answers, strict=True):
             if isinstance(answer, CouloirError):
                 mistake = answer
                 break
