@@ -133,7 +133,9 @@ def _of_curves(view: View, unfinished: str) -> list[tuple[str, str, Evidence]]:
     found = read_curves(view)
     case = None if found is None else found[0]
     failing = case == "rate_too_large" or view.high("train")
-    if failing and (case in FAILING or not view.learned) and (cause := _cause(view.reading)) is not None:
+    # What learned at first was thrown off: that its units are dead then, is a consequence.
+    thrown = case == "rate_too_large" and view.thrown_off
+    if failing and not thrown and (case in FAILING or not view.learned) and (cause := _cause(view.reading)) is not None:
         return [cause]
     if found is None or (unfinished and case == "halted_early"):
         return []

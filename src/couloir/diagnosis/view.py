@@ -34,6 +34,8 @@ SIGNIFICANT = 2.5
 """Standard errors that a slope must have."""
 STEADILY = 0.9
 """The share of the steps that go down in a curve that falls steadily."""
+THROWN_OFF = 0.2
+"""The share of the height that training must have fallen, and risen again."""
 VISIBLE = 0.02
 """The share of the height below which a change is none."""
 
@@ -108,6 +110,12 @@ class View:
         """Whether training went anywhere below chance, so that a gap to validation is a matter of what was learned."""
         share = self.unexplained("train")
         return share is None or share < NOTHING_LEARNED
+
+    @property
+    def thrown_off(self) -> bool:
+        """Whether training had come well on its way before its loss rose again."""
+        lowest = self.train.smooth[self.train.lowest]
+        return min(self.train.first - lowest, self.train.rise) >= THROWN_OFF * self.height
 
     def high(self, split: str) -> bool:
         """Whether a loss has remained high."""
