@@ -160,6 +160,19 @@ def test_runs_without_pictures_have_none_and_one_that_cannot_be_read_ends_no_run
     assert ended(tmp_path)
 
 
+def test_a_trial_of_a_sweep_has_its_row_without_waiting_for_pictures(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with_mistakes(tmp_path, 3)
+    (tmp_path / "mistakes.png").write_bytes(b"torn")  # would be noted, if it were looked at
+    (tmp_path / "tensorboard").mkdir()
+    (tmp_path / "trial.json").write_text("{}")
+    with caplog.at_level(logging.INFO, logger="couloir.file"):
+        conclude_on_board(tmp_path, couloir.compose(WORDS), {"best/loss": 1.0}, step=7)
+    assert caplog.messages == []
+    assert ended(tmp_path)
+
+
 def test_a_confusion_matrix_of_many_classes_has_no_room_for_their_names(tmp_path: Path) -> None:
     for classes in (3, 60):
         names = [f"c{number}" for number in range(classes)]

@@ -15,6 +15,7 @@ from couloir.logger.hyperparameters import comparable
 from couloir.logger.pictures import as_png, confusion_figure, mistakes_figure
 from couloir.logger.tensorboard import trial_name
 from couloir.run.events import FOLDER
+from couloir.sweep.job import FILE as TRIAL
 
 COMPARED = ("best/", "test/", "tta/")
 """The numbers that runs are compared by: of the best epoch, and of the test split."""
@@ -25,6 +26,8 @@ PICTURES: dict[str, Callable[[Path], Figure | None]] = {
 
 def conclude_on_board(run: Path, cfg: DictConfig, numbers: dict[str, float], step: int) -> None:
     """Write a completed run's numbers and pictures for TensorBoard, where it has logged for it.
+
+    The trials of a sweep, which may take less time than such a picture, have numbers alone: their reports show both.
 
     Args:
         run: its folder, everything else in it written.
@@ -45,7 +48,7 @@ def conclude_on_board(run: Path, cfg: DictConfig, numbers: dict[str, float], ste
         [
             session_start(trial_name(run), hyperparameters),
             *(scalar(name, value, step) for name, value in numbers.items() if name.startswith(COMPARED)),
-            *_pictures(run, step),
+            *([] if (run / TRIAL).is_file() else _pictures(run, step)),
             session_end(),
         ],
         instead_of=("begun",),
