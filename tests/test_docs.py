@@ -12,7 +12,6 @@ from omegaconf import OmegaConf
 
 import couloir
 from couloir.cli import board, find_batch_size, find_lr, rerun
-from couloir.cli.board import take_host
 from couloir.cli.evaluate import OPENED
 from couloir.cli.flags import take_flags, take_switches
 from couloir.cli.main import VERBS
@@ -88,7 +87,7 @@ def test_a_command_of_the_documentation_can_be_typed(
         assert len(take_switches(words[2:], ("--json",))[1]) == 1
         return
     if words[:2] == ["couloir", "board"]:
-        take_flags(take_host(words[2:])[1], board.FLAGS)
+        take_flags(words[2:], board.FLAGS)
         return
     if words[:2] == ["couloir", "report"]:
         assert len(words) > 2

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,10 +17,8 @@ from recorded_runs import write_run
 @pytest.fixture
 def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory's outputs, with two runs."""
-    module = ModuleType("couloir.diagnosis")
     healthy = SimpleNamespace(findings=(), evidence=(), healthy=True, note="", in_words=lambda: "Looks healthy.")
-    module.diagnose = lambda _: healthy  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "couloir.diagnosis", module)
+    monkeypatch.setattr("couloir.diagnosis.diagnose", lambda _: healthy)
     monkeypatch.chdir(tmp_path)
     for name in ("one", "two"):
         write_run(tmp_path / "outputs" / "train" / name, (f"seed={name}",))
@@ -66,7 +63,7 @@ def test_a_run_of_train_has_its_page(outputs: Path, capsys: pytest.CaptureFixtur
         (["on"], "There is no run 'on'."),
         (["empty"], "There is no run in empty"),
         (["one", "empty"], "empty is not a run"),
-        (["one", "--ouut", "a.html"], "did you mean --out?"),
+        (["one", "--ouut", "a.html"], "did you mean --out ..."),
         (["one", "--out"], "--out needs a path."),
         (["one", "optimizer.lr=1"], "A report takes runs, not 'optimizer.lr=1'."),
         (["one", "--out", "outputs/latest/config.yaml/a.html"], "The report cannot be written"),

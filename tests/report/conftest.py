@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -50,9 +48,7 @@ class Diagnosis:
 def diagnosis(monkeypatch: pytest.MonkeyPatch) -> dict[str, Diagnosis]:
     """What `diagnose` answers, by the run's name; the others are healthy."""
     answers: dict[str, Diagnosis] = {}
-    module = ModuleType("couloir.diagnosis")
-    module.diagnose = lambda run: answers.get(run.name, Diagnosis())  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "couloir.diagnosis", module)
+    monkeypatch.setattr("couloir.diagnosis.diagnose", lambda run: answers.get(run.name, Diagnosis()))
     return answers
 
 

@@ -18,7 +18,7 @@ images. Runs that begin meanwhile turn up. Ctrl-C ends it.
 
 Exit 0 after Ctrl-C."""
 
-FLAGS = [Flag("--port", 6006, "[1, 65535]")]
+FLAGS = [Flag("--port", 6006, "[1, 65535]"), Flag("--host", "localhost", takes="an address")]
 
 
 def main(arguments: list[str]) -> int:
@@ -30,7 +30,6 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
-    host, arguments = take_host(arguments)
     flags, words = take_flags(arguments, FLAGS)
 
     from couloir.run.find import runs_and_overrides
@@ -44,19 +43,4 @@ def main(arguments: list[str]) -> int:
 
     from couloir.logger.server import find_events, serve
 
-    return serve(find_events(named[0] if named else None, outputs), host, flags["--port"])
-
-
-def take_host(arguments: list[str]) -> tuple[str, list[str]]:
-    """The value of --host, and the other arguments."""
-    host, others = "localhost", []
-    rest = iter(arguments)
-    for word in rest:
-        name, equals, value = word.partition("=")
-        if name != "--host":
-            others.append(word)
-            continue
-        host = value if equals else next(rest, "")
-        if not host or host.startswith("-"):
-            raise CouloirError("--host needs an address.", next_step="--host 0.0.0.0")
-    return host, others
+    return serve(find_events(named[0] if named else None, outputs), flags["--host"], flags["--port"])

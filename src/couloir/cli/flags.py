@@ -13,11 +13,19 @@ from couloir.errors import CouloirError
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag with a number: its name with the dashes, its default, and what it accepts, in the grammar of contracts."""
+    """A flag with a value.
+
+    Attributes:
+        name: with its dashes.
+        default: its value where it is not set.
+        accepts: the numbers that it accepts, in the grammar of contracts; "": any text.
+        takes: what it takes, in words.
+    """
 
     name: str
-    default: float | int | None
-    accepts: str
+    default: float | int | str | None
+    accepts: str = ""
+    takes: str = "a number"
 
 
 def take_flags(arguments: list[str], flags: list[Flag]) -> tuple[dict[str, Any], list[str]]:
@@ -38,10 +46,11 @@ def take_flags(arguments: list[str], flags: list[Flag]) -> tuple[dict[str, Any],
         if name not in known:
             hint = did_you_mean(name, known, form="{} ...")
             raise CouloirError(f"There is no flag '{name}'.", place=f"flags: {', '.join(known)}", next_step=hint)
-        text = value if equals else next(rest, None)
-        if text is None:
-            raise CouloirError(f"{name} needs a number.", next_step=f"{name} {known[name].default}")
-        values[name] = _value(known[name], text)
+        flag, text = known[name], value if equals else next(rest, None)
+        if text is None or (not flag.accepts and (not text or text.startswith("-"))):
+            example = flag.default or flag.takes.rpartition(" ")[2].upper()
+            raise CouloirError(f"{name} needs {flag.takes}.", next_step=f"{name} {example}")
+        values[name] = _number(flag, text) if flag.accepts else text
     return values, overrides
 
 
@@ -58,28 +67,7 @@ def take_switches(arguments: list[str], switches: tuple[str, ...]) -> tuple[set[
     return set(switches) & set(arguments), [word for word in arguments if word not in switches]
 
 
-def take_text(arguments: list[str], flag: str) -> tuple[str | None, list[str]]:
-    """Divide a verb's arguments into the text of a flag, None where it is not set, and all other words.
-
-    Raises:
-        CouloirError: the flag has no text, or there is a flag of another name.
-    """
-    value, others = None, []
-    rest = iter(arguments)
-    for word in rest:
-        name, equals, text = word.partition("=")
-        if not name.startswith("-"):
-            others.append(word)
-            continue
-        if name != flag:
-            raise CouloirError(f"There is no flag '{name}'.", f"flags: {flag}", did_you_mean(name, [flag]))
-        value = text if equals else next(rest, "")
-        if not value:
-            raise CouloirError(f"{flag} needs a path.", next_step=f"{flag} FILE")
-    return value, others
-
-
-def _value(flag: Flag, text: str) -> float | int:
+def _number(flag: Flag, text: str) -> float | int:
     key = contract.Key(flag.name, Path(), 0, None, flag.accepts)
     value: Any = text
     for kind in (int, float):

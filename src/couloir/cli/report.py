@@ -25,12 +25,13 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
-    from couloir.cli.flags import take_text
+    from couloir.cli.flags import Flag, take_flags
     from couloir.config.nearest import did_you_mean
     from couloir.config.tree import display
     from couloir.run.find import runs_and_overrides
 
-    out, rest = take_text(arguments, "--out")
+    flags, rest = take_flags(arguments, [Flag("--out", None, takes="a path")])
+    out = flags["--out"]
     words, overrides, outputs = runs_and_overrides(rest)
     for override in overrides:
         if not override.startswith("output_dir="):

@@ -19,15 +19,16 @@ MISSING = Missing()
 
 def flat(cfg: DictConfig) -> dict[str, Any]:
     """Every key by its dotted path, with its value as it is written; a list is one value, and so is an empty node."""
-    return _flat(OmegaConf.to_container(cfg, resolve=False), "")
+    return dotted(OmegaConf.to_container(cfg, resolve=False))
 
 
-def _flat(node: Any, prefix: str) -> dict[str, Any]:
+def dotted(node: Any, prefix: str = "") -> dict[str, Any]:
+    """The same of plain values, below a prefix."""
     if not isinstance(node, dict) or (prefix and not node):
         return {prefix: node}
     found: dict[str, Any] = {}
     for name, child in node.items():
-        found |= _flat(child, f"{prefix}.{name}" if prefix else str(name))
+        found |= dotted(child, f"{prefix}.{name}" if prefix else str(name))
     return found
 
 

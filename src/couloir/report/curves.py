@@ -9,6 +9,7 @@ from typing import Any
 
 from couloir.report.page import Chart, Choice, charts, choices, label, smoothing
 from couloir.report.record import METRICS, RunRecord, columns, labels, read_table, spelled
+from couloir.run.log_axis import wants_log
 
 GROUP = "curves"
 POINTS = 2000
@@ -17,8 +18,6 @@ ALL_POINTS = 30_000
 """Points of all curves of a page at most."""
 NAMED, NAME = 12, 30
 """Runs that a legend names at most, and characters of such a name: the boxes above the charts name them all."""
-LOG_RANGE = 30
-"""From this ratio of the largest to the least value on, the axis is logarithmic at first."""
 SPLITS = {"train": ("training", "--c0", "solid"), "val": ("validation", "--c1", "solid")}
 SMALL = {
     "gradients/norm": "norm of the gradients",
@@ -156,8 +155,7 @@ def _trace(record: RunRecord, column: str, told: str, most: int) -> dict[str, An
 
 
 def _scale(values: Sequence[float]) -> str:
-    spread = len(values) > 0 and min(values) > 0 and max(values) / min(values) > LOG_RANGE
-    return "log" if spread else "linear"
+    return "log" if wants_log(values) else "linear"
 
 
 def _epochs() -> dict[str, Any]:

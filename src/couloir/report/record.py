@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from couloir.config.flat import dotted
 from couloir.config.tree import display
 from couloir.run.lock import is_alive
 from couloir.run.result import Row, best_row
@@ -98,7 +99,7 @@ class RunRecord:
     @cached_property
     def flat(self) -> dict[str, Any]:
         """`config.yaml` by dotted keys; a list is one value."""
-        return dict(_flat(self.config, ""))
+        return dotted(self.config)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
@@ -201,15 +202,6 @@ def read_table(file: Path) -> list[list[str]]:
         return [row for row in csv.reader(text.splitlines()) if row] if text.endswith("\n") else []
     except (OSError, ValueError, csv.Error):
         return []
-
-
-def _flat(node: Any, prefix: str) -> list[tuple[str, Any]]:
-    if not isinstance(node, dict) or (prefix and not node):
-        return [(prefix, node)]
-    found = []
-    for name, child in node.items():
-        found += _flat(child, f"{prefix}.{name}" if prefix else str(name))
-    return found
 
 
 def value_words(value: Any) -> str:

@@ -20,8 +20,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from couloir.run.curves import NAMES, Row, read_rows, wants_log
+from couloir.run.curves import NAMES, Row, read_rows
 from couloir.run.folder import RunFolder
+from couloir.run.log_axis import wants_log
 
 SHOWN = 24
 """Runs in a picture at most: those that end best."""

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from couloir.run.folder import write_atomically
+from couloir.run.log_axis import LOG_RANGE, wants_log
 
 Row = dict[str, float]
 
@@ -25,8 +26,6 @@ COLOURS = {"train": "#1f5fa8", "val": "#e07b2e", "lr": "#4d4d4d"}
 """Dark and light, so that they can be told apart in grey."""
 NAMES = {"train": "training", "val": "validation"}
 METRIC_NAMES = {"accuracy": "accuracy", "r2": "R²"}
-LOG_RANGE = 30
-"""From this ratio of the largest to the least value on, an axis is logarithmic."""
 MARKED = 25
 """Epochs below which each has a mark."""
 STYLE: Any = {"font.size": 9, "axes.linewidth": 0.8, "svg.hashsalt": "couloir"}
@@ -122,11 +121,6 @@ def losses(rows: list[Row]) -> list[float]:
     """All losses of both splits that are numbers."""
     values = (row.get(f"{split}/loss", math.nan) for row in rows for split in NAMES)
     return [value for value in values if math.isfinite(value)]
-
-
-def wants_log(values: list[float]) -> bool:
-    """Whether values are better read on a logarithmic axis: all positive, over a range of more than `LOG_RANGE`."""
-    return bool(values) and min(values) > 0 and max(values) / min(values) > LOG_RANGE
 
 
 def _points(rows: list[Row], column: str) -> list[tuple[float, float]]:

@@ -8,7 +8,8 @@ from rich import get_console
 from rich.text import Text
 
 from couloir.log import note, on_a_terminal
-from couloir.run.curves import NAMES, Row, losses, wants_log
+from couloir.run.curves import NAMES, Row, losses
+from couloir.run.log_axis import wants_log
 
 WIDEST, NARROWEST = 100, 40
 """Columns of a chart; a narrower terminal gets none."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from couloir.report.page import Chart, label
+from couloir.run.log_axis import wants_log
 from couloir.sweep.axes import Axis, axis, of_numbers
 from couloir.sweep.noise import deviation
 from couloir.sweep.pace import metrics
@@ -188,7 +189,7 @@ def curves(record: SweepRecord) -> list[Chart]:
     for traces, title in titles if record.monitor != "val/loss" else titles[1:]:
         if traces:
             heights = [value for trace in traces for value in trace["y"]]
-            log = title != record.monitor and min(heights) > 0 and max(heights) / min(heights) > 30
+            log = title != record.monitor and wants_log(heights)
             layout = {"xaxis": {"title": {"text": "epoch"}},
                       "yaxis": {"title": {"text": label(title)}, **({"type": "log"} if log else {})}}  # fmt: skip
             charts.append(Chart(traces, layout, f"{title} of the best trials over the epochs", 360))
