@@ -21,8 +21,8 @@ def light_runs() -> Iterator[None]:
         file.touch()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("couloir.run.record.draw_curves", blank)
-        patch.setattr("couloir.run.board.PICTURES", {})
+        patch.setattr("couloir.callbacks.epoch_record.draw_curves", blank)
+        patch.setattr("couloir.artifacts.board.PICTURES", {})
         patch.setattr(os, "fsync", lambda _stream: None)
         yield
 

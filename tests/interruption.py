@@ -14,9 +14,9 @@ import torch
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from torch import Tensor
 
+from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.cli.main import run
-from couloir.run.numbers import TIMES
-from couloir.run.signals import StopOnSignal
+from couloir.compare.numbers import TIMES
 
 HOOKS = {"train": "between_steps", "val": "on_validation_batch_end", "test": "on_test_batch_end"}
 

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from couloir.config import tree
-from couloir.run.instantiate import build as build_node
+from couloir.config.build import build as build_node
 
 
 def build(name: str, channels: int = 3, image_size: int | None = 32, classes: int = 10, **keys: Any) -> nn.Module:

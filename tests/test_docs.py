@@ -15,10 +15,10 @@ from couloir.cli import board, find_batch_size, find_lr, rerun
 from couloir.cli.evaluate import OPENED
 from couloir.cli.flags import take_flags, take_switches
 from couloir.cli.main import VERBS
+from couloir.compare import resume
 from couloir.config.amend import amend
 from couloir.config.compose import check_sweep
-from couloir.run import resume
-from couloir.run.find import find_run, run_config
+from couloir.record.find import find_run, run_config
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

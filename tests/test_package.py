@@ -34,7 +34,7 @@ def test_the_wheel_holds_the_whole_configuration_tree(wheel: Path) -> None:
     for path in (ROOT / "src/couloir").rglob("*.*"):
         if path.suffix != ".pyc":
             assert f"couloir/{path.relative_to(ROOT / 'src/couloir').as_posix()}" in names
-    assert {"couloir/py.typed", "couloir/report/page.css", "couloir/report/page.js"} <= names
+    assert {"couloir/py.typed", "couloir/artifacts/page.css", "couloir/artifacts/page.js"} <= names
     assert not [name for name in names if name.startswith(("tests/", "conf/"))]
 
 

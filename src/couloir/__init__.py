@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from couloir.api import compose, train
-    from couloir.run.result import RunResult
+    from couloir.record.result import RunResult
 
 __version__ = "0.1.0"
 __all__ = ["RunResult", "__version__", "compose", "train"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from couloir.config.check import check
 from couloir.config.compose import compose_sentence
 from couloir.config.resolvers import run_name
-from couloir.run.result import RunResult
+from couloir.record.result import RunResult
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -38,9 +38,9 @@ def train(cfg: DictConfig) -> RunResult:
         Diverged: the loss became NaN or infinite.
     """
     from couloir.config.compose import Sentence
-    from couloir.run.folder import RunFolder
+    from couloir.config.world import launched
+    from couloir.record.folder import RunFolder
     from couloir.run.train import train_along, train_sentence
-    from couloir.trainer.world import launched
 
     given = launched()
     if given is not None and not given.leads:

@@ -74,7 +74,7 @@ def test_training_is_the_same_and_validation_sees_the_mean_from_the_start_on(tmp
 
 
 def test_running_means_are_those_of_the_averaged_weights_over_the_training_set(tmp_path: Path) -> None:
-    from couloir.run.instantiate import build
+    from couloir.config.build import build
 
     cfg = couloir.compose([*NORMALISED, "averaging=swa", "averaging.start=1", f"output_dir={tmp_path}"])
     state = checkpoint(couloir.train(cfg).dir)["state_dict"]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import couloir
 from couloir.callbacks.divergence import IN_A_ROW, Divergence, not_finite
-from couloir.callbacks.layers import broken_layer, gradient_norms, largest, named_parameters
+from couloir.callbacks.gradient_norms import broken_layer, gradient_norms, largest, named_parameters
 from couloir.callbacks.remedies import overrides_to_try
 from couloir.config.tree import packaged_conf
 from couloir.data.batches import Batches

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 import couloir
+from couloir.artifacts.curves import Row, read_rows
 from couloir.callbacks.gradients import first_to_last, layer_weights
-from couloir.run.curves import Row, read_rows
 
 MOONS = ["data=moons", "trainer=cpu", "logger=csv"]
 

@@ -15,7 +15,7 @@ from couloir.cli.evaluate import OPENED
 from couloir.cli.main import run as command
 from couloir.config.amend import amend
 from couloir.errors import CouloirError
-from couloir.run.find import best_weights, find_run, run_config
+from couloir.record.find import best_weights, find_run, run_config
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_an_evaluation_is_not_the_latest_run(outputs: Path) -> None:
 
 
 def probabilities(run: Path) -> tuple[np.ndarray, np.ndarray]:
-    from couloir.run.instantiate import build
+    from couloir.config.build import build
 
     cfg = run_config(run)
     data = build(cfg, "data")
@@ -102,7 +102,7 @@ def test_views_that_the_network_cannot_look_at_are_found_before_training(tmp_pat
 
 @pytest.mark.parametrize(("extra", "count"), [("overfit=32", 32), ("trainer.limit_test_batches=1", 64)])
 def test_views_see_the_samples_that_the_test_saw(extra: str, count: int, tmp_path: Path) -> None:
-    from couloir.run.evaluate import predict
+    from couloir.inference.evaluate import predict
 
     words = ["trainer.max_epochs=1", "tta=mirror", "logger=csv", "trainer=cpu", extra, f"output_dir={tmp_path}"]
     run = couloir.train(couloir.compose(words)).dir

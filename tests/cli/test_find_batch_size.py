@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 
 import couloir
+from couloir import memory
 from couloir.cli.main import run as command
-from couloir.run import find_batch_size as search
-from couloir.run import memory
-from couloir.run.batch_sizes import Tried, doubling, expected_memory, fastest, largest
-from couloir.run.probe import Probe
+from couloir.inspect import find_batch_size as search
+from couloir.inspect.batch_sizes import Tried, doubling, expected_memory, fastest, largest
+from couloir.inspect.probe import Probe
 
 MIB = 2**20
 CPU = "trainer=cpu"

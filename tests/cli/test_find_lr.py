@@ -16,9 +16,9 @@ from PIL import Image
 
 import couloir
 from couloir.cli.main import run as command
-from couloir.run.find_lr import range_test
-from couloir.run.probe import Probe, training_sentence
-from couloir.run.rate_curve import exponential_rates
+from couloir.inspect.find_lr import range_test
+from couloir.inspect.probe import Probe, training_sentence
+from couloir.inspect.rate_curve import exponential_rates
 
 CPU = "trainer=cpu"
 

@@ -12,9 +12,9 @@ import yaml
 
 import couloir
 from couloir.cli.main import run as command
+from couloir.compare.rerun import compare_runs
 from couloir.errors import Diverged
-from couloir.run.find import find_run
-from couloir.run.rerun import compare_runs
+from couloir.record.find import find_run
 
 WORDS = ["data=moons", "data.subset=120", "model.dropout=0.2", "trainer.max_epochs=2", "trainer.log_every_n_steps=1"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from couloir.config.nearest import did_you_mean, nearest
+from couloir.nearest import did_you_mean, nearest
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ import couloir
 from couloir.cli.main import run
 from couloir.config import tree
 from couloir.config.scaling import processes, unscaled
+from couloir.config.world import World
 from couloir.errors import CouloirError
-from couloir.trainer.world import World
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from omegaconf import OmegaConf
 import couloir
 from couloir.cli.main import run as command
 from couloir.config import tree
+from couloir.config.build import build
 from couloir.config.targets import refused
 from couloir.errors import CouloirError
-from couloir.run.find import run_config
-from couloir.run.instantiate import build
+from couloir.record.find import run_config
 from waiting import LONGEST
 
 ALLOWED = [
@@ -31,7 +31,8 @@ FORBIDDEN_BY_NAME = [
     "torch.load", "torch.save", "torch.serialization.load", "torch.jit.load", "torch.package.PackageImporter",
     "torch.utils.cpp_extension.load", "torch.ops.load_library", "torch.utils.collect_env.run", "torch.from_file",
     "torch.distributed.run.main", "torch._C._rename_privateuse1_backend", "torch.nn.Module.__init__.__globals__",
-    "couloir.run.provenance.subprocess.run", "couloir.cli.main.run", "couloir.data.download.download", "couloir.train",
+    "couloir.record.provenance.subprocess.run", "couloir.cli.main.run", "couloir.data.download.download",
+    "couloir.train",
     "pytorch_lightning.callbacks.checkpoint.os.system", "pytorch_lightning.Trainer.load_from_checkpoint",
     "numpy.load", "sklearn.datasets.fetch_openml", "hydra.utils.instantiate", "yaml.unsafe_load", "", 7, None, "a..b",
     "torch nn", "../evil.run",

@@ -77,7 +77,7 @@ def test_the_polynomial_is_numpys() -> None:
 
 
 def test_coefficients_that_do_not_go_with_the_degree_are_explained() -> None:
-    from couloir.run.instantiate import build
+    from couloir.config.build import build
 
     with pytest.raises(CouloirError, match="degree 3 has 4 coefficients, not 1"):
         build(couloir.compose(["data=polynomial", "data.coefficients=[1.0]"]), "data")

@@ -18,10 +18,10 @@ from typing import Any
 
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-import couloir.run.record as record
-from couloir.run.signals import StopOnSignal
+import couloir.callbacks.epoch_record as record
+from couloir.callbacks.stop_on_signal import StopOnSignal
+from couloir.record import seal
 from couloir.task.supervised import Supervised
-from couloir.trainer import seal
 
 BEGUN = "once the configuration is written"
 STEP, BETWEEN = "in a step", "between two steps"

@@ -27,7 +27,7 @@ PATIENCE = 900.0
 """Seconds after which a process counts as hanging."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 WARM = (
-    "couloir.cli.main", "couloir.cli.train", "couloir.cli.resume", "couloir.run.train", "couloir.run.resume",
+    "couloir.cli.main", "couloir.cli.train", "couloir.cli.resume", "couloir.run.train", "couloir.compare.resume",
     "couloir.data.digits", "couloir.data.images", "couloir.model.lenet", "couloir.averaging.running",
     "couloir.scheduler.plateau", "couloir.augmentation.mixing", "couloir.augmentation.windows",
     "pytorch_lightning.loggers", "sklearn.datasets", "torch.utils.tensorboard", "matplotlib.pyplot",

@@ -19,11 +19,11 @@ from tensorboard.plugins.hparams import metadata
 from torch import Tensor, nn
 
 import couloir
+from couloir.artifacts import board as board_of_run
+from couloir.artifacts.board import conclude_on_board
 from couloir.logger import pictures, tensorboard
 from couloir.logger.events import scalar, write_events
 from couloir.logger.tensorboard import traced
-from couloir.run import board as board_of_run
-from couloir.run.board import conclude_on_board
 from interruption import stopped
 
 WORDS = ["data=digits", "data.subset=200", "model=mlp", "model.hidden=[8]", "trainer.max_epochs=2"]

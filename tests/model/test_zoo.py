@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from couloir.artifacts.layer_table import layers, totals
 from couloir.cli.main import run
 from couloir.config import tree
-from couloir.run.layers import layers, totals
 from networks import build
 
 IMAGENET, CIFAR = (3, 224, 1000), (3, 32, 10)

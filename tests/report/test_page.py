@@ -7,8 +7,8 @@ import math
 import re
 from pathlib import Path
 
-from couloir.report import page as pages
-from couloir.report.page import Cell, Chart, Page, charts, copyable, facts, label, table
+from couloir.artifacts import page as pages
+from couloir.artifacts.page import Cell, Chart, Page, charts, copyable, facts, label, table
 
 
 def test_a_report_loads_nothing_from_anywhere() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from couloir.report.confusion import DRAWN, Matrix, per_class
-from couloir.report.record import RunRecord, labels
+from couloir.report.evidence import RunRecord, labels
 from couloir.report.run import write_report
 from recorded_runs import EVIL, png, write_exhibits, write_run
 

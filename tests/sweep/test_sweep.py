@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import couloir
-from couloir.run.find import find_run
+from couloir.record.find import find_run
 from sweep.conftest import QUICK, Swept
 
 Sweep = Callable[..., Swept]

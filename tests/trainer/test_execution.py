@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from couloir.cores import cores
+from couloir.machine import cores
 from couloir.trainer import execution
 from couloir.trainer.build import trainer as build_trainer
 from couloir.trainer.execution import (

@@ -20,17 +20,17 @@ from omegaconf import DictConfig
 from pytorch_lightning import LightningModule, Trainer
 
 import couloir
+from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.cli.main import run as couloir_run
+from couloir.compare.numbers import TIMES
 from couloir.config.check import check
 from couloir.config.compose import compose_sentence
+from couloir.config.world import World, launched
 from couloir.errors import CouloirError, Diverged, Interrupted, ProcessLost
-from couloir.run import processes
-from couloir.run.folder import RunFolder
-from couloir.run.numbers import TIMES
-from couloir.run.result import RunResult
-from couloir.run.signals import StopOnSignal
+from couloir.record.folder import RunFolder
+from couloir.record.result import RunResult
 from couloir.task.supervised import Supervised
-from couloir.trainer.world import World, launched
+from couloir.trainer import processes
 from waiting import LONGEST, wait_until
 
 TORCHRUN = str(Path(sys.executable).with_name("torchrun"))
@@ -162,9 +162,9 @@ def test_a_signal_that_comes_while_the_processes_agree_stops_them_after_the_next
         stop._receive(signal.SIGTERM, None)
         return 0
 
-    monkeypatch.setattr("couloir.run.signals.highest", spoken)
+    monkeypatch.setattr("couloir.callbacks.stop_on_signal.highest", spoken)
     stop.between_steps(trainer, epoch_over=False)
-    monkeypatch.setattr("couloir.run.signals.highest", lambda mine: mine)
+    monkeypatch.setattr("couloir.callbacks.stop_on_signal.highest", lambda mine: mine)
     with pytest.raises(Interrupted):
         stop.between_steps(trainer, epoch_over=False)
 

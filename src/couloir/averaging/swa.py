@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
 from couloir.averaging.running import Averaging, network
-from couloir.trainer.agreement import average
+from couloir.distributed import average
 
 
 class EpochAveraging(Averaging):

@@ -11,7 +11,7 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint as CheckpointBase
 
-from couloir.trainer.agreement import highest
+from couloir.distributed import highest
 
 
 class Checkpoint(CheckpointBase):

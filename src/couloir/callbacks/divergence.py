@@ -13,14 +13,14 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from couloir.callbacks.checkpoint import last_checkpoint
-from couloir.callbacks.layers import Named, broken_layer, gradient_norms, largest, named_parameters
+from couloir.callbacks.gradient_norms import Named, broken_layer, gradient_norms, largest, named_parameters
 from couloir.callbacks.remedies import overrides_to_try
 from couloir.config.tree import display
+from couloir.distributed import highest, mean
 from couloir.errors import Diverged
 from couloir.log import say
-from couloir.run.folder import RunFolder
+from couloir.record.folder import RunFolder
 from couloir.task.supervised import Supervised
-from couloir.trainer.agreement import highest, mean
 
 EVERY = 50
 """Steps between two looks at the loss on a GPU, which has to be waited for."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.optim import Optimizer
 
-from couloir.metrics.accumulator import WIDE
+from couloir.metric.precision import WIDE
 from couloir.task.supervised import Supervised
 
 PREFIX = "gradients/"

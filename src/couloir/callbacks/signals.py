@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from couloir.metrics.accumulator import WIDE
-from couloir.run.folder import write_atomically
+from couloir.metric.precision import WIDE
+from couloir.record.folder import write_atomically
 from couloir.task.supervised import total_loss
 
 COLUMNS = (

@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
         return 0
     flags, words = take_flags(arguments, FLAGS)
 
-    from couloir.run.find import runs_and_overrides
+    from couloir.record.find import runs_and_overrides
 
     named, _, outputs = runs_and_overrides(words)
     if len(named) > 1:

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
 
     from couloir.diagnosis.diagnosis import diagnose
     from couloir.diagnosis.words import in_full
-    from couloir.run.find import find_run, runs_and_overrides
+    from couloir.record.find import find_run, runs_and_overrides
 
     switches, words = take_switches(arguments, ("--json",))
     named, overrides, outputs = runs_and_overrides(words)

@@ -26,8 +26,8 @@ def main(arguments: list[str]) -> int:
         return 0
     import json
 
-    from couloir.run.diff import as_tables, diff_runs
-    from couloir.run.find import find_run
+    from couloir.compare.diff import as_tables, diff_runs
+    from couloir.record.find import find_run
 
     switches, words = take_switches(arguments, ("--json",))
     outputs = next((word.partition("=")[2] for word in words if word.startswith("output_dir=")), "outputs")

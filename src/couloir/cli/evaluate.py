@@ -33,8 +33,8 @@ def main(arguments: list[str]) -> int:
     from couloir.config.amend import amend
     from couloir.config.resolvers import run_name
     from couloir.config.targets import roots_of
-    from couloir.run.find import best_weights, find_run, run_config, runs_and_overrides
-    from couloir.run.folder import RunFolder
+    from couloir.record.find import best_weights, find_run, run_config, runs_and_overrides
+    from couloir.record.folder import RunFolder
 
     words, overrides, outputs = runs_and_overrides(arguments)
     if not words:
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
         best_weights(run)
     folder = RunFolder.create(Path(outputs) / "evaluate" / run_name(), Path(outputs), latest=False)
 
-    from couloir.run.evaluation import record_evaluation
+    from couloir.inference.evaluation import record_evaluation
 
     record_evaluation(cfgs, runs, folder, overrides)
     return 0

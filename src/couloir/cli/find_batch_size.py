@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     from couloir.config.compose import compose_sentence
     from couloir.config.resolvers import run_name
     from couloir.config.scaling import check_one_process
-    from couloir.run.folder import RunFolder
+    from couloir.record.folder import RunFolder
 
     sentence = compose_sentence(overrides)
     check(sentence)
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     outputs = Path(sentence.cfg.output_dir)
     folder = RunFolder.create(outputs / "find-batch-size" / run_name(), outputs, latest=False)
 
-    from couloir.run.find_batch_size import find_batch_size
+    from couloir.inspect.find_batch_size import find_batch_size
 
     find_batch_size(sentence, folder, first, last, steps, command=["couloir", "find-batch-size", *arguments])
     return 0

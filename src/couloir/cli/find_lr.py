@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     from couloir.config.compose import compose_sentence
     from couloir.config.resolvers import run_name
     from couloir.config.scaling import check_one_process
-    from couloir.run.folder import RunFolder
+    from couloir.record.folder import RunFolder
 
     sentence = compose_sentence(overrides)
     check(sentence)
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
     outputs = Path(sentence.cfg.output_dir)
     folder = RunFolder.create(outputs / "find-lr" / run_name(), outputs, latest=False)
 
-    from couloir.run.find_lr import find_lr
+    from couloir.inspect.find_lr import find_lr
 
     find_lr(sentence, folder, low, high, steps, command=["couloir", "find-lr", *arguments])
     return 0

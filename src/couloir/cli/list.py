@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 
 from couloir.config import tree
-from couloir.config.nearest import did_you_mean
 from couloir.errors import CouloirError
+from couloir.nearest import did_you_mean
 
 USAGE = """usage: couloir list [GROUP] [CHOICE]
 

@@ -7,9 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from couloir.config.nearest import did_you_mean
 from couloir.data.worker_processes import lost_worker
 from couloir.errors import CouloirError, Interrupted, is_shortage, out_of_memory
+from couloir.nearest import did_you_mean
 
 VERBS = {
     "train": "compose a sentence, check it, train, test, and write the run folder",

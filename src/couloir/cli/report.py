@@ -26,9 +26,9 @@ def main(arguments: list[str]) -> int:
         print(USAGE)  # noqa: T201
         return 0
     from couloir.cli.flags import Flag, take_flags
-    from couloir.config.nearest import did_you_mean
     from couloir.config.tree import display
-    from couloir.run.find import runs_and_overrides
+    from couloir.nearest import did_you_mean
+    from couloir.record.find import runs_and_overrides
 
     flags, rest = take_flags(arguments, [Flag("--out", None, takes="a path")])
     out = flags["--out"]
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
 
 def _write(words: list[str], outputs: str, out: Path | None) -> Path:
     from couloir.config.resolvers import run_name
-    from couloir.run.find import find_run, find_sweep
+    from couloir.record.find import find_run, find_sweep
 
     if len(words) == 1 and not (Path(words[0]) / "config.yaml").is_file():
         sweep = find_sweep(words[0], outputs)

@@ -40,12 +40,12 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
+    from couloir.compare.numbers import read_metrics, read_result, read_status
     from couloir.config.resolvers import run_name
-    from couloir.run.differences import read_provenance
-    from couloir.run.find import find_run, runs_and_overrides
-    from couloir.run.folder import RunFolder
-    from couloir.run.numbers import read_metrics, read_result, read_status
-    from couloir.trainer.world import launched
+    from couloir.config.world import launched
+    from couloir.record.differences import read_provenance
+    from couloir.record.find import find_run, runs_and_overrides
+    from couloir.record.folder import RunFolder
 
     switches, words = take_switches(arguments, ("--strict",))
     named, overrides, outputs = runs_and_overrides(words)
@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
     collected = Path(sentence.cfg.output_dir)
     folder = RunFolder.create(collected / "rerun" / run_name(), collected)
 
-    from couloir.run.rerun import rerun
+    from couloir.compare.rerun import rerun
 
     return rerun(sentence, run, folder, ["couloir", "rerun", *arguments], "--strict" in switches, added)
 
@@ -81,7 +81,7 @@ def _sentence(run: Path, overrides: list[str]) -> tuple[Sentence, list[str]]:
     from couloir.config.complete import completed
     from couloir.config.compose import Sentence, prepare_hydra
     from couloir.config.targets import roots_of
-    from couloir.run.find import run_config
+    from couloir.record.find import run_config
 
     prepare_hydra()
     cfg, added = completed(run_config(run, roots_of(overrides)))
@@ -96,7 +96,7 @@ def _sentence(run: Path, overrides: list[str]) -> tuple[Sentence, list[str]]:
 
 def _refuse_early(run: Path, sentence: Sentence) -> None:
     """What differs can mostly be said before torch is imported."""
-    from couloir.run.differences import differences, own_packages, read_provenance, refuse
-    from couloir.run.provenance import environment
+    from couloir.record.differences import differences, own_packages, read_provenance, refuse
+    from couloir.record.provenance import environment
 
     refuse(differences(read_provenance(run), environment()[0], also=own_packages(sentence.cfg)), run, strict=True)

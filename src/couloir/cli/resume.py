@@ -24,9 +24,9 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
-    from couloir.run.find import find_run, find_sweep, runs_and_overrides
-    from couloir.run.resume import go_on, unfinished
-    from couloir.trainer.world import launched
+    from couloir.compare.resume import go_on, unfinished
+    from couloir.config.world import launched
+    from couloir.record.find import find_run, find_sweep, runs_and_overrides
 
     words, overrides, outputs = runs_and_overrides(arguments)
     if len(words) != 1:

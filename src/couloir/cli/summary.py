@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
     sentence = compose_sentence([item for item in arguments if item != "--json"])
     check(sentence)
 
-    from couloir.run.summary import print_summary
+    from couloir.inspect.summary import print_summary
 
     print_summary(sentence.cfg, as_json=as_json)
     return 0

@@ -11,8 +11,8 @@ from couloir.config import tree
 from couloir.errors import CouloirError
 
 if TYPE_CHECKING:
+    from couloir.compare.resume import Unfinished
     from couloir.config.compose import Sentence
-    from couloir.run.resume import Unfinished
 
 USAGE = """usage: train [GROUP=CHOICE ...] [KEY=VALUE ...]
 
@@ -56,8 +56,8 @@ def main(arguments: list[str]) -> int:
 
     from couloir.config.check import check
     from couloir.config.compose import compose_sentence
-    from couloir.run.folder import RunFolder
-    from couloir.trainer.world import launched
+    from couloir.config.world import launched
+    from couloir.record.folder import RunFolder
 
     given = launched()
     try:
@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> int:
             time.sleep(SILENCE)
         raise
     if sentence.cfg.auto_resume and (run := _begun(sentence)) is not None:
-        from couloir.run.resume import go_on
+        from couloir.compare.resume import go_on
 
         go_on(run, command=["train", *arguments])
         return 0
@@ -88,7 +88,7 @@ def main(arguments: list[str]) -> int:
 
 def _begun(sentence: Sentence) -> Unfinished | None:
     """The unfinished run of the same words that `auto_resume` goes on with."""
-    from couloir.run.resume import same_sentence, unfinished
+    from couloir.compare.resume import same_sentence, unfinished
 
     run = same_sentence(sentence.overrides, Path(sentence.cfg.output_dir))
     trusted = [word for word in sentence.overrides if word.lstrip("+").startswith("allow_targets=")]
@@ -101,7 +101,7 @@ def _through_hydra(arguments: list[str]) -> int:
     from hydra._internal.utils import get_args_parser
 
     from couloir.config.compose import check_sweep, prepare_hydra
-    from couloir.trainer.world import launched
+    from couloir.config.world import launched
 
     known, unknown = get_args_parser().parse_known_args(arguments)
     for word in unknown:

@@ -9,10 +9,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from couloir.config import contract, tree
-from couloir.config.flat import flat
-from couloir.config.nearest import did_you_mean
 from couloir.config.opened import Opened
 from couloir.errors import CouloirError
+from couloir.nearest import did_you_mean
+from couloir.record.dotted import flat
 
 
 def amend(cfg: DictConfig, overrides: list[str], opened: Opened) -> DictConfig:

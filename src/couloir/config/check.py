@@ -14,11 +14,11 @@ from omegaconf.errors import OmegaConfBaseException
 from couloir.config import contract, resolvers, targets, tree
 from couloir.config.compose import SWEEP_GROUPS, Sentence
 from couloir.config.contract import Key
-from couloir.config.nearest import did_you_mean
+from couloir.config.metrics import measured
 from couloir.config.scaling import settle_rate
 from couloir.errors import CouloirError
-from couloir.metrics.names import measured
-from couloir.run.find import best_weights, find_run
+from couloir.nearest import did_you_mean
+from couloir.record.find import best_weights, find_run
 
 REQUIRED = (
     "trainer", "callbacks", "logger", "model", "initializer", "loss", "optimizer", "scheduler", "momentum_schedule",

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from couloir.config import contract, tree
 from couloir.config.compose import compose_sentence
-from couloir.config.flat import flat
+from couloir.record.dotted import flat
 
 
 def completed(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:

@@ -14,8 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract, tree
 from couloir.config.files import not_text
-from couloir.config.nearest import did_you_mean, nearest
 from couloir.errors import CouloirError
+from couloir.nearest import did_you_mean, nearest
 
 Choices = dict[str, str | None]
 ComposeChoices = Callable[[list[str]], tuple[DictConfig, Choices]]

@@ -7,8 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
+from couloir.config.world import launched
 from couloir.errors import CouloirError
-from couloir.trainer.world import launched
 
 GROUP = "optimizer"
 BASE = 256

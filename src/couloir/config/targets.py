@@ -1,7 +1,7 @@
 """What a configuration may call: targets below allowed roots. Nothing here imports torch, or a target's module.
 
 A configuration is data that may come from anywhere, and `_target_` names code that is run. What can be known of a name
-is checked here; what only the object can tell, `couloir.run.instantiate` checks.
+is checked here; what only the object can tell, `couloir.config.build` checks.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from couloir.cores import cores, one_thread
 from couloir.data.cache import Cache
 from couloir.data.decode import MAX_PIXELS, UNREADABLE, Pixels, decode, scaled
+from couloir.machine import cores, one_thread
 
 AT_A_TIME = 64
 """Photographs that are decoded together where many are wanted: their whole pixels are in memory for a moment."""

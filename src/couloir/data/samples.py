@@ -15,7 +15,6 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from couloir.augmentation.windows import windows_first
-from couloir.cores import cores
 from couloir.data.batches import Batches
 from couloir.data.rows import Rows
 from couloir.data.skipped import Skipped
@@ -24,6 +23,7 @@ from couloir.data.splits import Indices, hold_out, take
 from couloir.data.standardise import Standardise
 from couloir.data.workers import Cutting
 from couloir.errors import CouloirError
+from couloir.machine import cores
 
 CHUNK_VALUES = 1 << 21
 """Values that the statistics are computed from at a time: 16 MB in double precision, and some copies of them."""

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from couloir.cores import one_thread
+from couloir.machine import one_thread
 
 PART = 1 << 17
 """Values that are converted at a time: half a MB, which stays in a core's cache."""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from couloir.config.nearest import did_you_mean
 from couloir.data.skipped import Skipped
 from couloir.errors import CouloirError
+from couloir.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from couloir.data.samples import Samples

@@ -27,12 +27,12 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from couloir.cores import cores
 from couloir.data.decode import DECODER, MAX_PIXELS, decode
 from couloir.data.images import Listing
 from couloir.data.skipped import Skipped
 from couloir.errors import CouloirError
 from couloir.log import say
+from couloir.machine import cores
 
 AT_A_TIME = 256
 """Photographs after which it is seen how long the others will take."""

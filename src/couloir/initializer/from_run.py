@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from couloir.errors import CouloirError
-from couloir.run.checkpoint import network_state, read_checkpoint
-from couloir.run.find import best_weights, find_run
+from couloir.record.checkpoint import network_state, read_checkpoint
+from couloir.record.find import best_weights, find_run
 
 
 def from_run(

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from couloir.errors import CouloirError
-from couloir.run.find import find_run, find_sweep
+from couloir.record.find import find_run, find_sweep
 
 PORTS = 100
 """How many ports are tried."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from couloir.report.page import Cell, Chart, Choice, charts, choices, label, table
-from couloir.report.record import read_table
+from couloir.artifacts.page import Cell, Chart, Choice, charts, choices, label, table
+from couloir.report.evidence import read_table
 
 GROUP = "confusion"
 DRAWN = 100

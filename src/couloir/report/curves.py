@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from couloir.report.page import Chart, Choice, charts, choices, label, smoothing
-from couloir.report.record import METRICS, RunRecord, columns, labels, read_table, spelled
-from couloir.run.log_axis import wants_log
+from couloir.artifacts.log_axis import wants_log
+from couloir.artifacts.page import Chart, Choice, charts, choices, label, smoothing
+from couloir.report.evidence import METRICS, RunRecord, columns, labels, read_table, spelled
 
 GROUP = "curves"
 POINTS = 2000

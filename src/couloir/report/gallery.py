@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from couloir.report.page import details, text
-from couloir.report.record import read_json, read_table
+from couloir.artifacts.page import details, text
+from couloir.report.evidence import read_json, read_table
 
 BYTES = 300_000
 """Of a sheet of pictures at most, before it is written as text."""

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from couloir.artifacts.page import Cell, Chart, Choice, Page, charts, facts, label, search, shortened, table, text
 from couloir.config.tree import display
 from couloir.errors import CouloirError
+from couloir.record.find import SWEEP_FILE, SWEEP_TABLE
+from couloir.record.folder import write_atomically
 from couloir.report import origin
-from couloir.report.page import Cell, Chart, Choice, Page, charts, facts, label, search, shortened, table, text
-from couloir.report.record import RunRecord, read_table, read_yaml, spelled
+from couloir.report.evidence import RunRecord, read_table, read_yaml, spelled
 from couloir.report.tables import number, seconds
-from couloir.run.find import SWEEP_FILE, SWEEP_TABLE
-from couloir.run.folder import write_atomically
 
 CHOSEN = "chosen"
 FIRST = 10

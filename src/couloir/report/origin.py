@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from couloir.artifacts.page import Cell, copyable, details, table, text
 from couloir.errors import CouloirError
-from couloir.report.page import Cell, copyable, details, table, text
-from couloir.report.record import RunRecord
+from couloir.report.evidence import RunRecord
 from couloir.report.tables import heads
 
 NAMED = ("torch", "pytorch-lightning", "torchmetrics", "numpy", "hydra-core", "kornia")

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from couloir.artifacts.page import Cell, Page, beside, charts, copyable, facts, table, text
+from couloir.record.folder import write_atomically
 from couloir.report import confusion, gallery, origin, tables
 from couloir.report.curves import curves, signals
-from couloir.report.page import Cell, Page, beside, charts, copyable, facts, table, text
-from couloir.report.record import RunRecord, labels, spelled
-from couloir.run.folder import write_atomically
+from couloir.report.evidence import RunRecord, labels, spelled
 from couloir.sweep.pace import duration
 from couloir.sweep.table import shown
 

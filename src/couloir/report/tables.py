@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from couloir.report.page import Cell, Choice, choices, details, shortened, table
-from couloir.report.record import RunRecord, columns, labels, read_json, value_words
+from couloir.artifacts.page import Cell, Choice, choices, details, shortened, table
+from couloir.report.evidence import RunRecord, columns, labels, read_json, value_words
 from couloir.sweep.pace import duration
 from couloir.sweep.table import shown
 

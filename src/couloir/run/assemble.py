@@ -9,14 +9,14 @@ import torch
 from hydra.utils import get_method
 from omegaconf import DictConfig
 
+from couloir.config.build import build
+from couloir.config.world import ALONE, World
 from couloir.data.health import report
+from couloir.inference.evaluate import check_views
 from couloir.model.weights import load_weights
-from couloir.run.evaluate import check_views
-from couloir.run.instantiate import build
-from couloir.run.processes import first_here_first
-from couloir.run.room import WithinMemory
 from couloir.task.build import check_network
-from couloir.trainer.world import ALONE, World
+from couloir.trainer.processes import first_here_first
+from couloir.trainer.room import WithinMemory
 
 
 def load_data(cfg: DictConfig, world: World = ALONE) -> Any:

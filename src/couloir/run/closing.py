@@ -10,7 +10,7 @@ from rich.table import Table
 from couloir.callbacks.progress import shown_number
 from couloir.diagnosis import diagnose
 from couloir.log import note, rendered
-from couloir.run.folder import RunFolder
+from couloir.record.folder import RunFolder
 
 
 def closing_table(numbers: dict[str, float], folder: RunFolder) -> str:

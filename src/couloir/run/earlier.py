@@ -12,9 +12,9 @@ from omegaconf import DictConfig
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from couloir.log import say
-from couloir.run.differences import announced, differences, own_packages, read_provenance, refuse
-from couloir.run.folder import RunFolder
-from couloir.run.provenance import devices, environment, write_provenance
+from couloir.record.differences import announced, differences, own_packages, read_provenance, refuse
+from couloir.record.folder import RunFolder
+from couloir.record.provenance import devices, environment, write_provenance
 
 RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 """Where the groups of an optimizer, and the schedules, keep rates."""

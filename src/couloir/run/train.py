@@ -15,33 +15,33 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.strategies import FSDPStrategy
 
+from couloir.artifacts.board import conclude_on_board
+from couloir.artifacts.terminal_curves import show_chart
+from couloir.artifacts.tested import Tested, tested, write_exhibits
 from couloir.callbacks.checkpoint import Checkpoint, best_checkpoint, last_checkpoint
 from couloir.callbacks.divergence import divergence
+from couloir.callbacks.epoch_record import Record
 from couloir.callbacks.momentum import MomentumSchedule
+from couloir.callbacks.stop_on_signal import StopOnSignal
+from couloir.config.build import build
 from couloir.config.compose import Sentence
 from couloir.config.scaling import scaled_lr_in_words
+from couloir.config.world import World
 from couloir.data.skipped import as_csv
 from couloir.data.worker_processes import lost_worker, workers_ended
 from couloir.errors import Interrupted
+from couloir.inference.evaluation import tta_numbers
 from couloir.log import note, run_log, say, silence
+from couloir.record.folder import RunFolder
+from couloir.record.provenance import write_provenance
+from couloir.record.result import RunResult, summarise
 from couloir.run.assemble import build_network, load_data
-from couloir.run.board import conclude_on_board
 from couloir.run.closing import closing_diagnosis, closing_table
 from couloir.run.earlier import Earlier
-from couloir.run.ending import as_lost_folder, write_ending
-from couloir.run.evaluation import tta_numbers
-from couloir.run.exhibits import Tested, tested, write_exhibits
-from couloir.run.folder import RunFolder
-from couloir.run.instantiate import build
-from couloir.run.processes import follow, together
-from couloir.run.provenance import write_provenance
-from couloir.run.record import Record
-from couloir.run.result import RunResult, summarise
-from couloir.run.signals import StopOnSignal
-from couloir.run.terminal_curves import show_chart
+from couloir.run.outcome import as_lost_folder, write_ending
 from couloir.task.build import supervised
 from couloir.task.supervised import Supervised
-from couloir.trainer.world import World
+from couloir.trainer.processes import follow, together
 
 SEED_STRIDE = 1_000_003
 """Between the seeds of two processes, which draw augmentation and dropout each for itself."""

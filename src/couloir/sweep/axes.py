@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from couloir.report.page import label
+from couloir.artifacts.page import label
 
 DECADES = 2
 """From so many powers of ten between the least and the largest value on, an axis may be logarithmic."""

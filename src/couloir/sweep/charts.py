@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from couloir.report.page import Chart, label
-from couloir.run.log_axis import wants_log
+from couloir.artifacts.log_axis import wants_log
+from couloir.artifacts.page import Chart, label
 from couloir.sweep.axes import Axis, axis, of_numbers
 from couloir.sweep.noise import deviation
 from couloir.sweep.pace import metrics

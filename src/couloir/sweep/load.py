@@ -11,7 +11,7 @@ import yaml
 
 from couloir.config.compose import is_of_a_sweep
 from couloir.errors import CouloirError
-from couloir.run.find import SWEEP_FILE, SWEEP_TABLE
+from couloir.record.find import SWEEP_FILE, SWEEP_TABLE
 from couloir.sweep.record import Objective, SweepRecord, TrialRecord, TrialState
 from couloir.sweep.settings import LARGER_IS_BETTER
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from couloir.run.folder import RunFolder, Status
+from couloir.record.folder import RunFolder, Status
 from couloir.sweep.job import Job
 from couloir.sweep.record import Objective
 from couloir.sweep.study import Outcome

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from couloir.run.folder import RunFolder
+from couloir.record.folder import RunFolder
 from couloir.sweep.record import SweepRecord, TrialRecord
 
 LATEST = 5

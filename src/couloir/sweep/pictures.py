@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from couloir.run.comparison import SHOWN, draw_comparison
+from couloir.artifacts.comparison import SHOWN, draw_comparison
 from couloir.sweep.record import SweepRecord
 from couloir.sweep.report import write_report
 from couloir.sweep.table import ranked

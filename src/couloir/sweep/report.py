@@ -6,8 +6,8 @@ import shlex
 from datetime import datetime
 from pathlib import Path
 
-from couloir.report.page import Cell, Page, charts, copyable, facts, table, text
-from couloir.run.folder import write_atomically
+from couloir.artifacts.page import Cell, Page, charts, copyable, facts, table, text
+from couloir.record.folder import write_atomically
 from couloir.sweep import charts as figures
 from couloir.sweep import importance
 from couloir.sweep.best import best_words

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from couloir.config.nearest import did_you_mean
 from couloir.errors import CouloirError
-from couloir.run.find import SWEEP_FILE
+from couloir.nearest import did_you_mean
+from couloir.record.find import SWEEP_FILE
 from couloir.sweep.multirun import multirun
 from couloir.sweep.sweep import FINISHED, alive
 

@@ -10,9 +10,9 @@ from typing import Any, Literal
 from omegaconf import OmegaConf
 
 from couloir.config.compose import Sentence
-from couloir.config.nearest import did_you_mean
+from couloir.config.metrics import measured
 from couloir.errors import CouloirError
-from couloir.metrics.names import measured
+from couloir.nearest import did_you_mean
 from couloir.sweep.record import Objective
 
 LARGER_IS_BETTER = ("accuracy", "r2", "samples_per_second")

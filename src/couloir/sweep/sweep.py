@@ -20,9 +20,9 @@ from omegaconf import DictConfig
 
 from couloir.config.tree import display
 from couloir.errors import CouloirError
-from couloir.run.find import SWEEP_FILE
-from couloir.run.folder import point_latest_to, write_atomically
-from couloir.run.lock import RunLock, is_alive
+from couloir.record.find import SWEEP_FILE
+from couloir.record.folder import point_latest_to, write_atomically
+from couloir.record.lock import RunLock, is_alive
 from couloir.sweep.best import write_best
 from couloir.sweep.drive import Drive
 from couloir.sweep.engine import Engine

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from couloir.log import rendered
-from couloir.run.folder import write_atomically
+from couloir.record.folder import write_atomically
 from couloir.sweep.best import best_words
 from couloir.sweep.noise import closer_than_samples_tell, deviation, standard_error, within_noise
 from couloir.sweep.record import SweepRecord, TrialRecord

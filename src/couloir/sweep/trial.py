@@ -29,16 +29,16 @@ from pytorch_lightning import Callback
 
 import couloir.data.images
 import couloir.data.table
-import couloir.run.evaluation  # noqa: F401
+import couloir.inference.evaluation  # noqa: F401
 from couloir.callbacks.pruning import Pruning
+from couloir.compare.resume import go_on, unfinished
 from couloir.config.check import check
 from couloir.config.compose import compose_sentence, prepare_hydra
 from couloir.data.worker_processes import lost_worker
 from couloir.errors import CouloirError, Interrupted, Pruned, is_shortage, out_of_memory
-from couloir.run.folder import RunFolder
-from couloir.run.lock import is_alive
-from couloir.run.provenance import packages
-from couloir.run.resume import go_on, unfinished
+from couloir.record.folder import RunFolder
+from couloir.record.lock import is_alive
+from couloir.record.provenance import packages
 from couloir.run.train import train_sentence
 from couloir.sweep.job import CONSOLE, Job, Report
 from couloir.sweep.storage import open_storage

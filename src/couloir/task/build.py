@@ -10,9 +10,9 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from couloir.errors import CouloirError
-from couloir.metrics.classification import ClassificationMetrics
-from couloir.metrics.mistakes import WorstMistakes
-from couloir.metrics.regression import RegressionMetrics
+from couloir.metric.classification import ClassificationMetrics
+from couloir.metric.mistakes import WorstMistakes
+from couloir.metric.regression import RegressionMetrics
 from couloir.task.supervised import Supervised
 
 

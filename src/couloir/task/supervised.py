@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import Metric
 
-from couloir.metrics.gathered import Gathered
-from couloir.trainer.agreement import mean
+from couloir.distributed import mean
+from couloir.metric.gathered import Gathered
 
 Batch = tuple[Any, ...]
 """Inputs and targets and, of an uneven batch of several processes, its `couloir.data.batches.Share`."""

@@ -10,6 +10,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
+from couloir.config.world import ALONE, World, chosen_devices
 from couloir.errors import CouloirError
 from couloir.trainer.batch_norm import SyncOnCpu
 from couloir.trainer.checkpoint_io import SealedFiles
@@ -18,7 +19,6 @@ from couloir.trainer.loop import ShortStep
 from couloir.trainer.resumption import ExactEpochs, ExactSteps, Resumption
 from couloir.trainer.strategy import leave_signals_to_the_run
 from couloir.trainer.strategy import strategy as several
-from couloir.trainer.world import ALONE, World, chosen_devices
 
 
 def trainer(

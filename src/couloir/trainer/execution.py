@@ -16,8 +16,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import nn
 from torch.optim import Optimizer
 
-from couloir.cores import cores
 from couloir.log import say
+from couloir.machine import cores
 
 COMPILERS = ("g++", "clang++", "c++")
 

@@ -17,9 +17,9 @@ from pytorch_lightning.loops.fit_loop import _FitLoop
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 
 from couloir.data.batches import Batches
-from couloir.metrics.gathered import Gathered
+from couloir.distributed import everyones
+from couloir.metric.gathered import Gathered
 from couloir.task.supervised import Supervised
-from couloir.trainer.agreement import everyones
 from couloir.trainer.random_state import random_state, set_random_state
 
 

@@ -11,7 +11,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.strategies import DDPStrategy, FSDPStrategy, Strategy
 from torch.distributed.fsdp.wrap import size_based_auto_wrap_policy
 
-from couloir.trainer.world import World
+from couloir.config.world import World
 
 
 class Connected(ClusterEnvironment):

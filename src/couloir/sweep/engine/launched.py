@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from couloir.run.lock import is_alive
+from couloir.record.lock import is_alive
 from couloir.sweep.engine.leash import place, pulled
 from couloir.sweep.job import FILE, Job, asked_to_stop, write_ended
 

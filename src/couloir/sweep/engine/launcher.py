@@ -12,7 +12,7 @@ from typing import Protocol
 
 from couloir.config.tree import display
 from couloir.errors import LauncherFailed
-from couloir.run.lock import is_alive
+from couloir.record.lock import is_alive
 from couloir.sweep.engine import Ended
 from couloir.sweep.engine.leash import Leash
 from couloir.sweep.job import CONSOLE, FILE, Job, read_ended

@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from couloir.errors import CouloirError
-from couloir.run.folder import write_atomically
-from couloir.run.lock import RunLock, is_alive
+from couloir.record.folder import write_atomically
+from couloir.record.lock import RunLock, is_alive
 
 SIGNAL = "signal"
 PLACES = "places.json"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from couloir.errors import CouloirError
-from couloir.run.lock import is_alive
+from couloir.record.lock import is_alive
 from couloir.sweep.engine import Ended
 from couloir.sweep.engine.launched import run_alone
 from couloir.sweep.job import Job, ask_to_stop

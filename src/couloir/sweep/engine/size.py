@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from couloir.cores import cores
+from couloir.machine import cores
 from couloir.sweep.settings import Settings
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"

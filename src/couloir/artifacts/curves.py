@@ -1,0 +1,206 @@
+"""`curves.png`: training and validation loss, the task's first metric, and the learning rate, over the epochs.
+
+Small enough for a page's width, with type that can be read there; `curves.svg` is the same without pixels.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from couloir.artifacts.log_axis import LOG_RANGE, wants_log
+from couloir.record.folder import write_atomically
+
+Row = dict[str, float]
+
+COLOURS = {"train": "#1f5fa8", "val": "#e07b2e", "lr": "#4d4d4d"}
+"""Dark and light, so that they can be told apart in grey."""
+NAMES = {"train": "training", "val": "validation"}
+METRIC_NAMES = {"accuracy": "accuracy", "r2": "R²"}
+MARKED = 25
+"""Epochs below which each has a mark."""
+STYLE: Any = {"font.size": 9, "axes.linewidth": 0.8, "svg.hashsalt": "couloir"}
+
+
+def read_rows(metrics_file: Path) -> list[Row]:
+    """The rows of a `metrics.csv` as numbers; empty cells are left out."""
+    with metrics_file.open(newline="", encoding="utf-8") as stream:
+        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(stream)]
+
+
+def draw_curves(
+    rows: list[Row], file: Path, best_epoch: int | None = None, title: str = "", svg: bool = False
+) -> str | None:
+    """Draw the curves of a run into a PNG, and into an SVG beside it where that is wanted.
+
+    Args:
+        rows: one dictionary an epoch, as `metrics.csv` has it; NaN leaves a gap.
+        file: where the PNG goes; it is written under a temporary name and renamed.
+        best_epoch: the epoch to mark, if any.
+        title: what stands above the picture.
+        svg: whether there is to be an SVG as well.
+
+    Returns:
+        None, or a sentence that says why there is no picture: it is no reason to end a run.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    suffixes = (".png", ".svg") if svg else (".png",)
+    try:
+        pictures = _rendered(rows, best_epoch, title, suffixes)
+    except Exception as error:  # noqa: BLE001  fonts, a matplotlibrc, whatever matplotlib stumbles over
+        return f"{file.name} cannot be drawn: {type(error).__name__}: {' '.join(str(error).split())}"
+    for suffix, picture in pictures.items():
+        write_atomically(file.with_suffix(suffix), picture)
+    return None
+
+
+def _rendered(rows: list[Row], best_epoch: int | None, title: str, suffixes: tuple[str, ...]) -> dict[str, bytes]:
+    pictures = {}
+    with matplotlib.rc_context(STYLE):
+        figure = curves_figure(rows, best_epoch, title)
+        for suffix in suffixes:
+            stream = io.BytesIO()
+            metadata = {"Date": None} if suffix == ".svg" else None
+            figure.savefig(stream, format=suffix[1:], metadata=metadata)
+            pictures[suffix] = stream.getvalue()
+    return pictures
+
+
+def curves_figure(rows: list[Row], best_epoch: int | None = None, title: str = "") -> Figure:
+    """The picture: a panel for the loss, one for the metric if there is one, one for the rate where it changes.
+
+    Args:
+        rows: one dictionary an epoch.
+        best_epoch: the epoch to mark, if any.
+        title: what stands above it.
+    """
+    metric = next(
+        (name for name in METRIC_NAMES if any(f"{split}/{name}" in row for row in rows for split in NAMES)), None
+    )
+    rates = _points(rows, "lr")
+    changes = len({rate for _, rate in rates}) > 1
+    widths = [3.6, *([3.6] if metric else []), *([2.3] if changes else [])]
+    width, height = sum(widths), 2.9 + (0.25 if title else 0.0)
+    figure = Figure(figsize=(width, height), dpi=160)
+    FigureCanvasAgg(figure)
+    # Set by hand: matplotlib's layouts draw everything twice, and a picture is drawn while training waits.
+    panels = iter(figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0])
+    figure.subplots_adjust(
+        left=0.66 / width, right=1 - 0.12 / width, bottom=0.48 / height, top=1 - (0.54 if title else 0.27) / height,
+        wspace=0.72 * len(widths) / (width - 0.78 - 0.72 * (len(widths) - 1)),
+    )  # fmt: skip
+    loss = next(panels)
+    _draw(loss, rows, "loss", best_epoch)
+    if wants_log(losses(rows)):
+        _make_log(loss, losses(rows))
+    if metric is not None:
+        panel = next(panels)
+        _draw(panel, rows, metric, best_epoch)
+        _keep_in_sight(panel, rows, metric)
+    if changes:
+        _draw_rate(next(panels), rates)
+    elif rates:
+        loss.set_title(f"learning rate {rates[0][1]:g}", loc="right", fontsize=8, color=COLOURS["lr"])
+    if title:
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def losses(rows: list[Row]) -> list[float]:
+    """All losses of both splits that are numbers."""
+    values = (row.get(f"{split}/loss", math.nan) for row in rows for split in NAMES)
+    return [value for value in values if math.isfinite(value)]
+
+
+def _points(rows: list[Row], column: str) -> list[tuple[float, float]]:
+    return [(row["epoch"], row[column]) for row in rows if column in row]
+
+
+def _draw(axes: Axes, rows: list[Row], metric: str, best_epoch: int | None) -> None:
+    for split, name in NAMES.items():
+        points = _points(rows, f"{split}/{metric}")
+        if points:
+            epochs, values = zip(*points, strict=True)
+            axes.plot(
+                epochs, values, color=COLOURS[split], label=name, linewidth=1.4,
+                marker="o", markersize=3, markevery=_marked(values),
+            )  # fmt: skip
+    if best_epoch is not None:
+        _mark_best(axes, rows, metric, best_epoch)
+    axes.set_ylabel(METRIC_NAMES.get(metric, metric))
+    _finish(axes, rows)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8, framealpha=0.75, edgecolor="none", borderaxespad=0.2)
+
+
+def _marked(values: tuple[float, ...]) -> list[int]:
+    """The places to mark: all of few, and of many those that no line leads to."""
+    if len(values) < MARKED:
+        return list(range(len(values)))
+    finite = [False, *(math.isfinite(value) for value in values), False]
+    return [place for place in range(len(values)) if finite[place + 1] and not (finite[place] or finite[place + 2])]
+
+
+def _mark_best(axes: Axes, rows: list[Row], metric: str, best_epoch: int) -> None:
+    best = next((row for row in rows if row["epoch"] == best_epoch), {})
+    split = next((split for split in ("val", "train") if f"{split}/{metric}" in best), None)
+    value = math.nan if split is None else best[f"{split}/{metric}"]
+    shown = f": {value:.4g}" if math.isfinite(value) else ""
+    axes.axvline(
+        best_epoch, color="#777777", linestyle=":", linewidth=1.1, label=f"best epoch ({best_epoch}){shown}", zorder=1
+    )
+    if split is not None and math.isfinite(value):
+        axes.plot(best_epoch, value, marker="o", markersize=6, markerfacecolor="none", color="#333333", linestyle="")
+
+
+def _keep_in_sight(axes: Axes, rows: list[Row], metric: str) -> None:
+    """R² has no lower bound, and the first epochs of a regression would leave the rest of the curve no height."""
+    values = [value for split in NAMES for _, value in _points(rows, f"{split}/{metric}") if math.isfinite(value)]
+    if metric == "r2" and values and min(values) < -1 and max(values) > 0:
+        axes.set_ylim(-1.05, max(values) + 0.05)
+        axes.set_ylabel("R², from −1 on")
+
+
+def _draw_rate(axes: Axes, rates: list[tuple[float, float]]) -> None:
+    epochs, values = zip(*rates, strict=True)
+    axes.plot(epochs, values, color=COLOURS["lr"], linewidth=1.4, marker="o", markersize=3, markevery=_marked(values))
+    # A cosine's last epochs are no reason, a third of the run on the bottom line is.
+    hidden = sum(value * LOG_RANGE < max(values) for value in values)
+    if min(values) > 0 and hidden > len(values) / 5:
+        _make_log(axes, list(values))
+    else:
+        axes.set_ylim(bottom=0)
+        axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 4))
+    axes.set_ylabel("learning rate")
+    _finish(axes, [{"epoch": epoch} for epoch in epochs])
+
+
+def _make_log(axes: Axes, values: list[float]) -> None:
+    """A logarithmic axis, whose numbers stand closer than at powers of ten where there would be few of these."""
+    axes.set_yscale("log")
+    if max(values) / min(values) < 2000 and min(values) > 1e-5 and max(values) < 1e5:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _finish(axes: Axes, rows: list[Row]) -> None:
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 2, 5, 10]))
+    if len(rows) == 1:
+        axes.set_xlim(rows[0]["epoch"] - 1, rows[0]["epoch"] + 1)  # matplotlib would split the epoch into thousandths
+    if axes.get_yscale() == "linear":
+        axes.yaxis.get_major_formatter().set_useOffset(False)  # type: ignore[attr-defined]
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)

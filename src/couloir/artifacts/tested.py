@@ -1,0 +1,155 @@
+"""What a run leaves to be looked at beside its numbers: its confusions, its worst mistakes, the filters of its first
+layer, its layers.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from omegaconf import DictConfig
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from couloir.artifacts.layer_table import Layer, as_dict, layers
+from couloir.inspect.summary import CANNOT, layers_without_memory
+from couloir.metric.mistakes import Mistakes, WorstMistakes
+from couloir.record.folder import RunFolder, write_atomically
+from couloir.task.supervised import Supervised
+
+MISTAKES_IN_A_ROW = 10
+FILTERS_IN_A_ROW = 16
+FILTERS = 128
+"""Filters that are shown at most."""
+SMALLEST = 2
+"""Pixels of a filter's side from which on there is something to see."""
+
+
+class Tested(NamedTuple):
+    """What a test has seen of a classification.
+
+    Attributes:
+        matrix: the confusion matrix (C, C).
+        mistakes: the worst mistakes.
+    """
+
+    matrix: Tensor
+    mistakes: Mistakes
+
+
+def tested(module: Supervised) -> Tested | None:
+    """What the test split has shown, if it has classes; all processes of a run must ask for it."""
+    matrix, mistakes = module.test_metric, module.mistakes
+    if not isinstance(matrix, MulticlassConfusionMatrix) or not isinstance(mistakes, WorstMistakes):
+        return None
+    return Tested(matrix.compute(), mistakes.compute())
+
+
+def write_exhibits(cfg: DictConfig, net: nn.Module, seen: Tested | None, classes: list[str], folder: RunFolder) -> None:
+    """Write `confusion.csv`, `mistakes.csv`, `layers.json` and the pictures that there are.
+
+    `mistakes.png` and `filters.png` are grids of tiles without gaps; `pictures.json` says of each how many tiles a row
+    has (`columns`), their size (`tile`, width and height) and their number (`count`).
+
+    Args:
+        cfg: the run's configuration.
+        net: its network, with the weights that were tested.
+        seen: what the test has seen.
+        classes: the classes' names.
+        folder: the run's folder.
+    """
+    pictures: dict[str, Any] = {}
+    if seen is not None:
+        write_matrix(seen.matrix, classes, folder)
+        _write_mistakes(seen.mistakes, classes, folder)
+        images = seen.mistakes.images
+        if images is not None and len(images):
+            pictures["mistakes"] = _write_tiles("mistakes", torch.from_numpy(images), MISTAKES_IN_A_ROW, folder)
+    layer, filters = first_filters(net, int(cfg.data.channels), cfg.data.image_size)
+    if filters is not None:
+        pictures["filters"] = {"layer": layer, **_write_tiles("filters", filters, FILTERS_IN_A_ROW, folder)}
+    folder.write_json("pictures.json", pictures)
+    rows = _layers(cfg, net)
+    if rows is not None:
+        folder.write_text("layers.json", json.dumps(as_dict(rows, net), indent=2) + "\n")
+
+
+def write_matrix(matrix: Tensor, classes: list[str], folder: RunFolder) -> None:
+    """Write a confusion matrix (C, C) as `confusion.csv`: a row for each true class, a column a predicted one."""
+    rows = [[name, *row] for name, row in zip(classes, matrix.tolist(), strict=True)]
+    _write_csv("confusion.csv", [["true\\predicted", *classes], *rows], folder)
+
+
+def _write_mistakes(mistakes: Mistakes, classes: list[str], folder: RunFolder) -> None:
+    rows: list[Sequence[Any]] = [("place", "index", "label", "prediction", "confidence", "label_confidence")]
+    for place, (label, prediction) in enumerate(zip(mistakes.label, mistakes.prediction, strict=True)):
+        position = "" if mistakes.position is None else mistakes.position[place]
+        numbers = (f"{column[place]:.6g}" for column in (mistakes.confidence, mistakes.label_confidence))
+        rows.append((place, position, classes[label], classes[prediction], *numbers))
+    _write_csv("mistakes.csv", rows, folder)
+
+
+def _write_csv(name: str, rows: list[Any], folder: RunFolder) -> None:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    folder.write_text(name, stream.getvalue())
+
+
+def first_filters(net: nn.Module, channels: int, image_size: int | None) -> tuple[str, Tensor | None]:
+    """The name of the layer that sees the image first and its filters, each scaled to the full range of uint8.
+
+    Args:
+        net: its first layer with weights in the order of definition is that layer.
+        channels: channels of the images.
+        image_size: pixels of a side; None for tables.
+
+    Returns:
+        the filters, (O, C, h, w), at most `FILTERS`; None where they would be no picture.
+    """
+    found = ((name, module) for name, module in net.named_modules() if isinstance(module, nn.Linear | _ConvNd))
+    name, layer = next(found, ("", None))
+    if layer is None or image_size is None:
+        return name, None
+    weight = layer.weight.detach().float().cpu()[:FILTERS]
+    if isinstance(layer, nn.Linear):
+        if weight.shape[1] != channels * image_size**2:
+            return name, None
+        weight = weight.view(-1, channels, image_size, image_size)
+    if weight.dim() != 4 or min(weight.shape[2:]) < SMALLEST:
+        return name, None
+    low, high = weight.flatten(1).amin(1).view(-1, 1, 1, 1), weight.flatten(1).amax(1).view(-1, 1, 1, 1)
+    return name, ((weight - low) / (high - low).clamp_min(1e-12) * 255).round().to(torch.uint8)
+
+
+def _write_tiles(name: str, tiles: Tensor, columns: int, folder: RunFolder) -> dict[str, Any]:
+    """Write images (N, C, h, w) into one picture, and return what `pictures.json` says of it."""
+    count, channels, height, width = tiles.shape
+    tiles = tiles if channels == 3 else tiles[:, :1]  # what is no colour is shown by its first channel
+    rows = -(-count // columns)
+    sheet = torch.zeros(rows * columns, *tiles.shape[1:], dtype=torch.uint8)
+    sheet[:count] = tiles
+    sheet = sheet.view(rows, columns, -1, height, width).permute(0, 3, 1, 4, 2)
+    pixels = sheet.reshape(rows * height, columns * width, -1).squeeze(2).numpy()
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, format="PNG", optimize=True)
+    write_atomically(folder.path / f"{name}.png", stream.getvalue())
+    return {"columns": columns, "tile": [width, height], "count": count}
+
+
+def _layers(cfg: DictConfig, net: nn.Module) -> list[Layer] | None:
+    """The layers of a configuration's network, by itself where it cannot be built without memory; None where a single
+    sample cannot pass through it.
+    """
+    try:
+        return layers_without_memory(cfg)[0]
+    except CANNOT:
+        try:
+            return layers(net, int(cfg.data.channels), cfg.data.image_size)
+        except (RuntimeError, ValueError):
+            return None

@@ -1,0 +1,170 @@
+"""The record of a run as it goes on: a row of `metrics.csv` an epoch, `curves.png`, and the place in `status.json`.
+
+Epochs are counted from one, as people count them: row 1 is the state after the first pass over the training split.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+import time
+from contextlib import suppress
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from couloir.artifacts.curves import draw_curves
+from couloir.callbacks.gradients import PREFIX
+from couloir.compare.numbers import TIMES
+from couloir.data.batches import samples_in
+from couloir.log import note
+from couloir.logger.event_sizes import cut_back, event_sizes
+from couloir.record.folder import RunFolder
+from couloir.record.result import Row, best_row
+from couloir.trainer.resumption import seconds_waited
+
+COLUMNS = ("loss", "accuracy", "top5_accuracy", "mae", "rmse", "r2")
+CURVES_SHARE = 0.02
+"""The share of a run's time that redrawing the curves may take."""
+FIRST_DRAWING = 0.3
+"""Seconds that the first drawing is taken for."""
+
+
+class Record(Callback):
+    """Writes down every epoch.
+
+    Args:
+        folder: the run's folder.
+        monitor: the column that decides about the best epoch.
+        mode: `min` or `max`.
+        svg: whether `curves.svg` is drawn beside `curves.png`.
+    """
+
+    def __init__(self, folder: RunFolder, monitor: str, mode: str, svg: bool = False) -> None:
+        self.folder = folder
+        self.monitor, self.mode = monitor, mode
+        self.svg = svg
+        self.rows: list[Row] = []
+        self.samples_per_second: list[float] = []
+        self.earlier_seconds = 0.0
+        """How long the run went on before it was taken up, as far as that is kept."""
+        self._started = time.perf_counter()
+        self._drawing, self._last_drawing, self._drawn = 0.0, FIRST_DRAWING, 0
+        self._undrawn: str | None = None
+        self._lr, self._samples, self._epoch_started = 0.0, 0, self._started
+        self._waited = 0.0
+        """Seconds that this epoch waited for batches before it was taken up."""
+        self._waiting = 0.0
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """The record so far belongs to the state: what a killed run wrote after it will be written again."""
+        now = time.perf_counter()
+        checkpoint["record"] = {
+            "rows": [dict(row) for row in self.rows],
+            "samples_per_second": list(self.samples_per_second),
+            "seconds": self.earlier_seconds + now - self._started,
+            "epoch": {
+                "lr": self._lr,
+                "samples": self._samples,
+                "seconds": now - self._epoch_started,
+                "waited": self._waited + seconds_waited(trainer),
+            },
+            "events": event_sizes(trainer.loggers) if trainer.is_global_zero else {},
+        }
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Go on with the record of a checkpoint, and cut the files back to it; a test has no record of its own."""
+        if trainer.state.fn != "fit" or "record" not in checkpoint:
+            return
+        saved = checkpoint["record"]
+        self.rows = [dict(row) for row in saved["rows"]]
+        self.samples_per_second = list(saved["samples_per_second"])
+        self.earlier_seconds = saved["seconds"]
+        self._lr, self._samples = saved["epoch"]["lr"], saved["epoch"]["samples"]
+        self._waited = saved["epoch"].get("waited", 0.0)  # earlier checkpoints do not know it
+        self._epoch_started = time.perf_counter() - saved["epoch"]["seconds"]
+        if trainer.is_global_zero:
+            self.folder.write_text("metrics.csv", as_csv(self.rows))
+            cut_back(self.folder.path, saved["events"])
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the epoch's clock, and note the rate that its first step takes."""
+        self._lr = float(trainer.optimizers[0].param_groups[0]["lr"])
+        self._samples, self._waited = 0, 0.0
+        self._epoch_started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count samples, and stop the clock before validation begins."""
+        self._samples += samples_in(batch, trainer.world_size)
+        if trainer.is_last_batch:
+            if outputs["loss"].device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds = time.perf_counter() - self._epoch_started
+            self.samples_per_second.append(self._samples / seconds)
+            self._waiting = min(1.0, (self._waited + seconds_waited(trainer)) / seconds)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the epoch's row, the place in the status, and from time to time the curves."""
+        if not trainer.is_global_zero:
+            return
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        measured = getattr(pl_module, "measured", {})
+        metrics |= measured  # the same in float64; Lightning logs in float32
+        names = [f"{split}/{name}" for name in COLUMNS for split in ("train", "val")]
+        names += sorted(name for name in metrics if name.startswith(("train/", "val/")) and name not in names)
+        names += sorted(name for name in measured if name.startswith(PREFIX))  # of this epoch, not of an earlier one
+        row: Row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "lr": self._lr}
+        row |= {name: metrics[name] for name in names if name in metrics}
+        row["waiting"] = self._waiting
+        row["seconds"] = time.perf_counter() - self._epoch_started
+        self.rows.append(row)
+        self.folder.write_text("metrics.csv", as_csv(self.rows))
+        self.folder.write_status("running", epoch=trainer.current_epoch + 1, step=trainer.global_step)
+        if self._drawing + self._last_drawing < CURVES_SHARE * (time.perf_counter() - self._started):
+            self.draw()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Draw what there is of a run that is stopped, pruned or has diverged; what has ended it has the last word."""
+        if trainer.is_global_zero:
+            with suppress(OSError):
+                self.draw()
+
+    def draw(self) -> None:
+        """Redraw `curves.png`, where an epoch has come since; why it cannot be drawn is said once."""
+        if self._drawn == len(self.rows):
+            return
+        began, self._drawn = time.perf_counter(), len(self.rows)
+        best = self.best
+        best_epoch = int(best["epoch"]) if best else None
+        undrawn = draw_curves(self.rows, self.folder.path / "curves.png", best_epoch=best_epoch, svg=self.svg)
+        if undrawn is not None and undrawn != self._undrawn:
+            note.info("%s", undrawn)
+        self._undrawn = undrawn
+        self._last_drawing = time.perf_counter() - began
+        self._drawing += self._last_drawing
+
+    @property
+    def best(self) -> Row | None:
+        """The row of the best epoch."""
+        return best_row(self.rows, self.monitor, self.mode)
+
+    @property
+    def throughput(self) -> float | None:
+        """Samples per second: the median over the epochs after the first, or the first where it is the only one."""
+        later = self.samples_per_second[1:] or self.samples_per_second
+        return statistics.median(later) if later else None
+
+
+def as_csv(rows: list[Row]) -> str:
+    """The rows as CSV, with every column that any row has; numbers in full, so that they read back bit for bit."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    columns.sort(key=lambda name: TIMES.index(name) + 1 if name in TIMES else 0)  # a stable sort: the clock's last
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()

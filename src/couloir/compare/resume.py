@@ -1,0 +1,155 @@
+"""`couloir resume`: which run, from which of its checkpoints, with what changed. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
+
+from couloir.config.amend import amend
+from couloir.config.complete import completed
+from couloir.config.compose import Sentence, prepare_hydra
+from couloir.config.opened import Opened
+from couloir.config.targets import roots_of
+from couloir.errors import CouloirError
+from couloir.record.find import run_config
+from couloir.record.folder import RunFolder
+from couloir.record.lock import is_alive
+from couloir.record.seal import is_sealed
+
+if TYPE_CHECKING:
+    from pytorch_lightning import Callback
+
+    from couloir.record.result import RunResult
+
+
+OPENED = Opened(
+    keys=(
+        "trainer.max_epochs", "trainer.accelerator", "trainer.threads", "trainer.log_every_n_steps",
+        "trainer.short_steps", "trainer.gradient_clip_val", "trainer.limit_val_batches", "trainer.limit_test_batches",
+        "trainer.check_val_every_n_epoch", "callbacks.", "optimizer.lr", "on_nan", "auto_resume", "allow_targets",
+        "data.root", "data.path", "data.workers", "data.cache", "data.cache_size", "data.cache_dir",
+        "data.memory_budget",
+    ),
+    closed=("callbacks.checkpoint.monitor", "callbacks.checkpoint.mode"),
+    why="is settled once a run has begun",
+    takes="a run can go on with another trainer.max_epochs, optimizer.lr, callbacks..., data.root and the like",
+)  # fmt: skip
+"""What may change on the way."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A run that can go on.
+
+    Attributes:
+        path: its folder.
+        cfg: its configuration, with what is changed.
+        overrides: what is changed.
+        rate: the factor by which the learning rate changes.
+    """
+
+    path: Path
+    cfg: DictConfig
+    overrides: list[str]
+    rate: float
+
+
+def unfinished(run: Path, overrides: list[str]) -> Unfinished | None:
+    """A run with changes to its configuration; None where it is finished and the changes ask for no more epochs.
+
+    Raises:
+        CouloirError: a change that makes no sense for a run that goes on.
+    """
+    prepare_hydra()
+    before, _ = completed(run_config(run, roots_of(overrides)))
+    cfg = amend(before, overrides, OPENED)
+    status = RunFolder(run).status()
+    epochs, trained = int(cfg.trainer.max_epochs), int(status.get("epoch") or 0)
+    if overrides and epochs < trained:
+        raise CouloirError(
+            f"The run {run.name} has trained {trained} epochs already; trainer.max_epochs={epochs} is fewer.",
+            next_step=f"trainer.max_epochs={trained + 1} or more",
+        )
+    if status.get("status") == "completed" and not (overrides and epochs > trained):
+        return None
+    return Unfinished(run, cfg, overrides, _rate(before, cfg))
+
+
+def _rate(before: DictConfig, cfg: DictConfig) -> float:
+    return 1.0 if before.optimizer.lr == cfg.optimizer.lr else float(cfg.optimizer.lr) / float(before.optimizer.lr)
+
+
+def go_on(run: Unfinished, command: list[str], also: Sequence[Callback] = ()) -> RunResult:
+    """Train what remains of a run, in its folder.
+
+    Args:
+        run: which.
+        command: the words of the command line.
+        also: callbacks that belong to what this run is a part of, such as a sweep.
+
+    Raises:
+        CouloirError: the run is still alive, or none of its checkpoints is whole.
+    """
+    folder = RunFolder.reopen(run.path)
+    try:
+        checkpoint, damaged = newest_checkpoint(folder)
+        sentence = Sentence(run.cfg, {}, [], [*_typed(run.path), *run.overrides], run.path)
+
+        from couloir.run.earlier import Earlier
+        from couloir.run.train import train_sentence
+    except BaseException:
+        folder.release()
+        raise
+    return train_sentence(sentence, folder, command, Earlier(checkpoint, run.overrides, run.rate, damaged), also=also)
+
+
+def newest_checkpoint(folder: RunFolder) -> tuple[Path | None, list[str]]:
+    """The newest checkpoint that is whole, None where there has not been any, and the names of those that are not.
+
+    Raises:
+        CouloirError: there are some, and all of them are damaged.
+    """
+    damaged: list[str] = []
+    for name in ("last.ckpt", "previous.ckpt"):
+        file = folder.checkpoints / name
+        if not file.exists():
+            continue
+        if is_sealed(file):
+            return file, damaged
+        damaged.append(name)
+    if damaged:
+        raise CouloirError(
+            f"The run {folder.path.name} has no checkpoint that is whole: {' and '.join(damaged)} are damaged.",
+            place=str(folder.checkpoints),
+            next_step="`couloir rerun RUN` trains the same again in a new folder",
+        )
+    return None, []
+
+
+def same_sentence(overrides: list[str], outputs: Path) -> Path | None:
+    """The newest run of the very same words that did not finish, and that no process is at work on.
+
+    Args:
+        overrides: what was typed.
+        outputs: the folder that collects the runs.
+    """
+    for config in sorted(outputs.glob("train/*/config.yaml"), key=lambda file: file.parent.name, reverse=True):
+        run = config.parent
+        if _typed(run) != overrides:
+            continue
+        if RunFolder(run).status().get("status") in ("running", "interrupted", "failed") and not is_alive(run):
+            return run
+    return None
+
+
+def _typed(run: Path) -> list[str]:
+    """What the user typed for a run."""
+    try:
+        typed = OmegaConf.load(run / "overrides.yaml")
+    except FileNotFoundError:
+        return []
+    return [str(override) for override in typed]

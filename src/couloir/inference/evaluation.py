@@ -1,0 +1,59 @@
+"""What an evaluation leaves behind: a table on the console, and a folder with the numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.table import Table
+
+from couloir.artifacts.tested import write_matrix
+from couloir.callbacks.progress import shown_number
+from couloir.callbacks.stop_on_signal import StopOnSignal
+from couloir.config.build import build
+from couloir.inference.evaluate import evaluate, measure, predict
+from couloir.log import note, rendered, run_log, say
+from couloir.record.folder import RunFolder
+from couloir.record.provenance import write_provenance
+
+
+def record_evaluation(cfgs: list[DictConfig], runs: list[Path], folder: RunFolder, overrides: list[str]) -> None:
+    """Evaluate runs together, and write `result.json`, `confusion.csv` and `status.json`.
+
+    Raises:
+        CouloirError: what `evaluate` says of the runs.
+    """
+    with run_log(folder.path / "train.log"):
+        folder.write_text("config.yaml", OmegaConf.to_yaml(cfgs[0], resolve=True))
+        folder.write_text("overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(overrides)))
+        command = ["couloir", "evaluate", *(str(run) for run in runs), *overrides]
+        write_provenance(folder, command, int(cfgs[0].seed), {"runs": [str(run) for run in runs]})
+        try:
+            numbers, matrix, classes = evaluate(cfgs, runs)
+        except BaseException as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            folder.write_status("interrupted" if interrupted else "failed", error=f"{type(error).__name__}: {error}")
+            note.info("%s", f"{type(error).__name__}: {error}", exc_info=error)
+            raise
+        result: dict[str, Any] = {f"test/{name}": value for name, value in numbers.items()}
+        folder.write_json("result.json", result)
+        if len(matrix):
+            write_matrix(matrix, classes, folder)
+        folder.write_status("completed")
+        table = Table("metric", "test")
+        for name, value in numbers.items():
+            table.add_row(name, shown_number(value))
+        say.info("%s", rendered(table))
+        views = type(build(cfgs[0], "tta")).__name__ if cfgs[0].get("tta") else "each image as it is"
+        say.info("%s", f"runs: {len(runs)}; views: {views}; record: {folder.path}")
+
+
+def tta_numbers(cfg: DictConfig, run: Path, stop: StopOnSignal) -> dict[str, float]:
+    """The metrics of a run's test split by the views of its own recipe, as `tta/*`.
+
+    Raises:
+        Interrupted: a signal came meanwhile.
+    """
+    numbers, _, _ = measure(cfg, [predict(cfg, run, between=stop.stop_if_asked)])
+    return {f"tta/{name}": value for name, value in numbers.items()}

@@ -1,0 +1,109 @@
+"""Trying training out: a few steps on a copy of the sentence's network, which nothing later starts from."""
+
+from __future__ import annotations
+
+import copy
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Callback, LightningDataModule, Trainer, seed_everything
+from pytorch_lightning.utilities.seed import isolate_rng
+
+from couloir.callbacks.stop_on_signal import StopOnSignal
+from couloir.config.build import build
+from couloir.config.compose import Sentence
+from couloir.errors import Interrupted
+from couloir.log import note, run_log
+from couloir.record.folder import RunFolder
+from couloir.record.provenance import write_provenance
+from couloir.run.assemble import build_network, load_data
+from couloir.task.build import supervised
+from couloir.task.supervised import Supervised
+
+
+@contextmanager
+def probing(folder: RunFolder, sentence: Sentence, command: list[str]) -> Iterator[StopOnSignal]:
+    """The record of a probe; whatever happens inside, `status.json` tells the truth afterwards.
+
+    Yields:
+        What listens for Ctrl-C and SIGTERM, a callback of the probe's trainers.
+
+    Raises:
+        Interrupted: a signal came.
+    """
+    stop = StopOnSignal()
+    with run_log(folder.path / "train.log"), stop.listening():
+        note.info("command: %s", shlex.join(command))
+        folder.write_text("config.yaml", OmegaConf.to_yaml(sentence.cfg, resolve=True))
+        folder.write_text("overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(sentence.overrides)))
+        try:
+            write_provenance(folder, command, int(sentence.cfg.seed), {})
+            yield stop
+        except BaseException as error:
+            interrupted = stop.received is not None or isinstance(error, KeyboardInterrupt)
+            folder.write_status("interrupted" if interrupted else "failed", error=f"{type(error).__name__}: {error}")
+            note.info("%s", f"{type(error).__name__}: {error}", exc_info=error)
+            if stop.received is not None and not isinstance(error, Interrupted):
+                raise Interrupted(stop.received) from error
+            raise
+        folder.write_status("completed")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A sentence's parts, with the weights and in the order that `train` begins with.
+
+    Attributes:
+        cfg: the sentence.
+        module: the network, its loss and its optimizer; no scheduler.
+        data: the data, set up.
+    """
+
+    cfg: DictConfig
+    module: Supervised
+    data: Any
+
+    @classmethod
+    def of(cls, cfg: DictConfig) -> Probe:
+        """Build the parts.
+
+        Raises:
+            CouloirError: they do not go together.
+        """
+        seed_everything(cfg.seed, workers=True, verbose=False)
+        data = load_data(cfg)
+        seed_everything(cfg.seed, workers=True, verbose=False)
+        net = build_network(cfg, data)
+        return cls(cfg, supervised(net, build(cfg, "loss"), build(cfg, "optimizer"), None, data), data)
+
+    def steps(self, callbacks: list[Callback], count: int, batches: LightningDataModule | None = None) -> None:
+        """Take steps on a copy: weights, optimizers and random numbers are afterwards what they were before.
+
+        Args:
+            callbacks: what watches them, and may end them.
+            count: how many steps of the optimizer.
+            batches: where the training batches come from; None: from the data, epoch after epoch.
+        """
+        devices = self.cfg.trainer.get("devices", 1)
+        one = devices if OmegaConf.is_list(devices) else 1
+        device = self.data.device
+        with isolate_rng():
+            trainer: Trainer = build(
+                self.cfg, "trainer", callbacks=callbacks, logger=False, devices=one, max_epochs=-1, max_steps=count,
+                limit_val_batches=0,
+            )  # fmt: skip
+            self.data.device = trainer.strategy.root_device
+            try:
+                trainer.fit(copy.deepcopy(self.module), datamodule=self.data if batches is None else batches)
+            finally:
+                self.data.device = device
+
+
+def training_sentence(overrides: list[str], without: str, *more: str) -> str:
+    """The `train` sentence with the same words, one key's left out, and more behind them."""
+    kept = [word for word in overrides if not word.lstrip("+~").startswith((f"{without}=", f"{without}@"))]
+    return shlex.join(["train", *kept, *more])

@@ -1,0 +1,128 @@
+"""The run that a word names. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from couloir.config import targets, tree
+from couloir.errors import CouloirError
+from couloir.nearest import did_you_mean
+
+PARTS = ("model", "data", "loss", "trainer")
+"""Without these there was no run."""
+SWEEP_FILE, SWEEP_TABLE = "sweep.yaml", "sweep.csv"
+"""What the folder of a sweep holds."""
+
+
+def runs_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str], str]:
+    """A verb's arguments as the words that name runs, the overrides, and the folder that `output_dir` says they are in.
+
+    A word with a `=` in it is an override, unless it is the folder of a run.
+    """
+    words = [word for word in arguments if "=" not in word or (Path(word) / "config.yaml").is_file()]
+    overrides = [word for word in arguments if word not in words]
+    outputs = next((word.partition("=")[2] for word in overrides if word.startswith("output_dir=")), "outputs")
+    return words, overrides, outputs
+
+
+def find_run(word: str, outputs: str | Path = "outputs") -> Path:
+    """The folder of a run: a path, also one below `outputs`, `outputs/train`, `outputs/sweep` or `outputs/rerun`, or
+    `latest`.
+
+    Args:
+        word: what the user typed.
+        outputs: the folder that collects the runs.
+
+    Raises:
+        CouloirError: there is no such run, or it is a sweep.
+    """
+    for path in _places(word, outputs):
+        if (path / "config.yaml").is_file():
+            return path.resolve()
+    sweep = find_sweep(word, outputs)
+    if sweep is not None:
+        raise CouloirError(f"{word} is a sweep of several runs.", next_step=_best_of(sweep))
+    if Path(word).is_dir():
+        raise CouloirError(f"{word} is not a run: it has no config.yaml.", next_step="name the folder of a run")
+    known = sorted((path.parent for path in _configs(Path(outputs))), key=lambda path: path.name)
+    hint = did_you_mean(word, [path.name for path in known], form="{}")
+    newest = f"the newest is {known[-1]}" if known else f"`train` makes one in {outputs}/"
+    raise CouloirError(f"There is no run '{word}'.", next_step=hint or newest)
+
+
+def find_sweep(word: str, outputs: str | Path = "outputs") -> Path | None:
+    """The folder of a sweep, named as a run is; None where the word names none."""
+    return next((path.resolve() for path in _places(word, outputs) if (path / SWEEP_FILE).is_file()), None)
+
+
+def _places(word: str, outputs: str | Path) -> Iterator[Path]:
+    yield Path(word)
+    for verb in ("", "train", "sweep", "rerun"):
+        yield Path(outputs) / verb / word
+
+
+def _best_of(sweep: Path) -> str:
+    """Which of a sweep's runs the user may have meant."""
+    first = next((path.parent for path in sorted(sweep.glob("*/config.yaml"))), sweep / "0")
+    return f"name one of its runs, such as {tree.display(first)}; {SWEEP_TABLE} there says which is the best"
+
+
+def _configs(outputs: Path) -> Iterator[Path]:
+    """Of runs, and of the runs of a sweep, which lie one folder deeper, or two where each setting has several."""
+    yield from outputs.glob("train/*/config.yaml")
+    yield from outputs.glob("rerun/*/config.yaml")
+    yield from outputs.glob("sweep/*/*/config.yaml")
+    yield from outputs.glob("sweep/*/*/*/config.yaml")
+
+
+def run_config(run: Path, allowed: Sequence[str] = ()) -> DictConfig:
+    """The resolved configuration of a run, wherever the run comes from, to be built from.
+
+    Args:
+        run: its folder.
+        allowed: packages that its targets may come from besides the usual ones; what the file allows itself is void.
+
+    Raises:
+        CouloirError: it cannot be read, or it calls what a configuration may not call.
+    """
+    cfg = read_config(run)
+    with open_dict(cfg):
+        cfg[targets.KEY] = list(allowed)
+    targets.check_targets(cfg, allowed, targets.place_in(run / "config.yaml"))
+    return cfg
+
+
+def read_config(run: Path) -> DictConfig:
+    """The resolved configuration of a run, to be looked at.
+
+    Raises:
+        CouloirError: it cannot be read.
+    """
+    file = run / "config.yaml"
+    try:
+        cfg = OmegaConf.load(file)
+        OmegaConf.resolve(cfg)  # a run has left none, and somebody else's may lead anywhere
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise CouloirError(f"{file} cannot be read as the configuration of a run: {reason}") from error
+    if not isinstance(cfg, DictConfig) or not all(OmegaConf.is_dict(cfg.get(name)) for name in PARTS):
+        raise CouloirError(f"{file} is not the configuration of a run.")
+    return cfg
+
+
+def best_weights(run: Path) -> Path:
+    """The checkpoint of the run's best epoch, or the last one where no epoch was the best.
+
+    Raises:
+        CouloirError: the run has no checkpoint.
+    """
+    for name in ("best.ckpt", "last.ckpt"):
+        path = run / "checkpoints" / name
+        if path.is_file():
+            return path
+    raise CouloirError(f"The run {run.name} has no checkpoint.", place=str(run / "checkpoints"))

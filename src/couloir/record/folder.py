@@ -1,0 +1,182 @@
+"""The run folder: where it is, what it holds, and how its files are written. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from couloir.errors import CouloirError
+from couloir.record.lock import RunLock
+
+Status = Literal["running", "completed", "interrupted", "failed", "diverged", "pruned"]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's folder; every file in it is written to a temporary name and renamed.
+
+    Attributes:
+        path: where it is.
+        locks: this process's lock on it, in the process that owns the run.
+    """
+
+    path: Path
+    locks: list[RunLock] = field(default_factory=list, compare=False)
+
+    @classmethod
+    def create(cls, path: Path, outputs: Path | None, latest: bool = True) -> RunFolder:
+        """Make the folder and, where it lies below `outputs`, point `outputs/latest` to it.
+
+        Args:
+            path: the folder.
+            outputs: the folder that collects the runs; None: `latest` stays where it is.
+            latest: whether this is a run that later commands would go on with.
+
+        Raises:
+            CouloirError: it cannot be written, or it already holds a run.
+        """
+        path = Path(os.path.abspath(path))  # noqa: PTH100  resolve() would follow a user's links
+        folder = cls(path)
+        if folder.status_file.exists():
+            raise CouloirError(
+                f"The folder {path} already holds a run.",
+                next_step="leave hydra.run.dir out, so that each run gets a folder of its own, or name a new one",
+            )
+        try:
+            (folder.checkpoints if latest else folder.path).mkdir(parents=True, exist_ok=True)
+            if latest:
+                folder.locks.append(RunLock(folder.path))
+            folder.write_status("running", started=_now(), pid=os.getpid())
+            if latest and outputs is not None and path.is_relative_to(os.path.abspath(outputs)):  # noqa: PTH100
+                point_latest_to(path, outputs)
+        except OSError as error:
+            raise _cannot_be_written(path, error) from error
+        return folder
+
+    @classmethod
+    def reopen(cls, path: Path) -> RunFolder:
+        """The folder of a run that is to go on; it belongs to this process from now on.
+
+        Raises:
+            CouloirError: the run is still alive, or its folder cannot be written.
+        """
+        folder = cls(path)
+        try:
+            folder.locks.append(RunLock(path))
+            for torn in (*path.glob(".*"), *folder.checkpoints.glob(".*")):  # what a killed process was writing
+                if torn.is_file():
+                    torn.unlink()
+        except OSError as error:
+            folder.release()
+            raise _cannot_be_written(path, error) from error
+        return folder
+
+    def release(self) -> None:
+        """Let others have the folder: the run is over."""
+        while self.locks:
+            self.locks.pop().release()
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of `last.ckpt` and `best.ckpt`."""
+        return self.path / "checkpoints"
+
+    @property
+    def status_file(self) -> Path:
+        """`status.json`."""
+        return self.path / "status.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        """`metrics.csv`."""
+        return self.path / "metrics.csv"
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file so that a reader sees the old text or the new one, never a part."""
+        write_atomically(self.path / name, text)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a value as JSON; NaN and infinity become null, since JSON has no word for them."""
+        self.write_text(name, json.dumps(_jsonable(value), indent=2, ensure_ascii=False) + "\n")
+
+    def status(self) -> dict[str, Any]:
+        """The content of `status.json`; empty before it exists, and where a full disk has torn it."""
+        try:
+            content: dict[str, Any] = json.loads(self.status_file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return content
+
+    def write_status(self, status: Status, **facts: Any) -> None:
+        """Replace the status and add facts (epoch, step, error, ...) to those that stand there."""
+        merged = {**self.status(), "status": status, "updated": _now(), **facts}
+        if status != "running":
+            merged["ended"] = merged["updated"]
+        try:
+            self.write_json("status.json", merged)
+        except OSError:  # no room for a second file: it is better torn for a moment than wrong for good
+            with suppress(OSError), self.status_file.open("r+b") as stream:  # "wb" would give its place on the disk up
+                stream.write(json.dumps(_jsonable(merged)).encode())
+                stream.truncate()
+            if status == "running":
+                raise
+
+
+def point_latest_to(folder: Path, outputs: Path) -> None:
+    """`outputs/latest` -> the folder of a run or sweep; a relative link, so that `outputs` can be moved as a whole.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    link = outputs / "latest"
+    if link.exists() and not link.is_symlink():
+        return  # a folder of the user's; it stays as it is
+    temporary = outputs / f".latest-{folder.name}"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(os.path.relpath(folder, outputs), target_is_directory=True)
+    temporary.replace(link)
+
+
+def _cannot_be_written(path: Path, error: OSError) -> CouloirError:
+    return CouloirError(
+        f"The run folder cannot be written: {error.strerror or error}.",
+        place=str(error.filename or path),
+        next_step="free or unlock that path, or write elsewhere with output_dir=FOLDER",
+    )
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file under a temporary name in the same folder, flush it to the disk, and rename it."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide the record from colleagues
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _jsonable(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(entry) for entry in value]
+    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value

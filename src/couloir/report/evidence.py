@@ -1,0 +1,213 @@
+"""What a run folder holds, as a report needs it: whatever is missing or torn is as if it were not there."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from couloir.config.tree import display
+from couloir.record.dotted import dotted
+from couloir.record.lock import is_alive
+from couloir.record.result import Row, best_row
+from couloir.sweep.pace import metrics
+
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The parser in C, ten times as fast, where PyYAML has it."""
+METRICS = ("accuracy", "r2")
+"""A run's metric, where it has one of these; else its loss."""
+PLACES = ("data.root=", "data.path=", "output_dir=")
+SPELLED = {"r2": "R²", "top5_accuracy": "top-5 accuracy", "mae": "mean absolute error", "rmse": "RMSE"}
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run.
+
+    Attributes:
+        folder: the run folder.
+        status: of `status.json`.
+        typed: the words of `overrides.yaml`.
+        rows: of `metrics.csv`, without empty cells.
+        numbers: of `result.json`.
+    """
+
+    folder: Path
+    status: dict[str, Any] = field(default_factory=dict)
+    typed: list[str] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    numbers: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> RunRecord:
+        """The record of a folder; the configuration and the provenance are read when they are asked for."""
+        numbers = read_json(folder / "result.json")
+        words = read_yaml(folder / "overrides.yaml")
+        return cls(
+            folder=folder,
+            status=read_json(folder / "status.json"),
+            typed=[str(word) for word in words] if isinstance(words, list) else [],
+            rows=metrics(folder),
+            numbers={name: float(value) for name, value in numbers.items() if isinstance(value, int | float)},
+        )
+
+    @property
+    def name(self) -> str:
+        """The folder's name; with that of its sweep where it is a trial's number."""
+        parts = [self.folder.name]
+        for parent in self.folder.parents:
+            if not parts[0].isdigit():
+                break
+            parts.insert(0, parent.name)
+        return "/".join(parts)
+
+    @property
+    def path(self) -> str:
+        """The folder as it would be typed at a shell's prompt here."""
+        return shlex.quote(display(self.folder))
+
+    @property
+    def sentence(self) -> str:
+        """What the user typed."""
+        return shlex.join(["train", *self.typed])
+
+    @cached_property
+    def state(self) -> str:
+        """The word of `status.json`; `killed` where it says `running` and no process is at work any more."""
+        word = str(self.status.get("status", "unknown"))
+        return "killed" if word == "running" and not is_alive(self.folder) else word
+
+    @property
+    def error(self) -> str:
+        """Why it failed or diverged; empty otherwise."""
+        return str(self.status.get("error") or "")
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """`config.yaml`."""
+        content = read_yaml(self.folder / "config.yaml")
+        return content if isinstance(content, dict) else {}
+
+    @cached_property
+    def flat(self) -> dict[str, Any]:
+        """`config.yaml` by dotted keys; a list is one value."""
+        return dotted(self.config)
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """`provenance.json`."""
+        return read_json(self.folder / "provenance.json")
+
+    @cached_property
+    def monitor(self) -> tuple[str, str]:
+        """The column that decides about the best epoch, and `min` or `max`."""
+        column = self.flat.get("callbacks.checkpoint.monitor", "val/loss")
+        return str(column), str(self.flat.get("callbacks.checkpoint.mode", "min"))
+
+    @cached_property
+    def best(self) -> Row | None:
+        """The row of the best epoch."""
+        return best_row(self.rows, *self.monitor)
+
+    @cached_property
+    def metric(self) -> str:
+        """The name of the metric that counts: `accuracy`, `r2`, or `loss`."""
+        for name in METRICS:
+            if f"test/{name}" in self.numbers or any(f"val/{name}" in row for row in self.rows):
+                return name
+        return "loss"
+
+    @property
+    def best_value(self) -> float | None:
+        """The metric on the validation split in the best epoch."""
+        value = self.numbers.get(f"best/{self.metric}")
+        if value is None and self.best is not None:
+            value = self.best.get(f"val/{self.metric}")
+        return value
+
+    @property
+    def test_value(self) -> float | None:
+        """The metric on the test split."""
+        return self.numbers.get(f"test/{self.metric}")
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; the sum of its epochs before the end."""
+        if "seconds" in self.numbers:
+            return self.numbers["seconds"]
+        return sum(row.get("seconds", 0.0) for row in self.rows) or None
+
+    def values(self, column: str) -> tuple[list[float], list[float | None]]:
+        """The epochs that have a value in a column, and the values; None for what is not finite."""
+        points = [(row["epoch"], row[column]) for row in self.rows if column in row and "epoch" in row]
+        return [epoch for epoch, _ in points], [value if math.isfinite(value) else None for _, value in points]
+
+
+def spelled(metric: str) -> str:
+    """A metric's name for people."""
+    return SPELLED.get(metric, metric)
+
+
+def columns(records: Sequence[RunRecord]) -> list[str]:
+    """The columns that any of the runs has, in the order of their files."""
+    return list(dict.fromkeys(name for record in records for row in record.rows for name in row))
+
+
+def labels(records: Sequence[RunRecord]) -> list[str]:
+    """For each run the words that not all of them share, or its name where there are none; each label once.
+
+    Where files are says nothing of what a run is.
+    """
+    shared = set.intersection(*(set(record.typed) for record in records)) if records else set()
+    told = [
+        " ".join(word for word in record.typed if word not in shared and not word.startswith(PLACES))
+        for record in records
+    ]
+    short = [words or record.name for words, record in zip(told, records, strict=True)]
+    return [
+        f"{words} ({record.name})" if short.count(words) > 1 and words != record.name else words
+        for words, record in zip(short, records, strict=True)
+    ]
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The mapping in a file; empty where there is none, and where it is torn."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def read_yaml(file: Path) -> Any:
+    """The content of a file; None where there is none, and where it is torn."""
+    try:
+        return yaml.load(file.read_text(encoding="utf-8"), Loader)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return None
+
+
+def read_table(file: Path) -> list[list[str]]:
+    """The rows of a CSV file, the head among them; none where there is no file, and without a torn last line."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        return [row for row in csv.reader(text.splitlines()) if row] if text.endswith("\n") else []
+    except (OSError, ValueError, csv.Error):
+        return []
+
+
+def value_words(value: Any) -> str:
+    """A value of a configuration as it would be typed."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(value_words, value))}]"
+    return str(value)

@@ -1,0 +1,73 @@
+"""How a run ended that did not complete: its status, and what can be done about it."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from couloir.errors import Diverged, FolderLost, Interrupted, Pruned, causes
+from couloir.log import note, say
+from couloir.record.folder import RunFolder, Status
+
+
+def write_ending(folder: RunFolder, signal_number: int | None, error: BaseException) -> None:
+    """Write the truth about a run that did not complete, and say how it goes on.
+
+    A run that was to go on, and was refused before it did, is still what it was.
+
+    Args:
+        folder: the run's folder.
+        signal_number: the signal that asked it to stop, if one did.
+        error: what ended it.
+    """
+    begun = folder.status().get("status", "running") == "running"
+    if isinstance(error, Interrupted | KeyboardInterrupt) or signal_number is not None:
+        if begun:
+            folder.write_status("interrupted", signal=signal_number)
+        say.info("stopped; go on with: couloir resume %s", shown(folder))
+        return
+    if isinstance(error, Pruned):
+        folder.write_status("pruned")
+        say.info("pruned: %s", error)
+        return
+    if begun:
+        word: Status = "diverged" if isinstance(error, Diverged) else "failed"
+        folder.write_status(word, error=f"{type(error).__name__}: {error}")
+    note.info("%s", f"{type(error).__name__}: {error}", exc_info=error)
+
+
+DISK = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota is used up",
+    errno.EROFS: "the disk cannot be written any more",
+    errno.EACCES: "the permission to write is gone",
+    errno.EPERM: "the permission to write is gone",
+    errno.EIO: "the disk does not answer",
+    errno.ESTALE: "the disk is gone",
+}
+"""What a failing write says of the disk."""
+
+
+def as_lost_folder(error: BaseException, folder: RunFolder) -> FolderLost | None:
+    """The sentence for an error that comes from the run folder's disk; None for any other.
+
+    Args:
+        error: what ended the run.
+        folder: the run's folder.
+    """
+    for cause in causes(error):
+        if isinstance(cause, OSError) and cause.errno in DISK:
+            inside = cause.filename is None or str(folder.path) in os.path.abspath(str(cause.filename))  # noqa: PTH100
+            if inside or cause.errno == errno.ENOSPC:
+                return FolderLost(
+                    f"The run cannot be written down: {DISK[cause.errno]}.",
+                    place=str(cause.filename or folder.path),
+                    next_step=f"make room, or mend it; the last checkpoint is whole: couloir resume {shown(folder)}",
+                )
+    return None
+
+
+def shown(folder: RunFolder) -> str:
+    """The folder as it would be typed here."""
+    relative = os.path.relpath(folder.path)
+    return str(folder.path) if relative.startswith("..") else relative

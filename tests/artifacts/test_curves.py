@@ -1,0 +1,162 @@
+"""`curves.png`: what a reader of the picture relies on, and that no picture ever ends a run."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import math
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import couloir.callbacks.epoch_record
+from couloir.artifacts import curves
+from couloir.artifacts.curves import curves_figure, draw_curves
+from couloir.callbacks.epoch_record import Record
+from couloir.record.folder import RunFolder
+
+NAN = math.nan
+
+
+def history(losses: list[float], rates: list[float] | None = None) -> list[curves.Row]:
+    return [
+        {
+            "epoch": epoch, "lr": 0.1 if rates is None else rates[epoch - 1],
+            "train/loss": loss, "val/loss": 1.2 * loss, "train/accuracy": 0.5, "val/accuracy": 0.4,
+        }
+        for epoch, loss in enumerate(losses, 1)
+    ]  # fmt: skip
+
+
+def panels(figure: Figure) -> dict[str, Axes]:
+    return {axes.get_ylabel(): axes for axes in figure.axes}
+
+
+def labels(axes: Axes) -> list[str]:
+    return [str(label) for label in axes.get_legend_handles_labels()[1]]
+
+
+def test_loss_and_metric_have_a_panel_each_with_both_splits_and_the_best_epoch_with_its_value() -> None:
+    found = panels(curves_figure(history([2.0, 1.0, 1.5]), best_epoch=2))
+    assert list(found) == ["loss", "accuracy"]
+    assert labels(found["loss"]) == ["training", "validation", "best epoch (2): 1.2"]
+    assert labels(found["accuracy"]) == ["training", "validation", "best epoch (2): 0.4"]
+    for axes in found.values():
+        assert axes.get_xlabel() == "epoch"
+        assert axes.get_yscale() == "linear"
+    assert list(found["loss"].lines[1].get_ydata()) == pytest.approx([2.4, 1.2, 1.8])
+
+
+@pytest.mark.parametrize(
+    ("losses", "scale"),
+    [
+        ([3.0, 0.05], "log"), ([2.0, 1.9], "linear"), ([3.0, 0.0], "linear"), ([1.0, -40.0], "linear"),
+        ([3.0, NAN, 0.05], "log"), ([math.inf, 2.0, 1.9], "linear"), ([NAN], "linear"),
+    ],
+)  # fmt: skip
+def test_the_loss_axis_is_logarithmic_where_the_range_asks_for_it_and_only_where_it_can_be(
+    losses: list[float], scale: str
+) -> None:
+    assert panels(curves_figure(history(losses)))["loss"].get_yscale() == scale
+
+
+def test_a_rate_that_changes_has_a_panel_and_one_that_does_not_a_line_of_text() -> None:
+    constant = panels(curves_figure(history([1.0] * 8)))
+    assert "learning rate" not in constant
+    assert constant["loss"].get_title(loc="right") == "learning rate 0.1"
+    steps = panels(curves_figure(history([1.0] * 9, [0.1] * 3 + [0.01] * 3 + [0.001] * 3)))
+    assert steps["learning rate"].get_yscale() == "log"
+    assert steps["loss"].get_title(loc="right") == ""
+    cosine = [0.05 * (1 + math.cos(math.pi * epoch / 100)) for epoch in range(100)]
+    assert panels(curves_figure(history([1.0] * 100, cosine)))["learning rate"].get_yscale() == "linear"
+
+
+def test_epochs_are_whole_numbers_however_few_there_are() -> None:
+    for count in (1, 2, 300):
+        axes = panels(curves_figure(history([1.0] * count), best_epoch=1))["loss"]
+        low, high = axes.get_xlim()
+        shown = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        assert shown
+        assert all(tick == int(tick) for tick in shown)
+        assert len(shown) <= 9
+
+
+def test_a_value_between_two_gaps_is_seen_although_no_line_leads_to_it() -> None:
+    rows = history([1.0] * 60)
+    for epoch in (20, 22):
+        rows[epoch - 1]["val/loss"] = NAN
+    line = panels(curves_figure(rows))["loss"].lines[1]
+    assert list(line.get_markevery()) == [20]
+    assert math.isnan(float(line.get_ydata()[19]))
+
+
+def test_runs_without_validation_and_regressions_are_drawn_with_what_they_have() -> None:
+    alone = [{key: value for key, value in row.items() if not key.startswith("val/")} for row in history([1.0, 0.5])]
+    found = panels(curves_figure(alone, best_epoch=2))
+    assert labels(found["loss"]) == ["training", "best epoch (2): 0.5"]
+    assert list(found) == ["loss", "accuracy"]
+    regression = [{"epoch": e, "train/loss": 1.0, "val/loss": 1.0, "val/r2": 1 - 500 / e**3} for e in range(1, 40)]
+    axes = next(axes for label, axes in panels(curves_figure(regression)).items() if label.startswith("R²"))
+    assert axes.get_ylim()[0] > -2, "the first epochs do not press the others flat"
+
+
+def test_the_svg_is_there_when_asked_for_and_the_same_each_time(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        assert draw_curves(history([1.0, 0.5]), tmp_path / f"{name}.png", best_epoch=2, svg=True) is None
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "other.svg").read_bytes()
+    assert ET.fromstring((tmp_path / "one.svg").read_text()).tag.endswith("svg")
+    draw_curves(history([1.0]), tmp_path / "png.png")
+    assert not (tmp_path / "png.svg").exists()
+
+
+@pytest.fixture
+def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
+    monkeypatch.setattr(couloir.callbacks.epoch_record, "draw_curves", draw_curves)  # which other tests leave out
+    return Record(RunFolder(tmp_path), "val/loss", "min")
+
+
+def test_what_matplotlib_cannot_draw_is_said_once_and_ends_no_run(
+    record: Record, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("findfont:\nno font")
+
+    monkeypatch.setattr(curves, "curves_figure", broken)
+    with caplog.at_level(logging.INFO, logger="couloir.file"):
+        for loss in (1.0, 0.5):
+            record.rows = [*record.rows, *history([loss])]
+            record.draw()
+    assert caplog.messages == ["curves.png cannot be drawn: RuntimeError: findfont: no font"]
+
+
+def test_a_disk_that_cannot_be_written_is_not_taken_for_a_picture_that_cannot_be_drawn(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(curves, "write_atomically", full)
+    record.rows = history([1.0])
+    with pytest.raises(OSError, match="No space left"):
+        record.draw()
+
+
+def test_a_run_that_is_stopped_leaves_its_curves_and_a_full_disk_does_not_hide_why(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record.rows = history([1.0, 0.5])
+    trainer: Any = SimpleNamespace(is_global_zero=True)
+    record.on_exception(trainer, trainer, KeyboardInterrupt())
+    assert (record.folder.path / "curves.png").exists()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(curves, "write_atomically", full)
+    record.rows = history([1.0, 0.5, 0.25])
+    record.on_exception(trainer, trainer, KeyboardInterrupt())

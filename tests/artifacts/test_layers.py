@@ -1,0 +1,146 @@
+"""The layer table: nothing is lost, nothing counted twice, and the multiply-adds are the papers'."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from couloir.artifacts.layer_table import as_dict, as_table, layers, totals
+from couloir.log import rendered
+from couloir.model.lenet import LeNet5
+from couloir.model.resnet import resnet50
+
+
+def test_lenet_row_by_row() -> None:
+    net = LeNet5(1, 28, 10)
+    rows = {row.name: row for row in layers(net, 1, 28)}
+    # By hand: output pixels x kernel area x input channels.
+    by_hand = {
+        "c1": 28 * 28 * 6 * 25,
+        "c3": 10 * 10 * 16 * 25 * 6,
+        "c5": 120 * 25 * 16,
+        "f6": 120 * 84,
+        "output_layer": 840,
+    }
+    assert {name: row.multiply_adds for name, row in rows.items() if row.multiply_adds} == by_hand
+    assert [row.parameters for row in rows.values() if row.parameters] == [156, 2416, 48120, 10164, 850]
+    assert [row.output_shape for row in rows.values() if row.parameters] == [
+        [6, 28, 28], [16, 10, 10], [120, 1, 1], [84], [10],
+    ]  # fmt: skip
+    assert totals(list(rows.values()), net)["parameters"] == 61_706
+
+
+def test_resnet50_has_the_papers_multiply_adds_without_memory_for_its_weights() -> None:
+    with torch.device("meta"):
+        net = resnet50(channels=3, image_size=224, num_classes=1000)
+        rows = layers(net, 3, 224)
+    assert 3.8e9 < totals(rows, net)["multiply_adds"] < 4.1e9
+    assert sum(row.parameters for row in rows) == 25_557_032
+
+
+def test_grouped_and_transposed_convolutions_by_hand() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(4, 8, 3, padding=1, groups=2, bias=False), nn.ConvTranspose2d(8, 2, 2, stride=2, bias=False)
+    )
+    rows = layers(net, 4, 6)
+    assert [row.multiply_adds for row in rows] == [6 * 6 * 8 * 2 * 9, 6 * 6 * 8 * 2 * 4]
+    assert [row.output_shape for row in rows] == [[8, 6, 6], [2, 12, 12]]
+
+
+class Odd(nn.Module):
+    """A parameter of its own, a layer used twice, and a weight that two layers share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+        self.twice = nn.Linear(3, 3)
+        self.tied = nn.Linear(3, 3, bias=False)
+        self.tied.weight = self.twice.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.tied(self.twice(self.twice(x))) * self.scale
+
+
+def test_odd_networks_add_up() -> None:
+    net = Odd()
+    rows = {row.name: row for row in layers(net, 3, None)}
+    assert sum(row.parameters for row in rows.values()) == sum(p.numel() for p in net.parameters()) == 15
+    assert rows["twice"].multiply_adds == 18
+    assert rows["tied"].parameters == 0
+
+
+class Heads(nn.Module):
+    """Parameters that a sample does not pass through: a head for training, and those that attention reads itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2)
+        self.auxiliary = nn.Linear(4, 2)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.attention(x[None], x[None], x[None])[0][0]
+        return self.head(x) + self.auxiliary(x) if self.training else self.head(x)
+
+
+def test_parameters_that_a_sample_does_not_pass_are_not_lost() -> None:
+    net = Heads()
+    rows = layers(net, 4, None)
+    assert sum(row.parameters for row in rows) == totals(rows, net)["parameters"] == 100
+    assert [(row.name, row.parameters, row.multiply_adds) for row in rows] == [
+        ("attention", 60, 0),
+        ("head", 10, 8),
+        ("attention.out_proj", 20, 0),
+        ("auxiliary", 10, 0),
+    ]
+
+
+class Steps(nn.Module):
+    """A layer that sees the parts of a sample as a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x.reshape(4, 3)).sum(dim=0, keepdim=True)
+
+
+def test_a_layer_that_takes_a_sample_in_parts_counts_for_all_of_them() -> None:
+    assert layers(Steps(), 12, None)[0].multiply_adds == 4 * 3 * 5
+
+
+def test_a_network_in_double_precision_has_a_table_too() -> None:
+    assert layers(nn.Sequential(nn.Linear(3, 2)).double(), 3, None)[0].multiply_adds == 6
+
+
+def test_a_frozen_layer_stays_frozen() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)).train()
+    net[1].eval()
+    layers(net, 1, 8)
+    assert [module.training for module in net] == [True, False]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_network_is_left_as_it_was(training: bool) -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)).train(training)
+    before = net[1].running_mean.clone()
+    layers(net, 1, 8)
+    assert net.training is training
+    assert torch.equal(net[1].running_mean, before)
+    assert not net[0]._forward_hooks
+
+
+def test_the_table_and_the_json_say_the_same() -> None:
+    net = LeNet5(1, 28, 10)
+    net.c1.requires_grad_(False)
+    rows = layers(net, 1, 28)
+    text = rendered(as_table(rows, net))
+    assert "61,706" in text
+    assert "61,550" in text
+    parsed = json.loads(json.dumps(as_dict(rows, net)))
+    assert parsed["totals"] == {"parameters": 61_706, "trainable_parameters": 61_550, "multiply_adds": 416_520}
+    assert parsed["layers"][0]["output_shape"] == [6, 28, 28]
