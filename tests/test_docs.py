@@ -16,9 +16,9 @@ from couloir.cli.evaluate import OPENED
 from couloir.cli.flags import take_flags, take_switches
 from couloir.cli.main import VERBS
 from couloir.compare import resume
-from couloir.config.amend import amend
 from couloir.config.compose import check_sweep
-from couloir.record.find import find_run, run_config
+from couloir.config.finished import amend, run_config
+from couloir.record.find import find_run
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

@@ -1,12 +1,17 @@
-"""The machine's cores: how many there are, and how not to fight over them."""
+"""What the machine gives this process: cores, memory, signals. Only `one_thread` imports torch."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """What a container may use: microseconds of CPU a period, and the period, or `max`."""
@@ -37,3 +42,125 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+PROC = Path("/proc/self")
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def resident_memory() -> int:
+    """The bytes that the process occupies now; where /proc is missing, the most it has occupied."""
+    return _status("VmRSS") or _most_ever()
+
+
+def forget_peak_memory() -> None:
+    """Begin a new peak, where the system lets a process do so; elsewhere the peak is that of the whole process."""
+    try:
+        (PROC / "clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_memory() -> int:
+    """The most bytes that the process has occupied since `forget_peak_memory`."""
+    return _status("VmHWM") or _most_ever()
+
+
+def available_memory() -> float:
+    """The bytes that the process can still take: the least of what the machine, a cgroup and a ulimit leave.
+
+    Returns:
+        Infinity where the system does not say.
+    """
+    return min(_of_machine(), *_of_cgroups(), _of_limits())
+
+
+def _status(name: str) -> int:
+    return _field(PROC / "status", name)
+
+
+def _field(file: Path, name: str) -> int:
+    """A line such as `VmRSS:   1234 kB` in bytes; 0 where there is none."""
+    try:
+        lines = file.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), 0)
+
+
+def _most_ever() -> int:
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def _of_machine() -> float:
+    known = _field(Path("/proc/meminfo"), "MemAvailable")
+    if known:
+        return known
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") - resident_memory()
+    except (ValueError, OSError):
+        return float("inf")
+
+
+def _of_cgroups() -> Iterator[float]:
+    """What the process's cgroup and those above it leave, version 2 and 1; files in the page cache can be dropped."""
+    yield float("inf")
+    try:
+        lines = (PROC / "cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root = CGROUP / "memory" if controllers else CGROUP
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if controllers else ("memory.max", "memory.current")
+        group = root / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(root):
+                break
+            limit, used = (_number(folder / name) for name in names)
+            if limit is not None and used is not None:
+                yield max(0.0, limit - used + _file_cache(folder))
+
+
+def _number(file: Path) -> int | None:
+    try:
+        text = file.read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None  # "max" is no limit
+
+
+def _file_cache(folder: Path) -> int:
+    try:
+        words = (folder / "memory.stat").read_text(encoding="ascii").split()
+    except OSError:
+        return 0
+    fields = dict(zip(words[::2], words[1::2], strict=False))
+    return int(fields.get("inactive_file", 0))
+
+
+def _of_limits() -> float:
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return float("inf") if limit == resource.RLIM_INFINITY else max(0.0, limit - _status("VmSize"))
+
+
+@contextmanager
+def taken(numbers: Sequence[int], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have a handler take signals for the length of the block; in another thread than the main one, leave them alone.
+
+    Args:
+        numbers: of the signals.
+        handler: what takes them.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, before in previous.items():
+            signal.signal(number, before)

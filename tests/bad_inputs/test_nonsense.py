@@ -9,7 +9,7 @@ import pytest
 
 from couloir.cli.main import run as command
 from couloir.config import tree
-from couloir.nearest import did_you_mean
+from couloir.errors import did_you_mean
 
 QUICK = ["trainer=debug", "trainer.accelerator=cpu", "logger=csv", "data.subset=60"]
 ADAM = (tree.packaged_conf() / "optimizer/adam.yaml").read_text()

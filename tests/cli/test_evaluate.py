@@ -13,9 +13,10 @@ import torch
 import couloir
 from couloir.cli.evaluate import OPENED
 from couloir.cli.main import run as command
-from couloir.config.amend import amend
+from couloir.config.finished import amend, run_config
 from couloir.errors import CouloirError
-from couloir.record.find import best_weights, find_run, run_config
+from couloir.record.checkpoint import best_weights
+from couloir.record.find import find_run
 
 
 @pytest.fixture(scope="module")

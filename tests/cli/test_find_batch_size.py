@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import couloir
-from couloir import memory
+from couloir import machine
 from couloir.cli.main import run as command
 from couloir.inspect import find_batch_size as search
 from couloir.inspect.batch_sizes import Tried, doubling, expected_memory, fastest, largest
@@ -74,13 +74,13 @@ def test_a_size_that_would_not_fit_is_not_tried(monkeypatch: pytest.MonkeyPatch)
         return Tried(size, 1.0, size * MIB)
 
     monkeypatch.setattr(search, "_try", fake)
-    monkeypatch.setattr(memory, "resident", lambda: 0)
-    monkeypatch.setattr(memory, "available", lambda: 100 * MIB)
+    monkeypatch.setattr(machine, "resident_memory", lambda: 0)
+    monkeypatch.setattr(machine, "available_memory", lambda: 100 * MIB)
     tried = list(search.try_sizes(probe, [8, 16, 32, 64, 128, 256], 5, []))
     assert sizes == [8, 16, 32, 64], "128 MiB are more than 80% of 100"
     assert tried[-1].batch_size == 128
     assert "expected to need 128 MiB more; 100 are there" in tried[-1].problem
-    monkeypatch.setattr(memory, "available", lambda: 0)
+    monkeypatch.setattr(machine, "available_memory", lambda: 0)
     assert [entry.batch_size for entry in search.try_sizes(probe, [8, 16], 5, [])] == [8]
 
 
@@ -133,13 +133,13 @@ def test_only_whole_batches_are_timed_and_the_data_is_left_as_it_was() -> None:
 
 
 def test_memory_that_is_taken_is_seen() -> None:
-    before = memory.resident()
-    memory.forget_peak()
+    before = machine.resident_memory()
+    machine.forget_peak_memory()
     block = np.ones(64 * MIB, dtype=np.uint8)
-    assert memory.peak() - before > 50 * MIB
-    assert memory.resident() - before > 50 * MIB
+    assert machine.peak_memory() - before > 50 * MIB
+    assert machine.resident_memory() - before > 50 * MIB
     del block
-    assert memory.available() > 0
+    assert machine.available_memory() > 0
 
 
 def test_limits_of_a_group_and_of_a_shell_are_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,8 +153,8 @@ def test_limits_of_a_group_and_of_a_shell_are_honoured(tmp_path: Path, monkeypat
         (tmp_path / "cgroup" / folder / "memory.max").write_text(limit)
         (tmp_path / "cgroup" / folder / "memory.current").write_text(used)
         (tmp_path / "cgroup" / folder / "memory.stat").write_text(f"anon 5\ninactive_file {2 * MIB}\n")
-    monkeypatch.setattr(memory, "PROC", tmp_path / "proc")
-    monkeypatch.setattr(memory, "CGROUP", tmp_path / "cgroup")
-    assert memory.available() == 32 * MIB, "the limit of the group above, files in the page cache not counted"
+    monkeypatch.setattr(machine, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(machine, "CGROUP", tmp_path / "cgroup")
+    assert machine.available_memory() == 32 * MIB, "the limit of the group above, files in the page cache not counted"
     monkeypatch.setattr(resource, "getrlimit", lambda _: (21 * MIB, 21 * MIB))
-    assert memory.available() == 20 * MIB
+    assert machine.available_memory() == 20 * MIB

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from omegaconf import DictConfig, OmegaConf
 
-from couloir.config.complete import completed
 from couloir.config.compose import compose_sentence
+from couloir.config.finished import completed
 
 
 def resolved(words: list[str]) -> DictConfig:

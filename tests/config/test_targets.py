@@ -14,9 +14,9 @@ import couloir
 from couloir.cli.main import run as command
 from couloir.config import tree
 from couloir.config.build import build
+from couloir.config.finished import run_config
 from couloir.config.targets import refused
 from couloir.errors import CouloirError
-from couloir.record.find import run_config
 from waiting import LONGEST
 
 ALLOWED = [

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 import couloir
 from couloir.config import tree
 from couloir.config.compose import compose_sentence
-from couloir.record.seal import EMPTY
+from couloir.record.checkpoint import EMPTY
 from networks import make_heads_small
 
 PHOTOGRAPHS = [

@@ -20,7 +20,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 import couloir.callbacks.epoch_record as record
 from couloir.callbacks.stop_on_signal import StopOnSignal
-from couloir.record import seal
+from couloir.record import checkpoint
 from couloir.task.supervised import Supervised
 
 BEGUN = "once the configuration is written"
@@ -98,7 +98,7 @@ class Places:
         self._before(record, "cut_back", CUT)
         self._before(os, "fsync", FLUSH)
         self._around(Path, "replace", self._replace)
-        self._around(seal._Hashed, "write", self._block)
+        self._around(checkpoint._Hashed, "write", self._block)
         self._around(RecordWriter, "write", self._event)
         try:
             yield
@@ -131,7 +131,7 @@ class Places:
         self.here(after(name))
         return renamed
 
-    def _block(self, original: Callable[..., int], hashed: seal._Hashed, data: bytes) -> int:
+    def _block(self, original: Callable[..., int], hashed: checkpoint._Hashed, data: bytes) -> int:
         view = memoryview(data).cast("B")
         half = len(view) // 2
         original(hashed, bytes(view[:half]))

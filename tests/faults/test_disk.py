@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from couloir.errors import causes
-from couloir.record.seal import is_sealed
+from couloir.record.checkpoint import is_sealed
 from faults import places
 from faults.runs import ALL, FIRST, WholeOf
 from faults.victims import Ended, Victims, alive

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from couloir.record.seal import is_sealed
+from couloir.record.checkpoint import is_sealed
 from faults import places
 from faults.runs import ALL, CONFIGURATIONS, FIRST, LAST, Whole, WholeOf
 from faults.victims import Ended, Victims, alive

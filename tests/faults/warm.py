@@ -22,7 +22,7 @@ import torch
 
 import couloir.cli.train
 import couloir.inference.evaluation
-import couloir.memory
+import couloir.machine
 import couloir.run.train
 from couloir.cli.main import run
 from couloir.config.compose import prepare_hydra
@@ -37,7 +37,7 @@ def child(arguments: list[str], cwd: str, output: int) -> None:
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.chdir(cwd)
-        limit = couloir.memory._status("VmSize") + ROOM
+        limit = couloir.machine._status("VmSize") + ROOM
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         code = run(arguments)
     except SystemExit as leaving:  # Hydra's own

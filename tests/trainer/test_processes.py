@@ -22,12 +22,12 @@ from pytorch_lightning import LightningModule, Trainer
 import couloir
 from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.cli.main import run as couloir_run
-from couloir.compare.numbers import TIMES
 from couloir.config.check import check
 from couloir.config.compose import compose_sentence
 from couloir.config.world import World, launched
 from couloir.errors import CouloirError, Diverged, Interrupted, ProcessLost
 from couloir.record.folder import RunFolder
+from couloir.record.numbers import TIMES
 from couloir.record.result import RunResult
 from couloir.task.supervised import Supervised
 from couloir.trainer import processes

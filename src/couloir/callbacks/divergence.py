@@ -15,9 +15,8 @@ from torch.optim import Optimizer
 from couloir.callbacks.checkpoint import last_checkpoint
 from couloir.callbacks.gradient_norms import Named, broken_layer, gradient_norms, largest, named_parameters
 from couloir.callbacks.remedies import overrides_to_try
-from couloir.config.tree import display
 from couloir.distributed import highest, mean
-from couloir.errors import Diverged
+from couloir.errors import Diverged, display
 from couloir.log import say
 from couloir.record.folder import RunFolder
 from couloir.task.supervised import Supervised

@@ -17,11 +17,11 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from couloir.artifacts.curves import draw_curves
 from couloir.callbacks.gradients import PREFIX
-from couloir.compare.numbers import TIMES
 from couloir.data.batches import samples_in
 from couloir.log import note
 from couloir.logger.event_sizes import cut_back, event_sizes
 from couloir.record.folder import RunFolder
+from couloir.record.numbers import TIMES
 from couloir.record.result import Row, best_row
 from couloir.trainer.resumption import seconds_waited
 

@@ -13,8 +13,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from couloir.callbacks.checkpoint import Checkpoint
 from couloir.distributed import highest
 from couloir.errors import Interrupted
-from couloir.handlers import taken
 from couloir.log import say
+from couloir.machine import taken
 
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2) if hasattr(signal, "SIGUSR1") else ()
 """What clusters send before the end of a job's time (`sbatch --signal=USR1@90`); taken as SIGTERM, which SLURM sends

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from couloir.config.opened import Opened
+from couloir.config.finished import Opened
 from couloir.errors import CouloirError
 
 USAGE = """usage: couloir evaluate RUN... [tta=CHOICE] [KEY=VALUE ...]
@@ -30,10 +30,11 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
-    from couloir.config.amend import amend
+    from couloir.config.finished import amend, run_config
     from couloir.config.resolvers import run_name
     from couloir.config.targets import roots_of
-    from couloir.record.find import best_weights, find_run, run_config, runs_and_overrides
+    from couloir.record.checkpoint import best_weights
+    from couloir.record.find import find_run, runs_and_overrides
     from couloir.record.folder import RunFolder
 
     words, overrides, outputs = runs_and_overrides(arguments)

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from couloir.config import contract
-from couloir.errors import CouloirError
-from couloir.nearest import did_you_mean
+from couloir.errors import CouloirError, did_you_mean
 
 
 @dataclass(frozen=True)

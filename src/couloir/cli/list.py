@@ -5,8 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from couloir.config import tree
-from couloir.errors import CouloirError
-from couloir.nearest import did_you_mean
+from couloir.errors import CouloirError, did_you_mean, display
 
 USAGE = """usage: couloir list [GROUP] [CHOICE]
 
@@ -71,7 +70,7 @@ def _choice_text(group: str, choice: str) -> str:
     if choice not in found:
         hint = did_you_mean(choice, found, form=f"{group}={{}}")
         raise CouloirError(f"There is no {group} called '{choice}'.", next_step=hint)
-    shown = f"# {tree.display(found[choice])}\n{found[choice].read_text(encoding='utf-8').rstrip()}"
+    shown = f"# {display(found[choice])}\n{found[choice].read_text(encoding='utf-8').rstrip()}"
     return "\n".join([shown, *_shared_lines(group)])
 
 
@@ -83,4 +82,4 @@ def _shared_lines(group: str) -> list[str]:
     if not keys:
         return []
     lines = keys[0].file.read_text(encoding="utf-8").splitlines()
-    return ["", f"# every {group}: {tree.display(keys[0].file)}", *(lines[key.line - 1].strip() for key in keys)]
+    return ["", f"# every {group}: {display(keys[0].file)}", *(lines[key.line - 1].strip() for key in keys)]

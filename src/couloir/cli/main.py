@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 from couloir.data.worker_processes import lost_worker
-from couloir.errors import CouloirError, Interrupted, is_shortage, out_of_memory
-from couloir.nearest import did_you_mean
+from couloir.errors import CouloirError, Interrupted, did_you_mean, is_shortage, out_of_memory
 
 VERBS = {
     "train": "compose a sentence, check it, train, test, and write the run folder",

@@ -26,8 +26,7 @@ def main(arguments: list[str]) -> int:
         print(USAGE)  # noqa: T201
         return 0
     from couloir.cli.flags import Flag, take_flags
-    from couloir.config.tree import display
-    from couloir.nearest import did_you_mean
+    from couloir.errors import did_you_mean, display
     from couloir.record.find import runs_and_overrides
 
     flags, rest = take_flags(arguments, [Flag("--out", None, takes="a path")])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from couloir.cli.flags import take_switches
-from couloir.config.opened import Opened
+from couloir.config.finished import Opened
 from couloir.errors import CouloirError
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
-    from couloir.compare.numbers import read_metrics, read_result, read_status
     from couloir.config.resolvers import run_name
     from couloir.config.world import launched
     from couloir.record.differences import read_provenance
     from couloir.record.find import find_run, runs_and_overrides
     from couloir.record.folder import RunFolder
+    from couloir.record.numbers import read_metrics, read_result, read_status
 
     switches, words = take_switches(arguments, ("--strict",))
     named, overrides, outputs = runs_and_overrides(words)
@@ -76,12 +76,10 @@ def _sentence(run: Path, overrides: list[str]) -> tuple[Sentence, list[str]]:
     """The run's configuration as a sentence that may be trained, and what to say of it."""
     from omegaconf import OmegaConf
 
-    from couloir.config.amend import amend
     from couloir.config.check import check
-    from couloir.config.complete import completed
     from couloir.config.compose import Sentence, prepare_hydra
+    from couloir.config.finished import amend, completed, run_config
     from couloir.config.targets import roots_of
-    from couloir.record.find import run_config
 
     prepare_hydra()
     cfg, added = completed(run_config(run, roots_of(overrides)))

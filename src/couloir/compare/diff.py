@@ -9,12 +9,13 @@ from typing import Any
 
 from rich.table import Table
 
-from couloir.compare.numbers import NOTHING, Number, compare_metrics, read_metrics, read_result, read_status
+from couloir.compare.numbers import NOTHING, Number, compare_metrics
+from couloir.config.finished import read_config
 from couloir.errors import CouloirError
 from couloir.log import rendered
 from couloir.record.differences import Difference, differences, own_packages, read_provenance, shown
 from couloir.record.dotted import MISSING, differing
-from couloir.record.find import read_config
+from couloir.record.numbers import read_metrics, read_result, read_status
 
 Pair = tuple[Any, Any]
 STATUS = ("status", "epoch", "step", "error")

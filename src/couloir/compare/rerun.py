@@ -9,22 +9,14 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from couloir.compare.numbers import (
-    Compared,
-    Number,
-    Row,
-    compare_metrics,
-    compare_results,
-    read_metrics,
-    read_result,
-    read_status,
-)
+from couloir.compare.numbers import Compared, Number, compare_metrics, compare_results
 from couloir.config.compose import Sentence
 from couloir.errors import CouloirError, Diverged
 from couloir.log import run_log, say
 from couloir.record.checkpoint import read_checkpoint
 from couloir.record.differences import Difference, announced, differences, own_packages, read_provenance, refuse
 from couloir.record.folder import RunFolder
+from couloir.record.numbers import Row, read_metrics, read_result, read_status
 from couloir.run.train import train_sentence
 
 ENDED = ("completed", "diverged")

@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from couloir.config.amend import amend
-from couloir.config.complete import completed
 from couloir.config.compose import Sentence, prepare_hydra
-from couloir.config.opened import Opened
+from couloir.config.finished import Opened, amend, completed, run_config
 from couloir.config.targets import roots_of
 from couloir.errors import CouloirError
-from couloir.record.find import run_config
+from couloir.record.checkpoint import is_sealed
 from couloir.record.folder import RunFolder
 from couloir.record.lock import is_alive
-from couloir.record.seal import is_sealed
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback

@@ -16,9 +16,9 @@ from couloir.config.compose import SWEEP_GROUPS, Sentence
 from couloir.config.contract import Key
 from couloir.config.metrics import measured
 from couloir.config.scaling import settle_rate
-from couloir.errors import CouloirError
-from couloir.nearest import did_you_mean
-from couloir.record.find import best_weights, find_run
+from couloir.errors import CouloirError, did_you_mean, display
+from couloir.record.checkpoint import best_weights
+from couloir.record.find import find_run
 
 REQUIRED = (
     "trainer", "callbacks", "logger", "model", "initializer", "loss", "optimizer", "scheduler", "momentum_schedule",
@@ -97,7 +97,7 @@ def _place(path: str, keys: dict[str, list[Key]], sentence: Sentence) -> str:
     """Where a value was set: on the command line, and the file and line that define its key or the next one above."""
     for name in targets.ancestry(path):
         entries = keys.get(name, [])
-        defined = f"{tree.display(entries[-1].file)}, line {entries[-1].line}" if entries else ""
+        defined = f"{display(entries[-1].file)}, line {entries[-1].line}" if entries else ""
         typed = next((item for item in sentence.overrides if item.lstrip("+").startswith(f"{name}=")), None)
         if typed and defined:
             return f"{typed} (the key is defined in {defined})"
@@ -290,7 +290,7 @@ def _check_parts(sentence: Sentence) -> None:
         fitting = [name for name, path in tree.choices("loss").items() if task in tree.expects(path)]
         raise CouloirError(
             f"loss={loss} does not fit data={choices.get('data')}, whose task is {task}.",
-            place=tree.display(file),
+            place=display(file),
             next_step=f"leave the loss out, or take one of: {', '.join(fitting)}",
         )
     for group in ("model", "augmentation", "tta"):
@@ -314,7 +314,7 @@ def _check_parts(sentence: Sentence) -> None:
         raise CouloirError(
             f"augmentation={choices['augmentation']} changes colours, and data={choices['data']} has "
             f"{cfg.data.channels} channels.",
-            place=tree.display(file),
+            place=display(file),
             next_step="augmentation=photometric takes grey images as well",
         )
 
@@ -357,7 +357,7 @@ def _needs_images(group: str, sentence: Sentence) -> CouloirError:
     other = "model=mlp" if group == "model" else f"{group}=none"
     return CouloirError(
         f"{group}={choice} needs images, and data={sentence.choices['data']} has none.",
-        place=tree.display(file) if file else None,
+        place=display(file) if file else None,
         next_step=f"try {other}, or a data set of images such as data=digits",
     )
 

@@ -25,7 +25,7 @@ from couloir.config import contract, resolvers, targets, tree
 from couloir.config.files import check_own_files
 from couloir.config.launch import check_launch, missing_launcher
 from couloir.config.mistakes import COMPLAINTS, Choices, explain, find_mistake
-from couloir.errors import CouloirError
+from couloir.errors import CouloirError, display
 
 SWEEP_GROUPS = ("sweep", "pruner")
 """What a trial of a sweep does not know of."""
@@ -204,7 +204,7 @@ def _sources(merged: list[ResultDefault], of_the_sweep: bool = False) -> list[So
 def _set_in(sources: list[Source], key: str) -> str | None:
     """The file and line of a root key."""
     found = [
-        f"{tree.display(source.file)}, line {entry.line}"
+        f"{display(source.file)}, line {entry.line}"
         for source in sources
         for entry in contract.read_keys(source.file)
         if not source.package and entry.path == key

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from couloir.config import tree
-from couloir.errors import CouloirError
+from couloir.errors import CouloirError, display
 
 MOST_NODES = 100_000
 """Values of a file once its aliases are written out: a page of them can stand for billions."""
@@ -29,7 +29,7 @@ def check_own_files() -> None:
             continue  # Hydra will say so, if the file takes part at all
         if _count(node, {}) > MOST_NODES:
             raise CouloirError(
-                f"The aliases of {tree.display(file)} stand for more than {MOST_NODES:,} values, or for themselves.",
+                f"The aliases of {display(file)} stand for more than {MOST_NODES:,} values, or for themselves.",
                 next_step="write the values out, or refer to them with ${key}",
             )
 
@@ -42,8 +42,8 @@ def not_text(error: UnicodeDecodeError) -> CouloirError:
         except UnicodeDecodeError as wrong:
             line = file.read_bytes()[: wrong.start].count(b"\n") + 1
             return CouloirError(
-                f"{tree.display(file)} is not text in UTF-8.",
-                place=f"{tree.display(file)}, line {line}",
+                f"{display(file)} is not text in UTF-8.",
+                place=f"{display(file)}, line {line}",
                 next_step="save it in UTF-8, or remove it",
             )
     return CouloirError(f"A configuration file is not text in UTF-8: {error}")

@@ -15,8 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from couloir.config import targets
-from couloir.errors import CouloirError
-from couloir.nearest import did_you_mean
+from couloir.errors import CouloirError, did_you_mean
 
 PLUGINS = ("hydra._internal.core_plugins", "hydra_plugins", "hydra.experimental.callbacks")
 LOGGING = ("hydra_logging", "job_logging")

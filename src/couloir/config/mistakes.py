@@ -14,8 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract, tree
 from couloir.config.files import not_text
-from couloir.errors import CouloirError
-from couloir.nearest import did_you_mean, nearest
+from couloir.errors import CouloirError, did_you_mean, display, nearest
 
 Choices = dict[str, str | None]
 ComposeChoices = Callable[[list[str]], tuple[DictConfig, Choices]]
@@ -145,8 +144,8 @@ def _defined_at(group: str) -> str:
     assert root is not None, "the packaged tree has a root file"
     for number, line in enumerate(root.read_text(encoding="utf-8").splitlines(), 1):
         if re.match(rf"\s*-\s+{re.escape(group)}:", line):
-            return f"{tree.display(root)}, line {number}"
-    return tree.display(tree.packaged_conf() / group)
+            return f"{display(root)}, line {number}"
+    return display(tree.packaged_conf() / group)
 
 
 def _exists(cfg: DictConfig, key: str) -> bool:
@@ -183,7 +182,7 @@ def _unknown_key(override: Override, cfg: DictConfig, choices: Choices) -> Coulo
         hint = "it is a key of " + ", ".join(f"{group}={name}" for name in owners[:4])
     return CouloirError(
         f"{group}={choice} has no key '{rest}'.",
-        place=f"{tree.display(place[0])}, line {place[1]}; keys: {', '.join(names)}",
+        place=f"{display(place[0])}, line {place[1]}; keys: {', '.join(names)}",
         next_step=hint or f"`train {group}={choice} --cfg job` shows every key",
     )
 
@@ -198,6 +197,6 @@ def _unknown_word(key: str, value: str, cfg: DictConfig) -> CouloirError:
     assert root is not None, "the packaged tree has a root file"
     return CouloirError(
         f"There is no group or key called '{key}'.",
-        place=f"{tree.display(root)}; names: {', '.join(names)}",
+        place=f"{display(root)}; names: {', '.join(names)}",
         next_step=hint,
     )

@@ -18,8 +18,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from couloir.config import contract, tree
-from couloir.errors import CouloirError
+from couloir.config import contract
+from couloir.errors import CouloirError, display
 
 KEY = "allow_targets"
 """The key of the root file that extends the roots."""
@@ -316,8 +316,8 @@ def place_in(file: Path) -> Place:
         lines = {key.path: key.line for key in contract.read_keys(file)}
         for name in ancestry(path):
             if name in lines:
-                return f"{tree.display(file)}, line {lines[name]}"
-        return tree.display(file)
+                return f"{display(file)}, line {lines[name]}"
+        return display(file)
 
     return place
 

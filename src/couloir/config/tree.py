@@ -87,11 +87,3 @@ def expects(path: Path) -> str:
         elif found:
             break
     return " ".join(found)
-
-
-def display(path: Path) -> str:
-    """A path as a person would type it: relative where it lies below the working directory."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd().resolve()))
-    except ValueError:
-        return str(path)

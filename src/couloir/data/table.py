@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from couloir.data.skipped import Skipped
-from couloir.errors import CouloirError
-from couloir.nearest import did_you_mean
+from couloir.errors import CouloirError, did_you_mean
 
 if TYPE_CHECKING:
     from couloir.data.samples import Samples

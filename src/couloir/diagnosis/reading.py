@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from couloir.compare.numbers import Row, read_metrics, read_status
 from couloir.diagnosis.curve import Curve
 from couloir.errors import CouloirError
+from couloir.record.numbers import Row, read_metrics, read_status
 
 UNIFORM_LOSSES = (".CrossEntropy", ".NegativeLogLikelihood")
 """The ends of `_target_` of losses that are log C where all C classes are given the same probability."""

@@ -18,11 +18,10 @@ from couloir.data.worker_processes import workers_ended
 from couloir.errors import CouloirError
 from couloir.log import say
 from couloir.loss.classification import CrossEntropy
-from couloir.record.checkpoint import network_state, read_checkpoint
-from couloir.record.find import best_weights
+from couloir.record.checkpoint import best_weights, network_state, read_checkpoint
 from couloir.task.build import metrics_for
 from couloir.task.supervised import converted
-from couloir.trainer.room import WithinMemory
+from couloir.trainer.within_memory import WithinMemory
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from couloir.errors import CouloirError
-from couloir.record.checkpoint import network_state, read_checkpoint
-from couloir.record.find import best_weights, find_run
+from couloir.record.checkpoint import best_weights, network_state, read_checkpoint
+from couloir.record.find import find_run
 
 
 def from_run(

@@ -19,10 +19,9 @@ from pytorch_lightning import Callback, LightningDataModule, LightningModule, Tr
 from rich.table import Table
 from torch import Tensor
 
-from couloir import memory
-from couloir.config import tree
+from couloir import machine
 from couloir.config.compose import Sentence
-from couloir.errors import CouloirError
+from couloir.errors import CouloirError, display
 from couloir.inspect.batch_sizes import USABLE, Tried, doubling, draw_batch_sizes, expected_memory, fastest, largest
 from couloir.inspect.probe import Probe, probing, training_sentence
 from couloir.log import note, rendered, say
@@ -74,7 +73,7 @@ def find_batch_size(
             f"try:     {suggested}\n"
             + (f"         {end} ends the search, not the memory\n" if tried[-1] is most else "")
             + "         the rate belongs to the batch: optimizer.scale_lr=linear, or couloir find-lr\n"
-            f"picture: {tree.display(folder.path / 'batch_sizes.png')}",
+            f"picture: {display(folder.path / 'batch_sizes.png')}",
         )
     return tried
 
@@ -92,10 +91,10 @@ def try_sizes(probe: Probe, sizes: list[int], steps: int, callbacks: list[Callba
         callbacks: what else watches.
     """
     tried: list[Tried] = []
-    before = memory.resident()
+    before = machine.resident_memory()
     for size in sizes:
-        need = (expected_memory(tried) if tried else _least(probe)) - max(0, memory.resident() - before)
-        if not _on_gpu(probe) and need > USABLE * (room := memory.available()):
+        need = (expected_memory(tried) if tried else _least(probe)) - max(0, machine.resident_memory() - before)
+        if not _on_gpu(probe) and need > USABLE * (room := machine.available_memory()):
             yield Tried(size, None, None, f"expected to need {_mib(need)} MiB more; {_mib(room)} are there")
             return
         try:
@@ -126,9 +125,9 @@ def _try(probe: Probe, size: int, steps: int, callbacks: list[Callback], before:
     accumulated = int(probe.cfg.trainer.get("accumulate_grad_batches", 1))
     clock = _Clock()
     whole = _WholeBatches(probe.data, size, steps * accumulated)
-    memory.forget_peak()
+    machine.forget_peak_memory()
     probe.steps([clock, *callbacks], steps, whole)
-    used = clock.device_peak if clock.device_peak is not None else max(0, memory.peak() - before)
+    used = clock.device_peak if clock.device_peak is not None else max(0, machine.peak_memory() - before)
     # A step of several batches ends with the optimizer's, so its time is that of all of them.
     marks = clock.marks[::accumulated]
     seconds = [end - start for start, end in itertools.pairwise(marks)][WARM_UP - 1 :]

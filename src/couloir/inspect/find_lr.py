@@ -17,10 +17,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from rich import get_console
 
 from couloir.callbacks.progress import shown_number
-from couloir.config import tree
 from couloir.config.compose import Sentence
 from couloir.config.scaling import unscaled
-from couloir.errors import CouloirError
+from couloir.errors import CouloirError, display
 from couloir.inspect.probe import Probe, probing, training_sentence
 from couloir.inspect.rate_curve import RateCurve, draw_rate_curve, exponential_rates, read_curve
 from couloir.log import on_a_terminal, say
@@ -60,7 +59,7 @@ def find_lr(
         if curve.steepest is None or curve.lowest is None or curve.conservative is None:
             raise CouloirError(
                 f"The loss does not clearly fall at any rate from {low:g} to {curve.rates[-1]:g}.",
-                place=tree.display(folder.path / "find_lr.png"),
+                place=display(folder.path / "find_lr.png"),
                 next_step="look at the picture; more --steps, a smaller --min or a larger data.batch_size may show it",
             )
         rate = _typed(unscaled(cfg, curve.steepest))
@@ -72,7 +71,7 @@ def find_lr(
             f"{shown_number(min(value for value in curve.smoothed if math.isfinite(value)))}, at "
             f"{_typed(curve.lowest)}, a tenth of which, {_typed(curve.conservative)}, is the careful choice\n"
             f"try:     {training_sentence(sentence.overrides, 'optimizer.lr', f'optimizer.lr={rate}')}\n"
-            f"picture: {tree.display(folder.path / 'find_lr.png')}",
+            f"picture: {display(folder.path / 'find_lr.png')}",
         )
     return curve
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
-import struct
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 import torch
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 
 from couloir.errors import CouloirError
 from couloir.log import say
+from couloir.record.checkpoint import NOT_WEIGHTS
 
 Network = TypeVar("Network", bound=nn.Module)
 State = dict[str, Tensor]
@@ -24,11 +23,6 @@ WRAPPERS = ("state_dict", "model", "model_state_dict")
 """Keys below which training scripts save a state dict."""
 PREFIXES = ("module.", "net.", "_orig_mod.")
 """What wrappers (data parallel, Couloir's own module, the compiler) put before every name."""
-NOT_WEIGHTS = (
-    UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError, OSError,
-    struct.error,
-)  # fmt: skip
-"""What torch raises for a file that is torn, something else, or not safe to read."""
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
 """DenseNet's public files are older than the names of its layers."""
 

@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import yaml
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from couloir.errors import CouloirError, did_you_mean, display
 
-from couloir.config import targets, tree
-from couloir.errors import CouloirError
-from couloir.nearest import did_you_mean
-
-PARTS = ("model", "data", "loss", "trainer")
-"""Without these there was no run."""
 SWEEP_FILE, SWEEP_TABLE = "sweep.yaml", "sweep.csv"
 """What the folder of a sweep holds."""
 
@@ -69,7 +61,7 @@ def _places(word: str, outputs: str | Path) -> Iterator[Path]:
 def _best_of(sweep: Path) -> str:
     """Which of a sweep's runs the user may have meant."""
     first = next((path.parent for path in sorted(sweep.glob("*/config.yaml"))), sweep / "0")
-    return f"name one of its runs, such as {tree.display(first)}; {SWEEP_TABLE} there says which is the best"
+    return f"name one of its runs, such as {display(first)}; {SWEEP_TABLE} there says which is the best"
 
 
 def _configs(outputs: Path) -> Iterator[Path]:
@@ -78,51 +70,3 @@ def _configs(outputs: Path) -> Iterator[Path]:
     yield from outputs.glob("rerun/*/config.yaml")
     yield from outputs.glob("sweep/*/*/config.yaml")
     yield from outputs.glob("sweep/*/*/*/config.yaml")
-
-
-def run_config(run: Path, allowed: Sequence[str] = ()) -> DictConfig:
-    """The resolved configuration of a run, wherever the run comes from, to be built from.
-
-    Args:
-        run: its folder.
-        allowed: packages that its targets may come from besides the usual ones; what the file allows itself is void.
-
-    Raises:
-        CouloirError: it cannot be read, or it calls what a configuration may not call.
-    """
-    cfg = read_config(run)
-    with open_dict(cfg):
-        cfg[targets.KEY] = list(allowed)
-    targets.check_targets(cfg, allowed, targets.place_in(run / "config.yaml"))
-    return cfg
-
-
-def read_config(run: Path) -> DictConfig:
-    """The resolved configuration of a run, to be looked at.
-
-    Raises:
-        CouloirError: it cannot be read.
-    """
-    file = run / "config.yaml"
-    try:
-        cfg = OmegaConf.load(file)
-        OmegaConf.resolve(cfg)  # a run has left none, and somebody else's may lead anywhere
-    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise CouloirError(f"{file} cannot be read as the configuration of a run: {reason}") from error
-    if not isinstance(cfg, DictConfig) or not all(OmegaConf.is_dict(cfg.get(name)) for name in PARTS):
-        raise CouloirError(f"{file} is not the configuration of a run.")
-    return cfg
-
-
-def best_weights(run: Path) -> Path:
-    """The checkpoint of the run's best epoch, or the last one where no epoch was the best.
-
-    Raises:
-        CouloirError: the run has no checkpoint.
-    """
-    for name in ("best.ckpt", "last.ckpt"):
-        path = run / "checkpoints" / name
-        if path.is_file():
-            return path
-    raise CouloirError(f"The run {run.name} has no checkpoint.", place=str(run / "checkpoints"))

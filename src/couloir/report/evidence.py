@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from couloir.config.tree import display
+from couloir.errors import display
 from couloir.record.dotted import dotted
 from couloir.record.lock import is_alive
 from couloir.record.result import Row, best_row

@@ -12,8 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from couloir.artifacts.page import Cell, Chart, Choice, Page, charts, facts, label, search, shortened, table, text
-from couloir.config.tree import display
-from couloir.errors import CouloirError
+from couloir.errors import CouloirError, display
 from couloir.record.find import SWEEP_FILE, SWEEP_TABLE
 from couloir.record.folder import write_atomically
 from couloir.report import origin

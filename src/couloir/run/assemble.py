@@ -16,7 +16,7 @@ from couloir.inference.evaluate import check_views
 from couloir.model.weights import load_weights
 from couloir.task.build import check_network
 from couloir.trainer.processes import first_here_first
-from couloir.trainer.room import WithinMemory
+from couloir.trainer.within_memory import WithinMemory
 
 
 def load_data(cfg: DictConfig, world: World = ALONE) -> Any:

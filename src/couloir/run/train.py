@@ -36,9 +36,8 @@ from couloir.record.folder import RunFolder
 from couloir.record.provenance import write_provenance
 from couloir.record.result import RunResult, summarise
 from couloir.run.assemble import build_network, load_data
-from couloir.run.closing import closing_diagnosis, closing_table
 from couloir.run.earlier import Earlier
-from couloir.run.outcome import as_lost_folder, write_ending
+from couloir.run.outcome import as_lost_folder, closing_diagnosis, closing_table, write_ending
 from couloir.task.build import supervised
 from couloir.task.supervised import Supervised
 from couloir.trainer.processes import follow, together

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Protocol
 
-from couloir.handlers import taken
+from couloir.machine import taken
 from couloir.sweep.engine import Engine
 from couloir.sweep.job import Job
 from couloir.sweep.outcome import RunEnd, end_of, out_of_memory_kills, outcome_of

@@ -8,8 +8,7 @@ from typing import Any
 
 import yaml
 
-from couloir.errors import CouloirError
-from couloir.nearest import did_you_mean
+from couloir.errors import CouloirError, did_you_mean
 from couloir.record.find import SWEEP_FILE
 from couloir.sweep.multirun import multirun
 from couloir.sweep.sweep import FINISHED, alive

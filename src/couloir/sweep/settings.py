@@ -11,8 +11,7 @@ from omegaconf import OmegaConf
 
 from couloir.config.compose import Sentence
 from couloir.config.metrics import measured
-from couloir.errors import CouloirError
-from couloir.nearest import did_you_mean
+from couloir.errors import CouloirError, did_you_mean
 from couloir.sweep.record import Objective
 
 LARGER_IS_BETTER = ("accuracy", "r2", "samples_per_second")

@@ -18,8 +18,7 @@ import yaml
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from couloir.config.tree import display
-from couloir.errors import CouloirError
+from couloir.errors import CouloirError, display
 from couloir.record.find import SWEEP_FILE
 from couloir.record.folder import point_latest_to, write_atomically
 from couloir.record.lock import RunLock, is_alive

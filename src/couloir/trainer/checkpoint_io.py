@@ -9,7 +9,7 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
 from couloir.errors import CouloirError
-from couloir.record.seal import is_sealed, write_sealed
+from couloir.record.checkpoint import is_sealed, write_sealed
 
 
 class SealedFiles(TorchCheckpointIO):

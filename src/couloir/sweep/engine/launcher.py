@@ -10,8 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from couloir.config.tree import display
-from couloir.errors import LauncherFailed
+from couloir.errors import LauncherFailed, display
 from couloir.record.lock import is_alive
 from couloir.sweep.engine import Ended
 from couloir.sweep.engine.leash import Leash

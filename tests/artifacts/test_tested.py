@@ -15,7 +15,8 @@ from torch import nn
 import couloir
 from couloir.artifacts.tested import first_filters
 from couloir.config.build import build
-from couloir.record.find import best_weights, run_config
+from couloir.config.finished import run_config
+from couloir.record.checkpoint import best_weights
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from couloir.nearest import did_you_mean, nearest
+from couloir.errors import did_you_mean, nearest
 
 
 @pytest.mark.parametrize(

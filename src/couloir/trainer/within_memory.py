@@ -10,7 +10,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from couloir.errors import CouloirError
-from couloir.memory import available
+from couloir.machine import available_memory
 
 LOOKED_AT = 1 << 26
 """Bytes of a tensor that is compared with the memory that is left; a look takes a part of a millisecond."""
@@ -38,7 +38,7 @@ def _check(args: Sequence[Any], keys: dict[str, Any]) -> None:
     numbers = [side for side in shape if isinstance(side, int)] if isinstance(shape, list | tuple | torch.Size) else []
     size = 4 * math.prod(numbers)
     if size >= LOOKED_AT and str(keys.get("device")) != "meta" and torch.get_default_device().type != "meta":
-        left = available()
+        left = available_memory()
         if size > left:
             raise CouloirError(
                 f"The network does not fit into memory: a tensor of {' x '.join(map(str, numbers))} numbers takes "

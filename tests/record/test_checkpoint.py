@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from couloir.errors import CouloirError
-from couloir.record.seal import MARK, is_sealed
+from couloir.record.checkpoint import MARK, is_sealed
 from couloir.trainer.checkpoint_io import SealedFiles
 
 CONTENT = {"state_dict": {"w": torch.arange(1000.0)}, "epoch": 3}

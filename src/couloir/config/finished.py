@@ -1,0 +1,202 @@
+"""The configuration of a run that was composed before: read, completed with keys that came later, changed by overrides.
+
+Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from couloir.config import contract, targets, tree
+from couloir.config.compose import compose_sentence
+from couloir.errors import CouloirError, did_you_mean, display
+from couloir.record.dotted import flat
+
+PARTS = ("model", "data", "loss", "trainer")
+"""Without these there was no run."""
+
+
+def run_config(run: Path, allowed: Sequence[str] = ()) -> DictConfig:
+    """The resolved configuration of a run, wherever the run comes from, to be built from.
+
+    Args:
+        run: its folder.
+        allowed: packages that its targets may come from besides the usual ones; what the file allows itself is void.
+
+    Raises:
+        CouloirError: it cannot be read, or it calls what a configuration may not call.
+    """
+    cfg = read_config(run)
+    with open_dict(cfg):
+        cfg[targets.KEY] = list(allowed)
+    targets.check_targets(cfg, allowed, targets.place_in(run / "config.yaml"))
+    return cfg
+
+
+def read_config(run: Path) -> DictConfig:
+    """The resolved configuration of a run, to be looked at.
+
+    Raises:
+        CouloirError: it cannot be read.
+    """
+    file = run / "config.yaml"
+    try:
+        cfg = OmegaConf.load(file)
+        OmegaConf.resolve(cfg)  # a run has left none, and somebody else's may lead anywhere
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise CouloirError(f"{file} cannot be read as the configuration of a run: {reason}") from error
+    if not isinstance(cfg, DictConfig) or not all(OmegaConf.is_dict(cfg.get(name)) for name in PARTS):
+        raise CouloirError(f"{file} is not the configuration of a run.")
+    return cfg
+
+
+def amend(cfg: DictConfig, overrides: list[str], opened: Opened) -> DictConfig:
+    """A copy of a run's configuration, with other choices and values where a verb leaves them open.
+
+    Args:
+        cfg: a resolved configuration; what was filled in from another key does not follow that key any more.
+        overrides: `key=value` or `group=choice`, as typed.
+        opened: what may be changed.
+
+    Raises:
+        CouloirError: a key or a choice that is not there or is settled, or a value that it does not accept.
+    """
+    cfg = cfg.copy()
+    with open_dict(cfg):
+        chosen = [override for override in overrides if override.partition("=")[0] in opened.groups]
+        for override in chosen:
+            group, _, name = override.partition("=")
+            cfg[group] = _choice(group, name, cfg)
+        for override in overrides:
+            if override not in chosen:
+                _set(cfg, override, opened)
+    return cfg
+
+
+def _choice(group: str, name: str, cfg: DictConfig) -> Any:
+    files = tree.choices(group)
+    if name not in files:
+        hint = did_you_mean(name, files, form=f"{group}={{}}")
+        raise CouloirError(
+            f"There is no {group} called '{name}'.", place=f"choices: {', '.join(files)}", next_step=hint
+        )
+    if "images" in tree.expects(files[name]) and cfg.data.image_size is None:
+        raise CouloirError(f"{group}={name} needs images, and the run's data has none.", place=display(files[name]))
+    content = OmegaConf.load(files[name])
+    assert isinstance(content, DictConfig)
+    return content.get(group, content)  # `none` is written as a global `tta: null`
+
+
+def _set(cfg: DictConfig, text: str, opened: Opened) -> None:
+    try:
+        override = OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise CouloirError(f"'{text}' cannot be read.", next_step="write key=value") from error
+    if override.is_sweep_override():
+        raise CouloirError(f"'{text}' names several values; a key takes one here.")
+    key, value = override.key_or_group, override.value()
+    everything = flat(cfg)
+    names = [path for path in everything if opened.takes_key(path)]
+    if key not in names:
+        if key in everything or key in tree.groups():
+            raise CouloirError(f"'{key}' {opened.why}.", next_step=opened.takes)
+        hint = did_you_mean(key, names, form=f"{{}}={text.partition('=')[2]}")
+        raise CouloirError(f"The run's configuration has no key '{key}'.", next_step=hint or "see its config.yaml")
+    OmegaConf.update(cfg, key, value)
+    _check(cfg, key, value, text)
+
+
+def _check(cfg: DictConfig, key: str, value: Any, text: str) -> None:
+    group, _, rest = key.partition(".")
+    files = (
+        tree.choices(group).values() if group in tree.groups() else [tree.packaged_conf() / f"{tree.ROOT_CONFIG}.yaml"]
+    )
+    for file in files:
+        keys = contract.read_keys(file)
+        targets = [entry.default for entry in keys if entry.path == "_target_"]
+        if targets and cfg[group].get("_target_") not in targets:
+            continue
+        for entry in keys:
+            accepted = contract.violation(entry, value) if entry.path in (rest, key) else None
+            if accepted is not None:
+                raise CouloirError(
+                    f"{key} takes {accepted}, not {text.partition('=')[2]}.",
+                    place=f"{display(file)}, line {entry.line}",
+                )
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a verb lets the user change in the configuration of a run.
+
+    Attributes:
+        keys: keys, and beginnings of keys where they end in a dot.
+        closed: keys below such a beginning that stay as they are.
+        groups: groups that another choice may be named of.
+        why: what is said of all other keys, after their name: `is settled once a network is trained`.
+        takes: the next step then: what the verb does take.
+    """
+
+    keys: tuple[str, ...]
+    why: str
+    takes: str
+    closed: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+    def takes_key(self, key: str) -> bool:
+        """Whether a key may be changed."""
+        fits = any(key.startswith(name) if name.endswith(".") else key == name for name in self.keys)
+        return fits and key not in self.closed
+
+
+def completed(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
+    """A copy of a run's configuration with today's default for each key that has come since, and those keys.
+
+    A key of a component is added where all choices of the group that are built by the same target agree about its
+    default, so that one that makes the difference between two named models is not guessed.
+    """
+    cfg = cfg.copy()
+    before = set(flat(cfg))
+    with open_dict(cfg):
+        _add(cfg, compose_sentence([], with_sources=False).cfg)
+        for group in tree.groups():
+            if OmegaConf.is_dict(cfg.get(group)) and "_target_" in cfg[group]:
+                for name, default in _defaults(group, str(cfg[group]["_target_"])).items():
+                    if name not in cfg[group]:
+                        cfg[group][name] = default
+    resolved = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    assert isinstance(resolved, DictConfig)
+    return resolved, {key: value for key, value in flat(resolved).items() if key not in before}
+
+
+def _add(cfg: DictConfig, today: DictConfig) -> None:
+    """The root's own keys, groups that are missing as a whole, and keys of the callbacks that are there."""
+    for name in today:
+        if name not in cfg:
+            cfg[name] = today[name]
+    for name, node in cfg.callbacks.items():
+        default = today.callbacks.get(name)
+        if OmegaConf.is_dict(node) and default is not None and node.get("_target_") == default.get("_target_"):
+            for key in set(default) - set(node):
+                node[key] = default[key]
+
+
+def _defaults(group: str, target: str) -> dict[str, Any]:
+    found: dict[str, list[Any]] = {}
+    for file in tree.choices(group).values():
+        keys = contract.read_keys(file)
+        if any(key.path == "_target_" and key.default == target for key in keys):
+            for key in keys:
+                if "." not in key.path and not isinstance(key.default, dict) and key.default != "???":
+                    found.setdefault(key.path, []).append(key.default)
+    return {name: values[0] for name, values in found.items() if all(value == values[0] for value in values)}
