@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import venv
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -73,3 +77,20 @@ def test_versions_are_pinned_and_agree() -> None:
     assert pins["torch"] == "2.13.0"
     names = {entry.split(">")[0].split("=")[0].split("<")[0].strip() for entry in project["dependencies"]}
     assert names <= {name.lower() for name in pins}, "every dependency is pinned"
+
+
+def test_every_package_that_is_installed_is_imported_by_couloir_and_says_what_it_is_for() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    dependencies = tomllib.loads(text)["project"]["dependencies"]
+    imported = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            imported |= {name.split(".")[0] for name in names}
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(str(node.module).split(".")[0])
+    bring = packages_distributions()
+    used = {name.lower().replace("_", "-") for module in imported for name in bring.get(module, [])}
+    assert {re.split("[<>=]", dependency)[0] for dependency in dependencies} <= used
+    for dependency in dependencies:
+        assert re.search(rf'"{re.escape(dependency)}", # \w.{{5,}}', text), dependency

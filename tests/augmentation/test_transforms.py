@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import math
 from typing import Any
 
@@ -13,7 +14,7 @@ from scipy import ndimage
 
 from couloir.augmentation.geometry import Affine, Cutout, FlipCrop, RandomResizedCrop, Rotate, Shift, crop_at, rotated
 from couloir.augmentation.mixing import CutMix, Mixup
-from couloir.augmentation.photometric import Noise, PCAColor, Photometric
+from couloir.augmentation.photometric import Noise, PCAColor, Photometric, turn_hue
 from couloir.config import tree
 from couloir.config.compose import compose_sentence
 from couloir.errors import CouloirError
@@ -175,9 +176,7 @@ def test_photometric_changes_follow_their_formula(keys: dict, formula: Any) -> N
         np.testing.assert_allclose(out[sample], np.clip(formula(image, factor, grey), 0, 1), atol=1e-5)
 
 
-def test_hue_turns_the_colour_circle_and_keeps_greys() -> None:
-    import colorsys
-
+def test_hue_turns_the_colour_circle_by_each_samples_draw_and_keeps_greys() -> None:
     red = torch.tensor([0.8, 0.2, 0.2]).view(1, 3, 1, 1).repeat(4, 1, 2, 2)
     torch.manual_seed(0)
     out = Photometric(0.0, 0.0, 0.0, 0.5)(red)
@@ -189,6 +188,36 @@ def test_hue_turns_the_colour_circle_and_keeps_greys() -> None:
         np.testing.assert_allclose(out[sample, :, 0, 0], expected, atol=1e-4)
     grey = torch.full((2, 3, 2, 2), 0.4)
     np.testing.assert_allclose(Photometric(0.0, 0.0, 0.0, 0.5)(grey), grey, atol=1e-5)
+
+
+def test_turned_hues_are_those_of_the_standard_library_for_every_pixel_of_every_kind() -> None:
+    x = images(6, size=9)
+    x[1] = (x[1] * 3).round() / 3  # pixels with equal channels, and with channels of 0 and 1
+    x[2] = x[2, :1]  # greys
+    x[3] = (x[3] > 0.5).float()  # black, white, and the six pure colours
+    share = torch.tensor([0.0, 0.21, 0.4, 1 / 6, -0.5, -0.37])
+    turned = turn_hue(x, share)
+    for before, after, by in zip(x, turned, share.tolist(), strict=True):
+        for pixel, found in zip(before.flatten(1).T.tolist(), after.flatten(1).T.tolist(), strict=True):
+            hue, saturation, value = colorsys.rgb_to_hsv(*pixel)
+            expected = colorsys.hsv_to_rgb((hue + by) % 1, saturation, value)
+            np.testing.assert_allclose(found, expected, atol=2e-6)
+    assert turned.min() >= 0
+    assert turned.max() <= 1
+
+
+def test_turned_hues_are_those_that_runs_had_from_kornia() -> None:
+    """What `kornia.enhance.adjust_hue` 0.9.0 gave, to five decimals."""
+    pixels = [(0.8, 0.2, 0.1), (0.1, 0.6, 0.3), (0.25, 0.25, 0.9), (0.9, 0.9, 0.1), (0.5, 0.5, 0.5), (1.0, 0.0, 0.7)]
+    kornia = {
+        -0.13: [(0.8, 0.1, 0.546), (0.29, 0.6, 0.1), (0.25, 0.757, 0.9), (0.9, 0.276, 0.1), (0.5,) * 3, (0.52, 0, 1)],
+        0.05: [(0.8, 0.41, 0.1), (0.1, 0.6, 0.45), (0.445, 0.25, 0.9), (0.66, 0.9, 0.1), (0.5,) * 3, (1, 0, 0.4)],
+        0.3: [(0.14, 0.8, 0.1), (0.2, 0.1, 0.6), (0.9, 0.25, 0.38), (0.1, 0.9, 0.74), (0.5,) * 3, (0.9, 1, 0)],
+    }
+    x = torch.tensor(pixels).T.reshape(1, 3, 1, -1).repeat(len(kornia), 1, 1, 1)
+    turned = turn_hue(x, torch.tensor(list(kornia)))
+    for found, expected in zip(turned[:, :, 0], kornia.values(), strict=True):
+        np.testing.assert_allclose(found.T, expected, atol=6e-6)
 
 
 def affine(**keys: float) -> Affine:

@@ -21,7 +21,6 @@ HEAVY = {
     "scipy",
     "matplotlib",
     "tensorboard",
-    "kornia",
     "pandas",
 }
 

@@ -23,7 +23,7 @@ ALLOWED = [
     "couloir.model.lenet.lenet5", "couloir.loss.classification.CrossEntropy", "torch.nn.Identity", "torch.nn.Linear",
     "torch.optim.lr_scheduler.StepLR", "torch.nn.functional.relu", "torch.tanh", "torch.device",
     "torchmetrics.classification.MulticlassAccuracy", "pytorch_lightning.callbacks.LearningRateMonitor",
-    "pytorch_lightning.plugins.TorchCheckpointIO", "kornia.augmentation.RandomHorizontalFlip",
+    "pytorch_lightning.plugins.TorchCheckpointIO",
     "torch.optim.AdamW", "torch.nn.init.kaiming_normal_", "pytorch_lightning.Trainer",
 ]  # fmt: skip
 FORBIDDEN_BY_NAME = [
@@ -40,7 +40,7 @@ FORBIDDEN_BY_NAME = [
 FORBIDDEN_BY_OBJECT = [
     "torch.nn.modules.module.torch.hub.load",  # a module that another one has imported
     "couloir.model.weights.torch.load",
-    "kornia.augmentation.random_generator.torch.nn.Linear",
+    "torchmetrics.metric.torch.nn.Linear",
     "torch.compile",  # of torch itself, but no function on tensors
     "torch.PyTorchFileWriter",
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -37,12 +35,7 @@ class Photometric(nn.Module):
             return x
         value = grey(x)
         x = (value + (x - value) * (1 + self.saturation * draw[2])).clamp(0, 1)
-        if self.hue:
-            from kornia.enhance import adjust_hue  # half a second to import, and only this needs it
-
-            turned: Tensor = adjust_hue(x, draw[3].flatten() * (2 * math.pi * self.hue))
-            x = turned.clamp(0, 1)
-        return x
+        return turn_hue(x, draw[3].flatten() * self.hue) if self.hue else x
 
 
 def grey(x: Tensor) -> Tensor:
@@ -51,6 +44,30 @@ def grey(x: Tensor) -> Tensor:
         return x.mean(dim=1, keepdim=True)
     weights = torch.tensor(LUMA, device=x.device, dtype=x.dtype).view(1, 3, 1, 1)
     return (x * weights).sum(dim=1, keepdim=True)
+
+
+def turn_hue(x: Tensor, share: Tensor) -> Tensor:
+    """Turn the hue of each image by a share of the colour circle; value and saturation (HSV) stay.
+
+    Smith, 1978, Color Gamut Transform Pairs. Red lies at 0, green at 2 and blue at 4 sixths of the circle; a channel
+    is as far below the largest as its distance to the hue says.
+
+    Args:
+        x: (B, 3, H, W) in [0, 1].
+        share: (B,); 0.5 gives the complementary colours.
+
+    Returns:
+        (B, 3, H, W) in [0, 1].
+    """
+    red, green, blue = x.unbind(1)
+    largest = x.amax(1)
+    chroma = largest - x.amin(1)
+    lead = torch.where(green == largest, blue - red + 2 * chroma, red - green + 4 * chroma)
+    lead = torch.where(red == largest, green - blue, lead)
+    sixths = lead / torch.where(chroma == 0, 1, chroma) + 6 * share.view(-1, 1, 1)
+    start = torch.tensor([5, 3, 1], device=x.device, dtype=x.dtype).view(1, 3, 1, 1)
+    place = (sixths.unsqueeze(1) + start).remainder(6)
+    return largest.unsqueeze(1) - chroma.unsqueeze(1) * torch.minimum(place, 4 - place).clamp(0, 1)
 
 
 class PCAColor(nn.Module):

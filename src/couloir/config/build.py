@@ -24,7 +24,7 @@ from couloir.errors import CouloirError, is_shortage, out_of_memory
 EXTRAS = ("wandb", "mlflow")
 """Loggers whose packages are extras of Couloir."""
 HOMES = (
-    "couloir", "torch", "torchmetrics", "pytorch_lightning", "kornia", "lightning_fabric.plugins",
+    "couloir", "torch", "torchmetrics", "pytorch_lightning", "lightning_fabric.plugins",
     "lightning_fabric.strategies", "lightning_fabric.loggers", "lightning_fabric.accelerators",
 )  # fmt: skip
 """Where that may be defined which has its name below an allowed root."""

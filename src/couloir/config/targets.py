@@ -32,7 +32,6 @@ _PARTS = {
     "torch": ("nn", "optim", "utils.data", "distributions", "linalg", "special", "fft", "amp"),
     "torchmetrics": (),
     "pytorch_lightning": ("Trainer", "callbacks", "loggers", "plugins", "profilers", "strategies"),
-    "kornia": ("augmentation", "color", "enhance", "filters", "geometry", "losses", "metrics", "morphology"),
 }
 ROOTS = tuple(f"{root}.{part}" if part else root for root, parts in _PARTS.items() for part in parts or ("",))
 """What a configuration may name besides the functions of torch itself (`torch.tanh`) and the user's own modules."""

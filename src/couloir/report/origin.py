@@ -11,7 +11,7 @@ from couloir.errors import CouloirError
 from couloir.report.evidence import RunRecord
 from couloir.report.tables import heads
 
-NAMED = ("torch", "pytorch-lightning", "torchmetrics", "numpy", "hydra-core", "kornia")
+NAMED = ("torch", "pytorch-lightning", "torchmetrics", "numpy", "hydra-core")
 """Packages that are shown at once; the others are in a list that opens."""
 OWN = ("folder", "command", "started", "ended")
 """What no two runs share."""
