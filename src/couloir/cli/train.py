@@ -98,12 +98,12 @@ def _begun(sentence: Sentence) -> Unfinished | None:
 def _through_hydra(arguments: list[str]) -> int:
     """`--cfg`, `-m`, completion and the like: Hydra's own command line over the same tree."""
     import hydra
-    from hydra._internal.utils import get_args_parser
 
     from couloir.config.compose import check_sweep, prepare_hydra
+    from couloir.config.hydra_private import arguments_parser
     from couloir.config.world import launched
 
-    known, unknown = get_args_parser().parse_known_args(arguments)
+    known, unknown = arguments_parser().parse_known_args(arguments)
     for word in unknown:
         raise CouloirError(f"There is no flag '{word}'.", next_step="`train --help` lists them")
     overrides = list(known.overrides)

@@ -5,7 +5,6 @@ This is the one door: what a configuration may not call is refused here whoever 
 
 from __future__ import annotations
 
-import copy
 import functools
 import importlib
 import inspect
@@ -19,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import targets
+from couloir.config.omegaconf_private import open_copy, root
 from couloir.errors import CouloirError, is_shortage, out_of_memory
 
 EXTRAS = ("wandb", "mlflow")
@@ -57,7 +57,7 @@ def build(cfg: DictConfig, name: str, **extra: Any) -> Any:
         )
     try:
         node = _resolved(node)
-        _guard(node, name, targets.extended(cfg._get_root()))
+        _guard(node, name, targets.extended(root(cfg)))
         built = hydra.utils.instantiate(node, _convert_="all", **extra)
     except (InstantiationException, OmegaConfBaseException) as error:
         raise _as_mistake(error, name, target) from error
@@ -95,9 +95,7 @@ def _check_keys(built: Any, name: str, target: str) -> None:
 
 def _resolved(node: DictConfig) -> DictConfig:
     """A copy without references, so that what is looked at is what is called."""
-    found = copy.deepcopy(node)
-    found._set_flag(["allow_objects", "struct", "readonly"], [True, False, False])
-    found._set_parent(node._get_parent())
+    found = open_copy(node)
     OmegaConf.resolve(found)
     return found
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra._internal.config_repository import IConfigRepository
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
@@ -23,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract, resolvers, targets, tree
 from couloir.config.files import check_own_files
+from couloir.config.hydra_private import note_merged
 from couloir.config.launch import check_launch, missing_launcher
 from couloir.config.mistakes import COMPLAINTS, Choices, explain, find_mistake
 from couloir.errors import CouloirError, display
@@ -120,7 +120,7 @@ def compose_sweep(overrides: list[str]) -> Sentence:
     prepare_hydra()
     with _hydra():
         try:
-            merged = _note_merged()
+            merged = note_merged()
             cfg, choices = _hydra_compose(overrides)
             for group in SWEEP_GROUPS:
                 if cfg[group] is not None:
@@ -150,7 +150,7 @@ def _compose(overrides: list[str], typed: list[str], with_sources: bool) -> Sent
     prepare_hydra()
     with _hydra():
         try:
-            merged = _note_merged()
+            merged = note_merged()
             cfg, choices = _hydra_compose(overrides)
             sources = _sources(merged) if with_sources else []
             targets.typed_roots(cfg, typed, partial(_set_in, sources))  # before any reference can be followed
@@ -175,21 +175,6 @@ def _hydra() -> Iterator[None]:
     finally:
         GlobalHydra.instance().hydra = outer
         JobRuntime.instance().set("name", name)
-
-
-def _note_merged() -> list[ResultDefault]:
-    """A list that holds what Hydra merges, once it has composed; to ask it afterwards is to read all files again."""
-    loader = GlobalHydra.instance().config_loader()  # of this one composition
-    name = "_compose_config_from_defaults_list"
-    merge, merged = getattr(loader, name), list[ResultDefault]()
-
-    def noting(defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
-        merged[:] = defaults
-        cfg: DictConfig = merge(defaults=defaults, repo=repo)
-        return cfg
-
-    setattr(loader, name, noting)
-    return merged
 
 
 def _sources(merged: list[ResultDefault], of_the_sweep: bool = False) -> list[Source]:

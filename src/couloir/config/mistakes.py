@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract, tree
 from couloir.config.files import not_text
+from couloir.config.omegaconf_private import stored
 from couloir.errors import CouloirError, did_you_mean, display, nearest
 
 Choices = dict[str, str | None]
@@ -152,9 +153,9 @@ def _exists(cfg: DictConfig, key: str) -> bool:
     node: object = cfg
     for part in key.split("."):
         if isinstance(node, ListConfig) and part.isdigit():
-            node = node._get_node(int(part))
+            node = stored(node, int(part))
         elif isinstance(node, DictConfig) and part in node.keys():  # noqa: SIM118  "in node" is False for ???
-            node = node._get_node(part)
+            node = stored(node, part)
         else:
             return False
     return True

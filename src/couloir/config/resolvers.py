@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from couloir.config import targets
+from couloir.config.omegaconf_private import root
 from couloir.errors import CouloirError
 
 _facts: dict[str, dict[str, Any]] = {}
@@ -59,7 +60,7 @@ def inspect_data(node: DictConfig) -> dict[str, Any]:
         CouloirError: the files are missing, torn, or not what the keys say, or the data may not be called.
     """
     target = str(node.get("_target_", ""))
-    reason = targets.refused(target, targets.extended(node._get_root()))
+    reason = targets.refused(target, targets.extended(root(node)))
     if reason is not None:
         raise targets.refusal("data._target_", target, reason, None)
     module_name, _, function = target.rpartition(".")

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract
+from couloir.config.omegaconf_private import is_filled, stored
 from couloir.errors import CouloirError, display
 
 KEY = "allow_targets"
@@ -171,25 +172,24 @@ def named_targets(node: Any, follow: bool, path: str = "") -> Iterator[tuple[str
     """
     if path.count(".") + path.count("[") > DEEPEST:
         raise CouloirError(f"The configuration is nested too deeply, or refers to itself: {path[:80]}...")
-    if OmegaConf.is_dict(node) and not node._is_missing() and not node._is_none():
+    if OmegaConf.is_dict(node) and is_filled(node):
         for key in node.keys():  # noqa: SIM118  iteration would leave out what is missing
             inner = f"{path}.{key}" if path else str(key)
-            is_target = key == "_target_" or (key == FUNCTION[1] and node._get_node("_target_") == FUNCTION[0])
+            is_target = key == "_target_" or (key == FUNCTION[1] and stored(node, "_target_") == FUNCTION[0])
             value = _value(node, key, follow or is_target)
             if not is_target or OmegaConf.is_config(value):
                 yield from named_targets(value, follow, inner)
             if is_target and value != "???":
                 yield inner, value
-    elif OmegaConf.is_list(node) and not node._is_missing() and not node._is_none():
+    elif OmegaConf.is_list(node) and is_filled(node):
         for index in range(len(node)):
             yield from named_targets(_value(node, index, follow), follow, f"{path}[{index}]")
 
 
 def _value(node: Any, key: Any, follow: bool) -> Any:
     """A node's entry; None where it is a reference that is not to be followed, or that leads nowhere."""
-    child = node._get_node(key)
-    if child is None or not child._is_interpolation():
-        return child._value() if OmegaConf.is_config(child) is False and child is not None else child
+    if not OmegaConf.is_interpolation(node, key):
+        return stored(node, key)
     if not follow:
         return None
     try:

@@ -1,0 +1,38 @@
+"""What is used of Hydra's private parts, against the installed version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+
+from couloir.config.hydra_private import arguments_parser, note_merged
+
+
+def test_hydras_own_flags_are_read() -> None:
+    words = ["--cfg", "job", "--resolve", "--package", "model", "-m", "--info", "all", "a=1", "+b=2", "--strange"]
+    known, unknown = arguments_parser().parse_known_args(words)
+    assert (known.cfg, known.resolve, known.package) == ("job", True, "model")
+    assert (known.multirun, known.info, known.overrides) == (True, "all", ["a=1", "+b=2"])
+    assert unknown == ["--strange"]
+    quiet, _ = arguments_parser().parse_known_args([])
+    assert not any((quiet.cfg, quiet.resolve, quiet.package, quiet.multirun, quiet.info, quiet.overrides))
+    assert not any((quiet.shell_completion, quiet.hydra_help))
+
+
+def test_the_files_that_hydra_merges_are_known_in_their_order_and_the_configuration_is_the_same(tmp_path: Path) -> None:
+    for name, text in {
+        "root": "defaults:\n  - part: one\n  - other@place: three\n  - _self_\na: 0\n",
+        "part/one": "x: 1\n",
+        "part/two": "x: 2\n",
+        "other/three": "y: 3\n",
+    }.items():
+        (tmp_path / f"{name}.yaml").parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.yaml").write_text(text)
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        merged = note_merged()
+        assert merged == []
+        cfg = compose("root", overrides=["part=two"])
+    assert cfg == {"part": {"x": 2}, "place": {"y": 3}, "a": 0}
+    own = [(item.config_path, item.package) for item in merged if not str(item.config_path).startswith("hydra")]
+    assert own == [("part/two", "part"), ("other/three", "place"), ("root", "")]
