@@ -54,7 +54,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "weights.pth").touch()
     (root / "run/checkpoints").mkdir(parents=True)
     (root / "run/checkpoints/best.ckpt").touch()
-    (root / "run/config.yaml").write_text(OmegaConf.to_yaml(couloir.compose([]), resolve=True))
+    (root / "run/config.yaml").write_text(OmegaConf.to_yaml(couloir.compose([]).cfg, resolve=True))
     (root / "bin").mkdir()
     (root / "bin/sbatch").write_text("#!/bin/sh\n")  # a node of a cluster
     (root / "bin/sbatch").chmod(0o755)
@@ -78,10 +78,12 @@ def test_a_command_of_the_documentation_can_be_typed(
         amend(run_config(find_run(str(reader / "run"))), [word for word in words[2:] if "=" in word], OPENED)
         return
     if words[:2] == ["couloir", "rerun"]:
-        amend(couloir.compose([]), [word for word in words[2:] if "=" in word and "data." not in word], rerun.OPENED)
+        amend(
+            couloir.compose([]).cfg, [word for word in words[2:] if "=" in word and "data." not in word], rerun.OPENED
+        )
         return
     if words[:2] == ["couloir", "resume"]:
-        amend(couloir.compose([]), [word for word in words[2:] if "=" in word], resume.OPENED)
+        amend(couloir.compose([]).cfg, [word for word in words[2:] if "=" in word], resume.OPENED)
         return
     if words[:2] == ["couloir", "diagnose"]:
         assert len(take_switches(words[2:], ("--json",))[1]) == 1

@@ -1,8 +1,8 @@
 """Couloir: deep learning experiments as one sentence.
 
 import couloir
-cfg = couloir.compose(["model=resnet18", "data=cifar10"])
-result = couloir.train(cfg)
+sentence = couloir.compose(["model=resnet18", "data=cifar10"])
+result = couloir.train(sentence)
 result.dir, result.metrics["test/accuracy"], result.status
 """
 

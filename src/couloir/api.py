@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from couloir.config.check import check
-from couloir.config.compose import compose_sentence
+from couloir.config.compose import Sentence, compose_sentence
 from couloir.config.resolvers import run_name
 from couloir.record.result import RunResult
 
@@ -14,36 +15,48 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-def compose(overrides: list[str] | None = None) -> DictConfig:
+def compose(words: Sequence[str] = ()) -> Sentence:
     """Compose and check a sentence.
 
     Args:
-        overrides: what would follow `train` at the prompt, such as `["model=resnet50", "optimizer.lr=0.01"]`.
+        words: what would follow `train` at the prompt, such as `["model=resnet50", "optimizer.lr=0.01"]`.
+
+    Returns:
+        the sentence, with its configuration as `.cfg`.
 
     Raises:
         CouloirError: a mistake in the sentence.
     """
-    sentence = compose_sentence(overrides or [])
+    sentence = compose_sentence(list(words))
     check(sentence)
-    return sentence.cfg
+    return sentence
 
 
-def train(cfg: DictConfig) -> RunResult:
-    """Train a composed configuration, and leave its run folder below `cfg.output_dir`.
+def train(sentence: Sentence | DictConfig) -> RunResult:
+    """Train a sentence, and leave the run folder that the same words would leave at the prompt.
 
-    Where `cfg.trainer` asks for several processes, this one starts the others.
+    Where `trainer` asks for several processes, this one starts the others.
+
+    Args:
+        sentence: of `compose`; or a configuration, such as an edited `.cfg`, whose run then has no words.
 
     Raises:
         CouloirError: data, network and loss do not go together, or the output folder cannot be written.
         Diverged: the loss became NaN or infinite.
     """
-    from couloir.config.compose import Sentence
     from couloir.config.world import launched
     from couloir.record.folder import RunFolder
     from couloir.run.train import train_along, train_sentence
 
     given = launched()
     if given is not None and not given.leads:
-        return train_along()  # torchrun: the first process leads, by its own cfg
-    folder = RunFolder.create(Path(cfg.output_dir) / "train" / run_name(), Path(cfg.output_dir))
-    return train_sentence(Sentence(cfg, {}, [], [], folder.path), folder, command=["couloir.train(cfg)"])
+        return train_along()  # torchrun: the first process leads, by its own sentence
+    command = ["couloir.train(cfg)"]
+    if isinstance(sentence, Sentence):
+        command = ["train", *sentence.overrides]
+    else:
+        sentence = Sentence(sentence, {}, [], [], Path())
+    outputs = Path(sentence.cfg.output_dir)
+    named = any(word.startswith("hydra.run.dir=") for word in sentence.overrides)
+    path = sentence.run_dir if named else outputs / "train" / run_name()  # a sentence may be trained several times
+    return train_sentence(sentence, RunFolder.create(path, outputs), command)

@@ -53,7 +53,7 @@ def checkpoint(run: Path) -> dict[str, Any]:
 
 def test_the_checkpoint_is_the_mean_of_the_late_epochs_ends(tmp_path: Path) -> None:
     words = [*MLP, "averaging=swa", "averaging.start=0.5", f"+callbacks.ends._target_={__name__}.EpochEnds"]
-    cfg = couloir.compose([*words, f"output_dir={tmp_path}"])
+    cfg = couloir.compose([*words, f"output_dir={tmp_path}"]).cfg
     state = checkpoint(couloir.train(cfg).dir)["state_dict"]
     ends = EpochEnds.weights
     assert len(ends) == 4
@@ -76,7 +76,7 @@ def test_training_is_the_same_and_validation_sees_the_mean_from_the_start_on(tmp
 def test_running_means_are_those_of_the_averaged_weights_over_the_training_set(tmp_path: Path) -> None:
     from couloir.config.build import build
 
-    cfg = couloir.compose([*NORMALISED, "averaging=swa", "averaging.start=1", f"output_dir={tmp_path}"])
+    cfg = couloir.compose([*NORMALISED, "averaging=swa", "averaging.start=1", f"output_dir={tmp_path}"]).cfg
     state = checkpoint(couloir.train(cfg).dir)["state_dict"]
     net = build(cfg, "model")
     net.load_state_dict({name.removeprefix("net."): value for name, value in state.items() if name[:4] == "net."})

@@ -49,7 +49,7 @@ def wrong(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
 
 
 def sentence(directory: Path, *words: str) -> DictConfig:
-    cfg = couloir.compose([*WORDS, f"output_dir={directory}", *words])
+    cfg = couloir.compose([*WORDS, f"output_dir={directory}", *words]).cfg
     cfg.loss = {"_target_": "losses_gone_wrong.Wrong"}
     return cfg
 

@@ -66,7 +66,7 @@ def test_memory_is_expected_on_the_line_through_the_last_two_sizes() -> None:
 
 def test_a_size_that_would_not_fit_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     """The host kills a process that takes too much; 80% of what is there is the most that is dared."""
-    probe = Probe.of(couloir.compose(["data=moons", CPU]))
+    probe = Probe.of(couloir.compose(["data=moons", CPU]).cfg)
     sizes: list[int] = []
 
     def fake(probe: Any, size: int, steps: int, callbacks: Any, before: int) -> Tried:
@@ -118,14 +118,14 @@ def test_only_a_lack_of_memory_counts_as_one(error: BaseException, known: bool) 
 
 
 def test_one_sample_with_batch_normalisation_is_a_row_and_not_an_end() -> None:
-    probe = Probe.of(couloir.compose(["data=moons", "model=mlp", "model.batch_norm=true", CPU]))
+    probe = Probe.of(couloir.compose(["data=moons", "model=mlp", "model.batch_norm=true", CPU]).cfg)
     tried = list(search.try_sizes(probe, [1, 2], 3, []))
     assert tried[0].problem == "batch normalisation needs more samples"
     assert tried[1].samples_per_second is not None
 
 
 def test_only_whole_batches_are_timed_and_the_data_is_left_as_it_was() -> None:
-    probe = Probe.of(couloir.compose(["data=moons", "data.batch_size=10", CPU]))
+    probe = Probe.of(couloir.compose(["data=moons", "data.batch_size=10", CPU]).cfg)
     samples = probe.data.sizes()["train"]
     batches = search._WholeBatches(probe.data, samples - 1, 5)
     assert [len(x) for x, _ in batches] == [samples - 1] * 5

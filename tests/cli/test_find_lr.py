@@ -58,7 +58,7 @@ def test_a_suggestion_its_picture_and_its_numbers(tmp_path: Path, capsys: pytest
 
 def test_the_rates_are_those_of_the_steps(tmp_path: Path) -> None:
     """Plain gradient descent at such small rates is a sum: the first weights less each rate times its gradient."""
-    cfg = couloir.compose(["data=line", "optimizer=sgd", "data.batch_size=1000", "data.seed=0", CPU])
+    cfg = couloir.compose(["data=line", "optimizer=sgd", "data.batch_size=1000", "data.seed=0", CPU]).cfg
     probe = Probe.of(cfg)
     rates = exponential_rates(0.01, 0.2, 10)
     curve = range_test(probe, rates, float(cfg.optimizer.lr), [])
@@ -75,8 +75,8 @@ def test_the_rates_are_those_of_the_steps(tmp_path: Path) -> None:
 
 def test_accumulated_batches_make_one_step_with_their_mean_loss() -> None:
     words = ["data=blobs", "optimizer=sgd", "data.batch_size=20", CPU]
-    apart = Probe.of(couloir.compose(words))
-    together = Probe.of(couloir.compose([*words, "trainer.accumulate_grad_batches=3"]))
+    apart = Probe.of(couloir.compose(words).cfg)
+    together = Probe.of(couloir.compose([*words, "trainer.accumulate_grad_batches=3"]).cfg)
     rates = [1e-9] * 4  # the weights stay where they are
     single = range_test(apart, [1e-9] * 12, 0.1, []).losses
     triple = range_test(together, rates, 0.1, []).losses
@@ -84,7 +84,7 @@ def test_accumulated_batches_make_one_step_with_their_mean_loss() -> None:
 
 
 def test_groups_keep_the_ratio_of_their_rates_and_schedules_are_off() -> None:
-    cfg = couloir.compose(["data=blobs", "model=mlp", "optimizer=sgd", "scheduler=one_cycle", CPU])
+    cfg = couloir.compose(["data=blobs", "model=mlp", "optimizer=sgd", "scheduler=one_cycle", CPU]).cfg
     probe = Probe.of(cfg)
     seen: list[list[float]] = []
 
@@ -106,7 +106,7 @@ def test_groups_keep_the_ratio_of_their_rates_and_schedules_are_off() -> None:
 
 @pytest.mark.parametrize("words", [["model=convnet", "model.batch_norm=true"], ["data=line", "model=linear"]])
 def test_weights_optimizers_and_random_numbers_are_left_as_they_were(words: list[str]) -> None:
-    cfg = couloir.compose([*words, "optimizer=momentum", "augmentation=none", CPU])
+    cfg = couloir.compose([*words, "optimizer=momentum", "augmentation=none", CPU]).cfg
     probe = Probe.of(cfg)
     optimizer = probe.module.configure_optimizers()
     x, y = probe.data.example_batch(16)
@@ -154,14 +154,14 @@ def test_with_scale_lr_the_suggestion_is_what_to_type(tmp_path: Path) -> None:
 
 def test_auxiliary_heads_and_curvature_take_the_tasks_own_step() -> None:
     for words in (["model=lenet5_1998", "loss=lenet_map", "optimizer=sdlm"], ["augmentation=mixup"]):
-        probe = Probe.of(couloir.compose([*words, "data.subset=100", CPU]))
+        probe = Probe.of(couloir.compose([*words, "data.subset=100", CPU]).cfg)
         losses = range_test(probe, exponential_rates(1e-5, 1e-3, 10), float(probe.cfg.optimizer.lr), []).losses
         assert len(losses) == 10
         assert np.isfinite(losses).all()
 
 
 def test_the_test_ends_once_the_loss_has_exploded() -> None:
-    probe = Probe.of(couloir.compose(["data=line", "optimizer=sgd", CPU]))
+    probe = Probe.of(couloir.compose(["data=line", "optimizer=sgd", CPU]).cfg)
     rates = exponential_rates(1e-3, 1e9, 200)
     curve = range_test(probe, rates, 0.1, [])
     assert 20 < len(curve.losses) < 150

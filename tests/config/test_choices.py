@@ -74,7 +74,7 @@ def test_every_choice_composes_and_instantiates(group: str, name: str, files: Pa
         return
     if group == "logger" and name in ("wandb", "mlflow"):
         pytest.importorskip(name, reason=f"couloir[{name}] is not installed")
-    cfg = couloir.compose(words_for(group, name, files))
+    cfg = couloir.compose(words_for(group, name, files)).cfg
     node = cfg.get(group)
     if group in ("callbacks", "logger"):
         for part in node.values():
@@ -125,7 +125,7 @@ def test_groups_are_the_folders_of_the_source() -> None:
 
 
 def test_config_keys_are_plain_after_resolving() -> None:
-    container = OmegaConf.to_container(couloir.compose([]), resolve=True)
+    container = OmegaConf.to_container(couloir.compose([]).cfg, resolve=True)
 
     def plain(value: object) -> bool:
         if isinstance(value, dict):

@@ -86,7 +86,7 @@ def test_a_users_own_choice_is_found_first(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_compose_returns_a_configuration_without_hydras_own() -> None:
-    cfg = couloir.compose(["optimizer.lr=0.01"])
+    cfg = couloir.compose(["optimizer.lr=0.01"]).cfg
     assert "hydra" not in cfg
     assert OmegaConf.to_container(cfg, resolve=True)["optimizer"]["lr"] == 0.01
 

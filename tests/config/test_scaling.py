@@ -33,13 +33,13 @@ from couloir.errors import CouloirError
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 def test_the_rate_is_that_of_the_step_s_samples(words: list[str], expected: float) -> None:
-    assert couloir.compose(["optimizer=sgd", "optimizer.lr=0.1", *words]).optimizer.lr == pytest.approx(expected)
+    assert couloir.compose(["optimizer=sgd", "optimizer.lr=0.1", *words]).cfg.optimizer.lr == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", tree.choices("optimizer"))
 def test_every_optimizer_takes_it_and_can_still_be_used_alone(name: str) -> None:
-    plain = couloir.compose([f"optimizer={name}"])
-    scaled = couloir.compose([f"optimizer={name}", "optimizer.scale_lr=linear", "data.batch_size=1024"])
+    plain = couloir.compose([f"optimizer={name}"]).cfg
+    scaled = couloir.compose([f"optimizer={name}", "optimizer.scale_lr=linear", "data.batch_size=1024"]).cfg
     weights = [torch.nn.Parameter(torch.ones(2, 2))]
     rates = [instantiate(cfg.optimizer, _convert_="all")(weights).param_groups[0]["lr"] for cfg in (plain, scaled)]
     assert rates[1] == pytest.approx(4 * rates[0])
@@ -62,7 +62,7 @@ def test_the_record_and_the_console_show_the_rate_that_is_used(
 
 def test_a_schedule_that_starts_from_the_rate_starts_from_the_scaled_one(tmp_path: Path) -> None:
     words = ["optimizer=sgd", "optimizer.scale_lr=linear", "data.batch_size=512", "scheduler=one_cycle"]
-    cfg = couloir.compose([*words, "scheduler.steps_per_epoch=3"])
+    cfg = couloir.compose([*words, "scheduler.steps_per_epoch=3"]).cfg
     optimizer = instantiate(cfg.optimizer, _convert_="all")([torch.nn.Parameter(torch.ones(2))])
     scheduler = instantiate(cfg.scheduler, _convert_="all")(optimizer)
     assert optimizer.param_groups[0]["max_lr"] == pytest.approx(0.2)
@@ -94,7 +94,7 @@ def test_an_optimizer_without_a_rate_is_said(tmp_path: Path, monkeypatch: pytest
     text = "# Rates of its own.\n_target_: torch.optim.Rprop\n_partial_: true\netas: [0.5, 1.2]\n"
     (tmp_path / "conf/optimizer/rprop.yaml").write_text(text)
     monkeypatch.chdir(tmp_path)
-    assert "etas" in couloir.compose(["optimizer=rprop"]).optimizer
+    assert "etas" in couloir.compose(["optimizer=rprop"]).cfg.optimizer
     with pytest.raises(CouloirError, match=r"scales optimizer\.lr, which this optimizer does not have"):
         couloir.compose(["optimizer=rprop", "optimizer.scale_lr=linear"])
 
@@ -117,7 +117,9 @@ def test_the_number_of_processes_that_torchrun_has_started_counts(monkeypatch: p
     for name, value in World(rank=1, size=6, local_rank=1, local_size=3).environment("here", 1).items():
         monkeypatch.setenv(name, value)
     assert processes({"devices": "auto", "accelerator": "cpu", "num_nodes": 2}) == 6
-    cfg = couloir.compose(["trainer=ddp", "trainer.accelerator=cpu", "optimizer.scale_lr=linear", "data.batch_size=64"])
+    cfg = couloir.compose(
+        ["trainer=ddp", "trainer.accelerator=cpu", "optimizer.scale_lr=linear", "data.batch_size=64"]
+    ).cfg
     assert cfg.scaled_lr.batch_size == 6 * 64
 
 
@@ -129,7 +131,7 @@ def test_a_root_file_of_the_users_need_not_have_the_keys(tmp_path: Path, monkeyp
     assert "scale_lr" not in "".join(kept)
     (tmp_path / "conf/train.yaml").write_text("".join(kept))
     monkeypatch.chdir(tmp_path)
-    assert couloir.compose([]).optimizer.lr == 0.002
+    assert couloir.compose([]).cfg.optimizer.lr == 0.002
 
 
 def test_couloir_list_shows_the_keys_with_each_optimizer(capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,6 +143,6 @@ def test_couloir_list_shows_the_keys_with_each_optimizer(capsys: pytest.CaptureF
 
 def test_linear_and_root_agree_with_the_papers_own_numbers() -> None:
     goyal = ["optimizer=momentum", "optimizer.lr=0.1", "optimizer.scale_lr=linear", "data.batch_size=8192"]
-    assert couloir.compose(goyal).optimizer.lr == pytest.approx(3.2), "ResNet-50 in an hour: 0.1 x 8192/256"
+    assert couloir.compose(goyal).cfg.optimizer.lr == pytest.approx(3.2), "ResNet-50 in an hour: 0.1 x 8192/256"
     root = ["optimizer.lr=0.01", "optimizer.scale_lr=sqrt", "optimizer.base_batch_size=128", "data.batch_size=1024"]
-    assert couloir.compose(root).optimizer.lr == pytest.approx(0.01 * math.sqrt(8))
+    assert couloir.compose(root).cfg.optimizer.lr == pytest.approx(0.01 * math.sqrt(8))

@@ -265,7 +265,7 @@ def test_references_read_variables_and_run_nothing() -> None:
 
 def test_a_configuration_made_by_hand_is_guarded_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    cfg = couloir.compose(["trainer=debug", "logger=csv"])
+    cfg = couloir.compose(["trainer=debug", "logger=csv"]).cfg
     cfg.averaging = {"_target_": "os.system", "command": "touch appeared"}
     with pytest.raises(CouloirError, match=r"averaging\._target_ names os\.system"):
         couloir.train(cfg)

@@ -108,12 +108,12 @@ def test_a_file_that_cannot_be_read_is_like_no_other(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", ["digits", "moons", "line", "spirals"])
 def test_the_sets_that_everybody_begins_with_are_not_warned_about(data: str) -> None:
-    samples = load_data(couloir.compose([f"data={data}"]))
+    samples = load_data(couloir.compose([f"data={data}"]).cfg)
     assert [*absent_classes(samples), *shared_samples(samples)] == []
 
 
 def test_mnist_has_no_image_twice_and_is_looked_through_in_no_time(couloir_data: Path) -> None:
-    samples = load_data(couloir.compose(["data=mnist"]))
+    samples = load_data(couloir.compose(["data=mnist"]).cfg)
     began = time.process_time()
     assert list(shared_samples(samples)) == []
     assert time.process_time() - began < 20, "measured: 0.17 s; every pair of them would be hours"

@@ -15,7 +15,7 @@ from couloir.errors import CouloirError
 
 
 def samples(*words: str) -> Any:
-    data = instantiate(couloir.compose(list(words)).data, _convert_="all")
+    data = instantiate(couloir.compose(list(words)).cfg.data, _convert_="all")
     data.setup()
     return data
 
@@ -80,9 +80,9 @@ def test_coefficients_that_do_not_go_with_the_degree_are_explained() -> None:
     from couloir.config.build import build
 
     with pytest.raises(CouloirError, match="degree 3 has 4 coefficients, not 1"):
-        build(couloir.compose(["data=polynomial", "data.coefficients=[1.0]"]), "data")
+        build(couloir.compose(["data=polynomial", "data.coefficients=[1.0]"]).cfg, "data")
     with pytest.raises(CouloirError, match="is not a range"):
-        build(couloir.compose(["data=line", "data.range=[1.0,0.0]"]), "data")
+        build(couloir.compose(["data=line", "data.range=[1.0,0.0]"]).cfg, "data")
 
 
 def test_synthetic_images_have_any_size_and_all_classes() -> None:

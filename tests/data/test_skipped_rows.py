@@ -82,7 +82,7 @@ def test_a_run_lists_the_rows_that_it_skipped(tmp_path: Path) -> None:
         f"output_dir={tmp_path / 'out'}",
     ]  # fmt: skip
     with pytest.raises(CouloirError, match="'a' holds 'nan'"):
-        couloir.compose(words).data.task  # noqa: B018  what the file says is asked for
+        couloir.compose(words).cfg.data.task  # noqa: B018  what the file says is asked for
     result = couloir.train(couloir.compose([*words, "data.on_error=skip"]))
     rows = list(csv.DictReader((result.dir / "skipped.csv").read_text().splitlines()))
     assert [row["line"] for row in rows] == ["2", "4", "6", "8", "10", "12", "14", "16"]

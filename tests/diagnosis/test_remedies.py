@@ -46,7 +46,7 @@ MORE = [
 
 def proposed_for(words: list[str]) -> dict[str, set[str]]:
     """Words -> the cases that they are proposed for."""
-    cfg = OmegaConf.create(OmegaConf.to_container(couloir.compose(words), resolve=True))
+    cfg = OmegaConf.create(OmegaConf.to_container(couloir.compose(words).cfg, resolve=True))
     assert isinstance(cfg, DictConfig)
     reading = Reading("run", [], cfg, tuple(words))
     proposed: dict[str, set[str]] = {}

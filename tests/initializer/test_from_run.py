@@ -77,7 +77,7 @@ def test_vggs_layers_of_configuration_a_fit_into_d() -> None:
 def test_latest_is_the_run_before_this_one(run: Path) -> None:
     outputs = run.parents[1]
     words = ["data=blobs", "model.hidden=[6,5]", "trainer.max_epochs=1", "logger=csv", "trainer=cpu"]
-    cfg = couloir.compose([*words, "initializer=from_run", "initializer.run=latest", f"output_dir={outputs}"])
+    cfg = couloir.compose([*words, "initializer=from_run", "initializer.run=latest", f"output_dir={outputs}"]).cfg
     assert Path(cfg.initializer.run) == run.resolve()
     again = couloir.train(cfg)
     assert (

@@ -13,7 +13,7 @@ from couloir.logger.hyperparameters import comparable
 
 
 def columns(words: list[str]) -> dict[str, Any]:
-    return comparable(OmegaConf.to_container(couloir.compose(words), resolve=True))  # type: ignore[arg-type]
+    return comparable(OmegaConf.to_container(couloir.compose(words).cfg, resolve=True))  # type: ignore[arg-type]
 
 
 def test_choices_and_keys_are_plain_values_under_the_names_of_the_prompt() -> None:

@@ -154,7 +154,7 @@ def test_runs_without_pictures_have_none_and_one_that_cannot_be_read_ends_no_run
     (tmp_path / "mistakes.png").write_bytes(b"torn")
     (tmp_path / "tensorboard").mkdir()
     with caplog.at_level(logging.INFO, logger="couloir.file"):
-        conclude_on_board(tmp_path, couloir.compose(WORDS), {"best/loss": 1.0}, step=7)
+        conclude_on_board(tmp_path, couloir.compose(WORDS).cfg, {"best/loss": 1.0}, step=7)
     assert len(caplog.messages) == 1
     assert "test/most wrong cannot be drawn" in caplog.messages[0]
     assert ended(tmp_path)
@@ -168,7 +168,7 @@ def test_a_trial_of_a_sweep_has_its_row_without_waiting_for_pictures(
     (tmp_path / "tensorboard").mkdir()
     (tmp_path / "trial.json").write_text("{}")
     with caplog.at_level(logging.INFO, logger="couloir.file"):
-        conclude_on_board(tmp_path, couloir.compose(WORDS), {"best/loss": 1.0}, step=7)
+        conclude_on_board(tmp_path, couloir.compose(WORDS).cfg, {"best/loss": 1.0}, step=7)
     assert caplog.messages == []
     assert ended(tmp_path)
 

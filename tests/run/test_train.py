@@ -86,7 +86,7 @@ def test_a_checkpoint_loads_without_running_code_and_holds_the_best_weights(tmp_
     for name in ("best", "last"):
         checkpoint = torch.load(run / f"checkpoints/{name}.ckpt", weights_only=True)
         assert checkpoint["hyper_parameters"]["optimizer"]["lr"] > 0
-    cfg = couloir.compose(["trainer.max_epochs=3"])
+    cfg = couloir.compose(["trainer.max_epochs=3"]).cfg
     from hydra.utils import instantiate
 
     net = instantiate(cfg.model)

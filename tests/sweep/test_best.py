@@ -97,7 +97,7 @@ def test_the_recipe_passes_the_checker(tmp_path: Path, monkeypatch: pytest.Monke
     recipes = tmp_path / "conf/experiment"
     recipes.mkdir(parents=True)
     file.rename(recipes / "best.yaml")
-    assert couloir.compose(["experiment=best", "optimizer.lr=0.1"]).model.hidden == [64, 32]
+    assert couloir.compose(["experiment=best", "optimizer.lr=0.1"]).cfg.model.hidden == [64, 32]
     with pytest.raises(CouloirError, match=r"optimizer\.lr takes a number > 0"):
         couloir.compose(["experiment=best", "optimizer.lr=-1"])
 

@@ -177,10 +177,10 @@ def test_the_best_setting_is_a_sentence_and_a_recipe(sweep: Sweep, project: Path
     best = min(swept.rows, key=lambda row: float(row["best/loss"]))
     (project / "conf" / "experiment").mkdir()
     (project / "conf" / "experiment" / "best.yaml").write_text((swept.folder / "best.yaml").read_text())
-    cfg = couloir.compose(["experiment=best"])
+    cfg = couloir.compose(["experiment=best"]).cfg
     assert cfg.optimizer.lr == float(best["optimizer.lr"])
     run = swept.folder / best["number"] / "config.yaml"
-    assert yaml.safe_load(run.read_text())["optimizer"] == couloir.compose(["experiment=best"]).optimizer
+    assert yaml.safe_load(run.read_text())["optimizer"] == couloir.compose(["experiment=best"]).cfg.optimizer
     assert f"optimizer.lr={best['optimizer.lr']}" in swept.console
     assert (swept.folder / "report.html").is_file()
 

@@ -140,7 +140,7 @@ def test_sigterm_stops_all_processes_after_the_step_with_a_checkpoint(
         return step(self, *arguments, **keys)
 
     monkeypatch.setattr(Supervised, "training_step", struck)
-    cfg = couloir.compose([*TWO, "model=mlp", ODD, "trainer.max_epochs=2", f"output_dir={tmp_path}"])
+    cfg = couloir.compose([*TWO, "model=mlp", ODD, "trainer.max_epochs=2", f"output_dir={tmp_path}"]).cfg
     with pytest.raises(Interrupted) as caught:
         couloir.train(cfg)
     assert steps == [0, 1, 2]
@@ -171,7 +171,7 @@ def test_a_signal_that_comes_while_the_processes_agree_stops_them_after_the_next
 
 def with_loss(directory: Path, name: str) -> DictConfig:
     words = [*TWO, "model=mlp", ODD, "data.batch_size=32", f"output_dir={directory}", "trainer.max_epochs=2"]
-    cfg = couloir.compose(words)
+    cfg = couloir.compose(words).cfg
     cfg.loss = {"_target_": f"on_one_process.{name}"}
     return cfg
 
@@ -248,7 +248,7 @@ def as_rank(monkeypatch: pytest.MonkeyPatch, rank: int, size: int) -> None:
 
 
 def place(*words: str) -> World:
-    return processes.place(couloir.compose([*words, "trainer.accelerator=cpu"]))
+    return processes.place(couloir.compose([*words, "trainer.accelerator=cpu"]).cfg)
 
 
 def test_the_place_of_a_process_is_what_its_launcher_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,8 +301,8 @@ def test_more_processes_than_gpus_are_refused_before_any_starts(monkeypatch: pyt
     monkeypatch.setattr(processes, "on_gpu", lambda accelerator: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(CouloirError, match="there are 1 GPUs"):
-        processes.place(couloir.compose(["trainer=ddp", "trainer.devices=2"]))
-    assert processes.place(couloir.compose(["trainer=ddp"])).size == 1
+        processes.place(couloir.compose(["trainer=ddp", "trainer.devices=2"]).cfg)
+    assert processes.place(couloir.compose(["trainer=ddp"]).cfg).size == 1
 
 
 @pytest.mark.parametrize(
