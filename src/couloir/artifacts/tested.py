@@ -14,11 +14,11 @@ import torch
 from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from couloir.artifacts.layer_table import Layer, as_dict, layers
 from couloir.inspect.summary import CANNOT, layers_without_memory
+from couloir.layer_kinds import Convolution
 from couloir.metric.mistakes import Mistakes, WorstMistakes
 from couloir.record.folder import RunFolder, write_atomically
 from couloir.task.supervised import Supervised
@@ -112,7 +112,7 @@ def first_filters(net: nn.Module, channels: int, image_size: int | None) -> tupl
     Returns:
         the filters, (O, C, h, w), at most `FILTERS`; None where they would be no picture.
     """
-    found = ((name, module) for name, module in net.named_modules() if isinstance(module, nn.Linear | _ConvNd))
+    found = ((name, module) for name, module in net.named_modules() if isinstance(module, nn.Linear | Convolution))
     name, layer = next(found, ("", None))
     if layer is None or image_size is None:
         return name, None

@@ -14,11 +14,11 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
 from couloir.averaging.running import Averaging, network
 from couloir.distributed import average
+from couloir.layer_kinds import BatchNorm
 
 
 class EpochAveraging(Averaging):
@@ -92,7 +92,7 @@ class EpochAveraging(Averaging):
             return
         self._measured = True
         net, data = network(pl_module), trainer.datamodule  # type: ignore[attr-defined]
-        if not any(isinstance(layer, _BatchNorm) for layer in net.modules()):
+        if not any(isinstance(layer, BatchNorm) for layer in net.modules()):
             return
         weights = {name: value.detach().clone() for name, value in net.state_dict().items()}
         net.load_state_dict(self.mean)
@@ -116,6 +116,6 @@ def measure_batch_norm(net: nn.Module, batches: Iterable[tuple[Tensor, Any]]) ->
     with isolate_rng():  # augmentation and dropout draw here, and training is to go on as if they had not
         update_bn(batches, net)
     for layer in net.modules():
-        if isinstance(layer, _BatchNorm) and layer.running_mean is not None and layer.running_var is not None:
+        if isinstance(layer, BatchNorm) and layer.running_mean is not None and layer.running_var is not None:
             average(layer.running_mean)
             average(layer.running_var)

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from couloir.distributed import average, highest, several
+from couloir.layer_kinds import BatchNorm
 from couloir.metric.precision import WIDE
 
 Named = list[tuple[str, Tensor]]
@@ -88,7 +88,7 @@ def broken_layer(net: nn.Module) -> str | None:
 
 def _running_statistics(net: nn.Module) -> Iterable[tuple[str, Tensor]]:
     for name, module in net.named_modules():
-        if isinstance(module, _BatchNorm) and module.running_mean is not None and module.running_var is not None:
+        if isinstance(module, BatchNorm) and module.running_mean is not None and module.running_var is not None:
             yield from ((f"{name}.running_mean", module.running_mean), (f"{name}.running_var", module.running_var))
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.parameter import is_lazy
 
 from couloir.errors import CouloirError
+from couloir.layer_kinds import Convolution, TransposedConvolution
 
-Layer = nn.Linear | _ConvNd
+Layer = nn.Linear | Convolution
 
 
 def weighted_layers(net: nn.Module) -> list[Layer]:
@@ -23,7 +23,7 @@ def weighted_layers(net: nn.Module) -> list[Layer]:
     """
     layers = []
     for name, layer in net.named_modules():
-        if isinstance(layer, nn.Linear | _ConvNd):
+        if isinstance(layer, nn.Linear | Convolution):
             if not isinstance(layer.weight, nn.Parameter) or is_lazy(layer.weight):
                 raise CouloirError(
                     f"The weight of layer '{name}' ({type(layer).__name__}) cannot be set: it is made later, or is "
@@ -55,7 +55,7 @@ def fans(layer: Layer) -> tuple[int, int]:
     if isinstance(layer, nn.Linear):
         return second, first
     per_group = first // layer.groups
-    if isinstance(layer, _ConvTransposeNd):  # its weight is (in, out / groups, ...)
+    if isinstance(layer, TransposedConvolution):  # its weight is (in, out / groups, ...)
         return per_group * kernel, second * kernel
     return second * kernel, per_group * kernel
 

@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
+
+from couloir.layer_kinds import BatchNorm
 
 
 class Stage(nn.Sequential):
@@ -47,7 +48,7 @@ def recomputed(block: nn.Module, run: Callable[[Tensor], Tensor], x: Tensor) -> 
 @contextmanager
 def statistics_kept(block: nn.Module) -> Iterator[None]:
     """Run batch normalisation without moving its running means; what it saves for a backward pass stays the same."""
-    tracking = [module for module in block.modules() if isinstance(module, _BatchNorm)]
+    tracking = [module for module in block.modules() if isinstance(module, BatchNorm)]
     before = [(module.momentum, module.num_batches_tracked) for module in tracking]
     counts = [None if counter is None else counter.clone() for _, counter in before]
     for module in tracking:

@@ -21,10 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
 
 from couloir.errors import CouloirError
+from couloir.layer_kinds import BatchNorm, Convolution
 from couloir.model.activation import ScaledTanh
 from couloir.model.lenet_1998 import RadialBasis
 from couloir.model.shortcut import ZeroPadding
@@ -63,7 +62,7 @@ def diagonal_curvature(net: nn.Module, criterion: Criterion, x: Tensor, y: Tenso
     total = [torch.zeros_like(parameter) for parameter in parameters]
     modes = {module: module.training for module in net.modules()}
     for module in net.modules():
-        module.training = isinstance(module, _BatchNorm)
+        module.training = isinstance(module, BatchNorm)
     try:
         for part, targets in zip(torch.split(x, CHUNK), torch.split(y, CHUNK), strict=True):
             with statistics_kept(net), _squared(net) as backward:
@@ -117,7 +116,7 @@ def _squared(net: nn.Module) -> Iterator[_Backward]:
 
 
 def _check(layer: nn.Module) -> None:
-    known = (nn.Linear, _ConvNd, _BatchNorm, RadialBasis, *ELEMENTWISE, *AVERAGES, *SELECTIONS)
+    known = (nn.Linear, Convolution, BatchNorm, RadialBasis, *ELEMENTWISE, *AVERAGES, *SELECTIONS)
     if not isinstance(layer, known):
         raise CouloirError(
             f"optimizer=sdlm knows no second derivatives of the layer {type(layer).__name__}.",
@@ -172,9 +171,9 @@ class _Layer(torch.autograd.Function):
 
 def _rule(layer: nn.Module, x: Tensor, h: Tensor, gradient: Tensor) -> tuple[Tensor | None, ...]:
     """Second derivatives of a layer's input and of its parameters, from those of its output."""
-    if isinstance(layer, nn.Linear | _ConvNd):
+    if isinstance(layer, nn.Linear | Convolution):
         return _of_products(layer, x, h)
-    if isinstance(layer, _BatchNorm):
+    if isinstance(layer, BatchNorm):
         return _of_standardisation(layer, x, h)
     if isinstance(layer, RadialBasis):
         difference = x[:, None, :] - layer.codes
@@ -208,7 +207,7 @@ def _bins(length: int, bins: int, like: Tensor) -> Tensor:
     return torch.tensor([end - start for start, end in ends], dtype=like.dtype, device=like.device)
 
 
-def _of_products(layer: nn.Linear | _ConvNd, x: Tensor, h: Tensor) -> tuple[Tensor | None, ...]:
+def _of_products(layer: nn.Linear | Convolution, x: Tensor, h: Tensor) -> tuple[Tensor | None, ...]:
     bias = None if layer.bias is None else torch.zeros_like(layer.bias)
     weight = layer.weight.detach()
 
@@ -224,7 +223,7 @@ def _of_products(layer: nn.Linear | _ConvNd, x: Tensor, h: Tensor) -> tuple[Tens
     return of_input, of_weight, _to_shape(h, bias.shape)
 
 
-def _of_standardisation(layer: _BatchNorm, x: Tensor, h: Tensor) -> tuple[Tensor | None, ...]:
+def _of_standardisation(layer: BatchNorm, x: Tensor, h: Tensor) -> tuple[Tensor | None, ...]:
     variance, mean = torch.var_mean(x, dim=[axis for axis in range(x.ndim) if axis != 1], correction=0, keepdim=True)
     plain = (x - mean) * (variance + layer.eps).rsqrt()
     if not layer.affine:

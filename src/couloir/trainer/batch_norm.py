@@ -6,25 +6,25 @@ from typing import cast
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from pytorch_lightning.plugins import LayerSync
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from couloir.layer_kinds import BatchNorm
 
 
-class OverAllProcesses(_BatchNorm):
+class OverAllProcesses(nn.BatchNorm2d):
     """A batch normalisation whose mean and variance in training are those of all processes' samples together.
 
-    Each process may have another number of samples.
+    Each process may have another number of samples. It stands for layers of one, two and three dimensions alike.
     """
-
-    def _check_input_dim(self, input: Tensor) -> None:
-        """The layer that this one stands for has had its say; any (B, C, ...) goes."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, ...) -> the same shape, standardised per channel."""
         if not self.training:
-            return super().forward(x)
+            by_batch = self.running_mean is None
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, by_batch, eps=self.eps)
         given, x = x.dtype, x.float()  # sums in half precision would lose most of their digits
         axes = [axis for axis in range(x.ndim) if axis != 1]
         shape = [1, -1] + [1] * (x.ndim - 2)
@@ -62,7 +62,7 @@ class SyncOnCpu(LayerSync):
     def apply(self, model: nn.Module) -> nn.Module:
         """Change the layers' class: weights, buffers and their names stay."""
         for module in model.modules():
-            if isinstance(module, _BatchNorm):
+            if isinstance(module, BatchNorm):
                 module.__dict__["_alone"] = type(module)
                 module.__class__ = OverAllProcesses
         return model
