@@ -14,6 +14,7 @@ import couloir
 from couloir.config import contract, tree
 from couloir.config.check import check_sweep_values
 from couloir.config.compose import SWEEP_GROUPS, compose_sentence, compose_sweep
+from couloir.metric.chosen import build_metrics
 
 CHOICES = [(group, name) for group in tree.groups() for name in tree.choices(group)]
 # What only the user can know.
@@ -57,6 +58,8 @@ def words_for(group: str, name: str, files: Path) -> list[str]:
         data += [f"data.image_size={smallest[1]}"]
     if group == "loss" and "regression" in tree.expects(tree.choices("loss")[name]):
         data = ["data=line"]
+    if group == "metric" and "tasks: [regression]" in tree.choices("metric")[name].read_text():
+        data = ["data=line"]
     return [*data, f"{group}={name}", *extra]
 
 
@@ -76,7 +79,9 @@ def test_every_choice_composes_and_instantiates(group: str, name: str, files: Pa
         pytest.importorskip(name, reason=f"couloir[{name}] is not installed")
     cfg = couloir.compose(words_for(group, name, files)).cfg
     node = cfg.get(group)
-    if group in ("callbacks", "logger"):
+    if group == "metric":
+        assert list(build_metrics(cfg)) == list(node)
+    elif group in ("callbacks", "logger"):
         for part in node.values():
             instantiate(part, _convert_="all", **({"save_dir": str(files)} if group == "logger" else {}))
     elif group in ("experiment", "model"):

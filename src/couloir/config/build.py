@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -34,12 +35,13 @@ TORCH_TYPES = ("device", "Generator", "Tensor")
 """What a configuration may name of torch itself besides its functions on tensors."""
 
 
-def build(cfg: DictConfig, name: str, **extra: Any) -> Any:
+def build(cfg: DictConfig, name: str, without: Sequence[str] | None = None, **extra: Any) -> Any:
     """Instantiate the node `cfg[name]`; plain lists and dictionaries reach its target, no OmegaConf.
 
     Args:
         cfg: the whole configuration, or a group's node.
         name: which of its nodes.
+        without: keys of the node that its target does not see.
         extra: further keyword arguments for the target.
 
     Raises:
@@ -57,6 +59,8 @@ def build(cfg: DictConfig, name: str, **extra: Any) -> Any:
         )
     try:
         node = _resolved(node)
+        for key in without or ():
+            node.pop(key, None)
         _guard(node, name, targets.extended(root(cfg)))
         built = hydra.utils.instantiate(node, _convert_="all", **extra)
     except (InstantiationException, OmegaConfBaseException) as error:

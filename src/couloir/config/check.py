@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from couloir.config import contract, resolvers, targets, tree
 from couloir.config.compose import SWEEP_GROUPS, Sentence
 from couloir.config.contract import Key
-from couloir.config.metrics import measured
+from couloir.config.metrics import check_stated, facts, measured
 from couloir.config.scaling import settle_rate
 from couloir.errors import CouloirError, did_you_mean, display
 from couloir.record.checkpoint import best_weights
@@ -61,6 +61,7 @@ def _check(sentence: Sentence) -> None:
     _check_files(sentence, keys)
     _check_values(sentence, keys)
     _check_parts(sentence)
+    _check_metrics(sentence)
     _check_monitors(sentence)
     _check_accelerator(sentence.cfg)
     _check_shared_weights(sentence)
@@ -331,11 +332,34 @@ def _check_averaging(sentence: Sentence) -> None:
             )
 
 
+def _check_metrics(sentence: Sentence) -> None:
+    """Each chosen metric says what it is, and fits the task of the data."""
+    cfg = sentence.cfg
+    chosen, task = cfg.get("metric") or {}, str(cfg.data.task)
+    for name in chosen:
+        check_stated(str(name), chosen[name])
+        if task not in facts(str(name), chosen).tasks:
+            raise CouloirError(
+                f"metric={name} does not fit data={sentence.choices.get('data')}, whose task is {task}.",
+                place=_place(f"metric.{name}", _keys_by_path(sentence), sentence),
+                next_step=f"leave it out, or take one of: {', '.join(_metrics_for(task))}",
+            )
+
+
+def _metrics_for(task: str) -> list[str]:
+    """The choices of the group whose metrics all fit a task."""
+    found = []
+    for name, path in tree.choices("metric").items():
+        stated = [key.default for key in contract.read_keys(path) if key.path.endswith(".facts.tasks")]
+        if stated and all(task in tasks for tasks in stated):
+            found.append(name)
+    return found
+
+
 def _check_monitors(sentence: Sentence) -> None:
     """A metric that is waited for in vain is found before the first epoch, not after it."""
     cfg = sentence.cfg
-    known = measured(str(cfg.data.task), int(cfg.data.num_classes))
-    known += [name.replace("val/", "train/") for name in known]
+    known = [*measured(cfg), *measured(cfg, "train")]
     for path in (
         "callbacks.checkpoint.monitor",
         "callbacks.early_stopping.monitor",

@@ -1,20 +1,235 @@
-"""What each task measures, by name; torch-free, so that a monitored metric is checked before torch is imported."""
+"""What is known of every metric before torch is imported: one table, and what `cfg.metric` adds to it.
+
+Whatever needs to know a metric's direction, label, bounds or value of guessing reads it here.
+"""
 
 from __future__ import annotations
 
-CLASSIFICATION = ("loss", "accuracy", "top5_accuracy")
-"""Top-5 accuracy is measured where there are more than five classes."""
-REGRESSION = ("loss", "mae", "rmse", "r2")
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from couloir.errors import CouloirError, did_you_mean
+
+FACTS = "facts"
+"""The key of a node of `cfg.metric` that the table reads, and that its constructor does not see."""
+CLASSIFICATION, REGRESSION = "classification", "regression"
+TASKS = (CLASSIFICATION, REGRESSION)
 
 
-def measured(task: str, num_classes: int, split: str = "val") -> list[str]:
-    """The metrics of a split, such as `val/loss`.
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        name: the last part of its columns, `val/NAME`.
+        label: its name for people.
+        higher_is_better: whether more is better.
+        low: its least value; None: there is none.
+        high: its largest value; None: there is none.
+        guess: the value that guessing gives: a number, or K for `K/num_classes`; None: it depends on the data.
+        guess_per_class: whether `guess` is divided by the number of classes.
+        tasks: the tasks that it fits.
+        more_classes_than: it is measured where there are more classes than that.
+        in_data_units: whether its value has the unit of the data's target.
+        counts_samples: whether it is a share of samples that are right, so that its noise is binomial.
+        leads: whether it is the task's first metric beside the loss.
+        brief: whether the line of an epoch and the progress bar have room for it.
+        on_train: whether it is measured on the training split as well.
+    """
+
+    name: str
+    label: str
+    higher_is_better: bool = False
+    low: float | None = None
+    high: float | None = None
+    guess: float | None = None
+    guess_per_class: bool = False
+    tasks: tuple[str, ...] = TASKS
+    more_classes_than: int = 0
+    in_data_units: bool = False
+    counts_samples: bool = False
+    leads: bool = False
+    brief: bool = True
+    on_train: bool = True
+
+    @property
+    def mode(self) -> str:
+        """`max` where more is better, else `min`."""
+        return "max" if self.higher_is_better else "min"
+
+    def guessed(self, num_classes: int | None) -> float | None:
+        """The value that guessing among so many classes gives; None: unknown."""
+        if self.guess is None or not self.guess_per_class:
+            return self.guess
+        return self.guess / num_classes if num_classes else None
+
+    def unexplained(self, value: float, num_classes: int | None) -> float | None:
+        """The share of what guessing leaves undone that is still undone: 1 for guessing, 0 for the best; or None."""
+        best, guess = (self.high if self.higher_is_better else self.low), self.guessed(num_classes)
+        return None if best is None or guess is None or best == guess else (best - value) / (best - guess)
+
+
+BUILT_IN = {
+    metric.name: metric
+    for metric in (
+        Metric("loss", "loss"),
+        Metric(
+            "accuracy", "accuracy", True, 0, 1, guess=1, guess_per_class=True, tasks=(CLASSIFICATION,),
+            counts_samples=True, leads=True,
+        ),
+        Metric(
+            "top5_accuracy", "top-5 accuracy", True, 0, 1, guess=5, guess_per_class=True, tasks=(CLASSIFICATION,),
+            more_classes_than=5, counts_samples=True, brief=False,
+        ),
+        Metric("mae", "mean absolute error", low=0, tasks=(REGRESSION,), in_data_units=True),
+        Metric("rmse", "RMSE", low=0, tasks=(REGRESSION,), in_data_units=True),
+        Metric("r2", "R²", True, high=1, guess=0, tasks=(REGRESSION,), leads=True),
+    )
+}  # fmt: skip
+"""What the tasks measure, in the order in which it is shown."""
+OTHER_NUMBERS = {
+    "parameters": Metric("parameters", "parameters"),
+    "seconds": Metric("seconds", "seconds"),
+    "epochs": Metric("epochs", "epochs"),
+    "best/epoch": Metric("best/epoch", "best epoch"),
+    "train/samples_per_second": Metric("train/samples_per_second", "samples/s", True),
+}
+"""Numbers of `result.json` that every run has and that are no metric."""
+
+
+def facts(name: str, chosen: Any = None) -> Metric:
+    """What is known of a metric; of a name that nobody has stated, that less is better.
 
     Args:
-        task: `classification` or `regression`.
-        num_classes: classes of the data.
-        split: `train`, `val` or `test`.
+        name: such as `accuracy`; a split before it (`val/accuracy`) is left out.
+        chosen: the node `metric` of the run's configuration; None: the built-in metrics alone.
     """
-    if task == "regression":
-        return [f"{split}/{name}" for name in REGRESSION]
-    return [f"{split}/{name}" for name in CLASSIFICATION if name != "top5_accuracy" or num_classes > 5]
+    if name in OTHER_NUMBERS:
+        return OTHER_NUMBERS[name]
+    name = name.rpartition("/")[2]
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    node = chosen.get(name) if isinstance(chosen, Mapping) else None
+    return _read(name, node) if isinstance(node, Mapping) else Metric(name, name)
+
+
+def mode(monitor: str, chosen: Any = None) -> str:
+    """`max` where more of a column such as `val/accuracy` is better, else `min`; see `facts`."""
+    return facts(monitor, chosen).mode
+
+
+def leading(names: Iterable[str], chosen: Any = None) -> str | None:
+    """The name of the metric that leads beside the loss, among columns or names of metrics; None: none does."""
+    there = {name.rpartition("/")[2] for name in names}
+    return next((name for name, metric in BUILT_IN.items() if metric.leads and name in there), None)
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Names of metrics, each once: the built-in ones in the table's order, then the others as they come."""
+    there = dict.fromkeys(names)
+    return [*(name for name in BUILT_IN if name in there), *(name for name in there if name not in BUILT_IN)]
+
+
+def measured(cfg: Any, split: str = "val") -> list[str]:
+    """The metrics of a split of a run, such as `val/loss`: the task's and those that `cfg.metric` chooses.
+
+    Args:
+        cfg: the composed configuration.
+        split: `train`, `val` or `test`; `best` for the names of `result.json`.
+    """
+    task, classes = str(cfg.data.task), int(cfg.data.num_classes)
+    chosen = cfg.get("metric") or {}
+    found = [metric for metric in BUILT_IN.values() if task in metric.tasks and classes > metric.more_classes_than]
+    found += [facts(str(name), chosen) for name in chosen if str(name) not in BUILT_IN]
+    return [f"{split}/{metric.name}" for metric in found if split != "train" or metric.on_train]
+
+
+def _read(name: str, node: Mapping[str, Any]) -> Metric:
+    """The facts of a node, as far as they can be read: a run's folder may be old or edited."""
+    stated = node.get(FACTS)
+    known = {key: stated[key] for key in STATED if key in stated} if isinstance(stated, Mapping) else {}
+    fitting = {key: value for key, value in known.items() if value is not None and STATED[key][0](value)}
+    low, high = fitting.get("bounds", (None, None))
+    guess = str(fitting.get("guess", ""))
+    return Metric(
+        name,
+        str(fitting.get("label", name)),
+        bool(fitting.get("higher_is_better", False)),
+        low,
+        high,
+        guess=float(guess.removesuffix(PER_CLASS)) if guess else None,
+        guess_per_class=guess.endswith(PER_CLASS),
+        tasks=tuple(fitting.get("tasks", TASKS)),
+        in_data_units=bool(fitting.get("in_data_units", False)),
+        on_train=bool(fitting.get("on_train", True)),
+    )
+
+
+PER_CLASS = "/num_classes"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_guess(value: Any) -> bool:
+    try:
+        return _is_number(value) or (isinstance(value, str) and float(value.removesuffix(PER_CLASS)) is not None)
+    except ValueError:
+        return False
+
+
+def _are_bounds(value: Any) -> bool:
+    pair = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
+    return pair and all(bound is None or _is_number(bound) for bound in value)
+
+
+def _are_tasks(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(task in TASKS for task in value)
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+STATED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "label": (lambda value: isinstance(value, str), "a word"),
+    "higher_is_better": (_is_flag, "true or false"),
+    "bounds": (_are_bounds, "the least and the largest value, null where there is none: [0, 1], [null, 1]"),
+    "guess": (_is_guess, "a number, K/num_classes, or null"),
+    "tasks": (_are_tasks, f"a list of {', '.join(TASKS)}"),
+    "in_data_units": (_is_flag, "true or false"),
+    "on_train": (_is_flag, "true or false"),
+}
+"""The keys of `facts`: what each takes, as a test and in words."""
+
+
+def check_stated(name: str, node: Any) -> None:
+    """Check the node of a chosen metric: its name, its target, and its facts.
+
+    Raises:
+        CouloirError: the first thing that is wrong.
+    """
+    path = f"metric.{name}"
+    if not name.isidentifier() or name in BUILT_IN:
+        why = "is a metric that tasks have themselves" if name in BUILT_IN else "is no name of letters and digits"
+        raise CouloirError(f"{path}: {name} {why}.", next_step="call the metric otherwise in its YAML file")
+    if not isinstance(node, Mapping) or not isinstance(node.get(FACTS), Mapping) or "_target_" not in node:
+        raise CouloirError(
+            f"{path} is not a metric: it needs a _target_ and {FACTS}.",
+            next_step="`couloir list metric f1` shows how a metric is written",
+        )
+    stated = node[FACTS]
+    for key, value in stated.items():
+        if key not in STATED:
+            hint = did_you_mean(str(key), list(STATED), form=f"{path}.{FACTS}.{{}}")
+            raise CouloirError(
+                f"{path}.{FACTS} has no key '{key}'.", place=f"keys: {', '.join(STATED)}", next_step=hint
+            )
+        if value is not None and not STATED[key][0](value):
+            raise CouloirError(f"{path}.{FACTS}.{key} takes {STATED[key][1]}, not {value}.")
+    if stated.get("higher_is_better") is None:
+        raise CouloirError(
+            f"{path}.{FACTS} does not say whether more is better.", next_step="add higher_is_better: true or false"
+        )

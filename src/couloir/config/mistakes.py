@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -169,23 +170,31 @@ def _unknown_key(override: Override, cfg: DictConfig, choices: Choices) -> Coulo
         return _unknown_word(key, value, cfg)
     choice = choices.get(group)
     file = tree.find(f"{group}/{choice}")
-    if choice is None or file is None:
+    files = [file] if file is not None else _files_of(group, cfg)
+    if not files:
         return CouloirError(f"The sentence has no {group}, so there is no '{key}'.", place=_defined_at(group))
-    entries = [*contract.read_keys(file), *contract.shared_keys(group)]
+    entries = [*(key for path in files for key in contract.read_keys(path)), *contract.shared_keys(group)]
     keys = [entry for entry in entries if not entry.path.rpartition(".")[2].startswith("_")]
     names = [entry.path for entry in keys]
     hint = did_you_mean(rest, names, form=f"{group}.{{}}={value}")
     close = nearest(rest, names, count=1)
     nearest_key = next((entry for entry in keys if close and entry.path == close[0]), None)
-    place = (file, 1) if nearest_key is None else (nearest_key.file, nearest_key.line)
+    place = (files[0], 1) if nearest_key is None else (nearest_key.file, nearest_key.line)
     owners = [name for name, path in tree.choices(group).items() if rest in {e.path for e in contract.read_keys(path)}]
     if owners and not hint:
         hint = "it is a key of " + ", ".join(f"{group}={name}" for name in owners[:4])
+    named = choice or f"[{','.join(path.stem for path in files)}]"
     return CouloirError(
-        f"{group}={choice} has no key '{rest}'.",
+        f"{group}={named} has no key '{rest}'.",
         place=f"{display(place[0])}, line {place[1]}; keys: {', '.join(names)}",
-        next_step=hint or f"`train {group}={choice} --cfg job` shows every key",
+        next_step=hint or f"`train {group}={named} --cfg job` shows every key",
     )
+
+
+def _files_of(group: str, cfg: DictConfig) -> list[Path]:
+    """The choices that a list of them (`metric=[f1,auroc]`) stands for, by the nodes that they bring."""
+    there = set(cfg.get(group) or ())
+    return [path for path in tree.choices(group).values() if there & {key.path for key in contract.read_keys(path)}]
 
 
 def _unknown_word(key: str, value: str, cfg: DictConfig) -> CouloirError:

@@ -18,6 +18,7 @@ from couloir.data.worker_processes import workers_ended
 from couloir.errors import CouloirError
 from couloir.log import say
 from couloir.loss.classification import CrossEntropy
+from couloir.metric.chosen import build_metrics, number
 from couloir.record.checkpoint import best_weights, network_state, read_checkpoint
 from couloir.task.build import metrics_for
 from couloir.task.supervised import converted
@@ -109,7 +110,10 @@ def measure(cfg: DictConfig, found: list[Predictions]) -> tuple[dict[str, float]
         defined = isinstance(loss, CrossEntropy) or loss.expects in ("log_probabilities", "distribution")
         value = loss(converted(output, Form("logits"), loss), target)
     metric.update(output, target, value)
-    numbers = {name: float(number) for name, number in metric.compute().items() if defined or name != "loss"}
+    numbers = {name: float(value) for name, value in metric.compute().items() if defined or name != "loss"}
+    for name, further in build_metrics(cfg).items():
+        further.update(mean, first.targets)
+        numbers[name] = float(number(further))
     if confusion is None:
         return numbers, torch.empty(0), []
     confusion.update(output, target)

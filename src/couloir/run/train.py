@@ -32,6 +32,7 @@ from couloir.data.worker_processes import lost_worker, workers_ended
 from couloir.errors import Interrupted
 from couloir.inference.evaluation import tta_numbers
 from couloir.log import note, run_log, say, silence
+from couloir.metric.chosen import build_metrics
 from couloir.record.folder import RunFolder
 from couloir.record.provenance import write_provenance
 from couloir.record.result import RunResult, summarise
@@ -192,6 +193,7 @@ def _assemble(
         build(cfg, "scheduler"),
         data,
         cfg.trainer.log_every_n_steps,
+        partial(build_metrics, cfg),
     )
     # Plain values: the checkpoint says what it is, and loads without running code.
     # Loggers have them already where a run goes on.

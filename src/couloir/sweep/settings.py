@@ -120,10 +120,7 @@ def _direction(name: str) -> str:
 
 
 def _check_names(names: list[str], trial: Sentence) -> None:
-    metrics = [
-        name.removeprefix("val/") for name in measured(str(trial.cfg.data.task), int(trial.cfg.data.num_classes))
-    ]
-    known = [f"{split}/{metric}" for split in ("best", "val", "test", "train") for metric in metrics]
+    known = [name for split in ("best", "val", "test", "train") for name in measured(trial.cfg, split)]
     known += OTHER_NUMBERS
     for name in names:
         if name not in known:

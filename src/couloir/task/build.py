@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from couloir.errors import CouloirError
 from couloir.metric.classification import ClassificationMetrics
 from couloir.metric.mistakes import WorstMistakes
+from couloir.metric.precision import WIDE
 from couloir.metric.regression import RegressionMetrics
-from couloir.task.supervised import Supervised
+from couloir.task.supervised import Supervised, class_probabilities
 
 
 def supervised(
-    net: nn.Module, loss: nn.Module, make_optimizer: Any, make_scheduler: Any, data: Any, log_every_n_steps: int = 50
+    net: nn.Module,
+    loss: nn.Module,
+    make_optimizer: Any,
+    make_scheduler: Any,
+    data: Any,
+    log_every_n_steps: int = 50,
+    make_further: Callable[[str], Mapping[str, Metric]] | None = None,
 ) -> Supervised:
-    """The module that trains `net` on `data`, with the metrics of the data's task.
+    """The module that trains `net` on `data`, with the metrics of the data's task and those of `make_further`.
 
     Raises:
         CouloirError: the loss is not defined for the data's targets.
@@ -30,12 +38,21 @@ def supervised(
     def make_metrics() -> Metric:
         return metrics_for(data.task, data.num_classes, data.target_scale)[0]
 
+    def readable(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        if data.task == "classification":
+            return class_probabilities(prediction, net), target if target.ndim == 1 else target.argmax(dim=1)
+        scale, offset = data.target_scale, data.target_offset
+        return prediction.to(WIDE) * scale + offset, target.to(WIDE) * scale + offset
+
     mistakes = None
     if confusion is not None:
         images = data.image_size is not None
         std = [value or 1.0 for value in data.std]
         mistakes = WorstMistakes(data.mean, std, data.image_size) if images else WorstMistakes(None, None, None)
-    return Supervised(net, loss, make_optimizer, make_scheduler, make_metrics, confusion, mistakes, log_every_n_steps)
+    return Supervised(
+        net, loss, make_optimizer, make_scheduler, make_metrics, confusion, mistakes, log_every_n_steps, make_further,
+        readable,
+    )  # fmt: skip
 
 
 def metrics_for(task: str, num_classes: int, target_scale: float) -> tuple[Metric, Metric | None]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torchmetrics import Metric
 
 from couloir.distributed import mean
-from couloir.metric.gathered import Gathered
+from couloir.metric.gathered import Gathered, Readable
 
 Batch = tuple[Any, ...]
 """Inputs and targets and, of an uneven batch of several processes, its `couloir.data.batches.Share`."""
@@ -35,6 +35,8 @@ class Supervised(LightningModule):
         test_metric: a further metric over the test split, `update(prediction, target)`, such as a confusion matrix.
         mistakes: one more, `update(probabilities, target, x)`, which keeps the samples that it is most wrong about.
         log_every_n_steps: steps between two points of the per-step loss.
+        make_further: builds the metrics of a split that the user has chosen, by name.
+        readable: makes of the network's output and the targets what these take.
     """
 
     def __init__(
@@ -47,14 +49,20 @@ class Supervised(LightningModule):
         test_metric: Metric | None = None,
         mistakes: Metric | None = None,
         log_every_n_steps: int = 50,
+        make_further: Callable[[str], Mapping[str, Metric]] | None = None,
+        readable: Readable | None = None,
     ) -> None:
         super().__init__()
         self.net = net
         self.loss = loss
         self.make_optimizer = make_optimizer
         self.make_scheduler = make_scheduler
-        self.measures = nn.ModuleDict({split: make_metrics() for split in ("train_", "val_", "test_")})
-        self.gathered = {name.rstrip("_"): Gathered(cast(Metric, metric)) for name, metric in self.measures.items()}
+        further = {split: make_further(split) if make_further else {} for split in ("train", "val", "test")}
+        self.gathered = {split: Gathered(make_metrics(), metrics, readable) for split, metrics in further.items()}
+        # Lightning moves them to the device.
+        self.measures = nn.ModuleList(
+            metric for gathered in self.gathered.values() for metric in (gathered.metric, *gathered.further.values())
+        )
         self.test_metric, self.mistakes = test_metric, mistakes
         self.log_every_n_steps = log_every_n_steps
         self._logged_step = 0
@@ -157,7 +165,7 @@ class Supervised(LightningModule):
         self._log_measures("test")
 
     def _log_measures(self, split: str) -> None:
-        values = {f"{split}/{name}": value for name, value in self.gathered[split].flush().compute().items()}
+        values = {f"{split}/{name}": value for name, value in self.gathered[split].compute().items()}
         self.measured |= {name: float(value) for name, value in values.items()}
         self.log_dict(
             {name: value.float() for name, value in values.items()}, batch_size=1, on_step=False, on_epoch=True
