@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,14 @@ def light_runs() -> Iterator[None]:
         patch.setattr("couloir.artifacts.board.PICTURES", {})
         patch.setattr(os, "fsync", lambda _stream: None)
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_workers_left() -> Iterator[None]:
+    """No test leaves worker processes: in a later test the garbage collector waits ten seconds for each loader's."""
+    before = set(multiprocessing.active_children())
+    yield
+    assert set(multiprocessing.active_children()) <= before, "close the loader"
 
 
 @pytest.fixture(scope="session")

@@ -254,6 +254,7 @@ def test_a_disk_that_fills_up_during_training_is_said_and_training_goes_on(
     loader = photograph_samples(root, workers=workers, cache=True, cache_dir=str(tmp_path / "c")).train_dataloader()
     expected = list(photograph_samples(root).train_dataloader())
     assert all(torch.equal(x, x2) for (x, _), (x2, _) in zip(loader, expected, strict=True))
+    loader.close()
     assert said == [
         f"the cache in {tmp_path / 'c'} cannot be written (No space left on device): training goes on without it"
     ]

@@ -29,6 +29,7 @@ def test_a_broken_photograph_is_named_and_nothing_else_is_said(workers: int, tmp
     assert str(caught.value).startswith("004.jpg cannot be decoded")
     assert caught.value.place == str(file)
     assert "Traceback" not in str(caught.value)
+    assert loader.read.processes == [], "whoever catches the error does not wait for the workers later"
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -102,6 +103,7 @@ def test_an_iteration_that_another_one_has_overtaken_says_so(tmp_path: Path) -> 
     next(iter(loader))
     with pytest.raises(RuntimeError, match="iterated anew"):
         next(first)
+    loader.close()
 
 
 def test_left_open_the_workers_are_as_many_as_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

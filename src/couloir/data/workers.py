@@ -91,7 +91,7 @@ class Cutting:
             if epoch != self._epochs:
                 raise RuntimeError("These batches are iterated anew; an earlier iteration of them cannot go on.")
         if mistake is not None:
-            self._loader = None  # ends the workers in good order; in a cycle with the error they would be waited for
+            self.close()  # the error's frames hold the iterator; the garbage collector would wait for its workers
             try:
                 raise mistake
             finally:
