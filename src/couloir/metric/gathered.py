@@ -11,6 +11,7 @@ from torchmetrics import Metric
 
 from couloir.metric.chosen import number
 from couloir.metric.precision import WIDE
+from couloir.metric.torchmetrics_private import set_update_count
 
 BATCHES = 64
 """Batches that are kept at most; a metric's dozen small operations are then run once for all of them."""
@@ -106,14 +107,14 @@ class Gathered:
 
 def _state(metric: Metric) -> dict[str, Any]:
     """What a metric has taken in: its tensors, and its lists of tensors."""
-    values = {name: getattr(metric, name) for name in metric._defaults}
-    return {"sums": {name: _moved(value, "cpu") for name, value in values.items()}, "updates": metric._update_count}
+    sums = {name: _moved(value, "cpu") for name, value in metric.metric_state.items()}
+    return {"sums": sums, "updates": metric.update_count}
 
 
 def _load(metric: Metric, state: dict[str, Any]) -> None:
     for name, value in state["sums"].items():
         setattr(metric, name, _moved(value, metric.device))
-    metric._update_count = state["updates"]
+    set_update_count(metric, state["updates"])
 
 
 def _moved(value: Tensor | list[Tensor], device: Any) -> Tensor | list[Tensor]:

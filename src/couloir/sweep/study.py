@@ -17,6 +17,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from couloir.errors import CouloirError
+from couloir.sweep.optuna_private import begin_trial, set_attribute, trial_id
 from couloir.sweep.record import Objective, TrialRecord
 from couloir.sweep.space import KnownValue, Parameter, Setting, Space, without_plus
 from couloir.sweep.storage import hidden, open_storage
@@ -123,8 +124,7 @@ class Study:
         # In one step, so that a process that is killed right after it leaves nothing that belongs to nobody.
         mine = {"sweeper": self.sweeper, "host": socket.gethostname(), "folder": str(self.folder)}
         begun = optuna.trial.create_trial(state=TrialState.RUNNING, user_attrs={PLACE: mine})
-        storage = self.optuna._storage
-        trial = Trial(self.optuna, storage.create_new_trial(self.optuna._study_id, template_trial=begun))
+        trial = begin_trial(self.optuna, begun)
         if trial.number >= self.total:  # another machine was faster
             trial.set_user_attr(SURPLUS, True)
             self.optuna.tell(trial, state=TrialState.FAIL)
@@ -138,7 +138,7 @@ class Study:
             if parameter.applies(setting, self.known):
                 setting[parameter.key] = self._suggest(trial, parameter)
         trial.set_user_attr(SETTING, setting)
-        return Proposal(trial.number, trial._trial_id, setting, _folder(trial.number, trial.user_attrs))
+        return Proposal(trial.number, trial_id(trial), setting, _folder(trial.number, trial.user_attrs))
 
     def _suggest(self, trial: Trial, parameter: Parameter) -> str:
         numbers = parameter.numbers
@@ -160,7 +160,7 @@ class Study:
 
     def take_up(self, number: int) -> Proposal:
         """A trial that another process has begun; what it has not drawn is drawn now, and is the same."""
-        return self._settle(Trial(self.optuna, self._trial(number)._trial_id))
+        return self._settle(Trial(self.optuna, trial_id(self._trial(number))))
 
     def tell(self, number: int, outcome: Outcome) -> None:
         """Keep what came out of a trial."""
@@ -168,7 +168,7 @@ class Study:
         kept = {
             "state": outcome.state, "values": outcome.values, "seconds": outcome.seconds, "error": outcome.error,
         }  # fmt: skip
-        self.optuna._storage.set_trial_user_attr(trial._trial_id, OUTCOME, kept)
+        set_attribute(self.optuna, trial, OUTCOME, kept)
         if not outcome.final:
             return
         if outcome.state == "completed":
