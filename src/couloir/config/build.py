@@ -13,7 +13,6 @@ from types import ModuleType
 from typing import Any
 
 import hydra.utils
-import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -21,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from couloir.config import targets
 from couloir.config.omegaconf_private import open_copy, root
 from couloir.errors import CouloirError, is_shortage, out_of_memory
+from couloir.torch_private import is_tensor_function
 
 EXTRAS = ("wandb", "mlflow")
 """Loggers whose packages are extras of Couloir."""
@@ -130,17 +130,12 @@ def _leads_astray(target: str, allowed: list[str]) -> str | None:
     except (ImportError, AttributeError):
         return None
     if first == "torch" and len(rest) == 1:
-        return None if _is_tensor_function(rest[0]) else "which is not a function on tensors"
+        return None if rest[0] in TORCH_TYPES or is_tensor_function(rest[0]) else "which is not a function on tensors"
     home = _home(found) if isinstance(found, type) or inspect.isroutine(found) else target
     reason = targets.never(home)
     if reason is not None or targets.under(home, (*allowed, *HOMES)) or targets.own(home):
         return reason
     return f"which is {home}, and that a configuration may not call"
-
-
-def _is_tensor_function(name: str) -> bool:
-    functions = (torch._C._VariableFunctions, torch.functional)
-    return name in TORCH_TYPES or any(callable(getattr(place, name, None)) for place in functions)
 
 
 def _home(found: Any) -> str:

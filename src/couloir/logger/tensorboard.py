@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from couloir.log import note
 from couloir.logger.events import files, session_start, write_events
 from couloir.logger.hyperparameters import comparable
+from couloir.torch_private import graph
 
 
 class TensorBoard(TensorBoardLogger):
@@ -34,6 +35,7 @@ class TensorBoard(TensorBoardLogger):
 
     def __init__(self, save_dir: str, name: str = "", version: str = "tensorboard", log_graph: bool = False) -> None:
         super().__init__(save_dir, name=name, version=version, log_graph=log_graph, default_hp_metric=False)
+        self.draws_graph = log_graph
 
     @rank_zero_only
     def log_hyperparams(
@@ -49,17 +51,17 @@ class TensorBoard(TensorBoardLogger):
     def log_graph(self, model: LightningModule, input_array: Tensor | None = None) -> None:  # type: ignore[override]
         """Write the network's graph, once; what cannot be traced is said, and no reason to end a run."""
         folder, trainer = Path(self.log_dir), model.trainer
-        if not self._log_graph or trainer.state.fn != "fit" or files(folder, "graph"):
+        if not self.draws_graph or trainer.state.fn != "fit" or files(folder, "graph"):
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         size = () if data.image_size is None else (data.image_size, data.image_size)
         try:
-            graph = traced(model.net, (1, data.channels, *size))  # type: ignore[arg-type]
+            definition = traced(model.net, (1, data.channels, *size))  # type: ignore[arg-type]
         except Exception as error:  # noqa: BLE001  of the tracer, and of networks that it cannot follow
             reason = " ".join(str(error).split())[:300]
             note.info("the network's graph cannot be traced for TensorBoard: %s: %s", type(error).__name__, reason)
             return
-        write_events(folder, "graph", [Event(graph_def=graph)])
+        write_events(folder, "graph", [Event(graph_def=definition)])
 
 
 def trial_name(run: Path) -> str:
@@ -74,11 +76,7 @@ def traced(net: nn.Module, shape: tuple[int, ...]) -> bytes:
         net: any network.
         shape: of its input, (1, C, H, W) or (1, F).
     """
-    from torch.utils.tensorboard._pytorch_graph import graph
-
     alone = copy.deepcopy(net).cpu().float().eval()
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad(), torch.random.fork_rng():
         warnings.simplefilter("ignore")
-        definition, _ = graph(alone, torch.zeros(shape))  # type: ignore[no-untyped-call]
-    encoded: bytes = definition.SerializeToString()
-    return encoded
+        return graph(alone, torch.zeros(shape))

@@ -41,6 +41,7 @@ from couloir.run.earlier import Earlier
 from couloir.run.outcome import as_lost_folder, closing_diagnosis, closing_table, write_ending
 from couloir.task.build import supervised
 from couloir.task.supervised import Supervised
+from couloir.trainer.lightning_private import log_no_hyperparameters
 from couloir.trainer.processes import follow, together
 
 SEED_STRIDE = 1_000_003
@@ -226,7 +227,7 @@ def _fit_and_test(
     chosen = trainer.strategy.broadcast(best if best.exists() else last_checkpoint(trainer))
     if isinstance(trainer.strategy, FSDPStrategy):
         module, trainer, _ = assemble()  # training has cut the weights into shares, which Lightning cannot wrap again
-    module._log_hyperparams = False  # the training has done so, and Lightning's test would again
+    log_no_hyperparameters(module)  # the training has done so, and Lightning's test would again
     trainer.test(module, datamodule=data, ckpt_path=chosen, verbose=False, weights_only=True)
     return module, tested(module)
 

@@ -15,9 +15,9 @@ from couloir.errors import CouloirError
 from couloir.trainer.batch_norm import SyncOnCpu
 from couloir.trainer.checkpoint_io import SealedFiles
 from couloir.trainer.execution import Execution, lets_cudnn_choose
+from couloir.trainer.lightning_private import leave_signals_to_the_run
 from couloir.trainer.loop import ShortStep
 from couloir.trainer.resumption import ExactEpochs, ExactSteps, Resumption
-from couloir.trainer.strategy import leave_signals_to_the_run
 from couloir.trainer.strategy import strategy as several
 
 

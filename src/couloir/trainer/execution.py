@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from couloir.log import say
 from couloir.machine import cores
+from couloir.torch_private import run_what_does_not_compile
 
 COMPILERS = ("g++", "clang++", "c++")
 
@@ -138,7 +139,7 @@ def compile_network(net: nn.Module, device: torch.device) -> bool:
     if missing is not None:
         say.info("trainer.compile=true is left out: %s", missing)
         return False
-    torch._dynamo.config.suppress_errors = True  # a part that cannot be compiled is run as it is, with a warning
+    run_what_does_not_compile()
     net.compile()
     return True
 

@@ -25,7 +25,7 @@ from typing import IO
 import torch
 import torch.distributed as dist
 from omegaconf import DictConfig, OmegaConf
-from torch._C._distributed_c10d import PrefixStore, Store, TCPStore  # torch.distributed has them without types
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]  # public, if undeclared
 
 from couloir.config.world import ALONE, World, chosen_devices, launched
 from couloir.errors import CouloirError, ProcessLost

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from lightning_fabric.plugins import ClusterEnvironment
-from pytorch_lightning import Trainer
 from pytorch_lightning.strategies import DDPStrategy, FSDPStrategy, Strategy
 from torch.distributed.fsdp.wrap import size_based_auto_wrap_policy
 
@@ -71,8 +70,9 @@ class Connected(ClusterEnvironment):
 class DataParallel(DDPStrategy):
     """Lightning's DDP without its launcher, which would run the command line again in every child."""
 
-    def _configure_launcher(self) -> None:
-        self._launcher = None
+    @property
+    def launcher(self) -> None:
+        """None, whatever Lightning has prepared."""
 
 
 def strategy(name: str, world: World, find_unused_parameters: bool, min_shard_parameters: int) -> Strategy:
@@ -90,17 +90,3 @@ def strategy(name: str, world: World, find_unused_parameters: bool, min_shard_pa
     policy: Callable[..., bool] = partial(size_based_auto_wrap_policy, min_num_params=min_shard_parameters)
     # A full state dict: a checkpoint is one file, and loads as any other.
     return FSDPStrategy(cluster_environment=environment, auto_wrap_policy=policy, state_dict_type="full")
-
-
-def leave_signals_to_the_run(trainer: Trainer) -> None:
-    """Take SIGTERM out of Lightning's hands, where there are several processes.
-
-    Its handler broadcasts from within the signal, between whatever two messages of the step it strikes, and each step
-    begins with a broadcast that waits for the device. `run.signals` has the processes agree after the step instead.
-    """
-
-    def nothing() -> None:
-        return
-
-    trainer._signal_connector.register_signal_handlers = nothing  # type: ignore[method-assign]
-    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = nothing  # type: ignore[method-assign]

@@ -1,0 +1,90 @@
+"""What Couloir uses of Lightning's private parts; `tests/trainer/test_lightning_private.py` fails when they change.
+
+Lightning 2 has no public loops and no public way past them. What is read in every step is a name here, and no call.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.loops.fetchers import _DataFetcher, _PrefetchDataFetcher
+from pytorch_lightning.loops.fit_loop import _FitLoop
+from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
+
+DataFetcher, PrefetchDataFetcher = _DataFetcher, _PrefetchDataFetcher
+"""What hands a loop its batches, and the one that Lightning takes where nothing else is asked for."""
+HOOK = "_current_fx_name"
+"""A module's attribute: the hook that runs, for `self.log`."""
+STEPPED = "_batches_that_stepped"
+"""The attribute of the loop over steps that loggers take as the step's number."""
+
+
+class Epochs(_FitLoop):
+    """Lightning's loop over the epochs, which leaves to `place` where the batches begin when it is taken up."""
+
+    def load_state_dict(self, state_dict: dict[str, Any], prefix: str = "") -> None:
+        """Take the counters up as they stood; none of Lightning's own places to restart from is meant."""
+        super().load_state_dict(state_dict, prefix)
+        self.restarting = False
+        for loop in (self, self.epoch_loop, self.epoch_loop.val_loop, self.epoch_loop.automatic_optimization):
+            loop._loaded_from_state_dict = loop._resuming_from_checkpoint = False
+
+    def _load_combined_loader_states(self) -> None:
+        assert self._combined_loader is not None
+        self.place(self._combined_loader.flattened)
+
+    def place(self, loaders: Iterable[Any]) -> None:
+        """Let the loaders begin where the counters stand."""
+        raise NotImplementedError
+
+
+class Steps(_TrainingEpochLoop):
+    """Lightning's loop over the steps of an epoch, with a clock.
+
+    Attributes:
+        waited: seconds spent on waiting for batches; whoever reads it sets it back.
+    """
+
+    waited = 0.0
+    _fetching_since = 0.0
+
+    gathers = _TrainingEpochLoop._should_accumulate
+    """Whether the newest batch's gradients wait for those of more batches."""
+    has_all_batches = _TrainingEpochLoop._num_ready_batches_reached
+    """Whether the epoch's last batch has been taken."""
+
+    def _on_before_fetch(self) -> None:
+        super()._on_before_fetch()
+        self._fetching_since = time.perf_counter()
+
+    def _on_after_fetch(self) -> None:
+        self.waited += time.perf_counter() - self._fetching_since
+        super()._on_after_fetch()
+
+
+def logging_of(trainer: Trainer) -> Any:
+    """What turns `self.log` into numbers for loggers. `_logger_connector`: a step that calls hooks itself tells it."""
+    return trainer._logger_connector
+
+
+def log_no_hyperparameters(module: LightningModule) -> None:
+    """Have a test leave the loggers' hyperparameters alone. `_log_hyperparams`: in public it is set only once."""
+    module._log_hyperparams = False
+
+
+def leave_signals_to_the_run(trainer: Trainer) -> None:
+    """Take SIGTERM out of Lightning's hands, where there are several processes.
+
+    Its handler broadcasts from within the signal, between whatever two messages of the step it strikes, and each step
+    begins with a broadcast that waits for the device. `callbacks.stop_on_signal` has the processes agree after the step
+    instead. `_signal_connector`, `_broadcast_sigterm_tensor`: Lightning has no switch for either.
+    """
+
+    def nothing() -> None:
+        return
+
+    trainer._signal_connector.register_signal_handlers = nothing  # type: ignore[method-assign]
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = nothing  # type: ignore[method-assign]
