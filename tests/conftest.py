@@ -1,4 +1,4 @@
-"""What all tests share: the folder of real data, where there is one, and runs that cost little but their training."""
+"""What all tests share: real data, where there is some, cheap runs, and processes that start in a moment."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from victims import Victims
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,6 +36,14 @@ def no_workers_left() -> Iterator[None]:
     before = set(multiprocessing.active_children())
     yield
     assert set(multiprocessing.active_children()) <= before, "close the loader"
+
+
+@pytest.fixture(scope="session")
+def victims(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victims]:
+    """Forks real processes of the command line, a moment each, that can be struck at a chosen place."""
+    forking = Victims(tmp_path_factory.mktemp("output"))
+    yield forking
+    forking.close()
 
 
 @pytest.fixture(scope="session")

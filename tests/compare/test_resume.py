@@ -6,8 +6,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,8 +15,9 @@ import couloir
 from couloir.cli.main import run as couloir_main
 from couloir.errors import CouloirError
 from couloir.record.folder import RunFolder
+from faults import places
 from interruption import assert_same, rows, stopped
-from waiting import LONGEST
+from victims import Victims
 
 WORDS = ["data.subset=120", "data.batch_size=16", "trainer.max_epochs=3", "trainer.threads=1"]
 STEPS = 7
@@ -185,18 +184,13 @@ def test_one_run_is_named(words: list[str], tmp_path: Path, monkeypatch: pytest.
     assert couloir_main(["resume", *words]) == 2
 
 
-def test_a_living_run_is_refused_and_stops_twice_as_fast_at_the_second_signal(tmp_path: Path) -> None:
-    train = Path(sys.executable).with_name("train")
-    process = subprocess.Popen(
-        [train, "trainer.max_epochs=5000"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert process.stdout is not None
-    assert any(line.startswith("epoch 1/") for line in process.stdout), "it has ended before"
+def test_a_living_run_is_refused_and_a_clusters_warning_stops_it(tmp_path: Path, victims: Victims) -> None:
+    victim = victims.start(["train"], tmp_path, places.STEP, 2)
+    assert victim.reached
     run = (tmp_path / "outputs/latest").resolve()
-    with pytest.raises(CouloirError, match=f"process {process.pid} "):
+    with pytest.raises(CouloirError, match=f"process {victim.group} "):
         RunFolder.reopen(run)
-    process.send_signal(signal.SIGUSR1)
-    output, _ = process.communicate(timeout=LONGEST)
-    assert process.returncode == 143, "a cluster's warning is taken as SIGTERM"
-    assert f"couloir resume {os.path.relpath(run, tmp_path)}" in output
+    ended = victim.finish(signal.SIGUSR1, held=True)
+    assert ended.code == 143, "it is taken as SIGTERM"
+    assert f"couloir resume {os.path.relpath(run, tmp_path)}" in ended.output
     assert torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"] > 0

@@ -1,25 +1,16 @@
-"""What the tests of faults share: processes to strike, and the table of what was promised and kept."""
+"""What the tests of faults share: runs that nobody strikes, and the table of what was promised and kept."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
 from faults.runs import WholeOf, whole_runs
-from faults.victims import Victims
+from victims import Victims
 
 pytest.register_assert_rewrite("interruption")  # so that it says what differs
-
-
-@pytest.fixture(scope="session")
-def victims(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victims]:
-    """Forks real processes that can be struck at a chosen place."""
-    forking = Victims(tmp_path_factory.mktemp("output"))
-    yield forking
-    forking.close()
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faults import places
-from faults.victims import Victims
 from photographs import make_photographs
+from victims import Victims
 
 ALL = os.environ.get("COULOIR_ALL_FAULTS") == "1"
 """Everything, instead of the few that `make test` takes."""

@@ -19,8 +19,8 @@ from couloir.errors import causes
 from couloir.record.checkpoint import is_sealed
 from faults import places
 from faults.runs import ALL, FIRST, WholeOf
-from faults.victims import Ended, Victims, alive
 from interruption import assert_same
+from victims import Ended, Victims, alive
 
 SIZE = 24 << 20
 """Bytes of the disk; a checkpoint takes one million of them."""

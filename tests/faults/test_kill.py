@@ -20,8 +20,8 @@ import pytest
 from couloir.record.checkpoint import is_sealed
 from faults import places
 from faults.runs import ALL, CONFIGURATIONS, FIRST, LAST, Whole, WholeOf
-from faults.victims import Ended, Victims, alive
 from interruption import assert_same
+from victims import Ended, Victims, alive
 from waiting import wait_until
 
 SEED = 20

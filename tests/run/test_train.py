@@ -18,7 +18,9 @@ import yaml
 import couloir
 from couloir.cli.main import run
 from couloir.errors import Diverged
-from waiting import LONGEST, wait_until
+from faults import places
+from victims import Victims
+from waiting import LONGEST
 
 TRAIN = str(Path(sys.executable).with_name("train"))
 
@@ -30,10 +32,19 @@ def train(words: list[str], directory: Path, code: int = 0) -> Path:
     return (directory / "outputs/latest").resolve()
 
 
-def installed_train(words: list[str], directory: Path, code: int = 0) -> Path:
-    """The same by the installed script, in a process of its own."""
-    done = subprocess.run([TRAIN, *words], cwd=directory, capture_output=True, text=True, timeout=LONGEST)
-    assert done.returncode == code, done.stdout + done.stderr
+def train_in_another_process(words: list[str], directory: Path, victims: Victims) -> Path:
+    """The same in a process of its own."""
+    ended = victims.run(["train", *words], directory)
+    assert ended.code == 0, ended.output
+    return (directory / "outputs/latest").resolve()
+
+
+@pytest.fixture(scope="module")
+def default(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of the default sentence, by the installed script."""
+    directory = tmp_path_factory.mktemp("default")
+    done = subprocess.run([TRAIN], cwd=directory, capture_output=True, text=True, timeout=LONGEST)
+    assert done.returncode == 0, done.stdout + done.stderr
     return (directory / "outputs/latest").resolve()
 
 
@@ -42,8 +53,8 @@ def result(run: Path) -> dict[str, float]:
     return numbers
 
 
-def test_the_default_sentence_reads_digits_and_leaves_a_complete_folder(tmp_path: Path) -> None:
-    run = installed_train([], tmp_path)
+def test_the_default_sentence_reads_digits_and_leaves_a_complete_folder(default: Path) -> None:
+    run = default
     numbers = result(run)
     assert numbers["test/accuracy"] >= 0.97
     assert numbers["parameters"] == 61_706
@@ -81,8 +92,8 @@ def test_the_default_sentence_reads_digits_and_leaves_a_complete_folder(tmp_path
     assert "epoch 1/" in (run / "train.log").read_text()
 
 
-def test_a_checkpoint_loads_without_running_code_and_holds_the_best_weights(tmp_path: Path) -> None:
-    run = train(["trainer.max_epochs=3"], tmp_path)
+def test_a_checkpoint_loads_without_running_code_and_holds_the_best_weights(default: Path) -> None:
+    run = default
     for name in ("best", "last"):
         checkpoint = torch.load(run / f"checkpoints/{name}.ckpt", weights_only=True)
         assert checkpoint["hyper_parameters"]["optimizer"]["lr"] > 0
@@ -150,7 +161,7 @@ def test_the_real_sets_train_from_the_shared_folder(data: str, couloir_data: Pat
     assert numbers["test/accuracy"] > 0.12
 
 
-def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path: Path, victims: Victims) -> None:
     words = ["trainer.max_epochs=2", "augmentation=shift", "data.workers=0", "data.subset=300", "logger=csv"]
 
     def last_row(run: Path) -> str:
@@ -159,7 +170,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path: 
     first, workers, other = (
         last_row(train([*words, *extra], tmp_path)) for extra in ([], ["data.workers=2"], ["seed=1"])
     )
-    assert first == last_row(installed_train(words, tmp_path)), "in another process"
+    assert first == last_row(train_in_another_process(words, tmp_path, victims)), "in another process"
     assert first == workers, "worker processes do not change the run"
     assert first != other
 
@@ -188,20 +199,15 @@ def test_a_run_that_diverges_ends_with_exit_3_and_says_what_to_try(
     assert status["status"] == "diverged"
 
 
-def test_a_signal_ends_the_run_with_its_code_and_a_checkpoint(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [TRAIN, "trainer.max_epochs=5000"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    metrics = tmp_path / "outputs/latest/metrics.csv"
-    wait_until(metrics.exists, at_work=lambda: process.poll() is None)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=LONGEST)
-    assert process.returncode == 130, output  # tests/run/test_resume.py and tests/faults send SIGTERM
+def test_a_signal_ends_the_run_with_its_code_and_a_checkpoint(tmp_path: Path, victims: Victims) -> None:
+    victim = victims.start(["train"], tmp_path, places.STEP, 20)
+    ended = victim.finish(signal.SIGINT)
+    assert ended.code == 130, ended.output  # tests/compare/test_resume.py and tests/faults send SIGTERM
     run = (tmp_path / "outputs/latest").resolve()
     assert json.loads((run / "status.json").read_text())["status"] == "interrupted"
     torch.load(run / "checkpoints/last.ckpt", weights_only=True)
-    assert f"couloir resume {os.path.relpath(run, tmp_path)}" in output
-    assert "Traceback" not in output
+    assert f"couloir resume {os.path.relpath(run, tmp_path)}" in ended.output
+    assert "Traceback" not in ended.output
 
 
 def test_a_failure_that_is_nobodys_mistake_is_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -219,7 +225,7 @@ def test_a_failure_that_is_nobodys_mistake_is_recorded(tmp_path: Path, capsys: p
     assert "broken.py" in (run / "train.log").read_text(), "the traceback is in the log"
 
 
-def test_a_users_own_network_trains_from_two_files(tmp_path: Path) -> None:
+def test_a_users_own_network_trains_from_two_files(tmp_path: Path, victims: Victims) -> None:
     (tmp_path / "conf/model").mkdir(parents=True)
     (tmp_path / "conf/model/mynet.yaml").write_text(
         "# My own.\n_target_: mynet.MyNet\nnum_classes: ${data.num_classes}\nwidth: 32  # int >= 1; hidden units\n"
@@ -228,18 +234,19 @@ def test_a_users_own_network_trains_from_two_files(tmp_path: Path) -> None:
         "from torch import nn\n\n\nclass MyNet(nn.Sequential):\n    def __init__(self, num_classes, width):\n"
         "        super().__init__(nn.Flatten(), nn.LazyLinear(width), nn.ReLU(), nn.Linear(width, num_classes))\n"
     )
-    assert result(installed_train(["model=mynet", "trainer.max_epochs=5"], tmp_path))["test/accuracy"] > 0.5
+    run = train_in_another_process(["model=mynet", "trainer.max_epochs=5"], tmp_path, victims)
+    assert result(run)["test/accuracy"] > 0.5
 
 
-def test_a_multirun_trains_each_combination_and_survives_a_failing_one(tmp_path: Path) -> None:
+def test_a_multirun_trains_each_combination_and_survives_a_failing_one(tmp_path: Path, victims: Victims) -> None:
     words = ["-m", "optimizer=sgd,adam", "optimizer.lr=0.01,1e9", "trainer.max_epochs=1", "data=line"]
-    done = subprocess.run([TRAIN, *words], cwd=tmp_path, capture_output=True, text=True, timeout=LONGEST)
+    ended = victims.run(["train", *words], tmp_path)
     runs = sorted(tmp_path.glob("outputs/sweep/*/[0-9]"))
     statuses = [json.loads((run / "status.json").read_text())["status"] for run in runs]
     assert len(runs) == 4
     assert statuses[0] == statuses[2] == "completed"
     assert "diverged" in statuses
-    assert done.returncode == 3
+    assert ended.code == 3, ended.output
 
 
 def test_the_python_interface_trains_and_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
