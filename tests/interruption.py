@@ -16,7 +16,7 @@ from torch import Tensor
 
 from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.cli.main import run
-from couloir.record.numbers import TIMES
+from couloir.record.metrics import TIMES
 
 HOOKS = {"train": "between_steps", "val": "on_validation_batch_end", "test": "on_test_batch_end"}
 

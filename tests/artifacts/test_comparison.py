@@ -96,10 +96,10 @@ def test_without_a_completed_run_there_is_nothing(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_cannot_be_drawn_does_not_fail_the_sweep(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_up_run(tmp_path / "0", [], losses(1))
-    (tmp_path / "0/metrics.csv").write_text("epoch,train/loss\n1,torn")
+    monkeypatch.setattr(comparison, "_draw_curves", lambda *_: 1 / 0)
     trial = TrialRecord(0, {"seed": "1"}, "completed", [tmp_path / "0"], [[0.5]])
     goal = Objective("best/loss", "minimize")
     draw(SweepRecord(tmp_path, "s", [], ["seed"], [goal], "val/loss", ["train"], [trial], 1))

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 import couloir.callbacks.epoch_record
 from couloir.artifacts import curves
@@ -112,6 +113,15 @@ def test_the_svg_is_there_when_asked_for_and_the_same_each_time(tmp_path: Path) 
     assert ET.fromstring((tmp_path / "one.svg").read_text()).tag.endswith("svg")
     draw_curves(history([1.0]), tmp_path / "png.png")
     assert not (tmp_path / "png.svg").exists()
+
+
+def test_curves_are_drawn_for_one_epoch_for_many_and_around_gaps(tmp_path: Path) -> None:
+    many = [{"epoch": e, "train/loss": 1000 / (1 + e) ** 3, "val/loss": NAN if e == 3 else 2.0 + e} for e in range(60)]
+    for name, rows in {"one": history([1.0]), "many": many, "negative": [{"epoch": 0, "train/loss": -1.0}]}.items():
+        draw_curves(rows, tmp_path / f"{name}.png", best_epoch=0, title=name)
+        with Image.open(tmp_path / f"{name}.png") as image:
+            assert image.width > 400
+            assert len(set(image.convert("L").get_flattened_data())) > 20, "the picture is not empty"
 
 
 @pytest.fixture

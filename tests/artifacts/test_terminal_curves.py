@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 
 from couloir.artifacts import terminal_curves
-from couloir.artifacts.curves import Row
 from couloir.artifacts.terminal_curves import LINES, loss_chart, show_chart
+from couloir.record.metrics import Row
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 

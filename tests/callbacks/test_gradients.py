@@ -9,15 +9,15 @@ import torch
 from torch import nn
 
 import couloir
-from couloir.artifacts.curves import Row, read_rows
 from couloir.callbacks.gradients import first_to_last, layer_weights
+from couloir.record.metrics import Row, read_metrics
 
 MOONS = ["data=moons", "trainer=cpu", "logger=csv"]
 
 
 def rows(tmp_path: Path, *words: str) -> list[Row]:
     run = couloir.train(couloir.compose([*MOONS, *words, f"output_dir={tmp_path}"]))
-    return read_rows(run.dir / "metrics.csv")
+    return read_metrics(run.dir)
 
 
 def test_the_ratio_of_first_to_last_layer_is_that_of_their_relative_gradients() -> None:

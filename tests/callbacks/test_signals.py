@@ -39,11 +39,11 @@ def test_the_variances_are_those_of_the_chain_rule_worked_in_numpy() -> None:
     for signal, name, output, gradient in (
         (first, "0", s1, d1), (activation, "1", z, dz), (second, "2", s2, d2),
     ):  # fmt: skip
-        row = signal.row()
-        assert row["layer"] == name
-        assert row["activation_mean"] == pytest.approx(output.mean())
-        assert row["activation_variance"] == pytest.approx(output.var())
-        assert row["gradient_variance"] == pytest.approx(gradient.var())
+        row = signal.at(0)
+        assert row.layer == name
+        assert row.activation_mean == pytest.approx(output.mean())
+        assert row.activation_variance == pytest.approx(output.var())
+        assert row.gradient_variance == pytest.approx(gradient.var())
     assert first.weight_gradient_variance == pytest.approx((d1.T @ a).var())
     assert second.weight_gradient_variance == pytest.approx((d2.T @ z).var())
     assert activation.weight_gradient_variance is None
@@ -56,9 +56,9 @@ def test_a_layer_whose_successor_works_in_place_keeps_its_own_signal_and_gradien
     rows = []
     for inplace in (False, True):
         net = nn.Sequential(first, nn.ReLU(inplace=inplace), second, nn.Flatten(), last)
-        rows.append([signal.row() for signal in measure(net, squares, x, y)])
+        rows.append([signal.at(0) for signal in measure(net, squares, x, y)])
     assert rows[0] == rows[1]
-    assert [row["layer"] for row in rows[0]] == ["0", "1", "2", "4"]
+    assert [row.layer for row in rows[0]] == ["0", "1", "2", "4"]
 
 
 def test_gradients_too_small_for_a_float32_square_are_not_called_zero() -> None:
@@ -164,7 +164,7 @@ def test_a_resumed_run_goes_on_with_the_measurements_of_its_checkpoint(measured:
     callbacks = torch.load(measured.dir / "checkpoints/last.ckpt", weights_only=True)["callbacks"]
     resumed = Signals(every_n_epochs=2, samples=256)
     resumed.load_state_dict(callbacks["Signals"])
-    assert {row["epoch"] for row in resumed.rows} == {0, 2, 4}
+    assert {row.epoch for row in resumed.rows} == {0, 2, 4}
 
 
 def test_it_is_off_unless_it_is_asked_for(tmp_path: Path) -> None:

@@ -305,9 +305,9 @@ def reading(drawn: Drawn, rng: random.Random, name: str) -> Reading:
     count = len(drawn.train)
     rows = [
         {
-            "epoch": str(place + 1),
-            "step": str(10 * (place + 1)),
-            **{key: repr(values[place]) for key, values in columns.items()},
+            "epoch": place + 1,
+            "step": 10 * (place + 1),
+            **{key: values[place] for key, values in columns.items()},
         }
         for place in range(count)
     ]

@@ -177,7 +177,7 @@ def test_a_confusion_matrix_of_many_classes_has_no_room_for_their_names(tmp_path
     for classes in (3, 60):
         names = [f"c{number}" for number in range(classes)]
         rows = [["", *names], *([name, *range(classes)] for name in names)]
-        (tmp_path / "confusion.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
+        (tmp_path / "confusion.csv").write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
         figure = pictures.confusion_figure(tmp_path)
         assert figure is not None
         labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]

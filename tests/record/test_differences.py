@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from couloir.errors import CouloirError
-from couloir.record.differences import differences, read_provenance, refuse
+from couloir.record.differences import differences, refuse
 from couloir.record.folder import RunFolder
-from couloir.record.provenance import diff_hash, environment, write_provenance
+from couloir.record.provenance import diff_hash, environment, read_provenance, write_provenance
 
 RECORD: dict[str, Any] = {
     "couloir": "0.1.0",

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from couloir.errors import CouloirError
-from couloir.record.folder import RunFolder, write_atomically
+from couloir.record.files import write_atomically
+from couloir.record.folder import RunFolder
 
 
 def test_a_second_run_does_not_overwrite_the_first(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from couloir.report.confusion import DRAWN, Matrix, per_class
+from couloir.record.tested import Confusion
+from couloir.report.confusion import DRAWN, per_class
 from couloir.report.evidence import RunRecord, labels
 from couloir.report.run import write_report
 from recorded_runs import EVIL, png, write_exhibits, write_run
@@ -165,7 +166,7 @@ def test_precision_recall_and_f1_of_a_class_are_those_of_the_matrix(tmp_path: Pa
     truth = [row for row in range(3) for column in range(3) for _ in range(counts[row][column])]
     said = [column for row in range(3) for column in range(3) for _ in range(counts[row][column])]
     wanted = precision_recall_fscore_support(truth, said, labels=[0, 1], zero_division=0.0)
-    html, _ = per_class(Matrix(["a", "b", "c"], counts))
+    html, _ = per_class(Confusion(["a", "b", "c"], counts))
     rows = {row[0]: row[1:] for row in (re.findall(r"<td[^>]*>(.*?)</td>", line) for line in html.split("<tr>")[2:])}
     for place, name in enumerate("ab"):
         assert [float(cell) for cell in rows[name][:3]] == pytest.approx([part[place] for part in wanted[:3]], abs=1e-4)

@@ -12,7 +12,7 @@ import pytest
 
 from couloir.cli.main import run as command
 from couloir.errors import CouloirError
-from couloir.record.folder import write_atomically
+from couloir.record.files import write_atomically
 from couloir.sweep.load import load_sweep
 from couloir.sweep.record import SweepRecord
 

@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, LightningDataModule, LightningModule, Tr
 from torch import Tensor, nn
 
 import couloir
-from couloir.record.numbers import TIMES
+from couloir.record.metrics import TIMES
 from couloir.trainer.build import trainer as build_trainer
 from couloir.trainer.loop import LISTENED, ShortStep
 

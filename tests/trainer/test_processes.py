@@ -27,7 +27,7 @@ from couloir.config.compose import compose_sentence
 from couloir.config.world import World, launched
 from couloir.errors import CouloirError, Diverged, Interrupted, ProcessLost
 from couloir.record.folder import RunFolder
-from couloir.record.numbers import TIMES
+from couloir.record.metrics import TIMES
 from couloir.record.result import RunResult
 from couloir.task.supervised import Supervised
 from couloir.trainer import processes

@@ -4,7 +4,6 @@ the signals of their networks were before training.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,16 +12,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib
-import yaml
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from couloir.artifacts.curves import NAMES, Row, read_rows
+from couloir.artifacts.curves import NAMES
 from couloir.artifacts.log_axis import wants_log
-from couloir.record.folder import RunFolder
+from couloir.record.metrics import Row
+from couloir.record.run_files import RunFiles
+from couloir.record.signals import LayerSignal
 
 SHOWN = 24
 """Runs in a picture at most: those that end best."""
@@ -42,14 +42,22 @@ class SweptRun:
     """A completed run of a multirun.
 
     Attributes:
-        folder: the run folder.
-        rows: its `metrics.csv`.
+        files: what its folder holds.
         swept: its overrides that not all runs share, by key.
     """
 
-    folder: Path
-    rows: list[Row]
+    files: RunFiles
     swept: dict[str, str]
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.files.folder
+
+    @property
+    def rows(self) -> list[Row]:
+        """Its `metrics.csv`."""
+        return self.files.rows
 
     @property
     def label(self) -> str:
@@ -57,14 +65,10 @@ class SweptRun:
         return " ".join(f"{key}={value}" for key, value in self.swept.items()) or self.folder.name
 
     @cached_property
-    def signals(self) -> list[dict[str, str]]:
-        """The rows of its first measurement in `signals.csv`; none where it has no such file."""
-        file = self.folder / "signals.csv"
-        if not file.exists():
-            return []
-        with file.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
-        return [row for row in rows if row["epoch"] == rows[0]["epoch"]]
+    def signals(self) -> list[LayerSignal]:
+        """Its first measurement in `signals.csv`; none where it has no such file."""
+        rows = self.files.signals
+        return [row for row in rows if row.epoch == rows[0].epoch]
 
 
 def draw_comparison(sweep: Path, folders: Iterable[Path]) -> list[Path]:
@@ -90,14 +94,13 @@ def draw_comparison(sweep: Path, folders: Iterable[Path]) -> list[Path]:
 
 
 def _completed(folders: Iterable[Path]) -> list[SweptRun]:
-    done = [folder for folder in folders if RunFolder(folder).status().get("status") == "completed"]
-    overrides = [yaml.safe_load((folder / "overrides.yaml").read_text(encoding="utf-8")) or [] for folder in done]
-    shared = set.intersection(*(set(words) for words in overrides)) if overrides else set()
+    every = [RunFiles(folder, strict=False) for folder in folders]
+    done = [files for files in every if files.status.get("status") == "completed"]
+    shared = set.intersection(*(set(files.words or ()) for files in done)) if done else set()
     runs = []
-    for folder, words in zip(done, overrides, strict=True):
-        parts = [word.lstrip("+").partition("=") for word in words if word not in shared]
-        swept = {key: value for key, _, value in parts}
-        runs.append(SweptRun(folder, read_rows(folder / "metrics.csv"), swept))
+    for files in done:
+        parts = [word.lstrip("+").partition("=") for word in files.words or () if word not in shared]
+        runs.append(SweptRun(files, {key: value for key, _, value in parts}))
     return runs
 
 
@@ -144,8 +147,8 @@ def _draw_signals(runs: list[SweptRun], file: Path) -> None:
     ):
         heights: list[float] = []
         for run in runs:
-            points = [(depth, float(row[column] or "nan")) for depth, row in enumerate(rows_of(run.signals), 1)]
-            points = [(depth, height) for depth, height in points if math.isfinite(height) and height > 0]
+            points = [(depth, getattr(row, column)) for depth, row in enumerate(rows_of(run.signals), 1)]
+            points = [(depth, height) for depth, height in points if height and math.isfinite(height)]
             heights += [height for _, height in points]
             if points:
                 colour, marker = styles[run.folder]
@@ -158,13 +161,13 @@ def _draw_signals(runs: list[SweptRun], file: Path) -> None:
     _finish(figure, axes, _legend(runs, styles), file)
 
 
-def _activation_rows(signals: list[dict[str, str]]) -> list[dict[str, str]]:
+def _activation_rows(signals: list[LayerSignal]) -> list[LayerSignal]:
     """The activation functions' outputs, or the weighted layers' where a network has no such modules."""
-    return [row for row in signals if not row["weight_gradient_variance"]] or signals
+    return [row for row in signals if row.weight_gradient_variance is None] or signals
 
 
-def _weighted_rows(signals: list[dict[str, str]]) -> list[dict[str, str]]:
-    return [row for row in signals if row["weight_gradient_variance"]]
+def _weighted_rows(signals: list[LayerSignal]) -> list[LayerSignal]:
+    return [row for row in signals if row.weight_gradient_variance is not None]
 
 
 def _error(accuracy: float) -> float:
@@ -185,9 +188,9 @@ def _goal(runs: list[SweptRun], column: str) -> float | None:
     """The value of `column` at which all runs were to stop (callbacks.stop_at), if there is one."""
     goals = set()
     for run in runs:
-        config = yaml.safe_load((run.folder / "config.yaml").read_text(encoding="utf-8"))
-        stop = config["callbacks"].get("stop_at") or {}
-        goals.add(stop.get("threshold") if stop.get("monitor") == column else None)
+        keys = run.files.flat
+        stops = keys.get("callbacks.stop_at.monitor") == column
+        goals.add(keys.get("callbacks.stop_at.threshold") if stops else None)
     return goals.pop() if len(goals) == 1 else None
 
 

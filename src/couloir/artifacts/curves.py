@@ -5,7 +5,6 @@ Small enough for a page's width, with type that can be read there; `curves.svg` 
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 from pathlib import Path
@@ -18,9 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from couloir.artifacts.log_axis import LOG_RANGE, wants_log
-from couloir.record.folder import write_atomically
-
-Row = dict[str, float]
+from couloir.record.files import write_atomically
+from couloir.record.metrics import Row
 
 COLOURS = {"train": "#1f5fa8", "val": "#e07b2e", "lr": "#4d4d4d"}
 """Dark and light, so that they can be told apart in grey."""
@@ -29,12 +27,6 @@ METRIC_NAMES = {"accuracy": "accuracy", "r2": "R²"}
 MARKED = 25
 """Epochs below which each has a mark."""
 STYLE: Any = {"font.size": 9, "axes.linewidth": 0.8, "svg.hashsalt": "couloir"}
-
-
-def read_rows(metrics_file: Path) -> list[Row]:
-    """The rows of a `metrics.csv` as numbers; empty cells are left out."""
-    with metrics_file.open(newline="", encoding="utf-8") as stream:
-        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(stream)]
 
 
 def draw_curves(

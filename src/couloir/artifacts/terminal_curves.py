@@ -7,9 +7,10 @@ import math
 from rich import get_console
 from rich.text import Text
 
-from couloir.artifacts.curves import NAMES, Row, losses
+from couloir.artifacts.curves import NAMES, losses
 from couloir.artifacts.log_axis import wants_log
 from couloir.log import note, on_a_terminal
+from couloir.record.metrics import Row
 
 WIDEST, NARROWEST = 100, 40
 """Columns of a chart; a narrower terminal gets none."""

@@ -4,10 +4,7 @@ layer, its layers.
 
 from __future__ import annotations
 
-import csv
 import io
-import json
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +17,9 @@ from couloir.artifacts.layer_table import Layer, as_dict, layers
 from couloir.inspect.summary import CANNOT, layers_without_memory
 from couloir.layer_kinds import Convolution
 from couloir.metric.mistakes import Mistakes, WorstMistakes
-from couloir.record.folder import RunFolder, write_atomically
+from couloir.record.files import write_atomically
+from couloir.record.folder import RunFolder
+from couloir.record.tested import Confusion, Grid, write_confusion, write_layers, write_mistakes, write_pictures
 from couloir.task.supervised import Supervised
 
 MISTAKES_IN_A_ROW = 10
@@ -64,41 +63,29 @@ def write_exhibits(cfg: DictConfig, net: nn.Module, seen: Tested | None, classes
         classes: the classes' names.
         folder: the run's folder.
     """
-    pictures: dict[str, Any] = {}
+    pictures: dict[str, Grid] = {}
     if seen is not None:
-        write_matrix(seen.matrix, classes, folder)
+        write_confusion(folder, Confusion(classes, seen.matrix.tolist()))
         _write_mistakes(seen.mistakes, classes, folder)
         images = seen.mistakes.images
         if images is not None and len(images):
             pictures["mistakes"] = _write_tiles("mistakes", torch.from_numpy(images), MISTAKES_IN_A_ROW, folder)
     layer, filters = first_filters(net, int(cfg.data.channels), cfg.data.image_size)
     if filters is not None:
-        pictures["filters"] = {"layer": layer, **_write_tiles("filters", filters, FILTERS_IN_A_ROW, folder)}
-    folder.write_json("pictures.json", pictures)
+        pictures["filters"] = _write_tiles("filters", filters, FILTERS_IN_A_ROW, folder, layer)
+    write_pictures(folder, pictures)
     rows = _layers(cfg, net)
     if rows is not None:
-        folder.write_text("layers.json", json.dumps(as_dict(rows, net), indent=2) + "\n")
-
-
-def write_matrix(matrix: Tensor, classes: list[str], folder: RunFolder) -> None:
-    """Write a confusion matrix (C, C) as `confusion.csv`: a row for each true class, a column a predicted one."""
-    rows = [[name, *row] for name, row in zip(classes, matrix.tolist(), strict=True)]
-    _write_csv("confusion.csv", [["true\\predicted", *classes], *rows], folder)
+        write_layers(folder, as_dict(rows, net))
 
 
 def _write_mistakes(mistakes: Mistakes, classes: list[str], folder: RunFolder) -> None:
-    rows: list[Sequence[Any]] = [("place", "index", "label", "prediction", "confidence", "label_confidence")]
+    rows: list[tuple[Any, ...]] = []
     for place, (label, prediction) in enumerate(zip(mistakes.label, mistakes.prediction, strict=True)):
         position = "" if mistakes.position is None else mistakes.position[place]
         numbers = (f"{column[place]:.6g}" for column in (mistakes.confidence, mistakes.label_confidence))
         rows.append((place, position, classes[label], classes[prediction], *numbers))
-    _write_csv("mistakes.csv", rows, folder)
-
-
-def _write_csv(name: str, rows: list[Any], folder: RunFolder) -> None:
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(rows)
-    folder.write_text(name, stream.getvalue())
+    write_mistakes(folder, rows)
 
 
 def first_filters(net: nn.Module, channels: int, image_size: int | None) -> tuple[str, Tensor | None]:
@@ -127,7 +114,7 @@ def first_filters(net: nn.Module, channels: int, image_size: int | None) -> tupl
     return name, ((weight - low) / (high - low).clamp_min(1e-12) * 255).round().to(torch.uint8)
 
 
-def _write_tiles(name: str, tiles: Tensor, columns: int, folder: RunFolder) -> dict[str, Any]:
+def _write_tiles(name: str, tiles: Tensor, columns: int, folder: RunFolder, layer: str = "") -> Grid:
     """Write images (N, C, h, w) into one picture, and return what `pictures.json` says of it."""
     count, channels, height, width = tiles.shape
     tiles = tiles if channels == 3 else tiles[:, :1]  # what is no colour is shown by its first channel
@@ -139,7 +126,7 @@ def _write_tiles(name: str, tiles: Tensor, columns: int, folder: RunFolder) -> d
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="PNG", optimize=True)
     write_atomically(folder.path / f"{name}.png", stream.getvalue())
-    return {"columns": columns, "tile": [width, height], "count": count}
+    return Grid(columns, (width, height), count, layer)
 
 
 def _layers(cfg: DictConfig, net: nn.Module) -> list[Layer] | None:

@@ -12,6 +12,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint as CheckpointBase
 
 from couloir.distributed import highest
+from couloir.record.checkpoint import BEST, FOLDER, LAST, PREVIOUS
 
 
 class Checkpoint(CheckpointBase):
@@ -82,7 +83,7 @@ class Checkpoint(CheckpointBase):
         if improved:
             _give_name(temporary, best_checkpoint(trainer))
         if last.exists():
-            _give_name(last, last.with_name("previous.ckpt"))
+            _give_name(last, last.with_name(PREVIOUS))
         temporary.replace(last)
         _flush(last.parent)
 
@@ -97,12 +98,12 @@ class Checkpoint(CheckpointBase):
 
 def last_checkpoint(trainer: Trainer) -> Path:
     """Where the run's last checkpoint is, or will be."""
-    return Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt"
+    return Path(trainer.default_root_dir) / FOLDER / LAST
 
 
 def best_checkpoint(trainer: Trainer) -> Path:
     """Where the run's best checkpoint is, or will be."""
-    return Path(trainer.default_root_dir) / "checkpoints" / "best.ckpt"
+    return Path(trainer.default_root_dir) / FOLDER / BEST
 
 
 def _give_name(file: Path, name: Path) -> None:

@@ -5,8 +5,6 @@ Epochs are counted from one, as people count them: row 1 is the state after the 
 
 from __future__ import annotations
 
-import csv
-import io
 import statistics
 import time
 from contextlib import suppress
@@ -21,8 +19,7 @@ from couloir.data.batches import samples_in
 from couloir.log import note
 from couloir.logger.event_sizes import cut_back, event_sizes
 from couloir.record.folder import RunFolder
-from couloir.record.numbers import TIMES
-from couloir.record.result import Row, best_row
+from couloir.record.metrics import Row, best_row, write_metrics
 from couloir.trainer.resumption import seconds_waited
 
 COLUMNS = ("loss", "accuracy", "top5_accuracy", "mae", "rmse", "r2")
@@ -86,7 +83,7 @@ class Record(Callback):
         self._waited = saved["epoch"].get("waited", 0.0)  # earlier checkpoints do not know it
         self._epoch_started = time.perf_counter() - saved["epoch"]["seconds"]
         if trainer.is_global_zero:
-            self.folder.write_text("metrics.csv", as_csv(self.rows))
+            write_metrics(self.folder, self.rows)
             cut_back(self.folder.path, saved["events"])
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -122,7 +119,7 @@ class Record(Callback):
         row["waiting"] = self._waiting
         row["seconds"] = time.perf_counter() - self._epoch_started
         self.rows.append(row)
-        self.folder.write_text("metrics.csv", as_csv(self.rows))
+        write_metrics(self.folder, self.rows)
         self.folder.write_status("running", epoch=trainer.current_epoch + 1, step=trainer.global_step)
         if self._drawing + self._last_drawing < CURVES_SHARE * (time.perf_counter() - self._started):
             self.draw()
@@ -157,14 +154,3 @@ class Record(Callback):
         """Samples per second: the median over the epochs after the first, or the first where it is the only one."""
         later = self.samples_per_second[1:] or self.samples_per_second
         return statistics.median(later) if later else None
-
-
-def as_csv(rows: list[Row]) -> str:
-    """The rows as CSV, with every column that any row has; numbers in full, so that they read back bit for bit."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    columns.sort(key=lambda name: TIMES.index(name) + 1 if name in TIMES else 0)  # a stable sort: the clock's last
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()

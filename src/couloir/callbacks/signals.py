@@ -5,10 +5,9 @@ Glorot and Bengio, 2010, Understanding the Difficulty of Training Deep Feedforwa
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from couloir.metric.precision import WIDE
-from couloir.record.folder import write_atomically
+from couloir.record.signals import LayerSignal, write_signals
 from couloir.task.supervised import total_loss
 
-COLUMNS = (
-    "epoch", "layer", "activation_mean", "activation_variance", "gradient_variance", "weight_gradient_variance",
-)  # fmt: skip
 ACTIVATION_MODULES = ("torch.nn.modules.activation", "couloir.model.activation")
 """Where activation functions are defined."""
 HISTOGRAM_VALUES = 65_536
@@ -56,7 +52,7 @@ class Signals(Callback):
     def __init__(self, every_n_epochs: int, samples: int) -> None:
         self.every_n_epochs = every_n_epochs
         self.samples = samples
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[LayerSignal] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure the network as it was initialised; a resumed run has done so."""
@@ -75,21 +71,21 @@ class Signals(Callback):
         x, y = trainer.datamodule.example_batch(self.samples)  # type: ignore[attr-defined]
         x, y = x.to(device=pl_module.device, dtype=pl_module.dtype), y.to(pl_module.device)
         measured = measure(net, partial(total_loss, net=net, loss=loss), x, y)
-        self.rows += [{"epoch": epoch, **signal.row()} for signal in measured]
+        self.rows += [signal.at(epoch) for signal in measured]
         if not trainer.is_global_zero:
             return  # all processes measure: a batch normalisation over all of them needs them all
-        write_atomically(Path(trainer.default_root_dir) / "signals.csv", as_csv(self.rows))
+        write_signals(Path(trainer.default_root_dir), self.rows)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 _write_histograms(logger, measured, net, trainer.global_step)
 
     def state_dict(self) -> dict[str, Any]:
         """The measurements so far, so that a resumed run goes on with them."""
-        return {"rows": self.rows}
+        return {"rows": [asdict(row) for row in self.rows]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the measurements of a checkpoint."""
-        self.rows = list(state_dict["rows"])
+        self.rows = [LayerSignal(**row) for row in state_dict["rows"]]
 
 
 class Signal:
@@ -115,10 +111,10 @@ class Signal:
         self.gradient_variance = float(_moments(gradient)[0])
         self.gradients = _thinned(gradient)
 
-    def row(self) -> dict[str, Any]:
-        """The layer's row of `signals.csv`; None where nothing came back, or where there is no weight."""
-        numbers = (self.mean, self.variance, self.gradient_variance, self.weight_gradient_variance)
-        return dict(zip(COLUMNS[1:], (self.layer, *numbers), strict=True))
+    def at(self, epoch: int) -> LayerSignal:
+        """The layer's row of `signals.csv`."""
+        backwards = self.gradient_variance, self.weight_gradient_variance
+        return LayerSignal(epoch, self.layer, self.mean, self.variance, *backwards)
 
 
 def measure(net: nn.Module, criterion: Criterion, x: Tensor, y: Tensor) -> list[Signal]:
@@ -210,12 +206,3 @@ def _write_histograms(logger: TensorBoardLogger, measured: list[Signal], net: nn
         ):  # fmt: skip
             if values is not None and values.numel() and bool(values.isfinite().all()):  # TensorBoard refuses others
                 logger.experiment.add_histogram(f"{kind}/{signal.layer}", values, global_step=step)
-
-
-def as_csv(rows: list[dict[str, Any]]) -> str:
-    """The rows as CSV, numbers in full; an empty cell where there is no number."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()

@@ -52,9 +52,10 @@ def main(arguments: list[str]) -> int:
 
 def _write(words: list[str], outputs: str, out: Path | None) -> Path:
     from couloir.config.resolvers import run_name
+    from couloir.record.configuration import FILE
     from couloir.record.find import find_run, find_sweep
 
-    if len(words) == 1 and not (Path(words[0]) / "config.yaml").is_file():
+    if len(words) == 1 and not (Path(words[0]) / FILE).is_file():
         sweep = find_sweep(words[0], outputs)
         if sweep is not None:
             from couloir.sweep.load import load_sweep

@@ -42,10 +42,12 @@ def main(arguments: list[str]) -> int:
         return 0
     from couloir.config.resolvers import run_name
     from couloir.config.world import launched
-    from couloir.record.differences import read_provenance
     from couloir.record.find import find_run, runs_and_overrides
     from couloir.record.folder import RunFolder
-    from couloir.record.numbers import read_metrics, read_result, read_status
+    from couloir.record.metrics import read_metrics
+    from couloir.record.provenance import read_provenance
+    from couloir.record.result import read_result
+    from couloir.record.status import read_status
 
     switches, words = take_switches(arguments, ("--strict",))
     named, overrides, outputs = runs_and_overrides(words)
@@ -74,19 +76,16 @@ def main(arguments: list[str]) -> int:
 
 def _sentence(run: Path, overrides: list[str]) -> tuple[Sentence, list[str]]:
     """The run's configuration as a sentence that may be trained, and what to say of it."""
-    from omegaconf import OmegaConf
-
     from couloir.config.check import check
     from couloir.config.compose import Sentence, prepare_hydra
     from couloir.config.finished import amend, completed, run_config
     from couloir.config.targets import roots_of
+    from couloir.record.configuration import read_overrides
 
     prepare_hydra()
     cfg, added = completed(run_config(run, roots_of(overrides)))
     cfg = amend(cfg, overrides, OPENED)
-    file = run / "overrides.yaml"
-    typed = [str(word) for word in OmegaConf.load(file)] if file.is_file() else []
-    sentence = Sentence(cfg, {}, [], [*typed, *overrides], run)
+    sentence = Sentence(cfg, {}, [], [*(read_overrides(run) or []), *overrides], run)
     check(sentence)
     new = ", ".join(f"{key}={value}" for key, value in added.items())
     return sentence, [f"the run is older than some keys, which take their defaults: {new}"] if added else []
@@ -94,7 +93,7 @@ def _sentence(run: Path, overrides: list[str]) -> tuple[Sentence, list[str]]:
 
 def _refuse_early(run: Path, sentence: Sentence) -> None:
     """What differs can mostly be said before torch is imported."""
-    from couloir.record.differences import differences, own_packages, read_provenance, refuse
-    from couloir.record.provenance import environment
+    from couloir.record.differences import differences, own_packages, refuse
+    from couloir.record.provenance import environment, read_provenance
 
     refuse(differences(read_provenance(run), environment()[0], also=own_packages(sentence.cfg)), run, strict=True)

@@ -13,9 +13,12 @@ from couloir.compare.numbers import NOTHING, Number, compare_metrics
 from couloir.config.finished import read_config
 from couloir.errors import CouloirError
 from couloir.log import rendered
-from couloir.record.differences import Difference, differences, own_packages, read_provenance, shown
-from couloir.record.dotted import MISSING, differing
-from couloir.record.numbers import read_metrics, read_result, read_status
+from couloir.record.configuration import MISSING, differing
+from couloir.record.differences import Difference, differences, own_packages, shown
+from couloir.record.metrics import read_cells
+from couloir.record.provenance import read_provenance
+from couloir.record.result import read_result
+from couloir.record.status import read_status
 
 Pair = tuple[Any, Any]
 STATUS = ("status", "epoch", "step", "error")
@@ -94,7 +97,7 @@ def diff_runs(one: Path, other: Path) -> RunDiff:
         diff.environment = [difference for difference in found if difference.kind != "data"]
     if status := both(read_status, "status.json"):
         diff.status = {name: pair for name in STATUS if (pair := _pair(status, name))[0] != pair[1]}
-    if rows := both(read_metrics, "metrics.csv"):
+    if rows := both(read_cells, "metrics.csv"):
         diff.epochs = len(rows[0]), len(rows[1])
         diff.first_epoch = compare_metrics(rows[0], rows[1], whole=False).first()
     if results := both(read_result, "result.json"):

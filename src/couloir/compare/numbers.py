@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from couloir.record.numbers import TIMES, Row
+from couloir.record.metrics import TIMES, Cells
 
 NOTHING = "(none)"
 
@@ -60,7 +60,7 @@ class Compared:
         return min(self.differ, key=Number.when, default=None)
 
 
-def compare_metrics(then: list[Row], now: list[Row], whole: bool = True) -> Compared:
+def compare_metrics(then: list[Cells], now: list[Cells], whole: bool = True) -> Compared:
     """Every number of every epoch, bit for bit, but for the seconds.
 
     Args:

@@ -13,10 +13,13 @@ from couloir.compare.numbers import Compared, Number, compare_metrics, compare_r
 from couloir.config.compose import Sentence
 from couloir.errors import CouloirError, Diverged
 from couloir.log import run_log, say
-from couloir.record.checkpoint import read_checkpoint
-from couloir.record.differences import Difference, announced, differences, own_packages, read_provenance, refuse
+from couloir.record.checkpoint import BEST, FOLDER, LAST, read_checkpoint
+from couloir.record.differences import Difference, announced, differences, own_packages, refuse
 from couloir.record.folder import RunFolder
-from couloir.record.numbers import Row, read_metrics, read_result, read_status
+from couloir.record.metrics import Cells, read_cells
+from couloir.record.provenance import read_provenance
+from couloir.record.result import read_result
+from couloir.record.status import read_status
 from couloir.run.train import train_sentence
 
 ENDED = ("completed", "diverged")
@@ -73,14 +76,14 @@ def rerun(sentence: Sentence, run: Path, folder: RunFolder, command: list[str], 
 def compare_runs(then: Path, now: Path) -> Compared:
     """Every number that two runs have left: their epochs, per-step losses, results, and the weights, bit for bit."""
     status = [read_status(run) for run in (then, now)]
-    rows = read_metrics(then), read_metrics(now)
+    rows = read_cells(then), read_cells(now)
     words = [str(facts.get("status")) for facts in status]
     whole = words[0] in ENDED
     parts = [_compare_endings(status), compare_metrics(rows[0], rows[1], whole)]
     parts.append(_compare_steps(then, now, rows, whole))
     if words[0] == "completed":
         parts.append(compare_results(*(read_result(run) for run in (then, now))))
-    parts += [_compare_weights(then, now, name, whole) for name in ("best.ckpt", "last.ckpt")]
+    parts += [_compare_weights(then, now, name, whole) for name in (BEST, LAST)]
     compared = Compared()
     for part in parts:
         for file, number in part.counts.items():
@@ -105,7 +108,7 @@ def _compare_endings(status: list[dict[str, Any]]) -> Compared:
     return compared
 
 
-def _compare_steps(then: Path, now: Path, rows: tuple[list[Row], list[Row]], whole: bool) -> Compared:
+def _compare_steps(then: Path, now: Path, rows: tuple[list[Cells], list[Cells]], whole: bool) -> Compared:
     compared, file = Compared(), "tensorboard"
     if not (then / file).is_dir() or not (now / file).is_dir():
         if (then / file).is_dir() != (now / file).is_dir():
@@ -137,7 +140,7 @@ def scalars(folder: Path) -> dict[tuple[str, int], str]:
 
 
 def _compare_weights(then: Path, now: Path, name: str, whole: bool) -> Compared:
-    compared, file = Compared(), f"checkpoints/{name}"
+    compared, file = Compared(), f"{FOLDER}/{name}"
     if not (then / file).is_file() and not (now / file).is_file():
         return compared
     try:

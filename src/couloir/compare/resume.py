@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from couloir.config.compose import Sentence, prepare_hydra
 from couloir.config.finished import Opened, amend, completed, run_config
 from couloir.config.targets import roots_of
 from couloir.errors import CouloirError
-from couloir.record.checkpoint import is_sealed
+from couloir.record.checkpoint import LAST, PREVIOUS, is_sealed
+from couloir.record.configuration import FILE, read_overrides
 from couloir.record.folder import RunFolder
 from couloir.record.lock import is_alive
 
@@ -94,7 +95,7 @@ def go_on(run: Unfinished, command: list[str], also: Sequence[Callback] = ()) ->
     folder = RunFolder.reopen(run.path)
     try:
         checkpoint, damaged = newest_checkpoint(folder)
-        sentence = Sentence(run.cfg, {}, [], [*_typed(run.path), *run.overrides], run.path)
+        sentence = Sentence(run.cfg, {}, [], [*(read_overrides(run.path) or []), *run.overrides], run.path)
 
         from couloir.run.earlier import Earlier
         from couloir.run.train import train_sentence
@@ -111,7 +112,7 @@ def newest_checkpoint(folder: RunFolder) -> tuple[Path | None, list[str]]:
         CouloirError: there are some, and all of them are damaged.
     """
     damaged: list[str] = []
-    for name in ("last.ckpt", "previous.ckpt"):
+    for name in (LAST, PREVIOUS):
         file = folder.checkpoints / name
         if not file.exists():
             continue
@@ -134,19 +135,10 @@ def same_sentence(overrides: list[str], outputs: Path) -> Path | None:
         overrides: what was typed.
         outputs: the folder that collects the runs.
     """
-    for config in sorted(outputs.glob("train/*/config.yaml"), key=lambda file: file.parent.name, reverse=True):
+    for config in sorted(outputs.glob(f"train/*/{FILE}"), key=lambda file: file.parent.name, reverse=True):
         run = config.parent
-        if _typed(run) != overrides:
+        if read_overrides(run, strict=False) != overrides:
             continue
         if RunFolder(run).status().get("status") in ("running", "interrupted", "failed") and not is_alive(run):
             return run
     return None
-
-
-def _typed(run: Path) -> list[str]:
-    """What the user typed for a run."""
-    try:
-        typed = OmegaConf.load(run / "overrides.yaml")
-    except FileNotFoundError:
-        return []
-    return [str(override) for override in typed]

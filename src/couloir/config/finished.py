@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -19,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from couloir.config import contract, targets, tree
 from couloir.config.compose import compose_sentence
 from couloir.errors import CouloirError, did_you_mean, display
-from couloir.record.dotted import flat
+from couloir.record.configuration import FILE, flat, read_configuration
 
 PARTS = ("model", "data", "loss", "trainer")
 """Without these there was no run."""
@@ -38,7 +37,7 @@ def run_config(run: Path, allowed: Sequence[str] = ()) -> DictConfig:
     cfg = read_config(run)
     with open_dict(cfg):
         cfg[targets.KEY] = list(allowed)
-    targets.check_targets(cfg, allowed, targets.place_in(run / "config.yaml"))
+    targets.check_targets(cfg, allowed, targets.place_in(run / FILE))
     return cfg
 
 
@@ -48,14 +47,14 @@ def read_config(run: Path) -> DictConfig:
     Raises:
         CouloirError: it cannot be read.
     """
-    file = run / "config.yaml"
+    file = run / FILE
     try:
-        cfg = OmegaConf.load(file)
+        cfg = OmegaConf.create(read_configuration(run) or {})
         OmegaConf.resolve(cfg)  # a run has left none, and somebody else's may lead anywhere
-    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException, RecursionError) as error:
-        reason = " ".join(str(error).split())
+    except (CouloirError, OmegaConfBaseException, ValueError, RecursionError) as error:
+        reason = " ".join((error.fact if isinstance(error, CouloirError) else str(error)).split())
         raise CouloirError(f"{file} cannot be read as the configuration of a run: {reason}") from error
-    if not isinstance(cfg, DictConfig) or not all(OmegaConf.is_dict(cfg.get(name)) for name in PARTS):
+    if not all(OmegaConf.is_dict(cfg.get(name)) for name in PARTS):
         raise CouloirError(f"{file} is not the configuration of a run.")
     return cfg
 

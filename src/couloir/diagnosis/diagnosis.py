@@ -13,6 +13,7 @@ from couloir.diagnosis.loss_curves import read_curves
 from couloir.diagnosis.reading import Reading, read_run
 from couloir.diagnosis.remedies import remedies
 from couloir.diagnosis.view import FEWEST, View
+from couloir.record.run_files import RunFiles
 
 UNFINISHED = {
     "interrupted": "was interrupted",
@@ -80,11 +81,11 @@ class Diagnosis:
         }
 
 
-def diagnose(run: Path) -> Diagnosis:
+def diagnose(run: Path | RunFiles) -> Diagnosis:
     """Read what a run has left: `metrics.csv`, and where there are any its configuration, status and signals.
 
     Args:
-        run: its folder.
+        run: its folder, or what has been read of it already.
 
     Raises:
         CouloirError: one of its files is torn.

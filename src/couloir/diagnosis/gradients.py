@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from statistics import fmean, median
 
 from couloir.diagnosis.finding import Evidence, number
-from couloir.diagnosis.reading import Reading, Signal
+from couloir.diagnosis.reading import Reading
+from couloir.record.signals import LayerSignal
 
 Answer = tuple[str, Evidence]
 """A sentence, and the numbers that it is about."""
@@ -90,9 +91,9 @@ def dead_units(reading: Reading) -> Answer | None:
 
 def waiting_for_data(reading: Reading) -> Answer | None:
     """The network waits for batches for a large part of the time."""
-    rows = [row for row in reading.rows if row.get("waiting") and row.get("seconds")]
+    rows = [row for row in reading.rows if {"waiting", "seconds"} <= row.keys()]
     rows = rows[1:] or rows  # the first epoch starts workers and fills caches
-    pairs = [(float(row["waiting"]), float(row["seconds"])) for row in rows]
+    pairs = [(row["waiting"], row["seconds"]) for row in rows]
     pairs = [(share, time) for share, time in pairs if 0 <= share <= 1 and 0 <= time <= LONGEST]
     if not pairs:
         return None
@@ -118,7 +119,7 @@ CAUSES: dict[str, Rule] = {
 
 
 def _column(reading: Reading, name: str) -> list[float]:
-    return [float(row[name]) for row in reading.rows if row.get(name)]
+    return [row[name] for row in reading.rows if name in row]
 
 
 def _newer(reading: Reading, name: str) -> list[float]:
@@ -127,7 +128,7 @@ def _newer(reading: Reading, name: str) -> list[float]:
     return values[len(values) // 2 :]
 
 
-def _newest(signals: Sequence[Signal]) -> list[Signal]:
+def _newest(signals: Sequence[LayerSignal]) -> list[LayerSignal]:
     last = max((signal.epoch for signal in signals), default=0)
     return [signal for signal in signals if signal.epoch == last]
 

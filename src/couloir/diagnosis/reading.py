@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,11 +10,11 @@ from pathlib import Path
 from statistics import fmean, median, pstdev
 from typing import Any
 
-import yaml
-
 from couloir.diagnosis.curve import Curve
 from couloir.errors import CouloirError
-from couloir.record.numbers import Row, read_metrics, read_status
+from couloir.record.metrics import Row
+from couloir.record.run_files import RunFiles
+from couloir.record.signals import LayerSignal
 
 UNIFORM_LOSSES = (".CrossEntropy", ".NegativeLogLikelihood")
 """The ends of `_target_` of losses that are log C where all C classes are given the same probability."""
@@ -26,20 +24,6 @@ LARGEST = 1e100
 """Beyond it a value is as good as infinite; its square would be."""
 STEADY = 0.05
 """Deviation, as a share, within which a ratio counts as constant."""
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The parser in C, where PyYAML has it: a list of five hundred runs has as many diagnoses."""
-
-
-@dataclass(frozen=True)
-class Signal:
-    """A weighted layer's row of `signals.csv`; None where the cell is empty."""
-
-    epoch: int
-    layer: str
-    activation_mean: float
-    activation_variance: float
-    gradient_variance: float | None
-    weight_gradient_variance: float | None
 
 
 @dataclass(frozen=True)
@@ -48,7 +32,7 @@ class Reading:
 
     Attributes:
         name: of its folder.
-        rows: of `metrics.csv`, as they are written.
+        rows: of `metrics.csv`.
         config: the resolved configuration; None: unknown.
         words: what the user typed; None: unknown.
         status: the facts of `status.json`.
@@ -62,7 +46,7 @@ class Reading:
     words: tuple[str, ...] | None = None
     status: dict[str, Any] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
-    signals: tuple[Signal, ...] = ()
+    signals: tuple[LayerSignal, ...] = ()
 
     @property
     def epochs(self) -> int:
@@ -71,7 +55,7 @@ class Reading:
 
     def curve(self, column: str) -> Curve | None:
         """The finite values of a column; None where there is none."""
-        points = [(int(row["epoch"]), float(row[column])) for row in self.rows if row.get(column)]
+        points = [(int(row["epoch"]), row[column]) for row in self.rows if column in row]
         points = [(epoch, value) for epoch, value in points if abs(value) <= LARGEST]
         return Curve(*zip(*points, strict=True)) if points else None
 
@@ -88,8 +72,8 @@ class Reading:
     @cached_property
     def broken_epoch(self) -> int | None:
         """The first epoch whose training loss is NaN or infinite."""
-        cells = [(int(row["epoch"]), row.get("train/loss")) for row in self.rows]
-        return next((epoch for epoch, cell in cells if cell and not abs(float(cell)) <= LARGEST), None)
+        losses = [(int(row["epoch"]), row["train/loss"]) for row in self.rows if "train/loss" in row]
+        return next((epoch for epoch, loss in losses if not abs(loss) <= LARGEST), None)
 
     def key(self, path: str, default: Any = None) -> Any:
         """A value of the configuration; the default where it is unknown, null or not there."""
@@ -119,8 +103,7 @@ class Reading:
         loss = str(self.key("loss._target_", ""))
         if self.classes is not None and loss.endswith(UNIFORM_LOSSES) and not self.key("model.auxiliary_weight"):
             return math.log(self.classes)
-        pairs = [(row.get("train/loss"), row.get("train/r2")) for row in self.rows]
-        known = [(float(error), float(r2)) for error, r2 in pairs if error and r2]
+        known = [(row["train/loss"], row["train/r2"]) for row in self.rows if {"train/loss", "train/r2"} <= row.keys()]
         ratios = [error / (1 - r2) for error, r2 in known if 0 < error <= LARGEST and -LARGEST <= r2 < 1]
         if len(ratios) < 3 or pstdev(ratios) > STEADY * fmean(ratios):
             return None
@@ -132,60 +115,24 @@ class Reading:
         return bool(stops) and self.epochs < int(self.key("trainer.max_epochs", self.epochs))
 
 
-def read_run(run: Path) -> Reading:
+def read_run(run: Path | RunFiles) -> Reading:
     """The evidence in a run's folder.
 
     Raises:
         CouloirError: one of its files is torn.
     """
-    config = _yaml(run / "config.yaml")
-    provenance = _json(run / "provenance.json")
-    data = provenance.get("data")
-    sizes = data.get("sizes", {}) if isinstance(data, dict) else {}
-    rows, status = read_metrics(run), read_status(run)
-    known = config if isinstance(config, dict) else None
-    return Reading(run.resolve().name, rows, known, _words(run), status, sizes, _signals(run / "signals.csv"))
+    files = run if isinstance(run, RunFiles) else RunFiles(run)
+    files.refuse_torn("rows", "status", "config", "words", "signals")
+    words = None if files.words is None else tuple(files.words)
+    sizes = _sizes(files)
+    return Reading(files.name, files.rows, files.config, words, files.status, sizes, tuple(files.signals))
 
 
-def _words(run: Path) -> tuple[str, ...] | None:
-    words = _yaml(run / "overrides.yaml")
-    return tuple(map(str, words)) if isinstance(words, list) else None
-
-
-def _yaml(file: Path) -> Any:
-    """The content of a file in plain values; None where there is none. A run's files have no interpolations."""
-    if not file.is_file():
-        return None
+def _sizes(files: RunFiles) -> dict[str, int]:
+    """The samples of each split; none where they are not known, which ends no diagnosis."""
     try:
-        return yaml.load(file.read_text(encoding="utf-8"), LOADER)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise CouloirError(f"{file.name} of the run {file.parent.name} cannot be read: {reason}", str(file)) from error
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}  # it says nothing that the diagnosis depends on
-    return content if isinstance(content, dict) else {}
-
-
-def _signals(file: Path) -> tuple[Signal, ...]:
-    if not file.is_file():
-        return ()
-    try:
-        rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines(), strict=True))
-        return tuple(
-            Signal(
-                int(row["epoch"]), row["layer"], float(row["activation_mean"]), float(row["activation_variance"]),
-                _number(row["gradient_variance"]), _number(row["weight_gradient_variance"]),
-            )
-            for row in rows
-        )  # fmt: skip
-    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
-        raise CouloirError(f"The layers' signals cannot be read: {error}", place=str(file)) from error
-
-
-def _number(cell: str) -> float | None:
-    return float(cell) if cell else None
+        data = files.provenance.get("data")
+    except CouloirError:
+        return {}
+    sizes = data.get("sizes") if isinstance(data, dict) else None
+    return sizes if isinstance(sizes, dict) else {}

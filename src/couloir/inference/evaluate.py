@@ -20,6 +20,7 @@ from couloir.log import say
 from couloir.loss.classification import CrossEntropy
 from couloir.metric.chosen import build_metrics, number
 from couloir.record.checkpoint import best_weights, network_state, read_checkpoint
+from couloir.record.configuration import FILE
 from couloir.task.build import metrics_for
 from couloir.task.supervised import converted
 from couloir.trainer.within_memory import WithinMemory
@@ -163,7 +164,7 @@ def _trained(cfg: DictConfig, checkpoint: dict[str, Any], run: Path) -> nn.Modul
     except RuntimeError as error:
         raise CouloirError(
             f"The checkpoint of {run.name} does not fit its own configuration: {str(error).splitlines()[1].strip()}",
-            place=str(run / "config.yaml"),
+            place=str(run / FILE),
         ) from error
     return net.eval()
 

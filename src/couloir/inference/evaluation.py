@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.table import Table
 
-from couloir.artifacts.tested import write_matrix
 from couloir.callbacks.progress import shown_number
 from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.config.build import build
 from couloir.inference.evaluate import evaluate, measure, predict
 from couloir.log import note, rendered, run_log, say
+from couloir.record.configuration import write_configuration
 from couloir.record.folder import RunFolder
 from couloir.record.provenance import write_provenance
+from couloir.record.result import write_result
+from couloir.record.tested import Confusion, write_confusion
 
 
 def record_evaluation(cfgs: list[DictConfig], runs: list[Path], folder: RunFolder, overrides: list[str]) -> None:
@@ -25,8 +26,7 @@ def record_evaluation(cfgs: list[DictConfig], runs: list[Path], folder: RunFolde
         CouloirError: what `evaluate` says of the runs.
     """
     with run_log(folder.path / "train.log"):
-        folder.write_text("config.yaml", OmegaConf.to_yaml(cfgs[0], resolve=True))
-        folder.write_text("overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(overrides)))
+        write_configuration(folder, cfgs[0], overrides)
         command = ["couloir", "evaluate", *(str(run) for run in runs), *overrides]
         write_provenance(folder, command, int(cfgs[0].seed), {"runs": [str(run) for run in runs]})
         try:
@@ -36,10 +36,9 @@ def record_evaluation(cfgs: list[DictConfig], runs: list[Path], folder: RunFolde
             folder.write_status("interrupted" if interrupted else "failed", error=f"{type(error).__name__}: {error}")
             note.info("%s", f"{type(error).__name__}: {error}", exc_info=error)
             raise
-        result: dict[str, Any] = {f"test/{name}": value for name, value in numbers.items()}
-        folder.write_json("result.json", result)
+        write_result(folder, {f"test/{name}": value for name, value in numbers.items()})
         if len(matrix):
-            write_matrix(matrix, classes, folder)
+            write_confusion(folder, Confusion(classes, matrix.tolist()))
         folder.write_status("completed")
         table = Table("metric", "test")
         for name, value in numbers.items():

@@ -26,6 +26,7 @@ from couloir.inspect.batch_sizes import USABLE, Tried, doubling, draw_batch_size
 from couloir.inspect.probe import Probe, probing, training_sentence
 from couloir.log import note, rendered, say
 from couloir.record.folder import RunFolder
+from couloir.record.result import write_result
 
 WARM_UP = 2
 """Steps that are not measured: the first ones allocate memory and choose algorithms."""
@@ -59,7 +60,7 @@ def find_batch_size(
         words = " ".join(f"{group}={sentence.choices[group]}" for group in ("model", "data", "optimizer"))
         draw_batch_sizes(tried, folder.path / "batch_sizes.png", words)
         most, best = largest(tried), fastest(tried)
-        folder.write_json("result.json", _numbers(most, best))
+        write_result(folder, _numbers(most, best))
         if most is None or best is None:
             raise CouloirError(
                 f"Not even a batch of {tried[0].batch_size} can be trained on: {tried[0].problem}.",

@@ -24,6 +24,7 @@ from couloir.inspect.probe import Probe, probing, training_sentence
 from couloir.inspect.rate_curve import RateCurve, draw_rate_curve, exponential_rates, read_curve
 from couloir.log import on_a_terminal, say
 from couloir.record.folder import RunFolder
+from couloir.record.result import write_result
 
 EXPLODED = 4.0
 """The test ends where the loss is so many times its least, and larger than at the start."""
@@ -55,7 +56,7 @@ def find_lr(
         folder.write_text("find_lr.csv", _as_csv(curve))
         words = " ".join(f"{group}={sentence.choices[group]}" for group in ("model", "data", "optimizer"))
         draw_rate_curve(curve, folder.path / "find_lr.png", f"{words} data.batch_size={probe.data.batch_size}")
-        folder.write_json("result.json", _numbers(curve, sentence))
+        write_result(folder, _numbers(curve, sentence))
         if curve.steepest is None or curve.lowest is None or curve.conservative is None:
             raise CouloirError(
                 f"The loss does not clearly fall at any rate from {low:g} to {curve.rates[-1]:g}.",

@@ -18,6 +18,7 @@ from couloir.config.build import build
 from couloir.config.compose import Sentence
 from couloir.errors import Interrupted
 from couloir.log import note, run_log
+from couloir.record.configuration import write_configuration
 from couloir.record.folder import RunFolder
 from couloir.record.provenance import write_provenance
 from couloir.run.assemble import build_network, load_data
@@ -38,8 +39,7 @@ def probing(folder: RunFolder, sentence: Sentence, command: list[str]) -> Iterat
     stop = StopOnSignal()
     with run_log(folder.path / "train.log"), stop.listening():
         note.info("command: %s", shlex.join(command))
-        folder.write_text("config.yaml", OmegaConf.to_yaml(sentence.cfg, resolve=True))
-        folder.write_text("overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(sentence.overrides)))
+        write_configuration(folder, sentence.cfg, sentence.overrides)
         try:
             write_provenance(folder, command, int(sentence.cfg.seed), {})
             yield stop

@@ -19,7 +19,7 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from couloir.logger.hyperparameters import Plain
-from couloir.record.folder import write_atomically
+from couloir.record.files import write_atomically
 
 FOLDER = "result"
 """Below the run's event files; TensorBoard lists it as a run of its own, the one that HParams shows."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import io
-import json
 from pathlib import Path
 
 import matplotlib
@@ -12,6 +10,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+
+from couloir.record.tested import read_confusion, read_grid, read_mistakes
 
 NUMBERED, NAMED = 12, 40
 """Classes up to which a confusion matrix has its counts written in, and the classes' names beside it."""
@@ -23,13 +23,10 @@ LINE = 1.32
 
 def confusion_figure(run: Path) -> Figure | None:
     """The confusion matrix of `confusion.csv`, each row's shares as shades; None where there is none."""
-    file = run / "confusion.csv"
-    if not file.is_file():
+    confusion = read_confusion(run)
+    if confusion is None:
         return None
-    with file.open(newline="", encoding="utf-8") as stream:
-        header, *rows = csv.reader(stream)
-    classes = header[1:]
-    counts = np.array([[float(cell) for cell in row[1:]] for row in rows]).reshape(len(classes), len(classes))
+    classes, counts = confusion.classes, np.array(confusion.counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(8.0, max(3.6, 0.32 * len(classes) + 1.4))
     figure = Figure(figsize=(side + 0.6, side), dpi=110, layout="constrained")
@@ -51,24 +48,19 @@ def confusion_figure(run: Path) -> Figure | None:
 
 def mistakes_figure(run: Path) -> Figure | None:
     """The first tiles of `mistakes.png`, each with its label and what it was taken for; None where there are none."""
-    files = [run / name for name in ("pictures.json", "mistakes.csv", "mistakes.png")]
-    if not all(file.is_file() for file in files):
+    picture, grid, rows = run / "mistakes.png", read_grid(run, "mistakes"), read_mistakes(run)[:SHOWN]
+    if grid is None or not rows or not picture.is_file():
         return None
-    entry = json.loads(files[0].read_text(encoding="utf-8")).get("mistakes")
-    with files[1].open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))[:SHOWN]
-    if not entry or not rows:
-        return None
-    (width, height), columns = entry["tile"], entry["columns"]
+    (width, height), columns = grid.tile, grid.columns
     lines, columns_shown = -(-len(rows) // COLUMNS), min(COLUMNS, len(rows))
     figure = Figure(figsize=(1.25 * columns_shown, 1.25 * LINE * lines), dpi=110)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, columns_shown), ylim=(LINE * lines, 0))
     axes.set_axis_off()
     breadth, depth = (0.94 * side / max(width, height) for side in (width, height))
-    with Image.open(files[2]) as grid:
+    with Image.open(picture) as tiles:
         for number, row in enumerate(rows):
             left, top = number % columns * width, number // columns * height
-            tile = np.asarray(grid.crop((left, top, left + width, top + height)).convert("RGB"))
+            tile = np.asarray(tiles.crop((left, top, left + width, top + height)).convert("RGB"))
             middle, above = number % COLUMNS + 0.5, number // COLUMNS * LINE + 0.03
             # One panel for all: each of its own would take longer to draw than the whole picture.
             axes.imshow(tile, extent=(middle - breadth / 2, middle + breadth / 2, above + depth, above), aspect="auto")

@@ -27,17 +27,22 @@ NOT_WEIGHTS = (
 """What torch raises for a file that is torn, something else, or not safe to read."""
 
 
+FOLDER = "checkpoints"
+LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
+"""The newest state, the one before it, and that of the best epoch."""
+
+
 def best_weights(run: Path) -> Path:
     """The checkpoint of the run's best epoch, or the last one where no epoch was the best.
 
     Raises:
         CouloirError: the run has no checkpoint.
     """
-    for name in ("best.ckpt", "last.ckpt"):
-        path = run / "checkpoints" / name
+    for name in (BEST, LAST):
+        path = run / FOLDER / name
         if path.is_file():
             return path
-    raise CouloirError(f"The run {run.name} has no checkpoint.", place=str(run / "checkpoints"))
+    raise CouloirError(f"The run {run.name} has no checkpoint.", place=str(run / FOLDER))
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:

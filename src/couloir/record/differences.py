@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import Any, Literal
 from omegaconf import DictConfig
 
 from couloir.errors import CouloirError
-from couloir.record.dotted import flat
-from couloir.record.provenance import diff_hash
+from couloir.record.configuration import flat
 
 Kind = Literal["couloir", "code", "python", "packages", "hardware", "seed", "data"]
 NUMERICAL = {
@@ -67,30 +65,6 @@ def shown(value: Any) -> str:
     if text.startswith("sha256:"):
         return text[:19]
     return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
-
-
-def read_provenance(run: Path) -> dict[str, Any]:
-    """A run's `provenance.json`; empty where it has none, since it failed before its data was read.
-
-    Raises:
-        CouloirError: the file is torn.
-    """
-    file = run / "provenance.json"
-    if not file.is_file():
-        return {}
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CouloirError(
-            f"The record of where the run comes from cannot be read: {error}", place=str(file)
-        ) from error
-    if not isinstance(content, dict):
-        raise CouloirError("The record of where the run comes from is none: it holds no facts.", place=str(file))
-    git = content.get("git")
-    if isinstance(git, dict) and "diff" not in git:  # of a run before version 0.2
-        diff = run / "git.diff"
-        git["diff"] = diff_hash(diff.read_text(encoding="utf-8", errors="replace")) if diff.is_file() else None
-    return content
 
 
 def differences(then: dict[str, Any], now: dict[str, Any], also: Collection[str] = ()) -> list[Difference]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from couloir.errors import CouloirError, did_you_mean, display
+from couloir.record.configuration import FILE
+from couloir.record.status import refuse_newer
 
 SWEEP_FILE, SWEEP_TABLE = "sweep.yaml", "sweep.csv"
 """What the folder of a sweep holds."""
@@ -16,7 +18,7 @@ def runs_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str], 
 
     A word with a `=` in it is an override, unless it is the folder of a run.
     """
-    words = [word for word in arguments if "=" not in word or (Path(word) / "config.yaml").is_file()]
+    words = [word for word in arguments if "=" not in word or (Path(word) / FILE).is_file()]
     overrides = [word for word in arguments if word not in words]
     outputs = next((word.partition("=")[2] for word in overrides if word.startswith("output_dir=")), "outputs")
     return words, overrides, outputs
@@ -31,16 +33,17 @@ def find_run(word: str, outputs: str | Path = "outputs") -> Path:
         outputs: the folder that collects the runs.
 
     Raises:
-        CouloirError: there is no such run, or it is a sweep.
+        CouloirError: there is no such run, it is a sweep, or it was made by a newer Couloir.
     """
     for path in _places(word, outputs):
-        if (path / "config.yaml").is_file():
+        if (path / FILE).is_file():
+            refuse_newer(path.resolve())
             return path.resolve()
     sweep = find_sweep(word, outputs)
     if sweep is not None:
         raise CouloirError(f"{word} is a sweep of several runs.", next_step=_best_of(sweep))
     if Path(word).is_dir():
-        raise CouloirError(f"{word} is not a run: it has no config.yaml.", next_step="name the folder of a run")
+        raise CouloirError(f"{word} is not a run: it has no {FILE}.", next_step="name the folder of a run")
     known = sorted((path.parent for path in _configs(Path(outputs))), key=lambda path: path.name)
     hint = did_you_mean(word, [path.name for path in known], form="{}")
     newest = f"the newest is {known[-1]}" if known else f"`train` makes one in {outputs}/"
@@ -60,13 +63,13 @@ def _places(word: str, outputs: str | Path) -> Iterator[Path]:
 
 def _best_of(sweep: Path) -> str:
     """Which of a sweep's runs the user may have meant."""
-    first = next((path.parent for path in sorted(sweep.glob("*/config.yaml"))), sweep / "0")
+    first = next((path.parent for path in sorted(sweep.glob(f"*/{FILE}"))), sweep / "0")
     return f"name one of its runs, such as {display(first)}; {SWEEP_TABLE} there says which is the best"
 
 
 def _configs(outputs: Path) -> Iterator[Path]:
     """Of runs, and of the runs of a sweep, which lie one folder deeper, or two where each setting has several."""
-    yield from outputs.glob("train/*/config.yaml")
-    yield from outputs.glob("rerun/*/config.yaml")
-    yield from outputs.glob("sweep/*/*/config.yaml")
-    yield from outputs.glob("sweep/*/*/*/config.yaml")
+    yield from outputs.glob(f"train/*/{FILE}")
+    yield from outputs.glob(f"rerun/*/{FILE}")
+    yield from outputs.glob(f"sweep/*/*/{FILE}")
+    yield from outputs.glob(f"sweep/*/*/*/{FILE}")

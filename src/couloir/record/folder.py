@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from couloir.errors import CouloirError
+from couloir.record.checkpoint import FOLDER as CHECKPOINTS
+from couloir.record.files import as_json, write_atomically
 from couloir.record.lock import RunLock
-
-Status = Literal["running", "completed", "interrupted", "failed", "diverged", "pruned"]
+from couloir.record.status import FILE, FORMAT, Status, read_status, refuse_newer
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,9 @@ class RunFolder:
         """The folder of a run that is to go on; it belongs to this process from now on.
 
         Raises:
-            CouloirError: the run is still alive, or its folder cannot be written.
+            CouloirError: the run is still alive, it was made by a newer Couloir, or its folder cannot be written.
         """
+        refuse_newer(path)
         folder = cls(path)
         try:
             folder.locks.append(RunLock(path))
@@ -85,17 +85,12 @@ class RunFolder:
     @property
     def checkpoints(self) -> Path:
         """The folder of `last.ckpt` and `best.ckpt`."""
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     @property
     def status_file(self) -> Path:
         """`status.json`."""
-        return self.path / "status.json"
-
-    @property
-    def metrics_file(self) -> Path:
-        """`metrics.csv`."""
-        return self.path / "metrics.csv"
+        return self.path / FILE
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file so that a reader sees the old text or the new one, never a part."""
@@ -103,26 +98,22 @@ class RunFolder:
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a value as JSON; NaN and infinity become null, since JSON has no word for them."""
-        self.write_text(name, json.dumps(_jsonable(value), indent=2, ensure_ascii=False) + "\n")
+        self.write_text(name, as_json(value))
 
     def status(self) -> dict[str, Any]:
         """The content of `status.json`; empty before it exists, and where a full disk has torn it."""
-        try:
-            content: dict[str, Any] = json.loads(self.status_file.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return {}
-        return content
+        return read_status(self.path, strict=False)
 
     def write_status(self, status: Status, **facts: Any) -> None:
         """Replace the status and add facts (epoch, step, error, ...) to those that stand there."""
-        merged = {**self.status(), "status": status, "updated": _now(), **facts}
+        merged = {"format": FORMAT, **self.status(), "status": status, "updated": _now(), **facts}
         if status != "running":
             merged["ended"] = merged["updated"]
         try:
-            self.write_json("status.json", merged)
+            self.write_json(FILE, merged)
         except OSError:  # no room for a second file: it is better torn for a moment than wrong for good
             with suppress(OSError), self.status_file.open("r+b") as stream:  # "wb" would give its place on the disk up
-                stream.write(json.dumps(_jsonable(merged)).encode())
+                stream.write(as_json(merged, indent=None).encode())
                 stream.truncate()
             if status == "running":
                 raise
@@ -151,32 +142,5 @@ def _cannot_be_written(path: Path, error: OSError) -> CouloirError:
     )
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file under a temporary name in the same folder, flush it to the disk, and rename it."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content.encode() if isinstance(content, str) else content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide the record from colleagues
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def _now() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _jsonable(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(entry) for entry in value]
-    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
-        return None
-    if isinstance(value, Path):
-        return str(value)
-    return value

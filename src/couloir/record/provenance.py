@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from couloir import __version__
+from couloir.record.files import read_json
 from couloir.record.folder import RunFolder
+
+FILE = "provenance.json"
 
 
 def write_provenance(folder: RunFolder, command: list[str], seed: int, data: dict[str, Any]) -> None:
@@ -29,7 +32,32 @@ def write_provenance(folder: RunFolder, command: list[str], seed: int, data: dic
     if diff:
         folder.write_text("git.diff", diff)
     here["hardware"] |= devices()
-    folder.write_json("provenance.json", {"command": command, **here, "seed": seed, "data": data})
+    folder.write_json(FILE, {"command": command, **here, "seed": seed, "data": data})
+
+
+def add_resumption(folder: RunFolder, then: dict[str, Any], told: dict[str, Any]) -> None:
+    """Add to the provenance how the run goes on.
+
+    Args:
+        folder: the run's folder.
+        then: its provenance so far.
+        told: the command, the time, the checkpoint, what is changed, and what is not as it was.
+    """
+    folder.write_json(FILE, {**then, "resumed": [*then.get("resumed", []), told]})
+
+
+def read_provenance(run: Path, strict: bool = True) -> dict[str, Any]:
+    """A run's `provenance.json`; empty where it has none, since it failed before its data was read.
+
+    Raises:
+        CouloirError: the file is torn; only where strict.
+    """
+    content = read_json(run / FILE, strict)
+    git = content.get("git")
+    if isinstance(git, dict) and "diff" not in git:  # of a run before version 0.2
+        diff = run / "git.diff"
+        git["diff"] = diff_hash(diff.read_text(encoding="utf-8", errors="replace")) if diff.is_file() else None
+    return content
 
 
 def environment() -> tuple[dict[str, Any], str]:

@@ -1,12 +1,17 @@
-"""What a run leaves behind, and which of its epochs was the best."""
+"""`result.json`: what a run has come to. Nothing here imports torch."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-Row = dict[str, float]
+from couloir.record.files import read_json
+from couloir.record.folder import RunFolder
+from couloir.record.metrics import Row
+
+FILE = "result.json"
 
 
 @dataclass(frozen=True)
@@ -24,18 +29,27 @@ class RunResult:
     status: str
 
 
-def best_row(rows: list[Row], monitor: str, mode: str) -> Row | None:
-    """The row with the best finite value of `monitor`, the earliest where several tie; None where there is none.
+def write_result(folder: RunFolder, numbers: Mapping[str, float | None]) -> None:
+    """Write the numbers of a run, or of what else a verb measures, as `result.json`."""
+    folder.write_json(FILE, numbers)
 
-    Args:
-        rows: one dictionary an epoch.
-        monitor: a column, such as `val/loss`.
-        mode: `min` or `max`.
+
+def read_result(run: Path, strict: bool = True) -> dict[str, Any]:
+    """The content of `result.json`; empty before the run is completed.
+
+    Raises:
+        CouloirError: it is torn; only where strict.
     """
-    candidates = [row for row in rows if math.isfinite(row.get(monitor, math.nan))]
-    if not candidates:
-        return None
-    return min(candidates, key=lambda row: row[monitor] if mode == "min" else -row[monitor])
+    return read_json(run / FILE, strict)
+
+
+def read_numbers(run: Path, strict: bool = True) -> dict[str, float]:
+    """The numbers of `result.json` alone, without what was NaN or infinite; empty before the run is completed.
+
+    Raises:
+        CouloirError: it is torn; only where strict.
+    """
+    return {name: float(value) for name, value in read_result(run, strict).items() if isinstance(value, int | float)}
 
 
 def summarise(rows: list[Row], best: Row | None) -> dict[str, float]:

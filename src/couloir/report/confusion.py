@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 from couloir.artifacts.page import Cell, Chart, Choice, charts, choices, label, table
-from couloir.report.evidence import read_table
+from couloir.record.tested import Confusion
 
 GROUP = "confusion"
 DRAWN = 100
@@ -20,42 +19,18 @@ PAIRS = 12
 SCALE = [[0, "--card"], [0.5, "--scale-middle"], [1, "--scale-high"]]
 
 
-@dataclass(frozen=True)
-class Matrix:
-    """Counts of the test split.
-
-    Attributes:
-        classes: names.
-        counts: a row for each true class, a column for each predicted one.
-    """
-
-    classes: list[str]
-    counts: list[list[int]]
-
-    @classmethod
-    def read(cls, run: Path) -> Matrix | None:
-        """The matrix of `confusion.csv`; None where there is none, and where it is torn."""
-        head, *rows = read_table(run / "confusion.csv") or [[]]
-        classes = head[1:]
-        if not classes or [row[0] for row in rows] != classes or any(len(row) != len(head) for row in rows):
-            return None
-        try:
-            return cls(classes, [[round(float(cell)) for cell in row[1:]] for row in rows])
-        except ValueError:
-            return None
-
-    def wrong(self, place: int) -> int:
-        """How often a class was missed, or another was taken for it."""
-        column = sum(row[place] for row in self.counts)
-        return sum(self.counts[place]) + column - 2 * self.counts[place][place]
+def _wrong(confusion: Confusion, place: int) -> int:
+    """How often a class was missed, or another was taken for it."""
+    column = sum(row[place] for row in confusion.counts)
+    return sum(confusion.counts[place]) + column - 2 * confusion.counts[place][place]
 
 
-def picture(matrix: Matrix) -> tuple[str, str]:
+def picture(matrix: Confusion) -> tuple[str, str]:
     """The heat map with its control, and a sentence about it."""
     places = list(range(len(matrix.classes)))
     note = "Rows are the true classes, columns the predicted ones. Colours follow the root of the counts."
     if len(places) > DRAWN:
-        places = sorted(sorted(places, key=matrix.wrong, reverse=True)[:DRAWN])
+        places = sorted(sorted(places, key=partial(_wrong, matrix), reverse=True)[:DRAWN])
         note += f" The {DRAWN} of {len(matrix.classes)} classes that are confused most; all are in confusion.csv."
     names = [label(matrix.classes[place], 24) for place in places]
     unique = [
@@ -83,7 +58,7 @@ def picture(matrix: Matrix) -> tuple[str, str]:
     ), note
 
 
-def pairs(matrix: Matrix) -> str:
+def pairs(matrix: Confusion) -> str:
     """The pairs of classes that are confused most often; empty where none is."""
     found = [
         (count, row, column)
@@ -105,7 +80,7 @@ def pairs(matrix: Matrix) -> str:
     return table(["true", "taken for", "times", "of the class"], rows, "pairs of classes that are confused most often")
 
 
-def per_class(matrix: Matrix) -> tuple[str, str]:
+def per_class(matrix: Confusion) -> tuple[str, str]:
     """Precision, recall, F1 and support of each class, the worst first, and a sentence about it."""
     entries = []
     for place, name in enumerate(matrix.classes):

@@ -9,7 +9,7 @@ from typing import Any
 
 from couloir.artifacts.log_axis import wants_log
 from couloir.artifacts.page import Chart, Choice, charts, choices, label, smoothing
-from couloir.report.evidence import METRICS, RunRecord, columns, labels, read_table, spelled
+from couloir.report.evidence import METRICS, RunRecord, columns, labels, spelled
 
 GROUP = "curves"
 POINTS = 2000
@@ -164,21 +164,19 @@ def _epochs() -> dict[str, Any]:
 
 def signals(record: RunRecord) -> list[Chart]:
     """How large the signals of the layers are, from `signals.csv`: a chart a column, a line a measurement."""
-    head, *rows = read_table(record.folder / "signals.csv") or [[]]
-    if "epoch" not in head or "layer" not in head:
-        return []
-    entries = [dict(zip(head, row, strict=False)) for row in rows]
-    epochs = list(dict.fromkeys(entry["epoch"] for entry in entries))
+    rows = record.files.signals
+    epochs = list(dict.fromkeys(row.epoch for row in rows))
     shown = epochs if len(epochs) <= 4 else [epochs[round(place * (len(epochs) - 1) / 3)] for place in range(4)]
     drawn = []
     for column in ("activation_variance", "gradient_variance", "weight_gradient_variance"):
         traces = []
         for at, epoch in enumerate(shown):
-            points = [entry for entry in entries if entry["epoch"] == epoch and _positive(entry.get(column, ""))]
+            values = [(row.layer, getattr(row, column)) for row in rows if row.epoch == epoch]
+            points = [(layer, value) for layer, value in values if value is not None and 0 < value < math.inf]
             if points:
                 traces.append({
                     "type": "scatter", "mode": "lines+markers", "name": label(f"epoch {epoch}"),
-                    "x": [label(entry["layer"]) for entry in points], "y": [float(entry[column]) for entry in points],
+                    "x": [label(layer) for layer, _ in points], "y": [value for _, value in points],
                     "line": {"color": f"--c{at}", "width": 1.6},
                 })  # fmt: skip
         if traces:
@@ -187,10 +185,3 @@ def signals(record: RunRecord) -> list[Chart]:
             layout = {"yaxis": heights, "xaxis": {"type": "category"}}
             drawn.append(Chart(traces, layout, f"{told} of each layer", 280))
     return drawn
-
-
-def _positive(cell: str) -> bool:
-    try:
-        return 0 < float(cell) < math.inf
-    except ValueError:
-        return False

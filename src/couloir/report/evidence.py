@@ -1,27 +1,20 @@
-"""What a run folder holds, as a report needs it: whatever is missing or torn is as if it were not there."""
+"""A run as a report needs it: whatever is missing or torn in its folder is as if it were not there."""
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from couloir.errors import display
-from couloir.record.dotted import dotted
 from couloir.record.lock import is_alive
-from couloir.record.result import Row, best_row
-from couloir.sweep.pace import metrics
+from couloir.record.metrics import Row, best_row
+from couloir.record.run_files import RunFiles
 
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The parser in C, ten times as fast, where PyYAML has it."""
 METRICS = ("accuracy", "r2")
 """A run's metric, where it has one of these; else its loss."""
 PLACES = ("data.root=", "data.path=", "output_dir=")
@@ -33,31 +26,50 @@ class RunRecord:
     """One run.
 
     Attributes:
-        folder: the run folder.
-        status: of `status.json`.
-        typed: the words of `overrides.yaml`.
-        rows: of `metrics.csv`, without empty cells.
-        numbers: of `result.json`.
+        files: what its folder holds.
     """
 
-    folder: Path
-    status: dict[str, Any] = field(default_factory=dict)
-    typed: list[str] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
-    numbers: dict[str, float] = field(default_factory=dict)
+    files: RunFiles
 
     @classmethod
     def read(cls, folder: Path) -> RunRecord:
-        """The record of a folder; the configuration and the provenance are read when they are asked for."""
-        numbers = read_json(folder / "result.json")
-        words = read_yaml(folder / "overrides.yaml")
-        return cls(
-            folder=folder,
-            status=read_json(folder / "status.json"),
-            typed=[str(word) for word in words] if isinstance(words, list) else [],
-            rows=metrics(folder),
-            numbers={name: float(value) for name, value in numbers.items() if isinstance(value, int | float)},
-        )
+        """The record of a folder; each of its files is read when it is asked for."""
+        return cls(RunFiles(folder, strict=False))
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.files.folder
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """Of `status.json`."""
+        return self.files.status
+
+    @property
+    def typed(self) -> list[str]:
+        """The words of `overrides.yaml`."""
+        return self.files.words or []
+
+    @property
+    def rows(self) -> list[Row]:
+        """Of `metrics.csv`, without empty cells."""
+        return self.files.rows
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Of `result.json`."""
+        return self.files.numbers
+
+    @property
+    def flat(self) -> dict[str, Any]:
+        """`config.yaml` by dotted keys; a list is one value."""
+        return self.files.flat
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """`provenance.json`."""
+        return self.files.provenance
 
     @property
     def name(self) -> str:
@@ -89,22 +101,6 @@ class RunRecord:
     def error(self) -> str:
         """Why it failed or diverged; empty otherwise."""
         return str(self.status.get("error") or "")
-
-    @cached_property
-    def config(self) -> dict[str, Any]:
-        """`config.yaml`."""
-        content = read_yaml(self.folder / "config.yaml")
-        return content if isinstance(content, dict) else {}
-
-    @cached_property
-    def flat(self) -> dict[str, Any]:
-        """`config.yaml` by dotted keys; a list is one value."""
-        return dotted(self.config)
-
-    @cached_property
-    def provenance(self) -> dict[str, Any]:
-        """`provenance.json`."""
-        return read_json(self.folder / "provenance.json")
 
     @cached_property
     def monitor(self) -> tuple[str, str]:
@@ -176,32 +172,6 @@ def labels(records: Sequence[RunRecord]) -> list[str]:
         f"{words} ({record.name})" if short.count(words) > 1 and words != record.name else words
         for words, record in zip(short, records, strict=True)
     ]
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The mapping in a file; empty where there is none, and where it is torn."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def read_yaml(file: Path) -> Any:
-    """The content of a file; None where there is none, and where it is torn."""
-    try:
-        return yaml.load(file.read_text(encoding="utf-8"), Loader)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError):
-        return None
-
-
-def read_table(file: Path) -> list[list[str]]:
-    """The rows of a CSV file, the head among them; none where there is no file, and without a torn last line."""
-    try:
-        text = file.read_text(encoding="utf-8")
-        return [row for row in csv.reader(text.splitlines()) if row] if text.endswith("\n") else []
-    except (OSError, ValueError, csv.Error):
-        return []
 
 
 def value_words(value: Any) -> str:

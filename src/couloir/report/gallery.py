@@ -7,10 +7,9 @@ import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from couloir.artifacts.page import details, text
-from couloir.report.evidence import read_json, read_table
+from couloir.record.tested import read_grid, read_mistakes
 
 BYTES = 300_000
 """Of a sheet of pictures at most, before it is written as text."""
@@ -44,19 +43,19 @@ class Sheet:
     @classmethod
     def read(cls, run: Path, name: str) -> Sheet | None:
         """The sheet `NAME.png` as `pictures.json` describes it; None where either is missing or torn."""
-        entry: Any = read_json(run / "pictures.json").get(name)
+        grid = read_grid(run, name)
+        if grid is None:
+            return None
         try:
             content = (run / f"{name}.png").read_bytes()
-            columns, count = int(entry["columns"]), int(entry["count"])
-            width, height = (int(side) for side in entry["tile"])
-            layer = str(entry.get("layer", ""))
             size = struct.unpack(">II", content[16:24])
-        except (OSError, TypeError, KeyError, ValueError, AttributeError, struct.error):
+        except (OSError, struct.error):
             return None
-        fits = min(columns, count, width, height) > 0 and size[0] >= width * min(columns, count)
-        if not content.startswith(PNG) or not fits or size[1] < height * -(-count // columns):
+        rows = -(-grid.count // grid.columns)
+        fits = size[0] >= grid.tile[0] * min(grid.columns, grid.count) and size[1] >= grid.tile[1] * rows
+        if not content.startswith(PNG) or not fits:
             return None
-        return cls(content, columns, (width, height), count, layer).lightened()
+        return cls(content, grid.columns, grid.tile, grid.count, grid.layer).lightened()
 
     def lightened(self) -> Sheet | None:
         """The same with smaller pictures, and fewer, where the file is too large; None where it cannot be read."""
@@ -108,9 +107,7 @@ def mistakes(run: Path) -> tuple[str, str, int] | None:
 
     Without pictures, as for tables, the list has the words alone.
     """
-    head, *rows = read_table(run / "mistakes.csv") or [[]]
-    entries = [dict(zip(head, row, strict=False)) for row in rows]
-    entries = [entry for entry in entries if {"label", "prediction"} <= entry.keys()]
+    entries = read_mistakes(run)
     if not entries:
         return None
     sheet = Sheet.read(run, "mistakes")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,10 +12,11 @@ from urllib.parse import quote
 
 from couloir.artifacts.page import Cell, Chart, Choice, Page, charts, facts, label, search, shortened, table, text
 from couloir.errors import CouloirError, display
+from couloir.record import configuration, metrics, status
+from couloir.record.files import read_table, read_yaml, write_atomically
 from couloir.record.find import SWEEP_FILE, SWEEP_TABLE
-from couloir.record.folder import write_atomically
 from couloir.report import origin
-from couloir.report.evidence import RunRecord, read_table, read_yaml, spelled
+from couloir.report.evidence import RunRecord, spelled
 from couloir.report.tables import number, seconds
 
 CHOSEN = "chosen"
@@ -31,7 +31,6 @@ ERRORS, LONGEST = 50, 200
 SKIPPED = ("checkpoints", "tensorboard", "latest")
 """Folders in which there are no runs."""
 DEEPEST = 6
-_TARGET = re.compile(r"^(model|data):\n  _target_: ([\w.]+)$", re.MULTILINE)
 
 
 def write_index(folder: Path, file: Path) -> Path:
@@ -42,7 +41,7 @@ def write_index(folder: Path, file: Path) -> Path:
     """
     found, sweeps = [], []
     for path, names in _folders(folder, 0):
-        if "status.json" in names or "metrics.csv" in names:
+        if status.FILE in names or metrics.FILE in names:
             found.append(path)
         elif SWEEP_FILE in names:
             sweeps.append(path)
@@ -52,7 +51,8 @@ def write_index(folder: Path, file: Path) -> Path:
             next_step="name the folder of a run, or one that holds runs, such as outputs/",
         )
     found.sort(key=lambda run: _started(run), reverse=True)
-    records = [RunRecord.read(run) for run in found[:MOST]]
+    every = [RunRecord.read(run) for run in found[:MOST]]
+    records = [record for record in every if not status.is_newer(record.status)]
     page = Page(f"Runs in {display(folder)}")
     page.parts.append(_header(folder, records, len(found), len(sweeps)))
     start = file.parent.resolve()
@@ -60,7 +60,9 @@ def write_index(folder: Path, file: Path) -> Path:
     first = {id(record) for record in ranked[:FIRST]}
     if records:
         rows = [_row(record, f"run {at}", id(record) in first, start) for at, record in enumerate(records)]
-        page.section("Runs", search("runs", "only those with"), _table(rows), note=_note(found))
+        page.section(
+            "Runs", search("runs", "only those with"), _table(rows), note=_note(len(found), len(every) - len(records))
+        )
         drawn = _curves(records, ranked)
         if drawn:
             clear = (
@@ -89,7 +91,7 @@ def _folders(folder: Path, depth: int) -> Iterator[tuple[Path, set[str]]]:
                     inner.append(Path(entry.path))
     except OSError:
         return
-    is_run = "config.yaml" in names and ("status.json" in names or "metrics.csv" in names)
+    is_run = configuration.FILE in names and (status.FILE in names or metrics.FILE in names)
     if is_run or SWEEP_FILE in names:
         yield folder, names
     if not is_run and depth < DEEPEST:
@@ -100,7 +102,7 @@ def _folders(folder: Path, depth: int) -> Iterator[tuple[Path, set[str]]]:
 def _started(run: Path) -> tuple[float, str]:
     """When a run's first file was written, as far as the disk tells."""
     try:
-        return (run / "config.yaml").stat().st_mtime, run.name
+        return (run / configuration.FILE).stat().st_mtime, run.name
     except OSError:
         return 0.0, run.name
 
@@ -118,9 +120,10 @@ def _header(folder: Path, records: Sequence[RunRecord], runs: int, sweeps: int) 
     )
 
 
-def _note(found: Sequence[Path]) -> str:
+def _note(found: int, newer: int) -> str:
     note = "The newest first; a click on a heading sorts. A tick draws the run's curves below."
-    return note + (f" These are the newest {MOST:,} of {len(found):,}." if len(found) > MOST else "")
+    note += f" These are the newest {MOST:,} of {found:,}." if found > MOST else ""
+    return note + (f" {newer:,} runs of a newer Couloir are left out." if newer else "")
 
 
 def _table(rows: Sequence[Sequence[Cell]]) -> str:
@@ -151,17 +154,13 @@ def _row(record: RunRecord, key: str, on: bool, start: Path) -> list[Cell]:
 
 
 def _names(record: RunRecord) -> tuple[str, str]:
-    """The model and the data: as typed, else what they are called in `config.yaml`, of which only that is read."""
+    """The model and the data: as typed, else what they are called in `config.yaml`."""
     named = dict(word.partition("=")[::2] for word in record.typed)
-    found = {"model": named.get("model", ""), "data": named.get("data", "")}
-    if not all(found.values()):
-        try:
-            text = (record.folder / "config.yaml").read_text(encoding="utf-8")
-        except (OSError, ValueError):
-            text = ""
-        for group, target in _TARGET.findall(text):
-            found[group] = found[group] or target.rpartition(".")[2]
-    return found["model"], found["data"]
+    model, data = (
+        named.get(group) or str(record.flat.get(f"{group}._target_", "")).rpartition(".")[2]
+        for group in ("model", "data")
+    )
+    return model, data
 
 
 def _link(file: Path, start: Path) -> str:
@@ -234,9 +233,9 @@ def _scatter(ranked: Sequence[RunRecord]) -> Chart:
 def _sweeps(sweeps: Sequence[Path], start: Path) -> str:
     rows = []
     for sweep in sweeps:
-        content = read_yaml(sweep / SWEEP_FILE)
+        content = read_yaml(sweep / SWEEP_FILE, strict=False)
         words = content.get("words", []) if isinstance(content, dict) else []
-        head, *trials = read_table(sweep / SWEEP_TABLE) or [[]]
+        head, *trials = read_table(sweep / SWEEP_TABLE, strict=False) or [[]]
         states = [row[1] for row in trials if len(row) > 1]
         best = _best_trial(head, trials, content if isinstance(content, dict) else {})
         rows.append([

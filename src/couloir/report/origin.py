@@ -24,7 +24,7 @@ def diagnosis(record: RunRecord) -> tuple[str, str, str]:
     from couloir.diagnosis.words import sentence
 
     try:
-        found = diagnose(record.folder)
+        found = diagnose(record.files)
     except CouloirError as error:
         return "", error.fact, ""
     rows = dict.fromkeys([*(row for finding in found.findings for row in finding.evidence), *found.evidence])
@@ -46,7 +46,7 @@ def in_a_word(record: RunRecord) -> str:
     from couloir.diagnosis import diagnose
 
     try:
-        found = diagnose(record.folder)
+        found = diagnose(record.files)
     except CouloirError:
         return ""
     if found.findings:

@@ -7,7 +7,8 @@ from datetime import datetime
 from pathlib import Path
 
 from couloir.artifacts.page import Cell, Page, beside, charts, copyable, facts, table, text
-from couloir.record.folder import write_atomically
+from couloir.record.files import write_atomically
+from couloir.record.tested import read_confusion
 from couloir.report import confusion, gallery, origin, tables
 from couloir.report.curves import curves, signals
 from couloir.report.evidence import RunRecord, labels, spelled
@@ -140,7 +141,7 @@ def _optional(page: Page, title: str, html: str, note: str = "") -> None:
 
 def _predictions(page: Page, record: RunRecord) -> None:
     """What the network makes of the test split."""
-    matrix = confusion.Matrix.read(record.folder)
+    matrix = read_confusion(record.folder)
     if matrix is not None:
         drawn, note = confusion.picture(matrix)
         pairs = confusion.pairs(matrix)

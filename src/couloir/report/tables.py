@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from couloir.artifacts.page import Cell, Choice, choices, details, shortened, table
-from couloir.report.evidence import RunRecord, columns, labels, read_json, value_words
+from couloir.record.tested import read_layers
+from couloir.report.evidence import RunRecord, columns, labels, value_words
 from couloir.sweep.pace import duration
 from couloir.sweep.table import shown
 
@@ -131,7 +132,7 @@ def _value(record: RunRecord, key: str, typed: dict[str, str]) -> str:
 
 def layers(run: Path) -> tuple[str, str] | None:
     """The table of `layers.json` and a sentence with its totals; None where there is none."""
-    content: Any = read_json(run / "layers.json")
+    content = read_layers(run)
     rows = []
     try:
         for layer in content["layers"]:

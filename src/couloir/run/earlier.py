@@ -12,9 +12,10 @@ from omegaconf import DictConfig
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from couloir.log import say
-from couloir.record.differences import announced, differences, own_packages, read_provenance, refuse
+from couloir.record.differences import announced, differences, own_packages, refuse
 from couloir.record.folder import RunFolder
-from couloir.record.provenance import devices, environment, write_provenance
+from couloir.record.metrics import FILE as METRICS
+from couloir.record.provenance import add_resumption, devices, environment, read_provenance, write_provenance
 
 RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 """Where the groups of an optimizer, and the schedules, keep rates."""
@@ -59,7 +60,7 @@ class Earlier:
                 "overrides": self.overrides,
                 "differences": [difference.as_json() for difference in changed],
             }
-            folder.write_json("provenance.json", {**then, "resumed": [*then.get("resumed", []), told]})
+            add_resumption(folder, then, told)
             for line in announced(changed, known=True):
                 say.warning("%s", line)
         else:  # the run was killed before it was written
@@ -72,7 +73,7 @@ class Earlier:
             say.warning("%s is damaged and left out", name)
         if self.checkpoint is None:
             say.info("nothing was saved: the run begins anew")
-            for file in (folder.metrics_file, *(folder.path / "tensorboard").glob("events.out.tfevents.*")):
+            for file in (folder.path / METRICS, *(folder.path / "tensorboard").glob("events.out.tfevents.*")):
                 file.unlink(missing_ok=True)
         for override in self.overrides:
             say.info("changed: %s", override)

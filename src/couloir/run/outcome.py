@@ -12,7 +12,8 @@ from couloir.callbacks.progress import shown_number
 from couloir.diagnosis import diagnose
 from couloir.errors import Diverged, FolderLost, Interrupted, Pruned, causes
 from couloir.log import note, rendered, say
-from couloir.record.folder import RunFolder, Status
+from couloir.record.folder import RunFolder
+from couloir.record.status import Status
 
 
 def write_ending(folder: RunFolder, signal_number: int | None, error: BaseException) -> None:

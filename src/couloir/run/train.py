@@ -33,9 +33,11 @@ from couloir.errors import Interrupted
 from couloir.inference.evaluation import tta_numbers
 from couloir.log import note, run_log, say, silence
 from couloir.metric.chosen import build_metrics
+from couloir.record.checkpoint import LAST
+from couloir.record.configuration import write_configuration
 from couloir.record.folder import RunFolder
 from couloir.record.provenance import write_provenance
-from couloir.record.result import RunResult, summarise
+from couloir.record.result import RunResult, summarise, write_result
 from couloir.run.assemble import build_network, load_data
 from couloir.run.earlier import Earlier
 from couloir.run.outcome import as_lost_folder, closing_diagnosis, closing_table, write_ending
@@ -77,14 +79,14 @@ def train_sentence(
     with run_log(folder.path / "train.log"), stop.listening():
         note.info("command: %s", " ".join(command))
         try:
-            _write_configuration(folder, sentence.cfg, sentence.overrides)  # before anything can fail
+            write_configuration(folder, sentence.cfg, sentence.overrides)  # before anything can fail
             began = time.perf_counter()
             checkpoint = None if earlier is None else earlier.checkpoint
             with together(sentence.cfg, folder, checkpoint) as world:
                 trained = _train(sentence, folder, command, stop, world, earlier, accept, also)
             return _conclude(sentence, folder, stop, trained, began)
         except BaseException as error:
-            lost = as_lost_folder(error, folder) or lost_worker(error, checkpoint=folder.checkpoints / "last.ckpt")
+            lost = as_lost_folder(error, folder) or lost_worker(error, checkpoint=folder.checkpoints / LAST)
             write_ending(folder, stop.received, lost or error)
             if stop.received is not None and not isinstance(error, Interrupted):
                 raise Interrupted(stop.received) from error  # a broken line to another process, say
@@ -132,7 +134,7 @@ def _train(
     cfg = sentence.cfg
     data = _load_data(cfg, world)
     if "steps_per_epoch" in (cfg.scheduler or {}):
-        _write_configuration(folder, cfg, sentence.overrides)
+        write_configuration(folder, cfg, sentence.overrides)
     if earlier is None:
         write_provenance(folder, command, cfg.seed, _describe(data))
     else:
@@ -162,10 +164,10 @@ def _conclude(sentence: Sentence, folder: RunFolder, stop: StopOnSignal, trained
     if record.throughput is not None:
         numbers["train/samples_per_second"] = record.throughput
     if cfg.tta is not None:
-        folder.write_json("result.json", numbers)  # views take their time, and may be interrupted
+        write_result(folder, numbers)  # views take their time, and may be interrupted
         numbers |= tta_numbers(cfg, folder.path, stop)
     numbers["seconds"] = record.earlier_seconds + time.perf_counter() - began
-    folder.write_json("result.json", numbers)
+    write_result(folder, numbers)
     conclude_on_board(folder.path, cfg, numbers, step=int(record.rows[-1]["step"]))
     folder.write_status("completed", epoch=record.rows[-1]["epoch"], step=record.rows[-1]["step"])
     show_chart(record.rows)
@@ -278,11 +280,6 @@ def _over_the_steps(cfg: DictConfig) -> list[Callback]:
         *([] if averaging is None else [averaging]),
         *([] if rule is None else [MomentumSchedule(rule)]),
     ]
-
-
-def _write_configuration(folder: RunFolder, cfg: DictConfig, overrides: list[str]) -> None:
-    folder.write_text("config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-    folder.write_text("overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(overrides)))
 
 
 def _describe(data: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from couloir.config.compose import Sentence, compose_sentence
 from couloir.config.targets import KEY
 from couloir.errors import CouloirError
 from couloir.log import say
-from couloir.record.folder import write_atomically
+from couloir.record.files import write_atomically
 from couloir.sweep.noise import deviation
 from couloir.sweep.record import SweepRecord, TrialRecord
 

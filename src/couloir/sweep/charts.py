@@ -8,9 +8,9 @@ from typing import Any
 
 from couloir.artifacts.log_axis import wants_log
 from couloir.artifacts.page import Chart, label
+from couloir.record.metrics import read_metrics
 from couloir.sweep.axes import Axis, axis, of_numbers
 from couloir.sweep.noise import deviation
-from couloir.sweep.pace import metrics
 from couloir.sweep.record import Objective, SweepRecord, TrialRecord
 from couloir.sweep.table import in_order, ranked, swept_keys, typed
 
@@ -83,7 +83,7 @@ def _without_value(record: SweepRecord, state: str, goal: Objective) -> dict[str
 
 def _reached(trial: TrialRecord, monitor: str) -> float | None:
     for run in reversed(trial.runs):
-        values = [row[monitor] for row in metrics(run) if monitor in row]
+        values = [row[monitor] for row in read_metrics(run, strict=False) if monitor in row]
         if values and math.isfinite(values[-1]):
             return values[-1]
     return None
@@ -166,7 +166,7 @@ def curves(record: SweepRecord) -> list[Chart]:
     of_monitor: list[dict[str, Any]] = []
     of_loss: list[dict[str, Any]] = []
     for place, trial in enumerate(ranked(record)[:CURVES]):
-        rows = [metrics(run) for run in trial.runs]
+        rows = [read_metrics(run, strict=False) for run in trial.runs]
         name = label(f"trial {trial.number}", 40)
         colour = f"--c{place}"
         for column, traces, dash in (

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from couloir.record.folder import write_atomically
+from couloir.record.files import write_atomically
 
 FILE = "trial.json"
 ENDED = "ended.json"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +11,7 @@ import yaml
 from couloir.config.compose import is_of_a_sweep
 from couloir.errors import CouloirError
 from couloir.record.find import SWEEP_FILE, SWEEP_TABLE
+from couloir.record.result import read_numbers
 from couloir.sweep.record import Objective, SweepRecord, TrialRecord, TrialState
 from couloir.sweep.settings import LARGER_IS_BETTER
 
@@ -60,8 +60,8 @@ def _trial(folder: Path, row: dict[str, str], goals: list[str], keys: list[str])
     values = [[float(row[goal])] if row[goal] else [] for goal in goals]
     if "runs" in row:
         runs = sorted((path for path in runs[0].glob("*") if path.name.isdigit()), key=lambda path: int(path.name))
-        told = [_numbers(run) for run in runs]
-        each = [[float(numbers[goal]) for numbers in told if goal in numbers] for goal in goals]
+        told = [read_numbers(run, strict=False) for run in runs]
+        each = [[numbers[goal] for numbers in told if goal in numbers] for goal in goals]
         values = [numbers or mean for numbers, mean in zip(each, values, strict=True)]
     return TrialRecord(
         number=number,
@@ -72,14 +72,6 @@ def _trial(folder: Path, row: dict[str, str], goals: list[str], keys: list[str])
         seconds=float(row["seconds"]) if row["seconds"] else None,
         error=row["error"],
     )
-
-
-def _numbers(run: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads((run / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content
 
 
 def _shared(words: list[str], swept: list[str]) -> list[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from couloir.record.folder import RunFolder, Status
+from couloir.record.folder import RunFolder
+from couloir.record.result import read_numbers
+from couloir.record.status import Status
 from couloir.sweep.job import Job
 from couloir.sweep.record import Objective
 from couloir.sweep.study import Outcome
@@ -57,9 +57,9 @@ def end_of(job: Job, code: int | None, memory_short: bool) -> RunEnd:
     status = folder.status()
     state = status.get("status", "running")
     if state == "completed":
-        return RunEnd("completed", _numbers(job.path))
+        return RunEnd("completed", read_numbers(job.path, strict=False))
     if state in ("pruned", "diverged"):
-        return RunEnd(state, _numbers(job.path), str(status.get("error") or ""))
+        return RunEnd(state, read_numbers(job.path, strict=False), str(status.get("error") or ""))
     if state == "interrupted" or (code in LEFT_OVER and state == "running"):
         return RunEnd("interrupted", {}, "", killed=True)
     killed = code is None or code < 0
@@ -79,14 +79,6 @@ def _in_words(code: int | None, memory_short: bool) -> str:
         memory = ", as the system did for lack of memory" if memory_short and -code == signal.SIGKILL else ""
         return f"its process was ended by {name}{memory}"
     return f"its process ended with exit code {code} and left no status; console.log has its last words"
-
-
-def _numbers(run: Path) -> dict[str, float]:
-    try:
-        content: dict[str, Any] = json.loads((run / "result.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return {name: float(value) for name, value in content.items() if isinstance(value, int | float)}
 
 
 def outcome_of(

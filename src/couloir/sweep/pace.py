@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from couloir.record.folder import RunFolder
+from couloir.record import metrics
+from couloir.record.configuration import read_configuration
+from couloir.record.metrics import Row, read_metrics
+from couloir.record.status import read_status
 from couloir.sweep.record import SweepRecord, TrialRecord
 
 LATEST = 5
@@ -49,7 +48,7 @@ class _Run:
     configured: bool = False
     ended: bool = False
     stamp: tuple[int, int] = (0, 0)
-    rows: list[dict[str, float]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     changed: float = 0.0
     """When the last epoch was seen to be complete, by the clock of the one who watches."""
 
@@ -100,42 +99,20 @@ class Pace:
     def _read(self, run: _Run) -> None:
         if run.ended:
             return
-        status = _status(run.folder)
+        status = read_status(run.folder, strict=False)
         if not run.configured:
             run.epochs, run.configured = _epochs(run.folder)
         try:
-            facts = (run.folder / "metrics.csv").stat()
+            facts = (run.folder / metrics.FILE).stat()
             stamp = (facts.st_mtime_ns, facts.st_size)
             if stamp != run.stamp:
                 before = len(run.rows)
-                run.rows = metrics(run.folder)
+                run.rows = read_metrics(run.folder, strict=False)
                 run.stamp = stamp
                 run.changed = self.clock() if len(run.rows) != before else run.changed
         except OSError:
             pass
         run.ended = status.get("status", "running") != "running"
-
-
-def metrics(run: Path) -> list[dict[str, float]]:
-    """The rows of a run's `metrics.csv` that are whole; none where there is no file.
-
-    Cells that hold no number are left out.
-    """
-    try:
-        text = (run / "metrics.csv").read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return []
-    lines = text.splitlines() if text.endswith("\n") else text.splitlines()[:-1]
-    rows = []
-    for cells in csv.DictReader(lines):
-        row = {}
-        for name, cell in cells.items():
-            try:
-                row[name] = float(cell)
-            except (TypeError, ValueError):
-                continue
-        rows.append(row)
-    return rows
 
 
 def sweep_left(record: SweepRecord, places: dict[int, Place]) -> float | None:
@@ -180,22 +157,13 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def _status(folder: Path) -> dict[str, Any]:
-    try:
-        status = RunFolder(folder).status()
-    except OSError:
-        return {}
-    return status if isinstance(status, dict) else {}
-
-
 def _epochs(folder: Path) -> tuple[int | None, bool]:
     """`trainer.max_epochs` of the run's configuration, and whether there is one yet."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        cfg = yaml.load((folder / "config.yaml").read_text(encoding="utf-8"), Loader=loader)
-        epochs = int(cfg["trainer"]["max_epochs"])
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+    cfg = read_configuration(folder, strict=False)
+    if cfg is None:
         return None, False
+    try:
+        epochs = int(cfg["trainer"]["max_epochs"])
     except (KeyError, TypeError, ValueError):
         return None, True
     return (epochs if epochs > 0 else None), True

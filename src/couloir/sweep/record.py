@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from couloir.record.folder import Status
+from couloir.record.status import Status
 
 TrialState = Status | Literal["waiting"]
 """The status of the trial's `status.json`; `waiting` where it has been proposed and has not begun."""

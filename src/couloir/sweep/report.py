@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from couloir.artifacts.page import Cell, Page, charts, copyable, facts, table, text
-from couloir.record.folder import write_atomically
+from couloir.record.files import write_atomically
 from couloir.sweep import charts as figures
 from couloir.sweep import importance
 from couloir.sweep.best import best_words

@@ -19,8 +19,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from couloir.errors import CouloirError, display
+from couloir.record.files import write_atomically
 from couloir.record.find import SWEEP_FILE
-from couloir.record.folder import point_latest_to, write_atomically
+from couloir.record.folder import point_latest_to
 from couloir.record.lock import RunLock, is_alive
 from couloir.sweep.best import write_best
 from couloir.sweep.drive import Drive

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import shlex
 from collections import Counter
@@ -14,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from couloir.log import rendered
-from couloir.record.folder import write_atomically
+from couloir.record.files import write_atomically
+from couloir.record.provenance import read_provenance
 from couloir.sweep.best import best_words
 from couloir.sweep.noise import closer_than_samples_tell, deviation, standard_error, within_noise
 from couloir.sweep.record import SweepRecord, TrialRecord
@@ -222,9 +222,9 @@ def _about_noise(record: SweepRecord) -> list[str]:
 def _samples(trial: TrialRecord, goal: str) -> int | None:
     """How many samples the split has that an objective was measured on, by the run's own record."""
     try:
-        facts = json.loads((trial.runs[0] / "provenance.json").read_text(encoding="utf-8"))
+        facts = read_provenance(trial.runs[0], strict=False)
         return int(facts["data"]["sizes"][SPLITS[goal.partition("/")[0]]]) or None
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError):
         return None
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from couloir.errors import CouloirError
-from couloir.record.folder import write_atomically
+from couloir.record.files import write_atomically
 from couloir.record.lock import RunLock, is_alive
 
 SIGNAL = "signal"

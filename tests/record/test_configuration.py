@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from omegaconf import OmegaConf
 
-from couloir.record.dotted import MISSING, differing, flat
+from couloir.record.configuration import MISSING, differing, flat
 
 
 def test_a_key_is_its_path_and_a_list_is_one_value() -> None:

@@ -1,10 +1,20 @@
-"""A configuration as dotted keys, and the keys in which two differ. Nothing here imports torch."""
+"""`config.yaml` and `overrides.yaml`: what a run was told; a configuration as dotted keys, and the keys in which two
+differ. Nothing here imports torch.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+
+from couloir.record.files import read_yaml
+from couloir.record.folder import RunFolder
+
+FILE = "config.yaml"
+OVERRIDES = "overrides.yaml"
 
 
 class Missing:
@@ -15,6 +25,32 @@ class Missing:
 
 
 MISSING = Missing()
+
+
+def write_configuration(folder: RunFolder, cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Write the configuration, resolved, and the words that the user typed."""
+    folder.write_text(FILE, OmegaConf.to_yaml(cfg, resolve=True))
+    folder.write_text(OVERRIDES, OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
+
+
+def read_configuration(run: Path, strict: bool = True) -> dict[str, Any] | None:
+    """`config.yaml` in plain values; None where there is none.
+
+    Raises:
+        CouloirError: it is torn; only where strict.
+    """
+    content = read_yaml(run / FILE, strict)
+    return content if isinstance(content, dict) else None
+
+
+def read_overrides(run: Path, strict: bool = True) -> list[str] | None:
+    """The words that the user typed; None where they are not known.
+
+    Raises:
+        CouloirError: `overrides.yaml` is torn; only where strict.
+    """
+    words = read_yaml(run / OVERRIDES, strict)
+    return [str(word) for word in words] if isinstance(words, list) else None
 
 
 def flat(cfg: DictConfig) -> dict[str, Any]:

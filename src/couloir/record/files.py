@@ -1,0 +1,152 @@
+"""How the files of a run folder are written and read.
+
+A file is written under a temporary name and renamed. A reader is strict: an absent file is empty, and one that cannot
+be read is an error that names it. Or it is lenient: what cannot be read is as if it were not there. Nothing here
+imports torch.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from couloir.errors import CouloirError
+
+FLOAT = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$")
+"""A number that YAML 1.1 takes for text, and OmegaConf for a number: `1e-3`."""
+
+
+def _loader() -> Any:
+    """PyYAML's safe parser, in C where there is one, which reads scalars as OmegaConf does."""
+    loader: Any = type("Loader", (getattr(yaml, "CSafeLoader", yaml.SafeLoader),), {})
+    loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789"))
+    loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in loader.yaml_implicit_resolvers.items()
+    }
+    return loader
+
+
+LOADER = _loader()
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file under a temporary name in the same folder, flush it to the disk, and rename it."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide the record from colleagues
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def as_json(value: Any, indent: int | None = 2) -> str:
+    """A value as JSON; NaN and infinity become null, since JSON has no word for them."""
+    return json.dumps(_jsonable(value), indent=indent, ensure_ascii=False) + "\n"
+
+
+def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any] | Sequence[Any]]) -> str:
+    """Rows below their columns as CSV, numbers in full; an empty cell where a row has no value."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([row.get(name) for name in columns] if isinstance(row, Mapping) else row for row in rows)
+    return stream.getvalue()
+
+
+def read_json(file: Path, strict: bool = True) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is no file.
+
+    Raises:
+        CouloirError: it cannot be read; only where strict.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("it is not a JSON object")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        if strict:
+            raise unreadable(file, error) from error
+        return {}
+    return content
+
+
+def read_yaml(file: Path, strict: bool = True) -> Any:
+    """The content of a YAML file in plain values; None where there is no file.
+
+    Raises:
+        CouloirError: it cannot be read; only where strict.
+    """
+    try:
+        return yaml.load(file.read_text(encoding="utf-8"), LOADER)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        if strict:
+            raise unreadable(file, error) from error
+        return None
+
+
+def read_table(file: Path, strict: bool = True) -> list[list[str]]:
+    """The lines of a CSV file, the head first; none where there is no file.
+
+    A lenient reader leaves out a last line that is cut.
+
+    Raises:
+        CouloirError: it cannot be read, a line is cut, or has more or fewer cells than the head; only where strict.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        if strict and (not text or text != whole):
+            raise ValueError("its last line is cut")
+        table = [row for row in csv.reader(io.StringIO(whole, newline=""), strict=True) if row]
+        if strict and any(len(row) != len(table[0]) for row in table):
+            raise ValueError("its lines have not the same number of cells")
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, csv.Error) as error:
+        if strict:
+            raise unreadable(file, error) from error
+        return []
+    return table
+
+
+def read_rows(file: Path, strict: bool = True) -> list[dict[str, str]]:
+    """The rows of a CSV file by column, as `read_table` reads them."""
+    head, *rows = read_table(file, strict) or [[]]
+    return [dict(zip(head, row, strict=False)) for row in rows]
+
+
+def unreadable(file: Path, error: Exception) -> CouloirError:
+    """What is said of a file that a strict reader cannot read."""
+    reason = " ".join(str(error).split())
+    return CouloirError(f"{file.name} of the run {file.parent.name} cannot be read: {reason}", place=str(file))
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _jsonable(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(entry) for entry in value]
+    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value

@@ -1,0 +1,82 @@
+"""`metrics.csv`: a row an epoch. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+from couloir.record.files import as_csv, read_rows, unreadable
+from couloir.record.folder import RunFolder
+
+FILE = "metrics.csv"
+TIMES = ("waiting", "seconds", "train/samples_per_second")
+"""Numbers that no two runs share."""
+Row = dict[str, float]
+Cells = dict[str, str]
+
+
+def write_metrics(folder: RunFolder, rows: list[Row]) -> None:
+    """Write the rows with every column that any of them has; numbers in full, so that they read back bit for bit."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    columns.sort(key=lambda name: TIMES.index(name) + 1 if name in TIMES else 0)  # a stable sort: the clock's last
+    folder.write_text(FILE, as_csv(columns, rows))
+
+
+def read_metrics(run: Path, strict: bool = True) -> list[Row]:
+    """The rows as numbers, without empty cells; none where no epoch was completed.
+
+    A lenient reader leaves out cells that hold no number.
+
+    Raises:
+        CouloirError: the file is torn; only where strict.
+    """
+    return list(_numbers(run, read_rows(run / FILE, strict), strict))
+
+
+def read_cells(run: Path) -> list[Cells]:
+    """The rows as they are written, to be compared bit for bit.
+
+    Raises:
+        CouloirError: the file is torn.
+    """
+    rows = read_rows(run / FILE)
+    list(_numbers(run, rows, strict=True))
+    return rows
+
+
+def _numbers(run: Path, rows: list[Cells], strict: bool) -> Iterable[Row]:
+    for cells in rows:
+        row: Row = {}
+        try:
+            for name, cell in cells.items():
+                if cell:
+                    row[name] = float(cell)
+            if strict and ("epoch" not in row or "step" not in row):
+                raise ValueError("a row has no epoch or no step")
+        except ValueError as error:
+            if strict:
+                raise unreadable(run / FILE, error) from error
+            row = {name: number for name, cell in cells.items() if (number := _number(cell)) is not None}
+        yield row
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def best_row(rows: list[Row], monitor: str, mode: str) -> Row | None:
+    """The row with the best finite value of `monitor`, the earliest where several tie; None where there is none.
+
+    Args:
+        rows: one dictionary an epoch.
+        monitor: a column, such as `val/loss`.
+        mode: `min` or `max`.
+    """
+    candidates = [row for row in rows if math.isfinite(row.get(monitor, math.nan))]
+    if not candidates:
+        return None
+    return min(candidates, key=lambda row: row[monitor] if mode == "min" else -row[monitor])

@@ -1,0 +1,106 @@
+"""What a test leaves to be looked at: `confusion.csv`, `mistakes.csv`, `pictures.json`, `layers.json`.
+
+Readers are lenient: a page or a board shows what there is. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from couloir.record.files import as_csv, read_json, read_rows, read_table
+from couloir.record.folder import RunFolder
+
+CONFUSION, MISTAKES, PICTURES, LAYERS = "confusion.csv", "mistakes.csv", "pictures.json", "layers.json"
+MISTAKE_COLUMNS = ("place", "index", "label", "prediction", "confidence", "label_confidence")
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts of the test split.
+
+    Attributes:
+        classes: names.
+        counts: a row for each true class, a column for each predicted one.
+    """
+
+    classes: list[str]
+    counts: list[list[int]]
+
+
+def write_confusion(folder: RunFolder, confusion: Confusion) -> None:
+    """Write a confusion matrix: a row for each true class, a column for each predicted one."""
+    rows = [[name, *row] for name, row in zip(confusion.classes, confusion.counts, strict=True)]
+    folder.write_text(CONFUSION, as_csv(["true\\predicted", *confusion.classes], rows))
+
+
+def read_confusion(run: Path) -> Confusion | None:
+    """The confusion matrix; None where there is none, and where it is torn."""
+    head, *rows = read_table(run / CONFUSION, strict=False) or [[]]
+    classes = head[1:]
+    if not classes or [row[0] for row in rows] != classes or any(len(row) != len(head) for row in rows):
+        return None
+    try:
+        return Confusion(classes, [[round(float(cell)) for cell in row[1:]] for row in rows])
+    except (ValueError, OverflowError):
+        return None
+
+
+def write_mistakes(folder: RunFolder, rows: Iterable[Sequence[Any]]) -> None:
+    """Write the most wrong samples, the worst first, as rows of `MISTAKE_COLUMNS`."""
+    folder.write_text(MISTAKES, as_csv(MISTAKE_COLUMNS, rows))
+
+
+def read_mistakes(run: Path) -> list[dict[str, str]]:
+    """The most wrong samples, each with its `label` and `prediction` at least; none where there is no such file."""
+    rows = read_rows(run / MISTAKES, strict=False)
+    return [row for row in rows if {"label", "prediction"} <= row.keys()]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A picture of tiles without gaps.
+
+    Attributes:
+        columns: tiles in a row.
+        tile: width and height of a tile in pixels.
+        count: how many tiles there are.
+        layer: of filters, the layer's name.
+    """
+
+    columns: int
+    tile: tuple[int, int]
+    count: int
+    layer: str = ""
+
+
+def write_pictures(folder: RunFolder, pictures: dict[str, Grid]) -> None:
+    """Write what each picture of tiles, `NAME.png`, is made of, by its name."""
+    folder.write_json(PICTURES, {name: _told(grid) for name, grid in pictures.items()})
+
+
+def _told(grid: Grid) -> dict[str, Any]:
+    return {key: value for key, value in asdict(grid).items() if value != ""}
+
+
+def read_grid(run: Path, name: str) -> Grid | None:
+    """What `pictures.json` says of the picture `NAME.png`; None where it says nothing that can be read."""
+    entry: Any = read_json(run / PICTURES, strict=False).get(name)
+    try:
+        width, height = (int(side) for side in entry["tile"])
+        grid = Grid(int(entry["columns"]), (width, height), int(entry["count"]), str(entry.get("layer", "")))
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return None
+    return grid if min(grid.columns, grid.count, *grid.tile) > 0 else None
+
+
+def write_layers(folder: RunFolder, content: dict[str, Any]) -> None:
+    """Write the table of layers with its totals."""
+    folder.write_json(LAYERS, content)
+
+
+def read_layers(run: Path) -> dict[str, Any]:
+    """The table of layers; empty where there is none."""
+    return read_json(run / LAYERS, strict=False)
