@@ -67,7 +67,9 @@ def test_an_unchanged_run_is_identical_and_its_repetition_is_a_run(
     assert "identical: " in (folder / "train.log").read_text()
     assert command(["evaluate", folder.name, f"output_dir={tmp_path}"]) == 0
     assert json.loads((folder / "provenance.json").read_text())["command"][:2] == ["couloir", "rerun"]
-    assert yaml.safe_load((folder / "overrides.yaml").read_text()) == [f"output_dir={tmp_path}"]
+    typed = [yaml.safe_load((path / "overrides.yaml").read_text()) for path in (run, folder)]
+    assert typed[1] == [*typed[0], f"output_dir={tmp_path}"]
+    assert typed[0][: len(WORDS)] == WORDS
 
 
 def test_a_number_that_differs_is_said_with_both_values(run: Path, tmp_path: Path, capsys: Any) -> None:
