@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributions import Beta
 
 Mixed = tuple[Tensor, Tensor]
 
@@ -15,10 +16,9 @@ def as_mixable(y: Tensor, num_classes: int) -> Tensor:
 
 
 def shares(alpha: float, x: Tensor) -> Tensor:
-    """A share for each sample from Beta(alpha, alpha), (B,)."""
-    concentration = torch.full((len(x), 2), alpha, device=x.device)
-    # A Dirichlet of two is the Beta, drawn from torch's global generator of the device.
-    return torch._sample_dirichlet(concentration)[:, 0].to(x.dtype)
+    """A share for each sample from Beta(alpha, alpha), (B,), drawn from torch's global generator of the device."""
+    concentration = torch.full((len(x),), alpha, device=x.device)
+    return Beta(concentration, concentration, validate_args=False).sample().to(x.dtype)
 
 
 def blend(y: Tensor, partner: Tensor, share: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -107,7 +106,7 @@ class FileSource:
             # torch mirrors planes whose channels come last in one vectorised pass, but not (H, W, C).
             room.copy_(window[None].permute(0, 3, 1, 2).flip(3)[0].permute(1, 2, 0) if mirrored else window)
 
-    def hash_into(self, digest: hashlib._Hash, indices: Indices) -> None:
+    def hash_into(self, add: Callable[[bytes], object], indices: Indices) -> None:
         """The bytes of the files, or their names and sizes where they are too many to read through.
 
         Raises:
@@ -117,9 +116,9 @@ class FileSource:
         sizes = [_asked(path, Path.stat).st_size for path in paths]
         whole = sum(sizes) <= HASHED_BYTES
         for path, size in zip(paths, sizes, strict=True):
-            digest.update(f"{path.parent.name}/{path.name} {size}".encode(errors="surrogateescape"))
+            add(f"{path.parent.name}/{path.name} {size}".encode(errors="surrogateescape"))
             if whole:
-                digest.update(_asked(path, Path.read_bytes))
+                add(_asked(path, Path.read_bytes))
 
     @property
     def problem(self) -> str | None:

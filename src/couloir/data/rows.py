@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from couloir.data.source import Source
 from couloir.data.splits import Indices
 from couloir.data.worker_processes import end_workers, leave_signals, tell_where_it_can_be_told
+from couloir.torch_private import workers_of
 
 
 class Rows:
@@ -50,7 +51,7 @@ class Rows:
     @property
     def processes(self) -> list[Any]:
         """The worker processes that there are."""
-        return list(getattr(self._iterator(), "_workers", []))
+        return workers_of(self._iterator())
 
     def close(self, at_once: bool = False) -> None:
         """End the workers; the next epoch starts others.

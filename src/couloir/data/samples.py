@@ -220,7 +220,7 @@ class Samples(LightningDataModule):
         digest = hashlib.sha256()
         for name, split in self.splits.items():
             digest.update(f"{name} {len(split.indices)}".encode())
-            split.source.hash_into(digest, split.indices)
+            split.source.hash_into(digest.update, split.indices)
             digest.update(split.targets.tobytes())
         return f"sha256:{digest.hexdigest()}"
 

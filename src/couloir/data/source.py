@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +33,7 @@ class Source(Protocol):
     def fetch(self, indices: Tensor) -> Tensor:
         """The raw inputs of some samples: uint8 (B, C, H, W) or float32 (B, F)."""
 
-    def hash_into(self, digest: hashlib._Hash, indices: Indices) -> None:
+    def hash_into(self, add: Callable[[bytes], object], indices: Indices) -> None:
         """Add the bytes of some samples, in order."""
 
     def to(self, device: torch.device) -> None:
@@ -78,11 +77,11 @@ class ArraySource:
         """An index into the tensor, on its device."""
         return self.inputs.index_select(0, indices.to(self.inputs.device))  # whole rows: a seventh of the time of [...]
 
-    def hash_into(self, digest: hashlib._Hash, indices: Indices) -> None:
+    def hash_into(self, add: Callable[[bytes], object], indices: Indices) -> None:
         """The bytes of the tensor's rows."""
         for start in range(0, len(indices), CHUNK):
             part = torch.from_numpy(indices[start : start + CHUNK])
-            digest.update(self.fetch(part).cpu().numpy().tobytes())
+            add(self.fetch(part).cpu().numpy().tobytes())
 
     def to(self, device: torch.device) -> None:
         """Move the tensor."""

@@ -71,7 +71,9 @@ def end_workers(iterator: Any, at_once: bool) -> None:
         at_once: kill them. Where one was lost, the others may wait for a lock that it held, and outlive SIGTERM by
             `GRACE`.
     """
-    processes = getattr(iterator, "_workers", [])
+    from couloir.torch_private import shut_down, workers_of
+
+    processes = workers_of(iterator)
     if not processes:
         return
     if at_once:
@@ -83,7 +85,7 @@ def end_workers(iterator: Any, at_once: bool) -> None:
             process.join()
         if main:
             signal.signal(signal.SIGCHLD, handler)
-    iterator._shutdown_workers()
+    shut_down(iterator)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from couloir.data.splits import Indices
 from couloir.data.worker_processes import end_workers, leave_signals, tell_where_it_can_be_told
 from couloir.errors import CouloirError
 from couloir.log import say
+from couloir.torch_private import iterator_of, workers_of
 
 AHEAD = 2
 """Batches that each worker may be ahead of the training."""
@@ -118,7 +119,7 @@ class Cutting:
     @property
     def processes(self) -> list[Any]:
         """The worker processes that there are."""
-        return list(getattr(getattr(self._loader, "_iterator", None), "_workers", []))
+        return workers_of(iterator_of(self._loader))
 
     def close(self, at_once: bool = False) -> None:
         """End the workers, and give the ring's memory back; the next epoch starts others.
@@ -126,7 +127,7 @@ class Cutting:
         Args:
             at_once: kill them.
         """
-        iterator = getattr(self._loader, "_iterator", None)
+        iterator = iterator_of(self._loader)
         self._loader, self._ring = None, torch.empty(0)
         # A loop that has not asked for the end of its epoch holds them, perhaps in a cycle: not left to chance.
         end_workers(iterator, at_once)
