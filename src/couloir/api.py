@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from couloir.config.check import check
-from couloir.config.compose import Sentence, compose_sentence
+from couloir.config.check import checked
+from couloir.config.compose import Sentence
 from couloir.config.resolvers import run_name
 from couloir.record.result import RunResult
 
@@ -27,9 +27,7 @@ def compose(words: Sequence[str] = ()) -> Sentence:
     Raises:
         CouloirError: a mistake in the sentence.
     """
-    sentence = compose_sentence(list(words))
-    check(sentence)
-    return sentence
+    return checked(list(words))
 
 
 def train(sentence: Sentence | DictConfig) -> RunResult:

@@ -14,6 +14,7 @@ import couloir
 from couloir.config import contract, tree
 from couloir.config.check import check_sweep_values
 from couloir.config.compose import SWEEP_GROUPS, compose_sentence, compose_sweep
+from couloir.config.needs import lacking
 from couloir.metric.chosen import build_metrics
 
 CHOICES = [(group, name) for group in tree.groups() for name in tree.choices(group)]
@@ -56,7 +57,7 @@ def words_for(group: str, name: str, files: Path) -> list[str]:
     )
     if smallest and int(smallest[1]) > 32:
         data += [f"data.image_size={smallest[1]}"]
-    if group == "loss" and "regression" in tree.expects(tree.choices("loss")[name]):
+    if group == "loss" and lacking(tree.choices("loss")[name], {"fields": {"label": "label"}}):
         data = ["data=line"]
     if group == "metric" and "tasks: [regression]" in tree.choices("metric")[name].read_text():
         data = ["data=line"]

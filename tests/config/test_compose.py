@@ -1,4 +1,4 @@
-"""Composition: sizes flow, task and loss follow from the data, and a user's own tree comes first."""
+"""Composition: sizes flow from the data, and a user's own tree comes first."""
 
 from __future__ import annotations
 
@@ -16,46 +16,6 @@ from couloir.errors import CouloirError
 def test_sizes_flow_from_the_data_to_the_model() -> None:
     cfg = compose_sentence(["model=lenet5", "data=cifar10"]).cfg
     assert (cfg.model.channels, cfg.model.image_size, cfg.model.num_classes) == (3, 32, 10)
-
-
-@pytest.mark.parametrize(
-    ("words", "model", "loss"),
-    [
-        (["data=line"], "linear", "mse"),
-        (["data=polynomial"], "polynomial", "mse"),
-        (["data=moons"], "mlp", "cross_entropy"),
-        (["data=line", "loss=mae"], "linear", "mae"),
-        (["data=line", "model=mlp"], "mlp", "mse"),
-        (["experiment=toy_mlp"], "mlp", "cross_entropy"),
-        (["experiment=toy_mlp", "data=line"], "mlp", "cross_entropy"),
-    ],
-    ids=" ".join,
-)
-def test_model_and_loss_follow_from_the_data_unless_named(words: list[str], model: str, loss: str) -> None:
-    choices = compose_sentence(words).choices
-    assert (choices["model"], choices["loss"]) == (model, loss)
-
-
-@pytest.mark.parametrize(
-    ("cells", "task", "loss", "classes"),
-    [
-        (["0", "1", "2"], "classification", "cross_entropy", 3),
-        (["ant", "bee"], "classification", "cross_entropy", 2),
-        (["0.5", "1.25", "3"], "regression", "mse", 1),
-        ([str(value * 7) for value in range(25)], "regression", "mse", 1),
-    ],
-)
-def test_a_tables_target_decides_about_task_and_loss(
-    cells: list[str], task: str, loss: str, classes: int, tmp_path: Path
-) -> None:
-    rows = [f"{number},{number * 2},{cell}" for number, cell in enumerate(cells * 10)]
-    (tmp_path / "t.csv").write_text("a,b,y\n" + "\n".join(rows))
-    sentence = compose_sentence(["data=csv", f"data.path={tmp_path / 't.csv'}", "data.target=y"])
-    assert sentence.cfg.data.task == task
-    assert sentence.choices["loss"] == loss
-    assert sentence.cfg.model.num_classes == classes
-    assert sentence.cfg.model.channels == 2
-    assert sentence.overrides[-1] == "data.target=y", "what the user typed is kept as typed"
 
 
 def test_a_recipe_overrides_the_defaults_and_the_command_line_overrides_the_recipe() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
-from couloir.config.hydra_private import arguments_parser, note_merged
+from couloir.config.hydra_private import apply_overrides, arguments_parser, note_merged
 
 
 def test_hydras_own_flags_are_read() -> None:
@@ -36,3 +39,12 @@ def test_the_files_that_hydra_merges_are_known_in_their_order_and_the_configurat
     assert cfg == {"part": {"x": 2}, "place": {"y": 3}, "a": 0}
     own = [(item.config_path, item.package) for item in merged if not str(item.config_path).startswith("hydra")]
     assert own == [("part/two", "part"), ("other/three", "place"), ("root", "")]
+
+
+def test_overrides_are_applied_to_a_configuration_as_while_composing() -> None:
+    cfg = OmegaConf.create({"a": {"b": 1, "c": 2}})
+    OmegaConf.set_struct(cfg, True)
+    apply_overrides(["a.b=[3,4]", "+a.d={e: x}", "++a.f=1.5", "~a.c"], cfg)
+    assert cfg == {"a": {"b": [3, 4], "d": {"e": "x"}, "f": 1.5}}
+    with pytest.raises(HydraException, match=r"Could not override 'a\.g'"):
+        apply_overrides(["a.g=1"], cfg)

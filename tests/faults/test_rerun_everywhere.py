@@ -18,6 +18,7 @@ import pytest
 import couloir
 from couloir.cli.main import run as command
 from couloir.config import tree
+from couloir.config.needs import fitting
 from photographs import make_photographs
 from waiting import LONGEST
 
@@ -152,7 +153,7 @@ def test_the_number_of_workers_and_the_place_of_the_data_change_no_number(
 def test_any_choice_is_made_the_same_again(choice: str, tmp_path: Path) -> None:
     group, _, name = choice.partition("=")
     words = ["data=synthetic", "data.samples=64", "data.batch_size=12", "model=convnet", "data.num_classes=4"]
-    if group == "loss" and "classification" not in tree.expects(tree.choices("loss")[name]):
+    if group == "loss" and name not in fitting("loss", {"fields": {"label": "label"}}):
         words = ["data=line", "data.target_scaling=unit"]
     if group == "loss" and name == "lenet_map":
         words = ["data=digits", "data.subset=64", "model=lenet5_1998"]

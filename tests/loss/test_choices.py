@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from couloir.config import contract, tree
+from couloir.config.needs import lacking
 
 FILES = tree.choices("loss")
 CLASSIFICATION = {"cross_entropy", "lenet_map", "nll", "bce", "bce_with_logits", "kl", "bhattacharyya"}
@@ -52,9 +53,9 @@ def test_keys_of_the_file_reach_the_loss(path: Path) -> None:
 
 
 @by_file
-def test_the_checker_knows_the_task_that_the_loss_fits(path: Path) -> None:
-    tasks = {task for task in ("classification", "regression") if task in tree.expects(path)}
-    assert tasks == {"classification" if path.stem in CLASSIFICATION else "regression"}
+def test_the_checker_knows_the_targets_that_the_loss_fits(path: Path) -> None:
+    kinds = {kind for kind in ("label", "value") if lacking(path, {"fields": {"target": kind}}) is None}
+    assert kinds == {"label" if path.stem in CLASSIFICATION else "value"}
 
 
 @by_file

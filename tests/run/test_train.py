@@ -212,7 +212,7 @@ def test_a_signal_ends_the_run_with_its_code_and_a_checkpoint(tmp_path: Path, vi
 
 def test_a_failure_that_is_nobodys_mistake_is_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "conf/loss").mkdir(parents=True)
-    (tmp_path / "conf/loss/broken.yaml").write_text("# Broken.\n# Expects: classification.\n_target_: broken.Loss\n")
+    (tmp_path / "conf/loss/broken.yaml").write_text("# Broken.\n# Needs: label\n_target_: broken.Loss\n")
     (tmp_path / "broken.py").write_text(
         "from torch import nn\n\n\nclass Loss(nn.Module):\n    def forward(self, prediction, target):\n"
         "        raise RuntimeError('out of luck')\n"

@@ -52,8 +52,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(Path(__file__).parent / "strange_losses.py", tmp_path)
     (tmp_path / "conf" / "loss").mkdir(parents=True)
     (tmp_path / "conf" / "loss" / "strange.yaml").write_text(
-        "# Cross-entropy that does strange things.\n# Expects: classification.\n_target_: strange_losses.Strange\n"
-        "what: nothing\n"
+        "# Cross-entropy that does strange things.\n# Needs: label\n_target_: strange_losses.Strange\nwhat: nothing\n"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])

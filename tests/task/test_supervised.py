@@ -12,6 +12,7 @@ from torch import nn
 
 import couloir
 from couloir.config import tree
+from couloir.config.needs import fitting
 from couloir.errors import CouloirError
 from couloir.task.supervised import converted
 
@@ -65,8 +66,8 @@ def quick(words: list[str], folder: Path) -> dict[str, float]:
     return couloir.train(couloir.compose([*words, *extra])).metrics
 
 
-CLASSIFICATION = [name for name, path in tree.choices("loss").items() if "classification" in tree.expects(path)]
-REGRESSION = [name for name, path in tree.choices("loss").items() if "regression" in tree.expects(path)]
+CLASSIFICATION = fitting("loss", {"fields": {"label": "label"}})
+REGRESSION = fitting("loss", {"fields": {"value": "value"}})
 
 
 @pytest.mark.parametrize("loss", CLASSIFICATION)

@@ -32,14 +32,12 @@ def main(arguments: list[str]) -> int:
     if last is not None and first > last:
         raise CouloirError(f"--min {first} is above --max {last}.", next_step=f"--min {last}, or a larger --max")
 
-    from couloir.config.check import check
-    from couloir.config.compose import compose_sentence
+    from couloir.config.check import checked
     from couloir.config.resolvers import run_name
     from couloir.config.scaling import check_one_process
     from couloir.record.folder import RunFolder
 
-    sentence = compose_sentence(overrides)
-    check(sentence)
+    sentence = checked(overrides)
     check_one_process(sentence.cfg)
     if sentence.cfg.data.get("batch_size") is None:
         raise CouloirError(f"data={sentence.choices.get('data')} has no batch_size to look for.")

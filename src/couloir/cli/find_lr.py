@@ -32,14 +32,12 @@ def main(arguments: list[str]) -> int:
     if low >= high:
         raise CouloirError(f"--min {low:g} is not below --max {high:g}.", next_step="--min 1e-6 --max 10")
 
-    from couloir.config.check import check
-    from couloir.config.compose import compose_sentence
+    from couloir.config.check import checked
     from couloir.config.resolvers import run_name
     from couloir.config.scaling import check_one_process
     from couloir.record.folder import RunFolder
 
-    sentence = compose_sentence(overrides)
-    check(sentence)
+    sentence = checked(overrides)
     check_one_process(sentence.cfg)
     if sentence.cfg.optimizer.get("lr") is None:
         raise CouloirError(

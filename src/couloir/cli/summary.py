@@ -14,12 +14,10 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
-    from couloir.config.check import check
-    from couloir.config.compose import compose_sentence
+    from couloir.config.check import checked
 
     as_json = "--json" in arguments
-    sentence = compose_sentence([item for item in arguments if item != "--json"])
-    check(sentence)
+    sentence = checked([item for item in arguments if item != "--json"])
 
     from couloir.inspect.summary import print_summary
 

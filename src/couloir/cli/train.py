@@ -54,15 +54,13 @@ def main(arguments: list[str]) -> int:
     if any(argument.split("=")[0] in HYDRA_FLAGS for argument in arguments):
         return _through_hydra(arguments)
 
-    from couloir.config.check import check
-    from couloir.config.compose import compose_sentence
+    from couloir.config.check import checked
     from couloir.config.world import launched
     from couloir.record.folder import RunFolder
 
     given = launched()
     try:
-        sentence = compose_sentence(arguments)
-        check(sentence)
+        sentence = checked(arguments)
         if given is not None and not given.leads:
             from couloir.run.train import train_along
 
@@ -141,7 +139,8 @@ def _print_config(overrides: list[str], resolve: bool) -> int:
     from omegaconf import OmegaConf
 
     from couloir.config.compose import compose_sentence
+    from couloir.config.settle import settle_parts
 
-    cfg = compose_sentence(overrides, with_sources=False).cfg
+    cfg = settle_parts(compose_sentence(overrides)).cfg
     print(OmegaConf.to_yaml(cfg, resolve=resolve), end="")  # noqa: T201
     return 0

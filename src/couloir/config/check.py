@@ -11,11 +11,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from couloir.config import contract, resolvers, targets, tree
-from couloir.config.compose import SWEEP_GROUPS, Sentence
+from couloir.config import contract, resolvers, scaling, targets, tree
+from couloir.config.compose import SWEEP_GROUPS, Sentence, compose_sentence
 from couloir.config.contract import Key
 from couloir.config.metrics import check_stated, facts, measured
-from couloir.config.scaling import settle_rate
+from couloir.config.needs import fitting, lacking
+from couloir.config.settle import FROM_RUN, settle
 from couloir.errors import CouloirError, did_you_mean, display
 from couloir.record.checkpoint import best_weights
 from couloir.record.find import find_run
@@ -29,16 +30,28 @@ OPTIONAL = ("scheduler", "momentum_schedule", "averaging", "tta", "logger")
 SEVERAL = ("callbacks", "logger")
 """Groups with a node for each of their parts."""
 REFERENCE = re.compile(r"\$\{([a-z_.]+)\}")
-FROM_RUN = "couloir.initializer.from_run.from_run"
 GPU_DEVICES = ("dev/nvidia[0-9]*", "dev/nvidiactl", "dev/kfd", "dev/dxg")
 """What Linux shows below / where there is a GPU that torch can drive (NVIDIA, AMD, WSL)."""
 
 
-def check(sentence: Sentence) -> None:
-    """Check a composed sentence: required keys, data files, types and ranges, and whether the parts fit together.
+def checked(words: list[str]) -> Sentence:
+    """The sentence that words make: composed, settled and checked.
 
-    What depends on several of its words, and stands fast once they are known to be right, is settled here: the run
-    that `latest` names, and the rate that follows from the batch size.
+    Args:
+        words: what follows `train` at the prompt.
+
+    Raises:
+        CouloirError: a mistake in the sentence.
+    """
+    sentence = settle(compose_sentence(words))
+    check(sentence)
+    return sentence
+
+
+def check(sentence: Sentence) -> None:
+    """Check a settled sentence: required keys, data files, types and ranges, and whether the parts fit together.
+
+    It only reads.
 
     Raises:
         CouloirError: the first thing that is wrong.
@@ -59,13 +72,15 @@ def _check(sentence: Sentence) -> None:
     _check_missing(sentence, keys)
     _check_data(sentence.cfg)
     _check_files(sentence, keys)
-    _check_values(sentence, keys)
+    data = {path: entries for path, entries in keys.items() if path.startswith("data.")}
+    _check_values(sentence, data, keys)
+    _check_needs(sentence)
+    _check_values(sentence, {path: entries for path, entries in keys.items() if path not in data}, keys)
     _check_parts(sentence)
     _check_metrics(sentence)
     _check_monitors(sentence)
     _check_accelerator(sentence.cfg)
     _check_shared_weights(sentence)
-    settle_rate(sentence.cfg)
 
 
 def _keys_by_path(sentence: Sentence) -> dict[str, list[Key]]:
@@ -187,9 +202,7 @@ def _check_files(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
             f"There is no file {weights}.", place=_place("model.weights", keys, sentence), next_step="check the path"
         )
     if sentence.cfg.initializer.get("_target_") == FROM_RUN and isinstance(sentence.cfg.initializer.run, str):
-        run = find_run(sentence.cfg.initializer.run, sentence.cfg.output_dir)
-        best_weights(run)
-        sentence.cfg.initializer.run = str(run)  # `latest` will soon be another one
+        best_weights(find_run(sentence.cfg.initializer.run, sentence.cfg.output_dir))
 
 
 def _unresolved(error: OmegaConfBaseException) -> CouloirError:
@@ -205,12 +218,13 @@ def _unresolved(error: OmegaConfBaseException) -> CouloirError:
     )
 
 
-def _check_values(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
-    """Compare every value with the contract of its key; a recipe's bare value does not loosen the contract."""
-    for path, entries in keys.items():
-        if path.startswith("hydra") or path.endswith("_target_") or path.partition(".")[0] in SWEEP_GROUPS:
-            continue
-        _check_value(sentence, path, entries, keys)
+def _check_values(sentence: Sentence, of: dict[str, list[Key]], keys: dict[str, list[Key]]) -> None:
+    """Compare values with the contracts of their keys; a recipe's bare value does not loosen the contract."""
+    for path, entries in of.items():
+        group, _, name = path.partition(".")
+        gone = group == scaling.GROUP and name in scaling.KEYS and name not in sentence.cfg[group]
+        if not (gone or group in ("hydra", *SWEEP_GROUPS) or path.endswith("_target_")):
+            _check_value(sentence, path, entries, keys)
 
 
 def check_sweep_values(sentence: Sentence) -> None:
@@ -260,8 +274,6 @@ def _out_of_contract(key: Key, path: str, value: Any, accepted: str, place: str,
     group, _, name = path.partition(".")
     if group == "model" and name == "image_size":
         model, data = sentence.choices["model"], sentence.choices["data"]
-        if value is None:
-            return _needs_images("model", sentence)
         return CouloirError(
             f"The images of data={data} are too small for model={model}: {value} pixels, it takes {accepted}.",
             place=place,
@@ -282,22 +294,24 @@ def _typed(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _check_needs(sentence: Sentence) -> None:
+    """The data has the fields that each part needs."""
+    data = sentence.cfg.data
+    for group, choice in sentence.choices.items():
+        file = tree.find(f"{group}/{choice}")
+        missing = None if file is None else lacking(file, data)
+        if file is not None and missing is not None:
+            needed, there = missing
+            leave = f"leave {group}={choice} out, or " if f"{group}={choice}" in sentence.overrides else ""
+            raise CouloirError(
+                f"{group}={choice} needs {needed}, and data={sentence.choices.get('data')} has {there}.",
+                place=display(file),
+                next_step=f"{leave}take one of: {', '.join(fitting(group, data))}",
+            )
+
+
 def _check_parts(sentence: Sentence) -> None:
     cfg, choices = sentence.cfg, sentence.choices
-    task = str(cfg.data.task)
-    loss = choices.get("loss")
-    file = tree.find(f"loss/{loss}")
-    if file is not None and tree.expects(file) and task not in tree.expects(file):
-        fitting = [name for name, path in tree.choices("loss").items() if task in tree.expects(path)]
-        raise CouloirError(
-            f"loss={loss} does not fit data={choices.get('data')}, whose task is {task}.",
-            place=display(file),
-            next_step=f"leave the loss out, or take one of: {', '.join(fitting)}",
-        )
-    for group in ("model", "augmentation", "tta"):
-        file = tree.find(f"{group}/{choices.get(group)}")
-        if file is not None and "images" in tree.expects(file) and cfg.data.image_size is None:
-            raise _needs_images(group, sentence)
     if cfg.momentum_schedule is not None and "momentum" not in cfg.optimizer:
         raise CouloirError(
             f"momentum_schedule={choices.get('momentum_schedule')} needs an optimizer with momentum, not "
@@ -310,14 +324,6 @@ def _check_parts(sentence: Sentence) -> None:
             next_step="momentum_schedule=none, or another scheduler",
         )
     _check_averaging(sentence)
-    file = tree.find(f"augmentation/{choices.get('augmentation')}")
-    if file is not None and "images in colour, in" in tree.expects(file) and cfg.data.channels != 3:
-        raise CouloirError(
-            f"augmentation={choices['augmentation']} changes colours, and data={choices['data']} has "
-            f"{cfg.data.channels} channels.",
-            place=display(file),
-            next_step="augmentation=photometric takes grey images as well",
-        )
 
 
 def _check_averaging(sentence: Sentence) -> None:
@@ -373,17 +379,6 @@ def _check_monitors(sentence: Sentence) -> None:
                 place=f"metrics: {', '.join(known)}",
                 next_step=did_you_mean(str(monitor), known, form=f"{path}={{}}"),
             )
-
-
-def _needs_images(group: str, sentence: Sentence) -> CouloirError:
-    choice = sentence.choices[group]
-    file = tree.find(f"{group}/{choice}")
-    other = "model=mlp" if group == "model" else f"{group}=none"
-    return CouloirError(
-        f"{group}={choice} needs images, and data={sentence.choices['data']} has none.",
-        place=display(file) if file else None,
-        next_step=f"try {other}, or a data set of images such as data=digits",
-    )
 
 
 def _check_accelerator(cfg: DictConfig) -> None:

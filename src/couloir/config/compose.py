@@ -18,7 +18,6 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobRuntime
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract, resolvers, targets, tree
 from couloir.config.files import check_own_files
@@ -29,8 +28,6 @@ from couloir.errors import CouloirError, display
 
 SWEEP_GROUPS = ("sweep", "pruner")
 """What a trial of a sweep does not know of."""
-DEFAULT_LOSS = {"classification": "cross_entropy", "regression": "mse"}
-"""The loss of a task, for data whose task is known only after a look at its files."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +75,11 @@ def prepare_hydra() -> None:
         plugins.register(UserConfFirst)
 
 
-def compose_sentence(overrides: list[str], with_sources: bool = True) -> Sentence:
-    """Compose a sentence; the loss follows the data's task where neither the user nor a recipe names one.
+def compose_sentence(overrides: list[str]) -> Sentence:
+    """Compose a sentence from words and files; `couloir.config.settle` fills in what follows from them.
 
     Args:
         overrides: Hydra overrides such as `model=resnet50` or `optimizer.lr=0.01`.
-        with_sources: find out which files took part, as the checker needs it; a mere print saves the time.
 
     Raises:
         CouloirError: an unknown group, choice or key, or a sentence that Hydra cannot read.
@@ -94,13 +90,26 @@ def compose_sentence(overrides: list[str], with_sources: bool = True) -> Sentenc
     of_a_sweep = next((item for item in overrides if is_of_a_sweep(item)), None)
     if of_a_sweep is not None:
         raise CouloirError(f"'{of_a_sweep}' belongs to a sweep.", next_step="train -m ... makes a sweep")
-    sentence = _compose(overrides, overrides, with_sources)
-    loss_named = sentence.choices.get("experiment") or any(item.lstrip("+~").startswith("loss=") for item in overrides)
-    if not loss_named and not OmegaConf.is_missing(sentence.cfg.data, "path"):
-        loss = DEFAULT_LOSS.get(_task(sentence.cfg))
-        if loss and not _fits(sentence.choices.get("loss"), _task(sentence.cfg)):
-            return _compose([*overrides, f"loss={loss}"], overrides, with_sources)
-    return sentence
+    prepare_hydra()
+    with _hydra():
+        try:
+            merged = note_merged()
+            cfg, choices = _hydra_compose(overrides)
+            sources = _sources(merged)
+            targets.typed_roots(cfg, overrides, partial(_set_in, sources))  # before any reference can be followed
+            run_dir = Path(cfg.hydra.run.dir)
+        except COMPLAINTS as error:
+            raise explain(error, overrides, _hydra_compose) from error
+    with open_dict(cfg):
+        for name in ("hydra", *SWEEP_GROUPS):
+            cfg.pop(name, None)
+    return Sentence(cfg, choices, sources, overrides, run_dir)
+
+
+def explained(error: Exception, overrides: list[str]) -> CouloirError:
+    """What `explain` says of an exception of Hydra's or OmegaConf's, for words that are composed."""
+    with _hydra():
+        return explain(error, overrides, _hydra_compose)
 
 
 def is_of_a_sweep(override: str) -> bool:
@@ -130,37 +139,6 @@ def compose_sweep(overrides: list[str]) -> Sentence:
             raise explain(error, overrides, _hydra_compose) from error
     kept = OmegaConf.masked_copy(cfg, [*SWEEP_GROUPS])
     return Sentence(kept, choices, sources, list(overrides), Path())
-
-
-def _task(cfg: DictConfig) -> str:
-    try:
-        return str(cfg.data.task)
-    except OmegaConfBaseException as error:
-        if isinstance(error.__cause__, CouloirError):
-            raise error.__cause__ from None
-        return ""
-
-
-def _fits(loss: str | None, task: str) -> bool:
-    file = tree.find(f"loss/{loss}")
-    return file is None or not tree.expects(file) or task in tree.expects(file)
-
-
-def _compose(overrides: list[str], typed: list[str], with_sources: bool) -> Sentence:
-    prepare_hydra()
-    with _hydra():
-        try:
-            merged = note_merged()
-            cfg, choices = _hydra_compose(overrides)
-            sources = _sources(merged) if with_sources else []
-            targets.typed_roots(cfg, typed, partial(_set_in, sources))  # before any reference can be followed
-            run_dir = Path(cfg.hydra.run.dir)
-        except COMPLAINTS as error:
-            raise explain(error, overrides, _hydra_compose) from error
-    with open_dict(cfg):
-        for name in ("hydra", *SWEEP_GROUPS):
-            cfg.pop(name, None)
-    return Sentence(cfg, choices, sources, list(typed), run_dir)
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract, targets, tree
 from couloir.config.compose import compose_sentence
+from couloir.config.needs import lacking
+from couloir.config.settle import read_part
 from couloir.errors import CouloirError, did_you_mean, display
 from couloir.record.configuration import FILE, flat, read_configuration
 
@@ -89,11 +91,13 @@ def _choice(group: str, name: str, cfg: DictConfig) -> Any:
         raise CouloirError(
             f"There is no {group} called '{name}'.", place=f"choices: {', '.join(files)}", next_step=hint
         )
-    if "images" in tree.expects(files[name]) and cfg.data.image_size is None:
-        raise CouloirError(f"{group}={name} needs images, and the run's data has none.", place=display(files[name]))
-    content = OmegaConf.load(files[name])
-    assert isinstance(content, DictConfig)
-    return content.get(group, content)  # `none` is written as a global `tta: null`
+    missing = lacking(files[name], cfg.data)
+    if missing is not None:
+        needed, there = missing
+        raise CouloirError(
+            f"{group}={name} needs {needed}, and the run's data has {there}.", place=display(files[name])
+        )
+    return read_part(group, name)[0]
 
 
 def _set(cfg: DictConfig, text: str, opened: Opened) -> None:
@@ -167,7 +171,7 @@ def completed(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
     cfg = cfg.copy()
     before = set(flat(cfg))
     with open_dict(cfg):
-        _add(cfg, compose_sentence([], with_sources=False).cfg)
+        _add(cfg, compose_sentence([]).cfg)
         for group in tree.groups():
             if OmegaConf.is_dict(cfg.get(group)) and "_target_" in cfg[group]:
                 for name, default in _defaults(group, str(cfg[group]["_target_"])).items():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import IConfigRepository
 from hydra._internal.utils import get_args_parser
 from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 
@@ -32,3 +34,8 @@ def note_merged() -> list[ResultDefault]:
 
     setattr(loader, name, noting)
     return merged
+
+
+def apply_overrides(words: list[str], cfg: DictConfig) -> None:
+    """Set, add and delete keys as overrides say. `_apply_overrides_to_config`: in public only while composing."""
+    ConfigLoaderImpl._apply_overrides_to_config(OverridesParser.create().parse_overrides(words), cfg)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from couloir.config.world import launched
 from couloir.errors import CouloirError
 
 GROUP = "optimizer"
+KEYS = ("scale_lr", "base_batch_size")
+"""The keys of the group that are settled, and then gone."""
 BASE = 256
 """The batch size that rates are quoted for (Goyal et al., 2017)."""
 
@@ -21,25 +23,34 @@ def settle_rate(cfg: DictConfig) -> None:
     With B samples a step and a rate that was found for `base_batch_size`, `linear` is lr B / base (Goyal et al., 2017,
     Accurate, Large Minibatch SGD, section 2.1) and `sqrt` is lr sqrt(B / base) (Krizhevsky, 2014, One Weird Trick,
     section 5). The keys leave the node, which is a partial over parameters and knows no batches; so a configuration
-    that is read again is not scaled again.
+    that is read again is not scaled again. Values that cannot be used are left as they are.
 
     Args:
-        cfg: a composed and checked configuration; it is changed.
+        cfg: a composed configuration; it is changed.
 
     Raises:
         CouloirError: there is no rate to scale, or nobody knows yet how large a step's batch will be.
     """
-    node = cfg[GROUP]
+    node = cfg.get(GROUP)
+    if not OmegaConf.is_dict(node):
+        return
+    rule, base = (node.get(key) for key in KEYS)  # a root file of the user's own may lack them
+    base = BASE if base is None else base
+    if rule not in (None, "linear", "sqrt") or not isinstance(base, int) or base < 1:
+        return
     with open_dict(cfg):
-        # A root file of the user's own may lack them.
-        rule, base = node.pop("scale_lr", None), node.pop("base_batch_size", None) or BASE
-        if rule is None:
-            return
-        if node.get("lr") is None:
-            raise CouloirError(f"optimizer.scale_lr={rule} scales optimizer.lr, which this optimizer does not have.")
-        samples, lr = samples_per_step(cfg), float(node.lr)
-        node.lr = lr * _factor(str(rule), samples, int(base))
-        cfg.scaled_lr = {"rule": rule, "lr": lr, "batch_size": samples, "base_batch_size": base}
+        if rule is not None:
+            if node.get("lr") is None:
+                raise CouloirError(
+                    f"optimizer.scale_lr={rule} scales optimizer.lr, which this optimizer does not have."
+                )
+            lr, samples = float(node.lr), samples_per_step(cfg)
+            if lr <= 0:
+                return
+            node.lr = lr * _factor(rule, samples, base)
+            cfg.scaled_lr = {"rule": rule, "lr": lr, "batch_size": samples, "base_batch_size": base}
+        for key in KEYS:
+            node.pop(key, None)
 
 
 def unscaled(cfg: DictConfig, lr: float) -> float:

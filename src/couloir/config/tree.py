@@ -74,16 +74,3 @@ def describe(path: Path) -> str:
     """The first sentence of a file's header."""
     text = " ".join(header(path))
     return re.split(r"(?<=[.!?])\s", text, maxsplit=1)[0]
-
-
-def expects(path: Path) -> str:
-    """What the header's `Expects:` line says, with the lines that go on from it; empty where there is none."""
-    found: list[str] = []
-    for line in header(path):
-        if line.startswith("Expects:"):
-            found.append(line.removeprefix("Expects:").strip())
-        elif found and not re.match(r"[A-Z][a-z]+:", line):
-            found.append(line)
-        elif found:
-            break
-    return " ".join(found)

@@ -11,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from couloir.config.compose import Sentence, compose_sentence
+from couloir.config.settle import settle_parts
 from couloir.config.targets import KEY
 from couloir.errors import CouloirError
 from couloir.log import say
@@ -62,8 +63,8 @@ def as_recipe(words: list[str]) -> tuple[dict[str, str | None], dict[str, Any], 
     Raises:
         CouloirError: the words do not compose.
     """
-    goal = compose_sentence(words, with_sources=False)
-    usual = compose_sentence([], with_sources=False).choices
+    goal = settle_parts(compose_sentence(words))
+    usual = compose_sentence([]).choices
     parsed = [OverridesParser.create().parse_override(word) for word in words]
     named = {override.key_or_group for override in parsed}
     groups = [name for name in {**usual, **goal.choices} if name not in NOT_IN_A_RECIPE]
@@ -89,7 +90,7 @@ def _alone(kept: set[str], goal: Sentence, usual: dict[str, str | None]) -> Sent
     for name in kept:
         choice = goal.choices.get(name)
         words.append(f"~{name}" if choice is None else f"{'' if name in usual else '+'}{name}={choice}")
-    return compose_sentence(words, with_sources=False)
+    return settle_parts(compose_sentence(words))
 
 
 def _changes(alone: Any, goal: Any, prefix: str = "") -> tuple[dict[str, Any], list[str]]:

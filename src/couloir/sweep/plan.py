@@ -14,8 +14,8 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from couloir.config.check import check, check_sweep_values
-from couloir.config.compose import Sentence, compose_sentence, compose_sweep, is_of_a_sweep
+from couloir.config.check import check_sweep_values, checked
+from couloir.config.compose import Sentence, compose_sweep, is_of_a_sweep
 from couloir.errors import CouloirError
 from couloir.sweep.engine.size import threads_each
 from couloir.sweep.job import Job, Report
@@ -185,8 +185,7 @@ def _first_trial(space: Space) -> Sentence:
     mistakes: deque[CouloirError] = deque()
     for place in range(TRIED):
         try:
-            sentence = compose_sentence([*space.words, *as_words(_somewhere(space, place))])
-            check(sentence)
+            sentence = checked([*space.words, *as_words(_somewhere(space, place))])
         except CouloirError as error:
             mistakes.append(error)
             continue

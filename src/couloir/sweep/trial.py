@@ -32,8 +32,8 @@ import couloir.data.table
 import couloir.inference.evaluation  # noqa: F401
 from couloir.callbacks.pruning import Pruning
 from couloir.compare.resume import go_on, unfinished
-from couloir.config.check import check
-from couloir.config.compose import compose_sentence, prepare_hydra
+from couloir.config.check import checked
+from couloir.config.compose import prepare_hydra
 from couloir.data.worker_processes import lost_worker
 from couloir.errors import CouloirError, Interrupted, Pruned, is_shortage, out_of_memory
 from couloir.record.folder import RunFolder
@@ -133,8 +133,7 @@ def _train(job: Job) -> None:
         return
     # What a process that was killed before it wrote anything else has left.
     RunFolder(job.path).status_file.unlink(missing_ok=True)
-    sentence = compose_sentence(job.overrides)
-    check(sentence)
+    sentence = checked(job.overrides)
     train_sentence(sentence, RunFolder.create(job.path, None), job.command, also=also)
 
 

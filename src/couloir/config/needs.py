@@ -1,0 +1,125 @@
+"""What a part needs of the data's fields: the header line `# Needs:` of its YAML file. Nothing here imports torch.
+
+    # Needs: image(channels=3)
+    # Needs: row or image
+    # Needs: image, label or labels
+
+A comma stands between needs that must all be met, `or` between fields that meet the same need. In parentheses stands
+what keys of the data must be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from couloir.config import tree
+from couloir.errors import CouloirError, did_you_mean, display
+
+KINDS = {
+    "image": "images",
+    "map": "maps",
+    "label": "classes",
+    "labels": "several labels a sample",
+    "value": "values to predict",
+    "row": "rows of a table",
+    "tokens": "tokens",
+    "series": "series",
+    "video": "videos",
+    "volume": "volumes",
+    "boxes": "boxes",
+}
+"""The kinds of field, and what messages call them."""
+KEYS = ("channels", "image_size", "num_classes")
+"""The keys of the data that a need may fix."""
+_MARK = "Needs:"
+_FIELD = re.compile(r"([a-z]+)(?:\(([^()]*)\))?")
+_BETWEEN_NEEDS = re.compile(r",(?![^()]*\))")  # not within parentheses
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field that meets a need: its kind, and what keys of the data must be."""
+
+    kind: str
+    keys: dict[str, int]
+
+    def there(self, data: Mapping[str, Any]) -> bool:
+        """Whether a data node has such a field."""
+        return self.kind in fields_of(data).values() and all(data.get(key) == value for key, value in self.keys.items())
+
+    def __str__(self) -> str:
+        """In the words of a message: `images with channels=3`."""
+        keys = ", ".join(f"{key}={value}" for key, value in self.keys.items())
+        return f"{KINDS[self.kind]} with {keys}" if keys else KINDS[self.kind]
+
+
+def needs(file: Path) -> list[list[Field]]:
+    """What a file's header says that the data must have: needs, and the fields of which one meets each.
+
+    Raises:
+        CouloirError: the line cannot be read.
+    """
+    line = next((line for line in tree.header(file) if line.startswith(_MARK)), None)
+    if line is None:
+        return []
+    wanted = _BETWEEN_NEEDS.split(line.removeprefix(_MARK))
+    return [[_field(word, line, file) for word in re.split(r"\sor\s", need)] for need in wanted]
+
+
+def _field(text: str, line: str, file: Path) -> Field:
+    """`image(channels=3)`."""
+    read = _FIELD.fullmatch(text.strip())
+    if read is None:
+        raise _unreadable(f"'{text.strip()}' is no need", line, file, "write a kind of field: image, image(channels=3)")
+    kind, inside = read[1], read[2]
+    if kind not in KINDS:
+        hint = did_you_mean(kind, list(KINDS), form="{}")
+        raise _unreadable(f"there is no kind of field '{kind}'", line, file, hint or f"kinds: {', '.join(KINDS)}")
+    keys = {}
+    for part in [] if inside is None else inside.split(","):
+        key, _, value = (word.strip() for word in part.partition("="))
+        if key not in KEYS or not value.isdigit():
+            raise _unreadable(f"'{part.strip()}' is not KEY=NUMBER", line, file, f"keys: {', '.join(KEYS)}")
+        keys[key] = int(value)
+    return Field(kind, keys)
+
+
+def _unreadable(fact: str, line: str, file: Path, next_step: str) -> CouloirError:
+    lines = file.read_text(encoding="utf-8").splitlines()
+    number = next(number for number, text in enumerate(lines, 1) if text.lstrip("#").strip() == line)
+    return CouloirError(
+        f"The line '{line}' cannot be read: {fact}.", place=f"{display(file)}, line {number}", next_step=next_step
+    )
+
+
+def fields_of(data: Mapping[str, Any]) -> dict[str, str]:
+    """The names of a data node's fields and their kinds; of a node that states none, what its task and size say."""
+    stated = data.get("fields")
+    if stated:
+        return {str(name): str(kind) for name, kind in stated.items()}
+    first = "row" if data.get("image_size") is None else "image"
+    target = {"classification": "label", "multi_label": "labels"}.get(str(data.get("task")), "value")
+    return {first: first, target: target}
+
+
+def lacking(file: Path, data: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What a file's part needs that a data node does not have, and what it has, in words; None where nothing lacks.
+
+    Raises:
+        CouloirError: the file's line cannot be read.
+    """
+    for need in needs(file):
+        if not any(field.there(data) for field in need):
+            kinds = " and ".join(KINDS.get(kind, kind) for kind in fields_of(data).values())
+            keys = ", ".join(f"{key}={data.get(key)}" for field in need for key in field.keys)
+            return " or ".join(map(str, need)), f"{kinds} with {keys}" if keys else kinds
+    return None
+
+
+def fitting(group: str, data: Mapping[str, Any]) -> list[str]:
+    """The choices of a group that lack nothing."""
+    return [name for name, file in tree.choices(group).items() if lacking(file, data) is None]

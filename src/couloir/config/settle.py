@@ -1,0 +1,142 @@
+"""From a composed sentence to a settled one: what follows from other words is filled in.
+
+This is the only step that changes a configuration: `check` only reads it, and so does the run. Nothing here imports
+torch.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from couloir.config import tree
+from couloir.config.compose import Sentence, Source, explained
+from couloir.config.hydra_private import apply_overrides
+from couloir.config.mistakes import COMPLAINTS
+from couloir.config.needs import lacking
+from couloir.config.scaling import settle_rate
+from couloir.errors import CouloirError, display
+from couloir.record.find import find_run
+
+DEFAULT_LOSS = {"classification": "cross_entropy", "regression": "mse"}
+"""The loss of a task."""
+FROM_RUN = "couloir.initializer.from_run.from_run"
+
+
+def settle(sentence: Sentence) -> Sentence:
+    """Fill in what follows from other words: parts from the data, a run from its name, the rate from the batch size.
+
+    Where a value is wrong, it is left as it is, and `check` says so.
+
+    Args:
+        sentence: as it was composed; its configuration is changed.
+
+    Raises:
+        CouloirError: what follows cannot be found out: the data cannot be read, say, or there is no such run.
+    """
+    sentence = settle_parts(sentence)
+    with suppress(OmegaConfBaseException, TypeError, ValueError):  # `check` says so
+        _settle_run(sentence.cfg)
+        settle_rate(sentence.cfg)
+    return sentence
+
+
+def settle_parts(sentence: Sentence) -> Sentence:
+    """Choose the loss by the data where neither the user nor a file of the sentence names one.
+
+    Args:
+        sentence: as it was composed; its configuration is changed.
+
+    Raises:
+        CouloirError: the data cannot be read, or a value that is given to the loss does not go with this one.
+    """
+    data, file = sentence.cfg.get("data"), tree.find(f"loss/{sentence.choices.get('loss')}")
+    if not OmegaConf.is_dict(data) or OmegaConf.is_missing(data, "path") or file is None:
+        return sentence
+    try:
+        loss = DEFAULT_LOSS.get(str(data.get("task")))
+        if loss is None or lacking(file, data) is None or _is_named("loss", sentence):
+            return sentence
+    except OmegaConfBaseException as error:
+        if isinstance(error.__cause__, CouloirError):
+            raise error.__cause__ from None
+        return sentence
+    return _choose(sentence, "loss", loss)
+
+
+def _settle_run(cfg: DictConfig) -> None:
+    """The folder of the run that the network begins with: `latest` will soon be another one."""
+    node = cfg.get("initializer")
+    if OmegaConf.is_dict(node) and node.get("_target_") == FROM_RUN and isinstance(node.get("run"), str):
+        node.run = str(find_run(node.run, cfg.output_dir))
+
+
+def _is_named(group: str, sentence: Sentence) -> bool:
+    """Whether the user, or a file that takes part, chooses for a group; the root file's own choice is the default."""
+    if any(word.lstrip("+~").startswith(f"{group}=") for word in sentence.overrides):
+        return True
+    names = re.compile(rf"^\s*- +(override +)?/{group}(@\S+)?:", re.MULTILINE)
+    return any(names.search(source.file.read_text(encoding="utf-8")) for source in sentence.sources)
+
+
+def _choose(sentence: Sentence, group: str, choice: str) -> Sentence:
+    """The sentence as if `group=choice` had been typed as well."""
+    part, files = read_part(group, choice)
+    assert part is not None, f"{group}={choice} is a part"
+    cfg, node = sentence.cfg, OmegaConf.create()
+    sources: list[Source] = []
+    for source in sentence.sources:
+        if source.package.partition(".")[0] != group:
+            sources.append(source)
+            if not source.package:
+                content: Any = OmegaConf.load(source.file)
+                node.merge_with(content.get(group) or {})  # what every choice has
+        elif files:
+            sources += files
+            node.merge_with(part)
+            files = []
+    choices = {**sentence.choices, group: choice}
+    try:
+        with open_dict(cfg):
+            cfg[group] = node
+        apply_overrides([word for word in sentence.overrides if word.lstrip("+~").startswith(f"{group}.")], cfg)
+    except COMPLAINTS as error:
+        raise explained(error, [*sentence.overrides, f"{group}={choice}"]) from error
+    return replace(sentence, choices=choices, sources=sources)
+
+
+def read_part(group: str, choice: str) -> tuple[DictConfig | None, list[Source]]:
+    """A choice as its file says it, with the choices that the file builds on; and the files, in the order of merging.
+
+    Raises:
+        CouloirError: the file builds on more than other choices of its group, which only Hydra puts together.
+    """
+    file = tree.find(f"{group}/{choice}")
+    assert file is not None, f"{group}={choice} is there"
+    content: Any = OmegaConf.load(file)
+    entries = list(content.pop("defaults", ()))
+    node, sources = OmegaConf.create(), list[Source]()
+    for entry in entries if "_self_" in entries else [*entries, "_self_"]:
+        if entry == "_self_":
+            sources.append(Source(file, group))
+            own = content.get(group, content)
+            if own is None:
+                return None, sources  # `none` is written as a global `tta: null`
+            node.merge_with(own)
+            continue
+        if not isinstance(entry, str):
+            raise CouloirError(
+                f"The defaults list of {display(file)} names other groups.", next_step=f"type {group}={choice}"
+            )
+        name, _, key = entry.partition("@")  # imagenet@crop
+        inner, files = read_part(group, name)
+        node.merge_with(OmegaConf.create({key: inner}) if key else inner)
+        sources += [
+            Source(each.file, each.package.replace(group, f"{group}.{key}" if key else group, 1)) for each in files
+        ]
+    return node, sources

@@ -1,0 +1,118 @@
+"""The header line `# Needs:`: one grammar, read alike by the check and by what is settled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import couloir
+from couloir.config import tree
+from couloir.config.needs import KINDS, Field, fields_of, fitting, lacking, needs
+from couloir.errors import CouloirError
+
+IMAGES = {"fields": {"image": "image", "label": "label"}, "channels": 1, "image_size": 28, "num_classes": 10}
+TABLE = {"fields": {"row": "row", "value": "value"}, "channels": 4, "image_size": None, "num_classes": 1}
+
+
+def file(tmp_path: Path, line: str) -> Path:
+    path = tmp_path / "part.yaml"
+    path.write_text(f"# A part. It needs images, in prose.\n# Source: none.\n{line}\n_target_: my.Part\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        ("# Needs: image", [[Field("image", {})]]),
+        ("# Needs: image(channels=3)", [[Field("image", {"channels": 3})]]),
+        ("# Needs: row or image", [[Field("row", {}), Field("image", {})]]),
+        (
+            "# Needs: image(channels=3, image_size=32), label or labels(num_classes=2)",
+            [
+                [Field("image", {"channels": 3, "image_size": 32})],
+                [Field("label", {}), Field("labels", {"num_classes": 2})],
+            ],
+        ),
+        ("# Expects: images of at least 8x8 pixels", []),
+        ("", []),
+    ],
+)
+def test_a_line_is_read_as_its_grammar_says(line: str, read: list[list[Field]], tmp_path: Path) -> None:
+    assert needs(file(tmp_path, line)) == read
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "next_step"),
+    [
+        ("# Needs: images", "there is no kind of field 'images'", "did you mean image?"),
+        ("# Needs: sound", "there is no kind of field 'sound'", "kinds: image, map, label"),
+        ("# Needs:", "'' is no need", "write a kind of field"),
+        ("# Needs: image,", "'' is no need", "write a kind of field"),
+        ("# Needs: image of 3 channels", "'image of 3 channels' is no need", "write a kind of field"),
+        ("# Needs: image(channels>2)", "'channels>2' is not KEY=NUMBER", "keys: channels, image_size, num_classes"),
+        ("# Needs: image(colours=3)", "'colours=3' is not KEY=NUMBER", "keys: channels"),
+        ("# Needs: image()", "'' is not KEY=NUMBER", "keys: channels"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_refused_with_its_place(
+    line: str, said: str, next_step: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CouloirError) as caught:
+        needs(file(tmp_path, line))
+    assert said in caught.value.fact
+    assert str(caught.value.place).endswith("part.yaml, line 3")
+    assert next_step in str(caught.value.next_step)
+
+
+def test_a_users_own_line_is_refused_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("conf/model").mkdir(parents=True)
+    Path("conf/model/mine.yaml").write_text("# Mine.\n# Needs: picture\n_target_: mine.Net\n")
+    with pytest.raises(CouloirError, match="no kind of field 'picture'") as caught:
+        couloir.compose(["model=mine"])
+    assert caught.value.place == "conf/model/mine.yaml, line 2"
+
+
+@pytest.mark.parametrize(
+    ("line", "data", "answer"),
+    [
+        ("# Needs: image", IMAGES, None),
+        ("# Needs: image", TABLE, ("images", "rows of a table and values to predict")),
+        ("# Needs: row or image", IMAGES, None),
+        ("# Needs: row or image", TABLE, None),
+        ("# Needs: image(channels=1), label", IMAGES, None),
+        (
+            "# Needs: image(channels=3)",
+            IMAGES,
+            ("images with channels=3", "images and classes with channels=1"),
+        ),
+        ("# Needs: image, labels or map", IMAGES, ("several labels a sample or maps", "images and classes")),
+        ("", TABLE, None),
+    ],
+)
+def test_what_the_data_lacks_is_said_in_words(
+    line: str, data: dict[str, object], answer: tuple[str, str] | None, tmp_path: Path
+) -> None:
+    assert lacking(file(tmp_path, line), data) == answer
+
+
+def test_data_that_states_no_fields_has_those_of_its_task_and_size() -> None:
+    assert fields_of({"task": "classification", "image_size": 8}) == {"image": "image", "label": "label"}
+    assert fields_of({"task": "regression", "image_size": None}) == {"row": "row", "value": "value"}
+    assert fields_of({"task": "multi_label"}) == {"row": "row", "labels": "labels"}
+    assert fields_of(IMAGES) == IMAGES["fields"]
+
+
+def test_the_choices_that_fit_are_those_that_lack_nothing() -> None:
+    assert fitting("model", TABLE) == ["linear", "mlp", "perceptron", "polynomial"]
+    assert fitting("loss", TABLE) == ["ead", "huber", "mae", "mlnet", "mse", "msle"]
+    assert {"pca_color", "alexnet", "vgg"}.isdisjoint(fitting("augmentation", IMAGES))
+    assert "photometric" in fitting("augmentation", IMAGES)
+
+
+@pytest.mark.parametrize("group", ["model", "loss", "augmentation", "tta"])
+def test_every_packaged_need_can_be_read_and_is_met_by_some_data(group: str) -> None:
+    for name, path in tree.choices(group).items():
+        assert needs(path) or name in ("none", "mixup", "noise"), name
+        assert all(field.kind in KINDS for need in needs(path) for field in need)
