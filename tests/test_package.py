@@ -54,7 +54,7 @@ def test_train_from_the_wheel_runs_in_any_directory(wheel: Path, tmp_path: Path)
     work = tmp_path / "work"
     work.mkdir()
     done = subprocess.run(
-        [python, "-c", program, "trainer.max_epochs=1"],
+        [python, "-c", program, "trainer=debug"],
         cwd=work,
         env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
         capture_output=True,

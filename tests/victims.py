@@ -1,4 +1,4 @@
-"""Real `train` and `couloir` processes that are struck while they run.
+"""Real `train` and `couloir` processes that start in a moment, and that can be struck while they run.
 
 A process that imports torch, Lightning and Couloir takes five seconds before it trains. Here one process imports them
 and forks itself for every run; it has trained nothing and has no threads, so that its children are what a fresh
@@ -12,15 +12,20 @@ import faulthandler
 import gc
 import importlib
 import json
+import multiprocessing.connection
+import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import os
+import resource
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 TESTS = Path(__file__).parent
 PATIENCE = 900.0
@@ -28,6 +33,7 @@ PATIENCE = 900.0
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 WARM = (
     "couloir.cli.main", "couloir.cli.train", "couloir.cli.resume", "couloir.run.train", "couloir.compare.resume",
+    "couloir.sweep.trial",
     "couloir.data.digits", "couloir.data.images", "couloir.model.lenet", "couloir.averaging.running",
     "couloir.scheduler.plateau", "couloir.augmentation.mixing", "couloir.augmentation.windows",
     "pytorch_lightning.loggers", "sklearn.datasets", "torch.utils.tensorboard", "matplotlib.pyplot",
@@ -78,6 +84,36 @@ class Victim:
         return Ended(reply["code"], self._output.read_text(), reply["seconds"], reply["hung"])
 
 
+class Running:
+    """A process that goes on while the test looks at what it does.
+
+    Attributes:
+        pid: its number; it leads a process group of its own, as in a terminal.
+    """
+
+    def __init__(self, victims: Victims, pid: int) -> None:
+        self._victims, self.pid = victims, pid
+        self._code: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit code, or minus the signal that killed it; None as long as it is at work."""
+        if self._code is None:
+            self._code = cast("int | None", self._victims.ask({"poll": self.pid})["code"])
+        return self._code
+
+    def wait(self) -> int:
+        """The same, once it has ended."""
+        limit = time.monotonic() + PATIENCE
+        while (code := self.poll()) is None:
+            assert time.monotonic() < limit, "it hangs"
+            time.sleep(0.01)
+        return code
+
+    def kill(self) -> None:
+        """SIGKILL, for it alone."""
+        os.kill(self.pid, signal.SIGKILL)
+
+
 class Victims:
     """The process that forks them.
 
@@ -112,7 +148,13 @@ class Victims:
         return reply
 
     def start(
-        self, arguments: list[str], cwd: Path, place: str | None = None, number: int = 1, counts: Path | None = None
+        self,
+        arguments: list[str],
+        cwd: Path,
+        place: str | None = None,
+        number: int = 1,
+        counts: Path | None = None,
+        memory: int | None = None,
     ) -> Victim:
         """Start a process, and wait until it has come to a place or has ended.
 
@@ -122,16 +164,34 @@ class Victims:
             place: one of `faults.places`; None: it is not to be struck.
             number: the how manieth time it comes there.
             counts: a file for the number of times that it has come to each place.
+            memory: bytes that it may take beside what it begins with.
         """
         self._count += 1
         output = self.folder / f"{self._count:04}.txt"
         request = {"arguments": arguments, "cwd": str(cwd), "output": str(output), "place": place, "number": number}
-        reply = self.ask({**request, "counts": None if counts is None else str(counts)})
+        reply = self.ask({**request, "counts": None if counts is None else str(counts), "memory": memory})
         return Victim(self, reply, output)
 
-    def run(self, arguments: list[str], cwd: Path, counts: Path | None = None) -> Ended:
-        """Let a process run to its end."""
-        return self.start(arguments, cwd, counts=counts).finish()
+    def run(self, arguments: list[str], cwd: Path, memory: int | None = None) -> Ended:
+        """Let a process run to its end.
+
+        Args:
+            arguments: of the command `couloir`.
+            cwd: where it runs.
+            memory: bytes that it may take beside what it begins with.
+        """
+        return self.start(arguments, cwd, memory=memory).finish()
+
+    def begin(self, arguments: list[str], cwd: Path, output: Path) -> Running:
+        """Start a process, and let it go on.
+
+        Args:
+            arguments: of the command `couloir`.
+            cwd: where it runs.
+            output: the file that what it prints is added to.
+        """
+        request = {"arguments": arguments, "cwd": str(cwd), "output": str(output), "goes_on": True}
+        return Running(self, self.ask(request)["pid"])
 
 
 def alive(groups: list[int]) -> list[int]:
@@ -152,8 +212,37 @@ def _serve() -> None:
         importlib.import_module(name)
     assert len(os.listdir("/proc/self/task")) == 1, "a process with threads must not fork"  # noqa: PTH208
     gc.freeze()  # so that the children need not copy what they never change
+    if sys.version_info < (3, 14):
+        _share_a_fork_server()
     while line := sys.stdin.readline():
-        _attend(json.loads(line))
+        request = json.loads(line)
+        if "poll" in request:
+            _reply({"code": _until(request["poll"], 0.0)})
+        elif request.get("goes_on"):
+            pid = os.fork()
+            if pid == 0:
+                _become(request)
+            _reply({"pid": pid})
+        else:
+            _attend(request)
+
+
+def _share_a_fork_server() -> None:
+    """Fork the server from which sweeps fork their trials: a sweep would start one that imports torch anew."""
+    server: Any = multiprocessing.forkserver._forkserver  # type: ignore[attr-defined]
+    multiprocessing.resource_tracker.ensure_running()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(multiprocessing.connection.arbitrary_address("AF_UNIX"))  # type: ignore[attr-defined]
+    listener.listen()
+    over, alive = os.pipe()  # the server ends once nobody holds the second end
+    if os.fork() == 0:
+        os.close(alive)
+        os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+        multiprocessing.forkserver.main(listener.detach(), over, [])
+    os.close(over)
+    server._forkserver_address, server._forkserver_alive_fd = listener.getsockname(), alive
+    server.ensure_running = lambda: None
+    listener.close()
 
 
 def _attend(request: dict[str, Any]) -> None:
@@ -220,20 +309,23 @@ def _reply(reply: dict[str, Any]) -> None:
     print(json.dumps(reply), flush=True)
 
 
-def _become(request: dict[str, Any], reached: int, going_on: int) -> None:
+def _become(request: dict[str, Any], reached: int = -1, going_on: int = -1) -> None:
     """Be the command line, from here to the end of the process."""
     from couloir.cli.main import run
     from faults.places import Places
 
     os.setsid()
+    if request.get("memory"):
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (taken + request["memory"],) * 2)
     os.chdir(request["cwd"])
     output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for descriptor, stream in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(descriptor, stream)
     faulthandler.enable()
-    places = Places(request["place"], request["number"], reached, going_on)
-    counts = request["counts"]
+    places = Places(request.get("place"), request.get("number", 1), reached, going_on)
+    counts = request.get("counts")
     with places.watched(None if counts is None else Path(counts)):
         code = run(request["arguments"])
     atexit._run_exitfuncs()  # ends worker processes, as the interpreter does

@@ -5,21 +5,20 @@ All of it with COULOIR_ALL_FAULTS=1, a part of it without.
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from couloir.config import contract, tree
+from victims import Ended, Victims
 
 WHOLE = os.environ.get("COULOIR_ALL_FAULTS") == "1"
 SENTENCES, FILES, LARGE = (500, 200, 9) if WHOLE else (10, 8, 2)
-SECONDS = 300
-"""After which a sentence hangs: those that train take two."""
+MEMORY = 3 << 30
+"""Bytes that a sentence may take, so that one that asks for terabytes is refused them at once on every machine."""
+Case = tuple[list[str], Path]
+"""The words after `train`, and where they are typed."""
 BASE = ["trainer=debug", "trainer.accelerator=cpu", "logger=csv", "data.subset=100"]
 GROUPS = {
     "model": ["lenet5", "mlp", "linear", "convnet", "perceptron", "polynomial", "densenet_cifar", "highway", "resnet9"],
@@ -114,39 +113,26 @@ def overrides(rng: random.Random, known: dict[str, list[str]]) -> list[str]:
     return words
 
 
-def outcomes(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COULOIR_TRACEBACK": "0"}
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).parent / "warm.py")],
-        input=json.dumps(cases),
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def faults(cases: list[dict[str, Any]], found: list[dict[str, Any]], folder: Path) -> list[str]:
+def faults(cases: list[Case], found: list[Ended], folder: Path) -> list[str]:
     """What went wrong, case by case, in words."""
     assert len(found) == len(cases)
     wrong = []
-    for case, outcome in zip(cases, found, strict=True):
-        diverged = outcome["code"] == 3 and "diverged" in outcome["output"].lower()
-        well = outcome["code"] in (0, 2) or diverged
-        if not well or "Traceback" in outcome["output"] or not outcome["output"].strip():
-            words = " ".join(word if len(word) < 300 else word[:300] + "..." for word in case["arguments"])
-            wrong.append(f"exit {outcome['code']} ({outcome['seconds']:.1f} s): {words}\n{outcome['output'][-1500:]}")
+    for (words, _), ended in zip(cases, found, strict=True):
+        diverged = ended.code == 3 and "diverged" in ended.output.lower()
+        well = ended.code in (0, 2) or diverged
+        if not well or "Traceback" in ended.output or not ended.output.strip():
+            told = " ".join(word if len(word) < 300 else word[:300] + "..." for word in words)
+            wrong.append(f"exit {ended.code} ({ended.seconds:.1f} s): {told}\n{ended.output[-1500:]}")
     assert not list(folder.rglob("appeared")), "a configuration has run a command"
     return wrong
 
 
-def sentences(folder: Path) -> list[dict[str, Any]]:
+def sentences(folder: Path) -> list[Case]:
     rng, known, cases = random.Random(0), keys(), []
     for number in range(SENTENCES):
         cwd = folder / f"sentence_{number}"
         cwd.mkdir()
-        cases.append({"arguments": ["train", *overrides(rng, known)], "cwd": str(cwd), "seconds": SECONDS})
+        cases.append((overrides(rng, known), cwd))
     return cases
 
 
@@ -224,7 +210,7 @@ def place_instead(file: Path, rng: random.Random) -> str:
     return kind
 
 
-def files(folder: Path) -> list[dict[str, Any]]:
+def files(folder: Path) -> list[Case]:
     rng, cases = random.Random(1), []
     for number in range(FILES):
         cwd, config = folder / f"file_{number}", rng.choice(MUTATED)
@@ -234,7 +220,7 @@ def files(folder: Path) -> list[dict[str, Any]]:
             place_instead(target, rng)
         else:
             target.write_bytes(rng.choice(MUTATIONS)(source.read_bytes(), rng))
-        cases.append({"arguments": ["train", *BASE], "cwd": str(cwd), "seconds": SECONDS})
+        cases.append((BASE, cwd))
     return cases
 
 
@@ -251,17 +237,16 @@ TOO_LARGE = [
 ]
 
 
-def too_large(folder: Path) -> list[dict[str, Any]]:
-    chosen = TOO_LARGE[:LARGE]
-    return [{"arguments": ["train", *BASE, *words], "cwd": str(folder), "seconds": SECONDS} for words in chosen]
+def too_large(folder: Path) -> list[Case]:
+    return [([*BASE, *words], folder) for words in TOO_LARGE[:LARGE]]
 
 
-def test_any_words_and_any_files_in_conf_train_or_are_explained(tmp_path: Path) -> None:
+def test_any_words_and_any_files_in_conf_train_or_are_explained(tmp_path: Path, victims: Victims) -> None:
     cases = [*sentences(tmp_path), *files(tmp_path), *too_large(tmp_path)]
-    found = outcomes(cases)
+    found = [victims.run(["train", *words], cwd, memory=MEMORY) for words, cwd in cases]
     wrong = faults(cases, found, tmp_path)
-    trained = sum(outcome["code"] == 0 for outcome in found)
+    trained = sum(ended.code == 0 for ended in found)
     print(f"{len(cases)} cases: {trained} trained, {len(found) - trained - len(wrong)} explained, {len(wrong)} wrong")
     assert not wrong, f"{len(wrong)} of {len(cases)}:\n\n" + "\n\n".join(wrong)
     assert trained >= len(cases) // 20, "too few of them train to show anything"
-    assert all(outcome["code"] == 2 for outcome in found[-LARGE:])
+    assert all(ended.code == 2 for ended in found[-LARGE:])

@@ -7,15 +7,13 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from couloir.cli.main import run
+from victims import Running, Victims
 from waiting import wait_until
 
 ALL = os.environ.get("COULOIR_ALL_FAULTS") == "1"
@@ -33,16 +31,15 @@ SAMPLERS = {
 
 
 @pytest.fixture(scope="module")
-def untouched(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def untouched(tmp_path_factory: pytest.TempPathFactory, victims: Victims) -> Callable[[str], Path]:
     """Gives the folder of the same sweep, which nothing happened to."""
     made: dict[str, Path] = {}
 
     def folder(sampler: str) -> Path:
         if sampler not in made:
             directory = tmp_path_factory.mktemp(sampler)
-            with pytest.MonkeyPatch.context() as patch:
-                patch.chdir(directory)
-                assert run(["train", "-m", *WORDS, *SAMPLERS[sampler][0]]) == 0
+            ended = victims.run(["train", "-m", *WORDS, *SAMPLERS[sampler][0]], directory)
+            assert ended.code == 0, ended.output
             made[sampler] = (directory / "outputs" / "latest").resolve()
         return made[sampler]
 
@@ -59,15 +56,6 @@ def numbers(folder: Path, trial: str) -> list[str]:
     return [line.rsplit(",", 2)[0] for line in (folder / trial / "metrics.csv").read_text().splitlines()]
 
 
-def start(arguments: list[str], cwd: Path) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with (cwd / "console.txt").open("ab") as console:
-        return subprocess.Popen(
-            [sys.executable, "-m", "couloir", *arguments],
-            cwd=cwd, env=environment, stdout=console, stderr=console, stdin=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-
-
 def processes_of(folder: Path) -> list[int]:
     """The process of each trial that is under way."""
     found = []
@@ -79,7 +67,7 @@ def processes_of(folder: Path) -> list[int]:
     return found
 
 
-def strike(what: str, sweeper: subprocess.Popen[bytes], folder: Path) -> None:
+def strike(what: str, sweeper: Running, folder: Path) -> None:
     trials = processes_of(folder) if what != "the sweep" else []
     if what != "a trial":
         sweeper.kill()
@@ -99,7 +87,7 @@ def epochs(cwd: Path) -> int:
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_a_killed_sweep_is_finished_with_no_trial_lost_run_twice_or_different(
-    seed: int, untouched: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seed: int, untouched: Callable[[str], Path], tmp_path: Path, victims: Victims
 ) -> None:
     draw = random.Random(seed)
     sampler = ("tpe", "random")[seed % 2]
@@ -108,7 +96,7 @@ def test_a_killed_sweep_is_finished_with_no_trial_lost_run_twice_or_different(
     struck = 0
     for _ in range(3 if ALL else 1):
         before, more = epochs(tmp_path), draw.randint(1, 10)
-        sweeper = start(arguments, tmp_path)
+        sweeper = victims.begin(arguments, tmp_path, tmp_path / "console.txt")
         # ruff's B023 does not hold: each is waited for before the next begins
         wait_until(
             lambda: epochs(tmp_path) >= before + more,  # noqa: B023
@@ -120,8 +108,8 @@ def test_a_killed_sweep_is_finished_with_no_trial_lost_run_twice_or_different(
             struck += 1
         arguments = ["resume", str(folder)]
     assert struck
-    monkeypatch.chdir(tmp_path)
-    assert run(["resume", "latest"]) == 0  # while trials of the dead sweep may still be ending their step
+    ended = victims.run(["resume", "latest"], tmp_path)  # while trials of the dead sweep may still be ending their step
+    assert ended.code == 0, ended.output
     assert [row["number"] for row in rows(folder)] == [str(number) for number in range(4)]
     assert {row["state"] for row in rows(folder)} == {"completed"}
     assert sorted(path.name for path in folder.glob("[0-9]*")) == [str(number) for number in range(4)]
@@ -132,9 +120,10 @@ def test_a_killed_sweep_is_finished_with_no_trial_lost_run_twice_or_different(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), *([(signal.SIGTERM, 143)] if ALL else [])])
 def test_a_stopped_sweep_saves_its_trials_and_says_how_it_goes_on(
-    number: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: int, code: int, tmp_path: Path, victims: Victims
 ) -> None:
-    sweeper = start(["train", "-m", *WORDS, "sweep=random", "sweep.workers=2"], tmp_path)
+    words = ["train", "-m", *WORDS, "sweep=random", "sweep.workers=2"]
+    sweeper = victims.begin(words, tmp_path, tmp_path / "console.txt")
     wait_until(lambda: epochs(tmp_path) >= 5, lambda: sweeper.poll() is None)
     os.killpg(sweeper.pid, number)  # as a terminal does
     assert sweeper.wait() == code
@@ -144,6 +133,6 @@ def test_a_stopped_sweep_saves_its_trials_and_says_how_it_goes_on(
     states = {row["state"] for row in rows(folder)}
     assert "interrupted" in states
     assert states <= {"interrupted", "completed"}
-    monkeypatch.chdir(tmp_path)
-    assert run(["resume", "latest"]) == 0
+    ended = victims.run(["resume", "latest"], tmp_path)
+    assert ended.code == 0, ended.output
     assert [row["state"] for row in rows(folder)] == ["completed"] * 4
