@@ -6,11 +6,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from couloir.config.compose import compose_sentence
 from couloir.config.finished import completed
+from couloir.config.settle import settle_modes
 
 
 def resolved(words: list[str]) -> DictConfig:
     cfg = OmegaConf.create(OmegaConf.to_container(compose_sentence(words).cfg, resolve=True))
     assert isinstance(cfg, DictConfig)
+    settle_modes(cfg)
     return cfg
 
 
@@ -26,9 +28,16 @@ def test_a_configuration_of_today_is_left_as_it_is() -> None:
 
 def test_later_keys_are_added_and_deleted_callbacks_stay_away() -> None:
     cfg = resolved(["model=vgg11", "data=synthetic"])
-    del cfg["tta"], cfg.trainer["fused"], cfg.callbacks["progress"], cfg.data["std"], cfg.model["dropout"]
+    del (
+        cfg["tta"],
+        cfg["metric"],
+        cfg.trainer["fused"],
+        cfg.callbacks["progress"],
+        cfg.data["std"],
+        cfg.model["dropout"],
+    )
     cfg.trainer.max_epochs = 3
     after, added = completed(cfg)
-    assert added == {"tta": None, "trainer.fused": True, "data.std": None, "model.dropout": 0.5}
+    assert added == {"metric": {}, "tta": None, "trainer.fused": True, "data.std": None, "model.dropout": 0.5}
     assert "progress" not in after.callbacks
     assert after.trainer.max_epochs == 3

@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator
 
 from couloir.artifacts.curves import NAMES
 from couloir.artifacts.log_axis import wants_log
+from couloir.config.metrics import facts, leading
 from couloir.record.metrics import Row
 from couloir.record.run_files import RunFiles
 from couloir.record.signals import LayerSignal
@@ -105,8 +106,7 @@ def _completed(folders: Iterable[Path]) -> list[SweptRun]:
 
 
 def _draw_curves(runs: list[SweptRun], file: Path) -> None:
-    of_accuracy = all(any("train/accuracy" in row for row in run.rows) for run in runs)
-    metric, value = ("accuracy", _error) if of_accuracy else ("loss", float)
+    metric, value, told = _measure(runs)
     shown = sorted(runs, key=lambda run: _last(run, metric, value))[:SHOWN] if len(runs) > SHOWN else runs
     figure, axes = _figure(len(shown), columns=1)
     styles = _styles(shown)
@@ -126,7 +126,7 @@ def _draw_curves(runs: list[SweptRun], file: Path) -> None:
     if goal is not None:
         axes[0].axhline(value(goal), color="#777777", linestyle=":", linewidth=1.2)
     axes[0].set_xlabel("epoch")
-    axes[0].set_ylabel("error, 1 − accuracy" if of_accuracy else "loss")
+    axes[0].set_ylabel(told)
     if all(len(run.rows) == 1 for run in shown):
         axes[0].set_xlim(0, 2)  # around a single point, matplotlib would split the epoch into thousandths
     lines = [
@@ -170,8 +170,17 @@ def _weighted_rows(signals: list[LayerSignal]) -> list[LayerSignal]:
     return [row for row in signals if row.weight_gradient_variance is not None]
 
 
-def _error(accuracy: float) -> float:
-    return 1 - accuracy
+def _measure(runs: list[SweptRun]) -> tuple[str, Callable[[float], float], str]:
+    """The metric to draw, what is drawn of its values, and the axis: the errors where all runs count right samples."""
+    names = [leading({column for row in run.rows for column in row if column.startswith("train/")}) for run in runs]
+    metric = facts(names[0] or "loss")
+    if metric.counts_samples and len(set(names)) == 1:
+        return metric.name, _error, f"error, 1 − {metric.label}"
+    return "loss", float, "loss"
+
+
+def _error(share: float) -> float:
+    return 1 - share
 
 
 def _points(rows: list[Row], column: str, value: Callable[[float], float]) -> list[tuple[float, float]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,27 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from couloir.artifacts.log_axis import LOG_RANGE, wants_log
+from couloir.config.metrics import Metric, facts, leading
 from couloir.record.files import write_atomically
 from couloir.record.metrics import Row
 
 COLOURS = {"train": "#1f5fa8", "val": "#e07b2e", "lr": "#4d4d4d"}
 """Dark and light, so that they can be told apart in grey."""
 NAMES = {"train": "training", "val": "validation"}
-METRIC_NAMES = {"accuracy": "accuracy", "r2": "R²"}
+SPLITS = ("train/", "val/")
+"""Beginnings of columns."""
 MARKED = 25
 """Epochs below which each has a mark."""
 STYLE: Any = {"font.size": 9, "axes.linewidth": 0.8, "svg.hashsalt": "couloir"}
 
 
 def draw_curves(
-    rows: list[Row], file: Path, best_epoch: int | None = None, title: str = "", svg: bool = False
+    rows: list[Row],
+    file: Path,
+    best_epoch: int | None = None,
+    title: str = "",
+    svg: bool = False,
+    chosen: Mapping[str, Any] | None = None,
 ) -> str | None:
     """Draw the curves of a run into a PNG, and into an SVG beside it where that is wanted.
 
@@ -40,6 +48,7 @@ def draw_curves(
         best_epoch: the epoch to mark, if any.
         title: what stands above the picture.
         svg: whether there is to be an SVG as well.
+        chosen: the node `metric` of the run's configuration.
 
     Returns:
         None, or a sentence that says why there is no picture: it is no reason to end a run.
@@ -49,7 +58,7 @@ def draw_curves(
     """
     suffixes = (".png", ".svg") if svg else (".png",)
     try:
-        pictures = _rendered(rows, best_epoch, title, suffixes)
+        pictures = _rendered(rows, best_epoch, title, suffixes, chosen)
     except Exception as error:  # noqa: BLE001  fonts, a matplotlibrc, whatever matplotlib stumbles over
         return f"{file.name} cannot be drawn: {type(error).__name__}: {' '.join(str(error).split())}"
     for suffix, picture in pictures.items():
@@ -57,10 +66,16 @@ def draw_curves(
     return None
 
 
-def _rendered(rows: list[Row], best_epoch: int | None, title: str, suffixes: tuple[str, ...]) -> dict[str, bytes]:
+def _rendered(
+    rows: list[Row],
+    best_epoch: int | None,
+    title: str,
+    suffixes: tuple[str, ...],
+    chosen: Mapping[str, Any] | None,
+) -> dict[str, bytes]:
     pictures = {}
     with matplotlib.rc_context(STYLE):
-        figure = curves_figure(rows, best_epoch, title)
+        figure = curves_figure(rows, best_epoch, title, chosen)
         for suffix in suffixes:
             stream = io.BytesIO()
             metadata = {"Date": None} if suffix == ".svg" else None
@@ -69,41 +84,50 @@ def _rendered(rows: list[Row], best_epoch: int | None, title: str, suffixes: tup
     return pictures
 
 
-def curves_figure(rows: list[Row], best_epoch: int | None = None, title: str = "") -> Figure:
+def curves_figure(
+    rows: list[Row], best_epoch: int | None = None, title: str = "", chosen: Mapping[str, Any] | None = None
+) -> Figure:
     """The picture: a panel for the loss, one for the metric if there is one, one for the rate where it changes.
+
+    The metrics that the user has chosen have panels in further lines.
 
     Args:
         rows: one dictionary an epoch.
         best_epoch: the epoch to mark, if any.
         title: what stands above it.
+        chosen: the node `metric` of the run's configuration.
     """
-    metric = next(
-        (name for name in METRIC_NAMES if any(f"{split}/{name}" in row for row in rows for split in NAMES)), None
-    )
+    there = dict.fromkeys(column for row in rows for column in row)
+    metric = leading(column for column in there if column.startswith(SPLITS))
+    further = [name for name in chosen or () if any(f"{split}{name}" in there for split in SPLITS)]
     rates = _points(rows, "lr")
     changes = len({rate for _, rate in rates}) > 1
     widths = [3.6, *([3.6] if metric else []), *([2.3] if changes else [])]
-    width, height = sum(widths), 2.9 + (0.25 if title else 0.0)
+    lines = 1 + -(-len(further) // len(widths))
+    width, height = sum(widths), 2.9 * lines + (0.25 if title else 0.0)
     figure = Figure(figsize=(width, height), dpi=160)
     FigureCanvasAgg(figure)
     # Set by hand: matplotlib's layouts draw everything twice, and a picture is drawn while training waits.
-    panels = iter(figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0])
+    panels = iter(figure.subplots(lines, len(widths), squeeze=False, width_ratios=widths).flat)
     figure.subplots_adjust(
         left=0.66 / width, right=1 - 0.12 / width, bottom=0.48 / height, top=1 - (0.54 if title else 0.27) / height,
         wspace=0.72 * len(widths) / (width - 0.78 - 0.72 * (len(widths) - 1)),
+        hspace=0.75 * lines / (height - 0.75 * lines - (0.25 if title else 0.0)),
     )  # fmt: skip
     loss = next(panels)
     _draw(loss, rows, "loss", best_epoch)
     if wants_log(losses(rows)):
         _make_log(loss, losses(rows))
     if metric is not None:
-        panel = next(panels)
-        _draw(panel, rows, metric, best_epoch)
-        _keep_in_sight(panel, rows, metric)
+        _draw_metric(next(panels), rows, facts(metric), best_epoch)
     if changes:
         _draw_rate(next(panels), rates)
     elif rates:
         loss.set_title(f"learning rate {rates[0][1]:g}", loc="right", fontsize=8, color=COLOURS["lr"])
+    for name in further:
+        _draw_metric(next(panels), rows, facts(name, chosen), best_epoch)
+    for panel in panels:
+        panel.set_visible(False)
     if title:
         figure.suptitle(title, fontsize=10)
     return figure
@@ -130,7 +154,7 @@ def _draw(axes: Axes, rows: list[Row], metric: str, best_epoch: int | None) -> N
             )  # fmt: skip
     if best_epoch is not None:
         _mark_best(axes, rows, metric, best_epoch)
-    axes.set_ylabel(METRIC_NAMES.get(metric, metric))
+    axes.set_ylabel(metric)
     _finish(axes, rows)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=8, framealpha=0.75, edgecolor="none", borderaxespad=0.2)
@@ -156,12 +180,17 @@ def _mark_best(axes: Axes, rows: list[Row], metric: str, best_epoch: int) -> Non
         axes.plot(best_epoch, value, marker="o", markersize=6, markerfacecolor="none", color="#333333", linestyle="")
 
 
-def _keep_in_sight(axes: Axes, rows: list[Row], metric: str) -> None:
-    """R² has no lower bound, and the first epochs of a regression would leave the rest of the curve no height."""
-    values = [value for split in NAMES for _, value in _points(rows, f"{split}/{metric}") if math.isfinite(value)]
-    if metric == "r2" and values and min(values) < -1 and max(values) > 0:
-        axes.set_ylim(-1.05, max(values) + 0.05)
-        axes.set_ylabel("R², from −1 on")
+def _draw_metric(axes: Axes, rows: list[Row], metric: Metric, best_epoch: int | None) -> None:
+    """A metric's panel; R² and its like have no lower bound, and their first epochs would leave the rest no height."""
+    _draw(axes, rows, metric.name, best_epoch)
+    axes.set_ylabel(metric.label)
+    if metric.low is not None or metric.high is None or metric.guess is None or metric.guess_per_class:
+        return
+    values = [value for split in NAMES for _, value in _points(rows, f"{split}/{metric.name}") if math.isfinite(value)]
+    lowest = 2 * metric.guess - metric.high  # as far below guessing as the best is above it
+    if values and min(values) < lowest and max(values) > metric.guess:
+        axes.set_ylim(lowest - 0.05, max(values) + 0.05)
+        axes.set_ylabel(f"{metric.label}, from {lowest:g} on".replace("-", "−"))
 
 
 def _draw_rate(axes: Axes, rates: list[tuple[float, float]]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -15,6 +16,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from couloir.artifacts.curves import draw_curves
 from couloir.callbacks.gradients import PREFIX
+from couloir.config.metrics import ordered
 from couloir.data.batches import samples_in
 from couloir.log import note
 from couloir.logger.event_sizes import cut_back, event_sizes
@@ -22,7 +24,6 @@ from couloir.record.folder import RunFolder
 from couloir.record.metrics import Row, best_row, write_metrics
 from couloir.trainer.resumption import seconds_waited
 
-COLUMNS = ("loss", "accuracy", "top5_accuracy", "mae", "rmse", "r2")
 CURVES_SHARE = 0.02
 """The share of a run's time that redrawing the curves may take."""
 FIRST_DRAWING = 0.3
@@ -37,10 +38,13 @@ class Record(Callback):
         monitor: the column that decides about the best epoch.
         mode: `min` or `max`.
         svg: whether `curves.svg` is drawn beside `curves.png`.
+        chosen: the node `metric` of the run's configuration.
     """
 
-    def __init__(self, folder: RunFolder, monitor: str, mode: str, svg: bool = False) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: RunFolder, monitor: str, mode: str, svg: bool = False, chosen: Mapping[str, Any] | None = None
+    ) -> None:
+        self.folder, self.chosen = folder, chosen
         self.monitor, self.mode = monitor, mode
         self.svg = svg
         self.rows: list[Row] = []
@@ -111,8 +115,8 @@ class Record(Callback):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         measured = getattr(pl_module, "measured", {})
         metrics |= measured  # the same in float64; Lightning logs in float32
-        names = [f"{split}/{name}" for name in COLUMNS for split in ("train", "val")]
-        names += sorted(name for name in metrics if name.startswith(("train/", "val/")) and name not in names)
+        there = ordered(sorted(name.partition("/")[2] for name in metrics if name.startswith(("train/", "val/"))))
+        names = [f"{split}/{name}" for name in there for split in ("train", "val")]
         names += sorted(name for name in measured if name.startswith(PREFIX))  # of this epoch, not of an earlier one
         row: Row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "lr": self._lr}
         row |= {name: metrics[name] for name in names if name in metrics}
@@ -137,7 +141,8 @@ class Record(Callback):
         began, self._drawn = time.perf_counter(), len(self.rows)
         best = self.best
         best_epoch = int(best["epoch"]) if best else None
-        undrawn = draw_curves(self.rows, self.folder.path / "curves.png", best_epoch=best_epoch, svg=self.svg)
+        file = self.folder.path / "curves.png"
+        undrawn = draw_curves(self.rows, file, best_epoch=best_epoch, svg=self.svg, chosen=self.chosen)
         if undrawn is not None and undrawn != self._undrawn:
             note.info("%s", undrawn)
         self._undrawn = undrawn

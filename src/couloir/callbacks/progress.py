@@ -10,10 +10,9 @@ from rich import get_console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from couloir.config.metrics import BUILT_IN, facts, leading, ordered
 from couloir.data.batches import samples_in
 from couloir.log import note, on_a_terminal, say
-
-SHOWN = ("val/accuracy", "val/r2")
 
 
 class Progress(Callback):
@@ -63,9 +62,8 @@ class Progress(Callback):
         rate = self._samples / max(now - self._epoch_started, 1e-9)
         loss = float(outputs["loss"]) * trainer.accumulate_grad_batches  # which Lightning divided it by
         numbers = f"loss {loss:.4f}"
-        for name in SHOWN:
-            if name in trainer.callback_metrics:
-                numbers += f"  {name} {float(trainer.callback_metrics[name]):.4f}"
+        for name in _shown(trainer):
+            numbers += f"  {name} {float(trainer.callback_metrics[name]):.4f}"
         done = trainer.current_epoch * int(trainer.num_training_batches) + batch_idx + 1
         self._bar.update(
             self._task, completed=done, epoch=trainer.current_epoch + 1, numbers=f"{numbers}  {rate:,.0f} samples/s"
@@ -91,6 +89,14 @@ class Progress(Callback):
             self._bar = None
 
 
+def _shown(trainer: Trainer) -> list[str]:
+    """What the bar shows beside the loss: the metric that leads, and the one that decides about the best epoch."""
+    first = leading(trainer.callback_metrics)
+    monitored = [getattr(callback, "monitor", None) for callback in trainer.checkpoint_callbacks]
+    names = dict.fromkeys([f"val/{first}", *monitored])
+    return [name for name in names if name in trainer.callback_metrics and name != "val/loss"]
+
+
 def shown_number(value: float) -> str:
     """Four decimals, or four digits where that would be a long row of them."""
     return f"{value:.4f}" if abs(value) < 10_000 else f"{value:.4g}"
@@ -99,7 +105,8 @@ def shown_number(value: float) -> str:
 def epoch_line(trainer: Trainer, seconds: float) -> str:
     """`epoch 3/20  train/loss 0.1234  val/loss 0.1500  val/accuracy 0.9500  1.2 s`."""
     metrics = trainer.callback_metrics
-    order = ("loss", "accuracy", "top5_accuracy", "mae", "rmse", "r2")
-    names = [f"{split}/{name}" for name in order for split in ("train", "val")]
-    shown = [f"{name} {shown_number(float(metrics[name]))}" for name in names if name in metrics and "top5" not in name]
+    there = ordered(name.partition("/")[2] for name in metrics if name.startswith(("train/", "val/")))
+    # Of metrics that the user has chosen, validation alone: the line is long enough.
+    names = [f"{split}/{name}" for name in there for split in (("train", "val") if name in BUILT_IN else ("val",))]
+    shown = [f"{name} {shown_number(float(metrics[name]))}" for name in names if name in metrics and facts(name).brief]
     return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  " + "  ".join(shown) + f"  {seconds:.1f} s"

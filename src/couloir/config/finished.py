@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from couloir.config import contract, targets, tree
 from couloir.config.compose import compose_sentence
 from couloir.config.needs import lacking
-from couloir.config.settle import read_part
+from couloir.config.settle import read_part, settle_modes
 from couloir.errors import CouloirError, did_you_mean, display
 from couloir.record.configuration import FILE, flat, read_configuration
 
@@ -81,7 +81,17 @@ def amend(cfg: DictConfig, overrides: list[str], opened: Opened) -> DictConfig:
         for override in overrides:
             if override not in chosen:
                 _set(cfg, override, opened)
+        _follow_monitors(cfg, overrides)
     return cfg
+
+
+def _follow_monitors(cfg: DictConfig, overrides: list[str]) -> None:
+    """Where another metric is monitored and nothing said of its direction, that of the old one is void."""
+    typed = [override.lstrip("+").partition("=")[0] for override in overrides]
+    for node in (key.removesuffix(".monitor") for key in typed if key.endswith(".monitor")):
+        if f"{node}.mode" not in typed and OmegaConf.select(cfg, f"{node}.mode") is not None:
+            OmegaConf.update(cfg, f"{node}.mode", None)
+    settle_modes(cfg)
 
 
 def _choice(group: str, name: str, cfg: DictConfig) -> Any:
@@ -179,6 +189,7 @@ def completed(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
                         cfg[group][name] = default
     resolved = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     assert isinstance(resolved, DictConfig)
+    settle_modes(resolved)
     return resolved, {key: value for key, value in flat(resolved).items() if key not in before}
 
 

@@ -31,7 +31,6 @@ class Metric:
         guess_per_class: whether `guess` is divided by the number of classes.
         tasks: the tasks that it fits.
         more_classes_than: it is measured where there are more classes than that.
-        in_data_units: whether its value has the unit of the data's target.
         counts_samples: whether it is a share of samples that are right, so that its noise is binomial.
         leads: whether it is the task's first metric beside the loss.
         brief: whether the line of an epoch and the progress bar have room for it.
@@ -47,7 +46,6 @@ class Metric:
     guess_per_class: bool = False
     tasks: tuple[str, ...] = TASKS
     more_classes_than: int = 0
-    in_data_units: bool = False
     counts_samples: bool = False
     leads: bool = False
     brief: bool = True
@@ -82,18 +80,18 @@ BUILT_IN = {
             "top5_accuracy", "top-5 accuracy", True, 0, 1, guess=5, guess_per_class=True, tasks=(CLASSIFICATION,),
             more_classes_than=5, counts_samples=True, brief=False,
         ),
-        Metric("mae", "mean absolute error", low=0, tasks=(REGRESSION,), in_data_units=True),
-        Metric("rmse", "RMSE", low=0, tasks=(REGRESSION,), in_data_units=True),
+        Metric("mae", "mean absolute error", low=0, tasks=(REGRESSION,)),
+        Metric("rmse", "RMSE", low=0, tasks=(REGRESSION,)),
         Metric("r2", "R²", True, high=1, guess=0, tasks=(REGRESSION,), leads=True),
     )
 }  # fmt: skip
 """What the tasks measure, in the order in which it is shown."""
 OTHER_NUMBERS = {
-    "parameters": Metric("parameters", "parameters"),
-    "seconds": Metric("seconds", "seconds"),
-    "epochs": Metric("epochs", "epochs"),
     "best/epoch": Metric("best/epoch", "best epoch"),
+    "epochs": Metric("epochs", "epochs"),
+    "parameters": Metric("parameters", "parameters"),
     "train/samples_per_second": Metric("train/samples_per_second", "samples/s", True),
+    "seconds": Metric("seconds", "seconds"),
 }
 """Numbers of `result.json` that every run has and that are no metric."""
 
@@ -161,7 +159,6 @@ def _read(name: str, node: Mapping[str, Any]) -> Metric:
         guess=float(guess.removesuffix(PER_CLASS)) if guess else None,
         guess_per_class=guess.endswith(PER_CLASS),
         tasks=tuple(fitting.get("tasks", TASKS)),
-        in_data_units=bool(fitting.get("in_data_units", False)),
         on_train=bool(fitting.get("on_train", True)),
     )
 
@@ -199,7 +196,6 @@ STATED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "bounds": (_are_bounds, "the least and the largest value, null where there is none: [0, 1], [null, 1]"),
     "guess": (_is_guess, "a number, K/num_classes, or null"),
     "tasks": (_are_tasks, f"a list of {', '.join(TASKS)}"),
-    "in_data_units": (_is_flag, "true or false"),
     "on_train": (_is_flag, "true or false"),
 }
 """The keys of `facts`: what each takes, as a test and in words."""

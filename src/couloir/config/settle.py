@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from couloir.config import tree
 from couloir.config.compose import Sentence, Source, explained
 from couloir.config.hydra_private import apply_overrides
+from couloir.config.metrics import mode
 from couloir.config.mistakes import COMPLAINTS
 from couloir.config.needs import lacking
 from couloir.config.scaling import settle_rate
@@ -29,7 +30,8 @@ FROM_RUN = "couloir.initializer.from_run.from_run"
 
 
 def settle(sentence: Sentence) -> Sentence:
-    """Fill in what follows from other words: parts from the data, a run from its name, the rate from the batch size.
+    """Fill in what follows from other words: parts from the data, a run from its name, the rate from the batch
+    size, the direction of a monitored metric.
 
     Where a value is wrong, it is left as it is, and `check` says so.
 
@@ -43,7 +45,26 @@ def settle(sentence: Sentence) -> Sentence:
     with suppress(OmegaConfBaseException, TypeError, ValueError):  # `check` says so
         _settle_run(sentence.cfg)
         settle_rate(sentence.cfg)
+    with suppress(OmegaConfBaseException):
+        settle_modes(sentence.cfg)
     return sentence
+
+
+def settle_modes(cfg: DictConfig) -> None:
+    """Put `min` or `max` where a callback's or the scheduler's `mode` is null: as the metric that it monitors has it.
+
+    Where the same metric decides about the best epoch, what is said there counts.
+
+    Args:
+        cfg: a composed configuration; it is changed.
+    """
+    callbacks = cfg.get("callbacks")
+    parts: Any = callbacks if OmegaConf.is_dict(callbacks) else {}
+    best = parts.get("checkpoint")
+    for node in (best, *parts.values(), cfg.get("scheduler")):
+        if OmegaConf.is_dict(node) and "monitor" in node and "mode" in node and node.mode is None:
+            as_best = OmegaConf.is_dict(best) and best.get("monitor") == node.monitor and best.get("mode")
+            node.mode = as_best or mode(str(node.monitor), cfg.get("metric"))
 
 
 def settle_parts(sentence: Sentence) -> Sentence:

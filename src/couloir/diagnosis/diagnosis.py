@@ -182,9 +182,8 @@ def _unfinished(reading: Reading) -> str:
 def _summary(view: View) -> str:
     """The healthy case in words."""
     best = "" if view.best_epoch == view.val.epochs[-1] else f", best at epoch {view.best_epoch}"
-    measure = next((name for name in ("accuracy", "r2") if view.reading.curve(f"val/{name}")), None)
-    curve = None if measure is None else view.reading.curve(f"val/{measure}")
-    reached = "" if curve is None else f", validation {'accuracy' if measure == 'accuracy' else 'R²'} {curve.end:.3f}"
+    measure = view.reading.measure("val")
+    reached = "" if measure is None else f", validation {measure[0].label} {measure[1].end:.3f}"
     return (
         f"after {view.reading.epochs} epochs training loss is {number(view.train.end)} and validation loss "
         f"{number(view.val.end)}{best}{reached}."

@@ -79,12 +79,12 @@ def rate_too_large(view: View) -> str | None:
 
 def _jumping_samples(view: View) -> str | None:
     """What of a validation set changes from epoch to epoch, where that is too much for the set to be to blame."""
-    size, accuracy = view.reading.sizes.get("val"), view.reading.curve("val/accuracy")
+    size, measure = view.reading.sizes.get("val"), view.reading.measure("val")
     if not size:
         return None
-    if accuracy is None:
+    if measure is None or not measure[0].counts_samples:
         return f"that over {size:,} samples" if size >= MANY_SAMPLES else None
-    flips = accuracy.noise * size
+    flips = measure[1].noise * size
     return f"the answers to {flips:.0f} of {size:,} samples" if flips >= MANY_FLIPS else None
 
 
@@ -104,8 +104,8 @@ def leak_suspected(view: View) -> str | None:
         return None  # its targets are closer to each other, which makes a smaller loss, and no better one
     if view.train.end > 0 and view.val.end > LEADING_RATIO * view.train.end:
         return None
-    accuracies = [view.reading.curve(f"{split}/accuracy") for split in ("train", "val")]
-    if None not in accuracies and accuracies[1].end < accuracies[0].end + LEADING_ACCURACY:  # type: ignore[union-attr]
+    train, val = (view.reading.measure(split) for split in ("train", "val"))
+    if train and val and val[0].counts_samples and val[1].end < train[1].end + LEADING_ACCURACY:
         return None
     return (
         f"the validation loss ({number(view.val.end)}) is far below that of training ({number(view.train.end)}), "

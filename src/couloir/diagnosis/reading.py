@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean, median, pstdev
 from typing import Any
 
+from couloir.config.metrics import Metric, facts, leading
 from couloir.diagnosis.curve import Curve
 from couloir.errors import CouloirError
 from couloir.record.metrics import Row
@@ -58,6 +59,15 @@ class Reading:
         points = [(int(row["epoch"]), row[column]) for row in self.rows if column in row]
         points = [(epoch, value) for epoch, value in points if abs(value) <= LARGEST]
         return Curve(*zip(*points, strict=True)) if points else None
+
+    def measure(self, split: str) -> tuple[Metric, Curve] | None:
+        """The metric that leads beside the loss, and its finite values on a split; None where there is none."""
+        curve = None if self._leading is None else self.curve(f"{split}/{self._leading}")
+        return None if self._leading is None or curve is None else (facts(self._leading), curve)
+
+    @cached_property
+    def _leading(self) -> str | None:
+        return leading({column for row in self.rows for column in row})
 
     @cached_property
     def train(self) -> Curve | None:

@@ -97,13 +97,11 @@ class View:
     def unexplained(self, split: str) -> float | None:
         """The share of what chance gets wrong that is still wrong at the end; None: what chance gets is unknown."""
         curve = self.train if split == "train" else self.val
-        r2, accuracy = self.reading.curve(f"{split}/r2"), self.reading.curve(f"{split}/accuracy")
-        if r2 is not None:
-            return 1 - r2.end  # the targets of the split itself, which may be spread otherwise than those of training
-        if self.reading.chance is not None:
-            return curve.end / self.reading.chance
-        classes = self.reading.classes
-        return None if accuracy is None or classes is None else (1 - accuracy.end) / (1 - 1 / classes)
+        measure = self.reading.measure(split)
+        share = None if measure is None else measure[0].unexplained(measure[1].end, self.reading.classes)
+        if self.reading.chance is None or (measure is not None and not measure[0].guess_per_class):
+            return share  # R² goes by the targets of the split itself, which may be spread otherwise than in training
+        return curve.end / self.reading.chance
 
     @property
     def learned(self) -> bool:
@@ -123,8 +121,8 @@ class View:
         if share is not None:
             return share > HIGH
         curve = self.train if split == "train" else self.val
-        measure = self.reading.curve(f"{split}/accuracy")
-        if measure is not None and measure.end >= GOOD:
+        measure = self.reading.measure(split)
+        if measure is not None and measure[0].higher_is_better and measure[1].end >= GOOD:
             return False
         return curve.first > 0 and curve.end > HIGH_SINCE_FIRST * curve.first
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from couloir.artifacts.log_axis import wants_log
 from couloir.artifacts.page import Chart, Choice, charts, choices, label, smoothing
-from couloir.report.evidence import METRICS, RunRecord, columns, labels, spelled
+from couloir.config.metrics import facts, leading
+from couloir.report.evidence import RunRecord, columns, labels
 
 GROUP = "curves"
 POINTS = 2000
@@ -57,7 +58,7 @@ def _controls(records: Sequence[RunRecord], drawn: Sequence[Chart]) -> str:
 def _charts(records: Sequence[RunRecord]) -> list[Chart]:
     there = columns(records)
     metrics = list(dict.fromkeys(name.partition("/")[2] for name in there if name.startswith(("train/", "val/"))))
-    first = next((name for name in METRICS if name in metrics), None)
+    first = leading(metrics)
     order = [name for name in ("loss", first) if name in metrics]
     rest = [name for name in metrics if name not in order]
     each = max(50, min(POINTS, ALL_POINTS // max(1, len(records) * len(there))))
@@ -86,8 +87,9 @@ def _of_metric(records: Sequence[RunRecord], metric: str, most: int) -> Chart:
             trace["showlegend"] = len(records) == 1 or (alone and len(records) <= NAMED)
             traces.append(trace)
         traces += _best(record, metric, at, len(records))
+    chosen = {name: node for record in records for name, node in record.chosen.items()}
     values = [value for trace in traces for value in trace["y"] if value is not None]
-    axis: dict[str, Any] = {"title": {"text": label(spelled(metric))}}
+    axis: dict[str, Any] = {"title": {"text": label(facts(metric, chosen).label)}}
     layout: dict[str, Any] = {"xaxis": _epochs(), "yaxis": axis}
     if metric == "loss" and values and min(values) > 0:
         layout["meta"] = {"log": True}

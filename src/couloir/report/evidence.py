@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from couloir.config.metrics import leading, mode
 from couloir.errors import display
 from couloir.record.lock import is_alive
 from couloir.record.metrics import Row, best_row
 from couloir.record.run_files import RunFiles
 
-METRICS = ("accuracy", "r2")
-"""A run's metric, where it has one of these; else its loss."""
 PLACES = ("data.root=", "data.path=", "output_dir=")
-SPELLED = {"r2": "R²", "top5_accuracy": "top-5 accuracy", "mae": "mean absolute error", "rmse": "RMSE"}
 
 
 @dataclass(frozen=True)
@@ -105,8 +103,8 @@ class RunRecord:
     @cached_property
     def monitor(self) -> tuple[str, str]:
         """The column that decides about the best epoch, and `min` or `max`."""
-        column = self.flat.get("callbacks.checkpoint.monitor", "val/loss")
-        return str(column), str(self.flat.get("callbacks.checkpoint.mode", "min"))
+        column = str(self.flat.get("callbacks.checkpoint.monitor", "val/loss"))
+        return column, str(self.flat.get("callbacks.checkpoint.mode") or mode(column, self.chosen))
 
     @cached_property
     def best(self) -> Row | None:
@@ -115,11 +113,14 @@ class RunRecord:
 
     @cached_property
     def metric(self) -> str:
-        """The name of the metric that counts: `accuracy`, `r2`, or `loss`."""
-        for name in METRICS:
-            if f"test/{name}" in self.numbers or any(f"val/{name}" in row for row in self.rows):
-                return name
-        return "loss"
+        """The name of the metric that counts: the one that leads beside the loss (`accuracy`, R²), or `loss`."""
+        return leading(self.numbers) or leading(name for row in self.rows for name in row) or "loss"
+
+    @property
+    def chosen(self) -> Mapping[str, Any]:
+        """The node `metric` of the configuration: the metrics that the user has chosen, by name."""
+        node = (self.files.config or {}).get("metric")
+        return node if isinstance(node, Mapping) else {}
 
     @property
     def best_value(self) -> float | None:
@@ -145,11 +146,6 @@ class RunRecord:
         """The epochs that have a value in a column, and the values; None for what is not finite."""
         points = [(row["epoch"], row[column]) for row in self.rows if column in row and "epoch" in row]
         return [epoch for epoch, _ in points], [value if math.isfinite(value) else None for _, value in points]
-
-
-def spelled(metric: str) -> str:
-    """A metric's name for people."""
-    return SPELLED.get(metric, metric)
 
 
 def columns(records: Sequence[RunRecord]) -> list[str]:

@@ -11,12 +11,13 @@ from typing import Any
 from urllib.parse import quote
 
 from couloir.artifacts.page import Cell, Chart, Choice, Page, charts, facts, label, search, shortened, table, text
+from couloir.config.metrics import facts as metric_facts
 from couloir.errors import CouloirError, display
 from couloir.record import configuration, metrics, status
 from couloir.record.files import read_table, read_yaml, write_atomically
 from couloir.record.find import SWEEP_FILE, SWEEP_TABLE
 from couloir.report import origin
-from couloir.report.evidence import RunRecord, spelled
+from couloir.report.evidence import RunRecord
 from couloir.report.tables import number, seconds
 
 CHOSEN = "chosen"
@@ -141,7 +142,7 @@ def _row(record: RunRecord, key: str, on: bool, start: Path) -> list[Cell]:
         Cell("", choice=Choice("key", CHOSEN, f"curves of {record.name}", key, on)),
         Cell(record.name, kind="state", link=_link(record.folder / "report.html", start)),
         Cell(record.state, kind=f"state {record.state}"),
-        Cell(spelled(record.metric)),
+        Cell(metric_facts(record.metric).label),
         number(record.best_value),
         number(record.test_value),
         Cell(origin.in_a_word(record)),
@@ -173,7 +174,7 @@ def _ranked(records: Sequence[RunRecord]) -> list[RunRecord]:
     valued = [record for record in records if record.best_value is not None and math.isfinite(record.best_value)]
     metrics = [record.metric for record in valued]
     common = max(dict.fromkeys(metrics), key=metrics.count, default="")
-    sign = 1 if common == "loss" else -1
+    sign = -1 if metric_facts(common).higher_is_better else 1
     mine = [record for record in valued if record.metric == common]
     return sorted(mine, key=lambda record: sign * (record.best_value or 0.0))
 
@@ -195,7 +196,7 @@ def _curves(records: Sequence[RunRecord], ranked: Sequence[RunRecord]) -> list[C
                     "y": [_short(values[place]) for place in kept], "meta": {"keys": [f"run {at}"], "cycle": True},
                 })  # fmt: skip
         if traces:
-            axis = {"title": {"text": label(f"validation {spelled(name)}")}}
+            axis = {"title": {"text": label(f"validation {metric_facts(name).label}")}}
             layout = {"xaxis": {"title": {"text": "epoch"}, "tickformat": "d"}, "yaxis": axis, "showlegend": True}
             drawn.append(Chart(traces, layout, f"validation {name} of the chosen runs", 400, group=CHOSEN))
     return drawn
@@ -225,7 +226,7 @@ def _scatter(ranked: Sequence[RunRecord]) -> Chart:
     ]  # fmt: skip
     layout: dict[str, Any] = {
         "xaxis": {"type": "log", "title": {"text": "seconds"}},
-        "yaxis": {"title": {"text": label(f"best validation {spelled(metric)}")}},
+        "yaxis": {"title": {"text": label(f"best validation {metric_facts(metric).label}")}},
     }
     return Chart(traces, layout, f"best validation {metric} against the time of each run", 340)
 

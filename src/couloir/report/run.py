@@ -7,11 +7,12 @@ from datetime import datetime
 from pathlib import Path
 
 from couloir.artifacts.page import Cell, Page, beside, charts, copyable, facts, table, text
+from couloir.config.metrics import facts as metric_facts
 from couloir.record.files import write_atomically
 from couloir.record.tested import read_confusion
 from couloir.report import confusion, gallery, origin, tables
 from couloir.report.curves import curves, signals
-from couloir.report.evidence import RunRecord, labels, spelled
+from couloir.report.evidence import RunRecord, labels
 from couloir.sweep.pace import duration
 from couloir.sweep.table import shown
 
@@ -88,7 +89,7 @@ def _of_several(records: Sequence[RunRecord]) -> Page:
 
 
 def _header(record: RunRecord) -> str:
-    name = spelled(record.metric)
+    name = metric_facts(record.metric).label
     numbers: list[tuple[str, str]] = []
     if record.test_value is not None:
         numbers.append((f"test {name}", shown(record.test_value)))

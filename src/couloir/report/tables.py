@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from couloir.artifacts.page import Cell, Choice, choices, details, shortened, table
+from couloir.config.metrics import OTHER_NUMBERS
 from couloir.record.tested import read_layers
 from couloir.report.evidence import RunRecord, columns, labels, value_words
 from couloir.sweep.pace import duration
@@ -15,9 +16,7 @@ from couloir.sweep.table import shown
 
 SPLITS = {"test": "test", "tta": "test, views", "best": "best epoch", "val": "last epoch", "train": "training"}
 """The parts of `result.json`, and what their columns are called."""
-COUNTS = {
-    "best/epoch": "best epoch", "epochs": "epochs", "parameters": "parameters", "train/samples_per_second": "samples/s",
-}  # fmt: skip
+COUNTS = {name: number.label for name, number in OTHER_NUMBERS.items() if name != "seconds"}
 """Whole numbers of `result.json`, and what their columns are called."""
 EPOCHS = 200
 """Rows of the table of epochs at most."""

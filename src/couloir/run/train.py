@@ -203,7 +203,8 @@ def _assemble(
     anew = earlier is None or earlier.checkpoint is None
     module.save_hyperparameters(OmegaConf.to_container(cfg, resolve=True), logger=anew)
     monitored = cfg.callbacks.checkpoint
-    record = Record(folder, monitored.monitor, monitored.mode, svg=cfg.get("curves_svg", False))
+    svg, chosen = cfg.get("curves_svg", False), cfg.get("metric")
+    record = Record(folder, monitored.monitor, monitored.mode, svg, chosen)
     changes = [*([] if earlier is None else earlier.callbacks()), *also]
     trainer = _build_trainer(cfg, folder, changes, record, stop, world)
     data.device = trainer.strategy.root_device

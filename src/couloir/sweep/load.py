@@ -9,11 +9,12 @@ from typing import Any, cast
 import yaml
 
 from couloir.config.compose import is_of_a_sweep
+from couloir.config.metrics import mode
 from couloir.errors import CouloirError
 from couloir.record.find import SWEEP_FILE, SWEEP_TABLE
 from couloir.record.result import read_numbers
 from couloir.sweep.record import Objective, SweepRecord, TrialRecord, TrialState
-from couloir.sweep.settings import LARGER_IS_BETTER
+from couloir.sweep.settings import DIRECTIONS
 
 DEVIATION = " std"
 """Ends the name of a column that belongs to the one before it."""
@@ -51,6 +52,7 @@ def load_sweep(folder: Path) -> SweepRecord:
         command=command,
         trials=trials,
         total=max(len(trials), int(content.get("total") or 0)),
+        mode=content.get("mode"),
     )
 
 
@@ -86,7 +88,7 @@ def _shared(words: list[str], swept: list[str]) -> list[str]:
 def direction(goal: str, content: dict[str, Any]) -> Any:
     """`maximize` or `minimize`: what `sweep.yaml` says of an objective, else what its name says."""
     said = content.get("objectives")
-    usual = "maximize" if goal.endswith(LARGER_IS_BETTER) else "minimize"
+    usual = DIRECTIONS[mode(goal)]
     return said.get(goal, usual) if isinstance(said, dict) else usual
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from couloir.config.metrics import mode
 from couloir.record import metrics
 from couloir.record.configuration import read_configuration
 from couloir.record.metrics import Row, read_metrics
@@ -15,7 +16,6 @@ from couloir.sweep.record import SweepRecord, TrialRecord
 
 LATEST = 5
 """Epochs whose mean length says how long the next will take."""
-FALLING = ("loss", "mae", "rmse", "error")
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def falling(record: SweepRecord) -> bool:
     for goal in record.objectives:
         if goal.name.rpartition("/")[2] == measure:
             return goal.direction == "minimize"
-    return measure in FALLING
+    return (record.mode or mode(measure)) == "min"
 
 
 def duration(seconds: float) -> str:

@@ -97,7 +97,7 @@ class Plan:
         """The sweep as tables and pictures see it."""
         return SweepRecord(
             self.folder, self.name, self.space.words, self.space.keys, self.settings.objectives,
-            self.settings.monitor, self.command, trials, self.total,
+            self.settings.monitor, self.command, trials, self.total, self.settings.mode,
         )  # fmt: skip
 
 

@@ -74,6 +74,7 @@ class SweepRecord:
         command: the command line.
         trials: in the order of their numbers.
         total: how many trials there are to be.
+        mode: whether the monitored value is to rise (`max`) or to fall (`min`); None: as its name says.
     """
 
     folder: Path
@@ -85,6 +86,7 @@ class SweepRecord:
     command: list[str]
     trials: list[TrialRecord]
     total: int
+    mode: str | None = None
 
     @property
     def completed(self) -> list[TrialRecord]:

@@ -10,14 +10,11 @@ from typing import Any, Literal
 from omegaconf import OmegaConf
 
 from couloir.config.compose import Sentence
-from couloir.config.metrics import measured
+from couloir.config.metrics import OTHER_NUMBERS, leading, measured, mode
 from couloir.errors import CouloirError, did_you_mean
 from couloir.sweep.record import Objective
 
-LARGER_IS_BETTER = ("accuracy", "r2", "samples_per_second")
-"""Ends of the names of such numbers; of all others less is better."""
-OTHER_NUMBERS = ("parameters", "seconds", "epochs", "best/epoch", "train/samples_per_second")
-"""Numbers of `result.json` that every run has."""
+DIRECTIONS = {"max": "maximize", "min": "minimize"}
 
 
 @dataclass(frozen=True)
@@ -28,6 +25,7 @@ class Settings:
         space: of the files, key -> values.
         objectives: what the sweep is after.
         monitor: the column that is watched from epoch to epoch.
+        mode: whether it is to rise (`max`) or to fall (`min`).
         n_trials: how many settings are tried; None: all of a grid.
         seeds: of each setting's runs.
         seed: of the proposals.
@@ -43,6 +41,7 @@ class Settings:
     space: dict[str, Any]
     objectives: list[Objective]
     monitor: str
+    mode: str
     n_trials: int | None
     seeds: list[int]
     seed: int
@@ -67,15 +66,16 @@ class Settings:
         """
         node, pruner = sweep.cfg.sweep, sweep.cfg.pruner
         objectives = _objectives(node, trial)
-        monitor = _monitor(objectives[0], trial)
+        monitor, monitor_mode = _monitor(objectives[0], trial)
         if pruner is not None:
-            _check_pruned(objectives, sweep.choices.get("pruner"))
+            _check_pruned(objectives, sweep.choices.get("pruner"), trial)
         first = int(trial.cfg.seed)
         count = 1 if node.seeds is None else int(node.seeds)
         return cls(
             space=OmegaConf.to_container(node.space, resolve=False),  # type: ignore[arg-type]
             objectives=objectives,
             monitor=monitor,
+            mode=monitor_mode,
             n_trials=node.n_trials,
             seeds=[first + place for place in range(count)],
             seed=first if node.seed is None else int(node.seed),
@@ -92,15 +92,15 @@ class Settings:
 def _objectives(node: Any, trial: Sentence) -> list[Objective]:
     names = _listed(node.objective)
     if not names:
-        monitor, mode = str(trial.cfg.callbacks.checkpoint.monitor), str(trial.cfg.callbacks.checkpoint.mode)
-        names, directions = [monitor.replace("val/", "best/")], ["minimize" if mode == "min" else "maximize"]
+        monitor, its_mode = _monitored(trial)
+        names, directions = [monitor.replace("val/", "best/")], [DIRECTIONS[its_mode]]
     else:
-        directions = [_direction(name) for name in names]
+        directions = [DIRECTIONS[mode(name, trial.cfg.get("metric"))] for name in names]
     given = _listed(node.direction)
     if given and len(given) != len(names):
         raise CouloirError(
             f"sweep.direction has {len(given)} words for {len(names)} objectives.",
-            next_step="name one for each, or leave it out: accuracies are maximized, all else is minimized",
+            next_step="name one for each, or leave it out: each metric has its own",
         )
     for word in given:
         if word not in ("maximize", "minimize"):
@@ -115,8 +115,10 @@ def _listed(value: Any) -> list[str]:
     return [str(entry) for entry in value] if OmegaConf.is_list(value) else [str(value)]
 
 
-def _direction(name: str) -> str:
-    return "maximize" if name.endswith(LARGER_IS_BETTER) else "minimize"
+def _monitored(trial: Sentence) -> tuple[str, str]:
+    """The metric that decides about a run's best epoch, and `min` or `max`."""
+    node = trial.cfg.callbacks.checkpoint
+    return str(node.monitor), str(node.mode or mode(node.monitor, trial.cfg.get("metric")))
 
 
 def _check_names(names: list[str], trial: Sentence) -> None:
@@ -131,19 +133,15 @@ def _check_names(names: list[str], trial: Sentence) -> None:
             )
 
 
-def _monitor(objective: Objective, trial: Sentence) -> str:
-    """The column of `metrics.csv` that belongs to the objective; the checkpoint's where there is none."""
-    split, _, metric = objective.name.partition("/")
-    if split in ("best", "val") and metric != "epoch":
-        return f"val/{metric}"
-    return (
-        objective.name
-        if split == "train" and metric in ("loss", "accuracy")
-        else str(trial.cfg.callbacks.checkpoint.monitor)
-    )
+def _monitor(objective: Objective, trial: Sentence) -> tuple[str, str]:
+    """The column of `metrics.csv` that belongs to the objective, and `min` or `max`; the checkpoint's without one."""
+    column = objective.name.replace("best/", "val/")
+    if column in (*measured(trial.cfg), *measured(trial.cfg, "train")):
+        return column, "max" if objective.direction == "maximize" else "min"
+    return _monitored(trial)
 
 
-def _check_pruned(objectives: list[Objective], pruner: str | None) -> None:
+def _check_pruned(objectives: list[Objective], pruner: str | None, trial: Sentence) -> None:
     if len(objectives) > 1:
         raise CouloirError(
             f"pruner={pruner} compares trials by one number, and sweep.objective names {len(objectives)}.",
@@ -152,7 +150,7 @@ def _check_pruned(objectives: list[Objective], pruner: str | None) -> None:
     if not objectives[0].name.startswith(("best/", "val/")) or objectives[0].name == "best/epoch":
         raise CouloirError(
             f"pruner={pruner} needs a number that is measured every epoch, and {objectives[0].name} is not.",
-            next_step="sweep.objective=best/accuracy, or pruner=none",
+            next_step=f"sweep.objective=best/{leading(measured(trial.cfg)) or 'loss'}, or pruner=none",
         )
 
 

@@ -99,7 +99,8 @@ def _prepare(plan: Plan, words: Sequence[str]) -> None:
             content = {
                 "words": list(words), "command": plan.command, "study": plan.name, "directory": str(plan.directory),
                 "objectives": {goal.name: goal.direction for goal in plan.settings.objectives},
-                "monitor": plan.settings.monitor, "total": plan.total if plan.total < MANY else None,
+                "monitor": plan.settings.monitor, "mode": plan.settings.mode,
+                "total": plan.total if plan.total < MANY else None,
                 "begun": datetime.now().astimezone().isoformat(timespec="seconds"),
             }  # fmt: skip
             write_atomically(plan.folder / SWEEP_FILE, yaml.safe_dump(content, sort_keys=False))

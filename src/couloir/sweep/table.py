@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from couloir.config.metrics import facts
 from couloir.log import rendered
 from couloir.record.files import write_atomically
 from couloir.record.provenance import read_provenance
@@ -210,7 +211,7 @@ def _about_noise(record: SweepRecord) -> list[str]:
     goal = record.objectives[0].name
     samples = _samples(trials[0], goal)
     first, second = ((trial.means or [0.0])[0] for trial in trials[:2])
-    if not goal.endswith("accuracy") or samples is None or not closer_than_samples_tell(first, second, samples):
+    if not facts(goal).counts_samples or samples is None or not closer_than_samples_tell(first, second, samples):
         return []
     split = "test" if goal.startswith("test/") else "validation"
     return [
