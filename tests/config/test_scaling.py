@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 import couloir
 from couloir.cli.main import run
 from couloir.config import tree
-from couloir.config.scaling import processes, unscaled
+from couloir.config.scaling import counted_steps, processes, unscaled
 from couloir.config.world import World
 from couloir.errors import CouloirError
 
@@ -146,3 +146,29 @@ def test_linear_and_root_agree_with_the_papers_own_numbers() -> None:
     assert couloir.compose(goyal).cfg.optimizer.lr == pytest.approx(3.2), "ResNet-50 in an hour: 0.1 x 8192/256"
     root = ["optimizer.lr=0.01", "optimizer.scale_lr=sqrt", "optimizer.base_batch_size=128", "data.batch_size=1024"]
     assert couloir.compose(root).cfg.optimizer.lr == pytest.approx(0.01 * math.sqrt(8))
+
+
+def test_a_schedule_by_steps_counts_them_and_the_configuration_stays_as_it_was(tmp_path: Path) -> None:
+    words = ["data=blobs", "data.samples=100", "data.batch_size=16", "trainer.accumulate_grad_batches=2", "logger=csv"]
+    words += ["scheduler=one_cycle", "trainer.max_epochs=2", "trainer=cpu", f"output_dir={tmp_path}"]
+    counted = couloir.train(couloir.compose(words))
+    assert yaml.safe_load((counted.dir / "config.yaml").read_text())["scheduler"]["steps_per_epoch"] is None
+    stated = couloir.train(couloir.compose([*words, "scheduler.steps_per_epoch=3"]))
+    other = couloir.train(couloir.compose([*words, "scheduler.steps_per_epoch=9"]))
+    assert counted.metrics["val/loss"] == stated.metrics["val/loss"], "72 samples, 5 batches, 3 steps"
+    assert counted.metrics["val/loss"] != other.metrics["val/loss"]
+
+
+@pytest.mark.parametrize(("limit", "steps"), [(1.0, 5), (4, 2), (0.5, 3), (0.01, 1), (99, 5)])
+def test_the_steps_of_an_epoch_are_the_batches_that_are_trained_on(limit: float, steps: int) -> None:
+    class Data:
+        def train_dataloader(self) -> list[int]:
+            return [0] * 10
+
+    cfg = couloir.compose(["scheduler=one_cycle"]).cfg
+    cfg.trainer.accumulate_grad_batches, cfg.trainer.limit_train_batches = 2, limit
+    assert counted_steps(cfg, Data()) == {"steps_per_epoch": steps}
+    cfg.scheduler.steps_per_epoch = 7
+    assert counted_steps(cfg, Data()) == {}
+    assert counted_steps(couloir.compose(["scheduler=step"]).cfg, Data()) == {}
+    assert counted_steps(couloir.compose([]).cfg, Data()) == {}

@@ -1,4 +1,4 @@
-"""`optimizer.scale_lr`: the rate follows the batch size. Nothing here imports torch."""
+"""What follows from the size of a step: the rate (`optimizer.scale_lr`), the steps of an epoch. Torch-free."""
 
 from __future__ import annotations
 
@@ -83,6 +83,24 @@ def samples_per_step(cfg: DictConfig) -> int:
     if batch_size is None:
         raise CouloirError("optimizer.scale_lr goes by data.batch_size, which this data does not have.")
     return int(batch_size) * int(cfg.trainer.get("accumulate_grad_batches", 1)) * processes(cfg.trainer)
+
+
+def counted_steps(cfg: DictConfig, data: Any) -> dict[str, Any]:
+    """What a scheduler that goes by steps is given beside its keys, where they leave the steps of an epoch open.
+
+    Args:
+        cfg: a settled configuration.
+        data: the data, read and split.
+
+    Returns:
+        `steps_per_epoch`, at least 1; nothing where no key asks for it, or the number is stated.
+    """
+    node = cfg.scheduler
+    if node is None or node.get("steps_per_epoch", 0) is not None:
+        return {}
+    limit, batches = cfg.trainer.limit_train_batches, len(data.train_dataloader())
+    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    return {"steps_per_epoch": max(1, math.ceil(batches / cfg.trainer.accumulate_grad_batches))}
 
 
 def processes(trainer: Any) -> int:

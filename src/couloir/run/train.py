@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.strategies import FSDPStrategy
 
@@ -25,7 +24,7 @@ from couloir.callbacks.momentum import MomentumSchedule
 from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.config.build import build
 from couloir.config.compose import Sentence
-from couloir.config.scaling import scaled_lr_in_words
+from couloir.config.scaling import counted_steps, scaled_lr_in_words
 from couloir.config.world import World
 from couloir.data.skipped import as_csv
 from couloir.data.worker_processes import lost_worker, workers_ended
@@ -133,8 +132,6 @@ def _train(
 ) -> Trained:
     cfg = sentence.cfg
     data = _load_data(cfg, world)
-    if "steps_per_epoch" in (cfg.scheduler or {}):
-        write_configuration(folder, cfg, sentence.overrides)
     if earlier is None:
         write_provenance(folder, command, cfg.seed, _describe(data))
     else:
@@ -193,7 +190,7 @@ def _assemble(
         net,
         build(cfg, "loss"),
         build(cfg, "optimizer"),
-        build(cfg, "scheduler"),
+        build(cfg, "scheduler", **counted_steps(cfg, data)),
         data,
         cfg.trainer.log_every_n_steps,
         partial(build_metrics, cfg),
@@ -236,21 +233,9 @@ def _fit_and_test(
 
 
 def _load_data(cfg: DictConfig, world: World) -> Any:
-    """The data, this process's share of it in every batch, and what the scheduler must know of it."""
+    """The data, and this process's share of it in every batch."""
     seed_everything(cfg.seed, workers=True, verbose=False)
-    data = load_data(cfg, world)
-    _count_steps(cfg, data)
-    return data
-
-
-def _count_steps(cfg: DictConfig, data: Any) -> None:
-    """Tell a scheduler that goes by steps how many there are in an epoch, if its YAML has the key for it."""
-    if cfg.scheduler is None or "steps_per_epoch" not in cfg.scheduler:
-        return
-    limit, batches = cfg.trainer.limit_train_batches, len(data.train_dataloader())
-    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-    with open_dict(cfg):
-        cfg.scheduler.steps_per_epoch = max(1, math.ceil(batches / cfg.trainer.accumulate_grad_batches))
+    return load_data(cfg, world)
 
 
 def _build_trainer(

@@ -12,7 +12,7 @@ from couloir.scheduler.interval import by_interval, horizon
 
 
 def cosine(
-    optimizer: Optimizer, epochs: int, min_lr: float, steps_per_epoch: int = 1, interval: str = "epoch"
+    optimizer: Optimizer, epochs: int, min_lr: float, steps_per_epoch: int | None = None, interval: str = "epoch"
 ) -> LRScheduler:
     """min_lr + (lr - min_lr) (1 + cos(pi t / T)) / 2, T the whole run (Loshchilov and Hutter, 2017, equation 5)."""
     return by_interval(CosineAnnealingLR(optimizer, horizon(epochs, steps_per_epoch, interval), min_lr), interval)
@@ -32,11 +32,11 @@ class WarmupCosine:
 
 
 def warmup_cosine(
-    optimizer: Optimizer, epochs: int, warmup_epochs: float, min_lr: float, steps_per_epoch: int = 1
+    optimizer: Optimizer, epochs: int, warmup_epochs: float, min_lr: float, steps_per_epoch: int | None = None
 ) -> LRScheduler:
     """A line up over `warmup_epochs`, then a cosine from lr to min_lr at the run's end; by step (Goyal, 2017)."""
-    warmup = round(warmup_epochs * steps_per_epoch)
-    curves = [WarmupCosine(warmup, epochs * steps_per_epoch, min_lr / group["lr"]) for group in optimizer.param_groups]
+    warmup, total = round(warmup_epochs * (steps_per_epoch or 1)), horizon(epochs, steps_per_epoch, "step")
+    curves = [WarmupCosine(warmup, total, min_lr / group["lr"]) for group in optimizer.param_groups]
     return by_interval(LambdaLR(optimizer, list(curves)), "step")
 
 
@@ -57,7 +57,7 @@ def one_cycle(
     pct_start: float,
     div_factor: float,
     final_div_factor: float,
-    steps_per_epoch: int = 1,
+    steps_per_epoch: int | None = None,
 ) -> LRScheduler:
     """Up from max_lr / div_factor to max_lr and down to a small part of it, momentum the other way; by step.
 
@@ -68,14 +68,14 @@ def one_cycle(
         pct_start: the share of the run that goes up.
         div_factor: the peak over the first rate.
         final_div_factor: the first rate over the last.
-        steps_per_epoch: optimizer steps an epoch.
+        steps_per_epoch: optimizer steps an epoch; None: one, where no run has counted them.
     """
     peaks = [group["lr"] if max_lr is None else max_lr for group in optimizer.param_groups]
     group = optimizer.param_groups[0]
     scheduler = _PatientOneCycle(
         optimizer,
         peaks,
-        total_steps=max(2, epochs * steps_per_epoch),
+        total_steps=max(2, horizon(epochs, steps_per_epoch, "step")),
         pct_start=pct_start,
         cycle_momentum="betas" in group or group.get("momentum", 0.0) > 0,
         div_factor=div_factor,

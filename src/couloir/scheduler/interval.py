@@ -15,6 +15,6 @@ def by_interval(scheduler: Scheduler, interval: str) -> Scheduler:
     return scheduler
 
 
-def horizon(epochs: int, steps_per_epoch: int, interval: str) -> int:
-    """The length of a run in what the scheduler counts."""
-    return epochs * steps_per_epoch if interval == "step" else epochs
+def horizon(epochs: int, steps_per_epoch: int | None, interval: str) -> int:
+    """The length of a run in what the scheduler counts; an epoch whose steps nobody has counted is one."""
+    return epochs * (steps_per_epoch or 1) if interval == "step" else epochs
