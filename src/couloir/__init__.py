@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from couloir.version import __version__
+
 if TYPE_CHECKING:
     from couloir.api import compose, train
     from couloir.record.result import RunResult
 
-__version__ = "0.1.0"
 __all__ = ["RunResult", "__version__", "compose", "train"]
 
 

@@ -1,9 +1,29 @@
-"""Kinds of layers, for `isinstance` and annotations, made of torch's public classes."""
+"""Kinds of layers, for `isinstance` and annotations, made of torch's public classes, and what holds for a kind."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from torch import nn
 
 TransposedConvolution = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d | TransposedConvolution
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
+
+
+@contextmanager
+def statistics_kept(net: nn.Module) -> Iterator[None]:
+    """Run batch normalisation without moving its running means; what it saves for a backward pass stays the same."""
+    tracking = [module for module in net.modules() if isinstance(module, BatchNorm)]
+    before = [(module.momentum, module.num_batches_tracked) for module in tracking]
+    counts = [None if counter is None else counter.clone() for _, counter in before]
+    for module in tracking:
+        module.momentum = 0.0
+    try:
+        yield
+    finally:
+        for module, (momentum, counter), count in zip(tracking, before, counts, strict=True):
+            module.momentum = momentum
+            if counter is not None and count is not None:
+                counter.copy_(count)

@@ -75,6 +75,35 @@ def test_radial_basis_functions_by_hand() -> None:
     np.testing.assert_allclose(found[net[0].bias].numpy(), (slope**2 * h_f).mean(axis=0), rtol=1e-6)
 
 
+class Squared(nn.Module):
+    """A user's layer, whose every output is a function of one input."""
+
+    elementwise = True
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.square()
+
+
+class EveryOther(nn.Module):
+    """A user's layer that passes some of its inputs on, and drops the others."""
+
+    selects = True
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, ::2]
+
+
+def test_a_users_layers_say_themselves_what_their_second_derivatives_are() -> None:
+    """y = (W x + b)², every other output: d²E/db_i² = (2 a_i)² 2 where the output is passed on, else 0."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 4), Squared(), EveryOther()).double()
+    x = torch.randn(5, 2).double()
+    a = net[0](x).detach().numpy()
+    found = diagonal_curvature(net, lambda z, t: (z - t).square().sum() / len(z), x, torch.zeros(5, 2).double())
+    expected = (2 * (2 * a) ** 2).mean(axis=0) * np.array([1, 0, 1, 0])
+    np.testing.assert_allclose(found[net[0].bias].numpy(), expected, rtol=1e-6)
+
+
 def test_averages_square_their_factor() -> None:
     net = nn.Sequential(nn.Conv2d(1, 1, 1), nn.AvgPool2d(2), nn.Flatten()).double()
     x = torch.randn(3, 1, 4, 4).double()

@@ -15,7 +15,7 @@ from couloir.logger.events import image, scalar, session_end, session_start, wri
 from couloir.logger.hyperparameters import comparable
 from couloir.logger.pictures import as_png, confusion_figure, mistakes_figure
 from couloir.logger.tensorboard import trial_name
-from couloir.sweep.job import FILE as TRIAL
+from couloir.record.find import TRIAL_FILE
 
 COMPARED = ("best/", "test/", "tta/")
 """The numbers that runs are compared by: of the best epoch, and of the test split."""
@@ -48,7 +48,7 @@ def conclude_on_board(run: Path, cfg: DictConfig, numbers: dict[str, float], ste
         [
             session_start(trial_name(run), hyperparameters),
             *(scalar(name, value, step) for name, value in numbers.items() if name.startswith(COMPARED)),
-            *([] if (run / TRIAL).is_file() else _pictures(run, step)),
+            *([] if (run / TRIAL_FILE).is_file() else _pictures(run, step)),
             session_end(),
         ],
         instead_of=("begun",),

@@ -7,11 +7,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from omegaconf import DictConfig
 from rich.table import Table
 from torch import Tensor, nn
 
+from couloir.config.build import build
+from couloir.errors import CouloirError
+
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+CANNOT = (NotImplementedError, RuntimeError, CouloirError)
+"""How a network says that it cannot be built without memory for its weights: a user's module may need real numbers."""
 
 
 @dataclass
@@ -75,6 +81,26 @@ def layers(net: nn.Module, channels: int, image_size: int | None) -> list[Layer]
         if module not in rows and any(id(parameter) not in counted for parameter in module.parameters(recurse=False)):
             add(module, [])
     return list(rows.values())
+
+
+def layers_of(cfg: DictConfig, net: nn.Module | None = None) -> tuple[list[Layer], nn.Module]:
+    """The layers of `cfg.model`, and the network that they were found in.
+
+    Args:
+        cfg: a sentence's configuration; its network is built without memory for its weights, where it can be.
+        net: the network itself, for where it cannot; None: it is built.
+
+    Raises:
+        RuntimeError: a single sample cannot pass through it; or ValueError.
+    """
+    channels, image_size = int(cfg.data.channels), cfg.data.image_size
+    try:
+        with torch.device("meta"):
+            unreal: nn.Module = build(cfg, "model", **({"weights": None} if cfg.model.get("weights") else {}))
+            return layers(unreal, channels, image_size), unreal
+    except CANNOT:
+        net = build(cfg, "model") if net is None else net
+        return layers(net, channels, image_size), net
 
 
 def _zeros(net: nn.Module, channels: int, image_size: int | None) -> Tensor:

@@ -5,6 +5,7 @@ layer, its layers.
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -13,8 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from couloir.artifacts.layer_table import Layer, as_dict, layers
-from couloir.inspect.summary import CANNOT, layers_without_memory
+from couloir.artifacts.layer_table import as_dict, layers_of
 from couloir.layer_kinds import Convolution
 from couloir.metric.mistakes import Mistakes, WorstMistakes
 from couloir.record.files import write_atomically
@@ -74,9 +74,8 @@ def write_exhibits(cfg: DictConfig, net: nn.Module, seen: Tested | None, classes
     if filters is not None:
         pictures["filters"] = _write_tiles("filters", filters, FILTERS_IN_A_ROW, folder, layer)
     write_pictures(folder, pictures)
-    rows = _layers(cfg, net)
-    if rows is not None:
-        write_layers(folder, as_dict(rows, net))
+    with suppress(RuntimeError, ValueError):  # where a single sample cannot pass through the network
+        write_layers(folder, as_dict(layers_of(cfg, net)[0], net))
 
 
 def _write_mistakes(mistakes: Mistakes, classes: list[str], folder: RunFolder) -> None:
@@ -127,16 +126,3 @@ def _write_tiles(name: str, tiles: Tensor, columns: int, folder: RunFolder, laye
     Image.fromarray(pixels).save(stream, format="PNG", optimize=True)
     write_atomically(folder.path / f"{name}.png", stream.getvalue())
     return Grid(columns, (width, height), count, layer)
-
-
-def _layers(cfg: DictConfig, net: nn.Module) -> list[Layer] | None:
-    """The layers of a configuration's network, by itself where it cannot be built without memory; None where a single
-    sample cannot pass through it.
-    """
-    try:
-        return layers_without_memory(cfg)[0]
-    except CANNOT:
-        try:
-            return layers(net, int(cfg.data.channels), cfg.data.image_size)
-        except (RuntimeError, ValueError):
-            return None

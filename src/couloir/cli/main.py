@@ -88,7 +88,7 @@ def _dispatch(arguments: list[str]) -> int:
         print(_usage())  # noqa: T201
         return 0
     if arguments[0] in ("-V", "--version"):
-        from couloir import __version__
+        from couloir.version import __version__
 
         print(f"couloir {__version__}")  # noqa: T201
         return 0

@@ -13,6 +13,8 @@ from couloir.errors import CouloirError
 class ScaledTanh(nn.Module):
     """1.7159 tanh(2x/3), which maps 1 to 1 and -1 to -1 (LeCun et al., 1998, appendix A)."""
 
+    elementwise = True
+
     def forward(self, x: Tensor) -> Tensor:
         """Element by element."""
         return 1.7159 * torch.tanh(x * (2 / 3))

@@ -111,6 +111,13 @@ class RadialBasis(nn.Module):
         """-sum_i (x_i - w_ij)²."""
         return -(x[:, None, :] - self.codes).square().sum(dim=2)
 
+    def second_derivatives(self, x: Tensor, h: Tensor, gradient: Tensor) -> Tensor:
+        """As `couloir.optimizer.curvature` asks for them: the slope is -2 (x - w), and its own second derivative, -2,
+        meets the loss's gradient.
+        """
+        difference = x[:, None, :] - self.codes
+        return (4 * difference.square() * h[:, :, None]).sum(dim=1) - 2 * gradient.sum(dim=1, keepdim=True)
+
 
 class LeNet5Of1998(nn.Module):
     """60,000 parameters for one channel, whatever the size of the images, which fill the field as in `LeNet5`.

@@ -18,6 +18,8 @@ class ZeroPadding(nn.Module):
         stride: 2 halves the map.
     """
 
+    selects = True
+
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         self.extra, self.stride = out_channels - in_channels, stride

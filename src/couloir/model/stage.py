@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from couloir.layer_kinds import BatchNorm
+from couloir.layer_kinds import statistics_kept
 
 
 class Stage(nn.Sequential):
@@ -43,20 +43,3 @@ def recomputed(block: nn.Module, run: Callable[[Tensor], Tensor], x: Tensor) -> 
 
     out: Tensor = checkpoint(run, x, use_reentrant=False, context_fn=contexts)
     return out
-
-
-@contextmanager
-def statistics_kept(block: nn.Module) -> Iterator[None]:
-    """Run batch normalisation without moving its running means; what it saves for a backward pass stays the same."""
-    tracking = [module for module in block.modules() if isinstance(module, BatchNorm)]
-    before = [(module.momentum, module.num_batches_tracked) for module in tracking]
-    counts = [None if counter is None else counter.clone() for _, counter in before]
-    for module in tracking:
-        module.momentum = 0.0
-    try:
-        yield
-    finally:
-        for module, (momentum, counter), count in zip(tracking, before, counts, strict=True):
-            module.momentum = momentum
-            if counter is not None and count is not None:
-                counter.copy_(count)

@@ -9,6 +9,10 @@ LeCun et al., 2012, Efficient BackProp, section 7). With a = W x, x' = f(a), and
 
 which is a backward pass with squared weights, squared inputs and squared slopes; what is dropped (f'', and everything
 off the diagonal) is what keeps the result from being negative.
+
+torch's own layers are known here. Any other layer without parameters may say what it is: `elementwise = True`, each
+output is a function of one input; `selects = True`, its factors are zero or one; or it has a method
+`second_derivatives(x, h, gradient)`, which returns d²E/dx² from its input x, d²E/d(output)² h, and dE/d(output).
 """
 
 from __future__ import annotations
@@ -23,19 +27,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from couloir.errors import CouloirError
-from couloir.layer_kinds import BatchNorm, Convolution
-from couloir.model.activation import ScaledTanh
-from couloir.model.lenet_1998 import RadialBasis
-from couloir.model.shortcut import ZeroPadding
-from couloir.model.stage import statistics_kept
+from couloir.layer_kinds import BatchNorm, Convolution, statistics_kept
 
 Criterion = Callable[[Any, Tensor], Tensor]
-ELEMENTWISE = (
-    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.PReLU, ScaledTanh,
-)  # fmt: skip
+ELEMENTWISE = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.PReLU)
 AVERAGES = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 SELECTIONS = (
-    nn.MaxPool2d, nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d, nn.ZeroPad2d, ZeroPadding, nn.AdaptiveMaxPool2d,
+    nn.MaxPool2d, nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d, nn.ZeroPad2d, nn.AdaptiveMaxPool2d,
 )  # fmt: skip
 """Layers whose factors are zero or one, so that squaring changes nothing (dropout passes everything on here)."""
 CHUNK = 100
@@ -116,8 +114,9 @@ def _squared(net: nn.Module) -> Iterator[_Backward]:
 
 
 def _check(layer: nn.Module) -> None:
-    known = (nn.Linear, Convolution, BatchNorm, RadialBasis, *ELEMENTWISE, *AVERAGES, *SELECTIONS)
-    if not isinstance(layer, known):
+    known = (nn.Linear, Convolution, BatchNorm, *ELEMENTWISE, *AVERAGES, *SELECTIONS)
+    says = any(getattr(layer, name, None) for name in ("elementwise", "selects", "second_derivatives"))
+    if not says and not isinstance(layer, known):
         raise CouloirError(
             f"optimizer=sdlm knows no second derivatives of the layer {type(layer).__name__}.",
             next_step="choose a network of linear, convolutional and batch-normalisation layers, or another optimizer",
@@ -175,11 +174,10 @@ def _rule(layer: nn.Module, x: Tensor, h: Tensor, gradient: Tensor) -> tuple[Ten
         return _of_products(layer, x, h)
     if isinstance(layer, BatchNorm):
         return _of_standardisation(layer, x, h)
-    if isinstance(layer, RadialBasis):
-        difference = x[:, None, :] - layer.codes
-        # z = -sum (x - w)²: its slope is -2 (x - w), and its own second derivative -2 meets the loss's gradient.
-        return ((4 * difference.square() * h[:, :, None]).sum(dim=1) - 2 * gradient.sum(dim=1, keepdim=True),)
-    if isinstance(layer, ELEMENTWISE):
+    own_rule = getattr(layer, "second_derivatives", None)
+    if own_rule is not None:
+        return (own_rule(x, h, gradient),)
+    if isinstance(layer, ELEMENTWISE) or getattr(layer, "elementwise", False):
         slope = _backward(lambda x: layer(x), x, torch.ones_like(h))
         own = (h * x.clamp_max(0).square(),) if isinstance(layer, nn.PReLU) else ()
         return (h * slope.square(), *(_to_shape(value, layer.weight.shape) for value in own))  # type: ignore[arg-type]

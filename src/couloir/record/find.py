@@ -11,6 +11,8 @@ from couloir.record.status import refuse_newer
 
 SWEEP_FILE, SWEEP_TABLE = "sweep.yaml", "sweep.csv"
 """What the folder of a sweep holds."""
+TRIAL_FILE = "trial.json"
+"""What the folder of a run has that belongs to a trial of a sweep."""
 
 
 def runs_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str], str]:

@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from couloir import __version__
 from couloir.record.files import read_json
 from couloir.record.folder import RunFolder
+from couloir.version import __version__
 
 FILE = "provenance.json"
 

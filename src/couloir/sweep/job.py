@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from couloir.record.files import write_atomically
+from couloir.record.find import TRIAL_FILE
 
-FILE = "trial.json"
+FILE = TRIAL_FILE
 ENDED = "ended.json"
 STOP = ".stop"
 CONSOLE = "console.log"
