@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import csv
+import math
 import os
 import zipfile
 from pathlib import Path
@@ -23,11 +25,13 @@ PHOTOGRAPHS = [
     "mobilenet_2017", "densenet121_2017",
 ]  # fmt: skip
 SMALL = ["cifar10_94", "densenet_bc_cifar_2017", "keras_vgg_like", "lenet5_1998"]
-# `make recipes` runs the whole of scale=smoke; here two batches of each split do.
+# `make recipes` runs the whole of scale=smoke; here two steps, and a batch of each of the other splits, do.
 SHORT = [
     "data.subset=24",
-    "data.batch_size=4",
-    *(f"trainer.limit_{split}_batches=2" for split in ("train", "val", "test")),
+    "data.batch_size=2",
+    "trainer.limit_train_batches=2",
+    "trainer.limit_val_batches=1",
+    "trainer.limit_test_batches=1",
 ]
 WHOLE = os.environ.get("COULOIR_WHOLE_RECIPES") == "1"
 
@@ -61,10 +65,20 @@ def smoke(words: list[str], outputs: Path) -> couloir.RunResult:
     return couloir.train(couloir.compose([*words, *extra]))
 
 
+def assert_went_through(result: couloir.RunResult) -> None:
+    """It has learned for its steps, from a loss that is a number to one that is, and was tested."""
+    assert result.status == "completed"
+    with (result.dir / "metrics.csv").open(newline="") as stream:
+        last = list(csv.DictReader(stream))[-1]
+    assert WHOLE or int(last["step"]) == 2 * int(last["epoch"])
+    assert math.isfinite(float(last["train/loss"]))
+    assert math.isfinite(result.metrics["test/loss"])
+
+
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 def test_a_recipe_for_photographs_runs_to_its_end(name: str, photographs: Path, tmp_path: Path) -> None:
     result = smoke([f"experiment={name}", f"data.root={photographs}"], tmp_path)
-    assert result.status == "completed"
+    assert_went_through(result)
     views = OmegaConf.load(tree.choices("experiment")[name]).defaults
     assert ("tta/accuracy" in result.metrics) == any("override /tta" in entry for entry in views)
 
@@ -72,20 +86,20 @@ def test_a_recipe_for_photographs_runs_to_its_end(name: str, photographs: Path, 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_recipe_for_small_images_runs_to_its_end(name: str, couloir_data: Path, tmp_path: Path) -> None:
     data = "mnist" if name == "lenet5_1998" else "cifar10"
-    assert smoke([f"experiment={name}", f"data.root={couloir_data / data}"], tmp_path).status == "completed"
+    assert_went_through(smoke([f"experiment={name}", f"data.root={couloir_data / data}"], tmp_path))
 
 
 @pytest.mark.parametrize("name", ["sweep_digits", "sweep_optimizers"])
 def test_a_recipe_for_a_sweep_is_one_run_without_m(name: str, tmp_path: Path) -> None:
-    assert smoke([f"experiment={name}"], tmp_path).status == "completed"
+    assert_went_through(smoke([f"experiment={name}"], tmp_path))
 
 
 def test_vgg16_begins_with_what_vgg11_has_learned(photographs: Path, tmp_path: Path) -> None:
     words = [f"data.root={photographs}"]
     first = smoke(["experiment=vgg11_2014", *words], tmp_path)
     try:
-        assert first.status == "completed"
-        assert smoke(["experiment=vgg16_2014", "initializer.run=latest", *words], tmp_path).status == "completed"
+        assert_went_through(first)
+        assert_went_through(smoke(["experiment=vgg16_2014", "initializer.run=latest", *words], tmp_path))
     finally:
         for checkpoint in tmp_path.rglob("*.ckpt"):  # two gigabytes, in the whole
             checkpoint.unlink()

@@ -148,6 +148,7 @@ def predict(cfg: DictConfig, run: Path, between: Callable[[], None] | None = Non
             targets.append(y.cpu())
             if between is not None:
                 between()
+    data.teardown("test")  # its workers would wait for another epoch
     offset, scale = float(data.target_offset), float(data.target_scale)
     predicted, true = torch.cat(values), torch.cat(targets)
     if data.task != "classification":
