@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from couloir.diagnosis.diagnosis import diagnose
 from couloir.errors import CouloirError
+from couloir.record.status import FORMAT
 from couloir.report.index import write_index
 from recorded_runs import EVIL, write_run
 
@@ -72,6 +74,36 @@ def test_a_thousand_runs_still_fit_into_six_megabytes(tmp_path: Path) -> None:
     file = write_index(tmp_path / "runs", tmp_path / "index.html")
     assert file.stat().st_size < 6_000_000
     assert "These are the newest 1,000 of 1,001." in file.read_text(encoding="utf-8")
+
+
+def test_each_file_of_a_run_is_read_once_although_its_diagnosis_asks_for_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("couloir.diagnosis.diagnose", diagnose)
+    for name in "ab":
+        write_run(tmp_path / name, ("model=lenet5",), epochs=12)
+    read: list[str] = []
+    usual = Path.read_text
+
+    def noted(path: Path, *arguments: object, **words: object) -> str:
+        read.extend([str(path.relative_to(tmp_path))] if path.is_relative_to(tmp_path) else [])
+        return usual(path, *arguments, **words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "read_text", noted)
+    html = write_index(tmp_path, tmp_path / "index.html").read_text(encoding="utf-8")
+    assert [row[6] for row in rows(html, "runs")] == ["Overfitting", "Overfitting"], "they have been diagnosed"
+    names = ("config.yaml", "metrics.csv", "overrides.yaml", "provenance.json", "result.json")
+    names = (*names, "signals.csv", "status.json")
+    assert sorted(set(read) - {"index.html"}) == [f"{run}/{name}" for run in "ab" for name in names]
+    assert len(read) == len(set(read))
+
+
+def test_runs_of_a_newer_version_are_left_out_and_counted(tmp_path: Path) -> None:
+    write_run(tmp_path / "old")
+    write_run(tmp_path / "new", format=FORMAT + 1)
+    html = write_index(tmp_path, tmp_path / "index.html").read_text(encoding="utf-8")
+    assert [re.sub("<.*?>", "", row[1]) for row in rows(html, "runs")] == ["old"]
+    assert "Left out, since a newer Couloir made them: 1." in html
 
 
 @pytest.mark.parametrize("content", ["nothing", "no run"])

@@ -5,9 +5,7 @@ Speed and memory are those of whole steps: fetching and augmenting the batch, fo
 
 from __future__ import annotations
 
-import csv
 import gc
-import io
 import itertools
 import statistics
 import time
@@ -25,6 +23,7 @@ from couloir.errors import CouloirError, display
 from couloir.inspect.batch_sizes import USABLE, Tried, doubling, draw_batch_sizes, expected_memory, fastest, largest
 from couloir.inspect.probe import Probe, probing, training_sentence
 from couloir.log import note, rendered, say
+from couloir.record.files import as_csv
 from couloir.record.folder import RunFolder
 from couloir.record.result import write_result
 
@@ -232,11 +231,10 @@ def _table(tried: list[Tried], most: Tried, best: Tried) -> Table:
 
 
 def _as_csv(tried: list[Tried]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["batch_size", "samples_per_second", "memory_bytes", "problem"])
-    writer.writerows([entry.batch_size, entry.samples_per_second, entry.memory, entry.problem] for entry in tried)
-    return stream.getvalue()
+    columns = ["batch_size", "samples_per_second", "memory_bytes", "problem"]
+    return as_csv(
+        columns, [(entry.batch_size, entry.samples_per_second, entry.memory, entry.problem) for entry in tried]
+    )
 
 
 def _numbers(most: Tried | None, best: Tried | None) -> dict[str, Any]:

@@ -6,8 +6,6 @@ ragged. Here it grows by a constant factor a step, so that one test spans all ma
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from couloir.errors import CouloirError, display
 from couloir.inspect.probe import Probe, probing, training_sentence
 from couloir.inspect.rate_curve import RateCurve, draw_rate_curve, exponential_rates, read_curve
 from couloir.log import on_a_terminal, say
+from couloir.record.files import as_csv
 from couloir.record.folder import RunFolder
 from couloir.record.result import write_result
 
@@ -152,12 +151,8 @@ def _typed(value: float) -> str:
 
 
 def _as_csv(curve: RateCurve) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["step", "lr", "loss", "smoothed"])
     rows = zip(curve.rates, curve.losses, curve.smoothed, strict=True)
-    writer.writerows([step, *row] for step, row in enumerate(rows, 1))
-    return stream.getvalue()
+    return as_csv(["step", "lr", "loss", "smoothed"], [(step, *row) for step, row in enumerate(rows, 1)])
 
 
 def _numbers(curve: RateCurve, sentence: Sentence) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from couloir.errors import CouloirError, did_you_mean, display
+from couloir.record import metrics, status
 from couloir.record.configuration import FILE
 from couloir.record.status import refuse_newer
 
@@ -13,6 +15,9 @@ SWEEP_FILE, SWEEP_TABLE = "sweep.yaml", "sweep.csv"
 """What the folder of a sweep holds."""
 TRIAL_FILE = "trial.json"
 """What the folder of a run has that belongs to a trial of a sweep."""
+SKIPPED = ("checkpoints", "tensorboard", "latest")
+"""Folders in which there are no runs."""
+DEEPEST = 6
 
 
 def runs_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str], str]:
@@ -55,6 +60,44 @@ def find_run(word: str, outputs: str | Path = "outputs") -> Path:
 def find_sweep(word: str, outputs: str | Path = "outputs") -> Path | None:
     """The folder of a sweep, named as a run is; None where the word names none."""
     return next((path.resolve() for path in _places(word, outputs) if (path / SWEEP_FILE).is_file()), None)
+
+
+def runs_and_sweeps_below(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The folders of the runs and of the sweeps below a folder, itself among them, the newest first; what a link leads
+    to is left out.
+    """
+    runs: list[Path] = []
+    sweeps: list[Path] = []
+    for path, is_run in _below(folder, 0):
+        (runs if is_run else sweeps).append(path)
+    return sorted(runs, key=_started, reverse=True), sorted(sweeps, reverse=True)
+
+
+def _below(folder: Path, depth: int) -> Iterator[tuple[Path, bool]]:
+    """The folders of runs and sweeps, and whether each is a run."""
+    inner, names = [], set()
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                names.add(entry.name)
+                if entry.is_dir(follow_symlinks=False) and entry.name not in SKIPPED and entry.name[0] != ".":
+                    inner.append(Path(entry.path))
+    except OSError:
+        return
+    is_run = FILE in names and (status.FILE in names or metrics.FILE in names)
+    if is_run or SWEEP_FILE in names:
+        yield folder, is_run
+    if not is_run and depth < DEEPEST:
+        for path in inner:
+            yield from _below(path, depth + 1)
+
+
+def _started(run: Path) -> tuple[float, str]:
+    """When a run's first file was written, as far as the disk tells."""
+    try:
+        return (run / FILE).stat().st_mtime, run.name
+    except OSError:
+        return 0.0, run.name
 
 
 def _places(word: str, outputs: str | Path) -> Iterator[Path]:

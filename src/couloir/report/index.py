@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from urllib.parse import quote
 from couloir.artifacts.page import Cell, Chart, Choice, Page, charts, facts, label, search, shortened, table, text
 from couloir.config.metrics import facts as metric_facts
 from couloir.errors import CouloirError, display
-from couloir.record import configuration, metrics, status
 from couloir.record.files import read_table, read_yaml, write_atomically
-from couloir.record.find import SWEEP_FILE, SWEEP_TABLE
+from couloir.record.find import SWEEP_FILE, SWEEP_TABLE, runs_and_sweeps_below
+from couloir.record.status import is_newer
 from couloir.report import origin
 from couloir.report.evidence import RunRecord
 from couloir.report.tables import number, seconds
@@ -29,9 +29,6 @@ MOST = 1000
 """Runs on the page at most: the newest."""
 ERRORS, LONGEST = 50, 200
 """Errors that are shown at most, and characters of a run's words."""
-SKIPPED = ("checkpoints", "tensorboard", "latest")
-"""Folders in which there are no runs."""
-DEEPEST = 6
 
 
 def write_index(folder: Path, file: Path) -> Path:
@@ -40,26 +37,20 @@ def write_index(folder: Path, file: Path) -> Path:
     Raises:
         CouloirError: there is none.
     """
-    found, sweeps = [], []
-    for path, names in _folders(folder, 0):
-        if status.FILE in names or metrics.FILE in names:
-            found.append(path)
-        elif SWEEP_FILE in names:
-            sweeps.append(path)
+    found, sweeps = runs_and_sweeps_below(folder)
     if not found and not sweeps:
         raise CouloirError(
             f"There is no run in {display(folder)}, and none below it.",
             next_step="name the folder of a run, or one that holds runs, such as outputs/",
         )
-    found.sort(key=lambda run: _started(run), reverse=True)
     every = [RunRecord.read(run) for run in found[:MOST]]
-    records = [record for record in every if not status.is_newer(record.status)]
+    records = [record for record in every if not is_newer(record.status)]
     page = Page(f"Runs in {display(folder)}")
     page.parts.append(_header(folder, records, len(found), len(sweeps)))
     start = file.parent.resolve()
     ranked = _ranked(records)
     first = {id(record) for record in ranked[:FIRST]}
-    if records:
+    if every:
         rows = [_row(record, f"run {at}", id(record) in first, start) for at, record in enumerate(records)]
         page.section(
             "Runs", search("runs", "only those with"), _table(rows), note=_note(len(found), len(every) - len(records))
@@ -73,39 +64,12 @@ def write_index(folder: Path, file: Path) -> Path:
             page.section("Curves", clear, charts(drawn, width=460), note=note)
             page.section("Metric and time", charts([_scatter(ranked)]), note="A dot a run; a click on a name hides it.")
     if sweeps:
-        page.section("Sweeps", _sweeps(sorted(sweeps, reverse=True), start))
+        page.section("Sweeps", _sweeps(sweeps, start))
     _failures(page, records)
     page.parts.insert(1, page.contents())
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, page.as_html())
     return file
-
-
-def _folders(folder: Path, depth: int) -> Iterator[tuple[Path, set[str]]]:
-    """The folders of runs, with the names in them, and those of sweeps; a link is not followed."""
-    inner, names = [], set()
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                names.add(entry.name)
-                if entry.is_dir(follow_symlinks=False) and entry.name not in SKIPPED and entry.name[0] != ".":
-                    inner.append(Path(entry.path))
-    except OSError:
-        return
-    is_run = configuration.FILE in names and (status.FILE in names or metrics.FILE in names)
-    if is_run or SWEEP_FILE in names:
-        yield folder, names
-    if not is_run and depth < DEEPEST:
-        for path in inner:
-            yield from _folders(path, depth + 1)
-
-
-def _started(run: Path) -> tuple[float, str]:
-    """When a run's first file was written, as far as the disk tells."""
-    try:
-        return (run / configuration.FILE).stat().st_mtime, run.name
-    except OSError:
-        return 0.0, run.name
 
 
 def _header(folder: Path, records: Sequence[RunRecord], runs: int, sweeps: int) -> str:
@@ -124,7 +88,7 @@ def _header(folder: Path, records: Sequence[RunRecord], runs: int, sweeps: int) 
 def _note(found: int, newer: int) -> str:
     note = "The newest first; a click on a heading sorts. A tick draws the run's curves below."
     note += f" These are the newest {MOST:,} of {found:,}." if found > MOST else ""
-    return note + (f" {newer:,} runs of a newer Couloir are left out." if newer else "")
+    return note + (f" Left out, since a newer Couloir made them: {newer:,}." if newer else "")
 
 
 def _table(rows: Sequence[Sequence[Cell]]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from couloir.artifacts.page import Cell, copyable, details, table, text
 from couloir.errors import CouloirError
+from couloir.record.checkpoint import FOLDER
 from couloir.report.evidence import RunRecord
 from couloir.report.tables import heads
 
@@ -69,7 +70,7 @@ def commands(records: Sequence[RunRecord]) -> str:
 def _of_one(record: RunRecord) -> list[tuple[str, str]]:
     path = record.path
     epochs = record.flat.get("trainer.max_epochs")
-    saved = any((record.folder / "checkpoints").glob("*.ckpt"))
+    saved = any((record.folder / FOLDER).glob("*.ckpt"))
     told = []
     if record.state in UNFINISHED:
         told.append(("Go on where it ended", f"couloir resume {path}"))
@@ -86,7 +87,7 @@ def _of_one(record: RunRecord) -> list[tuple[str, str]]:
 def _of_several(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
     paths = [record.path for record in records]
     told = [("What differs between the first two", f"couloir diff {paths[0]} {paths[1]}")]
-    if all(any((record.folder / "checkpoints").glob("*.ckpt")) for record in records):
+    if all(any((record.folder / FOLDER).glob("*.ckpt")) for record in records):
         told.append(("Test the mean of their predictions", f"couloir evaluate {' '.join(paths)}"))
     told.append(("Make this page again", f"couloir report {' '.join(paths)}"))
     told.append(("Compare them in TensorBoard", "couloir board"))
