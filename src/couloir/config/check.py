@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +58,16 @@ def check(sentence: Sentence) -> None:
     Raises:
         CouloirError: the first thing that is wrong.
     """
-    try:
+    with _told():
         _check(sentence)
         OmegaConf.to_container(sentence.cfg, resolve=True)  # also what nobody has asked for yet refers to something
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """A reference that leads nowhere is said in a sentence."""
+    try:
+        yield
     except OmegaConfBaseException as error:
         raise _unresolved(error) from error
     except RecursionError as error:
@@ -70,7 +79,8 @@ def _check(sentence: Sentence) -> None:
     _check_targets(sentence, keys)
     _check_complete(sentence.cfg)
     _check_missing(sentence, keys)
-    _check_data(sentence.cfg)
+    if str(sentence.cfg.data.get("_target_")).startswith("couloir."):
+        resolvers.inspect_data(sentence.cfg.data)
     _check_files(sentence, keys)
     data = {path: entries for path, entries in keys.items() if path.startswith("data.")}
     _check_values(sentence, data, keys)
@@ -124,10 +134,7 @@ def _place(path: str, keys: dict[str, list[Key]], sentence: Sentence) -> str:
 
 def _check_targets(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
     """Nothing is called, and no module imported, that a configuration may not name."""
-
-    def place(path: str) -> str:
-        return _place(path, keys, sentence)
-
+    place = partial(_place, keys=keys, sentence=sentence)
     targets.check_targets(sentence.cfg, targets.extended(sentence.cfg), place)
 
 
@@ -185,15 +192,6 @@ def _missing(node: Any, path: str = "") -> Iterator[str]:
         yield path
 
 
-def _check_data(cfg: DictConfig) -> None:
-    target = str(cfg.data.get("_target_", ""))
-    if target.startswith("couloir."):
-        try:
-            resolvers.inspect_data(cfg.data)
-        except OmegaConfBaseException as error:
-            raise _unresolved(error) from error
-
-
 def _check_files(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
     """Weights and runs that the network is to begin with are there."""
     weights = sentence.cfg.model.get("weights")
@@ -237,22 +235,22 @@ def check_sweep_values(sentence: Sentence) -> None:
         CouloirError: the first thing that is wrong.
     """
     keys = _keys_by_path(sentence)
-    _check_targets(sentence, keys)
-    for path, entries in keys.items():
-        group, _, rest = path.partition(".")
-        there = group in SWEEP_GROUPS and sentence.cfg[group] is not None
-        if there and not path.endswith("_target_") and not rest.startswith("space"):
-            _check_value(sentence, path, entries, keys)
+    with _told():
+        _check_targets(sentence, keys)
+        for path, entries in keys.items():
+            group, _, rest = path.partition(".")
+            there = group in SWEEP_GROUPS and sentence.cfg[group] is not None
+            if there and not path.endswith("_target_") and not rest.startswith("space"):
+                _check_value(sentence, path, entries, keys)
 
 
 def _check_value(sentence: Sentence, path: str, entries: list[Key], keys: dict[str, list[Key]]) -> None:
     key = _deciding(entries)
     if not key.contract and (reference := REFERENCE.fullmatch(str(key.default))):
         key = _deciding(keys.get(reference[1], [key]))  # `seed: ${seed}` takes what `seed` takes
-    try:
-        value = _value(sentence.cfg, path)
-    except OmegaConfBaseException as error:
-        raise _unresolved(error) from error
+    value = OmegaConf.select(sentence.cfg, path)
+    if OmegaConf.is_config(value):
+        value = OmegaConf.to_container(value, resolve=True)
     accepted = contract.violation(key, value)
     if accepted is not None:
         raise _out_of_contract(key, path, value, accepted, _place(path, keys, sentence), sentence)
@@ -265,11 +263,6 @@ def _deciding(entries: list[Key]) -> Key:
     )
 
 
-def _value(cfg: DictConfig, path: str) -> Any:
-    value = OmegaConf.select(cfg, path)
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-
-
 def _out_of_contract(key: Key, path: str, value: Any, accepted: str, place: str, sentence: Sentence) -> CouloirError:
     group, _, name = path.partition(".")
     if group == "model" and name == "image_size":
@@ -279,12 +272,13 @@ def _out_of_contract(key: Key, path: str, value: Any, accepted: str, place: str,
             place=place,
             next_step="enlarge the images with data.image_size=..., or choose a model for small ones (mlp, linear)",
         )
-    shown = "null" if value is None else value
-    words = (
-        accepted.removeprefix("one of ").removesuffix(" or null").split(", ") if accepted.startswith("one of ") else []
+    words = accepted.removeprefix("one of ").removesuffix(" or null").split(", ")
+    close = did_you_mean(str(value), words, form=f"{path}={{}}") if accepted.startswith("one of ") else None
+    return CouloirError(
+        f"{path} takes {accepted}, not {'null' if value is None else value}.",
+        place=place,
+        next_step=close or f"the default is {path}={_typed(key.default)}",
     )
-    hint = did_you_mean(str(value), words, form=f"{path}={{}}") or f"the default is {path}={_typed(key.default)}"
-    return CouloirError(f"{path} takes {accepted}, not {shown}.", place=place, next_step=hint)
 
 
 def _typed(value: Any) -> str:
@@ -312,29 +306,25 @@ def _check_needs(sentence: Sentence) -> None:
 
 def _check_parts(sentence: Sentence) -> None:
     cfg, choices = sentence.cfg, sentence.choices
-    if cfg.momentum_schedule is not None and "momentum" not in cfg.optimizer:
-        raise CouloirError(
-            f"momentum_schedule={choices.get('momentum_schedule')} needs an optimizer with momentum, not "
-            f"{choices.get('optimizer')}.",
-            next_step="optimizer=momentum or optimizer=nesterov",
-        )
-    if cfg.momentum_schedule is not None and choices.get("scheduler") == "one_cycle":
-        raise CouloirError(
-            f"momentum_schedule={choices.get('momentum_schedule')} and scheduler=one_cycle both set the momentum.",
-            next_step="momentum_schedule=none, or another scheduler",
-        )
-    _check_averaging(sentence)
-
-
-def _check_averaging(sentence: Sentence) -> None:
-    """A mean that begins after the last epoch is none."""
-    epochs = sentence.cfg.trainer.max_epochs
-    for name in ("start", "start_epoch"):
-        start = OmegaConf.select(sentence.cfg, f"averaging.{name}")
-        if isinstance(start, int) and isinstance(epochs, int) and 0 < epochs <= start:
-            raise CouloirError(
+    rule = f"momentum_schedule={choices.get('momentum_schedule')}"
+    _refuse(
+        cfg.momentum_schedule is not None and "momentum" not in cfg.optimizer,
+        f"{rule} needs an optimizer with momentum, not {choices.get('optimizer')}.",
+        "optimizer=momentum or optimizer=nesterov",
+    )
+    _refuse(
+        cfg.momentum_schedule is not None and choices.get("scheduler") == "one_cycle",
+        f"{rule} and scheduler=one_cycle both set the momentum.",
+        "momentum_schedule=none, or another scheduler",
+    )
+    epochs = cfg.trainer.max_epochs
+    for name in ("start", "start_epoch"):  # a mean that begins after the last epoch is none
+        start = OmegaConf.select(cfg, f"averaging.{name}")
+        if isinstance(start, int) and isinstance(epochs, int):
+            _refuse(
+                0 < epochs <= start,
                 f"averaging.{name}={start} leaves nothing to average: the run has {epochs} epochs.",
-                next_step=f"averaging.{name}={epochs // 2}, or more trainer.max_epochs",
+                f"averaging.{name}={epochs // 2}, or more trainer.max_epochs",
             )
 
 
@@ -383,13 +373,11 @@ def _check_monitors(sentence: Sentence) -> None:
 
 def _check_accelerator(cfg: DictConfig) -> None:
     """A GPU that the machine does not show cannot be used; torch has the last word on one that it does."""
-    if cfg.trainer.get("accelerator") not in ("gpu", "cuda"):
-        return
-    if sys.platform == "darwin" or any(any(Path("/").glob(pattern)) for pattern in GPU_DEVICES):
-        return
-    raise CouloirError(
+    shown = sys.platform == "darwin" or any(any(Path("/").glob(pattern)) for pattern in GPU_DEVICES)
+    _refuse(
+        cfg.trainer.get("accelerator") in ("gpu", "cuda") and not shown,
         "trainer.accelerator is gpu, but this machine shows no GPU.",
-        next_step="leave trainer=gpu out to train on what is there, or use trainer=cpu",
+        "leave trainer=gpu out to train on what is there, or use trainer=cpu",
     )
 
 
@@ -398,30 +386,33 @@ def _check_shared_weights(sentence: Sentence) -> None:
     cfg, choices = sentence.cfg, sentence.choices
     if cfg.trainer.get("strategy") != "fsdp":
         return
-    if cfg.trainer.accelerator == "cpu":
-        raise CouloirError(
-            "trainer=fsdp shares the weights among GPUs, and trainer.accelerator is cpu.",
-            next_step="trainer=ddp trainer.devices=2 trains in two processes on the CPU",
-        )
+    _refuse(
+        cfg.trainer.accelerator == "cpu",
+        "trainer=fsdp shares the weights among GPUs, and trainer.accelerator is cpu.",
+        "trainer=ddp trainer.devices=2 trains in two processes on the CPU",
+    )
     decay = cfg.optimizer.get("weight_decay")
-    if decay and not cfg.optimizer.get("decay_all", True):
-        raise CouloirError(
-            f"optimizer.weight_decay={decay} spares biases by their shape, which trainer=fsdp does not keep.",
-            next_step="optimizer.decay_all=true, optimizer.weight_decay=0, or trainer=ddp",
-        )
-    if cfg.trainer.gradient_clip_val is not None:
-        raise CouloirError(
-            "trainer.gradient_clip_val needs all gradients, of which each process of trainer=fsdp holds a share.",
-            next_step="trainer=ddp, or leave it out",
-        )
-    parts = {
+    _refuse(
+        decay and not cfg.optimizer.get("decay_all", True),
+        f"optimizer.weight_decay={decay} spares biases by their shape, which trainer=fsdp does not keep.",
+        "optimizer.decay_all=true, optimizer.weight_decay=0, or trainer=ddp",
+    )
+    instead = "trainer=ddp, or leave it out"
+    _refuse(
+        cfg.trainer.gradient_clip_val is not None,
+        "trainer.gradient_clip_val needs all gradients, of which each process of trainer=fsdp holds a share.",
+        instead,
+    )
+    for part, there in {
         f"averaging={choices.get('averaging')}": cfg.averaging is not None,
         "callbacks.signals": OmegaConf.select(cfg, "callbacks.signals.every_n_epochs") is not None,
-        f"optimizer={choices.get('optimizer')}": choices.get("optimizer") == "sdlm",
-    }
-    for part, there in parts.items():
-        if there:
-            raise CouloirError(
-                f"{part} looks at the whole network, of which each process of trainer=fsdp holds a share.",
-                next_step="trainer=ddp, or leave it out",
-            )
+        "optimizer=sdlm": choices.get("optimizer") == "sdlm",
+    }.items():
+        _refuse(
+            there, f"{part} looks at the whole network, of which each process of trainer=fsdp holds a share.", instead
+        )
+
+
+def _refuse(there: Any, fact: str, next_step: str) -> None:
+    if there:
+        raise CouloirError(fact, next_step=next_step)
