@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from couloir.config import contract, resolvers, scaling, targets, tree
 from couloir.config.compose import SWEEP_GROUPS, Sentence, compose_sentence
 from couloir.config.contract import Key
-from couloir.config.metrics import check_stated, facts, measured
+from couloir.config.metrics import check_stated, choices_for, facts, measured, measuring
 from couloir.config.needs import fitting, lacking
 from couloir.config.settle import FROM_RUN, settle
 from couloir.errors import CouloirError, did_you_mean, display
@@ -338,18 +338,8 @@ def _check_metrics(sentence: Sentence) -> None:
             raise CouloirError(
                 f"metric={name} does not fit data={sentence.choices.get('data')}, whose task is {task}.",
                 place=_place(f"metric.{name}", _keys_by_path(sentence), sentence),
-                next_step=f"leave it out, or take one of: {', '.join(_metrics_for(task))}",
+                next_step=f"leave it out, or take one of: {', '.join(choices_for(task))}",
             )
-
-
-def _metrics_for(task: str) -> list[str]:
-    """The choices of the group whose metrics all fit a task."""
-    found = []
-    for name, path in tree.choices("metric").items():
-        stated = [key.default for key in contract.read_keys(path) if key.path.endswith(".facts.tasks")]
-        if stated and all(task in tasks for tasks in stated):
-            found.append(name)
-    return found
 
 
 def _check_monitors(sentence: Sentence) -> None:
@@ -367,7 +357,8 @@ def _check_monitors(sentence: Sentence) -> None:
             raise CouloirError(
                 f"{path}={monitor} is not a metric of a {cfg.data.task}.",
                 place=f"metrics: {', '.join(known)}",
-                next_step=did_you_mean(str(monitor), known, form=f"{path}={{}}"),
+                next_step=measuring(str(monitor), str(cfg.data.task))
+                or did_you_mean(str(monitor), known, form=f"{path}={{}}"),
             )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from couloir.config import contract, tree
 from couloir.errors import CouloirError, did_you_mean
 
 FACTS = "facts"
@@ -141,6 +142,23 @@ def measured(cfg: Any, split: str = "val") -> list[str]:
     found = [metric for metric in BUILT_IN.values() if task in metric.tasks and classes > metric.more_classes_than]
     found += [facts(str(name), chosen) for name in chosen if str(name) not in BUILT_IN]
     return [f"{split}/{metric.name}" for metric in found if split != "train" or metric.on_train]
+
+
+def choices_for(task: str, name: str | None = None) -> list[str]:
+    """The choices of the group `metric` that fit a task: all, or those that have a metric of some name."""
+    found = []
+    for choice, path in tree.choices("metric").items():
+        stated = {key.path: key.default for key in contract.read_keys(path)}
+        tasks = [value for key, value in stated.items() if key.endswith(f".{FACTS}.tasks")]
+        if name is None or name in stated:
+            found += [choice] if any("." in key for key in stated) and all(task in each for each in tasks) else []
+    return found
+
+
+def measuring(column: str, task: str) -> str:
+    """The next step for a column that a run lacks and a choice of the group `metric` would bring; empty without one."""
+    found = choices_for(task, column.rpartition("/")[2])
+    return f"add metric={found[0]}, which measures it" if found and column not in found else ""
 
 
 def _read(name: str, node: Mapping[str, Any]) -> Metric:
