@@ -23,7 +23,7 @@ from couloir.record.find import find_run
 ROOT = Path(__file__).parents[1]
 PAGES = [
     "README.md",
-    *(f"docs/{name}.md" for name in ("curriculum", "diagnosis", "recipes", "reports", "scale", "watching")),
+    *(f"docs/{name}.md" for name in ("curriculum", "diagnosis", "metrics", "recipes", "reports", "scale", "watching")),
 ]
 # What a reader has and the suite makes: a table and a folder of photographs.
 STAND_INS = {
