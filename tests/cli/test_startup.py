@@ -105,3 +105,6 @@ def test_tab_completion_answers_without_torch(tmp_path: Path) -> None:
 
     assert "model=resnet50" in complete("train model=resnet5")
     assert "optimizer.lr=" in complete("train optimizer.l")
+    listed = complete("train model=mlp metric=[f1,au").split()
+    assert listed[:-1] == ["metric=[f1,auroc"]
+    assert "metric=[f1,f1" not in complete("train metric=[f1,")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -114,12 +116,24 @@ def _through_hydra(arguments: list[str]) -> int:
         )
     if known.multirun and not (known.cfg or known.info or known.shell_completion or known.hydra_help):
         return _sweep(overrides, ["train", *arguments])
+    if known.shell_completion and (listed := _of_a_list(os.environ.get("COMP_LINE", ""))):
+        print("\n".join(listed))  # noqa: T201
+        return 0
     prepare_hydra()
     if not known.shell_completion:
         check_sweep(overrides)
     sys.argv = ["train", *arguments]
     hydra.main(version_base="1.3", config_path=str(tree.packaged_conf()), config_name=tree.ROOT_CONFIG)(_no_job)()
     return 0
+
+
+def _of_a_list(line: str) -> list[str]:
+    """What may stand for a last word that is an unfinished list, `metric=[f1,au`; Hydra completes no lists."""
+    found = re.search(r"(?:^|\s)(metric=\[([\w,]*,)?)(\w*)$", line)
+    if found is None:
+        return []
+    named = (found[2] or "").split(",")
+    return [found[1] + name for name in tree.choices("metric") if name.startswith(found[3]) and name not in named]
 
 
 def _sweep(words: list[str], command: list[str]) -> int:
