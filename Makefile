@@ -12,7 +12,7 @@ train: .venv/.run
 	@$(BIN)/train $(ARGS)
 
 test: .venv/.dev
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 # The whole of scale=smoke for every recipe, one after the other; COULOIR_DATA names the folder of the real data.
 recipes: .venv/.dev
@@ -20,7 +20,7 @@ recipes: .venv/.dev
 
 # Kills, signals, full disks, damaged files, mistakes in words and files, everything made again: long.
 faults: .venv/.dev
-	COULOIR_ALL_FAULTS=1 OMP_NUM_THREADS=1 $(BIN)/pytest --durations=0 tests/faults tests/diagnosis $(ARGS)
+	COULOIR_ALL_FAULTS=1 OMP_NUM_THREADS=1 $(BIN)/pytest --durations=0 tests/faults tests/diagnosis tests/model $(ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check

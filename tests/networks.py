@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import zlib
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -18,6 +20,23 @@ from torch import Tensor, nn
 
 from couloir.config import tree
 from couloir.config.build import build as build_node
+
+DEEPER = {
+    **dict.fromkeys(["densenet161", "densenet169", "densenet201", "densenet264"], "densenet121"),
+    "preact_resnet1001": "preact_resnet164",
+    "resnet34": "resnet18",
+    **dict.fromkeys(["resnet101", "resnet152"], "resnet50"),
+    **dict.fromkeys(["resnet32", "resnet44", "resnet56", "resnet110"], "resnet20"),
+    **dict.fromkeys(["vgg13", "vgg16", "vgg19"], "vgg11"),
+}
+"""Networks that are others with more layers -> those others, with which most of what is common to all is tested."""
+
+
+def one_of_each(names: Iterable[str]) -> list[Any]:
+    """The names of networks, as parameters; those that are others with more layers take part in `make faults`."""
+    whole = os.environ.get("COULOIR_ALL_FAULTS") == "1"
+    reason = "COULOIR_ALL_FAULTS=1 takes the networks that are others with more layers, too"
+    return [pytest.param(name, marks=pytest.mark.skipif(name in DEEPER and not whole, reason=reason)) for name in names]
 
 
 def build(name: str, channels: int = 3, image_size: int | None = 32, classes: int = 10, **keys: Any) -> nn.Module:

@@ -15,7 +15,7 @@ from couloir.config import tree
 from couloir.config.needs import lacking
 from couloir.errors import CouloirError
 from couloir.model.activation import ACTIVATIONS
-from networks import build, make_heads_small
+from networks import DEEPER, build, make_heads_small, one_of_each
 
 NAMES = list(tree.choices("model"))
 FLAT = ["linear", "polynomial", "perceptron", "mlp"]
@@ -37,7 +37,7 @@ def size_for(name: str) -> int:
     return max(32, smallest(name))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", one_of_each(NAMES))
 def test_every_network_returns_a_value_a_class_and_gradients_reach_all_its_parameters(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,7 +57,7 @@ def test_tables_go_through_the_flat_networks(name: str) -> None:
     assert net(torch.randn(4, 5)).shape == (4, 1)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in HEAVY])
+@pytest.mark.parametrize("name", one_of_each(name for name in NAMES if name not in HEAVY))
 def test_memory_layout_does_not_change_the_result(name: str) -> None:
     torch.manual_seed(0)
     size = size_for(name)
@@ -76,7 +76,7 @@ def test_keys_stand_in_the_order_of_the_constructor_and_all_are_read(name: str) 
     assert keys == list(inspect.signature(get_object(node["_target_"])).parameters)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", one_of_each(NAMES))
 def test_a_network_can_be_looked_at_without_memory_for_its_weights(name: str) -> None:
     with torch.device("meta"):
         net = build(name, image_size=size_for(name) + 8)
@@ -85,7 +85,7 @@ def test_a_network_can_be_looked_at_without_memory_for_its_weights(name: str) ->
     assert all(parameter.is_meta for parameter in net.parameters())
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in HEAVY])
+@pytest.mark.parametrize("name", one_of_each(name for name in NAMES if name not in HEAVY))
 def test_the_seed_fixes_the_network_and_what_it_returns(name: str) -> None:
     x = torch.randn(2, 3, size_for(name), size_for(name))
     outputs = []
@@ -108,7 +108,7 @@ def test_every_activation_can_be_named_in_every_network(name: str, activation: s
     assert net(torch.randn(2, 3, 32, 32)).isfinite().all()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in FLAT])
+@pytest.mark.parametrize("name", one_of_each(name for name in NAMES if name not in FLAT))
 def test_the_size_that_the_checker_asks_for_is_the_smallest_that_works(name: str) -> None:
     size = smallest(name)
     with torch.device("meta"):
@@ -119,6 +119,11 @@ def test_the_size_that_the_checker_asks_for_is_the_smallest_that_works(name: str
         if size > 8:
             with pytest.raises((CouloirError, RuntimeError)):
                 build(name, image_size=size - 1).eval()(torch.zeros(2, 3, size - 1, size - 1))
+
+
+@pytest.mark.parametrize("name", DEEPER)
+def test_a_network_with_more_layers_takes_the_images_that_the_one_with_fewer_takes(name: str) -> None:
+    assert smallest(name) == smallest(DEEPER[name])
 
 
 @pytest.mark.parametrize("name", FLAT)

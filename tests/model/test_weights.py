@@ -37,7 +37,7 @@ def test_names_and_shapes_are_the_references(name: str) -> None:
     assert networks.digest(state) == REFERENCE[name]["digest"]
 
 
-@pytest.mark.parametrize("name", [name for name, entry in REFERENCE.items() if "logits" in entry])
+@pytest.mark.parametrize("name", networks.one_of_each(name for name, entry in REFERENCE.items() if "logits" in entry))
 def test_equal_weights_give_the_references_outputs(name: str, tmp_path: Path) -> None:
     choice, keys = ours(name)
     size = REFERENCE[name]["size"]

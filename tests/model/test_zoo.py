@@ -12,7 +12,7 @@ from torch import nn
 from couloir.artifacts.layer_table import layers, totals
 from couloir.cli.main import run
 from couloir.config import tree
-from networks import build
+from networks import build, one_of_each
 
 IMAGENET, CIFAR = (3, 224, 1000), (3, 32, 10)
 
@@ -142,7 +142,7 @@ def test_zfnet_variant_b_is_the_table_with_wider_layers() -> None:
 
 
 # lenet5_1998 takes ten digits only, which is an error of its own.
-@pytest.mark.parametrize("name", [name for name in tree.choices("model") if name != "lenet5_1998"])
+@pytest.mark.parametrize("name", one_of_each(name for name in tree.choices("model") if name != "lenet5_1998"))
 def test_other_channels_and_classes_are_taken(name: str) -> None:
     with torch.device("meta"):
         size = 96
