@@ -13,6 +13,7 @@ from torch import Tensor
 from couloir.augmentation.geometry import RandomResizedCrop
 from couloir.data.images import image_folder
 from couloir.data.samples import Samples
+from pairs import pair
 
 
 def smooth(width: int, height: int, seed: int) -> Image.Image:
@@ -47,7 +48,7 @@ def photograph_samples(root: Path, **keys: Any) -> Samples:
 def epochs(samples: Samples, count: int = 2) -> Tensor:
     """All training inputs of some epochs, in their order, and all validation inputs."""
     loader = samples.train_dataloader()
-    batches = [x for _ in range(count) for x, _ in loader]
-    inputs = torch.cat([*batches, *(x for x, _ in samples.val_dataloader())])
+    batches = [x for _ in range(count) for x, _ in map(pair, loader)]
+    inputs = torch.cat([*batches, *(x for x, _ in map(pair, samples.val_dataloader()))])
     samples.teardown("fit")  # the garbage collector would wait for the workers in a later test
     return inputs

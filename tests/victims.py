@@ -35,7 +35,7 @@ WARM = (
     "couloir.cli.main", "couloir.cli.train", "couloir.cli.resume", "couloir.run.train", "couloir.compare.resume",
     "couloir.sweep.trial",
     "couloir.data.digits", "couloir.data.images", "couloir.model.lenet", "couloir.averaging.running",
-    "couloir.scheduler.plateau", "couloir.augmentation.mixing", "couloir.augmentation.windows",
+    "couloir.scheduler.plateau", "couloir.augmentation.mixing", "couloir.data.windows",
     "pytorch_lightning.loggers", "sklearn.datasets", "torch.utils.tensorboard", "matplotlib.pyplot",
     "hydra._internal.config_loader_impl", "faults.places",
 )  # fmt: skip

@@ -16,6 +16,7 @@ import couloir
 from couloir.averaging.running import network
 from couloir.averaging.swa import EpochAveraging, measure_batch_norm
 from couloir.errors import CouloirError
+from pairs import pair
 
 WORDS = ["optimizer=momentum", "trainer.max_epochs=4", "logger=csv", "trainer=cpu"]
 MLP = ["data=moons", "model=mlp", "model.hidden=[8]", *WORDS]
@@ -87,7 +88,7 @@ def test_running_means_are_those_of_the_averaged_weights_over_the_training_set(t
     data.setup()
     net.train()
     with torch.no_grad():
-        for x, _ in data.train_dataloader():
+        for x, _ in map(pair, data.train_dataloader()):
             net(x)
     # What arrives at the first layer's normalisation: the mean over batches of each batch's own mean and variance.
     means = torch.stack([x.double().mean(dim=(0, 2, 3)) for x in seen]).mean(dim=0)

@@ -17,6 +17,7 @@ from couloir.config.finished import amend, run_config
 from couloir.errors import CouloirError
 from couloir.record.checkpoint import best_weights
 from couloir.record.find import find_run
+from pairs import pair
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def probabilities(run: Path) -> tuple[np.ndarray, np.ndarray]:
     state = torch.load(best_weights(run), weights_only=True)["state_dict"]
     net.load_state_dict({name[4:]: value for name, value in state.items() if name.startswith("net.")})
     with torch.no_grad():
-        parts = [(torch.softmax(net(x), dim=1), y) for x, y in data.test_dataloader()]
+        parts = [(torch.softmax(net(x), dim=1), y) for x, y in map(pair, data.test_dataloader())]
     return tuple(torch.cat(column).numpy() for column in zip(*parts, strict=True))  # type: ignore[return-value]
 
 

@@ -18,6 +18,7 @@ from couloir.cli.main import run as command
 from couloir.inspect import find_batch_size as search
 from couloir.inspect.batch_sizes import Tried, doubling, expected_memory, fastest, largest
 from couloir.inspect.probe import Probe
+from pairs import pair
 
 MIB = 2**20
 CPU = "trainer=cpu"
@@ -128,7 +129,7 @@ def test_only_whole_batches_are_timed_and_the_data_is_left_as_it_was() -> None:
     probe = Probe.of(couloir.compose(["data=moons", "data.batch_size=10", CPU]).cfg)
     samples = probe.data.sizes()["train"]
     batches = search._WholeBatches(probe.data, samples - 1, 5)
-    assert [len(x) for x, _ in batches] == [samples - 1] * 5
+    assert [len(x) for x, _ in map(pair, batches)] == [samples - 1] * 5
     assert probe.data.batch_size == 10
 
 

@@ -19,6 +19,7 @@ from couloir.cli.main import run as command
 from couloir.inspect.find_lr import range_test
 from couloir.inspect.probe import Probe, training_sentence
 from couloir.inspect.rate_curve import exponential_rates
+from pairs import pair
 
 CPU = "trainer=cpu"
 
@@ -62,7 +63,7 @@ def test_the_rates_are_those_of_the_steps(tmp_path: Path) -> None:
     probe = Probe.of(cfg)
     rates = exponential_rates(0.01, 0.2, 10)
     curve = range_test(probe, rates, float(cfg.optimizer.lr), [])
-    (x, y), *_ = list(probe.data.train_dataloader())
+    (x, y), *_ = map(pair, probe.data.train_dataloader())
     w, b = (float(value.detach()) for value in probe.module.net.parameters())
     x, y = x.double().flatten().numpy(), y.double().flatten().numpy()
     expected = []
@@ -109,7 +110,7 @@ def test_weights_optimizers_and_random_numbers_are_left_as_they_were(words: list
     cfg = couloir.compose([*words, "optimizer=momentum", "augmentation=none", CPU]).cfg
     probe = Probe.of(cfg)
     optimizer = probe.module.configure_optimizers()
-    x, y = probe.data.example_batch(16)
+    x, y = pair(probe.data.example_batch(16))
     probe.module.loss(probe.module(x), y).backward()
     optimizer.step()
 

@@ -19,6 +19,7 @@ from couloir.data import cifar, images, mnist, table
 from couloir.data.folder import FileSource, load_folder
 from couloir.data.source import Loaded
 from couloir.errors import CouloirError
+from pairs import pair
 
 RNG = np.random.default_rng(0)
 
@@ -50,7 +51,7 @@ def test_idx_files_are_read_zipped_or_not_wherever_they_usually_are(ending: str,
     samples = mnist.mnist(str(tmp_path), standardize=False, **COMMON)
     samples.setup()
     batches = list(samples.test_dataloader())
-    x, y = torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
+    x, y = torch.cat([x for x, _ in map(pair, batches)]), torch.cat([y for _, y in map(pair, batches)])
     np.testing.assert_allclose(x[:, 0].numpy(), pixels / 255, atol=1e-6)
     assert y.tolist() == labels.tolist()
 
@@ -120,7 +121,7 @@ def test_cifar10_is_read_from_its_folder_with_planes_in_order(tmp_path: Path) ->
     settings = {**COMMON, "channels": 3, "image_size": 32, "standardize": False}
     samples = cifar.cifar10(str(tmp_path), **settings)
     samples.setup()
-    x, y = next(iter(samples.test_dataloader()))
+    x, y = pair(next(iter(samples.test_dataloader())))
     assert y.tolist() == test[:8, 0].tolist()
     np.testing.assert_allclose(x[3, 2, 5, 7], test[3, 1 + 2 * 1024 + 5 * 32 + 7] / 255, rtol=1e-5)
 
@@ -143,7 +144,7 @@ def test_cifar100_is_read_from_its_archive_without_extracting(kind: str, classes
     settings = {**COMMON, "channels": 3, "image_size": 32, "num_classes": classes, "batch_size": 30}
     samples = cifar.cifar100(str(tmp_path), kind, **settings)
     samples.setup()
-    _, y = next(iter(samples.test_dataloader()))
+    _, y = pair(next(iter(samples.test_dataloader())))
     assert y.tolist() == values[:, 0 if kind == "coarse" else 1].tolist()
     assert [path.name for path in tmp_path.iterdir()] == [archive.name], "nothing was written"
 
@@ -246,7 +247,7 @@ def test_integer_classes_are_mapped_in_their_order(tmp_path: Path) -> None:
     assert facts["classes"] == ["2", "7", "10"]
     samples = table.table(str(keys["path"]), "y", [], None, **facts, image_size=None, batch_size=9)
     samples.setup()
-    _, y = next(iter(samples.test_dataloader()))
+    _, y = pair(next(iter(samples.test_dataloader())))
     lines = samples.splits["test"].indices
     assert y.tolist() == [[2, 0, 1][line % 3] for line in lines]
 

@@ -14,15 +14,16 @@ from PIL import Image
 from torch import nn
 
 from couloir.augmentation.geometry import RandomResizedCrop
-from couloir.augmentation.sequence import in_turn
-from couloir.augmentation.windows import windows_first
+from couloir.augmentation.transform import in_turn
 from couloir.cli.main import run as command
 from couloir.config.compose import compose_sentence
 from couloir.data import images
 from couloir.data.decode import read_frame
 from couloir.data.folder import FileSource
 from couloir.data.standardise import Standardise
+from couloir.data.windows import windows_first
 from couloir.errors import CouloirError
+from pairs import pair
 from photographs import epochs, make_photographs, photograph_samples, smooth
 
 
@@ -129,7 +130,7 @@ def test_the_paper_of_alexnet_cuts_without_scaling() -> None:
 def test_validation_sees_the_middle_of_the_scaled_photograph(tmp_path: Path) -> None:
     root = make_photographs(tmp_path / "photos")
     samples = photograph_samples(root, resize=40)
-    x, _ = next(iter(samples.val_dataloader()))
+    x, _ = pair(next(iter(samples.val_dataloader())))
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (samples.mean, samples.std))
     for got, index in zip(x, samples.splits["val"].indices, strict=False):
         with Image.open(samples.splits["val"].source.paths[index]) as image:  # type: ignore[attr-defined]
@@ -150,7 +151,7 @@ def test_what_comes_after_the_windows_sees_pixels_in_zero_to_one(tmp_path: Path)
 
     samples, look = photograph_samples(make_photographs(tmp_path / "photos")), Look()
     samples.augmentation = in_turn(crop=RandomResizedCrop([0.1, 1.0], [1.0, 1.0], 0.5), look=look)
-    x, _ = next(iter(samples.train_dataloader()))
+    x, _ = pair(next(iter(samples.train_dataloader())))
     assert 0 <= look.seen[0] < look.seen[1] <= 1
     assert torch.allclose(x[:, 0], torch.tensor(-0.5 / 0.2))
     windows, rest = windows_first(nn.Sequential(look))

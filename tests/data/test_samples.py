@@ -13,6 +13,7 @@ from couloir.data.batches import Batches
 from couloir.data.samples import Samples
 from couloir.data.source import ArraySource, Loaded, resized
 from couloir.errors import CouloirError
+from pairs import pair
 
 
 def image_samples(count: int = 101, **keys: Any) -> Samples:
@@ -32,7 +33,7 @@ def ready(samples: Samples) -> Samples:
 
 def everything(loader: Batches) -> tuple[torch.Tensor, torch.Tensor]:
     batches = list(loader)
-    return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
+    return torch.cat([x for x, _ in map(pair, batches)]), torch.cat([y for _, y in map(pair, batches)])
 
 
 def test_the_training_split_is_standardised_by_its_own_statistics() -> None:
@@ -260,9 +261,9 @@ def test_images_are_resized_once_and_stay_bytes() -> None:
 def test_an_example_draws_no_random_number_and_comes_from_all_classes() -> None:
     samples = ready(image_samples())
     state = torch.get_rng_state()
-    x, y = samples.example_batch()
+    x, y = pair(samples.example_batch())
     assert torch.equal(torch.get_rng_state(), state)
-    assert torch.equal(x, samples.example_batch()[0])
+    assert torch.equal(x, pair(samples.example_batch())[0])
     assert len(x) == 16
     assert len(y.unique()) > 1
 

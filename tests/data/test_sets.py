@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 import couloir
 from couloir.data.toy import spiral_points
 from couloir.errors import CouloirError
+from pairs import pair
 
 
 def samples(*words: str) -> Any:
@@ -22,7 +23,7 @@ def samples(*words: str) -> Any:
 
 def everything(loader: Any) -> tuple[torch.Tensor, torch.Tensor]:
     batches = list(loader)
-    return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
+    return torch.cat([x for x, _ in map(pair, batches)]), torch.cat([y for _, y in map(pair, batches)])
 
 
 def test_the_digits_are_scikit_learns_in_three_stratified_parts() -> None:

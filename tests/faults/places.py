@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from couloir.task.supervised import Supervised
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 import couloir.callbacks.epoch_record as record
 from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.record import checkpoint
-from couloir.task.supervised import Supervised
 
 BEGUN = "once the configuration is written"
 STEP, BETWEEN = "in a step", "between two steps"

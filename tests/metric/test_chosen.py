@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from couloir.inference.evaluate import predict
 from scipy import special, stats
 from sklearn import metrics as reference
 from sklearn.preprocessing import label_binarize
@@ -19,7 +20,6 @@ from couloir.cli.main import run as couloir_main
 from couloir.config import tree
 from couloir.config.compose import compose_sweep
 from couloir.errors import CouloirError
-from couloir.inference.evaluate import predict
 from couloir.metric.chosen import build_metrics, number
 from couloir.metric.classification import ClassificationMetrics
 from couloir.metric.gathered import BATCHES, Gathered

@@ -19,6 +19,7 @@ import couloir
 from couloir.cli.main import run
 from couloir.errors import Diverged
 from faults import places
+from pairs import pair
 from victims import Victims
 from waiting import LONGEST
 
@@ -105,7 +106,7 @@ def test_a_checkpoint_loads_without_running_code_and_holds_the_best_weights(defa
     net.load_state_dict({name.removeprefix("net."): value for name, value in best.items() if name.startswith("net.")})
     data = instantiate(cfg.data, _convert_="all")
     data.setup()
-    correct = sum(int((net.eval()(x).argmax(1) == y).sum()) for x, y in data.test_dataloader())
+    correct = sum(int((net.eval()(x).argmax(1) == y).sum()) for x, y in map(pair, data.test_dataloader()))
     assert correct / data.sizes()["test"] == pytest.approx(result(run)["test/accuracy"])
 
 

@@ -29,7 +29,7 @@ from couloir.errors import CouloirError, Diverged, Interrupted, ProcessLost
 from couloir.record.folder import RunFolder
 from couloir.record.metrics import TIMES
 from couloir.record.result import RunResult
-from couloir.task.supervised import Supervised
+from couloir.task.task import Task
 from couloir.trainer import processes
 from waiting import LONGEST, wait_until
 
@@ -130,16 +130,16 @@ def test_sigterm_stops_all_processes_after_the_step_with_a_checkpoint(
 ) -> None:
     latest = tmp_path / "latest"
     others, children, steps = own_children(), set[str](), []
-    step = Supervised.training_step
+    step = Task.training_step
 
-    def struck(self: Supervised, *arguments: Any, **keys: Any) -> Any:
+    def struck(self: Task, *arguments: Any, **keys: Any) -> Any:
         steps.append(self.global_step)
         if len(steps) == 3:
             children.update(own_children() - others)
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self, *arguments, **keys)
 
-    monkeypatch.setattr(Supervised, "training_step", struck)
+    monkeypatch.setattr(Task, "training_step", struck)
     cfg = couloir.compose([*TWO, "model=mlp", ODD, "trainer.max_epochs=2", f"output_dir={tmp_path}"]).cfg
     with pytest.raises(Interrupted) as caught:
         couloir.train(cfg)

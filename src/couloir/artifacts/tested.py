@@ -20,7 +20,7 @@ from couloir.metric.mistakes import Mistakes, WorstMistakes
 from couloir.record.files import write_atomically
 from couloir.record.folder import RunFolder
 from couloir.record.tested import Confusion, Grid, write_confusion, write_layers, write_mistakes, write_pictures
-from couloir.task.supervised import Supervised
+from couloir.task.task import Task
 
 MISTAKES_IN_A_ROW = 10
 FILTERS_IN_A_ROW = 16
@@ -42,11 +42,13 @@ class Tested(NamedTuple):
     mistakes: Mistakes
 
 
-def tested(module: Supervised) -> Tested | None:
+def tested(module: Task) -> Tested | None:
     """What the test split has shown, if it has classes; all processes of a run must ask for it."""
-    matrix, mistakes = module.test_metric, module.mistakes
-    if not isinstance(matrix, MulticlassConfusionMatrix) or not isinstance(mistakes, WorstMistakes):
+    if "confusion" not in module.seen or "mistakes" not in module.seen:
         return None
+    matrix, mistakes = module.seen["confusion"], module.seen["mistakes"]
+    assert isinstance(matrix, MulticlassConfusionMatrix)
+    assert isinstance(mistakes, WorstMistakes)
     return Tested(matrix.compute(), mistakes.compute())
 
 

@@ -1,4 +1,7 @@
-"""Moving pixels: shifts, padded crops, mirrors, rotations, random resized crops. Each sample has a draw of its own."""
+"""Moving pixels: shifts, padded crops, mirrors, rotations, random resized crops. Each sample has a draw of its own.
+
+A map moves with its image, by nearest neighbours; a box by its corners.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+
+from couloir.augmentation.transform import Transform
 
 
 def crop_at(x: Tensor, top: Tensor, left: Tensor, mirror: Tensor, size: tuple[int, int]) -> Tensor:
@@ -27,7 +32,46 @@ def crop_at(x: Tensor, top: Tensor, left: Tensor, mirror: Tensor, size: tuple[in
     return x[samples[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
 
 
-class Shift(nn.Module):
+class PaddedCrop(Transform):
+    """Pads with black, and crops the original size at random; a subclass says how far, and which are mirrored.
+
+    Args:
+        padding: pixels on each side.
+    """
+
+    def __init__(self, padding: int) -> None:
+        super().__init__()
+        self.padding = padding
+
+    def draw(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """First rows and first columns of the windows in the padded images, and which are mirrored, (B,) each."""
+        offsets = torch.randint(0, 2 * self.padding + 1, (2, len(x)), device=x.device)
+        return offsets[0], offsets[1], self.mirrored(x)
+
+    def mirrored(self, x: Tensor) -> Tensor:
+        """Which images are mirrored, (B,) bool."""
+        return torch.zeros(len(x), dtype=torch.bool, device=x.device)
+
+    def inputs(self, x: Tensor, draw: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        return crop_at(F.pad(x, [self.padding] * 4), *draw, (x.shape[2], x.shape[3]))
+
+    map = inputs
+
+    def boxes(
+        self, values: Tensor, sample: Tensor, draw: tuple[Tensor, Tensor, Tensor], size: tuple[int, int]
+    ) -> Tensor:
+        """(N, 4) -> the same shape."""
+        top, left, mirror = (part[sample].to(values.dtype) for part in draw)
+        x0, y0, x1, y1 = (values + self.padding).unbind(dim=1)
+        x0, x1, y0, y1 = x0 - left, x1 - left, y0 - top, y1 - top
+        turned = mirror.bool()
+        return torch.stack(
+            [torch.where(turned, size[1] - x1, x0), y0, torch.where(turned, size[1] - x0, x1), y1], dim=1
+        )
+
+
+class Shift(PaddedCrop):
     """Translates each image by up to some pixels in both directions; what comes in is black.
 
     Args:
@@ -35,17 +79,10 @@ class Shift(nn.Module):
     """
 
     def __init__(self, pixels: int) -> None:
-        super().__init__()
-        self.pixels = pixels
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same shape."""
-        offsets = torch.randint(0, 2 * self.pixels + 1, (2, len(x)), device=x.device)
-        mirror = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-        return crop_at(F.pad(x, [self.pixels] * 4), offsets[0], offsets[1], mirror, (x.shape[2], x.shape[3]))
+        super().__init__(pixels)
 
 
-class FlipCrop(nn.Module):
+class FlipCrop(PaddedCrop):
     """Pads with black, crops the original size at random, and mirrors every other image.
 
     Args:
@@ -54,23 +91,47 @@ class FlipCrop(nn.Module):
     """
 
     def __init__(self, padding: int, flip: float) -> None:
-        super().__init__()
-        self.padding, self.flip = padding, flip
+        super().__init__(padding)
+        self.flip = flip
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same shape."""
-        offsets = torch.randint(0, 2 * self.padding + 1, (2, len(x)), device=x.device)
-        mirror = torch.rand(len(x), device=x.device) < self.flip
-        return crop_at(F.pad(x, [self.padding] * 4), offsets[0], offsets[1], mirror, (x.shape[2], x.shape[3]))
+    def mirrored(self, x: Tensor) -> Tensor:
+        """Which images are mirrored, (B,) bool."""
+        return torch.rand(len(x), device=x.device) < self.flip
 
 
-def sample_at(x: Tensor, theta: Tensor, padding_mode: str) -> Tensor:
-    """Resample each image under an affine map (B, 2, 3) from output to input coordinates in [-1, 1], bilinear."""
+def sample_at(x: Tensor, theta: Tensor, padding_mode: str, mode: str = "bilinear") -> Tensor:
+    """Resample each image under an affine map (B, 2, 3) from output to input coordinates in [-1, 1]."""
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode=padding_mode, align_corners=False)
+    return F.grid_sample(x, grid, mode=mode, padding_mode=padding_mode, align_corners=False)
 
 
-class Rotate(nn.Module):
+class Resampled(Transform):
+    """Resamples each image under an affine map, bilinear; its maps by nearest neighbours.
+
+    A subclass draws `theta`, (B, 2, 3), from output to input coordinates in [-1, 1].
+    """
+
+    padding_mode = "zeros"
+
+    def inputs(self, x: Tensor, draw: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        return sample_at(x, draw, self.padding_mode)
+
+    def map(self, x: Tensor, draw: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape and type."""
+        return sample_at(x.to(draw.dtype), draw, self.padding_mode, mode="nearest").to(x.dtype)
+
+    def boxes(self, values: Tensor, sample: Tensor, draw: Tensor, size: tuple[int, int]) -> Tensor:
+        """(N, 4) -> the box around the four moved corners, (N, 4)."""
+        scale = values.new_tensor([size[1], size[0]]) / 2
+        corners = values[:, [[0, 1], [2, 1], [0, 3], [2, 3]]] / scale - 1  # (N, 4, 2) in [-1, 1]
+        linear, shift = draw[sample, :, :2].to(values.dtype), draw[sample, :, 2].to(values.dtype)
+        moved = torch.linalg.solve(linear[:, None], (corners - shift[:, None])[..., None])[..., 0]
+        moved = (moved + 1) * scale
+        return torch.cat([moved.amin(dim=1), moved.amax(dim=1)], dim=1)
+
+
+class Rotate(Resampled):
     """Rotates each image about its centre, bilinear; what comes in is black.
 
     Args:
@@ -81,21 +142,30 @@ class Rotate(nn.Module):
         super().__init__()
         self.degrees = degrees
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same shape."""
+    def draw(self, x: Tensor) -> Tensor:
+        """A rotation for each image, (B, 2, 3)."""
         draws = torch.rand(len(x), device=x.device, dtype=x.dtype) * 2 - 1
-        return rotated(x, draws * math.radians(self.degrees))
+        return rotation(draws * math.radians(self.degrees), x.shape[2] / x.shape[3])
+
+
+def rotation(angles: Tensor, ratio: float) -> Tensor:
+    """The maps (B, 2, 3) that turn images counter-clockwise by angles in radians, (B,).
+
+    Args:
+        angles: of the images.
+        ratio: height over width: the coordinates run over [-1, 1] on both sides, whatever their lengths.
+    """
+    cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
+    rows = [torch.stack([cos, -sin * ratio, zero], dim=1), torch.stack([sin / ratio, cos, zero], dim=1)]
+    return torch.stack(rows, dim=1)
 
 
 def rotated(x: Tensor, angles: Tensor) -> Tensor:
     """Each image turned counter-clockwise by its angle in radians, (B,)."""
-    cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
-    ratio = x.shape[2] / x.shape[3]  # the coordinates run over [-1, 1] on both sides, whatever their lengths
-    rows = [torch.stack([cos, -sin * ratio, zero], dim=1), torch.stack([sin / ratio, cos, zero], dim=1)]
-    return sample_at(x, torch.stack(rows, dim=1), "zeros")
+    return sample_at(x, rotation(angles, x.shape[2] / x.shape[3]), "zeros")
 
 
-class Affine(nn.Module):
+class Affine(Resampled):
     """Turns, scales, shears and shifts each image in one bilinear step; what comes in is black.
 
     LeCun et al., 1998, Gradient-Based Learning Applied to Document Recognition, section III.B, shifts, scales, squeezes
@@ -112,8 +182,8 @@ class Affine(nn.Module):
         super().__init__()
         self.degrees, self.scale, self.shear, self.pixels = degrees, scale, shear, pixels
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same shape."""
+    def draw(self, x: Tensor) -> Tensor:
+        """A map for each image, (B, 2, 3)."""
         draw = torch.rand(6, len(x), device=x.device, dtype=x.dtype) * 2 - 1
         angle, shear = draw[0] * math.radians(self.degrees), draw[3] * self.shear
         width, height = 1 + draw[1] * self.scale, 1 + draw[2] * self.scale
@@ -123,10 +193,10 @@ class Affine(nn.Module):
             torch.stack([cos * width, (cos * shear - sin) * height * ratio, right], dim=1),
             torch.stack([sin * width / ratio, (sin * shear + cos) * height, down], dim=1),
         ]
-        return sample_at(x, torch.stack(rows, dim=1), "zeros")
+        return torch.stack(rows, dim=1)
 
 
-class Cutout(nn.Module):
+class Cutout(Transform):
     """Blanks a square of each image, whose centre lies anywhere in it; what lies outside is cut off.
 
     DeVries and Taylor, 2017, Improved Regularization of Convolutional Neural Networks with Cutout, section 3.2.
@@ -140,26 +210,29 @@ class Cutout(nn.Module):
         super().__init__()
         self.pixels, self.value = pixels, value
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same shape."""
+    def draw(self, x: Tensor) -> Tensor:
+        """The pixels that are blanked, (B, 1, H, W) bool."""
         masks = []
         for length in x.shape[2:]:
             first = torch.randint(0, length, (len(x), 1), device=x.device) - self.pixels // 2
             positions = torch.arange(length, device=x.device)
             masks.append((positions >= first) & (positions < first + self.pixels))
-        inside = masks[0][:, None, :, None] & masks[1][:, None, None, :]
-        return x.masked_fill(inside, self.value)
+        return masks[0][:, None, :, None] & masks[1][:, None, None, :]
+
+    def inputs(self, x: Tensor, draw: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        return x.masked_fill(draw, self.value)
 
 
 ATTEMPTS = 10
 """Windows that are drawn for a photograph until one fits into it."""
 
 
-class RandomResizedCrop(nn.Module):
+class RandomResizedCrop(Resampled):
     """Cuts out a window of random area and shape, scales it back to the full size, and mirrors every other image.
 
     Szegedy et al., 2015, Going Deeper with Convolutions, section 6. Where whole photographs are at hand, the
-    windows are cut out of those (`windows`), where only squares are, out of the squares (`forward`).
+    windows are cut out of those (`windows`), where only squares are, out of the squares.
 
     Args:
         scale: the least and the largest share of the area.
@@ -169,12 +242,14 @@ class RandomResizedCrop(nn.Module):
         in the photograph; `middle`, the square in its middle, in which the windows stay.
     """
 
+    padding_mode = "border"
+
     def __init__(self, scale: list[float], ratio: list[float], flip: float, of: str = "whole") -> None:
         super().__init__()
         self.scale, self.ratio, self.flip, self.of = scale, ratio, flip, of
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same shape."""
+    def draw(self, x: Tensor) -> Tensor:
+        """A window for each image, (B, 2, 3)."""
         draw = torch.rand(5, len(x), device=x.device, dtype=x.dtype)
         area = self.scale[0] + (self.scale[1] - self.scale[0]) * draw[0]
         low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
@@ -185,7 +260,7 @@ class RandomResizedCrop(nn.Module):
         sign = torch.where(draw[4] < self.flip, -1.0, 1.0).to(x.dtype)
         zero = torch.zeros_like(width)
         rows = [torch.stack([width * sign, zero, centre_x], dim=1), torch.stack([zero, height, centre_y], dim=1)]
-        return sample_at(x, torch.stack(rows, dim=1), "border")
+        return torch.stack(rows, dim=1)
 
     def windows(self, sizes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Windows out of photographs of heights and widths (B, 2): top, left, height and width (B, 4); mirrored, (B,).

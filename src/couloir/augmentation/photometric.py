@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from couloir.augmentation.transform import Transform
 from couloir.errors import CouloirError
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in a grey value (ITU-R BT.601)."""
 
 
-class Photometric(nn.Module):
+class Photometric(Transform):
     """Jitters brightness, contrast, saturation and hue, in this order; grey images have only the first two.
 
     Args:
@@ -25,9 +26,12 @@ class Photometric(nn.Module):
         super().__init__()
         self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
 
-    def forward(self, x: Tensor) -> Tensor:
+    def draw(self, x: Tensor) -> Tensor:
+        """Brightness, contrast, saturation and hue of each image in [-1, 1], (4, B, 1, 1, 1)."""
+        return torch.rand(4, len(x), 1, 1, 1, device=x.device, dtype=x.dtype) * 2 - 1
+
+    def inputs(self, x: Tensor, draw: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> the same."""
-        draw = torch.rand(4, len(x), 1, 1, 1, device=x.device, dtype=x.dtype) * 2 - 1
         x = (x * (1 + self.brightness * draw[0])).clamp(0, 1)
         middle = grey(x).mean(dim=(1, 2, 3), keepdim=True)
         x = (middle + (x - middle) * (1 + self.contrast * draw[1])).clamp(0, 1)
@@ -70,7 +74,7 @@ def turn_hue(x: Tensor, share: Tensor) -> Tensor:
     return largest.unsqueeze(1) - chroma.unsqueeze(1) * torch.minimum(place, 4 - place).clamp(0, 1)
 
 
-class PCAColor(nn.Module):
+class PCAColor(Transform):
     """Adds to every pixel of an image sum_i a_i lambda_i p_i, a_i drawn once an image from N(0, sigma²).
 
     Krizhevsky et al., 2012, ImageNet Classification with Deep Convolutional Neural Networks, section 4.1.
@@ -86,8 +90,8 @@ class PCAColor(nn.Module):
         self.sigma = sigma
         self.components = torch.tensor(eigenvalues)[:, None] * torch.tensor(eigenvectors)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) -> the same shape.
+    def draw(self, x: Tensor) -> Tensor:
+        """A factor of each component for each image, (B, 3).
 
         Raises:
             CouloirError: the images are not in colour.
@@ -97,12 +101,15 @@ class PCAColor(nn.Module):
                 f"augmentation=pca_color changes colours; the images have {x.shape[1]} channels.",
                 next_step="augmentation=photometric takes grey images as well",
             )
-        factors = torch.randn(len(x), 3, device=x.device, dtype=x.dtype) * self.sigma
-        change = factors @ self.components.to(x)
+        return torch.randn(len(x), 3, device=x.device, dtype=x.dtype) * self.sigma
+
+    def inputs(self, x: Tensor, draw: Tensor) -> Tensor:
+        """(B, 3, H, W) -> the same shape."""
+        change = draw @ self.components.to(x)
         return (x + change[:, :, None, None]).clamp(0, 1)
 
 
-class Noise(nn.Module):
+class Noise(Transform):
     """Adds Gaussian noise to every input (Sietsma and Dow, 1991).
 
     Args:
@@ -113,6 +120,6 @@ class Noise(nn.Module):
         super().__init__()
         self.sigma = sigma
 
-    def forward(self, x: Tensor) -> Tensor:
+    def inputs(self, x: Tensor, draw: None) -> Tensor:
         """(B, ...) -> the same shape."""
         return x + self.sigma * torch.randn_like(x)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from couloir.averaging.running import Averaging, network
+from couloir.config.fields import SHARE
 from couloir.distributed import average
 from couloir.layer_kinds import BatchNorm
 
@@ -98,20 +99,21 @@ class EpochAveraging(Averaging):
         net.load_state_dict(self.mean)
         batches = data.train_dataloader()
         # A process may have stand-ins for its part of a small last batch; they are no samples.
-        measure_batch_norm(net, (batch for batch in batches if len(batch) < 3 or batch[2].own > 0))
+        whole = (batch for batch in batches if SHARE not in batch or batch[SHARE].own > 0)
+        measure_batch_norm(net, (batch[pl_module.input] for batch in whole))
         batches.close()
         self.mean = {name: value.detach().clone() for name, value in net.state_dict().items()}
         net.load_state_dict(weights)
 
 
-def measure_batch_norm(net: nn.Module, batches: Iterable[tuple[Tensor, Any]]) -> None:
+def measure_batch_norm(net: nn.Module, batches: Iterable[Tensor]) -> None:
     """Set running means and variances to the means, over all batches, of the batches' own; no random number is lost.
 
     With several processes, to the means over all of them.
 
     Args:
         net: its batch normalisation layers are changed, in place.
-        batches: (x, target), x what the network takes, on its device.
+        batches: what the network takes, on its device.
     """
     with isolate_rng():  # augmentation and dropout draw here, and training is to go on as if they had not
         update_bn(batches, net)

@@ -42,6 +42,7 @@ class Checkpoint(CheckpointBase):
         self.best_value: float | None = None
         self.best_epoch: int | None = None
         self._improved = False
+        self._looked_at_step = 0
         self._saved_at = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -61,8 +62,9 @@ class Checkpoint(CheckpointBase):
             self.save(trainer)
 
     def _is_due(self, trainer: Trainer) -> bool:
-        if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
-            return True
+        before, self._looked_at_step = self._looked_at_step, trainer.global_step
+        if self.every_n_steps and trainer.global_step // self.every_n_steps > before // self.every_n_steps:
+            return True  # a multiple has been reached; a batch may take several steps
         if not self.every_n_minutes:
             return False
         # The processes' clocks differ, and all must save together.

@@ -15,11 +15,12 @@ from torch.optim import Optimizer
 from couloir.callbacks.checkpoint import last_checkpoint
 from couloir.callbacks.gradient_norms import Named, broken_layer, gradient_norms, largest, named_parameters
 from couloir.callbacks.remedies import overrides_to_try
+from couloir.data.ragged import Padded, Ragged
 from couloir.distributed import highest, mean
-from couloir.errors import Diverged, display
+from couloir.errors import CouloirError, Diverged, display
 from couloir.log import say
 from couloir.record.folder import RunFolder
-from couloir.task.supervised import Supervised
+from couloir.task.task import Task
 
 EVERY = 50
 """Steps between two looks at the loss on a GPU, which has to be waited for."""
@@ -69,7 +70,7 @@ class Divergence(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Have each loss shown before the gradients of the step before are cleared."""
-        assert isinstance(pl_module, Supervised)
+        assert isinstance(pl_module, Task)
         self._trainer, self._module = trainer, pl_module
         self._parameters = named_parameters(pl_module.net)
         pl_module.watch = self._each_loss if self._reads_at_once(trainer) else self._now_and_then
@@ -78,13 +79,14 @@ class Divergence(Callback):
     def _reads_at_once(self, trainer: Trainer) -> bool:
         return trainer.strategy.root_device.type == "cpu"
 
-    def _each_loss(self, batch: Any, batch_idx: int, loss: Tensor) -> None:
+    def _each_loss(self, batch: Any, loss: Tensor) -> None:
         value = mean(float(loss))
         if not math.isfinite(value):
             self._end(value, self._trainer.global_step + 1, batch)
 
-    def _now_and_then(self, batch: Any, batch_idx: int, loss: Tensor) -> None:
+    def _now_and_then(self, batch: Any, loss: Tensor) -> None:
         trainer = self._trainer
+        batch_idx = trainer.fit_loop.epoch_loop.batch_idx
         self._losses.append((trainer.global_step + 1, loss.detach()))
         early = trainer.current_epoch == 0 and batch_idx in EARLY
         if early or batch_idx % EVERY == 0 or trainer.is_last_batch:
@@ -216,19 +218,21 @@ class Divergence(Callback):
 
     def _target_bound(self) -> float:
         data: Any = self._trainer.datamodule  # type: ignore[attr-defined]
-        return max(map(abs, data.target_bounds())) if data.task == "regression" else 0.0
+        bounds = data.target_bounds()
+        return 0.0 if bounds is None else max(map(abs, bounds))
 
 
 def not_finite(batch: Any) -> str | None:
     """What a batch holds that is NaN or infinite, in words; None where nothing is.
 
     Args:
-        batch: inputs and targets, and perhaps more.
+        batch: fields by name.
     """
-    for name, values in zip(("inputs", "targets"), batch, strict=False):
-        count = int((~values.isfinite()).sum()) if values.is_floating_point() else 0
+    for name, field in batch.items():
+        values = field.values if isinstance(field, Ragged | Padded) else field
+        count = int((~values.isfinite()).sum()) if isinstance(values, Tensor) and values.is_floating_point() else 0
         if count:
-            return f"{count} of the {values.numel():,} {name} of its batch are NaN or infinite"
+            return f"{count} of the {values.numel():,} numbers of the field '{name}' of its batch are NaN or infinite"
     return None
 
 
@@ -257,6 +261,11 @@ class LeaveOut(Divergence):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Know what a forward pass changes."""
         super().on_fit_start(trainer, pl_module)
+        if not pl_module.automatic_optimization:
+            raise CouloirError(
+                f"on_nan=skip leaves out whole steps, and {type(pl_module).__name__} takes several within one.",
+                next_step="leave on_nan=skip out: the run ends at a loss that is not finite, with a checkpoint",
+            )
         self._module.watch = None
         self._scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
         self._buffers = list(self._module.net.buffers())

@@ -102,7 +102,7 @@ class Record(Callback):
         """Count samples, and stop the clock before validation begins."""
         self._samples += samples_in(batch, trainer.world_size)
         if trainer.is_last_batch:
-            if outputs["loss"].device.type == "cuda":
+            if pl_module.device.type == "cuda":
                 torch.cuda.synchronize()
             seconds = time.perf_counter() - self._epoch_started
             self.samples_per_second.append(self._samples / seconds)

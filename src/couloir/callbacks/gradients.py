@@ -16,7 +16,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.optim import Optimizer
 
 from couloir.metric.precision import WIDE
-from couloir.task.supervised import Supervised
+from couloir.task.task import Task
 
 PREFIX = "gradients/"
 """What the names of the columns begin with."""
@@ -51,9 +51,9 @@ class Gradients(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Know the weights."""
-        assert isinstance(pl_module, Supervised)
+        assert isinstance(pl_module, Task)
         self._weights = [] if isinstance(trainer.strategy, FSDPStrategy) else layer_weights(pl_module.net)
-        self._parameters = list(pl_module.net.parameters())
+        self._several = len(trainer.optimizers) > 1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Know how often to look."""
@@ -61,7 +61,7 @@ class Gradients(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the epoch before."""
-        assert isinstance(pl_module, Supervised)
+        assert isinstance(pl_module, Task)
         self._reached = []
         for name in [name for name in pl_module.measured if name.startswith(PREFIX)]:
             del pl_module.measured[name]
@@ -71,20 +71,30 @@ class Gradients(Callback):
         last = trainer.is_last_batch
         if (trainer.global_step % self._stride and not last) or not self._weights:
             return
-        if (trainer.current_epoch + 1) % self.every_n_epochs or any(weight.grad is None for weight in self._weights):
+        if (trainer.current_epoch + 1) % self.every_n_epochs:
+            return
+        assert isinstance(pl_module, Task)
+        if self._several:
+            self._of_one_of_several(trainer, pl_module, optimizer)
+            return
+        if any(weight.grad is None for weight in self._weights):
             return  # without a gradient: the step is left out
-        assert isinstance(pl_module, Supervised)
         now = [weight.grad.flatten(1).ne(0).any(dim=1) for weight in self._weights[:-1] if weight.grad is not None]
         before = self._reached or now
         self._reached = [one.to(other.device) | other for one, other in zip(before, now, strict=True)]
         if last:
-            numbers = self._numbers(_scale(trainer, optimizer))
+            numbers = self._numbers(optimizer, _scale(trainer, optimizer))
             pl_module.measured |= {PREFIX + name: number for name, number in numbers.items()}
 
-    def _numbers(self, scale: float) -> dict[str, float]:
-        given = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        norms = torch.stack([torch.linalg.vector_norm(gradient, dtype=WIDE) for gradient in given])
-        numbers = {"norm": float(torch.linalg.vector_norm(norms)) / scale}
+    def _of_one_of_several(self, trainer: Trainer, module: Task, optimizer: Optimizer) -> None:
+        """The norm alone: layers that several optimizers train do not stand in one row from the first to the last."""
+        numbers = [getattr(other, "optimizer", other) for other in trainer.optimizers]
+        place = numbers.index(getattr(optimizer, "optimizer", optimizer)) + 1
+        if trainer.is_last_batch:
+            module.measured[f"{PREFIX}norm_{place}"] = _norm(optimizer) / _scale(trainer, optimizer)
+
+    def _numbers(self, optimizer: Optimizer, scale: float) -> dict[str, float]:
+        numbers = {"norm": _norm(optimizer) / scale}
         if self._reached:
             numbers |= first_to_last(self._weights)
             units = sum(map(len, self._reached))
@@ -93,7 +103,7 @@ class Gradients(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hand the numbers to the loggers; the record takes them from the module."""
-        assert isinstance(pl_module, Supervised)
+        assert isinstance(pl_module, Task)
         numbers = {name: value for name, value in pl_module.measured.items() if name.startswith(PREFIX)}
         if numbers:
             pl_module.log_dict(numbers, batch_size=1)
@@ -105,6 +115,13 @@ class Gradients(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with it."""
         self._reached = list(state_dict["reached"])
+
+
+def _norm(optimizer: Optimizer) -> float:
+    """The norm of all gradients that an optimizer goes by."""
+    given = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    norms = torch.stack([torch.linalg.vector_norm(gradient, dtype=WIDE) for gradient in given])
+    return float(torch.linalg.vector_norm(norms))
 
 
 def _scale(trainer: Trainer, optimizer: Optimizer) -> float:

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -19,16 +18,15 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
+from couloir.data.ragged import moved
 from couloir.metric.precision import WIDE
 from couloir.record.signals import LayerSignal, write_signals
-from couloir.task.supervised import total_loss
+from couloir.task.task import Task, sum_of
 
 ACTIVATION_MODULES = ("torch.nn.modules.activation", "couloir.model.activation")
 """Where activation functions are defined."""
 HISTOGRAM_VALUES = 65_536
 """Values of a layer, evenly spaced, that a histogram is made of at most."""
-
-Criterion = Callable[[Any, Tensor], Tensor]
 
 
 def signals(every_n_epochs: int | None = None, samples: int = 256) -> Signals | None:
@@ -65,12 +63,12 @@ class Signals(Callback):
             self._measure(trainer, pl_module, epoch=trainer.current_epoch + 1)
 
     def _measure(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
-        net, loss = pl_module.net, pl_module.loss
-        assert isinstance(net, nn.Module)
-        assert isinstance(loss, nn.Module)
-        x, y = trainer.datamodule.example_batch(self.samples)  # type: ignore[attr-defined]
-        x, y = x.to(device=pl_module.device, dtype=pl_module.dtype), y.to(pl_module.device)
-        measured = measure(net, partial(total_loss, net=net, loss=loss), x, y)
+        assert isinstance(pl_module, Task)
+        net, task = pl_module.net, pl_module
+        example = trainer.datamodule.example_batch(self.samples)  # type: ignore[attr-defined]
+        batch = {name: moved(field, task.device) for name, field in example.items()}
+        batch[task.input] = cast(Tensor, batch[task.input]).to(task.dtype)
+        measured = measure(net, lambda: sum_of(task.compute(batch).losses), task.device)
         self.rows += [signal.at(epoch) for signal in measured]
         if not trainer.is_global_zero:
             return  # all processes measure: a batch normalisation over all of them needs them all
@@ -117,7 +115,7 @@ class Signal:
         return LayerSignal(epoch, self.layer, self.mean, self.variance, *backwards)
 
 
-def measure(net: nn.Module, criterion: Criterion, x: Tensor, y: Tensor) -> list[Signal]:
+def measure(net: nn.Module, loss: Callable[[], Tensor], device: torch.device) -> list[Signal]:
     """The signals of a batch in all linear and convolutional layers and activation functions, in the order in which
     they are passed; of a module that is passed several times, the first.
 
@@ -126,9 +124,8 @@ def measure(net: nn.Module, criterion: Criterion, x: Tensor, y: Tensor) -> list[
 
     Args:
         net: any network.
-        criterion: (outputs, y) -> scalar, the batch's mean loss.
-        x: (B, C, H, W) or (B, F), where the network's weights are.
-        y: the targets.
+        loss: passes a batch through the network, and gives its mean loss.
+        device: where the network's weights are.
     """
     names = {module: name or type(module).__name__ for name, module in net.named_modules()}
     weights = {
@@ -149,11 +146,11 @@ def measure(net: nn.Module, criterion: Criterion, x: Tensor, y: Tensor) -> list[
     watched = [module for module in names if isinstance(module, nn.Linear | _ConvNd) or _is_activation(module)]
     hooks = [module.register_forward_hook(record) for module in watched]
     try:
-        with _unchanged(net, x.device), torch.enable_grad():
-            loss = criterion(net(x), y)
+        with _unchanged(net, device), torch.enable_grad():
+            value = loss()
             if weights:
                 # Returned rather than added to `.grad`, which belongs to the optimizer.
-                gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+                gradients = torch.autograd.grad(value, list(weights.values()), allow_unused=True)
                 for module, gradient in zip(weights, gradients, strict=True):
                     if gradient is not None and module in found:
                         found[module].weight_gradient_variance = float(_moments(gradient)[0])

@@ -62,11 +62,42 @@ def build(cfg: DictConfig, name: str, without: Sequence[str] | None = None, **ex
         for key in without or ():
             node.pop(key, None)
         _guard(node, name, targets.extended(root(cfg)))
+        extra = _without_facts(node, name, extra)
         built = hydra.utils.instantiate(node, _convert_="all", **extra)
     except (InstantiationException, OmegaConfBaseException) as error:
         raise _as_mistake(error, name, target) from error
     _check_keys(built, name, target)
     return built
+
+
+FACTS = {
+    "data": (
+        "task", "fields", "channels", "image_size", "num_classes", "classes", "batch_size", "seed", "augmentation",
+        "world",
+    ),
+}  # fmt: skip
+"""Keys of a group that say something about a choice, and are handed only to a constructor that knows them."""
+NEVER = {"task": ("loss", "metrics", "monitor")}
+"""Keys that are read by others than the constructor."""
+
+
+def _without_facts(node: DictConfig, name: str, extra: dict[str, Any]) -> dict[str, Any]:
+    """Take the facts from a node that its constructor does not know; returns the further arguments that it does."""
+    for key in NEVER.get(name, ()):
+        node.pop(key, None)
+    facts = FACTS.get(name, ())
+    if not facts:
+        return extra
+    try:
+        known = inspect.signature(hydra.utils.get_object(str(node["_target_"]))).parameters
+    except (ImportError, InstantiationException, TypeError, ValueError):
+        return extra  # what is wrong with it is said when it is called
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        return extra
+    for key in facts:
+        if key in node and key not in known:
+            del node[key]
+    return {key: value for key, value in extra.items() if key in known or key not in facts}
 
 
 def _check_keys(built: Any, name: str, target: str) -> None:

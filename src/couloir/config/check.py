@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from couloir.config import contract, resolvers, scaling, targets, tree
 from couloir.config.compose import SWEEP_GROUPS, Sentence, compose_sentence
 from couloir.config.contract import Key
-from couloir.config.metrics import check_stated, choices_for, facts, measured, measuring
+from couloir.config.metrics import check_stated, choices_for, facts, measured, measuring, task_of
 from couloir.config.needs import fitting, lacking
 from couloir.config.settle import FROM_RUN, settle
 from couloir.errors import CouloirError, did_you_mean, display
@@ -24,10 +24,10 @@ from couloir.record.checkpoint import best_weights
 from couloir.record.find import find_run
 
 REQUIRED = (
-    "trainer", "callbacks", "logger", "model", "initializer", "loss", "optimizer", "scheduler", "momentum_schedule",
-    "averaging", "augmentation", "tta", "data",
+    "trainer", "callbacks", "logger", "task", "model", "initializer", "loss", "optimizer", "scheduler",
+    "momentum_schedule", "averaging", "augmentation", "tta", "data",
 )  # fmt: skip
-OPTIONAL = ("scheduler", "momentum_schedule", "averaging", "tta", "logger")
+OPTIONAL = ("loss", "scheduler", "momentum_schedule", "averaging", "tta", "logger")
 """Groups that may be null."""
 SEVERAL = ("callbacks", "logger")
 """Groups with a node for each of their parts."""
@@ -306,6 +306,11 @@ def _check_needs(sentence: Sentence) -> None:
 
 def _check_parts(sentence: Sentence) -> None:
     cfg, choices = sentence.cfg, sentence.choices
+    _refuse(
+        cfg.get("loss") is None and cfg.task.get("loss") is not None,
+        f"task={choices.get('task')} needs a loss, and the sentence has none.",
+        f"leave ~loss out: the task's own is loss={cfg.task.get('loss')}",
+    )
     rule = f"momentum_schedule={choices.get('momentum_schedule')}"
     _refuse(
         cfg.momentum_schedule is not None and "momentum" not in cfg.optimizer,
@@ -331,10 +336,10 @@ def _check_parts(sentence: Sentence) -> None:
 def _check_metrics(sentence: Sentence) -> None:
     """Each chosen metric says what it is, and fits the task of the data."""
     cfg = sentence.cfg
-    chosen, task = cfg.get("metric") or {}, str(cfg.data.task)
+    chosen, task = cfg.get("metric") or {}, task_of(cfg)
     for name in chosen:
         check_stated(str(name), chosen[name])
-        if task not in facts(str(name), chosen).tasks:
+        if not facts(str(name), chosen).fits(task):
             raise CouloirError(
                 f"metric={name} does not fit data={sentence.choices.get('data')}, whose task is {task}.",
                 place=_place(f"metric.{name}", _keys_by_path(sentence), sentence),
@@ -355,9 +360,9 @@ def _check_monitors(sentence: Sentence) -> None:
         monitor = OmegaConf.select(cfg, path)
         if monitor is not None and monitor not in known:
             raise CouloirError(
-                f"{path}={monitor} is not a metric of a {cfg.data.task}.",
+                f"{path}={monitor} is not a metric of a {task_of(cfg)}.",
                 place=f"metrics: {', '.join(known)}",
-                next_step=measuring(str(monitor), str(cfg.data.task))
+                next_step=measuring(str(monitor), task_of(cfg))
                 or did_you_mean(str(monitor), known, form=f"{path}={{}}"),
             )
 

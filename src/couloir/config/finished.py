@@ -17,12 +17,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract, targets, tree
 from couloir.config.compose import compose_sentence
+from couloir.config.fields import fields_of
 from couloir.config.needs import lacking
 from couloir.config.settle import read_part, settle_modes
 from couloir.errors import CouloirError, did_you_mean, display
 from couloir.record.configuration import FILE, flat, read_configuration
 
-PARTS = ("model", "data", "loss", "trainer")
+PARTS = ("model", "data", "trainer")
 """Without these there was no run."""
 
 
@@ -39,8 +40,17 @@ def run_config(run: Path, allowed: Sequence[str] = ()) -> DictConfig:
     cfg = read_config(run)
     with open_dict(cfg):
         cfg[targets.KEY] = list(allowed)
+        _add_task(cfg)
     targets.check_targets(cfg, allowed, targets.place_in(run / FILE))
     return cfg
+
+
+def _add_task(cfg: DictConfig) -> None:
+    """A run of a version that had no group `task` states in its data what it is for."""
+    if "task" in cfg or (file := tree.find(f"task/{cfg.data.get('task')}")) is None:
+        return
+    cfg.task = OmegaConf.load(file)
+    cfg.data.fields = fields_of(cfg.data)
 
 
 def read_config(run: Path) -> DictConfig:

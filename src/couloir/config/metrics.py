@@ -14,8 +14,7 @@ from couloir.errors import CouloirError, did_you_mean
 
 FACTS = "facts"
 """The key of a node of `cfg.metric` that the table reads, and that its constructor does not see."""
-CLASSIFICATION, REGRESSION = "classification", "regression"
-TASKS = (CLASSIFICATION, REGRESSION)
+CLASSIFICATION, MULTI_LABEL, REGRESSION = "classification", "multi_label", "regression"
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Metric:
         high: its largest value; None: there is none.
         guess: the value that guessing gives: a number, or K for `K/num_classes`; None: it depends on the data.
         guess_per_class: whether `guess` is divided by the number of classes.
-        tasks: the tasks that it fits.
+        tasks: the tasks that it fits; empty: any.
         more_classes_than: it is measured where there are more classes than that.
         counts_samples: whether it is a share of samples that are right, so that its noise is binomial.
         leads: whether it is the task's first metric beside the loss.
@@ -45,12 +44,16 @@ class Metric:
     high: float | None = None
     guess: float | None = None
     guess_per_class: bool = False
-    tasks: tuple[str, ...] = TASKS
+    tasks: tuple[str, ...] = ()
     more_classes_than: int = 0
     counts_samples: bool = False
     leads: bool = False
     brief: bool = True
     on_train: bool = True
+
+    def fits(self, task: str) -> bool:
+        """Whether it can be measured of a task."""
+        return not self.tasks or task in self.tasks
 
     @property
     def mode(self) -> str:
@@ -81,6 +84,10 @@ BUILT_IN = {
             "top5_accuracy", "top-5 accuracy", True, 0, 1, guess=5, guess_per_class=True, tasks=(CLASSIFICATION,),
             more_classes_than=5, counts_samples=True, brief=False,
         ),
+        Metric(
+            "label_accuracy", "label accuracy", True, 0, 1, tasks=(MULTI_LABEL,), counts_samples=True, leads=True,
+        ),
+        Metric("exact_match", "exact match", True, 0, 1, tasks=(MULTI_LABEL,), counts_samples=True, brief=False),
         Metric("mae", "mean absolute error", low=0, tasks=(REGRESSION,)),
         Metric("rmse", "RMSE", low=0, tasks=(REGRESSION,)),
         Metric("r2", "R²", True, high=1, guess=0, tasks=(REGRESSION,), leads=True),
@@ -137,9 +144,10 @@ def measured(cfg: Any, split: str = "val") -> list[str]:
         cfg: the composed configuration.
         split: `train`, `val` or `test`; `best` for the names of `result.json`.
     """
-    task, classes = str(cfg.data.task), int(cfg.data.num_classes)
+    classes = int(cfg.data.get("num_classes") or 0)
     chosen = cfg.get("metric") or {}
-    found = [metric for metric in BUILT_IN.values() if task in metric.tasks and classes > metric.more_classes_than]
+    found = [facts(str(name)) for name in task_metrics(cfg)]
+    found = [metric for metric in found if not metric.more_classes_than or classes > metric.more_classes_than]
     found += [facts(str(name), chosen) for name in chosen if str(name) not in BUILT_IN]
     return [f"{split}/{metric.name}" for metric in found if split != "train" or metric.on_train]
 
@@ -161,6 +169,21 @@ def measuring(column: str, task: str) -> str:
     return f"add metric={found[0]}, which measures it" if found and column not in found else ""
 
 
+def task_metrics(cfg: Any) -> Sequence[str]:
+    """The names that the task of a run measures; of a run that had no group `task`, by what its data is for."""
+    node = cfg.get("task")
+    if isinstance(node, Mapping) and node.get("metrics"):
+        return [str(name) for name in node["metrics"]]
+    return [metric.name for metric in BUILT_IN.values() if metric.fits(str(cfg.data.get("task")))]
+
+
+def task_of(cfg: Any) -> str:
+    """The task of a run, as the tables of metrics and the choices of `task` name it."""
+    target = str((cfg.get("task") or {}).get("_target_", ""))
+    known = {"Classification": CLASSIFICATION, "MultiLabel": MULTI_LABEL, "Regression": REGRESSION}
+    return known.get(target.rpartition(".")[2], str(cfg.data.get("task")))
+
+
 def _read(name: str, node: Mapping[str, Any]) -> Metric:
     """The facts of a node, as far as they can be read: a run's folder may be old or edited."""
     stated = node.get(FACTS)
@@ -176,7 +199,7 @@ def _read(name: str, node: Mapping[str, Any]) -> Metric:
         high,
         guess=float(guess.removesuffix(PER_CLASS)) if guess else None,
         guess_per_class=guess.endswith(PER_CLASS),
-        tasks=tuple(fitting.get("tasks", TASKS)),
+        tasks=tuple(fitting.get("tasks", ())),
         on_train=bool(fitting.get("on_train", True)),
     )
 
@@ -201,7 +224,7 @@ def _are_bounds(value: Any) -> bool:
 
 
 def _are_tasks(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str) and all(task in TASKS for task in value)
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(task, str) for task in value)
 
 
 def _is_flag(value: Any) -> bool:
@@ -213,7 +236,7 @@ STATED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "higher_is_better": (_is_flag, "true or false"),
     "bounds": (_are_bounds, "the least and the largest value, null where there is none: [0, 1], [null, 1]"),
     "guess": (_is_guess, "a number, K/num_classes, or null"),
-    "tasks": (_are_tasks, f"a list of {', '.join(TASKS)}"),
+    "tasks": (_are_tasks, "a list of choices of `task`"),
     "on_train": (_is_flag, "true or false"),
 }
 """The keys of `facts`: what each takes, as a test and in words."""

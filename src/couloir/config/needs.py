@@ -17,22 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from couloir.config import tree
+from couloir.config.fields import KINDS, fields_of
 from couloir.errors import CouloirError, did_you_mean, display
 
-KINDS = {
-    "image": "images",
-    "map": "maps",
-    "label": "classes",
-    "labels": "several labels a sample",
-    "value": "values to predict",
-    "row": "rows of a table",
-    "tokens": "tokens",
-    "series": "series",
-    "video": "videos",
-    "volume": "volumes",
-    "boxes": "boxes",
-}
-"""The kinds of field, and what messages call them."""
 KEYS = ("channels", "image_size", "num_classes")
 """The keys of the data that a need may fix."""
 _MARK = "Needs:"
@@ -94,16 +81,6 @@ def _unreadable(fact: str, line: str, file: Path, next_step: str) -> CouloirErro
     return CouloirError(
         f"The line '{line}' cannot be read: {fact}.", place=f"{display(file)}, line {number}", next_step=next_step
     )
-
-
-def fields_of(data: Mapping[str, Any]) -> dict[str, str]:
-    """The names of a data node's fields and their kinds; of a node that states none, what its task and size say."""
-    stated = data.get("fields")
-    if stated:
-        return {str(name): str(kind) for name, kind in stated.items()}
-    first = "row" if data.get("image_size") is None else "image"
-    target = {"classification": "label", "multi_label": "labels"}.get(str(data.get("task")), "value")
-    return {first: first, target: target}
 
 
 def lacking(file: Path, data: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -14,18 +14,15 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from couloir.config import tree
+from couloir.config import contract, tree
 from couloir.config.compose import Sentence, Source, explained
 from couloir.config.hydra_private import apply_overrides
 from couloir.config.metrics import mode
 from couloir.config.mistakes import COMPLAINTS
-from couloir.config.needs import lacking
 from couloir.config.scaling import settle_rate
 from couloir.errors import CouloirError, display
 from couloir.record.find import find_run
 
-DEFAULT_LOSS = {"classification": "cross_entropy", "regression": "mse"}
-"""The loss of a task."""
 FROM_RUN = "couloir.initializer.from_run.from_run"
 
 
@@ -68,7 +65,7 @@ def settle_modes(cfg: DictConfig) -> None:
 
 
 def settle_parts(sentence: Sentence) -> Sentence:
-    """Choose the loss by the data where neither the user nor a file of the sentence names one.
+    """Choose the task by the data, and the loss by the task, where neither the user nor a file of the sentence does.
 
     Args:
         sentence: as it was composed; its configuration is changed.
@@ -76,18 +73,33 @@ def settle_parts(sentence: Sentence) -> Sentence:
     Raises:
         CouloirError: the data cannot be read, or a value that is given to the loss does not go with this one.
     """
-    data, file = sentence.cfg.get("data"), tree.find(f"loss/{sentence.choices.get('loss')}")
-    if not OmegaConf.is_dict(data) or OmegaConf.is_missing(data, "path") or file is None:
+    data = sentence.cfg.get("data")
+    if not OmegaConf.is_dict(data) or OmegaConf.is_missing(data, "path"):
         return sentence
     try:
-        loss = DEFAULT_LOSS.get(str(data.get("task")))
-        if loss is None or lacking(file, data) is None or _is_named("loss", sentence):
-            return sentence
+        task = str(data.get("task"))
     except OmegaConfBaseException as error:
         if isinstance(error.__cause__, CouloirError):
             raise error.__cause__ from None
         return sentence
-    return _choose(sentence, "loss", loss)
+    if task != sentence.choices.get("task") and tree.find(f"task/{task}") and not _is_named("task", sentence):
+        sentence = _choose(sentence, "task", task)
+    loss = default_loss(sentence.choices.get("task"))
+    if loss not in (None, sentence.choices.get("loss")) and not _is_named("loss", sentence):
+        sentence = _choose(sentence, "loss", str(loss))
+    return sentence
+
+
+def default_loss(task: str | None) -> str | None:
+    """The choice of `loss` that a task's file names; `none` where it names none, since the task brings its own.
+
+    Args:
+        task: the choice of `task`; None where the file is not known, as for a choice that was deleted.
+    """
+    file = tree.find(f"task/{task}")
+    keys = [] if file is None else contract.read_keys(file)
+    named = next((str(key.default) for key in keys if key.path == "loss"), "none")
+    return None if file is None else named
 
 
 def _settle_run(cfg: DictConfig) -> None:
@@ -108,7 +120,6 @@ def _is_named(group: str, sentence: Sentence) -> bool:
 def _choose(sentence: Sentence, group: str, choice: str) -> Sentence:
     """The sentence as if `group=choice` had been typed as well."""
     part, files = read_part(group, choice)
-    assert part is not None, f"{group}={choice} is a part"
     cfg, node = sentence.cfg, OmegaConf.create()
     sources: list[Source] = []
     for source in sentence.sources:
@@ -119,12 +130,12 @@ def _choose(sentence: Sentence, group: str, choice: str) -> Sentence:
                 node.merge_with(content.get(group) or {})  # what every choice has
         elif files:
             sources += files
-            node.merge_with(part)
+            node.merge_with(part or {})
             files = []
     choices = {**sentence.choices, group: choice}
     try:
         with open_dict(cfg):
-            cfg[group] = node
+            cfg[group] = None if part is None else node
         apply_overrides([word for word in sentence.overrides if word.lstrip("+~").startswith(f"{group}.")], cfg)
     except COMPLAINTS as error:
         raise explained(error, [*sentence.overrides, f"{group}={choice}"]) from error

@@ -25,7 +25,7 @@ from couloir.errors import CouloirError, display
 KEY = "allow_targets"
 """The key of the root file that extends the roots."""
 _GROUPS = (
-    "augmentation", "averaging", "callbacks", "data", "initializer", "logger.tensorboard", "loss", "metrics", "model",
+    "augmentation", "averaging", "callbacks", "data", "initializer", "logger.tensorboard", "loss", "metric", "model",
     "momentum_schedule", "optimizer", "pruner", "scheduler", "sweep.samplers", "task", "trainer", "tta",
 )  # fmt: skip
 _PARTS = {

@@ -9,13 +9,20 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-Prepare = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+from couloir.config.fields import SAMPLE, SHARE
+from couloir.data.ragged import length
+
+Batch = dict[str, Any]
+"""Fields by name, and beside them `couloir.config.fields.SAMPLE` and, where the parts of several processes are uneven,
+`SHARE`.
+"""
+Prepare = Callable[[Tensor, Tensor], Batch]
 Read = Callable[[Sequence[Tensor], Sequence[int]], Iterator[tuple[Tensor, Tensor]]]
 """Batches of indices, and a seed for what is drawn for each -> raw inputs and targets, batch by batch."""
 
 
 class Share(NamedTuple):
-    """What an uneven batch of several processes carries as its third element, beside inputs and targets.
+    """What an uneven batch of several processes carries beside its fields.
 
     Attributes:
         own: samples of this process that count; 0: it works on stand-ins, so that all processes take the step.
@@ -40,13 +47,15 @@ class Batches:
         batch_size: samples a batch, of this process.
         read: an epoch's batches of indices into the split -> raw inputs and targets; what it hands out is its own again
             once the next batch is asked for.
-        prepare: raw inputs and targets -> what the network takes, on its device; runs in this process.
+        prepare: raw inputs and targets -> the fields as the network and the loss take them, on their device; runs in
+            this process.
         shuffle: draw a new order each epoch.
         seed: what the orders follow from.
         drop_single: leave out a last batch of one sample, which batch normalisation cannot train on.
         rank: this process among those that share every batch: all cut the same order into batches of
             batch_size * world samples, and each takes its part of every one.
         world: how many processes there are.
+        device: where the samples' numbers go, once an epoch.
     """
 
     def __init__(
@@ -60,7 +69,9 @@ class Batches:
         drop_single: bool = False,
         rank: int = 0,
         world: int = 1,
+        device: torch.device | str = "cpu",
     ) -> None:
+        self.device = device
         self.num_samples, self.batch_size = num_samples, batch_size
         self.read, self.prepare = read, prepare
         self.shuffle, self.seed = shuffle, seed
@@ -100,7 +111,7 @@ class Batches:
         own += self.rank < larger
         return batch[begin : begin + own], Share(own, count, own * self.world / count)
 
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+    def __iter__(self) -> Iterator[Batch]:
         if self.position > 0 and not self._takes_up:  # the loop ended the epoch early: trainer.limit_train_batches
             self.epoch, self.position = self.epoch + 1, 0
         self._takes_up = False
@@ -110,11 +121,15 @@ class Batches:
         if self.world > 1 and batches:
             *even, (last, share) = map(self.part, batches)  # only the last one can be uneven
             batches = (*(part for part, _ in even), last)
+        numbers = torch.split(torch.cat(batches).to(self.device), [len(part) for part in batches]) if batches else ()
         seeds = [self.seed_of(epoch, start + number) for number in range(len(batches))]
         for done, (x, y) in enumerate(self.read(batches, seeds), start + 1):
             self.epoch, self.position = (epoch + 1, 0) if done == self._length else (epoch, done)
-            prepared = self.prepare(x, y)
-            yield prepared if share is None or done < self._length else (*prepared, share)
+            batch = self.prepare(x, y)
+            batch[SAMPLE] = numbers[done - 1 - start]
+            if share is not None and done == self._length:
+                batch[SHARE] = share
+            yield batch
 
     def seed_of(self, epoch: int, number: int) -> int:
         """What the random windows of one batch of an epoch, in this process, follow from."""
@@ -137,14 +152,12 @@ class Batches:
         self._takes_up = True
 
 
-def samples_in(batch: tuple[Any, ...], world: int) -> int:
+def samples_in(batch: Batch, world: int) -> int:
     """How many samples a batch has over all processes.
 
     Args:
-        batch: inputs, targets and, where the processes' parts are not all alike, the share.
+        batch: fields by name and, where the processes' parts are not all alike, the share.
         world: how many processes there are.
     """
-    if len(batch) > 2:
-        share: Share = batch[2]
-        return share.whole
-    return len(batch[0]) * world
+    share: Share | None = batch.get(SHARE)
+    return length(batch) * world if share is None else share.whole

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from couloir.augmentation.windows import CutsWindows
 from couloir.data.cache import Cache
 from couloir.data.decode import MAX_PIXELS, MODES, resampled
 from couloir.data.frames import AT_A_TIME, Frames
 from couloir.data.source import ArraySource, Loaded, Source
 from couloir.data.splits import Indices
+from couloir.data.windows import CutsWindows
 from couloir.errors import CouloirError
 from couloir.log import say
 from couloir.machine import one_thread

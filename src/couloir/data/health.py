@@ -36,7 +36,7 @@ def report(data: Samples) -> None:
 
 def absent_classes(data: Samples) -> Iterator[str]:
     """A sentence for each split that has no sample of some class."""
-    if data.task != "classification":
+    if data.kind != "label" or data.num_classes is None:
         return
     for name, split in data.splits.items():
         counts = np.bincount(split.targets, minlength=data.num_classes)

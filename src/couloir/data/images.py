@@ -54,12 +54,12 @@ def image_folder(
         max_pixels: photographs of more pixels are refused; None: `couloir.data.decode.MAX_PIXELS`.
         keys: those of `couloir.data.samples.Samples`.
     """
-    from couloir.augmentation.windows import windows_first
     from couloir.data.cache import GIB, cache_folder
     from couloir.data.decode import MAX_PIXELS
     from couloir.data.folder import load_folder
     from couloir.data.samples import Samples
     from couloir.data.unreadable import leave_out_unreadable
+    from couloir.data.windows import windows_first
 
     def load() -> Any:
         folder = data_root(root, "images")

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
-from couloir.augmentation.windows import windows_first
-from couloir.data.batches import Batches
+from couloir.config.fields import Fields, default_fields, input_field
+from couloir.config.world import ALONE, World
+from couloir.data.batches import Batch, Batches
+from couloir.data.ragged import moved
 from couloir.data.rows import Rows
 from couloir.data.skipped import Skipped
 from couloir.data.source import CHUNK, Cuttable, Load, Loaded, Source
 from couloir.data.splits import Indices, hold_out, take
 from couloir.data.standardise import Standardise
+from couloir.data.windows import windows_first
 from couloir.data.workers import Cutting
 from couloir.errors import CouloirError
 from couloir.machine import cores
@@ -46,16 +49,18 @@ class Split:
 class Samples(LightningDataModule):
     """Labelled samples, split, standardised and batched.
 
-    Batches come ready for the network: inputs float32 (B, C, H, W) or (B, F), standardised per channel; targets
-    labels (B,) int64, or
-    values (B, 1) float32, scaled as `target_scaling` says: value = scaled * target_scale + target_offset.
+    Batches come ready for the network: the input field float32 (B, C, H, W) or (B, F), standardised per channel; the
+    target field a label (B,) int64, a map of classes (B, H, W) int64, labels (B, K) float32, or a value (B, K) float32,
+    scaled as `target_scaling` says: value = scaled * target_scale + target_offset.
 
     Args:
         load: reads the files; called once, by `setup`.
-        task: `classification` or `regression`.
+        task: what the set is for, a choice of the group `task`.
+        fields: the kind of the input and of the target, by the names that they have in a batch; None: what the task
+            and the image size say.
         channels: channels of the images, or columns of the table.
         image_size: pixels of the images' sides, None for tables.
-        num_classes: classes, or outputs of a regression.
+        num_classes: classes, or outputs of a regression; None: there are none.
         batch_size: samples a batch, of each process where there are several.
         val_fraction: share of the training samples held out for validation, where the set brings none.
         test_fraction: share of all samples held out for the test, where the set brings none.
@@ -66,6 +71,8 @@ class Samples(LightningDataModule):
         mean: the channels' means, images in [0, 1]; None: computed from the training split.
         std: the channels' deviations; None: computed.
         target_scaling: `none`, `standardize` or `unit` (to [0, 1]), of a regression's targets.
+        augmentation: of the training batches.
+        world: this process's place among those that share every batch.
     """
 
     def __init__(
@@ -75,7 +82,7 @@ class Samples(LightningDataModule):
         task: str,
         channels: int,
         image_size: int | None,
-        num_classes: int,
+        num_classes: int | None,
         batch_size: int,
         val_fraction: float = 0.15,
         test_fraction: float = 0.15,
@@ -86,9 +93,16 @@ class Samples(LightningDataModule):
         mean: list[float] | None = None,
         std: list[float] | None = None,
         target_scaling: str = "none",
+        fields: Fields | None = None,
+        augmentation: Callable[..., Any] | None = None,
+        world: World = ALONE,
     ) -> None:
         super().__init__()
         self._load = load
+        self.fields = dict(fields or default_fields(task, image_size))
+        self.input, self.target = input_field(self.fields), list(self.fields)[-1]
+        self.kind = self.fields[self.target]
+        self.augmentation, self.world = augmentation, world
         self.task, self.channels, self.image_size, self.num_classes = task, channels, image_size, num_classes
         self.batch_size, self.seed, self.workers = batch_size, seed, workers
         self.val_fraction, self.test_fraction, self.subset = val_fraction, test_fraction, subset
@@ -96,10 +110,8 @@ class Samples(LightningDataModule):
         self.mean, self.std = mean, std
         self.target_offset, self.target_scale = 0.0, 1.0
         self.classes: list[str] = []
-        self.augmentation: Callable[..., Any] | None = None
         self.device = torch.device("cpu")
-        self.rank, self.world = 0, 1  # this process among those that share every batch
-        self.neighbours = 1  # processes that share this machine's cores
+        self._statistics: dict[str, Any] = {}
         self.splits: dict[str, Split] = {}
         self.skipped: list[Skipped] = []
         self._readers: list[Cutting | Rows] = []
@@ -122,7 +134,7 @@ class Samples(LightningDataModule):
             raise CouloirError(
                 f"The data has {inputs.shape[1]} channels, not {self.channels}.", next_step="leave data.channels out"
             )
-        if self.task != "classification":
+        if self.kind != "label" or self.num_classes is None:
             return
         for source in sources:
             low, high = int(source.targets.min()), int(source.targets.max())
@@ -134,7 +146,7 @@ class Samples(LightningDataModule):
                 )
 
     def _split(self, loaded: Loaded) -> dict[str, Split]:
-        stratify, seed, train = self.task == "classification", self.seed, loaded.train
+        stratify, seed, train = self.kind == "label", self.seed, loaded.train
         pool = np.arange(len(train.targets))
         least = 3 - (loaded.val is not None) - (loaded.test is not None)
         if len(pool) < least:
@@ -190,7 +202,12 @@ class Samples(LightningDataModule):
         return (mean + shift).tolist(), std.tolist()
 
     def _measure_targets(self) -> None:
-        if self.task != "regression" or self.target_scaling == "none":
+        if "target_scale" in self._statistics:
+            self.target_offset, self.target_scale = (
+                self._statistics["target_offset"], self._statistics["target_scale"],
+            )  # fmt: skip
+            return
+        if self.kind != "value" or self.target_scaling == "none":
             return
         targets = self.splits["train"].targets.astype(np.float64)
         if self.target_scaling == "standardize":
@@ -199,12 +216,33 @@ class Samples(LightningDataModule):
             self.target_offset = float(targets.min())
             self.target_scale = float(targets.max() - targets.min()) or 1.0
 
+    def to(self, device: torch.device) -> None:
+        """Hand out batches on a device from now on."""
+        self.device = device
+
+    def standardised_as(self, statistics: dict[str, Any]) -> None:
+        """Prepare samples as a checkpoint's run did, before `setup`; what is not stated there is computed.
+
+        Args:
+            statistics: a `state_dict`.
+        """
+        self.mean, self.std = statistics.get("mean", self.mean), statistics.get("std", self.std)
+        self._statistics = statistics
+
+    def cut_squares(self, count: int) -> None:
+        """Cut so many squares out of each photograph of the test split, where it comes from a file."""
+        source = self.splits["test"].source
+        if hasattr(source, "squares"):
+            source.squares = count
+
     def sizes(self) -> dict[str, int]:
         """How many samples each split has."""
         return {name: len(split.indices) for name, split in self.splits.items()}
 
-    def target_bounds(self) -> tuple[float, float]:
-        """The least and the largest target over all splits, as the loss sees them."""
+    def target_bounds(self) -> tuple[float, float] | None:
+        """The least and the largest value over all splits, as the loss sees them; None where there are no values."""
+        if self.kind != "value":
+            return None
         targets = np.concatenate([split.targets.reshape(-1) for split in self.splits.values()])
         scaled = (targets.astype(np.float64) - self.target_offset) / self.target_scale
         return float(scaled.min()), float(scaled.max())
@@ -212,7 +250,7 @@ class Samples(LightningDataModule):
     def keep_only(self, count: int) -> None:
         """Train, validate and test on the same `count` training samples: a sanity check, not a measurement."""
         split = self.splits["train"]
-        kept = split.indices[take(split.targets, count, self.seed, self.task == "classification")]
+        kept = split.indices[take(split.targets, count, self.seed, self.kind == "label")]
         self.splits = {name: Split(split.source, kept) for name in self.splits}
 
     def fingerprint(self) -> str:
@@ -259,7 +297,7 @@ class Samples(LightningDataModule):
         read: Cutting | Rows
         if isinstance(split.source, Cuttable):
             windows, augmentation = windows_first(augmentation)
-            workers = max(1, cores() // self.neighbours) if self.workers is None else self.workers
+            workers = max(1, cores() // self.world.local_size) if self.workers is None else self.workers
             read = Cutting(split.source, split.indices, targets, self.batch_size, windows, workers)
         else:
             device = self.device if not self.workers else torch.device("cpu")
@@ -275,27 +313,35 @@ class Samples(LightningDataModule):
             shuffle=shuffle,
             seed=self.seed,
             drop_single=name == "train",
-            rank=self.rank,
-            world=self.world,
+            rank=self.world.rank,
+            world=self.world.size,
+            device=self.device,
         )
 
     def _scaled(self, targets: NDArray[Any]) -> Tensor:
-        if self.task == "classification":
+        if self.target == self.input:  # there is nothing to learn but the inputs
+            return torch.zeros(len(targets))
+        if self.kind in ("label", "map"):
             return torch.from_numpy(targets.astype(np.int64))
+        if self.kind == "labels":
+            return torch.from_numpy(targets.astype(np.float32))
         scaled = (targets.astype(np.float64) - self.target_offset) / self.target_scale
-        return torch.from_numpy(scaled.astype(np.float32)).reshape(-1, 1)
+        return torch.from_numpy(scaled.astype(np.float32)).reshape(len(targets), -1)
 
-    def _prepare(self, x: Tensor, y: Tensor, augmentation: Callable[..., Any] | None) -> tuple[Tensor, Tensor]:
-        x, y = _moved(x, self.device), _moved(y, self.device)
+    def _prepare(self, x: Tensor, y: Tensor, augmentation: Callable[..., Any] | None) -> Batch:
+        batch: Batch = {self.input: moved(x, self.device)}
+        if self.target != self.input:
+            batch[self.target] = moved(y, self.device)
         if augmentation is not None and not isinstance(augmentation, torch.nn.Identity):
-            x = as_float(x)
-            if getattr(augmentation, "mixes_targets", False):
-                x, y = augmentation(x, y)
-            else:
-                x = augmentation(x)
-        return self._standardise(x), y
+            batch[self.input] = as_float(cast(Tensor, batch[self.input]))
+            if getattr(augmentation, "by_field", False):
+                batch = augmentation(batch, self.fields)
+            else:  # of the user's own: a function of inputs alone
+                batch[self.input] = augmentation(batch[self.input])
+        batch[self.input] = self._standardise(cast(Tensor, batch[self.input]))
+        return batch
 
-    def example_batch(self, count: int | None = None) -> tuple[Tensor, Tensor]:
+    def example_batch(self, count: int | None = None) -> Batch:
         """Samples from all over the training split, standardised, not augmented; it draws no random number.
 
         Args:
@@ -326,13 +372,6 @@ class Samples(LightningDataModule):
         """The statistics follow from the data and the seed; a checkpoint's are for those who have only the
         checkpoint.
         """
-
-
-def _moved(x: Tensor, device: torch.device) -> Tensor:
-    """A tensor on a device; to a GPU it is copied in the background, out of pinned memory that nobody else writes."""
-    if device.type == "cuda" and x.device.type == "cpu":
-        return x.pin_memory().to(device, non_blocking=True)
-    return x.to(device)
 
 
 def as_float(x: Tensor) -> Tensor:

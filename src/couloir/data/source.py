@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from couloir.augmentation.windows import CutsWindows
 from couloir.data.skipped import Skipped
 from couloir.data.splits import Indices
+from couloir.data.windows import CutsWindows
 
 CHUNK = 4096
 """Samples that are converted or hashed at a time, so that memory does not grow with the set."""

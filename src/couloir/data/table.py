@@ -88,7 +88,10 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
     )
     numbers = found.target_numbers()
     task = keys.get("task") or infer_task(numbers)
-    facts: dict[str, Any] = {"task": task, "channels": found.features.shape[1]}
+    kinds = ("row", "value" if task == "regression" else "label")
+    facts: dict[str, Any] = {
+        "task": task, "fields": dict(zip(kinds, kinds, strict=True)), "channels": found.features.shape[1],
+    }  # fmt: skip
     if task == "regression":
         if numbers is None:
             raise CouloirError(

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from couloir.augmentation.windows import CutsWindows
 from couloir.data.source import Cuttable
 from couloir.data.splits import Indices
+from couloir.data.windows import CutsWindows
 from couloir.data.worker_processes import end_workers, leave_signals, tell_where_it_can_be_told
 from couloir.errors import CouloirError
 from couloir.log import say

@@ -10,7 +10,7 @@ from rich.table import Table
 from couloir.callbacks.progress import shown_number
 from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.config.build import build
-from couloir.inference.evaluate import evaluate, measure, predict
+from couloir.inference.predictor import evaluate
 from couloir.log import note, rendered, run_log, say
 from couloir.record.configuration import write_configuration
 from couloir.record.folder import RunFolder
@@ -54,5 +54,5 @@ def tta_numbers(cfg: DictConfig, run: Path, stop: StopOnSignal) -> dict[str, flo
     Raises:
         Interrupted: a signal came meanwhile.
     """
-    numbers, _, _ = measure(cfg, [predict(cfg, run, between=stop.stop_if_asked)])
+    numbers = evaluate([cfg], [run], between=stop.stop_if_asked).numbers
     return {f"tta/{name}": value for name, value in numbers.items()}

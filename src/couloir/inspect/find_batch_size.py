@@ -15,10 +15,11 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from rich.table import Table
-from torch import Tensor
 
 from couloir import machine
 from couloir.config.compose import Sentence
+from couloir.data.batches import Batch
+from couloir.data.ragged import length
 from couloir.errors import CouloirError, display
 from couloir.inspect.batch_sizes import USABLE, Tried, doubling, draw_batch_sizes, expected_memory, fastest, largest
 from couloir.inspect.probe import Probe, probing, training_sentence
@@ -169,10 +170,10 @@ class _WholeBatches(LightningDataModule):
         super().__init__()
         self.data, self.size, self.count = data, size, count
 
-    def example_batch(self, count: int | None = None) -> tuple[Tensor, Tensor]:
+    def example_batch(self, count: int | None = None) -> Batch:
         """What an optimizer that goes by the loss's curvature looks at."""
-        x, y = self.data.example_batch(count)
-        return x, y
+        batch: Batch = self.data.example_batch(count)
+        return batch
 
     def train_dataloader(self) -> _WholeBatches:
         """The batches; the loop asks for an iterable of a known length."""
@@ -181,7 +182,7 @@ class _WholeBatches(LightningDataModule):
     def __len__(self) -> int:
         return self.count
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         own, self.data.batch_size = self.data.batch_size, self.size
         try:
             batches = self.data.train_dataloader()
@@ -190,10 +191,10 @@ class _WholeBatches(LightningDataModule):
         left = self.count
         try:
             while left:
-                for x, y in batches:
-                    if len(x) == self.size and left:
+                for batch in batches:
+                    if length(batch) == self.size and left:
                         left -= 1
-                        yield x, y
+                        yield batch
                     if not left:
                         return
         finally:

@@ -18,12 +18,13 @@ from couloir.callbacks.progress import shown_number
 from couloir.config.compose import Sentence
 from couloir.config.scaling import unscaled
 from couloir.errors import CouloirError, display
-from couloir.inspect.probe import Probe, probing, training_sentence
+from couloir.inspect.probe import Probe, probing, steps_taken, training_sentence
 from couloir.inspect.rate_curve import RateCurve, draw_rate_curve, exponential_rates, read_curve
 from couloir.log import on_a_terminal, say
 from couloir.record.files import as_csv
 from couloir.record.folder import RunFolder
 from couloir.record.result import write_result
+from couloir.task.task import step_loss
 
 EXPLODED = 4.0
 """The test ends where the loss is so many times its least, and larger than at the start."""
@@ -113,20 +114,19 @@ class _RangeTest(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note how the groups' rates relate."""
-        self._ratios = [float(group["lr"]) / self.lr for group in trainer.optimizers[0].param_groups]
+        self._ratios = [float(group["lr"]) / self.lr for group in _groups(trainer)]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """The rate of the step that this batch belongs to."""
-        for group, ratio in zip(trainer.optimizers[0].param_groups, self._ratios, strict=True):
+        for group, ratio in zip(_groups(trainer), self._ratios, strict=True):
             group["lr"] = self.rates[len(self.losses)] * ratio
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Take the loss down; once it has exploded, every later step is lost as well."""
-        # Lightning hands over a batch's share of its step.
-        self._batches.append(float(outputs["loss"]) * trainer.accumulate_grad_batches)
-        if trainer.global_step == len(self.losses):
+        self._batches.append(float(step_loss(pl_module, outputs)))
+        if steps_taken(trainer) == len(self.losses):
             return
         self.losses.append(sum(self._batches) / len(self._batches))
         self._batches = []
@@ -144,6 +144,11 @@ class _RangeTest(Callback):
         self._least = min(self._least, mean)
         bound = self._least + (EXPLODED - 1) * abs(self._least)
         return mean > max(bound, self.losses[0])
+
+
+def _groups(trainer: Trainer) -> list[dict[str, Any]]:
+    """The groups of parameters of all optimizers."""
+    return [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
 
 
 def _typed(value: float) -> str:

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import Callback, LightningDataModule, Trainer, seed_everything
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
 from pytorch_lightning.utilities.seed import isolate_rng
 
 from couloir.callbacks.stop_on_signal import StopOnSignal
@@ -22,8 +23,8 @@ from couloir.record.configuration import write_configuration
 from couloir.record.folder import RunFolder
 from couloir.record.provenance import write_provenance
 from couloir.run.assemble import build_network, load_data
-from couloir.task.build import supervised
-from couloir.task.supervised import Supervised
+from couloir.task.build import build_task
+from couloir.task.task import Task
 
 
 @contextmanager
@@ -64,7 +65,7 @@ class Probe:
     """
 
     cfg: DictConfig
-    module: Supervised
+    module: Task
     data: Any
 
     @classmethod
@@ -78,7 +79,7 @@ class Probe:
         data = load_data(cfg)
         seed_everything(cfg.seed, workers=True, verbose=False)
         net = build_network(cfg, data)
-        return cls(cfg, supervised(net, build(cfg, "loss"), build(cfg, "optimizer"), None, data), data)
+        return cls(cfg, build_task(cfg, net, data, scheduled=False), data)
 
     def steps(self, callbacks: list[Callback], count: int, batches: LightningDataModule | None = None) -> None:
         """Take steps on a copy: weights, optimizers and random numbers are afterwards what they were before.
@@ -90,17 +91,35 @@ class Probe:
         """
         devices = self.cfg.trainer.get("devices", 1)
         one = devices if OmegaConf.is_list(devices) else 1
-        device = self.data.device
         with isolate_rng():
             trainer: Trainer = build(
-                self.cfg, "trainer", callbacks=callbacks, logger=False, devices=one, max_epochs=-1, max_steps=count,
+                self.cfg, "trainer", callbacks=[*callbacks, _After(count)], logger=False, devices=one, max_epochs=-1,
                 limit_val_batches=0,
             )  # fmt: skip
-            self.data.device = trainer.strategy.root_device
+            self.data.to(trainer.strategy.root_device)
             try:
                 trainer.fit(copy.deepcopy(self.module), datamodule=self.data if batches is None else batches)
             finally:
-                self.data.device = device
+                self.data.to(torch.device("cpu"))
+
+
+class _After(Callback):
+    """Ends a training after so many steps; a batch that takes several optimizers a step counts once."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count."""
+        if steps_taken(trainer) >= self.count:
+            trainer.should_stop = True
+
+
+def steps_taken(trainer: Trainer) -> int:
+    """The steps that all optimizers together have taken so far."""
+    return trainer.global_step // max(1, len(trainer.optimizers))
 
 
 def training_sentence(overrides: list[str], without: str, *more: str) -> str:

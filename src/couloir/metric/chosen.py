@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from couloir.config.build import build
-from couloir.config.metrics import CLASSIFICATION, FACTS, facts
+from couloir.config.metrics import CLASSIFICATION, FACTS, MULTI_LABEL, REGRESSION, facts, task_of
 from couloir.errors import CouloirError
 from couloir.metric.precision import WIDE
 
@@ -35,9 +35,10 @@ def build_metrics(cfg: DictConfig, split: str = "test") -> dict[str, Metric]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it keeps all predictions, its YAML says
             metric: Metric = build(chosen, name, without=(FACTS,))
-        if cfg.data.task != CLASSIFICATION:
+        task = task_of(cfg)
+        if task == REGRESSION:
             metric = metric.set_dtype(WIDE)
-        _try(name, metric, str(cfg.data.task), int(cfg.data.num_classes))
+        _try(name, metric, task, int(cfg.data.get("num_classes") or 0))
         found[name] = metric
     return found
 
@@ -52,6 +53,10 @@ def _try(name: str, metric: Metric, task: str, size: int) -> None:
     """Show a metric a few samples, so that one that does not fit says so before training and not after an epoch."""
     if task == CLASSIFICATION:
         prediction, target = torch.eye(size)[:4], torch.arange(min(size, 4))
+    elif task == MULTI_LABEL:
+        prediction, target = torch.full((4, size), 0.5), torch.arange(4 * size).view(4, size) % 2
+    elif task != REGRESSION:
+        return  # of a user's own: nobody knows what it hands over
     else:
         prediction, target = (torch.arange(3 * size, dtype=WIDE).view(3, size) + shift for shift in (1, 2))
     try:

@@ -1,4 +1,4 @@
-"""Metrics of classification: loss, accuracy, and top-5 accuracy where there are more than five classes."""
+"""Metrics of classification: accuracy, and top-5 accuracy where there are more than five classes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from couloir.metric.precision import WIDE
 
 
 class ClassificationMetrics(Metric):
-    """Sums on the device what an epoch's loss and accuracies need, in one update a batch.
+    """Sums on the device what an epoch's accuracies need.
 
-    One metric with four sums rather than three metrics: nothing is read back before the epoch ends, and every sum
-    reduces exactly
-    over several processes.
+    One metric with three sums rather than two metrics: nothing is read back before the epoch ends, and every sum
+    reduces exactly over several processes.
 
     Args:
         num_classes: the number of classes C; top-5 accuracy is measured where C > 5.
     """
 
     full_state_update = False
-    loss_sum: Tensor
     correct: Tensor
     correct_top5: Tensor
     count: Tensor
@@ -29,14 +27,12 @@ class ClassificationMetrics(Metric):
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.top5 = num_classes > 5
-        self.add_state("loss_sum", torch.zeros((), dtype=WIDE), dist_reduce_fx="sum")
         for name in ("correct", "correct_top5", "count"):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, prediction: Tensor, target: Tensor, loss: Tensor) -> None:
-        """Add a batch: scores (B, C), labels (B,) or class probabilities (B, C), and the batch's mean loss."""
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Add a batch: scores (B, C), and labels (B,) or class probabilities (B, C)."""
         labels = target if target.ndim == 1 else target.argmax(dim=1)
-        self.loss_sum += loss.to(WIDE) * len(labels)
         self.count += len(labels)
         if self.top5:
             best = prediction.topk(5, dim=1).indices == labels[:, None]
@@ -46,8 +42,8 @@ class ClassificationMetrics(Metric):
             self.correct += (prediction.argmax(dim=1) == labels).sum()
 
     def compute(self) -> dict[str, Tensor]:
-        """`loss`, `accuracy` and, with more than five classes, `top5_accuracy`; each in the sums' precision."""
-        values = {"loss": self.loss_sum / self.count, "accuracy": self.correct.to(WIDE) / self.count}
+        """`accuracy` and, with more than five classes, `top5_accuracy`; each in the sums' precision."""
+        values = {"accuracy": self.correct.to(WIDE) / self.count}
         if self.top5:
             values["top5_accuracy"] = self.correct_top5.to(WIDE) / self.count
         return values

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 
 from couloir.metric.chosen import number
@@ -17,66 +17,121 @@ BATCHES = 64
 """Batches that are kept at most; a metric's dozen small operations are then run once for all of them."""
 VALUES = 1 << 20
 """Predicted values that are kept at most, 4 MiB in float32."""
+Tensors = tuple[Tensor, ...]
+Kept = tuple[int, Tensors, Tensors]
+"""Of a batch: how many samples, its mean losses, and what the metrics take."""
 
-Readable = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""From a network's own output and the targets that its loss sees to what further metrics take; sample by sample."""
+
+class MeanLosses(Metric):
+    """The means of losses over all samples.
+
+    Args:
+        names: of the losses, L of them.
+    """
+
+    full_state_update = False
+    sums: Tensor
+    count: Tensor
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names = tuple(names)
+        self.add_state("sums", torch.zeros(len(names), dtype=WIDE), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, means: Tensor, count: int) -> None:
+        """Add the mean losses (L,) of `count` samples."""
+        self.sums += means * count
+        self.count += count
+
+    def compute(self) -> dict[str, Tensor]:
+        """Each loss by its name, in the sums' precision."""
+        return dict(zip(self.names, self.sums / self.count, strict=True))
 
 
 class Gathered:
-    """Hands metrics their batches together: `update(prediction, target, loss)` on many samples in one call.
+    """Hands metrics their batches together: `update(*tensors)` on many samples in one call.
 
     Args:
-        metric: takes predictions (B, ...), targets and the mean loss of the B samples; computes numbers by name.
-        further: more metrics by name, which take `update(prediction, target)` of what `readable` returns.
-        readable: makes of predictions and targets what the further metrics take; None: they take them as they are.
+        losses: the names of the losses.
+        metrics: metrics by name; one that computes a dictionary names its values itself.
+        chosen: further metrics, which take what `convert` makes of the tensors.
+        convert: of many samples at once.
     """
 
     def __init__(
-        self, metric: Metric, further: Mapping[str, Metric] | None = None, readable: Readable | None = None
+        self,
+        losses: Sequence[str],
+        metrics: Mapping[str, Metric],
+        chosen: Mapping[str, Metric] | None = None,
+        convert: Callable[[Tensors], Tensors] | None = None,
     ) -> None:
-        self.metric = metric
-        self.further = dict(further or {})
-        self.readable = readable
-        self._batches: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.means = MeanLosses(losses)
+        self.own, self.chosen, self.convert = dict(metrics), dict(chosen or {}), convert
+        self.metrics = nn.ModuleDict({"losses": self.means})
+        for kind, group in (("own", self.own), ("chosen", self.chosen)):
+            self.metrics.update({f"{kind}_{name}": metric for name, metric in group.items()})
+        self._batches: list[Kept] = []
         self._values = 0
         self.added = 0
         """Batches that have come in so far."""
 
-    def add(self, prediction: Tensor, target: Tensor, loss: Tensor) -> None:
-        """Keep a batch: predictions (B, ...), its targets, and its mean loss; nothing waits for the device."""
+    def add(self, count: int, losses: Tensors, tensors: Tensors) -> None:
+        """Keep a batch; nothing waits for the device.
+
+        Args:
+            count: samples, whose means the losses are.
+            losses: a scalar for each name.
+            tensors: what the metrics take, (B, ...) each.
+        """
         # Those before it, and not it as well: the newest can be taken back.
         if len(self._batches) >= BATCHES or self._values >= VALUES:
             self.flush()
-        self._batches.append((prediction.detach(), target, loss.detach()))
-        self._values += prediction.numel()
+        self._batches.append((count, tuple(x.detach() for x in losses), tuple(x.detach() for x in tensors)))
+        if tensors:
+            self._values += tensors[0].numel()
         self.added += 1
+
+    @property
+    def newest(self) -> Tensor:
+        """The loss of the newest batch; NaN before the first."""
+        return self._batches[-1][1][0] if self._batches else torch.tensor(torch.nan)
 
     def take_back(self) -> None:
         """Drop the newest batch, which must have come in since the last `flush`."""
-        prediction, _, _ = self._batches.pop()
-        self._values -= prediction.numel()
+        _, _, tensors = self._batches.pop()
+        self._values -= tensors[0].numel() if tensors else 0
         self.added -= 1
 
-    def flush(self) -> Metric:
-        """The first metric, with all batches taken in, by the further ones as well."""
-        if self._batches:
-            predictions, targets, losses = zip(*self._batches, strict=True)
-            self.forget()
-            sizes = torch.tensor([len(target) for target in targets], dtype=WIDE)
-            losses_sum = (torch.stack(losses).to(WIDE) * sizes.to(losses[0].device)).sum()
-            prediction, target = torch.cat(predictions), torch.cat(targets)
-            self.metric.update(prediction, target, losses_sum / sizes.sum())
-            if self.further:
-                if self.readable is not None:
-                    prediction, target = self.readable(prediction, target)
-                for metric in self.further.values():
-                    metric.update(prediction, target)
-        return self.metric
+    def flush(self) -> None:
+        """Have the metrics take in all batches."""
+        if not self._batches:
+            return
+        counts, losses, tensors = zip(*self._batches, strict=True)
+        self.forget()
+        device = losses[0][0].device
+        sizes = torch.tensor(counts, dtype=WIDE).to(device)
+        values = torch.stack([value for batch in losses for value in batch]).to(WIDE).view(len(counts), -1)
+        self.means.update((values * sizes[:, None]).sum(dim=0) / sizes.sum(), sum(counts))
+        if not tensors[0]:
+            return
+        joined = tuple(torch.cat(parts) for parts in zip(*tensors, strict=True))
+        for metric in self.own.values():
+            metric.update(*joined)
+        if self.chosen:
+            with torch.no_grad():
+                converted = joined if self.convert is None else self.convert(joined)
+            for metric in self.chosen.values():
+                metric.update(*converted)
 
     def compute(self) -> dict[str, Tensor]:
-        """The number of every metric by name, over all batches and all processes."""
-        numbers: dict[str, Tensor] = self.flush().compute()
-        return numbers | {name: number(metric) for name, metric in self.further.items()}
+        """The losses, then the metrics, by name, over all processes."""
+        self.flush()
+        values: dict[str, Tensor] = self.means.compute()
+        for name, metric in self.own.items():
+            value = metric.compute()
+            values |= value if isinstance(value, dict) else {name: value}
+        return values | {name: number(metric) for name, metric in self.chosen.items()}
 
     def forget(self) -> None:
         """Drop the batches that the metrics have not taken in."""
@@ -85,24 +140,26 @@ class Gathered:
     def reset(self) -> None:
         """Begin anew."""
         self.forget()
-        for metric in (self.metric, *self.further.values()):
-            metric.reset()
+        for metric in self.metrics.values():
+            cast(Metric, metric).reset()
 
     def state_dict(self) -> dict[str, Any]:
-        """The metrics' sums and lists, and the batches that are kept: taken in earlier, they would round otherwise."""
-        batches = [[part.cpu() for part in batch] for batch in self._batches]
-        further = {name: _state(metric) for name, metric in self.further.items()}
-        return {**_state(self.metric), "further": further, "batches": batches}
+        """The metrics' states, and the batches that are kept: taken in earlier, they would be rounded otherwise."""
+        states = {name: _state(cast(Metric, metric)) for name, metric in self.metrics.items()}
+        batches = [[count, [x.cpu() for x in losses], [x.cpu() for x in rest]] for count, losses, rest in self._batches]
+        return {"states": states, "batches": batches}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from such a state."""
         self.reset()
-        device = self.metric.device
-        _load(self.metric, state)
-        for name, metric in self.further.items():
-            _load(metric, state["further"][name])
-        self._batches = [(x.to(device), y.to(device), loss.to(device)) for x, y, loss in state["batches"]]
-        self._values = sum(prediction.numel() for prediction, _, _ in self._batches)
+        device = self.means.sums.device
+        for name, saved in state["states"].items():
+            _load(cast(Metric, self.metrics[name]), saved)
+        self._batches = [
+            (count, tuple(x.to(device) for x in losses), tuple(x.to(device) for x in rest))
+            for count, losses, rest in state["batches"]
+        ]
+        self._values = sum(rest[0].numel() for _, _, rest in self._batches if rest)
 
 
 def _state(metric: Metric) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Metrics of regression: loss, mean absolute error, root mean squared error, and the coefficient of determination."""
+"""Metrics of regression: mean absolute error, root mean squared error, and the coefficient of determination."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ class RegressionMetrics(Metric):
     """
 
     full_state_update = False
-    loss_sum: Tensor
     absolute: Tensor
     squared: Tensor
     target_sum: Tensor
@@ -27,15 +26,14 @@ class RegressionMetrics(Metric):
     def __init__(self, scale: float = 1.0) -> None:
         super().__init__()
         self.scale = scale
-        for name in ("loss_sum", "absolute", "squared", "target_sum", "target_squared", "count"):
+        for name in ("absolute", "squared", "target_sum", "target_squared", "count"):
             self.add_state(name, torch.zeros((), dtype=WIDE), dist_reduce_fx="sum")
 
-    def update(self, prediction: Tensor, target: Tensor, loss: Tensor) -> None:
-        """Add a batch: prediction and target of one shape (B, ...), and the batch's mean loss."""
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Add a batch: prediction and target of one shape (B, ...)."""
         error = (prediction.to(WIDE) - target.to(WIDE)) * self.scale
         # R² does not change when all targets move together, so the scaled targets serve: small numbers cancel less.
         values = target.to(WIDE) * self.scale
-        self.loss_sum += loss.to(WIDE) * target.numel()
         self.absolute += error.abs().sum()
         self.squared += error.square().sum()
         self.target_sum += values.sum()
@@ -43,11 +41,10 @@ class RegressionMetrics(Metric):
         self.count += target.numel()
 
     def compute(self) -> dict[str, Tensor]:
-        """`loss`, `mae`, `rmse` and `r2`; R² of constant targets is NaN."""
+        """`mae`, `rmse` and `r2`; R² of constant targets is NaN."""
         variation = self.target_squared - self.target_sum.square() / self.count
         r2 = torch.where(variation > 0, 1 - self.squared / variation, torch.nan)
         return {
-            "loss": self.loss_sum / self.count,
             "mae": self.absolute / self.count,
             "rmse": (self.squared / self.count).sqrt(),
             "r2": r2,

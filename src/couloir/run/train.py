@@ -24,14 +24,13 @@ from couloir.callbacks.momentum import MomentumSchedule
 from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.config.build import build
 from couloir.config.compose import Sentence
-from couloir.config.scaling import counted_steps, scaled_lr_in_words
+from couloir.config.scaling import scaled_lr_in_words
 from couloir.config.world import World
 from couloir.data.skipped import as_csv
 from couloir.data.worker_processes import lost_worker, workers_ended
 from couloir.errors import Interrupted
 from couloir.inference.evaluation import tta_numbers
 from couloir.log import note, run_log, say, silence
-from couloir.metric.chosen import build_metrics
 from couloir.record.checkpoint import LAST
 from couloir.record.configuration import write_configuration
 from couloir.record.folder import RunFolder
@@ -40,8 +39,8 @@ from couloir.record.result import RunResult, summarise, write_result
 from couloir.run.assemble import build_network, load_data
 from couloir.run.earlier import Earlier
 from couloir.run.outcome import as_lost_folder, closing_diagnosis, closing_table, write_ending
-from couloir.task.build import supervised
-from couloir.task.supervised import Supervised
+from couloir.task.build import build_task
+from couloir.task.task import Task
 from couloir.trainer.lightning_private import log_no_hyperparameters
 from couloir.trainer.processes import follow, together
 
@@ -113,7 +112,7 @@ def train_along() -> RunResult:
 class Trained(NamedTuple):
     """What the training leaves for the record."""
 
-    module: Supervised
+    module: Task
     parameters: int
     seen: Tested | None
     classes: list[str]
@@ -182,19 +181,11 @@ def _assemble(
     world: World,
     earlier: Earlier | None = None,
     also: Sequence[Callback] = (),
-) -> tuple[Supervised, Trainer, Record]:
+) -> tuple[Task, Trainer, Record]:
     """Network, loss, optimizer and loop; the same weights in every process, random numbers of its own afterwards."""
     seed_everything(cfg.seed, workers=True, verbose=False)  # the weights do not depend on what loading the data drew
     net = build_network(cfg, data)
-    module = supervised(
-        net,
-        build(cfg, "loss"),
-        build(cfg, "optimizer"),
-        build(cfg, "scheduler", **counted_steps(cfg, data)),
-        data,
-        cfg.trainer.log_every_n_steps,
-        partial(build_metrics, cfg),
-    )
+    module = build_task(cfg, net, data)
     # Plain values: the checkpoint says what it is, and loads without running code.
     # Loggers have them already where a run goes on.
     anew = earlier is None or earlier.checkpoint is None
@@ -203,20 +194,20 @@ def _assemble(
     svg, chosen = cfg.get("curves_svg", False), cfg.get("metric")
     record = Record(folder, monitored.monitor, monitored.mode, svg, chosen)
     changes = [*([] if earlier is None else earlier.callbacks()), *also]
-    trainer = _build_trainer(cfg, folder, changes, record, stop, world)
-    data.device = trainer.strategy.root_device
+    trainer = _build_trainer(cfg, folder, changes, record, stop, world, module.automatic_optimization)
+    data.to(trainer.strategy.root_device)
     if not world.leads:
         seed_everything((cfg.seed + SEED_STRIDE * world.rank) % 2**32, workers=True, verbose=False)
     return module, trainer, record
 
 
 def _fit_and_test(
-    module: Supervised,
+    module: Task,
     trainer: Trainer,
     data: Any,
-    assemble: Callable[[], tuple[Supervised, Trainer, Record]],
+    assemble: Callable[[], tuple[Task, Trainer, Record]],
     checkpoint: Path | None,
-) -> tuple[Supervised, Tested | None]:
+) -> tuple[Task, Tested | None]:
     """Train, from a checkpoint on if there is one, and test with the best.
 
     Returns:
@@ -239,7 +230,13 @@ def _load_data(cfg: DictConfig, world: World) -> Any:
 
 
 def _build_trainer(
-    cfg: DictConfig, folder: RunFolder, changes: list[Callback], record: Record, stop: StopOnSignal, world: World
+    cfg: DictConfig,
+    folder: RunFolder,
+    changes: list[Callback],
+    record: Record,
+    stop: StopOnSignal,
+    world: World,
+    automatic: bool,
 ) -> Trainer:
     built = [build(cfg.logger, name, save_dir=str(folder.path)) for name in cfg.logger or ()]
     loggers = [logger for logger in built if logger is not None]
@@ -249,8 +246,10 @@ def _build_trainer(
     # First what may break a step off or leave it out, then what sets the rate, then what notes it down.
     callbacks = [callback for callback in callbacks if callback is not None]
     callbacks = [divergence(cfg, folder), *changes, *_over_the_steps(cfg), *callbacks, record, stop]
+    # Of several optimizers each goes by the gradients of a part of the weights.
+    more: dict[str, Any] = {} if automatic else {"find_unused_parameters": True}
     trainer: Trainer = build(
-        cfg, "trainer", logger=loggers, callbacks=callbacks, default_root_dir=str(folder.path), world=world
+        cfg, "trainer", logger=loggers, callbacks=callbacks, default_root_dir=str(folder.path), world=world, **more
     )
     return trainer
 
@@ -269,9 +268,9 @@ def _over_the_steps(cfg: DictConfig) -> list[Callback]:
 
 
 def _describe(data: Any) -> dict[str, Any]:
-    names = ("task", "channels", "image_size", "num_classes", "classes", "mean", "std")
+    names = ("task", "fields", "channels", "image_size", "num_classes", "classes", "mean", "std")
     described = {name: getattr(data, name) for name in names}
-    if data.task == "regression":
+    if data.target_scale != 1.0 or data.target_offset != 0.0 or data.task == "regression":
         described |= {"target_offset": data.target_offset, "target_scale": data.target_scale}
     return {"fingerprint": data.fingerprint(), "sizes": data.sizes(), "skipped": len(data.skipped), **described}
 

@@ -94,7 +94,8 @@ class ShortStep(ExactSteps):
         index = self.batch_idx + 1
         progress.is_last_batch = data_fetcher.done
         device = trainer.strategy.root_device
-        if not all(isinstance(part, Tensor) and part.device == device for part in batch):
+        parts = batch.values() if isinstance(batch, dict) else batch
+        if not all(isinstance(part, Tensor) and part.device == device for part in parts):
             batch = trainer.strategy.batch_to_device(batch)
         progress.increment_ready()
         if self._logging:

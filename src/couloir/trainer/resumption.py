@@ -16,10 +16,9 @@ from pytorch_lightning.loops.fetchers import _DataFetcher
 from pytorch_lightning.loops.fit_loop import _FitLoop
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 
-from couloir.data.batches import Batches
 from couloir.distributed import everyones
 from couloir.metric.gathered import Gathered
-from couloir.task.supervised import Supervised
+from couloir.task.task import Task
 from couloir.trainer.random_state import random_state, set_random_state
 
 
@@ -50,7 +49,7 @@ class ExactEpochs(_FitLoop):
         elif steps.within:
             position = steps.batch_progress.current.ready
         for batches in self._combined_loader.flattened:
-            if isinstance(batches, Batches) and (epoch, position) != (0, 0):
+            if hasattr(batches, "load_state_dict") and (epoch, position) != (0, 0):
                 batches.load_state_dict({"epoch": epoch, "position": position})
 
     def on_advance_start(self) -> None:
@@ -91,7 +90,7 @@ class ExactSteps(_TrainingEpochLoop):
         self.val_loop.batch_progress.reset()
         self.on_run_start(data_fetcher)
         module = self.trainer.lightning_module
-        assert isinstance(module, Supervised)
+        assert isinstance(module, Task)
         module.log_epoch_again()
         self.on_advance_end(data_fetcher)
         self.on_iteration_done()

@@ -14,7 +14,7 @@ import couloir
 from couloir.config import tree
 from couloir.config.needs import fitting
 from couloir.errors import CouloirError
-from couloir.task.supervised import converted
+from couloir.task.forms import converted
 
 LOGITS = torch.tensor([[1.5, -0.5, 0.25], [-2.0, 0.0, 3.0]])
 

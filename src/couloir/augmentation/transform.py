@@ -1,0 +1,112 @@
+"""What every augmentation is: one draw a sample, applied to each of its fields in the way of the field's kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+Batch = dict[str, Any]
+CHANGED = ("image", "row")
+"""Kinds of fields that every augmentation changes: the network's inputs."""
+
+
+class Transform(nn.Module):
+    """A random change of a batch. What moves pixels moves a sample's picture, its mask and its boxes by one draw.
+
+    It is called with a whole batch, or with images (B, C, H, W) or rows (B, F) alone. A subclass says how it draws, and
+    how it changes inputs; one that moves pixels says how it changes maps and boxes, too.
+    """
+
+    by_field = True
+    """It takes a batch and the kinds of its fields; a plain function takes the inputs alone."""
+
+    def draw(self, x: Tensor) -> Any:
+        """What is random, for inputs (B, ...): one draw a sample."""
+
+    def inputs(self, x: Tensor, draw: Any) -> Tensor:
+        """Inputs (B, C, H, W) or (B, F), changed."""
+        raise NotImplementedError
+
+    def map(self, x: Tensor, draw: Any) -> Tensor:
+        """A value a pixel, (B, C, H, W) float or integer, changed by the draw of its image; left alone by default."""
+        return x
+
+    def boxes(self, values: Tensor, sample: Tensor, draw: Any, size: tuple[int, int]) -> Tensor:
+        """Boxes changed by the draws of their images; left alone by default.
+
+        Args:
+            values: (N, 4): x0, y0, x1, y1 in pixels.
+            sample: the number of each box's image in the batch, (N,).
+            draw: of the images.
+            size: height and width of the images.
+        """
+        return values
+
+    def forward(self, x: Tensor | Batch, fields: Mapping[str, str] | None = None) -> Any:
+        """A batch with its fields changed, or inputs alone.
+
+        Args:
+            x: a batch of named fields, or inputs (B, ...).
+            fields: the kind of each field; None: each is named after its kind.
+        """
+        if isinstance(x, Tensor):
+            return self.inputs(x, self.draw(x))
+        kinds = fields or {name: name for name in x}
+        changed = [name for name, kind in kinds.items() if kind in CHANGED and name in x]
+        draw = self.draw(x[changed[0]])
+        size = tuple(x[changed[0]].shape[-2:])
+        batch = dict(x)
+        for name, kind in kinds.items():
+            if name in changed:
+                batch[name] = self.inputs(x[name], draw)
+            elif kind == "map" and name in x:
+                batch[name] = self._map(x[name], draw)
+            elif kind == "boxes" and name in x:
+                batch[name] = self._boxes(x[name], draw, size)
+        return batch
+
+    def _map(self, x: Tensor, draw: Any) -> Tensor:
+        """Maps of classes (B, H, W) have no axis for channels."""
+        return self.map(x, draw) if x.ndim == 4 else self.map(x[:, None], draw)[:, 0]
+
+    def _boxes(self, field: Any, draw: Any, size: Any) -> Any:
+        """Move the corners, cut off what has left the image, and leave out boxes of which nothing is left."""
+        values, counts = field
+        sample = counts.new_tensor(range(len(counts))).repeat_interleave(counts)
+        corners = self.boxes(values[:, :4], sample, draw, size)
+        height, width = size
+        corners = corners.clamp_min(0).minimum(corners.new_tensor([width, height, width, height]))
+        left = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
+        moved = values.clone()
+        moved[:, :4] = corners
+        return type(field)(moved[left], sample[left].bincount(minlength=len(counts)))
+
+
+class InTurn(nn.Sequential):
+    """Several transforms of a batch, one after the other."""
+
+    by_field = True
+
+    def forward(self, x: Any, fields: Mapping[str, str] | None = None) -> Any:
+        """A batch, or inputs (B, ...), through all of them."""
+        for step in self:
+            if isinstance(x, Tensor) or getattr(step, "by_field", False):
+                x = step(x) if isinstance(x, Tensor) else step(x, fields)
+            else:  # of the user's own: a function of inputs alone
+                kinds = fields or {name: name for name in x}
+                x = {name: step(value) if kinds.get(name) in CHANGED else value for name, value in x.items()}
+        return x
+
+
+def in_turn(**steps: nn.Module) -> InTurn:
+    """The steps in the order of their keys.
+
+    Args:
+        steps: transforms of batches; none of them mixes samples.
+    """
+    net = InTurn()
+    for name, step in steps.items():
+        net.add_module(name, step)
+    return net

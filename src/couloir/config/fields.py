@@ -1,0 +1,57 @@
+"""What a sample is made of: its fields by name, and the kind of each. Nothing here imports torch.
+
+A data set states them in its YAML, in order, such as `fields: {image: image, label: label}`. docs/architecture.md has
+the form that each kind has in a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+KINDS = {
+    "image": "images",
+    "map": "maps",
+    "label": "classes",
+    "labels": "several labels a sample",
+    "value": "values to predict",
+    "row": "rows of a table",
+    "tokens": "tokens",
+    "series": "series",
+    "video": "videos",
+    "volume": "volumes",
+    "boxes": "boxes",
+}
+"""The kinds of field, and what messages call them."""
+TARGETS = ("label", "labels", "value", "map", "boxes")
+"""Kinds that a network is not given unless its task says so."""
+SAMPLE, SHARE = "sample", "share"
+"""What a batch holds besides fields: the samples' numbers in their split, (B,) int64, and the
+`couloir.data.batches.Share` of an uneven batch of several processes.
+"""
+Fields = Mapping[str, str]
+
+
+def of_kind(fields: Fields, kinds: Collection[str]) -> list[str]:
+    """The names of the fields of some kinds, in the order of the data set."""
+    return [name for name, kind in fields.items() if kind in kinds]
+
+
+def input_field(fields: Fields) -> str:
+    """The field that the network is given: the first that is no target, or the first of all."""
+    return next((name for name, kind in fields.items() if kind not in TARGETS), next(iter(fields)))
+
+
+def default_fields(task: str, image_size: int | None) -> dict[str, str]:
+    """The fields of a set that states none, by its task and the size of its images (None: a table)."""
+    target = {"classification": "label", "multi_label": "labels"}.get(task, "value")
+    first = "row" if image_size is None else "image"
+    return {first: first, target: target}
+
+
+def fields_of(data: Mapping[str, Any]) -> dict[str, str]:
+    """The names of a data node's fields and their kinds; of a node that states none, what its task and size say."""
+    stated = data.get("fields")
+    if stated:
+        return {str(name): str(kind) for name, kind in stated.items()}
+    return default_fields(str(data.get("task")), data.get("image_size"))

@@ -1,0 +1,92 @@
+"""Fields whose samples differ in size, and what every field of a batch has in common: a length, a part, a device.
+
+Boxes of all samples stand in one tensor, with each sample's count beside it (`Ragged`). Sequences are
+padded to the longest of their batch, with each sample's length beside it (`Padded`), since a network takes a rectangle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Ragged(NamedTuple):
+    """Rows of all samples, one sample after the other.
+
+    Attributes:
+        values: (N, ...), N rows of all samples together; of boxes (N, 5): x0, y0, x1, y1 in pixels, and the class.
+        counts: (B,) int64, how many rows belong to each sample.
+    """
+
+    values: Tensor
+    counts: Tensor
+
+    @classmethod
+    def of(cls, samples: Sequence[Tensor]) -> Ragged:
+        """The form of some samples, each (n, ...)."""
+        return cls(torch.cat(list(samples)), torch.tensor([len(sample) for sample in samples]))
+
+    def samples(self) -> list[Tensor]:
+        """Each sample's rows, (n, ...)."""
+        return list(torch.split(self.values, self.counts.tolist()))
+
+
+class Padded(NamedTuple):
+    """Sequences of a batch, the shorter ones filled up with zeros at their ends.
+
+    Attributes:
+        values: (B, T, ...), T the length of the longest.
+        lengths: (B,) int64.
+    """
+
+    values: Tensor
+    lengths: Tensor
+
+    @classmethod
+    def of(cls, samples: Sequence[Tensor]) -> Padded:
+        """The form of some samples, each (t, ...)."""
+        return cls(
+            torch.nn.utils.rnn.pad_sequence(list(samples), batch_first=True),
+            torch.tensor([len(sample) for sample in samples]),
+        )
+
+    def samples(self) -> list[Tensor]:
+        """Each sequence without its padding, (t, ...)."""
+        return [row[:length] for row, length in zip(self.values, self.lengths.tolist(), strict=True)]
+
+    def mask(self) -> Tensor:
+        """Where there is something, (B, T) bool."""
+        return torch.arange(self.values.shape[1], device=self.lengths.device) < self.lengths[:, None]
+
+
+Field = Tensor | Ragged | Padded
+
+
+def length(batch: Mapping[str, Any]) -> int:
+    """How many samples a batch has."""
+    first = next(iter(batch.values()))
+    return len(first.counts) if isinstance(first, Ragged) else len(first[0] if isinstance(first, Padded) else first)
+
+
+def part(field: Field, chosen: Tensor) -> Field:
+    """Some samples of a field, in the order in which they are chosen, (n,) int64."""
+    if isinstance(field, Tensor):
+        return field[chosen]
+    samples = field.samples()
+    return type(field).of([samples[place] for place in chosen.tolist()])
+
+
+def moved(field: Field, device: torch.device) -> Field:
+    """A field on a device; to a GPU it is copied in the background, out of pinned memory that nobody else writes."""
+    if not isinstance(field, Tensor):
+        return type(field)(*(_moved(tensor, device) for tensor in field))
+    return _moved(field, device)
+
+
+def _moved(x: Tensor, device: torch.device) -> Tensor:
+    if device.type == "cuda" and x.device.type == "cpu":
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)

@@ -1,0 +1,248 @@
+"""A finished run, as everything that asks it for answers sees it: testing again, views, ensembles.
+
+It loads the run's network and data, prepares inputs as validation did, and answers in the data's own units, batch by
+batch: memory does not grow with the split.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from omegaconf import DictConfig, open_dict
+from torch import Tensor, nn
+
+from couloir.config.build import build
+from couloir.data.batches import Batch
+from couloir.data.plain import prepared
+from couloir.data.ragged import moved
+from couloir.data.skipped import in_words
+from couloir.data.worker_processes import workers_ended
+from couloir.errors import CouloirError
+from couloir.log import say
+from couloir.metric.gathered import Gathered
+from couloir.record.checkpoint import best_weights, network_state, read_checkpoint
+from couloir.task.build import build_task
+from couloir.task.task import Task
+from couloir.trainer.within_memory import WithinMemory
+
+
+class Predictor:
+    """A run that answers.
+
+    Attributes:
+        task: its network in evaluation mode, its loss, its metrics, and what an output means.
+        data: its data, prepared as in training, at the size that its views are cut from.
+
+    Args:
+        cfg: the run's configuration; its node `tta` says by which views an image is looked at.
+        run: its folder.
+
+    Raises:
+        CouloirError: the run has no checkpoint that can be read, or its network cannot look at such views.
+    """
+
+    def __init__(self, cfg: DictConfig, run: Path) -> None:
+        self.cfg, self.run = cfg, run
+        checkpoint = read_checkpoint(best_weights(run))
+        self.views = build(cfg, "tta") if cfg.get("tta") else None
+        self.data = _load(cfg, self.views, checkpoint.get("Samples") or checkpoint.get("Plain") or {})
+        net = _trained(cfg, checkpoint, run)
+        self.task: Task = build_task(cfg, net, self.data, scheduled=False).to(_device(cfg)).eval()
+        self._looking = net if self.views is None else self.views.adapt(net)
+
+    def batches(self, split: str = "test") -> Iterator[Batch]:
+        """The batches of a split, in order, on the network's device; as many as the run's own test sees."""
+        loader = getattr(self.data, f"{split}_dataloader")()
+        with workers_ended(self.data):
+            for batch in _limited(loader, self.cfg.trainer.get(f"limit_{split}_batches", 1.0)):
+                yield {name: moved(field, self.task.device) for name, field in batch.items()}
+        self.data.teardown("test")  # its workers would wait for another epoch
+
+    def answer(self, batch: Batch) -> Tensor:
+        """The mean answer over the views of each sample, in the data's own units, on the CPU."""
+        x = batch[self.task.input]
+        views = (x,) if self.views is None else self.views(x, self.cfg.data.image_size)
+        with torch.inference_mode():
+            return torch.stack([self.task.answer(self._looking(view)) for view in views]).mean(dim=0).cpu()
+
+
+class Tested(NamedTuple):
+    """What a test of one run, or of several together, gives.
+
+    Attributes:
+        numbers: the metrics by name.
+        matrix: the confusion matrix (C, C); empty where there are no classes.
+        classes: their names.
+    """
+
+    numbers: dict[str, float]
+    matrix: Tensor
+    classes: list[str]
+
+
+def evaluate(cfgs: Sequence[DictConfig], runs: Sequence[Path], between: Callable[[], None] | None = None) -> Tested:
+    """The metrics of the test split by the mean answer of all runs and views.
+
+    The loss of a mean answer is left out where it would have to be guessed: of a mean probability there is a
+    cross-entropy, but no logit.
+
+    Args:
+        cfgs: the configuration of each run.
+        runs: their folders.
+        between: called after each batch; it may end the work by an exception.
+
+    Raises:
+        CouloirError: the runs have no checkpoint, or not the same test split.
+    """
+    first, *others = cfgs
+    for cfg in others:  # batch by batch, they must see the same samples
+        if "batch_size" in first.data and "batch_size" in cfg.data:
+            with open_dict(cfg):
+                cfg.data.batch_size = first.data.batch_size
+    predictors = [Predictor(cfg, run) for cfg, run in zip(cfgs, runs, strict=True)]
+    leader = predictors[0]
+    if leader.data.skipped and between is None:
+        say.warning("%s", f"warning: {in_words(leader.data.skipped)}")
+    return _alone(leader, between) if len(predictors) == 1 and leader.views is None else _together(predictors, between)
+
+
+def _alone(predictor: Predictor, between: Callable[[], None] | None) -> Tested:
+    """As the run's own test does."""
+    task = predictor.task
+    with torch.inference_mode():
+        for batch in predictor.batches():
+            task.take("test", batch)
+            if between is not None:
+                between()
+        numbers = task.gathered["test"].compute()
+        matrix = task.seen["confusion"].compute() if "confusion" in task.seen else torch.empty(0)
+    return Tested({name: float(value) for name, value in numbers.items()}, matrix.cpu(), predictor.data.classes)
+
+
+def _together(predictors: Sequence[Predictor], between: Callable[[], None] | None) -> Tested:
+    first = predictors[0]
+    task = first.task.cpu()
+    gathered: Gathered | None = None
+    seen = task.examine(first.data)
+    with torch.inference_mode():
+        for batches in itertools.zip_longest(*(predictor.batches() for predictor in predictors)):
+            _check_same(batches, predictors)
+            answer = torch.stack(
+                [predictor.answer(batch) for predictor, batch in zip(predictors, batches, strict=True)]
+            ).mean(dim=0)
+            batch = {name: moved(field, torch.device("cpu")) for name, field in batches[0].items()}
+            step = task.compare(answer, batch)
+            gathered = gathered or Gathered(
+                tuple(step.losses), task.measures(), task.further_metrics("test"), task.chosen
+            )
+            gathered.add(len(answer), tuple(step.losses.values()), step.tensors)
+            if "confusion" in seen:
+                seen["confusion"].update(*step.tensors)
+            if between is not None:
+                between()
+        numbers = {} if gathered is None else gathered.compute()
+        matrix = seen["confusion"].compute() if "confusion" in seen else torch.empty(0)
+    return Tested({name: float(value) for name, value in numbers.items()}, matrix, first.data.classes)
+
+
+def _check_same(batches: Sequence[Batch | None], predictors: Sequence[Predictor]) -> None:
+    """The targets of one batch, as each run has them, in the data's own units.
+
+    Raises:
+        CouloirError: they are not the same samples.
+    """
+    first = predictors[0]
+    for predictor, batch in zip(predictors[1:], batches[1:], strict=True):
+        same = predictor.data.classes == first.data.classes
+        if same and batch is not None and batches[0] is not None:
+            pairs = ((first, batches[0]), (predictor, batch))
+            one, other = (each.task.truth(found).double().cpu() for each, found in pairs)
+            same = one.shape == other.shape and torch.allclose(one, other, rtol=1e-4, atol=1e-6)
+        if not same or batch is None or batches[0] is None:
+            raise CouloirError(
+                f"The runs {first.run.name} and {predictor.run.name} have not been tested on the same samples.",
+                next_step="evaluate runs together that have the same data, seed and splits",
+            )
+
+
+def _trained(cfg: DictConfig, checkpoint: dict[str, Any], run: Path) -> nn.Module:
+    with WithinMemory():
+        net: nn.Module = build(cfg, "model", **({"weights": None} if cfg.model.get("weights") else {}))
+    try:
+        net.load_state_dict(network_state(checkpoint))
+    except RuntimeError as error:
+        raise CouloirError(
+            f"The checkpoint of {run.name} does not fit its own configuration: {str(error).splitlines()[1].strip()}",
+            place=str(run / "config.yaml"),
+        ) from error
+    return net
+
+
+def check_views(net: nn.Module, views: Any, data: Any) -> None:
+    """Show one view of zeros to the network before training, so that it does not fail after it.
+
+    Raises:
+        CouloirError: the data has no images, or the network does not take such views.
+    """
+    if data.image_size is None:
+        raise CouloirError("tta looks at images from several sides, and the data has none.", next_step="tta=none")
+    side = views.load_size(data.image_size)
+    training = net.training
+    try:
+        with torch.no_grad():
+            looking = views.adapt(net.eval())
+            looking(next(iter(views(torch.zeros(1, data.channels, side, side), data.image_size))))
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise CouloirError(
+            f"The network cannot look at the views of {type(views).__name__}: {str(error).splitlines()[0]}",
+            next_step="tta=ten_crop and tta=mirror keep the size of training; tta=none",
+        ) from error
+    finally:
+        net.train(training)
+
+
+def _load(cfg: DictConfig, views: Any, statistics: dict[str, Any]) -> Any:
+    """The data at the size that the views are cut from, standardised and scaled as in training."""
+    cfg = cfg.copy()
+    if views is not None:
+        with open_dict(cfg):
+            resize = cfg.data.get("resize")
+            cfg.data.image_size = views.load_size(int(cfg.data.image_size))
+            if resize is not None:  # as in training, unless the views look at more than that
+                cfg.data.resize = max(int(resize), cfg.data.image_size)
+            if views.squares > 1 and "memory_budget" in cfg.data:
+                cfg.data.memory_budget = 0.0  # from the files, which are not square
+    data = prepared(cfg, build(cfg, "data"))
+    data.standardised_as(statistics)
+    data.prepare_data()
+    data.setup()
+    known = statistics.get("classes")
+    if known and list(known) != list(data.classes):
+        raise CouloirError(
+            f"The run knows the classes {', '.join(map(str, known[:6]))}; the data has "
+            f"{', '.join(map(str, data.classes[:6]))}.",
+            next_step="evaluate on data with the classes of the training",
+        )
+    if cfg.get("overfit") is not None:
+        data.keep_only(cfg.overfit)
+    data.to(_device(cfg))
+    if views is not None:
+        data.cut_squares(views.squares)
+    return data
+
+
+def _limited(batches: Any, limit: int | float) -> Iterator[Any]:
+    """As many batches as a limit of the trainer lets the run's own test see."""
+    if limit == 1.0 and not isinstance(limit, int):
+        return iter(batches)
+    count = limit if isinstance(limit, int) else int(len(batches) * min(1.0, limit))
+    return itertools.islice(batches, max(1, count))
+
+
+def _device(cfg: DictConfig) -> torch.device:
+    gpu = cfg.trainer.get("accelerator") in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return torch.device("cuda" if gpu else "cpu")

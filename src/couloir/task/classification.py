@@ -1,0 +1,63 @@
+"""One class a sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from couloir.data.batches import Batch
+from couloir.loss.classification import CrossEntropy
+from couloir.metric.classification import ClassificationMetrics
+from couloir.metric.mistakes import WorstMistakes
+from couloir.task.forms import class_probabilities
+from couloir.task.prediction import Prediction
+from couloir.task.task import Step
+
+
+class Classification(Prediction):
+    """Scores (B, C) against labels (B,) or, after mixup, against class probabilities (B, C)."""
+
+    def measures(self) -> dict[str, Metric]:
+        """Accuracy and, with more than five classes, top-5 accuracy."""
+        return {"accuracy": ClassificationMetrics(self.num_classes)}
+
+    def examine(self, data: Any) -> dict[str, Metric]:
+        """The confusion matrix, and the samples that the network is most wrong about."""
+        std = [value or 1.0 for value in data.std or ()]
+        images = data.image_size is not None and data.mean is not None
+        mistakes = WorstMistakes(data.mean, std, data.image_size) if images else WorstMistakes(None, None, None)
+        return {"confusion": MulticlassConfusionMatrix(self.num_classes, validate_args=False), "mistakes": mistakes}
+
+    def observe(self, batch: Batch, step: Step) -> None:
+        """Count confusions, and keep mistakes."""
+        prediction, y = step.tensors
+        self.seen["confusion"].update(prediction, y)
+        self.seen["mistakes"].update(self.answer(prediction.detach()), y, batch[self.input])
+
+    def answer(self, output: Tensor) -> Tensor:
+        """The probabilities of the classes, (B, C)."""
+        return class_probabilities(output, self.net)
+
+    def compare(self, answer: Tensor, batch: Batch) -> Step:
+        """The loss and the metrics' tensors of probabilities (B, C), in the network's own form.
+
+        Of a mean probability there is no logit, so that a loss of logits is left out, the cross-entropy excepted.
+        """
+        y, logits = batch[self.target], answer.clamp_min(torch.finfo(answer.dtype).tiny).log()
+        given = getattr(self.net, "output", "logits")
+        wanted = getattr(self.loss, "expects", "values")
+        output = answer if given == "probabilities" else logits
+        assert self.loss is not None
+        if not isinstance(self.loss, CrossEntropy) and wanted not in ("log_probabilities", "distribution"):
+            return Step({}, (output, y))
+        form = logits if wanted != "distribution" else answer
+        return Step({"loss": self.loss(form, y)}, (output, y))
+
+    def chosen(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Probabilities (B, C) and labels (B,)."""
+        prediction, y = tensors
+        return self.answer(prediction), y if y.ndim == 1 else y.argmax(dim=1)

@@ -1,0 +1,35 @@
+"""Several classes a sample at once, each present or not."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from couloir.data.batches import Batch
+from couloir.metric.multi_label import MultiLabelMetrics
+from couloir.task.prediction import Prediction
+from couloir.task.task import Step
+
+
+class MultiLabel(Prediction):
+    """Scores (B, K) against labels (B, K) in {0, 1}; a class is predicted where its probability is above one half."""
+
+    def measures(self) -> dict[str, Metric]:
+        """The share of labels that are right, and of samples whose labels all are."""
+        return {"labels": MultiLabelMetrics(probabilities=getattr(self.net, "output", "logits") == "probabilities")}
+
+    def answer(self, output: Tensor) -> Tensor:
+        """The probability of each class, (B, K), each from a sigmoid of its own."""
+        given = getattr(self.net, "output", "logits")
+        return output.float() if given == "probabilities" else torch.sigmoid(output.float())
+
+    def compare(self, answer: Tensor, batch: Batch) -> Step:
+        """The metrics' tensors of probabilities (B, K); a mean of probabilities has no logit, and so no loss."""
+        probabilities = getattr(self.net, "output", "logits") == "probabilities"
+        return Step({}, (answer if probabilities else torch.logit(answer), batch[self.target]))
+
+    def chosen(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Probabilities (B, K) and labels (B, K) int64."""
+        prediction, y = tensors
+        return self.answer(prediction), y.long()

@@ -1,0 +1,43 @@
+"""A prediction a sample, compared with its target: what classifications and regressions share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from couloir.data.batches import Batch
+from couloir.errors import CouloirError
+from couloir.task.forms import total_loss
+from couloir.task.task import Step, Task, try_network
+
+
+class Prediction(Task):
+    """One output a sample, (B, num_classes), and one loss."""
+
+    def compute(self, batch: Batch) -> Step:
+        """The loss; prediction and target for the metrics."""
+        outputs, y = self.net(batch[self.input]), batch[self.target]
+        prediction = outputs[0] if isinstance(outputs, tuple) else outputs
+        return Step({"loss": self.criterion(outputs, y)}, (prediction, y))
+
+    def criterion(self, outputs: Any, y: Tensor) -> Tensor:
+        """The loss of what the network returns, its auxiliary heads' in training included."""
+        assert self.loss is not None
+        return total_loss(outputs, y, self.net, self.loss)
+
+    @classmethod
+    def check(cls, net: nn.Module, loss: nn.Module | None, data: Any) -> None:
+        """Send two samples through the network.
+
+        Raises:
+            CouloirError: it does not take them, or does not return one value a class.
+        """
+        output, count = try_network(net, data)
+        expected = (count, data.num_classes)
+        if tuple(getattr(output, "shape", ())) != expected:
+            raise CouloirError(
+                f"The network returns shape {tuple(getattr(output, 'shape', ()))} for {count} samples; the data needs "
+                f"{expected}.",
+                next_step="let the model end in num_classes outputs (num_classes: ${data.num_classes} in its YAML)",
+            )

@@ -1,0 +1,337 @@
+"""What every task is: a LightningModule that says what one step computes from a batch.
+
+A task is one file. It says in `compute` which losses a batch has and what its metrics take; it may say in `measures`,
+`examine` and `answer` what is measured, what a test shows besides, and what a network's output means in the data's own
+units. Around it, exact resume, divergence, short steps, metrics that cost next to nothing, averaging, find-lr and
+several processes ask no more than what stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, cast
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics import Metric
+
+from couloir.config.fields import SHARE, input_field, of_kind
+from couloir.data.batches import Batch
+from couloir.data.ragged import length
+from couloir.distributed import mean
+from couloir.errors import CouloirError
+from couloir.metric.gathered import Gathered
+
+MakeOptimizer = Callable[..., Optimizer]
+MakeScheduler = Callable[[Optimizer], Any]
+Watch = Callable[[Batch, Tensor], None]
+SPLITS = ("train", "val", "test")
+
+
+class Step(NamedTuple):
+    """What one batch gives.
+
+    Attributes:
+        losses: scalars by name, each the mean over the batch; `loss` is what automatic optimization minimises, and
+            where there is none, the sum of the others is what is written down as the loss.
+        tensors: what the metrics' `update` takes, such as (prediction, target), each with a first axis of samples.
+    """
+
+    losses: dict[str, Tensor]
+    tensors: tuple[Tensor, ...] = ()
+
+
+class Task(LightningModule):
+    """A network, its losses, and how it is optimised.
+
+    Args:
+        net: the network.
+        loss: maps (prediction, target) to a scalar; None for a task that brings its own.
+        make_optimizer: builds the optimizer over the network's parameters.
+        make_scheduler: builds the scheduler over the optimizer; None keeps the rate.
+        data: the data, set up: its `fields` and statistics.
+        needs: the kinds of the fields that are learned.
+        further_metrics: builds the chosen metrics of a split by name; `update` takes what `chosen` makes of a step.
+        log_every_n_steps: steps between two points of the per-step loss.
+    """
+
+    parts: ClassVar[tuple[str, ...]] = ()
+    """The names of losses besides `loss`; each is written down as `train/NAME` and `val/NAME`."""
+
+    def __init__(
+        self,
+        net: nn.Module,
+        loss: nn.Module | None,
+        make_optimizer: MakeOptimizer,
+        make_scheduler: MakeScheduler | None,
+        data: Any,
+        needs: Sequence[str] = (),
+        further_metrics: Callable[[str], Mapping[str, Metric]] = lambda split: {},
+        log_every_n_steps: int = 50,
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self.loss = loss
+        self.make_optimizer = make_optimizer
+        self.make_scheduler = make_scheduler
+        self.input = input_field(data.fields)
+        self.target = next(iter(of_kind(data.fields, needs)), self.input)
+        self.log_every_n_steps = log_every_n_steps
+        self.num_classes, self.classes = data.num_classes, list(data.classes)
+        self.target_offset, self.target_scale = float(data.target_offset), float(data.target_scale)
+        self.gathered: dict[str, Gathered] = {}
+        """The metrics of each split."""
+        self.further_metrics = further_metrics
+        for split in SPLITS:
+            self.gathered[split] = Gathered(("loss", *self.parts), self.measures(), further_metrics(split), self.chosen)
+        groups = {f"{name}_": gathered.metrics for name, gathered in self.gathered.items()}
+        self.seen = self.examine(data)
+        """What a test shows besides its numbers."""
+        self.metrics = nn.ModuleDict({**groups, "seen": nn.ModuleDict(self.seen)})
+        self.measured: dict[str, float] = {}
+        """The newest epoch's metrics of each split, in float64."""
+        self.watch: Watch | None = None
+        """Sees each training batch and its loss before the gradients of the step before are cleared."""
+        self.after_epoch: Callable[[], None] | None = None
+        """Called before the gradients of the epoch's last step are cleared for validation."""
+        self.skipped_step = False
+        """Whether the newest step left the weights as they were, since its loss or gradients were not finite."""
+        self._logged_step = 0
+
+    # What a task says.
+
+    def compute(self, batch: Batch) -> Step:
+        """The losses of a batch, and what its metrics take."""
+        raise NotImplementedError
+
+    def measures(self) -> dict[str, Metric]:
+        """Fresh metrics by name, besides the losses; one that computes a dictionary names its values itself."""
+        return {}
+
+    def examine(self, data: Any) -> dict[str, Metric]:
+        """What looks at the test split besides: fresh metrics by name, which `observe` updates."""
+        return {}
+
+    def observe(self, batch: Batch, step: Step) -> None:
+        """Show a test batch to what `examine` has made."""
+
+    def answer(self, output: Tensor) -> Tensor:
+        """What a network's output means, in the data's own units: probabilities, values, a picture."""
+        return output
+
+    def chosen(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """What metrics that the user has chosen take: the answer and its target, in the data's own units."""
+        return tensors
+
+    def truth(self, batch: Batch) -> Tensor:
+        """The target of a batch, in the data's own units."""
+        target: Tensor = batch[self.target]
+        return target
+
+    def compare(self, answer: Tensor, batch: Batch) -> Step:
+        """The losses, where they are defined, and the metrics' tensors of answers that were averaged, say."""
+        return Step({}, (answer, batch[self.target]))
+
+    @classmethod
+    def check(cls, net: nn.Module, loss: nn.Module | None, data: Any) -> None:
+        """Send two samples through the network: a shape that does not fit is said before training.
+
+        Raises:
+            CouloirError: network, loss and data do not go together.
+        """
+        try_network(net, data)
+
+    # What Lightning asks for.
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The network's own output."""
+        output: Tensor = self.net(x)
+        return output
+
+    def take(self, split: str, batch: Batch) -> Tensor:
+        """The batch's mean loss; the split's metrics take the batch in without waiting for the device.
+
+        The mean of it over all processes is the mean over all their samples, also where their parts are uneven.
+        """
+        return self.note(split, batch, self.compute(batch))
+
+    def note(self, split: str, batch: Batch, step: Step) -> Tensor:
+        """Hand a batch's losses and tensors to the split's metrics, and return its loss, weighted as `take` says."""
+        share = batch.get(SHARE)
+        losses = step.losses
+        loss = sum_of(losses)
+        if share is None or share.own > 0:
+            values = (loss, *(losses[name] for name in self.parts)) if self.parts else (loss,)
+            self.gathered[split].add(length(batch), values, step.tensors)
+            if split == "test":
+                self.observe(batch, step)
+        return loss if share is None else loss * share.weight
+
+    def descend(self, batch: Batch, loss: Tensor, optimizer: Any) -> None:
+        """One step of one optimizer, for tasks with manual optimization: it is watched as every other step is.
+
+        Args:
+            batch: the batch.
+            loss: the mean over the batch.
+            optimizer: one of `self.optimizers()`.
+        """
+        share = batch.get(SHARE)
+        loss = loss if share is None else loss * share.weight
+        if self.watch is not None:
+            self.watch(batch, loss)
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+
+    def on_train_epoch_start(self) -> None:
+        """Begin to measure; let an optimizer that goes by the loss's curvature look at some training samples."""
+        self.gathered["train"].reset()
+        for optimizer in self.trainer.optimizers:
+            if hasattr(optimizer, "estimate_curvature"):
+                batch = self.trainer.datamodule.example_batch(optimizer.samples)  # type: ignore[attr-defined]
+                optimizer.estimate_curvature(self.net, self.criterion, *self.pair(batch))
+
+    def criterion(self, outputs: Any, y: Tensor) -> Tensor:
+        """The loss of what the network returns, for those who look at network and loss from outside."""
+        raise CouloirError(f"{type(self).__name__} has no loss of a single output, which this looks at.")
+
+    def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Input and target of a batch, on the task's device."""
+        return batch[self.input].to(self.device), batch[self.target].to(self.device)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        """One step of gradient descent."""
+        loss = self.take("train", batch)
+        if self.watch is not None:
+            self.watch(batch, loss)
+        return loss
+
+    def on_validation_model_zero_grad(self) -> None:
+        """Clear the gradients, once they have been seen."""
+        if self.after_epoch is not None:
+            self.after_epoch()
+        super().on_validation_model_zero_grad()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Measure one validation batch."""
+        self.take("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Measure one test batch."""
+        self.take("test", batch)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Log the step's loss now and then, and the epoch's metrics with its last batch, before validation begins.
+
+        `self.log` is called once an epoch rather than once a step: its bookkeeping costs a small network a third of
+        its speed.
+        """
+        if not self.automatic_optimization:
+            self._advance_schedulers("step")
+        step = self.trainer.global_step
+        if step != self._logged_step and self._is_due(step) and not self.skipped_step:
+            value = mean(float(step_loss(self, outputs)))
+            for logger in self.loggers:
+                logger.log_metrics({"train/loss_step": value}, step=step)
+        if step != self._logged_step:
+            self._logged_step = step  # it stands still while gradients are gathered
+        if self.trainer.is_last_batch:
+            self._log_measures("train")
+
+    def _is_due(self, step: int) -> bool:
+        """Whether a multiple of the interval has been reached; a batch may take several steps."""
+        return step // self.log_every_n_steps > self._logged_step // self.log_every_n_steps
+
+    def on_train_epoch_end(self) -> None:
+        """Lightning leaves the schedules of manual optimization to the task."""
+        if not self.automatic_optimization:
+            self._advance_schedulers("epoch")
+
+    def _advance_schedulers(self, interval: str) -> None:
+        for config in self.trainer.lr_scheduler_configs:
+            if config.interval == interval and config.reduce_on_plateau:
+                cast(Any, config.scheduler).step(self.trainer.callback_metrics[config.monitor or "val/loss"])
+            elif config.interval == interval:
+                cast(Any, config.scheduler).step()
+
+    def log_epoch_again(self) -> None:
+        """Log the metrics of an epoch that is taken up after its last step; a checkpoint holds them, not their log."""
+        self._current_fx_name = "on_train_batch_end"
+        self._log_measures("train")
+        self._current_fx_name = None
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin to measure; a validation that was broken off counts for nothing."""
+        self.gathered["val"].reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Begin to measure."""
+        self.gathered["test"].reset()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation metrics."""
+        self._log_measures("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test metrics."""
+        self._log_measures("test")
+
+    def _log_measures(self, split: str) -> None:
+        values = {f"{split}/{name}": value for name, value in self.gathered[split].compute().items()}
+        self.measured |= {name: float(value) for name, value in values.items()}
+        self.log_dict(
+            {name: value.float() for name, value in values.items()}, batch_size=1, on_step=False, on_epoch=True
+        )
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer over the network's parameters and, if there is one, its scheduler with its own interval."""
+        return self.optimized(self.net.parameters())
+
+    def optimized(self, parameters: Any) -> dict[str, Any]:
+        """An optimizer over some parameters with its scheduler, as Lightning takes it from `configure_optimizers`."""
+        optimizer = self.make_optimizer(parameters)
+        if self.make_scheduler is None:
+            return {"optimizer": optimizer}
+        scheduler = self.make_scheduler(optimizer)
+        entry: dict[str, Any] = {"scheduler": scheduler, "interval": getattr(scheduler, "interval", "epoch")}
+        monitor = getattr(scheduler, "monitor", None)
+        if monitor is not None:
+            entry["monitor"] = monitor
+        return {"optimizer": optimizer, "lr_scheduler": entry}
+
+
+def sum_of(losses: Mapping[str, Tensor]) -> Tensor:
+    """The loss among those of a step: `loss`, or the sum of its parts where a task names only those."""
+    return losses["loss"] if "loss" in losses else torch.stack(list(losses.values())).sum()
+
+
+def step_loss(module: LightningModule, outputs: Any) -> Tensor:
+    """The loss of the newest batch; Lightning has divided it by the batches that make a step."""
+    loss = outputs.get("loss") if isinstance(outputs, Mapping) else None
+    if loss is None:  # manual optimization
+        gathered = getattr(module, "gathered", {}).get("train")
+        return torch.tensor(float("nan")) if gathered is None else gathered.newest
+    return cast(Tensor, loss) * module.trainer.accumulate_grad_batches
+
+
+def try_network(net: nn.Module, data: Any) -> tuple[Any, int]:
+    """What a network gives for two samples, and how many samples that were; lazy layers get their shapes.
+
+    Raises:
+        CouloirError: the network does not take the data's samples.
+    """
+    x = data.example_batch(2)[input_field(data.fields)][:2]
+    training = net.training
+    net.eval()
+    try:
+        with torch.no_grad():
+            return net(x), len(x)
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise CouloirError(
+            f"The network cannot take samples of shape {tuple(x.shape[1:])}: {str(error).splitlines()[0]}",
+            next_step="another model or data.image_size; `couloir summary` with the same words shows the layers",
+        ) from error
+    finally:
+        net.train(training)
