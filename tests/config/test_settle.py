@@ -72,7 +72,7 @@ def test_a_tables_target_decides_about_task_and_loss(
 @pytest.mark.parametrize("words", [[], ["seed=3", "optimizer.scale_lr=sqrt"], ["+loss.more=1"], ["++loss.more={a: 1}"]])
 def test_a_loss_that_follows_is_the_one_that_would_have_been_composed(words: list[str], table: list[str]) -> None:
     settled = settle_parts(compose_sentence([*table, *words]))
-    typed = compose_sentence([*table, *words, "loss=mse"])
+    typed = compose_sentence([*table, *words, "task=regression", "loss=mse"])
     assert comparable(settled) == comparable(typed)
     assert settled.overrides == [*table, *words]
 
@@ -88,7 +88,7 @@ def test_a_users_own_loss_follows_with_its_keys_and_what_it_builds_on(table: lis
     )
     words = [*table, "loss.shared=4", "+loss.new=5"]
     settled = settle_parts(compose_sentence(words))
-    assert comparable(settled) == comparable(compose_sentence([*words, "loss=mse"]))
+    assert comparable(settled) == comparable(compose_sentence([*words, "task=regression", "loss=mse"]))
     assert settled.cfg.loss.inner.delta == 1.0
     with pytest.raises(CouloirError, match=r"loss\.shared takes an integer >= 0, not -1"):
         couloir.compose([*table, "loss.shared=-1"])

@@ -84,22 +84,22 @@ def settle_parts(sentence: Sentence) -> Sentence:
         return sentence
     if task != sentence.choices.get("task") and tree.find(f"task/{task}") and not _is_named("task", sentence):
         sentence = _choose(sentence, "task", task)
-    loss = default_loss(sentence.choices.get("task"))
-    if loss not in (None, sentence.choices.get("loss")) and not _is_named("loss", sentence):
-        sentence = _choose(sentence, "loss", str(loss))
-    return sentence
+    file = tree.find(f"task/{sentence.choices.get('task')}")
+    if file is None or _is_named("loss", sentence):
+        return sentence
+    loss = next((str(key.default) for key in contract.read_keys(file) if key.path == "loss"), None)
+    if loss is None:
+        return _without_loss(sentence)
+    return sentence if loss == sentence.choices.get("loss") else _choose(sentence, "loss", loss)
 
 
-def default_loss(task: str | None) -> str | None:
-    """The choice of `loss` that a task's file names; `none` where it names none, since the task brings its own.
-
-    Args:
-        task: the choice of `task`; None where the file is not known, as for a choice that was deleted.
-    """
-    file = tree.find(f"task/{task}")
-    keys = [] if file is None else contract.read_keys(file)
-    named = next((str(key.default) for key in keys if key.path == "loss"), "none")
-    return None if file is None else named
+def _without_loss(sentence: Sentence) -> Sentence:
+    """The sentence of a task that brings its own loss."""
+    with open_dict(sentence.cfg):
+        sentence.cfg.loss = None
+    choices = {group: choice for group, choice in sentence.choices.items() if group != "loss"}
+    sources = [source for source in sentence.sources if source.package.partition(".")[0] != "loss"]
+    return replace(sentence, choices=choices, sources=sources)
 
 
 def _settle_run(cfg: DictConfig) -> None:
@@ -120,6 +120,7 @@ def _is_named(group: str, sentence: Sentence) -> bool:
 def _choose(sentence: Sentence, group: str, choice: str) -> Sentence:
     """The sentence as if `group=choice` had been typed as well."""
     part, files = read_part(group, choice)
+    assert part is not None, f"{group}={choice} is a part"
     cfg, node = sentence.cfg, OmegaConf.create()
     sources: list[Source] = []
     for source in sentence.sources:
@@ -130,12 +131,12 @@ def _choose(sentence: Sentence, group: str, choice: str) -> Sentence:
                 node.merge_with(content.get(group) or {})  # what every choice has
         elif files:
             sources += files
-            node.merge_with(part or {})
+            node.merge_with(part)
             files = []
     choices = {**sentence.choices, group: choice}
     try:
         with open_dict(cfg):
-            cfg[group] = None if part is None else node
+            cfg[group] = node
         apply_overrides([word for word in sentence.overrides if word.lstrip("+~").startswith(f"{group}.")], cfg)
     except COMPLAINTS as error:
         raise explained(error, [*sentence.overrides, f"{group}={choice}"]) from error
