@@ -41,7 +41,7 @@ class MeanLosses(Metric):
 
     def update(self, means: Tensor, count: int) -> None:
         """Add the mean losses (L,) of `count` samples."""
-        self.sums += means * count
+        self.sums += means.to(WIDE) * count
         self.count += count
 
     def compute(self) -> dict[str, Tensor]:
@@ -109,10 +109,10 @@ class Gathered:
             return
         counts, losses, tensors = zip(*self._batches, strict=True)
         self.forget()
-        device = losses[0][0].device
-        sizes = torch.tensor(counts, dtype=WIDE).to(device)
-        values = torch.stack([value for batch in losses for value in batch]).to(WIDE).view(len(counts), -1)
-        self.means.update((values * sizes[:, None]).sum(dim=0) / sizes.sum(), sum(counts))
+        if losses[0]:
+            values = torch.stack([value for batch in losses for value in batch]).to(WIDE).view(len(counts), -1)
+            sizes = torch.tensor(counts, dtype=WIDE).to(values.device)
+            self.means.update((values * sizes[:, None]).sum(dim=0) / sizes.sum(), sum(counts))
         if not tensors[0]:
             return
         joined = tuple(torch.cat(parts) for parts in zip(*tensors, strict=True))
@@ -127,7 +127,7 @@ class Gathered:
     def compute(self) -> dict[str, Tensor]:
         """The losses, then the metrics, by name, over all processes."""
         self.flush()
-        values: dict[str, Tensor] = self.means.compute()
+        values: dict[str, Tensor] = self.means.compute() if self.means.names else {}
         for name, metric in self.own.items():
             value = metric.compute()
             values |= value if isinstance(value, dict) else {name: value}
