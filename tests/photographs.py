@@ -39,8 +39,8 @@ def photograph_samples(root: Path, **keys: Any) -> Samples:
         "memory_budget": 0.0, "task": "classification", "channels": 3, "image_size": 24, "num_classes": 2,
         "batch_size": 4, "workers": 0, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4],
     }  # fmt: skip
+    settings["augmentation"] = RandomResizedCrop([0.1, 1.0], [0.75, 1.333], 0.5)
     samples = image_folder(str(root), **{**settings, **keys})
-    samples.augmentation = RandomResizedCrop([0.1, 1.0], [0.75, 1.333], 0.5)
     samples.setup()
     return samples
 

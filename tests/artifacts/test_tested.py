@@ -17,6 +17,7 @@ from couloir.artifacts.tested import first_filters
 from couloir.config.build import build
 from couloir.config.finished import run_config
 from couloir.record.checkpoint import best_weights
+from pairs import pair
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_each_mistake_has_its_picture_and_adds_up_with_the_confusions(run: Path)
     data = build(cfg, "data")
     data.setup()
     batches = list(data.test_dataloader())
-    x, y = (torch.cat([batch[part] for batch in batches]) for part in (0, 1))
+    x, y = (torch.cat(parts) for parts in zip(*map(pair, batches), strict=True))
     net = build(cfg, "model")
     weights = torch.load(best_weights(run), weights_only=True)["state_dict"]
     net.load_state_dict({key.removeprefix("net."): value for key, value in weights.items() if key.startswith("net.")})

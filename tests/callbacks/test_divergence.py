@@ -19,8 +19,10 @@ import couloir
 from couloir.callbacks.divergence import IN_A_ROW, Divergence, not_finite
 from couloir.callbacks.gradient_norms import broken_layer, gradient_norms, largest, named_parameters
 from couloir.callbacks.remedies import overrides_to_try
+from couloir.config.fields import SAMPLE, SHARE
 from couloir.config.tree import packaged_conf
-from couloir.data.batches import Batches
+from couloir.data.batches import Batches, Share
+from couloir.data.ragged import Ragged
 from couloir.errors import Diverged
 from couloir.optimizer.adaptive import adagrad, adam, adamw, rmsprop
 from couloir.optimizer.gradient_descent import momentum, nesterov, sgd
@@ -89,15 +91,15 @@ def test_broken_data_is_named_rather_than_the_rate(wrong: Any, tmp_path: Path, m
     iterate = Batches.__iter__
 
     def spoilt(batches: Batches) -> Iterator[Any]:
-        for number, (x, y) in enumerate(iterate(batches)):
+        for number, batch in enumerate(iterate(batches)):
             if number == 1:
-                x[0, 0] = torch.nan
-            yield x, y
+                batch["image"][0, 0] = torch.nan
+            yield batch
 
     monkeypatch.setattr(Batches, "__iter__", spoilt)
     error, _ = diverged(sentence(tmp_path))
     assert "at step 2" in error.fact
-    assert "64 of the 640 inputs of its batch are NaN or infinite" in error.fact
+    assert "64 of the 640 numbers of the field 'image' of its batch are NaN or infinite" in error.fact
     assert "on_nan=skip" in str(error.next_step)
     assert "optimizer.lr" not in str(error.next_step)
 
@@ -252,8 +254,12 @@ def test_running_statistics_count_as_weights() -> None:
 
 def test_a_batch_says_what_it_holds() -> None:
     x, y = torch.ones(2, 3), torch.tensor([0, 1])
-    assert not_finite((x, y)) is None
-    assert not_finite((x, torch.tensor([1.0, torch.inf]))) == "1 of the 2 targets of its batch are NaN or infinite"
+    assert not_finite({"row": x, "label": y}) is None
+    found = not_finite({"row": x, "value": torch.tensor([1.0, torch.inf])})
+    assert found == "1 of the 2 numbers of the field 'value' of its batch are NaN or infinite"
+    boxes = Ragged.of([torch.tensor([[0.0, 0.0, torch.nan, 4.0, 1.0]]), torch.zeros(2, 5)])
+    found = not_finite({"row": x, "boxes": boxes, SAMPLE: y, SHARE: Share(2, 3, 1.0)})
+    assert found == "1 of the 15 numbers of the field 'boxes' of its batch are NaN or infinite"
 
 
 def tried(norms: dict[str, float], bound: float = 0.0, **groups: dict[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 import couloir
 from couloir.callbacks.signals import Signals, measure, signals
 
+CPU = torch.device("cpu")
+
 
 def squares(outputs: Tensor, y: Tensor) -> Tensor:
     """Half the squared error, summed over outputs, the mean over samples."""
@@ -26,7 +29,7 @@ def test_the_variances_are_those_of_the_chain_rule_worked_in_numpy() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)).double()
     x, y = torch.randn(7, 3).double(), torch.randn(7, 2).double()
-    first, activation, second = measure(net, squares, x, y)
+    first, activation, second = measure(net, lambda: squares(net(x), y), CPU)
 
     w1, b1, w2, b2 = (parameter.detach().numpy() for parameter in net.parameters())
     a, target = x.numpy(), y.numpy()
@@ -53,10 +56,11 @@ def test_a_layer_whose_successor_works_in_place_keeps_its_own_signal_and_gradien
     torch.manual_seed(0)
     first, second, last = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 3), nn.Linear(8, 2)
     x, y = torch.randn(6, 1, 6, 6), torch.zeros(6, 2)
+    loss: Callable[[nn.Module], Tensor] = lambda net: squares(net(x), y)  # noqa: E731
     rows = []
     for inplace in (False, True):
         net = nn.Sequential(first, nn.ReLU(inplace=inplace), second, nn.Flatten(), last)
-        rows.append([signal.at(0) for signal in measure(net, squares, x, y)])
+        rows.append([signal.at(0) for signal in measure(net, partial(loss, net), CPU)])
     assert rows[0] == rows[1]
     assert [row.layer for row in rows[0]] == ["0", "1", "2", "4"]
 
@@ -66,7 +70,8 @@ def test_gradients_too_small_for_a_float32_square_are_not_called_zero() -> None:
     torch.manual_seed(0)
     for parameter in net.parameters():
         nn.init.normal_(parameter, std=1e-5)
-    first = measure(net, squares, torch.randn(16, 8), torch.ones(16, 8))[0]
+    x = torch.randn(16, 8)
+    first = measure(net, lambda: squares(net(x), torch.ones(16, 8)), CPU)[0]
     assert first.gradient_variance is not None
     assert 0 < first.gradient_variance < 1e-40
 
@@ -74,7 +79,7 @@ def test_gradients_too_small_for_a_float32_square_are_not_called_zero() -> None:
 def test_a_frozen_layer_has_no_weight_gradient() -> None:
     net = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1))
     net[0].requires_grad_(False)
-    first, _, last = measure(net, squares, torch.randn(4, 3), torch.zeros(4, 1))
+    first, _, last = measure(net, lambda: squares(net(torch.randn(4, 3)), torch.zeros(4, 1)), CPU)
     assert first.weight_gradient_variance is None
     assert first.gradient_variance is None
     assert last.weight_gradient_variance is not None
@@ -103,7 +108,7 @@ def test_measuring_leaves_weights_buffers_gradients_modes_and_random_numbers_alo
     state = {name: value.clone() for name, value in net.state_dict().items()}
     modes = [module.training for module in net.modules()]
     random = torch.get_rng_state()
-    measure(net, squares, x, y)
+    measure(net, lambda: squares(net(x), y), CPU)
     assert torch.equal(torch.get_rng_state(), random)
     assert [module.training for module in net.modules()] == modes
     assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
@@ -115,7 +120,7 @@ def test_measuring_leaves_weights_buffers_gradients_modes_and_random_numbers_alo
 def test_batch_normalisation_standardises_by_the_batch_as_in_training() -> None:
     net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, 2))
     x, y = 100 + 50 * torch.randn(64, 4), torch.zeros(64, 2)
-    tanh = measure(net, squares, x, y)[1]
+    tanh = measure(net, lambda: squares(net(x), y), CPU)[1]
     assert tanh.variance == pytest.approx(0.39, abs=0.03), "the variance of tanh of a standard normal variable"
 
 

@@ -104,11 +104,11 @@ def test_views_that_the_network_cannot_look_at_are_found_before_training(tmp_pat
 
 @pytest.mark.parametrize(("extra", "count"), [("overfit=32", 32), ("trainer.limit_test_batches=1", 64)])
 def test_views_see_the_samples_that_the_test_saw(extra: str, count: int, tmp_path: Path) -> None:
-    from couloir.inference.evaluate import predict
+    from couloir.inference.predictor import evaluate
 
     words = ["trainer.max_epochs=1", "tta=mirror", "logger=csv", "trainer=cpu", extra, f"output_dir={tmp_path}"]
     run = couloir.train(couloir.compose(words)).dir
-    assert len(predict(run_config(run), run).targets) == count
+    assert int(evaluate([run_config(run)], [run]).matrix.sum()) == count
 
 
 def test_an_ensemble_has_no_loss_where_it_would_be_a_guess(tmp_path: Path) -> None:

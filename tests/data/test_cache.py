@@ -18,6 +18,7 @@ from couloir.data.cache import Cache, cache_folder
 from couloir.data.decode import read_frame
 from couloir.data.frames import Frames
 from couloir.log import say
+from pairs import pair
 from photographs import epochs, make_photographs, photograph_samples, smooth
 from waiting import LONGEST, wait_until
 
@@ -253,7 +254,7 @@ def test_a_disk_that_fills_up_during_training_is_said_and_training_goes_on(
     monkeypatch.setattr(os, "fdatasync", full)
     loader = photograph_samples(root, workers=workers, cache=True, cache_dir=str(tmp_path / "c")).train_dataloader()
     expected = list(photograph_samples(root).train_dataloader())
-    assert all(torch.equal(x, x2) for (x, _), (x2, _) in zip(loader, expected, strict=True))
+    assert all(torch.equal(x, x2) for (x, _), (x2, _) in zip(map(pair, loader), map(pair, expected), strict=True))
     loader.close()
     assert said == [
         f"the cache in {tmp_path / 'c'} cannot be written (No space left on device): training goes on without it"

@@ -235,7 +235,10 @@ def test_a_table_is_read_whatever_separates_its_cells(delimiter: str, tmp_path: 
     rows = [["a", "y", "b"], *[[str(n), "cat" if n % 2 else "dog", str(n / 4)] for n in range(8)]]
     text = "\ufeff" + "\r\n".join(delimiter.join(row) for row in rows)
     facts = table.inspect("table", write_table(tmp_path / "t.csv", text))
-    assert facts == {"task": "classification", "channels": 2, "num_classes": 2, "classes": ["cat", "dog"]}
+    fields = {"row": "row", "label": "label"}
+    assert facts == {
+        "task": "classification", "fields": fields, "channels": 2, "num_classes": 2, "classes": ["cat", "dog"],
+    }  # fmt: skip
     found = table.read_table(str(tmp_path / "t.csv"), "y", [], None)
     assert found.names == ["a", "b"]
     assert found.features[3].tolist() == [3.0, 0.75]

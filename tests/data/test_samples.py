@@ -128,7 +128,7 @@ def test_what_else_draws_random_numbers_does_not_change_the_order() -> None:
 def test_workers_bring_the_same_batches() -> None:
     here, there = (ready(image_samples(workers=workers)).train_dataloader() for workers in (0, 2))
     for _ in range(2):
-        for (x, y), (x2, y2) in zip(here, there, strict=True):
+        for (x, y), (x2, y2) in zip(map(pair, here), map(pair, there), strict=True):
             assert torch.equal(x, x2)
             assert torch.equal(y, y2)
 
@@ -143,18 +143,18 @@ def test_an_interrupted_epoch_is_taken_up_where_it_stopped() -> None:
     resumed.load_state_dict(loader.state_dict())
     rest = list(resumed)
     assert len(rest) == len(whole) - 2
-    assert all(torch.equal(x, x2) for (x, _), (x2, _) in zip(rest, whole[2:], strict=True))
-    after = [y.tolist() for _, y in resumed]
+    assert all(torch.equal(x, x2) for (x, _), (x2, _) in zip(map(pair, rest), map(pair, whole[2:]), strict=True))
+    after = [y.tolist() for _, y in map(pair, resumed)]
     list(loader_epoch := ready(image_samples()).train_dataloader())
-    assert after == [y.tolist() for _, y in loader_epoch], "the next epoch is the next epoch"
+    assert after == [y.tolist() for _, y in map(pair, loader_epoch)], "the next epoch is the next epoch"
 
 
 def test_an_epoch_that_the_loop_ends_early_is_followed_by_the_next_one() -> None:
     whole = ready(image_samples()).train_dataloader()
-    orders = [[y.tolist() for _, y in whole] for _ in range(3)]
+    orders = [[y.tolist() for _, y in map(pair, whole)] for _ in range(3)]
     loader = ready(image_samples()).train_dataloader()
     for expected in orders:  # as with trainer.limit_train_batches=2
-        assert [y.tolist() for _, y in itertools.islice(loader, 2)] == expected[:2]
+        assert [y.tolist() for _, y in map(pair, itertools.islice(loader, 2))] == expected[:2]
 
 
 @pytest.mark.parametrize(
@@ -162,22 +162,25 @@ def test_an_epoch_that_the_loop_ends_early_is_followed_by_the_next_one() -> None
 )
 def test_a_last_batch_of_one_sample_is_left_out_of_training(count: int, size: int, batches: int, last: int) -> None:
     loader = Batches(
-        count, size, lambda batches, seeds: ((i, i) for i in batches), lambda x, y: (x, y), drop_single=True
+        count,
+        size,
+        lambda batches, seeds: ((i, i) for i in batches),
+        lambda x, y: {"image": x, "label": y},
+        drop_single=True,
     )
     got = list(loader)
     assert len(got) == len(loader) == batches
-    assert len(got[-1][0]) == last
+    assert len(got[-1]["image"]) == last
 
 
 def test_augmentation_is_for_training_alone_and_sees_pixels_in_zero_to_one() -> None:
-    samples = ready(image_samples())
     seen: list[float] = []
 
     def augmentation(x: torch.Tensor) -> torch.Tensor:
         seen.extend([float(x.min()), float(x.max())])
         return torch.zeros_like(x)
 
-    samples.augmentation = augmentation
+    samples = ready(image_samples(augmentation=augmentation))
     x, _ = everything(samples.train_dataloader())
     assert len(torch.unique(x)) == 3, "one value a channel: augmentation came before standardisation"
     assert 0 <= min(seen) <= max(seen) <= 1
@@ -191,8 +194,7 @@ def test_augmentation_is_for_training_alone_and_sees_pixels_in_zero_to_one() -> 
 def test_an_augmentation_that_mixes_targets_gets_them() -> None:
     from couloir.augmentation.mixing import Mixup
 
-    samples = ready(image_samples())
-    samples.augmentation = Mixup(4, 1.0)
+    samples = ready(image_samples(augmentation=Mixup(4, 1.0)))
     _, y = everything(samples.train_dataloader())
     assert y.shape[1] == 4
     assert torch.allclose(y.sum(dim=1), torch.ones(len(y)))

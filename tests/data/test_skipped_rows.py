@@ -13,6 +13,7 @@ import torch
 import couloir
 from couloir.data import table
 from couloir.errors import CouloirError
+from pairs import pair
 
 GOOD = [f"{n},{n * n % 7},{'cat' if n % 2 else 'dog'}" for n in range(12)]
 BAD = ["nan,1,cat", ",1,dog", "3,inf,cat", "3,1e39,dog", "abc,1,cat", "1,2", "1,2,", "1,2,Infinity"]
@@ -54,7 +55,9 @@ def test_skipping_is_the_same_as_deleting_the_rows(tmp_path: Path) -> None:
 
     skipping, expected = samples(mixed(), "skip"), samples(GOOD, "raise")
     assert skipping.fingerprint() == expected.fingerprint()
-    for (x, y), (other_x, other_y) in zip(skipping.train_dataloader(), expected.train_dataloader(), strict=True):
+    for (x, y), (other_x, other_y) in zip(
+        *(map(pair, each.train_dataloader()) for each in (skipping, expected)), strict=True
+    ):
         assert torch.equal(x, other_x)
         assert torch.equal(y, other_y)
     assert [entry.line for entry in skipping.skipped] == [2, 4, 6, 8, 10, 12, 14, 16]

@@ -15,6 +15,7 @@ import torch
 import couloir
 from couloir.data.workers import Cutting
 from couloir.errors import CouloirError
+from pairs import pair
 from photographs import make_photographs, photograph_samples
 
 
@@ -37,16 +38,16 @@ def test_an_epoch_broken_off_leaves_nothing_behind_for_the_next(workers: int, tm
     root = make_photographs(tmp_path / "photos", train=22)
     keys = {"batch_size": 2, "workers": workers}
     first, loader, resumed = (photograph_samples(root, **keys).train_dataloader() for _ in range(3))
-    whole = [x.clone() for x, _ in first]
+    whole = [x.clone() for x, _ in map(pair, first)]
     for taken in (1, 3, 4):
         loader.load_state_dict({"epoch": 0, "position": 0})
-        got = [x for x, _ in itertools.islice(loader, taken)]
+        got = [x for x, _ in map(pair, itertools.islice(loader, taken))]
         assert all(torch.equal(a, b) for a, b in zip(got, whole, strict=False))
     assert loader.state_dict() == {"epoch": 0, "position": 4}
     resumed.load_state_dict(loader.state_dict())
     rest = list(resumed)
     assert len(rest) == len(whole) - 4
-    assert all(torch.equal(x, expected) for (x, _), expected in zip(rest, whole[4:], strict=True))
+    assert all(torch.equal(x, expected) for (x, _), expected in zip(map(pair, rest), whole[4:], strict=True))
     assert len(list(loader)) == len(whole), "whoever does not ask for the rest gets the next epoch"
     for batches in (first, loader, resumed):
         batches.close()  # the garbage collector would wait for their workers in a later test

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from couloir.task.supervised import Supervised
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 import couloir.callbacks.epoch_record as record
 from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.record import checkpoint
+from couloir.task.task import Task
 
 BEGUN = "once the configuration is written"
 STEP, BETWEEN = "in a step", "between two steps"
@@ -90,7 +90,7 @@ class Places:
     @contextmanager
     def watched(self, counts: Path | None) -> Iterator[None]:
         """Come to know of every place; the counts go into a file at the end, if one is named."""
-        self._before(Supervised, "training_step", STEP)
+        self._before(Task, "training_step", STEP)
         self._before(StopOnSignal, "between_steps", BETWEEN)
         self._before(StopOnSignal, "on_validation_batch_end", VALIDATION)
         self._before(StopOnSignal, "on_test_batch_end", TEST)

@@ -88,9 +88,8 @@ def test_images_standardised_by_imagenet_come_back_on_the_unit_scale() -> None:
 
 
 def test_the_auxiliary_loss_counts_with_its_weight() -> None:
-    from couloir.task.supervised import total_loss
-
     from couloir.loss.classification import CrossEntropy
+    from couloir.task.forms import total_loss
 
     torch.manual_seed(0)
     small = build("googlenet", 3, 32, 10, dropout=0.0, aux_dropout=0.0).train()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from couloir.config import tree
+from couloir.config import contract, tree
 from couloir.config.fields import KINDS, fields_of
 from couloir.errors import CouloirError, did_you_mean, display
 
@@ -51,8 +51,9 @@ def needs(file: Path) -> list[list[Field]]:
         CouloirError: the line cannot be read.
     """
     line = next((line for line in tree.header(file) if line.startswith(_MARK)), None)
-    if line is None:
-        return []
+    if line is None:  # a task has them in a key, which it reads itself
+        kinds = next((key.default for key in contract.read_keys(file) if key.path == "needs"), None)
+        return [[Field(str(kind), {}) for kind in kinds]] if kinds else []
     wanted = _BETWEEN_NEEDS.split(line.removeprefix(_MARK))
     return [[_field(word, line, file) for word in re.split(r"\sor\s", need)] for need in wanted]
 
