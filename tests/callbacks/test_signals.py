@@ -118,6 +118,7 @@ def test_measuring_leaves_weights_buffers_gradients_modes_and_random_numbers_alo
 
 
 def test_batch_normalisation_standardises_by_the_batch_as_in_training() -> None:
+    torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, 2))
     x, y = 100 + 50 * torch.randn(64, 4), torch.zeros(64, 2)
     tanh = measure(net, lambda: squares(net(x), y), CPU)[1]
