@@ -147,7 +147,7 @@ def test_runs_with_other_test_splits_are_no_ensemble(outputs: Path, tmp_path: Pa
     words = ["trainer.max_epochs=1", "seed=7", "logger=csv", "trainer=cpu", f"output_dir={tmp_path}"]
     other = couloir.train(couloir.compose(words)).dir
     assert command(["evaluate", str(runs(outputs)[0]), str(other), f"output_dir={outputs}"]) == 2
-    assert "not the same test split" in capsys.readouterr().err  # type: ignore[attr-defined]
+    assert "do not have the same test split" in capsys.readouterr().err  # type: ignore[attr-defined]
 
 
 def test_mistakes_are_explained(outputs: Path, tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def _check_same(batches: Sequence[Batch | None], predictors: Sequence[Predictor]
             same = one.shape == other.shape and torch.allclose(one, other, rtol=1e-4, atol=1e-6)
         if not same or batch is None or batches[0] is None:
             raise CouloirError(
-                f"The runs {first.run.name} and {predictor.run.name} have not been tested on the same samples.",
+                f"The runs {first.run.name} and {predictor.run.name} do not have the same test split.",
                 next_step="evaluate runs together that have the same data, seed and splits",
             )
 
