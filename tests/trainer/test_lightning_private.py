@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from lightning_fabric.loggers.logger import rank_zero_experiment
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers.logger import DummyLogger
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from couloir.trainer.lightning_private import (
     Epochs,
     PrefetchDataFetcher,
     Steps,
+    as_if_in,
     leave_signals_to_the_run,
     log_no_hyperparameters,
     logging_of,
@@ -122,6 +124,20 @@ def test_what_is_logged_goes_through_the_connector_that_a_step_tells() -> None:
     noted: list[float] = []
     trainer(callbacks=[Logs()]).fit(Line(), batches())
     assert noted == [0, 1, 2, 3, 4]
+
+
+def test_a_module_logs_as_if_in_a_hook_and_not_outside_of_one() -> None:
+    class Logs(Callback):
+        def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+            pl_module.__dict__[HOOK] = None
+            with pytest.raises(MisconfigurationException, match=r"self\.log"):
+                pl_module.log("outside", 1.0)
+            with as_if_in("on_train_batch_end", pl_module):
+                pl_module.log("inside", 2.0)
+
+    built = trainer(callbacks=[Logs()])
+    built.fit(Line(), batches())
+    assert built.logged_metrics["inside"] == 2
 
 
 class Listed(DummyLogger):

@@ -170,6 +170,11 @@ def test_validation_within_an_epoch_goes_lightnings_way() -> None:
     assert not trainer.fit_loop.epoch_loop._short  # type: ignore[attr-defined]
 
 
+def test_validation_by_the_clock_goes_lightnings_way() -> None:
+    trainer, _ = fitted(Line(), True, val_check_interval="00:10:00:00")
+    assert not trainer.fit_loop.epoch_loop._short  # type: ignore[attr-defined]
+
+
 def test_data_that_changes_its_batches_on_the_way_goes_lightnings_way() -> None:
     class Tenfold(LightningDataModule):
         def train_dataloader(self) -> Any:

@@ -21,6 +21,7 @@ from couloir.errors import CouloirError, Diverged, display
 from couloir.log import say
 from couloir.record.folder import RunFolder
 from couloir.task.task import Task
+from couloir.torch_private import copy_all
 
 EVERY = 50
 """Steps between two looks at the loss on a GPU, which has to be waited for."""
@@ -280,7 +281,7 @@ class LeaveOut(Divergence):
         """Note what the forward pass will change."""
         self._added = self._module.gathered["train"].added
         if self._buffers:
-            torch._foreach_copy_(self._before, self._buffers)
+            copy_all(self._before, self._buffers)
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Note the loss; it is read together with the gradients."""
@@ -299,7 +300,7 @@ class LeaveOut(Divergence):
         self._norms, self._norms_step = self._gradients(), trainer.global_step + 1
         self._clear()  # so that further batches of the step are judged by gradients of their own
         if self._buffers:
-            torch._foreach_copy_(self._buffers, self._before)
+            copy_all(self._buffers, self._before)
         measured = self._module.gathered["train"]
         if measured.added > self._added:
             measured.take_back()

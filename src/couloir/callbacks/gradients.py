@@ -12,11 +12,12 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 from torch.optim import Optimizer
 
+from couloir.layer_kinds import Convolution
 from couloir.metric.precision import WIDE
 from couloir.task.task import Task
+from couloir.torch_private import unscales
 
 PREFIX = "gradients/"
 """What the names of the columns begin with."""
@@ -127,13 +128,12 @@ def _norm(optimizer: Optimizer) -> float:
 def _scale(trainer: Trainer, optimizer: Optimizer) -> float:
     """What gradients are multiplied by where the optimizer itself takes it away again, within its step."""
     scaler = getattr(trainer.precision_plugin, "scaler", None)
-    fused = getattr(optimizer, "_step_supports_amp_scaling", False)
-    return float(scaler.get_scale()) if scaler is not None and fused else 1.0
+    return float(scaler.get_scale()) if scaler is not None and unscales(optimizer) else 1.0
 
 
 def layer_weights(net: nn.Module) -> list[Tensor]:
     """The weights (O, ...) of the linear and convolutional layers that are trained, in the network's order."""
-    layers = [module for module in net.modules() if isinstance(module, nn.Linear | _ConvNd)]
+    layers = [module for module in net.modules() if isinstance(module, nn.Linear | Convolution)]
     return [layer.weight for layer in layers if layer.weight.requires_grad]
 
 

@@ -15,10 +15,9 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
 
 from couloir.data.ragged import moved
+from couloir.layer_kinds import BatchNorm, Convolution
 from couloir.metric.precision import WIDE
 from couloir.record.signals import LayerSignal, write_signals
 from couloir.task.task import Task, sum_of
@@ -131,7 +130,7 @@ def measure(net: nn.Module, loss: Callable[[], Tensor], device: torch.device) ->
     weights = {
         module: module.weight
         for module in names
-        if isinstance(module, nn.Linear | _ConvNd) and module.weight.requires_grad
+        if isinstance(module, nn.Linear | Convolution) and module.weight.requires_grad
     }
     found: dict[nn.Module, Signal] = {}
 
@@ -143,7 +142,7 @@ def measure(net: nn.Module, loss: Callable[[], Tensor], device: torch.device) ->
             # A hook of the tensor, not of the module: it stays with this value where the next layer works in place.
             output.register_hook(signal.take_gradient)  # type: ignore[no-untyped-call]
 
-    watched = [module for module in names if isinstance(module, nn.Linear | _ConvNd) or _is_activation(module)]
+    watched = [module for module in names if isinstance(module, nn.Linear | Convolution) or _is_activation(module)]
     hooks = [module.register_forward_hook(record) for module in watched]
     try:
         with _unchanged(net, device), torch.enable_grad():
@@ -171,7 +170,7 @@ def _unchanged(net: nn.Module, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         net.eval()
         for module, training in modes.items():
-            if isinstance(module, _BatchNorm):
+            if isinstance(module, BatchNorm):
                 module.training = training  # by the running statistics, an untrained network would seem not to have it
         try:
             yield

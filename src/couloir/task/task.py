@@ -258,9 +258,7 @@ class Task(LightningModule):
 
     def log_epoch_again(self) -> None:
         """Log the metrics of an epoch that is taken up after its last step; a checkpoint holds them, not their log."""
-        self._current_fx_name = "on_train_batch_end"
         self._log_measures("train")
-        self._current_fx_name = None
 
     def on_validation_epoch_start(self) -> None:
         """Begin to measure; a validation that was broken off counts for nothing."""

@@ -63,7 +63,7 @@ class SyncOnCpu(LayerSync):
         """Change the layers' class: weights, buffers and their names stay."""
         for module in model.modules():
             if isinstance(module, BatchNorm):
-                module.__dict__["_alone"] = type(module)
+                module.__dict__["class_when_alone"] = type(module)
                 module.__class__ = OverAllProcesses
         return model
 
@@ -71,5 +71,5 @@ class SyncOnCpu(LayerSync):
         """Give the layers their own class back."""
         for module in model.modules():
             if isinstance(module, OverAllProcesses):
-                module.__class__ = cast(type[OverAllProcesses], module.__dict__.pop("_alone"))
+                module.__class__ = cast(type[OverAllProcesses], module.__dict__.pop("class_when_alone"))
         return model

@@ -6,7 +6,8 @@ Lightning 2 has no public loops and no public way past them. What is read in eve
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
@@ -14,8 +15,10 @@ from pytorch_lightning.loops.fetchers import _DataFetcher, _PrefetchDataFetcher
 from pytorch_lightning.loops.fit_loop import _FitLoop
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 
-DataFetcher, PrefetchDataFetcher = _DataFetcher, _PrefetchDataFetcher
-"""What hands a loop its batches, and the one that Lightning takes where nothing else is asked for."""
+DataFetcher = _DataFetcher
+"""What hands a loop its batches."""
+PrefetchDataFetcher = _PrefetchDataFetcher
+"""The one that Lightning takes where nothing else is asked for."""
 HOOK = "_current_fx_name"
 """A module's attribute: the hook that runs, for `self.log`."""
 STEPPED = "_batches_that_stepped"
@@ -68,6 +71,16 @@ class Steps(_TrainingEpochLoop):
 def logging_of(trainer: Trainer) -> Any:
     """What turns `self.log` into numbers for loggers. `_logger_connector`: a step that calls hooks itself tells it."""
     return trainer._logger_connector
+
+
+@contextmanager
+def as_if_in(hook: str, module: LightningModule) -> Iterator[None]:
+    """Let a module log outside of its hooks as it would in one. `_current_fx_name`: `self.log` refuses it otherwise."""
+    module.__dict__[HOOK] = hook
+    try:
+        yield
+    finally:
+        module.__dict__[HOOK] = None
 
 
 def log_no_hyperparameters(module: LightningModule) -> None:

@@ -18,13 +18,13 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import LearningRateMonitor
-from pytorch_lightning.loops.fetchers import _DataFetcher, _PrefetchDataFetcher
 from pytorch_lightning.plugins import MixedPrecision, Precision
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
+from couloir.trainer.lightning_private import HOOK, STEPPED, DataFetcher, PrefetchDataFetcher, logging_of
 from couloir.trainer.resumption import ExactSteps
 
 Hook = Callable[..., Any]
@@ -53,27 +53,27 @@ class ShortStep(ExactSteps):
     _short = False
     _took_short_way = False
 
-    def on_run_start(self, data_fetcher: _DataFetcher) -> None:
+    def on_run_start(self, data_fetcher: DataFetcher) -> None:
         """Before an epoch: who listens to what, and whether the short way can be taken."""
         super().on_run_start(data_fetcher)
         self._short = self._can_be_short(data_fetcher)
         if self._short:
             self._hooks = {name: _listeners(self.trainer, name) for name in LISTENED}
             self._parameters = [p for group in self.trainer.optimizers[0].param_groups for p in group["params"]]
+            self._connector = logging_of(self.trainer)
             self._logging = any(map(_is_foreign, chain.from_iterable(self._hooks.values())))
 
-    def _can_be_short(self, data_fetcher: _DataFetcher) -> bool:
+    def _can_be_short(self, data_fetcher: DataFetcher) -> bool:
         trainer = self.trainer
         module, precision = trainer.lightning_module, trainer.precision_plugin
         return (
             type(trainer.strategy) is SingleDeviceStrategy
             and (type(precision) is Precision or (type(precision) is MixedPrecision and precision.scaler is None))
-            and type(data_fetcher) is _PrefetchDataFetcher
+            and type(data_fetcher) is PrefetchDataFetcher
             and isinstance(trainer.profiler, PassThroughProfiler)
             and module.automatic_optimization
             and len(trainer.optimizers) == 1
             and trainer.val_check_batch == trainer.num_training_batches != float("inf")
-            and trainer._val_check_time_interval is None
             and self.max_steps == -1
             and not _is_foreign(module.training_step)
             and not any(_overrides(module, name, LightningModule) for name in OWN_STEP)
@@ -81,7 +81,7 @@ class ShortStep(ExactSteps):
             and _steps_by_itself(trainer.optimizers[0])
         )
 
-    def advance(self, data_fetcher: _DataFetcher) -> None:
+    def advance(self, data_fetcher: DataFetcher) -> None:
         """One training batch."""
         trainer, progress = self.trainer, self.batch_progress
         last = progress.current.ready + 1 >= trainer.num_training_batches
@@ -99,7 +99,7 @@ class ShortStep(ExactSteps):
             batch = trainer.strategy.batch_to_device(batch)
         progress.increment_ready()
         if self._logging:
-            trainer._logger_connector.on_batch_start(batch)
+            self._connector.on_batch_start(batch)
         self._tell("on_train_batch_start", batch, index)
         progress.increment_started()
         loss = self._step(batch, index)
@@ -108,20 +108,20 @@ class ShortStep(ExactSteps):
             self.update_lr_schedulers("step", update_plateau_schedulers=False)
         self._tell("on_train_batch_end", {"loss": loss}, batch, index)
         if self._logging:
-            trainer._logger_connector.on_batch_end()
+            self._connector.on_batch_end()
         progress.increment_completed()
         if self._logging:
-            trainer._logger_connector.update_train_step_metrics()
+            self._connector.update_train_step_metrics()
 
-    def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
+    def on_advance_end(self, data_fetcher: DataFetcher) -> None:
         """After a batch: nothing is validated, and no epoch ends, behind a step that took the short way."""
         if not self._took_short_way or self.trainer.should_stop or self.trainer.received_sigterm:
             super().on_advance_end(data_fetcher)
             return
         if self.trainer.lr_scheduler_configs:
             self.update_lr_schedulers("step", update_plateau_schedulers=True)
-        if not self._should_accumulate():
-            self._batches_that_stepped += 1
+        if not self.gathers():
+            self.__dict__[STEPPED] += 1
         self._say_where_it_stands()
 
     def _step(self, batch: Any, index: int) -> Tensor:
@@ -130,10 +130,10 @@ class ShortStep(ExactSteps):
         module, precision, optimizer = trainer.lightning_module, trainer.precision_plugin, trainer.optimizers[0]
         counts = self.automatic_optimization.optim_progress.optimizer
         gathered = trainer.accumulate_grad_batches
-        module.__dict__["_current_fx_name"] = "training_step"
+        module.__dict__[HOOK] = "training_step"
         with nullcontext() if type(precision) is Precision else precision.train_step_context():
             loss = module.training_step(batch, index)
-        module.__dict__["_current_fx_name"] = None
+        module.__dict__[HOOK] = None
         if gathered > 1:
             loss = loss / gathered
         if index % gathered == 0:
@@ -146,7 +146,7 @@ class ShortStep(ExactSteps):
         self._tell("on_before_backward", loss)
         loss.backward()
         self._tell("on_after_backward")
-        if not self._should_accumulate():
+        if not self.gathers():
             counts.step.increment_ready()
             self._tell("on_before_optimizer_step", optimizer)
             if trainer.gradient_clip_val is not None:
@@ -162,10 +162,10 @@ class ShortStep(ExactSteps):
             return
         # What Lightning's `self.log` asks for; written past nn.Module's own __setattr__, which looks for parameters.
         attributes = self.trainer.lightning_module.__dict__
-        attributes["_current_fx_name"] = name
+        attributes[HOOK] = name
         for hook in listeners:
             hook(*arguments)
-        attributes["_current_fx_name"] = None
+        attributes[HOOK] = None
 
 
 def _listeners(trainer: Trainer, name: str) -> list[Hook]:

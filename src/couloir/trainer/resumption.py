@@ -8,21 +8,19 @@ done, and nothing of what lies ahead.
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterable
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loops.fetchers import _DataFetcher
-from pytorch_lightning.loops.fit_loop import _FitLoop
-from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 
 from couloir.distributed import everyones
 from couloir.metric.gathered import Gathered
 from couloir.task.task import Task
+from couloir.trainer.lightning_private import DataFetcher, Epochs, Steps, as_if_in
 from couloir.trainer.random_state import random_state, set_random_state
 
 
-class ExactEpochs(_FitLoop):
+class ExactEpochs(Epochs):
     """Lightning's loop over the epochs, with a place to stop between two of them.
 
     Callbacks that have a method `between_steps(trainer, epoch_over)` hear of each such place: checkpoints are saved
@@ -30,17 +28,13 @@ class ExactEpochs(_FitLoop):
     """
 
     def load_state_dict(self, state_dict: dict[str, Any], prefix: str = "") -> None:
-        """Take the counters up as they stood; none of Lightning's own places to restart from is meant."""
+        """Take the counters up as they stood."""
         super().load_state_dict(state_dict, prefix)
-        self.restarting = False
-        for loop in (self, self.epoch_loop, self.epoch_loop.val_loop, self.epoch_loop.automatic_optimization):
-            loop._loaded_from_state_dict = loop._resuming_from_checkpoint = False
         assert isinstance(self.epoch_loop, ExactSteps)
         self.epoch_loop.within = self.epoch_progress.current.ready > self.epoch_progress.current.completed
 
-    def _load_combined_loader_states(self) -> None:
+    def place(self, loaders: Iterable[Any]) -> None:
         """Let the batches begin where the counters stand."""
-        assert self._combined_loader is not None
         steps = self.epoch_loop
         assert isinstance(steps, ExactSteps)
         epoch, position = self.epoch_progress.current.completed, 0
@@ -48,7 +42,7 @@ class ExactEpochs(_FitLoop):
             epoch += 1
         elif steps.within:
             position = steps.batch_progress.current.ready
-        for batches in self._combined_loader.flattened:
+        for batches in loaders:
             if hasattr(batches, "load_state_dict") and (epoch, position) != (0, 0):
                 batches.load_state_dict({"epoch": epoch, "position": position})
 
@@ -65,7 +59,7 @@ class ExactEpochs(_FitLoop):
         tell(self.trainer, epoch_over=True)
 
 
-class ExactSteps(_TrainingEpochLoop):
+class ExactSteps(Steps):
     """Lightning's loop over the steps of an epoch, with a place to stop between two of them.
 
     Attributes:
@@ -74,49 +68,40 @@ class ExactSteps(_TrainingEpochLoop):
     """
 
     within = False
-    waited = 0.0
-    _fetching_since = 0.0
 
     def reset(self) -> None:
         """Set the counters back, unless the epoch is taken up."""
         if not self.within:
             super().reset()
 
-    def run(self, data_fetcher: _DataFetcher) -> None:
+    def run(self, data_fetcher: DataFetcher) -> None:
         """One epoch, or what remains of it: perhaps its validation alone."""
-        if not (self.within and self._num_ready_batches_reached()):
+        if not (self.within and self.has_all_batches()):
             super().run(data_fetcher)
             return
         self.val_loop.batch_progress.reset()
         self.on_run_start(data_fetcher)
         module = self.trainer.lightning_module
         assert isinstance(module, Task)
-        module.log_epoch_again()
+        with as_if_in("on_train_batch_end", module):
+            module.log_epoch_again()
         self.on_advance_end(data_fetcher)
         self.on_iteration_done()
 
-    def on_run_start(self, data_fetcher: _DataFetcher) -> None:
+    def on_run_start(self, data_fetcher: DataFetcher) -> None:
         """Before the first step."""
         self.waited = 0.0
         super().on_run_start(data_fetcher)
         self.within = False
 
-    def _on_before_fetch(self) -> None:
-        super()._on_before_fetch()
-        self._fetching_since = time.perf_counter()
-
-    def _on_after_fetch(self) -> None:
-        self.waited += time.perf_counter() - self._fetching_since
-        super()._on_after_fetch()
-
-    def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
+    def on_advance_end(self, data_fetcher: DataFetcher) -> None:
         """After a step, and the validation if one was due."""
         super().on_advance_end(data_fetcher)
         self._say_where_it_stands()
 
     def _say_where_it_stands(self) -> None:
         """A step is over when its gradients are used; the end of an epoch is the outer loop's to say."""
-        if not self._should_accumulate() and not self._num_ready_batches_reached():
+        if not self.gathers() and not self.has_all_batches():
             tell(self.trainer, epoch_over=False)
 
 
@@ -176,7 +161,7 @@ class Resumption(Callback):
         if metrics is not None:
             metrics.load_state_dict(own["metrics"])
         getattr(pl_module, "measured", {}).update(saved["measured"])
-        trainer._logger_connector._callback_metrics.update(saved["logged"])
+        trainer.callback_metrics.update(saved["logged"])
         set_random_state(own["random"])
 
 
