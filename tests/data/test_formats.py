@@ -17,6 +17,7 @@ from PIL import Image
 
 from couloir.data import cifar, images, mnist, table
 from couloir.data.folder import FileSource, load_folder
+from couloir.data.listing import Listing, list_images
 from couloir.data.source import Loaded
 from couloir.errors import CouloirError
 from pairs import pair
@@ -306,7 +307,7 @@ def photographs(root: Path, sizes: dict[str, tuple[int, int]] | None = None) -> 
     return root
 
 
-def load(listing: images.Listing, memory_budget: float) -> Loaded:
+def load(listing: Listing, memory_budget: float) -> Loaded:
     return load_folder(listing.splits, listing.classes, 24, 3, memory_budget)
 
 
@@ -315,7 +316,7 @@ def test_photographs_of_all_kinds_are_found_and_decoded(tmp_path: Path) -> None:
     (root / "train/ants/notes.txt").write_text("not an image, and not called one")
     facts = images.inspect("image_folder", {"root": str(root)})
     assert facts == {"num_classes": 2, "classes": ["ants", "bees"]}
-    loaded = load(images.list_images(root), 1.0)
+    loaded = load(list_images(root), 1.0)
     assert len(loaded.train.targets) == 12
     assert loaded.val is not None
     assert loaded.test is None
@@ -326,7 +327,7 @@ def test_photographs_of_all_kinds_are_found_and_decoded(tmp_path: Path) -> None:
 
 
 def test_files_and_memory_give_the_same_images(tmp_path: Path) -> None:
-    listing = images.list_images(photographs(tmp_path / "photos"))
+    listing = list_images(photographs(tmp_path / "photos"))
     whole, lazy = load(listing, 1.0), load(listing, 0.0)
     order = torch.tensor([7, 0, 11])
     assert torch.equal(whole.train.fetch(order), lazy.train.fetch(order))
@@ -347,7 +348,7 @@ def test_the_middle_of_any_shape_is_cut_out(width: int, height: int, tmp_path: P
 
 def test_classes_without_train_folder_and_with_stated_numbers(tmp_path: Path) -> None:
     photographs(tmp_path / "photos")
-    assert images.list_images(tmp_path / "photos/train").classes == ["ants", "bees"]
+    assert list_images(tmp_path / "photos/train").classes == ["ants", "bees"]
     with pytest.raises(CouloirError, match="2 class folders, not 5"):
         images.inspect("image_folder", {"root": str(tmp_path / "photos"), "num_classes": 5})
 
@@ -356,18 +357,18 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path) -> None:
     root = photographs(tmp_path / "photos")
     (root / "val/wasps").mkdir()
     with pytest.raises(CouloirError, match="'wasps' is in val but not in train"):
-        images.list_images(root)
+        list_images(root)
     (root / "val/wasps").rmdir()
     (root / "train/empty").mkdir()
     with pytest.raises(CouloirError, match="'empty' has no images"):
-        images.list_images(root)
+        list_images(root)
     (root / "train/empty").rmdir()
     (root / "train/ants/9.jpg").write_bytes(b"GIF89a...")
     with pytest.raises(CouloirError, match=r"9\.jpg is not an image"):
         images.inspect("image_folder", {"root": str(root)})
     (tmp_path / "nothing").mkdir()
     with pytest.raises(CouloirError, match="no class folders"):
-        images.list_images(tmp_path / "nothing")
+        list_images(tmp_path / "nothing")
 
 
 def test_an_image_that_breaks_off_is_named_when_it_is_decoded(tmp_path: Path) -> None:
@@ -375,7 +376,7 @@ def test_an_image_that_breaks_off_is_named_when_it_is_decoded(tmp_path: Path) ->
     file = root / "train/bees/1.jpg"
     file.write_bytes(file.read_bytes()[:200])
     with pytest.raises(CouloirError, match=r"1\.jpg cannot be decoded"):
-        load(images.list_images(root), 1.0)
+        load(list_images(root), 1.0)
 
 
 def test_the_fingerprint_of_photographs_follows_their_bytes(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ import couloir
 from couloir.cli.main import run
 from couloir.data import unreadable
 from couloir.data.decode import decode
-from couloir.data.images import image_folder, inspect, list_images
+from couloir.data.images import image_folder, inspect
+from couloir.data.listing import list_images
 from couloir.data.samples import Samples
 from couloir.data.unreadable import find_unreadable
 from couloir.errors import CouloirError

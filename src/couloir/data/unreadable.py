@@ -28,7 +28,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from couloir.data.decode import DECODER, MAX_PIXELS, decode
-from couloir.data.images import Listing
+from couloir.data.listing import Listing
 from couloir.data.skipped import Skipped
 from couloir.errors import CouloirError
 from couloir.log import say
