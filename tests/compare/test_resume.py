@@ -146,6 +146,13 @@ def test_other_data_than_before_is_refused(
     assert json.loads((run / "status.json").read_text())["status"] == "interrupted", "it is what it was"
 
 
+@pytest.fixture(scope="module")
+def waiting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was stopped, and that no test may touch."""
+    with pytest.MonkeyPatch.context() as patch:
+        return stopped([*WORDS, f"output_dir={tmp_path_factory.mktemp('waiting')}"], "train", 3, patch)
+
+
 @pytest.mark.parametrize(
     ("override", "fragment"),
     [
@@ -157,13 +164,12 @@ def test_other_data_than_before_is_refused(
     ],
 )
 def test_changes_that_make_no_sense_are_refused_before_anything_is_touched(
-    override: str, fragment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    override: str, fragment: str, waiting: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = stopped([*WORDS, f"output_dir={tmp_path}"], "train", 3, monkeypatch)
-    before = {file: file.stat().st_mtime_ns for file in run.rglob("*") if file.is_file()}
-    assert resume(run, override) == 2
+    before = {file: file.stat().st_mtime_ns for file in waiting.rglob("*") if file.is_file()}
+    assert resume(waiting, override) == 2
     assert fragment in capsys.readouterr().err
-    assert {file: file.stat().st_mtime_ns for file in run.rglob("*") if file.is_file()} == before
+    assert {file: file.stat().st_mtime_ns for file in waiting.rglob("*") if file.is_file()} == before
 
 
 def test_the_same_words_go_on_by_themselves_where_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,10 +176,19 @@ def with_loss(directory: Path, name: str) -> DictConfig:
     return cfg
 
 
-def test_a_killed_process_ends_the_run_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_leave_out_a_step_that_goes_wrong_in_one_and_a_killed_process_ends_the_run_with_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parent)
+    cfg = with_loss(tmp_path, "NotANumberThenKilled")
+    cfg.on_nan = "skip"
     with pytest.raises(ProcessLost) as caught:
-        couloir.train(with_loss(tmp_path, "Killed"))
+        couloir.train(cfg)
+    (first,) = numbers(tmp_path / "latest")
+    assert first["train/skipped_steps"] == 1
+    assert math.isfinite(first["train/loss"])
+    assert all(value.isfinite().all() for value in weights(tmp_path / "latest").values())
+
     assert "Process 1 of 2 was ended by SIGKILL" in caught.value.fact
     assert "the second process has had enough" in str(caught.value.place)
     status = json.loads((tmp_path / "latest/status.json").read_text())
@@ -193,16 +202,6 @@ def test_a_loss_that_diverges_in_one_process_ends_them_all(tmp_path: Path, monke
     with pytest.raises(Diverged, match="became nan at step 3"):
         couloir.train(with_loss(tmp_path, "NotANumber"))
     assert json.loads((tmp_path / "latest/status.json").read_text())["status"] == "diverged"
-
-
-def test_all_processes_leave_out_a_step_that_goes_wrong_in_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).parent)
-    cfg = with_loss(tmp_path, "NotANumber")
-    cfg.on_nan, cfg.trainer.max_epochs = "skip", 1
-    run = couloir.train(cfg)
-    assert run.metrics["train/skipped_steps"] == 1
-    assert math.isfinite(run.metrics["train/loss"])
-    assert all(value.isfinite().all() for value in weights(run.dir).values())
 
 
 def test_a_child_ends_when_the_first_process_is_gone() -> None:
