@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from couloir.record import files
 
 
 class Skipped(NamedTuple):
@@ -28,11 +28,7 @@ class Skipped(NamedTuple):
 
 def as_csv(skipped: Sequence[Skipped]) -> str:
     """The list as `skipped.csv` holds it: split, file, line, class, reason."""
-    stream = io.StringIO()
-    rows = csv.writer(stream, lineterminator="\n")
-    rows.writerow(["split", "file", "line", "class", "reason"])
-    rows.writerows(skipped)
-    return legible(stream.getvalue())
+    return legible(files.as_csv(["split", "file", "line", "class", "reason"], skipped))
 
 
 def in_words(skipped: Sequence[Skipped]) -> str:
