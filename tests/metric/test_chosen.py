@@ -198,6 +198,18 @@ def test_evaluate_and_the_report_show_them(trained: couloir.RunResult, tmp_path:
     evaluated = json.loads(next(tmp_path.glob("evaluate/*/result.json")).read_text())
     assert evaluated["test/f1"] == pytest.approx(trained.metrics["test/f1"], abs=1e-6)
     assert evaluated["test/auroc"] == pytest.approx(trained.metrics["test/auroc"], abs=1e-6)
+    words = [
+        str(trained.dir),
+        "metric=[kappa,auroc]",
+        "metric.auroc.thresholds=500",
+        f"output_dir={tmp_path / 'other'}",
+    ]
+    assert couloir_main(["evaluate", *words]) == 0
+    other = json.loads(next(tmp_path.glob("other/evaluate/*/result.json")).read_text())
+    assert {"test/f1", "test/kappa"} & set(other) == {"test/kappa"}
+    assert other["test/auroc"] != evaluated["test/auroc"]
+    assert other["test/auroc"] == pytest.approx(evaluated["test/auroc"], abs=0.01), "in bins"
+    assert couloir_main(["evaluate", str(trained.dir), "metric=mape"]) == 2
     page = write_report([trained.dir], tmp_path / "report.html").read_text()
     assert "macro F1" in page
     assert "AUROC" in page
@@ -298,7 +310,7 @@ def test_a_metric_that_cannot_measure_says_so_before_training(own: Path, node: s
     ("words", "said"),
     [
         (["data=line", "metric=f1"], "take one of: explained_variance, mape, pearson, spearman"),
-        (["metric=[f1,mape]"], "metric=mape does not fit data=digits, whose task is classification"),
+        (["metric=[f1,mape]"], "metric=mape does not fit the data, whose task is classification"),
         (["metric=[f1,aurok]"], "did you mean metric=auroc"),
         (["metric=[f1,auroc]", "metric.f1.averge=micro"], "did you mean metric.f1.average=micro"),
         (["metric=f1", "metric.f1.average=macr"], "takes one of macro, weighted, micro, not macr"),

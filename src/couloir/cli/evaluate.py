@@ -7,21 +7,30 @@ from pathlib import Path
 from couloir.config.finished import Opened
 from couloir.errors import CouloirError
 
-USAGE = """usage: couloir evaluate RUN... [tta=CHOICE] [KEY=VALUE ...]
+USAGE = """usage: couloir evaluate RUN... [tta=CHOICE] [metric=CHOICE] [KEY=VALUE ...]
 
 Test the best checkpoint of a run again; several runs form an ensemble, whose predictions are averaged.
 A run is a folder, its name, or `latest`.
   couloir evaluate latest tta=ten_crop          the mean of ten views of each image
   couloir evaluate RUN RUN RUN                  the mean of three networks
+  couloir evaluate latest metric=[f1,auroc]     other metrics than those of the run
   couloir evaluate latest data.root=FOLDER      where the data is, and other keys of it"""
 
 
 OPENED = Opened(
-    keys=("data.", "tta.", "trainer.accelerator", "trainer.limit_test_batches", "output_dir", "allow_targets"),
+    keys=(
+        "data.",
+        "tta.",
+        "metric.",
+        "trainer.accelerator",
+        "trainer.limit_test_batches",
+        "output_dir",
+        "allow_targets",
+    ),
     closed=("data._target_", "data.task", "data.channels", "data.image_size", "data.num_classes"),
-    groups=("tta",),
+    groups=("tta", "metric"),
     why="is settled once a network is trained",
-    takes="an evaluation takes tta=..., data.root, data.batch_size and other keys of the data",
+    takes="an evaluation takes tta=..., metric=..., data.root, data.batch_size and other keys of the data",
 )
 
 

@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from couloir.config import contract, resolvers, scaling, targets, tree
 from couloir.config.compose import SWEEP_GROUPS, Sentence, compose_sentence
 from couloir.config.contract import Key
-from couloir.config.metrics import check_stated, choices_for, facts, measured, measuring, task_of
+from couloir.config.metrics import check_stated, measured, measuring, task_of
 from couloir.config.needs import fitting, lacking
 from couloir.config.settle import FROM_RUN, settle
 from couloir.errors import CouloirError, did_you_mean, display
@@ -87,7 +87,7 @@ def _check(sentence: Sentence) -> None:
     _check_needs(sentence)
     _check_values(sentence, {path: entries for path, entries in keys.items() if path not in data}, keys)
     _check_parts(sentence)
-    _check_metrics(sentence)
+    _check_metrics(sentence, keys)
     _check_monitors(sentence)
     _check_accelerator(sentence.cfg)
     _check_shared_weights(sentence)
@@ -333,18 +333,12 @@ def _check_parts(sentence: Sentence) -> None:
             )
 
 
-def _check_metrics(sentence: Sentence) -> None:
+def _check_metrics(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
     """Each chosen metric says what it is, and fits the task of the data."""
-    cfg = sentence.cfg
-    chosen, task = cfg.get("metric") or {}, task_of(cfg)
-    for name in chosen:
-        check_stated(str(name), chosen[name])
-        if not facts(str(name), chosen).fits(task):
-            raise CouloirError(
-                f"metric={name} does not fit data={sentence.choices.get('data')}, whose task is {task}.",
-                place=_place(f"metric.{name}", _keys_by_path(sentence), sentence),
-                next_step=f"leave it out, or take one of: {', '.join(choices_for(task))}",
-            )
+    chosen = sentence.cfg.get("metric") or {}
+    for name in map(str, chosen):
+        place = _place(f"metric.{name}", keys, sentence)
+        check_stated(name, chosen[name], task_of(sentence.cfg), place)
 
 
 def _check_monitors(sentence: Sentence) -> None:

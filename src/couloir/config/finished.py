@@ -18,11 +18,14 @@ from omegaconf.errors import OmegaConfBaseException
 from couloir.config import contract, targets, tree
 from couloir.config.compose import compose_sentence
 from couloir.config.fields import fields_of
+from couloir.config.metrics import check_stated, task_of
 from couloir.config.needs import lacking
 from couloir.config.settle import read_part, settle_modes
 from couloir.errors import CouloirError, did_you_mean, display
 from couloir.record.configuration import FILE, flat, read_configuration
 
+METRIC = "metric"
+"""The group of which several choices may be named, `metric=[f1,auroc]`."""
 PARTS = ("model", "data", "trainer")
 """Without these there was no run."""
 
@@ -86,8 +89,12 @@ def amend(cfg: DictConfig, overrides: list[str], opened: Opened) -> DictConfig:
     with open_dict(cfg):
         chosen = [override for override in overrides if override.partition("=")[0] in opened.groups]
         for override in chosen:
-            group, _, name = override.partition("=")
-            cfg[group] = _choice(group, name, cfg)
+            group, _, value = override.partition("=")
+            names = value.strip("[]").split(",") if group == METRIC else [value]
+            parts = [_choice(group, name.strip(), cfg) for name in names]
+            cfg[group] = parts[0] if len(parts) == 1 else OmegaConf.merge(*parts)
+        for name in cfg.get(METRIC) or ():
+            check_stated(str(name), cfg[METRIC][name], task_of(cfg))
         for override in overrides:
             if override not in chosen:
                 _set(cfg, override, opened)

@@ -242,8 +242,14 @@ STATED: dict[str, tuple[Callable[[Any], bool], str]] = {
 """The keys of `facts`: what each takes, as a test and in words."""
 
 
-def check_stated(name: str, node: Any) -> None:
-    """Check the node of a chosen metric: its name, its target, and its facts.
+def check_stated(name: str, node: Any, task: str, place: str | None = None) -> None:
+    """Check the node of a chosen metric: its name, its target, its facts, and whether it fits the task of the data.
+
+    Args:
+        name: of the metric.
+        node: what `cfg.metric` holds for it.
+        task: of the data.
+        place: where the metric was chosen.
 
     Raises:
         CouloirError: the first thing that is wrong.
@@ -251,10 +257,13 @@ def check_stated(name: str, node: Any) -> None:
     path = f"metric.{name}"
     if not name.isidentifier() or name in BUILT_IN:
         why = "is a metric that tasks have themselves" if name in BUILT_IN else "is no name of letters and digits"
-        raise CouloirError(f"{path}: {name} {why}.", next_step="call the metric otherwise in its YAML file")
+        raise CouloirError(
+            f"{path}: {name} {why}.", place=place, next_step="call the metric otherwise in its YAML file"
+        )
     if not isinstance(node, Mapping) or not isinstance(node.get(FACTS), Mapping) or "_target_" not in node:
         raise CouloirError(
             f"{path} is not a metric: it needs a _target_ and {FACTS}.",
+            place=place,
             next_step="`couloir list metric f1` shows how a metric is written",
         )
     stated = node[FACTS]
@@ -265,8 +274,16 @@ def check_stated(name: str, node: Any) -> None:
                 f"{path}.{FACTS} has no key '{key}'.", place=f"keys: {', '.join(STATED)}", next_step=hint
             )
         if value is not None and not STATED[key][0](value):
-            raise CouloirError(f"{path}.{FACTS}.{key} takes {STATED[key][1]}, not {value}.")
+            raise CouloirError(f"{path}.{FACTS}.{key} takes {STATED[key][1]}, not {value}.", place=place)
     if stated.get("higher_is_better") is None:
         raise CouloirError(
-            f"{path}.{FACTS} does not say whether more is better.", next_step="add higher_is_better: true or false"
+            f"{path}.{FACTS} does not say whether more is better.",
+            place=place,
+            next_step="add higher_is_better: true or false",
+        )
+    if not _read(name, node).fits(task):
+        raise CouloirError(
+            f"metric={name} does not fit the data, whose task is {task}.",
+            place=place,
+            next_step=f"leave it out, or take one of: {', '.join(choices_for(task))}",
         )

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from omegaconf import OmegaConf
 
 from couloir.config.compose import Sentence
-from couloir.config.metrics import OTHER_NUMBERS, leading, measured, measuring, mode
+from couloir.config.metrics import OTHER_NUMBERS, leading, measured, measuring, mode, task_of
 from couloir.errors import CouloirError, did_you_mean
 from couloir.sweep.record import Objective
 
@@ -129,8 +129,7 @@ def _check_names(names: list[str], trial: Sentence) -> None:
             raise CouloirError(
                 f"sweep.objective={name} is no number that a run ends with.",
                 place=f"numbers: {', '.join(known)}",
-                next_step=measuring(name, str(trial.cfg.data.task))
-                or did_you_mean(name, known, form="sweep.objective={}"),
+                next_step=measuring(name, task_of(trial.cfg)) or did_you_mean(name, known, form="sweep.objective={}"),
             )
 
 
