@@ -222,6 +222,10 @@ class Task(LightningModule):
         """Measure one test batch."""
         self.take("test", batch)
 
+    def on_train_start(self) -> None:
+        """A training that is taken up has logged its earlier steps."""
+        self._logged_step = self.trainer.global_step
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Log the step's loss now and then, and the epoch's metrics with its last batch, before validation begins.
 
