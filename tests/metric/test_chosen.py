@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from couloir.inference.evaluate import predict
+from omegaconf import DictConfig
 from scipy import special, stats
 from sklearn import metrics as reference
 from sklearn.preprocessing import label_binarize
@@ -20,6 +20,7 @@ from couloir.cli.main import run as couloir_main
 from couloir.config import tree
 from couloir.config.compose import compose_sweep
 from couloir.errors import CouloirError
+from couloir.inference.predictor import Predictor
 from couloir.metric.chosen import build_metrics, number
 from couloir.metric.classification import ClassificationMetrics
 from couloir.metric.gathered import BATCHES, Gathered
@@ -84,16 +85,16 @@ def gathered(names: list[str], task: str) -> Gathered:
     cfg = couloir.compose([data, f"metric=[{','.join(names)}]"]).cfg
     if task == "classification":
         assert cfg.data.num_classes == CLASSES
-        own, readable = ClassificationMetrics(CLASSES), lambda logits, label: (torch.softmax(logits, 1), label)
-        return Gathered(own, build_metrics(cfg), readable)
-    return Gathered(RegressionMetrics(), build_metrics(cfg))
+        own = {"accuracy": ClassificationMetrics(CLASSES)}
+        return Gathered(("loss",), own, build_metrics(cfg), lambda parts: (torch.softmax(parts[0], 1), parts[1]))
+    return Gathered(("loss",), {"values": RegressionMetrics()}, build_metrics(cfg))
 
 
 def taken_in(together: Gathered, prediction: Array, target: Array) -> dict[str, float]:
     """The numbers, after batches of unequal sizes."""
     parts = zip(torch.tensor(prediction).split(SIZES), torch.tensor(target).split(SIZES), strict=True)
     for part, its_target in parts:
-        together.add(part, its_target, torch.tensor(1.0))
+        together.add(len(part), (torch.tensor(1.0),), (part, its_target))
     return {name: float(value) for name, value in together.compute().items()}
 
 
@@ -138,18 +139,18 @@ def test_a_state_of_sums_and_lists_goes_on_and_a_batch_can_be_taken_back() -> No
     batches = list(zip(torch.tensor(logits).split(1), torch.tensor(label).split(1), strict=True))
     assert len(batches) > BATCHES + 3, "so that some are in the metrics' own states, and others are kept"
     for batch in batches[: BATCHES + 3]:
-        first.add(*batch, torch.tensor(1.0))
-        first.add(torch.zeros(1, CLASSES), torch.zeros(1, dtype=torch.long), torch.tensor(torch.nan))
+        first.add(1, (torch.tensor(1.0),), batch)
+        first.add(1, (torch.tensor(torch.nan),), (torch.zeros(1, CLASSES), torch.zeros(1, dtype=torch.long)))
         first.take_back()
     state = first.state_dict()
-    assert isinstance(state["further"]["auroc"]["sums"]["preds"], list)
+    assert isinstance(state["states"]["chosen_auroc"]["sums"]["preds"], list)
     second.load_state_dict(state)
     for batch in batches[BATCHES + 3 :]:
-        second.add(*batch, torch.tensor(1.0))
+        second.add(1, (torch.tensor(1.0),), batch)
     got = {name: float(value) for name, value in second.compute().items()}
     assert got == pytest.approx(expected, abs=1e-12)
     second.reset()
-    assert second.state_dict()["further"]["auroc"]["sums"]["preds"] == []
+    assert second.state_dict()["states"]["chosen_auroc"]["sums"]["preds"] == []
 
 
 def test_the_training_split_has_the_metrics_that_keep_sums_alone() -> None:
@@ -162,6 +163,14 @@ def test_the_training_split_has_the_metrics_that_keep_sums_alone() -> None:
 
 
 QUICK = ["data.subset=300", "trainer.accelerator=cpu", "trainer.threads=1", "callbacks.gradients.every_n_epochs=null"]
+
+
+def answers(cfg: DictConfig, run: Path) -> tuple[Array, Array]:
+    """Probabilities (N, C) and labels (N,) of a run's test split."""
+    predictor = Predictor(cfg, run)
+    found = [(predictor.answer(batch), batch[predictor.task.target]) for batch in predictor.batches()]
+    share, label = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return share.double().numpy(), label.numpy()
 
 
 @pytest.fixture(scope="module")
@@ -186,8 +195,7 @@ def test_a_run_has_its_chosen_metrics_in_every_epoch_and_at_the_end(trained: cou
 
 def test_the_numbers_of_the_test_split_are_those_of_its_predictions(trained: couloir.RunResult) -> None:
     cfg = couloir.compose([*QUICK, "metric=[f1,auroc]"]).cfg
-    found = predict(cfg, trained.dir)
-    share, label = found.values.double().numpy(), found.targets.numpy()
+    share, label = answers(cfg, trained.dir)
     share /= share.sum(axis=1, keepdims=True)
     assert trained.metrics["test/f1"] == pytest.approx(EXPECTED["f1"](share, label), abs=1e-6)
     assert trained.metrics["test/auroc"] == pytest.approx(EXPECTED["auroc"](share, label), abs=1e-6)
@@ -222,7 +230,7 @@ def test_a_run_with_metrics_that_keep_lists_goes_on_to_the_bit(tmp_path: Path, m
     assert "train/auroc" in rows(whole)[0]
     run = stopped(words, "train", BATCHES + 6, monkeypatch)
     saved = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["resumption"]["processes"][0]["metrics"]
-    assert sum(len(part) for part in saved["further"]["auroc"]["sums"]["preds"]) == BATCHES
+    assert sum(len(part) for part in saved["states"]["chosen_auroc"]["sums"]["preds"]) == BATCHES
     assert couloir_main(["resume", str(run)]) == 0
     assert_same(run, whole)
 
@@ -259,9 +267,9 @@ def test_a_users_own_metric_is_one_yaml_file(own: Path, capsys: pytest.CaptureFi
     (goal,) = Settings.read(compose_sweep(["sweep.objective=best/specificity"]), trial).objectives
     assert goal.direction == "maximize"
     result = couloir.train(trial)
-    found = predict(trial.cfg, result.dir)
-    matrix = reference.confusion_matrix(found.targets, found.values.argmax(dim=1), labels=range(10))
-    others = len(found.targets) - matrix.sum(axis=1)
+    share, label = answers(trial.cfg, result.dir)
+    matrix = reference.confusion_matrix(label, share.argmax(axis=1), labels=range(10))
+    others = len(label) - matrix.sum(axis=1)
     false = matrix.sum(axis=0) - matrix.diagonal()
     assert result.metrics["test/specificity"] == pytest.approx(np.mean(1 - false / others), abs=1e-6)
     assert result.metrics["best/specificity"] == max(float(row["val/specificity"]) for row in rows(result.dir))
@@ -276,7 +284,7 @@ def test_a_users_own_metric_is_one_yaml_file(own: Path, capsys: pytest.CaptureFi
         ("    higher_is_better: true\n", "", "does not say whether more is better"),
         ("[0, 1]", "[0]", "bounds takes the least and the largest value"),
         ("[0, 1]", "[0, 1]\n    guess: chance", "guess takes a number, K/num_classes"),
-        ("[classification]", "[clasification]", "tasks takes a list of classification, regression"),
+        ("[classification]", "[clasification]", "did you mean tasks: [classification]?"),
         ("specificity:\n", "accuracy:\n", "is a metric that tasks have themselves"),
         ("specificity:\n", "my-metric:\n", "is no name of letters and digits"),
         ("  facts:\n", "  fact:\n", "it needs a _target_ and facts"),

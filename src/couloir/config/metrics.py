@@ -281,6 +281,10 @@ def check_stated(name: str, node: Any, task: str, place: str | None = None) -> N
             place=place,
             next_step="add higher_is_better: true or false",
         )
+    for word in stated.get("tasks") or ():
+        if word not in tree.choices("task"):
+            hint = did_you_mean(word, tree.choices("task"), form="tasks: [{}]")
+            raise CouloirError(f"{path}.{FACTS}.tasks names {word}, which is no task.", place=place, next_step=hint)
     if not _read(name, node).fits(task):
         raise CouloirError(
             f"metric={name} does not fit the data, whose task is {task}.",
