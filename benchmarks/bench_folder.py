@@ -118,8 +118,8 @@ def ours(root: Path, cache_dir: Path | None) -> Samples:
         workers=WORKERS,
         mean=MEAN,
         std=STD,
+        augmentation=RandomResizedCrop(list(SCALE), list(RATIO), flip=0.5),
     )
-    samples.augmentation = RandomResizedCrop(list(SCALE), list(RATIO), flip=0.5)
     samples.setup()
     return samples
 
@@ -127,7 +127,8 @@ def ours(root: Path, cache_dir: Path | None) -> Samples:
 def images_per_second(batches: Iterable[Any], count: int) -> float:
     """One epoch."""
     start, seen = time.perf_counter(), 0
-    for x, _ in batches:
+    for batch in batches:
+        x = batch["image"] if isinstance(batch, dict) else batch[0]
         assert x.dtype == torch.float32
         assert x.shape[1:] == (3, SIZE, SIZE)
         seen += len(x)

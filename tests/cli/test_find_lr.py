@@ -109,7 +109,7 @@ def test_groups_keep_the_ratio_of_their_rates_and_schedules_are_off() -> None:
 def test_weights_optimizers_and_random_numbers_are_left_as_they_were(words: list[str]) -> None:
     cfg = couloir.compose([*words, "optimizer=momentum", "augmentation=none", CPU]).cfg
     probe = Probe.of(cfg)
-    optimizer = probe.module.configure_optimizers()
+    optimizer = probe.module.configure_optimizers()["optimizer"]
     x, y = pair(probe.data.example_batch(16))
     probe.module.loss(probe.module(x), y).backward()
     optimizer.step()
