@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pytorch_lightning import LightningDataModule
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from couloir.config.fields import SAMPLE
-from couloir.data.ragged import Padded, Ragged, length, moved, part
+from couloir.data.plain import Plain
+from couloir.data.ragged import Padded, Ragged, joined, length, moved, part
 
 SIZES = (3, 0, 1, 4)
 FORMS = (Ragged, Padded)
@@ -76,3 +79,24 @@ def test_a_moved_field_is_the_same_field(form: type[Ragged | Padded]) -> None:
     assert {tensor.device.type for tensor in found} == {"meta"}
     kept = moved(form.of(samples()), torch.device("cpu"))
     assert same(kept.samples(), samples())  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_joined_fields_have_the_samples_of_all(form: type[Ragged | Padded]) -> None:
+    found = joined([form.of(samples()), form.of(samples((6, 1)))])
+    assert isinstance(found, form)
+    assert same(found.samples(), [*samples(), *samples((6, 1))])
+
+
+def test_an_example_of_a_users_own_data_has_boxes_and_sequences() -> None:
+    batches = [
+        {"series": Padded.of(samples(sizes)), "boxes": Ragged.of(samples(sizes[::-1]))} for sizes in ((3, 1), (2, 5))
+    ]
+    module = LightningDataModule()
+    for split in ("train", "val", "test"):
+        setattr(module, f"{split}_dataloader", lambda: DataLoader(batches, batch_size=None))
+    data = Plain(module, {"fields": {"series": "series", "boxes": "boxes"}}, seed=0, augmentation=None)
+    data.setup()
+    batch = data.example_batch(3)
+    assert same(batch["series"].samples(), samples((3, 1)) + samples((2, 5))[:1])
+    assert same(batch["boxes"].samples(), samples((1, 3)) + samples((5, 2))[:1])

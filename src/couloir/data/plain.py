@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 
 from couloir.config.fields import Fields, fields_of, input_field, of_kind
 from couloir.data.batches import Batch
-from couloir.data.ragged import length, part
+from couloir.data.ragged import joined, length, part
 from couloir.errors import CouloirError
 from couloir.log import say
 
@@ -154,8 +154,9 @@ class Plain(LightningDataModule):
                 if count is None or sum(map(length, taken)) >= count:
                     break
         names = [name for name in self.fields if name in taken[0]]
-        joined = {name: torch.cat([batch[name] for batch in taken]) for name in names}
-        return {name: field[:count] for name, field in joined.items()}
+        fields = {name: joined([batch[name] for batch in taken]) for name in names}
+        chosen = torch.arange(sum(map(length, taken)))[:count]
+        return {name: part(field, chosen) for name, field in fields.items()}
 
     def train_dataloader(self) -> Replayed:
         """The training batches."""

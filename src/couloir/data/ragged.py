@@ -7,7 +7,7 @@ padded to the longest of their batch, with each sample's length beside it (`Padd
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -77,6 +77,14 @@ def part(field: Field, chosen: Tensor) -> Field:
         return field[chosen]
     samples = field.samples()
     return type(field).of([samples[place] for place in chosen.tolist()])
+
+
+def joined(fields: Sequence[Field]) -> Field:
+    """The samples of several fields of one form, one field after the other."""
+    first = fields[0]
+    if isinstance(first, Tensor):
+        return torch.cat(list(cast(Sequence[Tensor], fields)))
+    return type(first).of([sample for field in fields for sample in cast(Ragged | Padded, field).samples()])
 
 
 def moved(field: Field, device: torch.device) -> Field:
