@@ -184,3 +184,10 @@ def test_mixing_refuses_a_field_of_which_there_is_no_mean(mixing: type[Mixup | C
     mixed: Any = mixing(4, 1.0)(batch, kinds)
     assert mixed["kind"].shape == (4, 4)
     assert torch.equal(mixed[SAMPLE], batch[SAMPLE])
+
+
+@pytest.mark.parametrize("augmentation", [Noise(0.1), Rotate(5.0), Mixup(4, 1.0)])
+def test_data_without_images_and_rows_is_refused_in_a_sentence(augmentation: nn.Module) -> None:
+    batch = {"series": torch.zeros(4, 3, 2), "label": torch.arange(4)}
+    with pytest.raises(CouloirError, match="changes fields of the kinds image and row; the data has series, label"):
+        augmentation(batch)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Beta
 
-from couloir.augmentation.transform import CHANGED, Batch
+from couloir.augmentation.transform import Batch, changed_fields
 from couloir.errors import CouloirError
 
 Mixed = tuple[Tensor, Tensor]
@@ -67,7 +67,7 @@ class Mixing(nn.Module):
             return mixed if y is None else (mixed, blend(as_mixable(y, self.num_classes), partner, share))
         kinds = {name: name for name in x} if y is None else y
         assert isinstance(kinds, Mapping)
-        name = next(name for name, kind in kinds.items() if kind in CHANGED)
+        name = changed_fields(x, kinds, self)[0]
         batch = dict(x)
         batch[name], partner, share = self.mix(x[name])
         for other, kind in kinds.items():

@@ -7,9 +7,27 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from couloir.errors import CouloirError
+
 Batch = dict[str, Any]
 CHANGED = ("image", "row")
 """Kinds of fields that every augmentation changes: the network's inputs."""
+
+
+def changed_fields(batch: Batch, kinds: Mapping[str, str], augmentation: nn.Module) -> list[str]:
+    """The names of the inputs that an augmentation changes.
+
+    Raises:
+        CouloirError: there are none.
+    """
+    names = [name for name, kind in kinds.items() if kind in CHANGED and name in batch]
+    if not names:
+        raise CouloirError(
+            f"{type(augmentation).__name__} changes fields of the kinds {' and '.join(CHANGED)}; the data has "
+            f"{', '.join(kinds.values())}.",
+            next_step="augmentation=none",
+        )
+    return names
 
 
 class Transform(nn.Module):
@@ -54,7 +72,7 @@ class Transform(nn.Module):
         if isinstance(x, Tensor):
             return self.inputs(x, self.draw(x))
         kinds = fields or {name: name for name in x}
-        changed = [name for name, kind in kinds.items() if kind in CHANGED and name in x]
+        changed = changed_fields(x, kinds, self)
         draw = self.draw(x[changed[0]])
         size = tuple(x[changed[0]].shape[-2:])
         batch = dict(x)
