@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Beta
 
 from couloir.augmentation.transform import Batch, changed_fields
+from couloir.config.fields import KINDS
 from couloir.errors import CouloirError
 
 Mixed = tuple[Tensor, Tensor]
@@ -65,7 +66,7 @@ class Mixing(nn.Module):
             mixed, partner, share = self.mix(x)
             assert y is None or isinstance(y, Tensor)
             return mixed if y is None else (mixed, blend(as_mixable(y, self.num_classes), partner, share))
-        kinds = {name: name for name in x} if y is None else y
+        kinds = {name: name for name in x if name in KINDS} if y is None else y
         assert isinstance(kinds, Mapping)
         name = changed_fields(x, kinds, self)[0]
         batch = dict(x)
