@@ -296,19 +296,27 @@ def _check_needs(sentence: Sentence) -> None:
         missing = None if file is None else lacking(file, data)
         if file is not None and missing is not None:
             needed, there = missing
-            leave = f"leave {group}={choice} out, or " if f"{group}={choice}" in sentence.overrides else ""
+            leave = f"leave {group}={choice} out" if f"{group}={choice}" in sentence.overrides else ""
+            others = fitting(group, data)
+            take = f"take one of: {', '.join(others)}" if others else ""
             raise CouloirError(
                 f"{group}={choice} needs {needed}, and data={sentence.choices.get('data')} has {there}.",
                 place=display(file),
-                next_step=f"{leave}take one of: {', '.join(fitting(group, data))}",
+                next_step=", or ".join(filter(None, (leave, take))) or "other data",
             )
 
 
 def _check_parts(sentence: Sentence) -> None:
     cfg, choices = sentence.cfg, sentence.choices
+    task = f"task={choices.get('task')}"
+    _refuse(
+        cfg.get("loss") is not None and choices.get("task") is not None and "loss" not in cfg.task,
+        f"{task} brings its own loss, and loss={choices.get('loss')} would not be used.",
+        "leave the loss out; a task that takes one has the key `loss` in its YAML",
+    )
     _refuse(
         cfg.get("loss") is None and cfg.task.get("loss") is not None,
-        f"task={choices.get('task')} needs a loss, and the sentence has none.",
+        f"{task} needs a loss, and the sentence has none.",
         f"leave ~loss out: the task's own is loss={cfg.task.get('loss')}",
     )
     rule = f"momentum_schedule={choices.get('momentum_schedule')}"

@@ -85,12 +85,13 @@ def settle_parts(sentence: Sentence) -> Sentence:
     if task != sentence.choices.get("task") and tree.find(f"task/{task}") and not _is_named("task", sentence):
         sentence = _choose(sentence, "task", task)
     file = tree.find(f"task/{sentence.choices.get('task')}")
-    if file is None or _is_named("loss", sentence):
+    if file is None:
         return sentence
     loss = next((str(key.default) for key in contract.read_keys(file) if key.path == "loss"), None)
-    if loss is None:
-        return _without_loss(sentence)
-    return sentence if loss == sentence.choices.get("loss") else _choose(sentence, "loss", loss)
+    named = _is_named("loss", sentence) and sentence.choices.get("loss") is not None
+    if named or loss == sentence.choices.get("loss"):
+        return sentence
+    return _without_loss(sentence) if loss is None else _choose(sentence, "loss", loss)
 
 
 def _without_loss(sentence: Sentence) -> Sentence:

@@ -212,7 +212,7 @@ class Replayed:
     """A plain loader, whose every epoch can be taken up in its middle.
 
     What the loader draws (orders, transforms within this process, the seeds of its workers) comes from a stream of its
-    own, which begins anew with each epoch: a pure function of the seed, the split and the epoch.
+    own, which begins anew with each epoch: a pure function of the seed, the split and, in training, the epoch.
 
     Args:
         loader: any iterable of batches.
@@ -236,7 +236,8 @@ class Replayed:
             self.epoch, self.position = self.epoch + 1, 0
         self._takes_up = False
         epoch, skipped = self.epoch, self.position
-        digest = hashlib.sha256(f"plain {self.seed} {self.split} {epoch}".encode()).digest()
+        drawn = epoch if self.split == "train" else 0  # every validation sees the same
+        digest = hashlib.sha256(f"plain {self.seed} {self.split} {drawn}".encode()).digest()
         stream = _Stream(int.from_bytes(digest[:7]))
         with stream.drawing():
             self._seed_generators(int.from_bytes(digest[7:14]))
