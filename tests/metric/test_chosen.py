@@ -18,7 +18,7 @@ from sklearn.preprocessing import label_binarize
 import couloir
 from couloir.cli.main import run as couloir_main
 from couloir.config import tree
-from couloir.config.compose import compose_sweep
+from couloir.config.compose import compose_sentence, compose_sweep
 from couloir.errors import CouloirError
 from couloir.inference.predictor import Predictor
 from couloir.metric.chosen import build_metrics, number
@@ -69,8 +69,15 @@ EXPECTED: dict[str, Callable[[Array, Array], float]] = {
 OF_VALUES = ("mape", "explained_variance", "spearman", "pearson")
 
 
+OF_LABELS: dict[str, Callable[[Array, Array], float]] = {
+    "label_f1": lambda share, labels: reference.f1_score(labels, share > 0.5, average="macro"),
+    "label_auroc": lambda share, labels: reference.roc_auc_score(labels, share, average="macro"),
+    "label_average_precision": lambda share, labels: reference.average_precision_score(labels, share, average="macro"),
+}
+
+
 def test_every_choice_has_its_reference_here() -> None:
-    assert {*EXPECTED, "none", "macro"} == set(tree.choices("metric"))
+    assert {*EXPECTED, *OF_LABELS, "none", "macro"} == set(tree.choices("metric"))
 
 
 def predictions() -> tuple[Array, Array]:
@@ -117,6 +124,19 @@ def test_metrics_of_values_are_in_the_units_of_the_data_and_exact_far_from_zero(
     for name in OF_VALUES:
         tolerance = 1e-6 if name == "spearman" else 1e-9  # TorchMetrics ranks in float32
         assert got[name] == pytest.approx(EXPECTED[name](value, target), abs=tolerance), name
+
+
+def test_metrics_of_several_labels_are_scikit_learns_whatever_the_batches() -> None:
+    cfg = compose_sentence([f"metric=[{','.join(OF_LABELS)}]", "task=multi_label", "data.num_classes=3"]).cfg
+    draw = np.random.default_rng(3)
+    labels = draw.integers(2, size=(sum(SIZES), 3))
+    logits = draw.normal(size=labels.shape) + 0.8 * labels
+    metrics = build_metrics(cfg)
+    for part, of in zip(torch.tensor(logits).split(SIZES), torch.tensor(labels).split(SIZES), strict=True):
+        for metric in metrics.values():
+            metric.update(torch.sigmoid(part), of)
+    for name, expected in OF_LABELS.items():
+        assert float(number(metrics[name])) == pytest.approx(expected(special.expit(logits), labels), abs=1e-6), name
 
 
 def test_several_outputs_count_as_their_mean() -> None:

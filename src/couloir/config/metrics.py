@@ -285,9 +285,10 @@ def check_stated(name: str, node: Any, task: str, place: str | None = None) -> N
         if word not in tree.choices("task"):
             hint = did_you_mean(word, tree.choices("task"), form="tasks: [{}]")
             raise CouloirError(f"{path}.{FACTS}.tasks names {word}, which is no task.", place=place, next_step=hint)
+    fitting = choices_for(task)
     if not _read(name, node).fits(task):
         raise CouloirError(
             f"metric={name} does not fit the data, whose task is {task}.",
             place=place,
-            next_step=f"leave it out, or take one of: {', '.join(choices_for(task))}",
+            next_step=f"leave it out, or take one of: {', '.join(fitting)}" if fitting else "leave it out",
         )
