@@ -104,12 +104,12 @@ MISTAKES: list[tuple[list[str], list[str]]] = [
     (["data=csv"], ["data.path", "data.target", "add data.path=..."]),
     (
         ["data=line", "loss=cross_entropy"],
-        ["loss=cross_entropy needs classes, and data=line has rows of a table and values to predict", "mse"],
+        ["loss=cross_entropy needs classes, and task=regression learns values to predict", "mse"],
     ),
     (
         ["loss=mse"],
         [
-            "loss=mse needs values to predict, and data=digits has images and classes",
+            "loss=mse needs values to predict, and task=classification learns classes",
             "leave loss=mse out",
             "cross_entropy",
         ],

@@ -123,6 +123,86 @@ def test_a_recipe_that_names_no_loss_gets_the_one_that_fits(table: list[str]) ->
         couloir.compose(["experiment=mine", *table])
 
 
+def own_data(text: str) -> str:
+    """A data set of one's own, and the word that chooses it."""
+    Path("conf/data").mkdir(parents=True, exist_ok=True)
+    Path("conf/data/own.yaml").write_text(f"# My own.\n_target_: my.Data\nchannels: 1\nnum_classes: 3\n{text}\n")
+    return "data=own"
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "loss", "fields"),
+    [
+        ("fields: {picture: image, tags: labels}\nimage_size: 8", "multi_label", "bce_with_logits", None),
+        ("fields: {row: row, y: value}", "regression", "mse", None),
+        ("fields: {x: series, y: label}", "classification", "cross_entropy", None),
+        ("fields: {x: row, y: value, z: label}", "classification", "cross_entropy", None),
+        ("fields: {x: row, y: value, z: label}\ntask: regression", "regression", "mse", None),
+        ("task: regression\nimage_size: 8", "regression", "mse", {"image": "image", "value": "value"}),
+        ("task: classification\nimage_size: null", "classification", "cross_entropy", {"row": "row", "label": "label"}),
+    ],
+)
+@pytest.mark.usefixtures("table")
+def test_task_and_loss_follow_from_the_fields_of_the_data(
+    text: str, task: str, loss: str, fields: dict[str, str] | None
+) -> None:
+    sentence = settle(compose_sentence([own_data(text)]))
+    assert (sentence.choices["task"], sentence.choices["loss"]) == (task, loss)
+    assert sentence.cfg.task.loss == loss or text.startswith("fields: {picture")
+    assert fields is None or sentence.cfg.data.fields == fields
+
+
+@pytest.mark.usefixtures("table")
+def test_a_task_of_ones_own_is_chosen_by_the_field_that_it_learns() -> None:
+    Path("conf/task").mkdir(parents=True)
+    word = own_data("fields: {image: image, mask: map}\nimage_size: 8")
+    Path("conf/task/autoencoder.yaml").write_text("# Learns no target.\n_target_: my.Autoencoder\nloss: null\n")
+    Path("conf/task/segmentation.yaml").write_text("# Maps.\n_target_: my.Maps\nneeds: [map]\nloss: kl\n")
+    sentence = settle(compose_sentence([word]))
+    assert (sentence.choices["task"], sentence.choices["loss"]) == ("segmentation", "kl")
+    named = settle(compose_sentence([word, "task=autoencoder"]))
+    assert named.choices["task"] == "autoencoder"
+    assert named.cfg.loss is None
+    Path("conf/model").mkdir()
+    Path("conf/model/vae.yaml").write_text(
+        "# Brings its task.\ndefaults:\n  - override /task@_global_.task: autoencoder\n  - _self_\n_target_: my.Net\n"
+    )
+    assert settle(compose_sentence([word, "model=vae"])).choices["task"] == "autoencoder"
+
+
+def test_the_default_loss_of_ones_own_root_file_stays_where_it_fits(table: list[str]) -> None:
+    root = (tree.packaged_conf() / "train.yaml").read_text()
+    Path("conf").mkdir()
+    Path("conf/train.yaml").write_text(root.replace("loss: cross_entropy", "loss: huber"))
+    assert settle(compose_sentence(table)).choices["loss"] == "huber"
+    assert settle(compose_sentence([])).choices["loss"] == "cross_entropy"
+
+
+def test_a_root_file_of_ones_own_that_knows_no_tasks_gets_one(table: list[str]) -> None:
+    lines = (tree.packaged_conf() / "train.yaml").read_text().splitlines()
+    Path("conf").mkdir()
+    Path("conf/train.yaml").write_text("\n".join(line for line in lines if "- task:" not in line))
+    sentence = couloir.compose(table)
+    assert (sentence.choices["task"], sentence.choices["loss"]) == ("regression", "mse")
+    assert sentence.cfg.task == OmegaConf.load(tree.choices("task")["regression"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("image_size: 8", "data=own does not say which fields a sample has"),
+        ("task: classification\nfields: []", "data=own does not say which fields a sample has"),
+        ("fields: image", "data=own does not say which fields a sample has"),
+        ("fields: {x: image, y: labl}", r"data\.fields\.y names no kind of field: labl"),
+    ],
+)
+@pytest.mark.usefixtures("table")
+def test_fields_that_cannot_be_read_are_said_before_the_run(text: str, said: str) -> None:
+    with pytest.raises(CouloirError, match=said) as caught:
+        couloir.compose([own_data(text)])
+    assert "conf/data/own.yaml" in str(caught.value.place) or "fields" not in text
+
+
 def test_hydra_composes_once(table: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[list[str]] = []
     composed = compose._hydra_compose

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,9 @@ from omegaconf.errors import OmegaConfBaseException
 from couloir.config import contract, resolvers, scaling, targets, tree
 from couloir.config.compose import SWEEP_GROUPS, Sentence, compose_sentence
 from couloir.config.contract import Key
+from couloir.config.fields import KINDS
 from couloir.config.metrics import check_stated, measured, measuring, task_of
-from couloir.config.needs import fitting, lacking
+from couloir.config.needs import fitting, lacking, told
 from couloir.config.settle import FROM_RUN, settle
 from couloir.errors import CouloirError, did_you_mean, display
 from couloir.record.checkpoint import best_weights
@@ -84,6 +85,7 @@ def _check(sentence: Sentence) -> None:
     _check_files(sentence, keys)
     data = {path: entries for path, entries in keys.items() if path.startswith("data.")}
     _check_values(sentence, data, keys)
+    _check_fields(sentence, keys)
     _check_needs(sentence)
     _check_values(sentence, {path: entries for path, entries in keys.items() if path not in data}, keys)
     _check_parts(sentence)
@@ -288,19 +290,41 @@ def _typed(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _check_fields(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
+    """The data says what a sample is made of, in words that are known."""
+    fields, place = sentence.cfg.data.get("fields"), _place("data.fields", keys, sentence)
+    form = "fields: {image: image, label: label}"
+    if not isinstance(fields, Mapping) or not fields:
+        raise CouloirError(
+            f"data={sentence.choices.get('data')} does not say which fields a sample has.",
+            place=place,
+            next_step=f"write into its YAML file, for instance, {form}",
+        )
+    for name, kind in fields.items():
+        if kind not in KINDS:
+            hint = did_you_mean(str(kind), list(KINDS), form=f"{name}: {{}}")
+            raise CouloirError(
+                f"data.fields.{name} names no kind of field: {kind}.",
+                place=place,
+                next_step=hint or f"kinds: {', '.join(KINDS)}",
+            )
+
+
 def _check_needs(sentence: Sentence) -> None:
-    """The data has the fields that each part needs."""
-    data = sentence.cfg.data
-    for group, choice in sentence.choices.items():
+    """The data has the fields that each part needs; a loss goes by those that the task learns."""
+    cfg, choices = sentence.cfg, sentence.choices
+    for group in ("task", *(group for group in choices if group != "task")):
+        choice = choices.get(group)
         file = tree.find(f"{group}/{choice}")
-        missing = None if file is None else lacking(file, data)
+        missing = None if file is None else lacking(file, told(group, cfg))
         if file is not None and missing is not None:
             needed, there = missing
+            other = f"task={choices.get('task')} learns" if group == "loss" else f"data={choices.get('data')} has"
             leave = f"leave {group}={choice} out" if f"{group}={choice}" in sentence.overrides else ""
-            others = fitting(group, data)
+            others = fitting(group, told(group, cfg))
             take = f"take one of: {', '.join(others)}" if others else ""
             raise CouloirError(
-                f"{group}={choice} needs {needed}, and data={sentence.choices.get('data')} has {there}.",
+                f"{group}={choice} needs {needed}, and {other} {there}.",
                 place=display(file),
                 next_step=", or ".join(filter(None, (leave, take))) or "other data",
             )

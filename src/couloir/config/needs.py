@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from couloir.config import contract, tree
 from couloir.config.fields import KINDS, fields_of
@@ -96,6 +96,14 @@ def lacking(file: Path, data: Mapping[str, Any]) -> tuple[str, str] | None:
             keys = ", ".join(f"{key}={data.get(key)}" for field in need for key in field.keys)
             return " or ".join(map(str, need)), f"{kinds} with {keys}" if keys else kinds
     return None
+
+
+def told(group: str, cfg: Any) -> Mapping[str, Any]:
+    """What the needs of a group's part are compared with: the data; for a loss, what the task learns of the data."""
+    learned = (cfg.get("task") or {}).get("needs") if group == "loss" else None
+    if not learned:
+        return cast(Mapping[str, Any], cfg.data)
+    return {**{key: cfg.data.get(key) for key in KEYS}, "fields": {kind: kind for kind in learned}}
 
 
 def fitting(group: str, data: Mapping[str, Any]) -> list[str]:

@@ -14,11 +14,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from couloir.config import contract, tree
+from couloir.config import tree
 from couloir.config.compose import Sentence, Source, explained
+from couloir.config.fields import fields_of
 from couloir.config.hydra_private import apply_overrides
 from couloir.config.metrics import mode
 from couloir.config.mistakes import COMPLAINTS
+from couloir.config.needs import lacking, needs, told
 from couloir.config.scaling import settle_rate
 from couloir.errors import CouloirError, display
 from couloir.record.find import find_run
@@ -65,33 +67,50 @@ def settle_modes(cfg: DictConfig) -> None:
 
 
 def settle_parts(sentence: Sentence) -> Sentence:
-    """Choose the task by the data, and the loss by the task, where neither the user nor a file of the sentence does.
+    """Choose the task by the data's fields, and the loss by the task, where neither the user nor a file does.
+
+    Data that does not state its fields has those of its task and of the size of its images.
 
     Args:
         sentence: as it was composed; its configuration is changed.
 
     Raises:
-        CouloirError: the data cannot be read, or a value that is given to the loss does not go with this one.
+        CouloirError: the data cannot be read, or a value that is given to a part does not go with the chosen one.
     """
-    data = sentence.cfg.get("data")
+    cfg, data = sentence.cfg, sentence.cfg.get("data")
     if not OmegaConf.is_dict(data) or OmegaConf.is_missing(data, "path"):
         return sentence
     try:
-        task = str(data.get("task"))
+        if "fields" not in data and data.get("task") is not None:
+            with open_dict(cfg):
+                data.fields = fields_of(data)
+        task = _task_for(data, sentence.choices.get("task"))
+        if task is not None and task != sentence.choices.get("task") and not _is_named("task", sentence):
+            sentence = _choose(sentence, "task", task)
+        loss, node = sentence.choices.get("loss"), cfg.get("task")
+        named = loss is not None and _is_named("loss", sentence)
+        if OmegaConf.is_dict(node) and node.get("loss") is None:
+            return sentence if named else _without_loss(sentence)
+        if not OmegaConf.is_dict(node) or named or "~loss" in sentence.overrides:
+            return sentence
+        file = tree.find(f"loss/{loss}")
+        fits = file is not None and lacking(file, told("loss", cfg)) is None
+        return sentence if fits else _choose(sentence, "loss", str(node.loss))
     except OmegaConfBaseException as error:
         if isinstance(error.__cause__, CouloirError):
             raise error.__cause__ from None
         return sentence
-    if task != sentence.choices.get("task") and tree.find(f"task/{task}") and not _is_named("task", sentence):
-        sentence = _choose(sentence, "task", task)
-    file = tree.find(f"task/{sentence.choices.get('task')}")
-    if file is None:
-        return sentence
-    loss = next((str(key.default) for key in contract.read_keys(file) if key.path == "loss"), None)
-    named = _is_named("loss", sentence) and sentence.choices.get("loss") is not None
-    if named or loss == sentence.choices.get("loss"):
-        return sentence
-    return _without_loss(sentence) if loss is None else _choose(sentence, "loss", loss)
+    except AttributeError:
+        return sentence  # `check` says what is wrong with the fields
+
+
+def _task_for(data: DictConfig, default: str | None) -> str | None:
+    """The task that the data names, or the first that learns a field that the data has; else the default one."""
+    files = tree.choices("task")
+    if data.get("task") in files:
+        return str(data.task)
+    fits = [name for name, file in files.items() if needs(file) and lacking(file, data) is None]
+    return default if default in fits or not fits else fits[0]
 
 
 def _without_loss(sentence: Sentence) -> Sentence:
@@ -134,6 +153,9 @@ def _choose(sentence: Sentence, group: str, choice: str) -> Sentence:
             sources += files
             node.merge_with(part)
             files = []
+    if files:  # the root file is the user's own, and has no such group
+        sources += files
+        node.merge_with(part)
     choices = {**sentence.choices, group: choice}
     try:
         with open_dict(cfg):
