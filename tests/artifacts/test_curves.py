@@ -106,6 +106,26 @@ def test_runs_without_validation_and_regressions_are_drawn_with_what_they_have()
     assert axes.get_ylim()[0] > -2, "the first epochs do not press the others flat"
 
 
+def test_chosen_metrics_have_panels_of_their_own_under_their_names_for_people() -> None:
+    chosen = {
+        "f1": {"facts": {"label": "macro F1", "higher_is_better": True, "bounds": [0, 1]}},
+        "unmeasured": {"facts": {"higher_is_better": True}},
+        "explained_variance": {
+            "facts": {"label": "explained variance", "higher_is_better": True, "bounds": [None, 1], "guess": 0}
+        },
+    }
+    rows = [
+        {**row, "train/f1": 0.3, "val/f1": 0.2, "val/explained_variance": 1 - 500 / row["epoch"] ** 3}
+        for row in history([2.0] * 20)
+    ]
+    figure = curves_figure(rows, best_epoch=2, chosen=chosen)
+    found = {name: axes for name, axes in panels(figure).items() if axes.get_visible()}
+    assert list(found) == ["loss", "accuracy", "macro F1", "explained variance, from −1 on"]
+    assert labels(found["macro F1"]) == ["training", "validation", "best epoch (2): 0.2"]
+    assert labels(found["explained variance, from −1 on"])[0] == "validation", "it is not measured in training"
+    assert list(panels(curves_figure(rows, best_epoch=2))) == ["loss", "accuracy"], "a run that chose none"
+
+
 def test_the_svg_is_there_when_asked_for_and_the_same_each_time(tmp_path: Path) -> None:
     for name in ("one", "other"):
         assert draw_curves(history([1.0, 0.5]), tmp_path / f"{name}.png", best_epoch=2, svg=True) is None
