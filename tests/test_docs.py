@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import re
 import shlex
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 import couloir
 from couloir.cli import board, find_batch_size, find_lr, rerun
 from couloir.cli.evaluate import OPENED
 from couloir.cli.flags import take_flags, take_switches
-from couloir.cli.main import VERBS
+from couloir.cli.main import VERBS, run
 from couloir.compare import resume
 from couloir.config.compose import check_sweep
 from couloir.config.finished import amend, run_config
+from couloir.data.ragged import Ragged
 from couloir.record.find import find_run
+from interruption import rows
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -112,6 +119,70 @@ def test_a_command_of_the_documentation_can_be_typed(
 
 def test_the_documentation_shows_enough_commands() -> None:
     assert len(commands()) > 50
+
+
+HOUSE = (ROOT / "docs/architecture.md").read_text()
+EXAMPLES = dict(re.findall(r"```(?:yaml|python)\n# (\S+\.(?:yaml|py))\n(.*?)```", HOUSE, re.DOTALL))
+"""The files that the page shows, by the path in the first line of each."""
+
+
+@pytest.fixture
+def own_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project with all files that docs/architecture.md shows."""
+    for name, text in EXAMPLES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    own = [Path(name).stem for name in EXAMPLES if "/" not in name]
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    for name in own:
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("command", re.findall(r"^train .*", HOUSE, re.MULTILINE))
+def test_a_reader_of_the_architecture_trains_with_what_the_page_adds(command: str, own_project: Path) -> None:
+    words = shlex.split(command)
+    assert run([*words, "data.subset=40", "logger=csv"] if "data=" not in command else [*words, "logger=csv"]) == 0
+    choices = [word.partition("=") for word in words[1:] if re.fullmatch(r"[a-z]+=[a-z_]+", word)]
+    assert all(f"conf/{group}/{choice}.yaml" in EXAMPLES for group, _, choice in choices)
+    row = rows(own_project / "outputs/latest")[0]
+    monitored = next((word.partition("monitor=")[2] for word in words if "monitor=" in word), "val/loss")
+    parts = ["val/squared", "val/absolute", "val/mae"] if "task=" in command else []
+    assert all(float(row[name]) > 0 for name in (monitored, *parts))
+
+
+def test_the_verb_of_the_architecture_prints_the_columns_of_a_run(
+    own_project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (command,) = re.findall(r"^couloir .*", HOUSE, re.MULTILINE)
+    _, verb, *words = shlex.split(command)
+    spec = importlib.util.spec_from_file_location(f"couloir.cli.{verb}", own_project / f"src/couloir/cli/{verb}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setitem(sys.modules, f"couloir.cli.{verb}", module)
+    monkeypatch.setitem(VERBS, verb, "for this test")
+    assert run([verb, *words]) == 0
+    assert capsys.readouterr().out.split() == ["val/loss", "val/mae", "val/rmse", "val/r2", "val/mape"]
+
+
+def test_the_augmentation_of_the_architecture_turns_map_and_boxes_with_their_image(own_project: Path) -> None:
+    augmentation = importlib.import_module("upside_down").UpsideDown(share=1.0)
+    image = torch.arange(12.0).view(1, 1, 4, 3)
+    boxes = Ragged(torch.tensor([[0.0, 0.0, 1.0, 3.0, 7.0]]), torch.tensor([1]))
+    turned = augmentation({"image": image, "map": image[:, 0].long(), "boxes": boxes})
+    assert torch.equal(turned["image"], image.flip(2))
+    assert torch.equal(turned["map"], image[:, 0].long().flip(1))
+    assert turned["boxes"].values.tolist() == [[0, 1, 1, 4, 7]]
+
+
+def test_the_architecture_names_modules_that_there_are() -> None:
+    shown = re.findall(r"`([a-z_]+(?:/[a-z_]+)*\.py)`", HOUSE)
+    assert len(shown) > 40
+    places = (ROOT, ROOT / "src/couloir", ROOT / "src/couloir/config")
+    assert [name for name in shown if not any((place / name).is_file() for place in places)] == []
 
 
 def test_the_readme_lists_every_choice() -> None:
