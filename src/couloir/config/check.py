@@ -319,7 +319,8 @@ def _check_needs(sentence: Sentence) -> None:
         missing = None if file is None else lacking(file, told(group, cfg))
         if file is not None and missing is not None:
             needed, there = missing
-            other = f"task={choices.get('task')} learns" if group == "loss" else f"data={choices.get('data')} has"
+            learns = group == "loss" and "loss" in cfg.task
+            other = f"task={choices.get('task')} learns" if learns else f"data={choices.get('data')} has"
             leave = f"leave {group}={choice} out" if f"{group}={choice}" in sentence.overrides else ""
             others = fitting(group, told(group, cfg))
             take = f"take one of: {', '.join(others)}" if others else ""

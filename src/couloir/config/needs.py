@@ -100,7 +100,8 @@ def lacking(file: Path, data: Mapping[str, Any]) -> tuple[str, str] | None:
 
 def told(group: str, cfg: Any) -> Mapping[str, Any]:
     """What the needs of a group's part are compared with: the data; for a loss, what the task learns of the data."""
-    learned = (cfg.get("task") or {}).get("needs") if group == "loss" else None
+    task = cfg.get("task") or {}
+    learned = task.get("needs") if group == "loss" and "loss" in task else None
     if not learned:
         return cast(Mapping[str, Any], cfg.data)
     return {**{key: cfg.data.get(key) for key in KEYS}, "fields": {kind: kind for kind in learned}}
