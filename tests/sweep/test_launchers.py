@@ -11,17 +11,19 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from omegaconf import OmegaConf
 
 from couloir.cli.main import run
+from couloir.config.tree import packaged_conf
 from couloir.errors import LauncherFailed
 from couloir.sweep.engine import launcher as launching
 from couloir.sweep.engine.launched import run_alone
 from couloir.sweep.engine.launcher import Launched
 from couloir.sweep.engine.leash import Leash, place, pulled
-from couloir.sweep.engine.size import JOBLIB, RAY, SLURM, SUBMITIT_LOCAL, at_a_time, threads_each
+from couloir.sweep.engine.size import JOBLIB, MANY, RAY, SLURM, SUBMITIT_LOCAL, at_a_time, batch_size, threads_each
 from couloir.sweep.job import Job, write_ended
 
 TINY = ["data=moons", "data.subset=40", "trainer.max_epochs=1", "logger=csv"]
@@ -251,3 +253,20 @@ def test_threads_are_shared_among_the_runs_of_a_machine(monkeypatch: pytest.Monk
     assert threads_each(node(SUBMITIT_LOCAL, cpus_per_task=4), None) == 4
     assert threads_each(node(SLURM, cpus_per_task=4), 8) is None, "SLURM binds a run to its cores"
     assert threads_each(node(RAY, num_cpus=3), None) == 3
+
+
+@pytest.mark.parametrize(
+    ("sampler", "target", "max_failures", "size"),
+    [
+        ("grid", SLURM, None, MANY), ("random", SLURM, None, MANY), ("random", JOBLIB, None, MANY),
+        ("random", SLURM, 3, 10), ("tpe", SLURM, None, 10), ("random", SUBMITIT_LOCAL, None, 8),
+    ],
+)  # fmt: skip
+def test_what_learns_nothing_is_handed_over_at_once(
+    sampler: str, target: str, max_failures: int | None, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("couloir.sweep.engine.size.cores", lambda: 8)
+    node = OmegaConf.load(packaged_conf() / f"sweep/{sampler}.yaml").sampler
+    settings = SimpleNamespace(sampler=OmegaConf.to_container(node), max_failures=max_failures, workers=None)
+    launcher = OmegaConf.create({"_target_": target, "n_jobs": -1})
+    assert batch_size(launcher, settings) == size  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from couloir.machine import cores
+from couloir.sweep.samplers import at_random, grid
 from couloir.sweep.settings import Settings
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
@@ -16,7 +17,7 @@ FEW = 10
 """Runs of a batch, where the sampler learns from one to the next."""
 MANY = 1000
 """Runs of a batch, where nothing is learned: the longest array that SLURM takes unless it is told otherwise."""
-BLIND = ("couloir.sweep.samplers.grid", "couloir.sweep.samplers.random")
+BLIND = tuple(f"{made.__module__}.{made.__name__}" for made in (at_random, grid))
 """Samplers that propose the same whatever has come of other trials."""
 
 
