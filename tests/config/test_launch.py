@@ -12,7 +12,7 @@ import pytest
 from couloir.config.compose import check_sweep
 from couloir.config.launch import LAUNCHERS
 from couloir.errors import CouloirError
-from couloir.sweep.engine.size import SLURM
+from couloir.sweep.engine.choice import SLURM
 
 
 @pytest.mark.parametrize("name", ["joblib", "submitit_local", "submitit_slurm", "ray"])

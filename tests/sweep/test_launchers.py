@@ -20,11 +20,9 @@ from couloir.cli.main import run
 from couloir.config.tree import packaged_conf
 from couloir.errors import LauncherFailed
 from couloir.sweep.engine import launcher as launching
-from couloir.sweep.engine.launched import run_alone
-from couloir.sweep.engine.launcher import Launched
-from couloir.sweep.engine.leash import Leash, place, pulled
-from couloir.sweep.engine.size import JOBLIB, MANY, RAY, SLURM, SUBMITIT_LOCAL, at_a_time, batch_size, threads_each
-from couloir.sweep.job import Job, write_ended
+from couloir.sweep.engine.choice import JOBLIB, MANY, RAY, SLURM, SUBMITIT_LOCAL, at_a_time, batch_size, threads_each
+from couloir.sweep.engine.launcher import Launched, SweepLock, run_alone
+from couloir.sweep.job import Job, ask_to_stop, write_ended
 
 TINY = ["data=moons", "data.subset=40", "trainer.max_epochs=1", "logger=csv"]
 
@@ -64,6 +62,10 @@ def test_a_sweep_goes_through_a_launcher_with_the_users_own_parts(
     assert OmegaConf.load(folder / "0/config.yaml").trainer.threads == max(1, len(os.sched_getaffinity(0)) // 2)
     told = capfd.readouterr()
     assert "Traceback" not in told.out + told.err
+    if launcher == "joblib":
+        from joblib.externals.loky import get_reusable_executor
+
+        get_reusable_executor().shutdown()  # joblib keeps its workers for the next call
 
 
 def job(folder: Path, number: int, **more: object) -> Job:
@@ -174,40 +176,35 @@ def test_what_waits_in_a_queue_is_left_there_when_the_sweep_is_stopped(
     assert "scancel" in capsys.readouterr().out
 
 
-def test_no_two_runs_have_the_same_gpu_and_all_end_with_the_sweep() -> None:
-    leash = Leash([{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}])
+def test_no_two_runs_have_the_same_gpu_and_all_end_with_the_sweep(tmp_path: Path) -> None:
+    lock = SweepLock([{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}])
+    todo = [job(tmp_path, number, sweep_lock=str(lock.folder), slots=lock.slots) for number in range(3)]
+    for each in todo:
+        each.write()
     program = (
-        "import sys, pathlib; from couloir.sweep.engine.leash import place, pulled\n"
-        "folder = pathlib.Path(sys.argv[1])\n"
-        "with place(folder) as mine:\n"
-        "    print(mine.get('CUDA_VISIBLE_DEVICES'), pulled(folder), flush=True); sys.stdin.read()\n"
-        "    print(pulled(folder), flush=True); sys.stdin.close()\n"
+        "import sys, pathlib; from couloir.sweep.job import Job\n"
+        "from couloir.sweep.engine.launcher import _asked, _slot\n"
+        "job = Job.read(pathlib.Path(sys.argv[1]))\n"
+        "with _slot(job) as mine:\n"
+        "    print(mine.get('CUDA_VISIBLE_DEVICES'), _asked(job), flush=True); sys.stdin.read()\n"
+        "    print(_asked(job), flush=True)\n"
     )
-    words = [sys.executable, "-c", program, str(leash.folder)]
-    holders = [subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    assert sorted(str(holder.stdout and holder.stdout.readline()) for holder in holders) == ["0 None\n", "1 None\n"]
-    leash.pull(signal.SIGINT)
-    assert holders[0].communicate()[0] == f"{int(signal.SIGINT)}\n"
-    leash.close()
-    assert holders[1].communicate()[0] == f"{int(signal.SIGTERM)}\n", "also where the sweep was killed"
-    with place(leash.folder) as mine:
-        assert mine == {}
-    assert pulled(leash.folder) == signal.SIGTERM
-
-
-def test_a_run_that_is_still_to_begin_when_the_sweep_stops_does_not_begin(tmp_path: Path) -> None:
-    leash = Leash([{}])
-    leash.pull(signal.SIGINT)
-    todo = job(tmp_path, 0, leash=str(leash.folder))
-    todo.write()
+    holders = [
+        subprocess.Popen([sys.executable, "-c", program, each.folder], stdin=-1, stdout=-1, text=True)
+        for each in todo[:2]
+    ]
+    assert sorted(str(holder.stdout and holder.stdout.readline()) for holder in holders) == ["0 []\n", "1 []\n"]
+    ask_to_stop(todo[0].path, signal.SIGINT)
+    assert holders[0].communicate()[0] == f"[{int(signal.SIGINT)}]\n"
+    lock.release()
+    assert holders[1].communicate()[0] == f"[{int(signal.SIGTERM)}]\n", "also where the sweep was killed"
     handler = signal.getsignal(signal.SIGINT)
     try:
-        assert run_alone(todo.path, []) == 130
+        assert run_alone(todo[2].path, []) == 143, "a run that has not begun does not begin"
     finally:
         signal.signal(signal.SIGINT, handler)
-        leash.close()
-    assert json.loads((todo.path / "ended.json").read_text()) == {"code": 130}
-    assert not (todo.path / "console.log").exists()
+    assert json.loads((todo[2].path / "ended.json").read_text()) == {"code": 143}
+    assert not (todo[2].path / "console.log").exists()
 
 
 def test_ctrl_c_saves_the_runs_of_joblib_and_says_how_to_go_on(project: Path) -> None:
@@ -241,7 +238,7 @@ def test_ctrl_c_saves_the_runs_of_joblib_and_says_how_to_go_on(project: Path) ->
 
 
 def test_threads_are_shared_among_the_runs_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("couloir.sweep.engine.size.cores", lambda: 8)
+    monkeypatch.setattr("couloir.sweep.engine.choice.cores", lambda: 8)
 
     def node(target: str, **more: object) -> object:
         return OmegaConf.create({"_target_": target, **more})
@@ -265,7 +262,7 @@ def test_threads_are_shared_among_the_runs_of_a_machine(monkeypatch: pytest.Monk
 def test_what_learns_nothing_is_handed_over_at_once(
     sampler: str, target: str, max_failures: int | None, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("couloir.sweep.engine.size.cores", lambda: 8)
+    monkeypatch.setattr("couloir.sweep.engine.choice.cores", lambda: 8)
     node = OmegaConf.load(packaged_conf() / f"sweep/{sampler}.yaml").sampler
     settings = SimpleNamespace(sampler=OmegaConf.to_container(node), max_failures=max_failures, workers=None)
     launcher = OmegaConf.create({"_target_": target, "n_jobs": -1})

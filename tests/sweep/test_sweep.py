@@ -165,7 +165,7 @@ def test_two_objectives_give_a_front(sweep: Sweep) -> None:
 
 
 def test_two_workers_share_the_cores_and_say_so_in_the_record(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("couloir.sweep.engine.size.cores", lambda: 6)
+    monkeypatch.setattr("couloir.sweep.engine.choice.cores", lambda: 6)
     swept = sweep("optimizer.lr=0.1,0.01,0.001", "sweep.workers=2")
     assert swept.states == ["completed"] * 3
     config = yaml.safe_load((swept.folder / "2" / "config.yaml").read_text())

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from couloir.sweep.record import Objective, SweepRecord, TrialRecord, TrialState
-from couloir.sweep.table import closing, write_csv
+from couloir.sweep.table import last_words, write_csv
 
 ACCURACY = Objective("best/accuracy", "maximize")
 PARAMETERS = Objective("parameters", "minimize")
@@ -69,7 +69,7 @@ def test_the_end_names_the_best_sentence_quoted_for_a_shell(tmp_path: Path) -> N
     best = trial(2, [[0.95]], **{"optimizer.lr": "0.1", "model.hidden": "[64,32]", "note": "a b"})
     record = sweep(tmp_path, trial(0, [[0.9]]), best)
     write_csv(record)
-    text = closing(record)
+    text = last_words(record)
     assert "best:   trial 2, best/accuracy 0.9500\n  train model=mlp optimizer.lr=0.1" in text
     assert "'model.hidden=[64,32]' 'note=a b'" in text
     assert "sweep.csv" in text
@@ -78,11 +78,11 @@ def test_the_end_names_the_best_sentence_quoted_for_a_shell(tmp_path: Path) -> N
 
 def test_the_end_shows_the_best_ten_of_many_in_order(tmp_path: Path) -> None:
     trials = [trial(number, [[number / 100]], **{"optimizer.lr": f"v{number}"}) for number in range(30)]
-    lines = closing(sweep(tmp_path, *trials)).splitlines()
+    lines = last_words(sweep(tmp_path, *trials)).splitlines()
     shown = [line.split("│")[1].strip() for line in lines if line.startswith("│")]
     assert shown == [str(number) for number in range(29, 19, -1)]
     losses = [Objective("val/loss", "minimize")]
-    lines = closing(sweep(tmp_path, *trials[:12], objectives=(*losses,))).splitlines()
+    lines = last_words(sweep(tmp_path, *trials[:12], objectives=(*losses,))).splitlines()
     assert [line.split("│")[1].strip() for line in lines if line.startswith("│")] == [str(n) for n in range(12)]
 
 
@@ -93,7 +93,7 @@ def test_the_end_says_which_settings_differ_from_the_best_within_noise_only(tmp_
         trial(1, [[0.89, 0.91, 0.90]], runs=3),
         trial(2, [[0.50, 0.51, 0.52]], runs=3),
     )
-    text = closing(record)
+    text = last_words(record)
     assert "0.9100 ± 0.0100" in text
     assert [line.split("│")[3].strip() for line in text.splitlines() if line.startswith("│")] == [
         "best", "within noise", "worse",
@@ -106,33 +106,33 @@ def test_with_one_seed_the_end_says_something_of_noise_only_where_the_samples_ar
     run.mkdir()
     first = TrialRecord(0, {"a": "1"}, "completed", [run], [[0.9]])
     record = sweep(tmp_path, first, trial(1, [[0.88]]))
-    assert "sweep.seeds" not in closing(record), "the size of the split is not known"
+    assert "sweep.seeds" not in last_words(record), "the size of the split is not known"
     (run / "provenance.json").write_text(json.dumps({"data": {"sizes": {"val": 100, "test": 10_000}}}))
-    assert "an accuracy on 100 validation samples (± 0.0300): sweep.seeds=5 would say more." in closing(record)
-    assert "sweep.seeds" not in closing(sweep(tmp_path, first, trial(1, [[0.8]])))
+    assert "an accuracy on 100 validation samples (± 0.0300): sweep.seeds=5 would say more." in last_words(record)
+    assert "sweep.seeds" not in last_words(sweep(tmp_path, first, trial(1, [[0.8]])))
 
 
 def test_the_end_counts_the_states_and_quotes_five_errors(tmp_path: Path) -> None:
     failed = [trial(number, [], "failed", f"\nError {number} [bold]\n  where: x") for number in range(7)]
-    text = closing(sweep(tmp_path, *failed, trial(7, [[0.9]]), trial(8, [], "pruned"), trial(9, [], "running")))
+    text = last_words(sweep(tmp_path, *failed, trial(7, [[0.9]]), trial(8, [], "pruned"), trial(9, [], "running")))
     assert "9 of 20 trials: 1 completed, 1 pruned, 7 failed, 1 running" in text
     assert "  trial 4 (failed): Error 4 [bold]\n  and 2 more, in sweep.csv" in text
     assert "where: x" not in text
 
 
 def test_the_end_of_a_sweep_without_a_completed_trial_says_so(tmp_path: Path) -> None:
-    assert closing(sweep(tmp_path)) == "0 of 20 trials"
-    assert closing(sweep(tmp_path, trial(0, [], "pruned"))) == "1 of 20 trials: 1 pruned"
+    assert last_words(sweep(tmp_path)) == "0 of 20 trials"
+    assert last_words(sweep(tmp_path, trial(0, [], "pruned"))) == "1 of 20 trials: 1 pruned"
 
 
 def test_with_two_objectives_the_pareto_front_stands_in_a_table_of_its_own(tmp_path: Path) -> None:
     points = [(0.90, 100), (0.95, 1_000), (0.85, 500), (0.80, 10), (0.95, 2_000)]
     trials = [trial(number, [[accuracy], [size]]) for number, (accuracy, size) in enumerate(points)]
     record = sweep(tmp_path, *trials, objectives=(ACCURACY, PARAMETERS))
-    front = closing(record).partition("the Pareto front")[2]
+    front = last_words(record).partition("the Pareto front")[2]
     assert [line.split("│")[1].strip() for line in front.splitlines() if line.startswith("│")] == ["1", "0", "3"]
     assert "1,000" in front
 
 
 def test_brackets_of_a_parameter_are_printed_as_typed(tmp_path: Path) -> None:
-    assert "model.hidden=[red]" in closing(sweep(tmp_path, trial(0, [[0.9]], **{"model.hidden": "[red]"})))
+    assert "model.hidden=[red]" in last_words(sweep(tmp_path, trial(0, [[0.9]], **{"model.hidden": "[red]"})))

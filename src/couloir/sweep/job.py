@@ -1,13 +1,17 @@
-"""One run of a trial, as it is handed from the sweep to the process that trains it."""
+"""The folder of a run as the sweep and the process that trains it speak through it, on whatever engine and machine:
+`trial.json` says what to train, `.stop` by which signals to end, `ended.json` with which exit code the process has
+ended, `console.log` what it printed.
+"""
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from couloir.record.files import write_atomically
+from couloir.record.files import as_json, read_json, write_atomically
 from couloir.record.find import TRIAL_FILE
 
 FILE = TRIAL_FILE
@@ -49,7 +53,9 @@ class Job:
         command: the sweep's command line, for the record.
         report: where it tells its metric; None without a pruner.
         environment: variables that it gets besides.
-        leash: the folder of `couloir.sweep.engine.leash`, where the run ends with the sweep; None: it outlives it.
+        sweep_lock: a folder of this machine that the sweep locks as long as it lives: a launcher's worker ends the run
+            when the lock is gone; None: the run outlives the sweep, or is told by its engine.
+        slots: for each of the runs that go on at a time on that lock, the variables that only one of them may have.
     """
 
     number: int
@@ -60,7 +66,8 @@ class Job:
     command: list[str]
     report: Report | None = None
     environment: dict[str, str] = field(default_factory=dict)
-    leash: str | None = None
+    sweep_lock: str | None = None
+    slots: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def path(self) -> Path:
@@ -85,30 +92,30 @@ class Job:
 
 def write_ended(folder: Path, code: int) -> None:
     """Say that the process of a job has ended, and with which code (minus the signal that killed it)."""
-    write_atomically(folder / ENDED, json.dumps({"code": code}) + "\n")
+    with suppress(OSError):  # a full disk: the run counts as one whose end nobody knows
+        write_atomically(folder / ENDED, as_json({"code": code}, indent=None))
 
 
 def read_ended(folder: Path) -> int | None:
     """The code with which a job's process has ended; None as long as nobody has said so."""
-    try:
-        return int(json.loads((folder / ENDED).read_text(encoding="utf-8"))["code"])
-    except (FileNotFoundError, ValueError, KeyError):
-        return None
+    code = read_json(folder / ENDED, strict=False).get("code")
+    return code if isinstance(code, int) else None
 
 
 def ask_to_stop(folder: Path, number: int) -> None:
-    """Have the run of a folder, on whatever machine that shares the disk, save its state and end.
+    """Have the run of a folder save its state and end; asked twice, it gets the signal twice.
 
     Args:
         folder: of the run.
-        number: the signal that it is sent there.
+        number: the signal that its process sends itself.
     """
-    write_atomically(folder / STOP, f"{number}\n")
+    with (folder / STOP).open("a", encoding="ascii") as stream:
+        stream.write(f"{int(number)}\n")
 
 
-def asked_to_stop(folder: Path) -> int | None:
-    """The signal that a run is to be sent; None as long as nobody has asked."""
+def asked_to_stop(folder: Path) -> list[int]:
+    """The signals that a run has been asked to send itself since its job was written."""
     try:
-        return int((folder / STOP).read_text(encoding="ascii"))
-    except (FileNotFoundError, ValueError):
-        return None
+        return [int(line) for line in (folder / STOP).read_text(encoding="ascii").split("\n")[:-1]]
+    except (OSError, ValueError):
+        return []

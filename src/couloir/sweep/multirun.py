@@ -45,7 +45,7 @@ def launched(_: DictConfig) -> int:
     Returns:
         the exit code of that process.
     """
-    from couloir.sweep.engine.launched import run_alone
+    from couloir.sweep.engine.launcher import run_alone
 
     node = HydraConfig.get()
     overrides = OmegaConf.to_container(node.overrides.task, resolve=False)

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from couloir.config.check import check_sweep_values, checked
 from couloir.config.compose import Sentence, compose_sweep, is_of_a_sweep
 from couloir.errors import CouloirError
-from couloir.sweep.engine.size import threads_each
+from couloir.sweep.engine.choice import threads_each
 from couloir.sweep.job import Job, Report
 from couloir.sweep.record import SweepRecord, TrialRecord
 from couloir.sweep.settings import Settings, study_name

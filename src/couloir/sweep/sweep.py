@@ -6,8 +6,8 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -25,12 +25,12 @@ from couloir.record.folder import point_latest_to
 from couloir.record.lock import RunLock, is_alive
 from couloir.sweep.best import write_best
 from couloir.sweep.drive import Drive
-from couloir.sweep.engine import Engine
+from couloir.sweep.engine.choice import engine
 from couloir.sweep.plan import Plan, make_plan
 from couloir.sweep.record import SweepRecord
 from couloir.sweep.samplers import sampler
 from couloir.sweep.study import Proposal, Study
-from couloir.sweep.table import closing, write_csv
+from couloir.sweep.table import last_words, write_csv
 from couloir.sweep.watch import Watch
 
 FINISHED = ".finished"
@@ -78,8 +78,9 @@ def sweep(
         )  # fmt: skip
         left = _of_the_dead(study, plan.folder / SWEEPERS, held)
         _say_what_is_there(plan, study, left)
-        with _engine(plan, context, task, config) as engine, Watch() as view:
-            drive = Drive(plan, study, engine, view)
+        where = engine(plan.settings, plan.folder, plan.trial.cfg, context, task, config)
+        with closing(where), Watch() as view:
+            drive = Drive(plan, study, where, view)
             (plan.folder / FINISHED).unlink(missing_ok=True)
             record = drive.run(left)
         _conclude(record)
@@ -149,17 +150,6 @@ def _say_what_is_there(plan: Plan, study: Study, left: list[Proposal]) -> None:
     print(text)  # noqa: T201
 
 
-@contextmanager
-def _engine(plan: Plan, context: HydraContext, task: TaskFunction, config: DictConfig) -> Iterator[Engine]:
-    from couloir.sweep.engine.choice import engine
-
-    chosen = engine(plan, context, task, config)
-    try:
-        yield chosen
-    finally:
-        chosen.close()
-
-
 def _conclude(record: SweepRecord) -> None:
     """Tables and pictures."""
     from couloir.sweep.pictures import draw  # only here: it imports matplotlib, and trials need not wait for that
@@ -167,4 +157,4 @@ def _conclude(record: SweepRecord) -> None:
     write_csv(record)
     write_best(record)
     draw(record)
-    print(closing(record))  # noqa: T201
+    print(last_words(record))  # noqa: T201

@@ -58,7 +58,7 @@ def write_csv(record: SweepRecord) -> Path:
     return path
 
 
-def closing(record: SweepRecord) -> str:
+def last_words(record: SweepRecord) -> str:
     """What is printed at the end: the best trials, what of it is noise, the failures, the best sentence, the files."""
     parts = [counts(record)]
     if record.completed:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import parent_process
@@ -40,7 +40,7 @@ from couloir.record.folder import RunFolder
 from couloir.record.lock import is_alive
 from couloir.record.provenance import packages
 from couloir.run.train import train_sentence
-from couloir.sweep.job import CONSOLE, Job, Report
+from couloir.sweep.job import CONSOLE, Job, Report, asked_to_stop
 from couloir.sweep.storage import open_storage
 
 packages()  # once, for all trials
@@ -48,49 +48,73 @@ OVER = ("completed", "pruned", "diverged")
 """States of a run that there is nothing left to do for."""
 PATIENCE = 600.0
 """Seconds that a run waits for the process that was at work on it before."""
+LOOKS = 0.2
+"""Seconds between two looks at whether the run is asked to stop."""
 
 
 def serve(connection: Connection, once: bool) -> None:
-    """The life of a process that the sweep has started: take jobs, and send back the code with which each has ended.
+    """The life of a process that the sweep has started: take folders of jobs, and send back each one's exit code.
 
     Args:
         connection: the sweep's end is closed when the sweep is over, or killed.
         once: leave after the first job, by its code.
     """
     os.setpgrp()  # Ctrl-C in a terminal is the sweep's to hear; it tells its trials
-    _stop_with_the_sweep()
+    parent = parent_process()
+    assert parent is not None
+    _stop_after(partial(wait, [parent.sentinel]))
     while True:
         try:
-            job: Job = connection.recv()
+            folder = Path(connection.recv())
         except (EOFError, ConnectionResetError):
             return
         if once:
-            sys.exit(run(job))
-        connection.send(run(job))
+            sys.exit(run(folder))
+        connection.send(run(folder))
 
 
-def _stop_with_the_sweep() -> None:
-    """Stop this process, in good order, when the one that started it is gone."""
-    parent = parent_process()
-    assert parent is not None
+def _stop_after(starter: Callable[[], object]) -> None:
+    """Stop this process, in good order, when a function returns: whoever started it is gone."""
 
     def watch() -> None:
-        wait([parent.sentinel])
+        starter()
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True, name="watch the sweep").start()
 
 
-def run(job: Job) -> int:
-    """Train a job, or what remains of it; its output goes into its folder.
+@contextmanager
+def _stopped_where_asked(folder: Path) -> Iterator[None]:
+    """Send this process the signals that the run of a folder is asked to end by, as they come."""
+    over = threading.Event()
+
+    def watch() -> None:
+        sent = 0
+        while not over.wait(LOOKS):
+            for number in asked_to_stop(folder)[sent:]:
+                sent += 1
+                os.kill(os.getpid(), number)
+
+    watcher = threading.Thread(target=watch, daemon=True, name="watch the job")
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def run(folder: Path) -> int:
+    """Train the job of a folder, or what remains of it; its output goes into the folder.
 
     Returns:
         the exit code that `train` would have had; 0 also where it was pruned.
     """
-    job.path.mkdir(parents=True, exist_ok=True)
-    with _output_in(job.path / CONSOLE):
+    job = Job.read(folder)
+    with _output_in(folder / CONSOLE):
         try:
-            _train(job)
+            with _stopped_where_asked(folder):
+                _train(job)
         except Pruned:
             return Pruned.exit_code
         except Interrupted as interruption:
@@ -183,13 +207,9 @@ def main() -> None:
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a worker of Ray's blocks some, and its children inherit that
 
-    def watch() -> None:
-        while os.read(0, 1024):  # sys.stdin would be locked when the interpreter ends
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True, name="watch the launcher").start()
-    sys.exit(run(Job.read(Path(sys.argv[1]))))
+    # sys.stdin would be locked when the interpreter ends.
+    _stop_after(lambda: all(iter(partial(os.read, 0, 1024), b"")))
+    sys.exit(run(Path(sys.argv[1])))
 
 
 if __name__ == "__main__":

@@ -1,26 +1,34 @@
-"""Any launcher of Hydra's as an engine: it takes runs in batches, and each is known to be over as soon as it is."""
+"""Any launcher of Hydra's as an engine: it takes runs in batches, and brings each to a worker that trains it in a
+process of its own. Ray's workers do the same.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from couloir.errors import LauncherFailed, display
-from couloir.record.lock import is_alive
+from couloir.errors import CouloirError, LauncherFailed, display
+from couloir.record.lock import RunLock, is_alive
 from couloir.sweep.engine import Ended
-from couloir.sweep.engine.leash import Leash
-from couloir.sweep.job import CONSOLE, FILE, Job, read_ended
+from couloir.sweep.job import CONSOLE, FILE, Job, ask_to_stop, asked_to_stop, read_ended, write_ended
 
 SHORT, LONG = 10.0, 60.0
 """Seconds for which the end of a run may stay unseen: on this machine, and on a disk that machines share."""
 LOST = ("UncompletedJobError", "FailedJobError")
 """What submitit raises when one run of a batch is lost; the others of the batch go on."""
-LOOKS = 0.1
+LOOKS, WORKER_LOOKS = 0.1, 0.5
+"""Seconds between two looks at the folders of runs, by the sweep and by a launcher's worker."""
 
 
 class Launcher(Protocol):
@@ -37,11 +45,11 @@ class Launched:
         launcher: set up for `couloir.sweep.multirun.launched`.
         folder: of the sweep; the runs are in it.
         size: runs of a batch at most.
-        leash: ends the runs with the sweep, on this machine; None: they wait in a queue that outlives it.
+        lock: ends the runs with the sweep, on this machine; None: they wait in a queue that outlives it.
     """
 
-    def __init__(self, launcher: Launcher, folder: Path, size: int, leash: Leash | None) -> None:
-        self.launcher, self.folder, self.size, self.leash = launcher, folder, size, leash
+    def __init__(self, launcher: Launcher, folder: Path, size: int, lock: SweepLock | None) -> None:
+        self.launcher, self.folder, self.size, self.lock = launcher, folder, size, lock
         self._jobs: list[Job] = []
         """Of the batch, those that have not ended."""
         self._thread: threading.Thread | None = None
@@ -57,9 +65,9 @@ class Launched:
 
     def start(self, jobs: Sequence[Job]) -> None:
         """Begin with some jobs, at most `room`."""
-        leash = None if self.leash is None else str(self.leash.folder)
-        self._batch = len(jobs)
-        self._jobs = [replace(job, leash=leash) for job in jobs]
+        self._batch, self._jobs = len(jobs), list(jobs)
+        if self.lock is not None:
+            self._jobs = [replace(job, sweep_lock=str(self.lock.folder), slots=self.lock.slots) for job in jobs]
         for job in self._jobs:
             job.write()
         words = [
@@ -82,7 +90,7 @@ class Launched:
         """The jobs that have ended since it was asked last; it waits so long for the first of them.
 
         Raises:
-            LauncherFailed: the launcher has not begun with a single run of the batch.
+            LauncherFailed: the launcher could not start any run of the batch.
         """
         until = time.monotonic() + seconds
         while True:
@@ -102,7 +110,7 @@ class Launched:
 
     def _read(self) -> list[Ended]:
         done: list[Ended] = [(job, code) for job in self._jobs if (code := read_ended(job.path)) is not None]
-        if not done and self._stopped is not None and self.leash is None:
+        if not done and self._stopped is not None and self.lock is None:
             done = [(job, 128 + self._stopped) for job in self._jobs]  # the queue goes on without the sweep
         self._forget(done)
         return done
@@ -113,7 +121,7 @@ class Launched:
 
     def _lost(self) -> list[Ended]:
         """Of a batch that is over, the jobs whose end nobody has told."""
-        grace = SHORT if self.leash is not None else LONG
+        grace = SHORT if self.lock is not None else LONG
         late = self._stopped is not None or time.monotonic() - self._over > grace
         begun = [job for job in self._jobs if _has_begun(job)]
         waiting = [job for job in self._jobs if job not in begun]
@@ -122,12 +130,12 @@ class Launched:
         if self._stopped is not None:
             done += [(job, 128 + self._stopped) for job in waiting]
         elif self._error is None or others_go_on:
-            in_the_queue = others_go_on and self.leash is None
+            in_the_queue = others_go_on and self.lock is None
             if late and not in_the_queue:
                 done += [(job, None) for job in waiting]
         elif len(waiting) == self._batch:
             raise LauncherFailed(
-                f"{type(self.launcher).__name__} has begun with none of its runs: {_said(self._error)}",
+                f"{type(self.launcher).__name__} could not start any run: {_said(self._error)}",
                 place=display(self.folder),
                 next_step=f"couloir resume {display(self.folder)}, once that is mended",
             ) from self._error
@@ -139,13 +147,14 @@ class Launched:
     def stop(self, number: int) -> None:
         """Pass a signal on to the runs on this machine: they save their state and end; a queue is left alone."""
         self._stopped = self._stopped or number
-        if self.leash is not None:
-            self.leash.pull(number)
+        if self.lock is not None:
+            for job in self._jobs:
+                ask_to_stop(job.path, number)
 
     def close(self) -> None:
         """Give everything back; what is still under way on this machine ends, what is in a queue goes on."""
-        if self.leash is not None:
-            self.leash.close()
+        if self.lock is not None:
+            self.lock.release()
         elif self._stopped is not None and self._thread is not None:
             print(  # noqa: T201
                 "what is in the queue goes on without the sweep, which takes over its results when it is resumed; "
@@ -169,3 +178,106 @@ def _quoted(folder: Path, within: Path | None = None) -> str:
 def _said(error: BaseException | None) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else 'no word'}"
+
+
+def run_alone(folder: Path, overrides: list[str]) -> int:
+    """Train a run in a process of its own, and wait for it; called in a launcher's worker, on whatever machine.
+
+    Where this process is told to end, by SLURM before a requeue say, the run saves its state, and nothing says that it
+    has ended: it goes on here or elsewhere.
+
+    Args:
+        folder: of the run; a job that the sweep has written there is what is done.
+        overrides: its sentence, where there is no such job.
+
+    Returns:
+        the exit code of that process: minus the signal that killed it.
+    """
+    if not (folder / FILE).is_file():
+        Job(0, 0, overrides, str(folder), os.getcwd(), ["train", "-m"]).write()  # noqa: PTH109
+    job = Job.read(folder)
+    if job.sweep_lock is not None and threading.current_thread() is threading.main_thread():
+        # Ctrl-C in a terminal is the sweep's to hear. An ignored signal would be ignored by the run as well.
+        signal.signal(signal.SIGINT, lambda *_: None)
+    while is_alive(folder) and not _asked(job):  # it was handed over twice: the sweep was stopped, and taken up again
+        time.sleep(WORKER_LOOKS)
+    asked = _asked(job)
+    code = 128 + asked[0] if asked else _code_of(job)
+    write_ended(folder, code)
+    return code
+
+
+def _asked(job: Job) -> list[int]:
+    """By which signals a run is to end; SIGTERM where the sweep that holds its lock is gone."""
+    if job.sweep_lock is not None and not _is_held(Path(job.sweep_lock)) and not asked_to_stop(job.path):
+        ask_to_stop(job.path, signal.SIGTERM)
+    return asked_to_stop(job.path)
+
+
+def _code_of(job: Job) -> int:
+    with _slot(job) as environment:
+        # Its standard input ends with this process, and so does the run. A terminal's signals do not reach its group.
+        trial = subprocess.Popen(
+            [sys.executable, "-m", "couloir.sweep.trial", job.folder],
+            stdin=subprocess.PIPE,
+            env={**os.environ, **environment},
+            process_group=0,
+        )
+        with trial:
+            try:
+                while True:
+                    try:
+                        return trial.wait(WORKER_LOOKS)
+                    except subprocess.TimeoutExpired:
+                        _asked(job)
+            except BaseException:
+                trial.send_signal(signal.SIGTERM)
+                trial.wait()
+                raise
+
+
+class SweepLock:
+    """Held as long as the sweep lives: runs of launchers that work on this machine end with it.
+
+    It is on this machine's own disk, which knows locks; the disk of the sweep may not.
+
+    Args:
+        slots: for each of the runs that go on at a time, the variables that only one of them may have.
+    """
+
+    def __init__(self, slots: list[dict[str, str]]) -> None:
+        self.slots = slots
+        self.folder = Path(tempfile.mkdtemp(prefix=_of_this_process()))
+        for number, _ in enumerate(slots):
+            (self.folder / str(number)).mkdir()
+        self._lock = RunLock(self.folder)
+
+    def release(self) -> None:
+        """Let go of it: what is still under way ends by SIGTERM."""
+        self._lock.release()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _of_this_process() -> str:
+    return f"couloir-sweep-{os.getpid()}-"
+
+
+def _is_held(folder: Path) -> bool:
+    # A launcher that takes one run at a time may do so in the sweep's own process, which sees no lock of its own.
+    return is_alive(folder) or (folder.name.startswith(_of_this_process()) and folder.is_dir())
+
+
+@contextmanager
+def _slot(job: Job) -> Iterator[dict[str, str]]:
+    """Variables that no other run of the sweep has at the same time; none where it has no slots."""
+    for number, environment in enumerate(job.slots):
+        try:
+            lock = RunLock(Path(str(job.sweep_lock), str(number)))
+        except (CouloirError, OSError):
+            continue
+        try:
+            yield environment
+        finally:
+            lock.release()
+        return
+    yield {}

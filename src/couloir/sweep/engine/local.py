@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from couloir.sweep.engine import Ended
-from couloir.sweep.job import Job
+from couloir.sweep.job import Job, ask_to_stop, write_ended
 
 TRIAL = "couloir.sweep.trial"
 LAST_SECONDS = 10.0
@@ -42,7 +42,8 @@ class Slot:
             self._open()
         assert self.connection is not None
         self.job = replace(job, environment={**self.environment, **job.environment})
-        self.connection.send(self.job)
+        self.job.write()
+        self.connection.send(self.job.folder)
 
     def _open(self) -> None:
         self.connection, theirs = self.context.Pipe()
@@ -71,12 +72,6 @@ class Slot:
         self.connection.close()
         self.process = self.connection = None
         return code
-
-    def tell(self, number: int) -> None:
-        """Send its process a signal, if a job is under way."""
-        if self.job is not None and self.process is not None and self.process.pid is not None:
-            with suppress(ProcessLookupError):
-                os.kill(self.process.pid, number)
 
     def close(self) -> None:
         """End its process."""
@@ -126,6 +121,7 @@ class Local:
         for slot in at_work:
             code = slot.code()
             if code is not None and slot.job is not None:
+                write_ended(slot.job.path, code)
                 done.append((slot.job, code))
                 slot.job = None
         return done
@@ -133,7 +129,11 @@ class Local:
     def stop(self, number: int) -> None:
         """Pass a signal on to the runs that are under way: they save their state and end."""
         for slot in self.slots:
-            slot.tell(number)
+            if slot.job is not None and slot.process is not None and slot.process.pid is not None:
+                try:
+                    ask_to_stop(slot.job.path, number)
+                except OSError:  # a full disk
+                    os.kill(slot.process.pid, number)
 
     def close(self) -> None:
         """Give everything back; what is still under way ends."""

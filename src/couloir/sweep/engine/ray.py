@@ -14,8 +14,8 @@ from typing import Any
 from couloir.errors import CouloirError
 from couloir.record.lock import is_alive
 from couloir.sweep.engine import Ended
-from couloir.sweep.engine.launched import run_alone
-from couloir.sweep.job import Job, ask_to_stop
+from couloir.sweep.engine.launcher import run_alone
+from couloir.sweep.job import Job, ask_to_stop, read_ended
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_COLOR_PREFIX": "0"}
 LAST_SECONDS = 10.0
@@ -95,20 +95,15 @@ class Cluster:
         ready, _ = self._ray.wait(list(self._jobs), num_returns=1, timeout=seconds)
         if ready:
             ready, _ = self._ray.wait(list(self._jobs), num_returns=len(self._jobs), timeout=0)
-        return [(self._jobs.pop(reference), self._code(reference)) for reference in ready]
-
-    def _code(self, reference: Any) -> int | None:
-        """What a task has returned; None where its worker or its machine is lost."""
-        try:
-            return int(self._ray.get(reference))
-        except self._ray.exceptions.RayError:
-            return None if self._stopped is None else 128 + self._stopped
+        done = [self._jobs.pop(reference) for reference in ready]
+        lost = None if self._stopped is None else 128 + self._stopped  # of a worker or machine that is no more
+        return [(job, lost if (code := read_ended(job.path)) is None else code) for job in done]
 
     def stop(self, number: int) -> None:
         """Have every run save its state and end."""
         self._stopped = self._stopped or number
         for job in self._jobs.values():
-            ask_to_stop(job.path, self._stopped)  # Ray's own way to cancel a task does not reach every one
+            ask_to_stop(job.path, number)  # Ray's own way to cancel a task does not reach every one
 
     def close(self) -> None:
         """Leave the cluster; one that was started here ends, once its runs have saved their state."""
