@@ -16,8 +16,8 @@ from couloir.artifacts.comparison import draw_comparison
 from couloir.cli.main import run as command
 from couloir.config.check import check
 from couloir.config.compose import compose_sentence
-from couloir.sweep.pictures import draw
-from couloir.sweep.record import Objective, SweepRecord, TrialRecord
+from couloir.sweep.report import draw
+from couloir.sweep.trials import Objective, SweepRecord, TrialRecord
 
 PNG = b"\x89PNG\r\n"
 

@@ -12,7 +12,7 @@ from couloir.config.compose import compose_sentence
 from couloir.config.tree import describe
 from couloir.errors import CouloirError
 from couloir.sweep.best import best_words, write_best
-from couloir.sweep.record import Objective, SweepRecord, TrialRecord
+from couloir.sweep.trials import Objective, SweepRecord, TrialRecord
 
 
 def sweep(folder: Path, words: list[str], parameters: dict[str, str], completed: bool = True) -> SweepRecord:

@@ -117,14 +117,14 @@ def test_a_run_is_known_to_be_over_before_its_batch_is(tmp_path: Path) -> None:
         write_ended(folders[1], 3)
 
     engine = Launched(Scripted(act), tmp_path, 5, None)
-    assert engine.room == 5
+    assert engine.free == 5
     engine.start([job(tmp_path, 0), job(tmp_path, 1)])
     assert until(engine, 1) == {0: 0}
-    assert engine.room == 0, "the launcher is still at work"
+    assert engine.free == 0, "the launcher is still at work"
     go_on.touch()
     assert until(engine, 1) == {1: 3}
     assert engine.ended(0) == []
-    assert engine.room == 5
+    assert engine.free == 5
 
 
 def test_a_launcher_that_begins_nothing_ends_the_sweep_with_a_sentence(tmp_path: Path) -> None:

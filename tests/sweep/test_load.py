@@ -14,14 +14,14 @@ from couloir.cli.main import run as command
 from couloir.errors import CouloirError
 from couloir.record.files import write_atomically
 from couloir.sweep.load import load_sweep
-from couloir.sweep.record import SweepRecord
+from couloir.sweep.trials import SweepRecord
 
 
 def test_the_page_of_a_sweep_is_written_again_as_it_was(
     sweep: Callable[..., Any], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records: list[SweepRecord] = []
-    monkeypatch.setattr("couloir.sweep.pictures.draw", records.append)
+    monkeypatch.setattr("couloir.sweep.report.draw", records.append)
     folder = sweep(
         "optimizer.lr=0.1,0.01", "sweep.seeds=2", "sweep.objective=[best/accuracy,parameters]", "sweep.isolation=none"
     ).folder

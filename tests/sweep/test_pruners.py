@@ -22,11 +22,11 @@ from couloir.config.compose import compose_sweep
 from couloir.errors import Pruned
 from couloir.pruner.early import hyperband
 from couloir.sweep.job import Report
-from couloir.sweep.record import Objective
 from couloir.sweep.space import read_space
 from couloir.sweep.storage import address
 from couloir.sweep.study import Outcome, Study
 from couloir.sweep.trial import _pruning
+from couloir.sweep.trials import Objective
 
 MONITOR = "val/accuracy"
 EPOCHS = 9

@@ -16,8 +16,8 @@ import pytest
 
 from couloir.sweep import charts, importance
 from couloir.sweep.axes import axis, of_numbers
-from couloir.sweep.record import Objective, SweepRecord, TrialRecord
 from couloir.sweep.report import write_report
+from couloir.sweep.trials import Objective, SweepRecord, TrialRecord
 
 ACCURACY = Objective("best/accuracy", "maximize")
 PARAMETERS = Objective("parameters", "minimize")

@@ -15,11 +15,11 @@ from couloir.config import tree
 from couloir.config.check import check_sweep_values
 from couloir.config.compose import compose_sweep
 from couloir.errors import CouloirError
-from couloir.sweep.record import Objective
 from couloir.sweep.samplers import sampler
 from couloir.sweep.space import Setting, Space, read_space
 from couloir.sweep.storage import JOURNAL, address
 from couloir.sweep.study import Outcome, Study
+from couloir.sweep.trials import Objective
 
 WORDS = [
     "optimizer=sgd,nesterov,adam",

@@ -6,8 +6,8 @@ import csv
 import json
 from pathlib import Path
 
-from couloir.sweep.record import Objective, SweepRecord, TrialRecord, TrialState
 from couloir.sweep.table import last_words, write_csv
+from couloir.sweep.trials import Objective, SweepRecord, TrialRecord, TrialState
 
 ACCURACY = Objective("best/accuracy", "maximize")
 PARAMETERS = Objective("parameters", "minimize")

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from couloir.log import rendered
 from couloir.sweep import watch as watching
-from couloir.sweep.pace import Pace, Place, duration, falling, sweep_left
-from couloir.sweep.record import Objective, SweepRecord, TrialRecord, TrialState
+from couloir.sweep.progress import Progress, ProgressReader, duration, falling, sweep_left
 from couloir.sweep.table import short_names
+from couloir.sweep.trials import Objective, SweepRecord, TrialRecord, TrialState
 from couloir.sweep.watch import Watch, caption, ended_line
 
 
@@ -51,27 +51,29 @@ def sweep(folder: Path, *trials: TrialRecord, total: int = 20) -> SweepRecord:
 
 def test_the_time_left_follows_from_the_epochs_so_far_and_runs_down_within_one(tmp_path: Path) -> None:
     clock = Clock()
-    pace = Pace("val/accuracy", False, clock)
+    reader = ProgressReader("val/accuracy", False, clock)
     running = trial(0, "running", run(tmp_path / "0", 5, [0.8, 0.9, 0.85]))
-    assert pace.place(running) == Place(3, 5, 0.85, 0.9, 20.0, 50.0)
+    assert reader.progress(running) == Progress(3, 5, 0.85, 0.9, 20.0, 50.0)
     clock.now += 4
-    assert pace.place(running).left == 16.0
+    assert reader.progress(running).left == 16.0
     clock.now += 100
-    assert pace.place(running).left == 10.0, "an epoch that takes longer than the others costs one epoch at most"
+    assert reader.progress(running).left == 10.0, "an epoch that takes longer than the others costs one epoch at most"
     run(tmp_path / "0", 5, [0.8, 0.9, 0.85, 0.95])
-    assert pace.place(running) == Place(4, 5, 0.95, 0.95, 10.0, 50.0)
+    assert reader.progress(running) == Progress(4, 5, 0.95, 0.95, 10.0, 50.0)
 
 
 def test_the_time_left_counts_the_seeds_that_have_not_begun(tmp_path: Path) -> None:
-    pace = Pace("val/accuracy", False, Clock())
+    reader = ProgressReader("val/accuracy", False, Clock())
     first = run(tmp_path / "0/0", 4, [0.1] * 4, "completed")
     second = run(tmp_path / "0/1", 4, [0.2])
-    place = pace.place(trial(0, "running", first, second, tmp_path / "0/2"))
-    assert place == Place(1, 4, 0.2, 0.2, 30.0 + 40.0, 120.0)
+    place = reader.progress(trial(0, "running", first, second, tmp_path / "0/2"))
+    assert place == Progress(1, 4, 0.2, 0.2, 30.0 + 40.0, 120.0)
 
 
 def test_the_best_of_a_loss_is_the_least(tmp_path: Path) -> None:
-    place = Pace("val/accuracy", True, Clock()).place(trial(0, "running", run(tmp_path / "0", 3, [0.3, 0.5])))
+    place = ProgressReader("val/accuracy", True, Clock()).progress(
+        trial(0, "running", run(tmp_path / "0", 3, [0.3, 0.5]))
+    )
     assert (place.now, place.best) == (0.5, 0.3)
     record = sweep(tmp_path)
     assert not falling(record)
@@ -118,24 +120,24 @@ def test_the_configuration_is_read_once_and_the_numbers_only_when_they_change(
         read.append(self.name)
         return original(self, *args, **kwargs)
 
-    pace = Pace("val/accuracy", False, Clock())
+    reader = ProgressReader("val/accuracy", False, Clock())
     running = trial(0, "running", run(tmp_path / "0", 3, [0.5]))
     monkeypatch.setattr(Path, "read_text", counted)
     for _ in range(5):
-        pace.place(running)
+        reader.progress(running)
     assert (read.count("config.yaml"), read.count("metrics.csv")) == (1, 1)
 
 
 def test_the_time_left_of_the_sweep_follows_from_ended_trials_and_those_that_run_at_once(tmp_path: Path) -> None:
     trials = [trial(0, "completed"), trial(1, "pruned"), trial(2, "running"), trial(3, "running")]
     record = sweep(tmp_path, *trials, trial(4, "waiting"), total=10)
-    places = {2: Place(left=5.0), 3: Place()}
+    places = {2: Progress(left=5.0), 3: Progress()}
     # Six wait, 20 s each; 5 s and, of a trial that nothing is known of, 20 s are left of the running ones; two at once.
     assert sweep_left(record, places) == (6 * 20.0 + 5.0 + 20.0) / 2
     assert sweep_left(sweep(tmp_path, *trials, total=4), places) == 20.0, "the last to end"
     fresh = sweep(tmp_path, trial(0, "running"), total=3)
-    assert sweep_left(fresh, {0: Place(left=30.0, whole=40.0)}) == 30.0 + 2 * 40.0
-    assert sweep_left(fresh, {0: Place()}) is None
+    assert sweep_left(fresh, {0: Progress(left=30.0, whole=40.0)}) == 30.0 + 2 * 40.0
+    assert sweep_left(fresh, {0: Progress()}) is None
 
 
 def test_the_table_shows_running_trials_first_and_never_loses_the_best(tmp_path: Path) -> None:

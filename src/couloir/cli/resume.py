@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
         raise CouloirError(fact, next_step="couloir resume latest, or the folder of a run")
     sweep = find_sweep(words[0], outputs)
     if sweep is not None:
-        from couloir.sweep.resume import go_on_with
+        from couloir.sweep.multirun import go_on_with
 
         return go_on_with(sweep, overrides, command=["couloir", "resume", *arguments])
     path = find_run(words[0], outputs)

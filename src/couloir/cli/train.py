@@ -138,8 +138,7 @@ def _of_a_list(line: str) -> list[str]:
 
 def _sweep(words: list[str], command: list[str]) -> int:
     """A multirun; with `auto_resume=true` what is left of one with the very same words."""
-    from couloir.sweep.multirun import multirun
-    from couloir.sweep.resume import begun, go_on_with
+    from couloir.sweep.multirun import begun, go_on_with, multirun
 
     folder = begun(words) if "auto_resume=true" in words else None
     return multirun(words, command) if folder is None else go_on_with(folder, [], command)

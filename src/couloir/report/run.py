@@ -13,7 +13,7 @@ from couloir.record.tested import read_confusion
 from couloir.report import confusion, gallery, origin, tables
 from couloir.report.curves import curves, signals
 from couloir.report.evidence import RunRecord, labels
-from couloir.sweep.pace import duration
+from couloir.sweep.progress import duration
 from couloir.sweep.table import shown
 
 LONGEST = 4000

@@ -11,7 +11,7 @@ from couloir.artifacts.page import Cell, Choice, choices, details, shortened, ta
 from couloir.config.metrics import OTHER_NUMBERS
 from couloir.record.tested import read_layers
 from couloir.report.evidence import RunRecord, columns, labels, value_words
-from couloir.sweep.pace import duration
+from couloir.sweep.progress import duration
 from couloir.sweep.table import shown
 
 SPLITS = {"test": "test", "tta": "test, views", "best": "best epoch", "val": "last epoch", "train": "training"}

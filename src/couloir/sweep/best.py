@@ -17,7 +17,7 @@ from couloir.errors import CouloirError
 from couloir.log import say
 from couloir.record.files import write_atomically
 from couloir.sweep.noise import deviation
-from couloir.sweep.record import SweepRecord, TrialRecord
+from couloir.sweep.trials import SweepRecord, TrialRecord
 
 NOT_IN_A_RECIPE = ("experiment", "sweep")
 """Groups that a recipe does not choose: what they bring is written out."""

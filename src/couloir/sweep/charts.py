@@ -11,8 +11,8 @@ from couloir.artifacts.page import Chart, label
 from couloir.record.metrics import read_metrics
 from couloir.sweep.axes import Axis, axis, of_numbers
 from couloir.sweep.noise import deviation
-from couloir.sweep.record import Objective, SweepRecord, TrialRecord
 from couloir.sweep.table import in_order, ranked, swept_keys, typed
+from couloir.sweep.trials import Objective, SweepRecord, TrialRecord
 
 CURVES = 10
 """Trials whose curves are drawn at most."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from couloir.sweep.axes import Axis
 from couloir.sweep.charts import parameter_axes
-from couloir.sweep.record import SweepRecord, TrialRecord
+from couloir.sweep.trials import SweepRecord, TrialRecord
 
 if TYPE_CHECKING:
     import optuna

@@ -13,8 +13,8 @@ from couloir.config.metrics import mode
 from couloir.errors import CouloirError
 from couloir.record.find import SWEEP_FILE, SWEEP_TABLE
 from couloir.record.result import read_numbers
-from couloir.sweep.record import Objective, SweepRecord, TrialRecord, TrialState
 from couloir.sweep.settings import DIRECTIONS
+from couloir.sweep.trials import Objective, SweepRecord, TrialRecord, TrialState
 
 DEVIATION = " std"
 """Ends the name of a column that belongs to the one before it."""

@@ -11,8 +11,8 @@ from couloir.record.folder import RunFolder
 from couloir.record.result import read_numbers
 from couloir.record.status import Status
 from couloir.sweep.job import Job
-from couloir.sweep.record import Objective
 from couloir.sweep.study import Outcome
+from couloir.sweep.trials import Objective
 
 LEFT_OVER = (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM)
 """Exit codes of a run that was asked to stop, also before it had begun to listen, and can go on."""

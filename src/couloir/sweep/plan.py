@@ -19,11 +19,11 @@ from couloir.config.compose import Sentence, compose_sweep, is_of_a_sweep
 from couloir.errors import CouloirError
 from couloir.sweep.engine.choice import threads_each
 from couloir.sweep.job import Job, Report
-from couloir.sweep.record import SweepRecord, TrialRecord
 from couloir.sweep.settings import Settings, study_name
 from couloir.sweep.space import Parameter, Setting, Space, as_words, read_space
 from couloir.sweep.storage import address
 from couloir.sweep.study import Proposal, run_folders
+from couloir.sweep.trials import SweepRecord, TrialRecord
 
 TRIED = 3
 """Settings that must all be wrong before a sweep is refused for it."""

@@ -1,8 +1,11 @@
-"""`report.html` of a sweep: its history, its parameters, its best trials, in one file that needs no network."""
+"""The pictures of a sweep: `report.html`, its history, its parameters and its best trials in one file that needs no
+network; and the curves of its runs in one, `comparison.png`.
+"""
 
 from __future__ import annotations
 
 import shlex
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -11,8 +14,7 @@ from couloir.record.files import write_atomically
 from couloir.sweep import charts as figures
 from couloir.sweep import importance
 from couloir.sweep.best import best_words
-from couloir.sweep.pace import duration
-from couloir.sweep.record import SweepRecord, TrialRecord
+from couloir.sweep.progress import duration
 from couloir.sweep.table import (
     against_best,
     counts,
@@ -24,6 +26,7 @@ from couloir.sweep.table import (
     several_seeds,
     swept_keys,
 )
+from couloir.sweep.trials import SweepRecord, TrialRecord
 
 SLICES = 24
 """Parameters that are drawn against the objective at most, the most important first."""
@@ -64,6 +67,22 @@ def write_report(record: SweepRecord, file: Path | None = None) -> Path:
     path = file or record.folder / "report.html"
     write_atomically(path, page.as_html())
     return path
+
+
+def draw(record: SweepRecord) -> None:
+    """Draw what there is to draw; the trials are done, so that a picture that goes wrong is no failure of theirs."""
+    for picture in (write_report, _compare):
+        try:
+            picture(record)
+        except Exception as error:  # noqa: BLE001  there is nobody left to hand it to
+            print(f"a picture could not be drawn: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+
+
+def _compare(record: SweepRecord) -> None:
+    from couloir.artifacts.comparison import SHOWN, draw_comparison  # only here: it imports matplotlib
+
+    runs = [run for trial in ranked(record) for run in trial.runs if run.is_dir()]
+    draw_comparison(record.folder, runs[:SHOWN])
 
 
 def _header(record: SweepRecord) -> str:

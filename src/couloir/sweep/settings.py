@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from couloir.config.compose import Sentence
 from couloir.config.metrics import OTHER_NUMBERS, leading, measured, measuring, mode, task_of
 from couloir.errors import CouloirError, did_you_mean
-from couloir.sweep.record import Objective
+from couloir.sweep.trials import Objective
 
 DIRECTIONS = {"max": "maximize", "min": "minimize"}
 

@@ -18,9 +18,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from couloir.errors import CouloirError
 from couloir.sweep.optuna_private import begin_trial, set_attribute, trial_id
-from couloir.sweep.record import Objective, TrialRecord
 from couloir.sweep.space import KnownValue, Parameter, Setting, Space, without_plus
 from couloir.sweep.storage import hidden, open_storage
+from couloir.sweep.trials import Objective, TrialRecord
 
 PLACE, SETTING, OUTCOME, SIGNATURE, SURPLUS = "place", "setting", "outcome", "couloir", "surplus"
 """Names of what is kept beside Optuna's own."""

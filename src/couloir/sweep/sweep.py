@@ -24,13 +24,13 @@ from couloir.record.find import SWEEP_FILE
 from couloir.record.folder import point_latest_to
 from couloir.record.lock import RunLock, is_alive
 from couloir.sweep.best import write_best
-from couloir.sweep.drive import Drive
 from couloir.sweep.engine.choice import engine
+from couloir.sweep.loop import SweepLoop
 from couloir.sweep.plan import Plan, make_plan
-from couloir.sweep.record import SweepRecord
 from couloir.sweep.samplers import sampler
 from couloir.sweep.study import Proposal, Study
 from couloir.sweep.table import last_words, write_csv
+from couloir.sweep.trials import SweepRecord
 from couloir.sweep.watch import Watch
 
 FINISHED = ".finished"
@@ -80,16 +80,16 @@ def sweep(
         _say_what_is_there(plan, study, left)
         where = engine(plan.settings, plan.folder, plan.trial.cfg, context, task, config)
         with closing(where), Watch() as view:
-            drive = Drive(plan, study, where, view)
+            loop = SweepLoop(plan, study, where, view)
             (plan.folder / FINISHED).unlink(missing_ok=True)
-            record = drive.run(left)
+            record = loop.run(left)
         _conclude(record)
     if len(record.trials) >= total and not any(trial.state in LEFT for trial in record.trials):
         (plan.folder / FINISHED).touch()
-    if drive.received is not None:
+    if loop.received is not None:
         print(f"stopped; go on with: couloir resume {display(plan.folder)}")  # noqa: T201
-        return 128 + drive.received
-    return max(drive.codes, default=0)
+        return 128 + loop.received
+    return max(loop.codes, default=0)
 
 
 def _prepare(plan: Plan, words: Sequence[str]) -> None:
@@ -152,7 +152,7 @@ def _say_what_is_there(plan: Plan, study: Study, left: list[Proposal]) -> None:
 
 def _conclude(record: SweepRecord) -> None:
     """Tables and pictures."""
-    from couloir.sweep.pictures import draw  # only here: it imports matplotlib, and trials need not wait for that
+    from couloir.sweep.report import draw  # only here: trials need not wait for what it imports
 
     write_csv(record)
     write_best(record)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import shlex
 from collections import Counter
@@ -14,11 +12,12 @@ from rich.text import Text
 
 from couloir.config.metrics import facts
 from couloir.log import rendered
-from couloir.record.files import write_atomically
+from couloir.record.files import as_csv, write_atomically
+from couloir.record.find import SWEEP_TABLE
 from couloir.record.provenance import read_provenance
 from couloir.sweep.best import best_words
 from couloir.sweep.noise import closer_than_samples_tell, deviation, standard_error, within_noise
-from couloir.sweep.record import SweepRecord, TrialRecord
+from couloir.sweep.trials import SweepRecord, TrialRecord
 
 BEST_SHOWN = 10
 ALL_SHOWN = 15
@@ -39,9 +38,8 @@ def write_csv(record: SweepRecord) -> Path:
     names = [goal.name for goal in record.objectives]
     measured = [column for name in names for column in ([name, f"{name} std"] if seeds else [name])]
     keys = swept_keys(record)
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["number", "state", *measured, *(["runs"] if seeds else []), "seconds", *keys, "error"])
+    columns = ["number", "state", *measured, *(["runs"] if seeds else []), "seconds", *keys, "error"]
+    rows = []
     for trial in record.trials:
         cells: list[object] = []
         for numbers in trial.values or [[] for _ in names]:
@@ -52,9 +50,9 @@ def write_csv(record: SweepRecord) -> Path:
         runs = [max((len(numbers) for numbers in trial.values), default=0)] if seeds else []
         seconds = "" if trial.seconds is None else round(trial.seconds, 3)
         parameters = [trial.parameters.get(key, "") for key in keys]
-        writer.writerow([trial.number, trial.state, *cells, *runs, seconds, *parameters, trial.error])
-    path = record.folder / "sweep.csv"
-    write_atomically(path, stream.getvalue())
+        rows.append([trial.number, trial.state, *cells, *runs, seconds, *parameters, trial.error])
+    path = record.folder / SWEEP_TABLE
+    write_atomically(path, as_csv(columns, rows))
     return path
 
 

@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from couloir.log import on_a_terminal
-from couloir.sweep.pace import Pace, Place, duration, falling, sweep_left
-from couloir.sweep.record import SweepRecord, TrialRecord
+from couloir.sweep.progress import Progress, ProgressReader, duration, falling, sweep_left
 from couloir.sweep.table import first_line, mean_and_deviation, measured_words, short_names, shown, typed
+from couloir.sweep.trials import SweepRecord, TrialRecord
 
 MOST_ROWS = 15
 COLOURS = {
@@ -33,7 +33,7 @@ class Watch:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._pace: Pace | None = None
+        self._reader: ProgressReader | None = None
         self._live: Live | None = None
         self._ended: list[int] = []
 
@@ -65,18 +65,18 @@ class Watch:
     def ended(self, trial: TrialRecord, record: SweepRecord) -> None:
         """Say that a trial has ended: on a terminal, where the table shows it, only what went wrong."""
         self._ended.append(trial.number)
-        if self._pace is not None:
-            self._pace.forget(trial)
+        if self._reader is not None:
+            self._reader.forget(trial)
         if self._live is None or trial.error:
             line = ended_line(trial, record)
             get_console().print(line, markup=False, highlight=False, soft_wrap=True)
 
     def table(self, record: SweepRecord) -> Table:
         """The running trials, then those that ended last, and the best one in any case."""
-        if self._pace is None:
-            self._pace = Pace(record.monitor, falling(record), self._clock)
+        if self._reader is None:
+            self._reader = ProgressReader(record.monitor, falling(record), self._clock)
         running = [trial for trial in record.trials if trial.state == "running"]
-        places = {trial.number: self._pace.place(trial) for trial in running}
+        places = {trial.number: self._reader.progress(trial) for trial in running}
         goals = ", ".join(goal.name for goal in record.objectives)
         table = Table("trial", caption=caption(record, places), caption_justify="left")
         table.add_column("parameters", overflow="ellipsis", no_wrap=True, ratio=1)
@@ -85,17 +85,17 @@ class Watch:
         names = short_names(record)
         best = record.best
         for trial in self._rows(record, running):
-            place = places.get(trial.number, Place())
+            progress = places.get(trial.number, Progress())
             is_best = best is not None and trial.number == best.number
             state = Text(f"{trial.state}, best" if is_best else trial.state, COLOURS.get(trial.state, ""))
             table.add_row(
                 str(trial.number),
                 Text(typed({names[key]: value for key, value in trial.parameters.items()})),
-                _monitored(place),
-                "" if trial.state != "running" else f"{place.epoch}/{place.epochs or '?'}",
+                _monitored(progress),
+                "" if trial.state != "running" else f"{progress.epoch}/{progress.epochs or '?'}",
                 ", ".join(mean_and_deviation(numbers) for numbers in trial.values if numbers),
                 state,
-                "" if place.left is None else duration(place.left),
+                "" if progress.left is None else duration(progress.left),
                 style="bold" if is_best else None,
             )
         return table
@@ -130,7 +130,7 @@ def ended_line(trial: TrialRecord, record: SweepRecord) -> str:
     return "  ".join(part for part in parts if part)
 
 
-def caption(record: SweepRecord, places: dict[int, Place]) -> str:
+def caption(record: SweepRecord, places: dict[int, Progress]) -> str:
     """`4 of 20 ended, 2 running, 1 failed; best so far: trial 2, best/accuracy 0.9700; about 3 min 20 s left`."""
     states = Counter[str](trial.state for trial in record.trials)
     over = sum(number for state, number in states.items() if state not in ("running", "waiting"))
@@ -146,7 +146,7 @@ def caption(record: SweepRecord, places: dict[int, Place]) -> str:
     return "; ".join(parts)
 
 
-def _monitored(place: Place) -> str:
-    if place.now is None or place.best is None:
+def _monitored(progress: Progress) -> str:
+    if progress.now is None or progress.best is None:
         return ""
-    return f"{shown(place.now)} / {shown(place.best)}"
+    return f"{shown(progress.now)} / {shown(progress.best)}"

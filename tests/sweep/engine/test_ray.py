@@ -55,11 +55,11 @@ def test_a_stopped_run_saves_its_state_and_a_killed_worker_is_known(cluster: str
 
     engine = Cluster(None, cluster, 1, 0)
     try:
-        assert engine.room == 2
+        assert engine.free == 2
         words = ["data=moons", "model=mlp", "data.subset=40", "logger=csv", "trainer.max_epochs=100000"]
         jobs = [job(tmp_path, 0, words), job(tmp_path, 1, words)]
         engine.start(jobs)
-        assert engine.room == 0
+        assert engine.free == 0
         deadline = time.monotonic() + 900
         while not all((todo.path / "checkpoints/last.ckpt").exists() for todo in jobs):
             assert engine.ended(0.1) == []

@@ -15,11 +15,11 @@ class Engine(Protocol):
     """Takes jobs, and tells which have ended."""
 
     @property
-    def room(self) -> int:
+    def free(self) -> int:
         """How many jobs it would take now."""
 
     def start(self, jobs: Sequence[Job]) -> None:
-        """Begin with some jobs, at most `room`."""
+        """Begin with some jobs, at most `free`."""
 
     def ended(self, seconds: float) -> list[Ended]:
         """The jobs that have ended since it was asked last; it waits so long for the first of them."""

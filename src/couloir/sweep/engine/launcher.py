@@ -59,12 +59,12 @@ class Launched:
         self._stopped: int | None = None
 
     @property
-    def room(self) -> int:
+    def free(self) -> int:
         """A whole batch, or nothing as long as one is under way."""
         return 0 if self._jobs or self._thread is not None else self.size
 
     def start(self, jobs: Sequence[Job]) -> None:
-        """Begin with some jobs, at most `room`."""
+        """Begin with some jobs, at most `free`."""
         self._batch, self._jobs = len(jobs), list(jobs)
         if self.lock is not None:
             self._jobs = [replace(job, sweep_lock=str(self.lock.folder), slots=self.lock.slots) for job in jobs]

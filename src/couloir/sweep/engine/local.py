@@ -103,12 +103,12 @@ class Local:
         self.slots = [Slot(context, shared, environments[place]) for place in range(workers)]
 
     @property
-    def room(self) -> int:
+    def free(self) -> int:
         """How many slots are free."""
         return sum(slot.job is None for slot in self.slots)
 
     def start(self, jobs: Sequence[Job]) -> None:
-        """Begin with some jobs, at most `room`."""
+        """Begin with some jobs, at most `free`."""
         free = (slot for slot in self.slots if slot.job is None)
         for job in jobs:
             next(free).start(job)

@@ -78,12 +78,12 @@ class Cluster:
             ) from error
 
     @property
-    def room(self) -> int:
+    def free(self) -> int:
         """How many more it takes."""
         return max(0, self.size - len(self._jobs))
 
     def start(self, jobs: Sequence[Job]) -> None:
-        """Begin with some jobs, at most `room`."""
+        """Begin with some jobs, at most `free`."""
         for job in jobs:
             job.write()
             self._jobs[self._task.remote(job.folder)] = job

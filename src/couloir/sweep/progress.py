@@ -12,14 +12,14 @@ from couloir.record import metrics
 from couloir.record.configuration import read_configuration
 from couloir.record.metrics import Row, read_metrics
 from couloir.record.status import read_status
-from couloir.sweep.record import SweepRecord, TrialRecord
+from couloir.sweep.trials import SweepRecord, TrialRecord
 
 LATEST = 5
 """Epochs whose mean length says how long the next will take."""
 
 
 @dataclass(frozen=True)
-class Place:
+class Progress:
     """Where a trial stands: in its present run, of several seeds the one that is going on.
 
     Attributes:
@@ -53,7 +53,7 @@ class _Run:
     """When the last epoch was seen to be complete, by the clock of the one who watches."""
 
 
-class Pace:
+class ProgressReader:
     """Reads the folders of running trials.
 
     Args:
@@ -66,19 +66,19 @@ class Pace:
         self.monitor, self.falling, self.clock = monitor, falling, clock
         self._runs: dict[Path, _Run] = {}
 
-    def place(self, trial: TrialRecord) -> Place:
+    def progress(self, trial: TrialRecord) -> Progress:
         """Where a trial stands; files that are absent or torn are as if nothing were known."""
         runs = [self._runs.setdefault(folder, _Run(folder)) for folder in trial.runs]
         for run in runs:
             self._read(run)
         begun = [run for run in runs if run.configured or run.rows]
         if not begun:
-            return Place()
+            return Progress()
         present = next((run for run in begun if not run.ended), begun[-1])
         values = [row[self.monitor] for row in present.rows if self.monitor in row]
         best = None if not values else min(values) if self.falling else max(values)
         left, whole = self._times(runs, present)
-        return Place(len(present.rows), present.epochs, values[-1] if values else None, best, left, whole)
+        return Progress(len(present.rows), present.epochs, values[-1] if values else None, best, left, whole)
 
     def forget(self, trial: TrialRecord) -> None:
         """Keep nothing of a trial that has ended."""
@@ -115,7 +115,7 @@ class Pace:
         run.ended = status.get("status", "running") != "running"
 
 
-def sweep_left(record: SweepRecord, places: dict[int, Place]) -> float | None:
+def sweep_left(record: SweepRecord, places: dict[int, Progress]) -> float | None:
     """Seconds until the sweep's end, if as many trials go on at once as now; None before anything is known.
 
     Args:
@@ -124,14 +124,14 @@ def sweep_left(record: SweepRecord, places: dict[int, Place]) -> float | None:
     """
     running = [trial for trial in record.trials if trial.state == "running"]
     ended = [trial.seconds for trial in record.trials if trial.seconds is not None and trial.state != "running"]
-    told = [place.whole for place in places.values() if place.whole is not None]
+    told = [progress.whole for progress in places.values() if progress.whole is not None]
     lengths = ended or told
     if not lengths:
         return None
     length = sum(lengths) / len(lengths)
     over = sum(trial.state not in ("running", "waiting") for trial in record.trials)
     waiting = max(record.total - over - len(running), 0)
-    lefts = [places.get(trial.number, Place()).left for trial in running]
+    lefts = [places.get(trial.number, Progress()).left for trial in running]
     known = [length if left is None else left for left in lefts]
     if not waiting:
         return max(known, default=0.0)

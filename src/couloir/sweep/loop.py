@@ -14,9 +14,9 @@ from couloir.sweep.engine import Engine
 from couloir.sweep.job import Job
 from couloir.sweep.outcome import RunEnd, end_of, out_of_memory_kills, outcome_of
 from couloir.sweep.plan import Plan
-from couloir.sweep.record import SweepRecord, TrialRecord
 from couloir.sweep.study import Proposal, Study
 from couloir.sweep.table import write_csv
+from couloir.sweep.trials import SweepRecord, TrialRecord
 
 LOOKS = 0.5
 """Seconds between two looks at the runs that are under way."""
@@ -62,7 +62,7 @@ class UnderWay:
         return "running" if self.running or self.ends else "waiting"
 
 
-class Drive:
+class SweepLoop:
     """A sweep while it goes on.
 
     Args:
@@ -122,10 +122,10 @@ class Drive:
         return sum(trial.state in ("failed", "diverged") for trial in self.record().trials)
 
     def _start(self) -> None:
-        """Fill the room that there is, with the waiting runs of begun trials first."""
-        room = self.engine.room
+        """Fill the free places, with the waiting runs of begun trials first."""
+        free = self.engine.free
         jobs: list[Job] = []
-        while len(jobs) < room and not self.over:
+        while len(jobs) < free and not self.over:
             job = self._waiting() or self._propose()
             if job is None:
                 break
