@@ -15,8 +15,11 @@ from sweep.conftest import QUICK, Swept
 Sweep = Callable[..., Swept]
 
 
-def test_every_combination_is_a_run_of_its_own_and_none_leaks_into_the_next(sweep: Sweep, project: Path) -> None:
-    swept = sweep("loss=strange", "loss.what=leaks", "optimizer=sgd,adam", "optimizer.lr=0.1,0.01")
+def test_every_combination_is_a_run_of_its_own_whose_numbers_are_those_of_train_and_of_one_process_for_all(
+    sweep: Sweep, project: Path
+) -> None:
+    words = ["loss=strange", "loss.what=leaks", "optimizer=sgd,adam", "optimizer.lr=0.1,0.01"]
+    swept = sweep(*words)
     assert swept.code == 0, swept.console
     settings = [(row["optimizer"], row["optimizer.lr"]) for row in swept.rows]
     assert settings == [("sgd", "0.1"), ("sgd", "0.01"), ("adam", "0.1"), ("adam", "0.01")]
@@ -28,13 +31,12 @@ def test_every_combination_is_a_run_of_its_own_and_none_leaks_into_the_next(swee
     assert (alone.dir / "metrics.csv").read_text().rsplit(",", 2)[0] == (
         swept.folder / "2" / "metrics.csv"
     ).read_text().rsplit(",", 2)[0]
-
-
-def test_one_process_for_all_trials_gives_the_same_numbers(sweep: Sweep, project: Path) -> None:
-    words = ["loss=strange", "loss.what=leaks", "optimizer.lr=0.1,0.01"]
-    apart, together = sweep(*words), sweep(*words, "sweep.isolation=none")
-    assert [together.metrics(run) for run in ("0", "1")] == [apart.metrics(run) for run in ("0", "1")]
-    assert len(list(project.glob("leaks_*"))) == 3  # two processes, and one
+    together = sweep(*words, "sweep.isolation=none")
+    assert [together.metrics(run) for run in "0123"] == [swept.metrics(run) for run in "0123"]
+    assert len(list(project.glob("leaks_*"))) == 4 + 1  # a process each, and one for all
+    content = json.loads((together.folder / "0" / "trial.json").read_text())
+    assert content["folder"] == str(together.folder / "0")
+    assert json.loads((together.folder / "0" / "ended.json").read_text()) == {"code": 0}
 
 
 @pytest.mark.parametrize("isolation", ["process", "none"])
@@ -83,15 +85,6 @@ def test_a_diverging_trial_is_one_and_the_code_says_so(sweep: Sweep) -> None:
     assert swept.status("1")["status"] == "diverged"
 
 
-def test_too_many_failures_end_the_sweep_and_it_can_be_finished(sweep: Sweep) -> None:
-    swept = sweep("loss=strange", "loss.what=nothing,memory,exit,calm", "sweep.max_failures=1")
-    assert swept.states == ["completed", "failed"]
-    assert swept.code == 2  # as for a run that asks for too much memory
-    more = sweep("latest", "sweep.max_failures=3", verb=("resume",))
-    assert more.folder == swept.folder
-    assert more.states == ["completed", "failed", "failed", "completed"]
-
-
 def test_a_killed_trial_goes_on_when_the_sweep_is_taken_up_and_the_others_stay(sweep: Sweep, project: Path) -> None:
     swept = sweep("loss=strange", "loss.what=kill,nothing")
     assert swept.states == ["failed", "completed"]
@@ -111,8 +104,6 @@ def test_more_trials_can_be_asked_for_later(sweep: Sweep) -> None:
     more = sweep("latest", "sweep.n_trials=3", verb=("resume",))
     assert [row["optimizer.lr"] for row in more.rows][:2] == rates
     assert more.states == ["completed"] * 3
-    at_once = sweep("sweep=random", "sweep.n_trials=3", "optimizer.lr=tag(log,interval(1e-4,1e-1))")
-    assert [row["optimizer.lr"] for row in at_once.rows] == [row["optimizer.lr"] for row in more.rows]
 
 
 def test_the_same_words_go_on_by_themselves_where_they_are_told_to(sweep: Sweep) -> None:
@@ -127,20 +118,24 @@ def test_the_same_words_go_on_by_themselves_where_they_are_told_to(sweep: Sweep)
     assert sweep(*words).folder != other.folder  # there is nothing left of that one
 
 
-def test_a_sweep_goes_where_it_is_told_and_is_taken_up_there_in_the_same_way(sweep: Sweep, project: Path) -> None:
+def test_too_many_failures_end_a_sweep_where_it_was_told_to_go_and_it_can_be_finished_there(
+    sweep: Sweep, project: Path
+) -> None:
     where = [
         "hydra.sweep.dir=elsewhere/mine",
         "+hydra.job.env_set.MARK=kept",
         "sweep.name=other",
         "sweep.max_failures=1",
     ]
-    sweep("loss=strange", "loss.what=marks,memory,calm", *where)
     folder = project / "elsewhere" / "mine"
+    first = sweep("loss=strange", "loss.what=marks,memory,exit,calm", *where)
+    assert first.code == 2  # as for a run that asks for too much memory
+    assert Swept(0, folder, "").states == ["completed", "failed"]
     assert (project / "mark").read_text() == "kept"
     assert not (folder / "2").exists()
     (project / "mark").unlink()
-    sweep(str(folder), "sweep.n_trials=3", "sweep.max_failures=2", verb=("resume",))
-    assert json.loads((folder / "2" / "status.json").read_text())["status"] == "completed"
+    sweep(str(folder), "sweep.n_trials=4", "sweep.max_failures=3", verb=("resume",))
+    assert Swept(0, folder, "").states == ["completed", "failed", "failed", "completed"]
     assert not list(project.glob("outputs/sweep/*"))
 
 
