@@ -80,6 +80,9 @@ class SweepLoop:
         self.codes: list[int] = []
         """Exit codes of the runs that did not complete."""
         self.received: int | None = None
+        self._starting = False
+        self._pending: deque[int] = deque()
+        """Signals that came while runs were being started, to be passed on to all of them."""
         self._memory = out_of_memory_kills()
         self._started: dict[tuple[int, int], float] = {}
         self._writing, self._begun = 0.0, time.monotonic()
@@ -123,6 +126,7 @@ class SweepLoop:
 
     def _start(self) -> None:
         """Fill the free places, with the waiting runs of begun trials first."""
+        self._starting = True
         free = self.engine.free
         jobs: list[Job] = []
         while len(jobs) < free and not self.over:
@@ -134,6 +138,9 @@ class SweepLoop:
             jobs.append(job)
         if jobs:
             self.engine.start(jobs)
+        self._starting = False
+        while self._pending:
+            self.engine.stop(self._pending.popleft())
 
     def _waiting(self) -> Job | None:
         for trial in self.under_way.values():
@@ -183,4 +190,7 @@ class SweepLoop:
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         """Pass Ctrl-C and SIGTERM on to the runs; they are waited for, and no other begins."""
         self.received = self.received or number
-        self.engine.stop(number)
+        if self._starting:  # a run may have no folder yet
+            self._pending.append(number)
+        else:
+            self.engine.stop(number)

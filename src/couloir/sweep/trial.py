@@ -48,7 +48,7 @@ OVER = ("completed", "pruned", "diverged")
 """States of a run that there is nothing left to do for."""
 PATIENCE = 600.0
 """Seconds that a run waits for the process that was at work on it before."""
-LOOKS = 0.2
+LOOKS = 0.5
 """Seconds between two looks at whether the run is asked to stop."""
 
 

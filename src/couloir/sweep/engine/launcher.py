@@ -78,6 +78,8 @@ class Launched:
         self._error = None
         self._thread = threading.Thread(target=self._launch, args=(words, first), daemon=True, name="launcher")
         self._thread.start()
+        if self._stopped is not None:
+            self.stop(self._stopped)
 
     def _launch(self, words: list[list[str]], first: int) -> None:
         # The words of the runs are in their folders: a setting that does not compose is a failure of its own run alone.
@@ -215,6 +217,7 @@ def _asked(job: Job) -> list[int]:
 
 
 def _code_of(job: Job) -> int:
+    looks = None if job.sweep_lock is None else WORKER_LOOKS  # a run in a queue outlives the sweep
     with _slot(job) as environment:
         # Its standard input ends with this process, and so does the run. A terminal's signals do not reach its group.
         trial = subprocess.Popen(
@@ -227,7 +230,7 @@ def _code_of(job: Job) -> int:
             try:
                 while True:
                     try:
-                        return trial.wait(WORKER_LOOKS)
+                        return trial.wait(looks)
                     except subprocess.TimeoutExpired:
                         _asked(job)
             except BaseException:
