@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import yaml
 
 import couloir
 from couloir.record.find import find_run
+from couloir.sweep.engine.local import Slot
+from couloir.sweep.job import Job
 from sweep.conftest import QUICK, Swept
 
 Sweep = Callable[..., Swept]
@@ -96,6 +99,19 @@ def test_a_killed_trial_goes_on_when_the_sweep_is_taken_up_and_the_others_stay(s
     assert again.code == 0
     assert again.states == ["completed", "completed"]
     assert (swept.folder / "1" / "result.json").read_bytes() == before
+
+
+def test_a_signal_while_a_run_is_being_started_reaches_it(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = Slot.start
+
+    def struck(slot: Slot, job: Job) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        start(slot, job)
+
+    monkeypatch.setattr(Slot, "start", struck)
+    swept = sweep("trainer.max_epochs=100000", "optimizer.lr=0.1,0.2")
+    assert swept.code == 130
+    assert swept.states == ["interrupted"]
 
 
 def test_more_trials_can_be_asked_for_later(sweep: Sweep) -> None:
