@@ -48,8 +48,8 @@ OVER = ("completed", "pruned", "diverged")
 """States of a run that there is nothing left to do for."""
 PATIENCE = 600.0
 """Seconds that a run waits for the process that was at work on it before."""
-LOOKS = 0.5
-"""Seconds between two looks at whether the run is asked to stop."""
+LOOKS, LOCAL_LOOKS = 0.5, 0.02
+"""Seconds between two looks at whether the run is asked to stop: on a shared disk, and beside the sweep."""
 
 
 def serve(connection: Connection, once: bool) -> None:
@@ -69,8 +69,8 @@ def serve(connection: Connection, once: bool) -> None:
         except (EOFError, ConnectionResetError):
             return
         if once:
-            sys.exit(run(folder))
-        connection.send(run(folder))
+            sys.exit(run(folder, LOCAL_LOOKS))
+        connection.send(run(folder, LOCAL_LOOKS))
 
 
 def _stop_after(starter: Callable[[], object]) -> None:
@@ -84,13 +84,13 @@ def _stop_after(starter: Callable[[], object]) -> None:
 
 
 @contextmanager
-def _stopped_where_asked(folder: Path) -> Iterator[None]:
+def _stopped_where_asked(folder: Path, looks: float) -> Iterator[None]:
     """Send this process the signals that the run of a folder is asked to end by, as they come."""
     over = threading.Event()
 
     def watch() -> None:
         sent = 0
-        while not over.wait(LOOKS):
+        while not over.wait(looks):
             for number in asked_to_stop(folder)[sent:]:
                 sent += 1
                 os.kill(os.getpid(), number)
@@ -104,7 +104,7 @@ def _stopped_where_asked(folder: Path) -> Iterator[None]:
         watcher.join()
 
 
-def run(folder: Path) -> int:
+def run(folder: Path, looks: float = LOOKS) -> int:
     """Train the job of a folder, or what remains of it; its output goes into the folder.
 
     Returns:
@@ -113,7 +113,7 @@ def run(folder: Path) -> int:
     job = Job.read(folder)
     with _output_in(folder / CONSOLE):
         try:
-            with _stopped_where_asked(folder):
+            with _stopped_where_asked(folder, looks):
                 _train(job)
         except Pruned:
             return Pruned.exit_code
