@@ -74,7 +74,7 @@ _partial_: true
 needs: []
 sigma: 0.3  # >= 0; of the noise
 metrics: [loss, fit, penalty]
-monitor: val/fit
+monitor: val/error
 """,
     "conf/metric/error.yaml": """# Mean squared error between what is given back and what was there.
 # Source: TorchMetrics.
@@ -108,7 +108,7 @@ batch_size: 10  # int >= 1; samples a step
 }  # fmt: skip
 WORDS = [
     "data=waves", "metric=error", "trainer.max_epochs=4", "optimizer.lr=0.02", "trainer.accelerator=cpu",
-    "callbacks.checkpoint.monitor=val/error", "logger=csv",
+    "logger=csv",
 ]  # fmt: skip
 
 

@@ -162,6 +162,17 @@ class Plain(LightningDataModule):
         """The training batches."""
         return self._replayed("train", augmented=True)
 
+    def train_batches(self, batch_size: int) -> Replayed:
+        """A module of a user's own cuts its batches itself.
+
+        Raises:
+            CouloirError: always.
+        """
+        raise CouloirError(
+            f"{type(self.module).__name__} cuts its batches itself, so that no other size can be tried.",
+            next_step="change its own key for the batch size, and look at the samples per second of the runs",
+        )
+
     def val_dataloader(self) -> Replayed:
         """The validation batches."""
         return self._replayed("val", augmented=False)

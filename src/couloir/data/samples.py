@@ -266,6 +266,10 @@ class Samples(LightningDataModule):
         """The training batches, in a new order each epoch, augmented."""
         return self._batches("train", shuffle=True, augmentation=self.augmentation)
 
+    def train_batches(self, batch_size: int) -> Batches:
+        """The training batches in another size."""
+        return self._batches("train", shuffle=True, augmentation=self.augmentation, batch_size=batch_size)
+
     def val_dataloader(self) -> Batches:
         """The validation batches, in order."""
         return self._batches("val")
@@ -292,13 +296,20 @@ class Samples(LightningDataModule):
             reader.close(at_once)
         self._readers = []
 
-    def _batches(self, name: str, shuffle: bool = False, augmentation: Callable[..., Any] | None = None) -> Batches:
+    def _batches(
+        self,
+        name: str,
+        shuffle: bool = False,
+        augmentation: Callable[..., Any] | None = None,
+        batch_size: int | None = None,
+    ) -> Batches:
+        batch_size = batch_size or self.batch_size
         split, targets = self.splits[name], self._scaled(self.splits[name].targets)
         read: Cutting | Rows
         if isinstance(split.source, Cuttable):
             windows, augmentation = windows_first(augmentation)
             workers = max(1, cores() // self.world.local_size) if self.workers is None else self.workers
-            read = Cutting(split.source, split.indices, targets, self.batch_size, windows, workers)
+            read = Cutting(split.source, split.indices, targets, batch_size, windows, workers)
         else:
             device = self.device if not self.workers else torch.device("cpu")
             split.source.to(device)
@@ -307,7 +318,7 @@ class Samples(LightningDataModule):
             self._readers.append(read)
         return Batches(
             len(split.indices),
-            self.batch_size,
+            batch_size,
             read,
             partial(self._prepare, augmentation=augmentation),
             shuffle=shuffle,

@@ -183,11 +183,7 @@ class _WholeBatches(LightningDataModule):
         return self.count
 
     def __iter__(self) -> Iterator[Batch]:
-        own, self.data.batch_size = self.data.batch_size, self.size
-        try:
-            batches = self.data.train_dataloader()
-        finally:
-            self.data.batch_size = own
+        batches = self.data.train_batches(self.size)
         left = self.count
         try:
             while left:
