@@ -61,6 +61,14 @@ class BlobsModule(LightningDataModule):
         return self._loader(self.test)
 
 
+class ScaledModule(BlobsModule):
+    """A module with a hook of its own."""
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        assert self.trainer is not None
+        return {**batch, "point": 2 * batch["point"]}
+
+
 YAML = """# Points around three centres, from a data module of my own.
 # Source: my own.
 defaults:

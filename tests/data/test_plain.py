@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from couloir.cli.main import run
 from couloir.data.plain import Replayed
 from couloir.errors import CouloirError
+from couloir.task.classification import Classification
+from couloir.trainer.loop import ShortStep
 from interruption import assert_same, stopped
 
 WORDS = [
@@ -62,6 +64,25 @@ def test_a_run_that_was_stopped_within_an_epoch_goes_on_to_the_bit(
 def test_a_rerun_is_the_same_to_the_bit(project: Path) -> None:
     assert run(["train", *WORDS]) == 0
     assert run(["rerun", "latest", WORDS[-1]]) == 0
+
+
+@pytest.mark.parametrize("hooks", [False, True])
+def test_a_modules_own_hooks_are_called_and_the_short_way_is_taken_where_there_are_none(
+    hooks: bool, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import plain_module
+
+    seen, taken = list[float](), list[int]()
+    compute, step = Classification.compute, ShortStep._step
+    monkeypatch.setattr(
+        Classification, "compute", lambda task, batch: seen.append(float(batch["point"].std())) or compute(task, batch)
+    )
+    monkeypatch.setattr(ShortStep, "_step", lambda loop, batch, index: taken.append(index) or step(loop, batch, index))
+    if hooks:
+        (project / "conf/data/mine.yaml").write_text(plain_module.YAML.replace("BlobsModule", "ScaledModule"))
+    assert run(["train", *WORDS, "trainer.max_epochs=1"]) == 0
+    assert len(taken) == (0 if hooks else 9)
+    assert (sum(seen) / len(seen) > 1.4) is hooks  # points around 0, 1 and 2 deviate by about 0.87
 
 
 def test_several_processes_are_refused_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:

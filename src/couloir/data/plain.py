@@ -27,6 +27,9 @@ from couloir.data.ragged import joined, length, part
 from couloir.errors import CouloirError
 from couloir.log import say
 
+TRANSFER = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
+"""Hooks by which a module has a say in how a batch reaches the device."""
+
 
 def prepared(cfg: DictConfig, built: Any, augmentation: Any = None) -> Any:
     """A data set as Couloir asks for it; a LightningDataModule that knows nothing of Couloir gets that around it.
@@ -69,6 +72,9 @@ class Plain(LightningDataModule):
         self.mean = self.std = None
         self.target_offset, self.target_scale = 0.0, 1.0
         self.skipped: list[Any] = []
+        for name in TRANSFER:  # as instance attributes, so that hooks which nobody has written cost no step anything
+            if getattr(type(module), name) is not getattr(LightningDataModule, name):
+                setattr(self, name, getattr(module, name))
         self._loaders: dict[str, Any] = {}
         self._kept: list[Batch] | None = None
 
@@ -82,6 +88,8 @@ class Plain(LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """The module's own, for training and for the test; a second call changes nothing."""
+        if self.trainer is not None:
+            self.module.trainer = self.trainer  # as Lightning does for a module that it is given
         if self._loaders:
             return
         with isolate_rng():
@@ -184,20 +192,6 @@ class Plain(LightningDataModule):
     def _replayed(self, split: str, augmented: bool) -> Replayed:
         loader = self._loaders[split] if self._kept is None else self._kept
         return Replayed(loader, self.fields, self.seed, split, self.augmentation if augmented else None)
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """The module's own."""
-        self.module.trainer = self.trainer
-        return self.module.transfer_batch_to_device(batch, device, dataloader_idx)
-
-    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """The module's own."""
-        self.module.trainer = self.trainer
-        return self.module.on_before_batch_transfer(batch, dataloader_idx)
-
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """The module's own."""
-        return self.module.on_after_batch_transfer(batch, dataloader_idx)
 
     def teardown(self, stage: str) -> None:
         """The module's own."""
