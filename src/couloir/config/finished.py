@@ -28,6 +28,8 @@ METRIC = "metric"
 """The group of which several choices may be named, `metric=[f1,auroc]`."""
 PARTS = ("model", "data", "trainer")
 """Without these there was no run."""
+MOVED = {"couloir.augmentation.sequence.in_turn": "couloir.augmentation.transform.in_turn"}
+"""Targets of older versions, and where they are now."""
 
 
 def run_config(run: Path, allowed: Sequence[str] = ()) -> DictConfig:
@@ -44,6 +46,8 @@ def run_config(run: Path, allowed: Sequence[str] = ()) -> DictConfig:
     with open_dict(cfg):
         cfg[targets.KEY] = list(allowed)
         _add_task(cfg)
+        if OmegaConf.is_dict(cfg.get("augmentation")) and (now := MOVED.get(cfg.augmentation.get("_target_"))):
+            cfg.augmentation._target_ = now
     targets.check_targets(cfg, allowed, targets.place_in(run / FILE))
     return cfg
 
