@@ -117,6 +117,20 @@ def test_a_command_of_the_documentation_can_be_typed(
         couloir.compose(overrides)
 
 
+README = (ROOT / "README.md").read_text()
+WRONG = re.findall(r"^\$ train (.*)\n(error: (?:[^`\n].*\n)+)", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("words", "message"), WRONG, ids=[words for words, _ in WRONG])
+def test_a_mistake_is_answered_as_the_readme_shows(
+    words: str, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert len(WRONG) == 3
+    assert run(["train", *shlex.split(words)]) == 2
+    assert capsys.readouterr().err == message
+
+
 def test_the_documentation_shows_enough_commands() -> None:
     assert len(commands()) > 50
 
@@ -188,7 +202,6 @@ def test_the_architecture_names_modules_that_there_are() -> None:
 def test_the_readme_lists_every_choice() -> None:
     from couloir.config import tree
 
-    readme = (ROOT / "README.md").read_text()
     for group in tree.groups():
         for name in tree.choices(group):
-            assert f"`{name}`" in readme, f"`make docs` has not been run since {group}={name} came"
+            assert f"`{name}`" in README, f"`make docs` has not been run since {group}={name} came"
