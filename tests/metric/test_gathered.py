@@ -121,3 +121,25 @@ def test_a_state_has_the_batches_that_are_kept_and_measures_on_bit_for_bit() -> 
         (first if number < gathered.BATCHES + 2 else later).add(2, (loss,), tensors)
     assert later.compute() == whole.compute()
     assert count(later) == 2 * (gathered.BATCHES + 5)
+
+
+def test_an_epoch_of_an_older_version_goes_on() -> None:
+    """Its checkpoints held the sums of one metric, the loss among them, and batches of prediction, target and loss."""
+    torch.manual_seed(0)
+    batches = [(torch.randn(n, 3), torch.randint(3, (n,)), torch.rand(())) for n in (4, 7, 5)]
+    whole = Gathered(("loss",), {"accuracy": ClassificationMetrics(3)})
+    for prediction, target, loss in batches:
+        whole.add(len(target), (loss,), (prediction, target))
+    (prediction, target, loss), *kept = batches
+    correct = (prediction.argmax(1) == target).sum()
+    sums = {
+        "loss_sum": loss.double() * 4,
+        "correct": correct,
+        "correct_top5": torch.tensor(0),
+        "count": torch.tensor(4),
+    }
+    taken_up = Gathered(("loss",), {"accuracy": ClassificationMetrics(3)})
+    taken_up.load_state_dict({"sums": sums, "updates": 1, "batches": [list(batch) for batch in kept]})
+    expected, got = whole.compute(), taken_up.compute()
+    assert got["accuracy"] == expected["accuracy"]
+    assert float(got["loss"]) == pytest.approx(float(expected["loss"]), rel=1e-7)

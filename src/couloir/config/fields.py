@@ -42,6 +42,11 @@ def input_field(fields: Fields) -> str:
     return next((name for name, kind in fields.items() if kind not in TARGETS), next(iter(fields)))
 
 
+def target_field(fields: Fields) -> str:
+    """The field that is learned: the first of a kind of target; the input where there is none."""
+    return next(iter(of_kind(fields, TARGETS)), input_field(fields))
+
+
 def default_fields(task: str, image_size: int | None) -> dict[str, str]:
     """The fields of a set that states none, by its task and the size of its images (None: a table)."""
     target = {"classification": "label", "multi_label": "labels"}.get(task, "value")

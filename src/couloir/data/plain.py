@@ -21,7 +21,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from couloir.config.fields import Fields, fields_of, input_field, of_kind
+from couloir.config.fields import Fields, fields_of, input_field, of_kind, target_field
 from couloir.data.batches import Batch
 from couloir.data.ragged import joined, length, part
 from couloir.errors import CouloirError
@@ -68,7 +68,7 @@ class Plain(LightningDataModule):
         self.image_size, self.num_classes = facts.get("image_size"), facts.get("num_classes")
         self.classes = [str(name) for name in facts.get("classes") or self._numbered()]
         self.batch_size = facts.get("batch_size") or getattr(module, "batch_size", None)
-        self.kind = self.fields[list(self.fields)[-1]]
+        self.kind = self.fields[target_field(self.fields)]
         self.mean = self.std = None
         self.target_offset, self.target_scale = 0.0, 1.0
         self.skipped: list[Any] = []

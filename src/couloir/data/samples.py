@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
-from couloir.config.fields import Fields, default_fields, input_field
+from couloir.config.fields import Fields, default_fields, input_field, target_field
 from couloir.config.world import ALONE, World
 from couloir.data.batches import Batch, Batches
 from couloir.data.ragged import moved
@@ -100,7 +100,7 @@ class Samples(LightningDataModule):
         super().__init__()
         self._load = load
         self.fields = dict(fields or default_fields(task, image_size))
-        self.input, self.target = input_field(self.fields), list(self.fields)[-1]
+        self.input, self.target = input_field(self.fields), target_field(self.fields)
         self.kind = self.fields[self.target]
         self.augmentation, self.world = augmentation, world
         self.task, self.channels, self.image_size, self.num_classes = task, channels, image_size, num_classes

@@ -150,8 +150,10 @@ class Gathered:
         return {"states": states, "batches": batches}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from such a state."""
+        """Go on from such a state, or from one of a version that kept the loss in the task's metric."""
         self.reset()
+        if "states" not in state:
+            state = self._of_an_older_version(state)
         device = self.means.sums.device
         for name, saved in state["states"].items():
             _load(cast(Metric, self.metrics[name]), saved)
@@ -160,6 +162,19 @@ class Gathered:
             for count, losses, rest in state["batches"]
         ]
         self._values = sum(rest[0].numel() for _, _, rest in self._batches if rest)
+
+    def _of_an_older_version(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The state of one metric that summed the loss as well, in today's form."""
+        sums, updates = dict(state["sums"]), state["updates"]
+        losses = {"sums": sums.pop("loss_sum")[None], "count": sums["count"].long()}
+        (name,) = self.own
+        return {
+            "states": {
+                "losses": {"sums": losses, "updates": updates},
+                f"own_{name}": {"sums": sums, "updates": updates},
+            },
+            "batches": [[len(target), [loss], [prediction, target]] for prediction, target, loss in state["batches"]],
+        }
 
 
 def _state(metric: Metric) -> dict[str, Any]:
