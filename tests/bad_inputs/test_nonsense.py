@@ -88,7 +88,7 @@ def test_a_file_that_makes_no_sense_is_explained(
     [
         ("optimizer/adam", ADAM.replace("lr: 0.002 ", "lr: 0.002 `"), "optimizer.lr takes a number > 0, not 0.002 `"),
         ("optimizer/adam", ADAM.replace("lr: 0.002 ", "# "), "'optimizer' lacks keys that couloir.optimizer.adaptive"),
-        ("train", ROOT.replace("  - loss: cross_entropy\n", ""), "The sentence has no loss"),
+        ("train", ROOT.replace("  - optimizer: adam\n", ""), "The sentence has no optimizer"),
         ("scheduler/none", "# @package _global_\nscheduler: text\n", "scheduler is text, not a choice"),
     ],
     ids=["stray sign", "lost line", "lost group", "text"],

@@ -123,7 +123,8 @@ std: null
 """
 FILES = {
     "task/pixels": "_target_: small_tasks.Pixels\n_partial_: true\nneeds: [map]\n"
-    "metrics: [loss, fit, pixel_accuracy]\nmonitor: val/loss\n",
+    "metrics: [loss, fit, pixel_accuracy]\nmonitor: val/pixel_accuracy\n"
+    "facts:\n  pixel_accuracy: {label: pixel accuracy, higher_is_better: true, bounds: [0, 1]}\n",
     "task/two_players": "_target_: small_tasks.TwoPlayers\n_partial_: true\nneeds: []\nmaker_lr: 0.02\n"
     "metrics: [loss, maker, judge]\nmonitor: val/loss\n",
     "model/pixel_net": "_target_: small_tasks.pixel_net\n",

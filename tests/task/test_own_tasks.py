@@ -58,6 +58,7 @@ def test_all_losses_are_written_down_by_name_and_the_task_learns(task: list[str]
         assert float(table[-1]["val/fit"]) < 0.8 * float(table[0]["val/fit"])
         assert 0.5 < numbers["test/pixel_accuracy"] <= 1
         assert all(float(row["train/loss"]) > float(row["train/fit"]) for row in table)
+        assert numbers["best/pixel_accuracy"] == max(float(row["val/pixel_accuracy"]) for row in table)
     else:
         assert {"gradients/norm_1", "gradients/norm_2"} <= set(table[0])
 
@@ -133,3 +134,10 @@ def test_two_processes_learn_what_one_with_twice_the_batch_learns(task: list[str
     for ours, theirs in zip(rows(project / "two/latest"), rows(project / "one/latest"), strict=True):
         for name in ("train/loss", "val/loss"):
             assert float(ours[name]) == pytest.approx(float(theirs[name]), rel=1e-4)
+
+
+def test_a_metric_of_a_class_does_not_fit_a_task_that_learns_maps(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", *PIXELS, *SHORT, "metric=f1"]) == 2
+    assert "metric=f1 does not fit" in capsys.readouterr().err
+    assert run(["train", *PIXELS, *SHORT, "+task.facts.pixel_accuracy.higher_is_beter=true"]) == 2
+    assert "task.facts.pixel_accuracy has no key 'higher_is_beter'" in capsys.readouterr().err

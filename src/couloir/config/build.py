@@ -77,7 +77,7 @@ FACTS = {
     ),
 }  # fmt: skip
 """Keys of a group that say something about a choice, and are handed only to a constructor that knows them."""
-NEVER = {"task": ("loss", "metrics", "monitor")}
+NEVER = {"task": ("loss", "metrics", "monitor", "facts")}
 """Keys that are read by others than the constructor."""
 
 

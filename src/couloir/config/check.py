@@ -17,7 +17,7 @@ from couloir.config import contract, resolvers, scaling, targets, tree
 from couloir.config.compose import SWEEP_GROUPS, Sentence, compose_sentence
 from couloir.config.contract import Key
 from couloir.config.fields import KINDS
-from couloir.config.metrics import check_stated, measured, measuring, task_of
+from couloir.config.metrics import FACTS, check_facts, check_stated, measured, measuring, task_of
 from couloir.config.needs import fitting, lacking, told
 from couloir.config.settle import FROM_RUN, settle
 from couloir.errors import CouloirError, did_you_mean, display
@@ -369,6 +369,8 @@ def _check_parts(sentence: Sentence) -> None:
 def _check_metrics(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
     """Each chosen metric says what it is, and fits the task of the data."""
     chosen = sentence.cfg.get("metric") or {}
+    for name, stated in (sentence.cfg.task.get(FACTS) or {}).items():
+        check_facts(f"task.{FACTS}.{name}", stated)
     for name in map(str, chosen):
         place = _place(f"metric.{name}", keys, sentence)
         check_stated(name, chosen[name], task_of(sentence.cfg), place)

@@ -5,6 +5,7 @@ Whatever needs to know a metric's direction, label, bounds or value of guessing 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -145,8 +146,8 @@ def measured(cfg: Any, split: str = "val") -> list[str]:
         split: `train`, `val` or `test`; `best` for the names of `result.json`.
     """
     classes = int(cfg.data.get("num_classes") or 0)
-    chosen = cfg.get("metric") or {}
-    found = [facts(str(name)) for name in task_metrics(cfg)]
+    chosen, stated = cfg.get("metric") or {}, stated_metrics(cfg)
+    found = [facts(str(name), stated) for name in task_metrics(cfg)]
     found = [metric for metric in found if not metric.more_classes_than or classes > metric.more_classes_than]
     found += [facts(str(name), chosen) for name in chosen if str(name) not in BUILT_IN]
     return [f"{split}/{metric.name}" for metric in found if split != "train" or metric.on_train]
@@ -177,11 +178,30 @@ def task_metrics(cfg: Any) -> Sequence[str]:
     return [metric.name for metric in BUILT_IN.values() if metric.fits(str(cfg.data.get("task")))]
 
 
+def stated_metrics(cfg: Any) -> dict[str, Any]:
+    """The nodes that say more of metrics than the table: the facts in the YAML of the task, and the chosen metrics.
+
+    Args:
+        cfg: the configuration of a run; it may be an older one.
+    """
+    task, chosen = cfg.get("task"), cfg.get("metric")
+    own = task.get(FACTS) if isinstance(task, Mapping) else None
+    found = {str(name): {FACTS: node} for name, node in own.items()} if isinstance(own, Mapping) else {}
+    return found | (dict(chosen.items()) if isinstance(chosen, Mapping) else {})
+
+
 def task_of(cfg: Any) -> str:
-    """The task of a run, as the tables of metrics and the choices of `task` name it."""
-    target = str((cfg.get("task") or {}).get("_target_", ""))
-    known = {"Classification": CLASSIFICATION, "MultiLabel": MULTI_LABEL, "Regression": REGRESSION}
-    return known.get(target.rpartition(".")[2], str(cfg.data.get("task")))
+    """The task of a run, as the facts of metrics name it: a task of a user's own by the kind that it learns.
+
+    Without such a kind it is the name of its class, `two_players` for `TwoPlayers`.
+    """
+    node = cfg.get("task") or {}
+    name = str(node.get("_target_", "")).rpartition(".")[2]
+    if not name:
+        return str(cfg.data.get("task"))
+    by_kind = {"label": CLASSIFICATION, "labels": MULTI_LABEL, "value": REGRESSION}
+    learned = [by_kind[str(kind)] for kind in node.get("needs") or () if str(kind) in by_kind]
+    return learned[0] if len(learned) == 1 else re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def _read(name: str, node: Mapping[str, Any]) -> Metric:
@@ -242,6 +262,27 @@ STATED: dict[str, tuple[Callable[[Any], bool], str]] = {
 """The keys of `facts`: what each takes, as a test and in words."""
 
 
+def check_facts(path: str, stated: Any, place: str | None = None) -> None:
+    """Check what a YAML file says of a metric.
+
+    Args:
+        path: the key.
+        stated: what stands there.
+        place: where it was chosen.
+
+    Raises:
+        CouloirError: a key that is none of a metric's facts, or a value that it does not take.
+    """
+    if not isinstance(stated, Mapping):
+        raise CouloirError(f"{path} takes keys such as higher_is_better, not {stated}.", place=place)
+    for key, value in stated.items():
+        if key not in STATED:
+            hint = did_you_mean(str(key), list(STATED), form=f"{path}.{{}}")
+            raise CouloirError(f"{path} has no key '{key}'.", place=f"keys: {', '.join(STATED)}", next_step=hint)
+        if value is not None and not STATED[key][0](value):
+            raise CouloirError(f"{path}.{key} takes {STATED[key][1]}, not {value}.", place=place)
+
+
 def check_stated(name: str, node: Any, task: str, place: str | None = None) -> None:
     """Check the node of a chosen metric: its name, its target, its facts, and whether it fits the task of the data.
 
@@ -267,14 +308,7 @@ def check_stated(name: str, node: Any, task: str, place: str | None = None) -> N
             next_step="`couloir list metric f1` shows how a metric is written",
         )
     stated = node[FACTS]
-    for key, value in stated.items():
-        if key not in STATED:
-            hint = did_you_mean(str(key), list(STATED), form=f"{path}.{FACTS}.{{}}")
-            raise CouloirError(
-                f"{path}.{FACTS} has no key '{key}'.", place=f"keys: {', '.join(STATED)}", next_step=hint
-            )
-        if value is not None and not STATED[key][0](value):
-            raise CouloirError(f"{path}.{FACTS}.{key} takes {STATED[key][1]}, not {value}.", place=place)
+    check_facts(f"{path}.{FACTS}", stated, place)
     if stated.get("higher_is_better") is None:
         raise CouloirError(
             f"{path}.{FACTS} does not say whether more is better.",

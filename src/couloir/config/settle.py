@@ -18,7 +18,7 @@ from couloir.config import tree
 from couloir.config.compose import Sentence, Source, explained
 from couloir.config.fields import fields_of
 from couloir.config.hydra_private import apply_overrides
-from couloir.config.metrics import mode
+from couloir.config.metrics import mode, stated_metrics
 from couloir.config.mistakes import COMPLAINTS
 from couloir.config.needs import lacking, needs, told
 from couloir.config.scaling import settle_rate
@@ -64,7 +64,7 @@ def settle_modes(cfg: DictConfig) -> None:
     for node in (best, *parts.values(), cfg.get("scheduler")):
         if OmegaConf.is_dict(node) and "monitor" in node and "mode" in node and node.mode is None:
             as_best = OmegaConf.is_dict(best) and best.get("monitor") == node.monitor and best.get("mode")
-            node.mode = as_best or mode(str(node.monitor), cfg.get("metric"))
+            node.mode = as_best or mode(str(node.monitor), stated_metrics(cfg))
 
 
 def settle_parts(sentence: Sentence) -> Sentence:

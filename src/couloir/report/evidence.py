@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from couloir.config.metrics import leading, mode
+from couloir.config.metrics import leading, mode, stated_metrics
 from couloir.errors import display
 from couloir.record.lock import is_alive
 from couloir.record.metrics import Row, best_row
@@ -118,9 +118,8 @@ class RunRecord:
 
     @property
     def chosen(self) -> Mapping[str, Any]:
-        """The node `metric` of the configuration: the metrics that the user has chosen, by name."""
-        node = (self.files.config or {}).get("metric")
-        return node if isinstance(node, Mapping) else {}
+        """What the configuration says of metrics: those of a task of the user's own, and the chosen ones, by name."""
+        return stated_metrics(self.files.config or {})
 
     @property
     def best_value(self) -> float | None:

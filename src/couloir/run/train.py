@@ -24,6 +24,7 @@ from couloir.callbacks.momentum import MomentumSchedule
 from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.config.build import build
 from couloir.config.compose import Sentence
+from couloir.config.metrics import stated_metrics
 from couloir.config.scaling import scaled_lr_in_words
 from couloir.config.world import World
 from couloir.data.skipped import as_csv
@@ -191,7 +192,7 @@ def _assemble(
     anew = earlier is None or earlier.checkpoint is None
     module.save_hyperparameters(OmegaConf.to_container(cfg, resolve=True), logger=anew)
     monitored = cfg.callbacks.checkpoint
-    svg, chosen = cfg.get("curves_svg", False), cfg.get("metric")
+    svg, chosen = cfg.get("curves_svg", False), stated_metrics(cfg)
     record = Record(folder, monitored.monitor, monitored.mode, svg, chosen)
     changes = [*([] if earlier is None else earlier.callbacks()), *also]
     trainer = _build_trainer(cfg, folder, changes, record, stop, world, module.automatic_optimization)

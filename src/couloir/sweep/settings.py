@@ -10,7 +10,7 @@ from typing import Any, Literal
 from omegaconf import OmegaConf
 
 from couloir.config.compose import Sentence
-from couloir.config.metrics import OTHER_NUMBERS, leading, measured, measuring, mode, task_of
+from couloir.config.metrics import OTHER_NUMBERS, leading, measured, measuring, mode, stated_metrics, task_of
 from couloir.errors import CouloirError, did_you_mean
 from couloir.sweep.trials import Objective
 
@@ -95,7 +95,7 @@ def _objectives(node: Any, trial: Sentence) -> list[Objective]:
         monitor, its_mode = _monitored(trial)
         names, directions = [monitor.replace("val/", "best/")], [DIRECTIONS[its_mode]]
     else:
-        directions = [DIRECTIONS[mode(name, trial.cfg.get("metric"))] for name in names]
+        directions = [DIRECTIONS[mode(name, stated_metrics(trial.cfg))] for name in names]
     given = _listed(node.direction)
     if given and len(given) != len(names):
         raise CouloirError(
@@ -118,7 +118,7 @@ def _listed(value: Any) -> list[str]:
 def _monitored(trial: Sentence) -> tuple[str, str]:
     """The metric that decides about a run's best epoch, and `min` or `max`."""
     node = trial.cfg.callbacks.checkpoint
-    return str(node.monitor), str(node.mode or mode(node.monitor, trial.cfg.get("metric")))
+    return str(node.monitor), str(node.mode or mode(node.monitor, stated_metrics(trial.cfg)))
 
 
 def _check_names(names: list[str], trial: Sentence) -> None:
