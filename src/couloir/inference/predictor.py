@@ -63,11 +63,11 @@ class Predictor:
         self.data.teardown("test")  # its workers would wait for another epoch
 
     def answer(self, batch: Batch) -> Tensor:
-        """The mean answer over the views of each sample, in the data's own units, on the CPU."""
+        """The mean answer over the views of each sample, in the data's own units, where the network is."""
         x = batch[self.task.input]
         views = (x,) if self.views is None else self.views(x, self.cfg.data.image_size)
         with torch.inference_mode():
-            return torch.stack([self.task.answer(self._looking(view)) for view in views]).mean(dim=0).cpu()
+            return torch.stack([self.task.answer(self._looking(view)) for view in views]).mean(dim=0)
 
 
 class Tested(NamedTuple):
@@ -125,20 +125,19 @@ def _alone(predictor: Predictor, between: Callable[[], None] | None) -> Tested:
 
 def _together(predictors: Sequence[Predictor], between: Callable[[], None] | None) -> Tested:
     first = predictors[0]
-    task = first.task.cpu()
+    task = first.task
     gathered: Gathered | None = None
-    seen = task.examine(first.data)
+    seen = {name: metric.to(task.device) for name, metric in task.examine(first.data).items()}
     with torch.inference_mode():
         for batches in itertools.zip_longest(*(predictor.batches() for predictor in predictors)):
             _check_same(batches, predictors)
             answer = torch.stack(
                 [predictor.answer(batch) for predictor, batch in zip(predictors, batches, strict=True)]
             ).mean(dim=0)
-            batch = {name: moved(field, torch.device("cpu")) for name, field in batches[0].items()}
-            step = task.compare(answer, batch)
-            gathered = gathered or Gathered(
-                tuple(step.losses), task.measures(), task.further_metrics("test"), task.chosen
-            )
+            step = task.compare(answer, batches[0])
+            if gathered is None:
+                gathered = Gathered(tuple(step.losses), task.measures(), task.further_metrics("test"), task.chosen)
+                gathered.metrics.to(task.device)
             gathered.add(len(answer), tuple(step.losses.values()), step.tensors)
             if "confusion" in seen:
                 seen["confusion"].update(*step.tensors)
@@ -146,7 +145,7 @@ def _together(predictors: Sequence[Predictor], between: Callable[[], None] | Non
                 between()
         numbers = {} if gathered is None else gathered.compute()
         matrix = seen["confusion"].compute() if "confusion" in seen else torch.empty(0)
-    return Tested({name: float(value) for name, value in numbers.items()}, matrix, first.data.classes)
+    return Tested({name: float(value) for name, value in numbers.items()}, matrix.cpu(), first.data.classes)
 
 
 def _check_same(batches: Sequence[Batch | None], predictors: Sequence[Predictor]) -> None:
