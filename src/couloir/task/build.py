@@ -10,6 +10,7 @@ from torch import nn
 
 from couloir.config.build import build
 from couloir.config.scaling import counted_steps
+from couloir.errors import CouloirError
 from couloir.metric.chosen import build_metrics
 from couloir.task.task import Task
 
@@ -22,6 +23,9 @@ def build_task(cfg: DictConfig, net: nn.Module, data: Any, scheduled: bool = Tru
         net: the network.
         data: the data, set up.
         scheduled: whether the rate follows its schedule.
+
+    Raises:
+        CouloirError: the trainer's keys do not go with a task that takes its steps itself.
     """
     task: Task = build(cfg, "task")(
         net=net,
@@ -32,4 +36,14 @@ def build_task(cfg: DictConfig, net: nn.Module, data: Any, scheduled: bool = Tru
         log_every_n_steps=cfg.trainer.log_every_n_steps,
         further_metrics=partial(build_metrics, cfg),
     )
+    options = cfg.trainer
+    for key, used in (
+        ("gradient_clip_val", options.get("gradient_clip_val") is not None),
+        ("accumulate_grad_batches", options.get("accumulate_grad_batches", 1) != 1),
+    ):
+        if used and not task.automatic_optimization:
+            raise CouloirError(
+                f"trainer.{key} is about the step of one optimizer, and {type(task).__name__} takes its steps itself.",
+                next_step=f"leave trainer.{key} out",
+            )
     return task
