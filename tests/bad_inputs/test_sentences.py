@@ -85,6 +85,8 @@ def expect_mistake(tmp_path: Path, answer: Answer, capsys: pytest.CaptureFixture
 
 
 MISTAKES: list[tuple[list[str], list[str]]] = [
+    (["-p", "model"], ["--package says how a configuration is printed", "--cfg job"]),
+    (["--resolve"], ["--resolve says how a configuration is printed"]),
     (["modle=resnet50"], ["'modle'", "model=resnet50"]),
     (["model=resnet5O"], ["no model called 'resnet5O'", "did you mean model=resnet50", "train.yaml, line"]),
     (["optimizer=addam"], ["'addam'", "did you mean optimizer=adam", "choices: "]),

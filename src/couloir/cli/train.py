@@ -106,6 +106,12 @@ def _through_hydra(arguments: list[str]) -> int:
     known, unknown = arguments_parser().parse_known_args(arguments)
     for word in unknown:
         raise CouloirError(f"There is no flag '{word}'.", next_step="`train --help` lists them")
+    for flag, used in (("--package", known.package), ("--resolve", known.resolve)):
+        if used and not known.cfg:
+            raise CouloirError(
+                f"{flag} says how a configuration is printed, and nothing asks to print one.",
+                next_step=f"add --cfg job, or leave {flag} out",
+            )
     overrides = list(known.overrides)
     if known.cfg == "job" and not known.package and not known.multirun:
         return _print_config(overrides, resolve=bool(known.resolve))
