@@ -12,7 +12,17 @@ import torch
 from hydra.utils import instantiate
 from scipy import ndimage
 
-from couloir.augmentation.geometry import Affine, Cutout, FlipCrop, RandomResizedCrop, Rotate, Shift, crop_at, rotated
+from couloir.augmentation.geometry import (
+    Affine,
+    Cutout,
+    FlipCrop,
+    RandomResizedCrop,
+    Rotate,
+    Shift,
+    crop_at,
+    rotation,
+    sample_at,
+)
 from couloir.augmentation.mixing import CutMix, Mixup
 from couloir.augmentation.photometric import Noise, PCAColor, Photometric, turn_hue
 from couloir.config import tree
@@ -21,6 +31,10 @@ from couloir.config.needs import lacking
 from couloir.errors import CouloirError
 
 NAMES = list(tree.choices("augmentation"))
+
+
+def rotated(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+    return sample_at(x, rotation(angles, x.shape[2] / x.shape[3]), "zeros")
 
 
 def build(name: str) -> Any:

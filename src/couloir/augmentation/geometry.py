@@ -160,11 +160,6 @@ def rotation(angles: Tensor, ratio: float) -> Tensor:
     return torch.stack(rows, dim=1)
 
 
-def rotated(x: Tensor, angles: Tensor) -> Tensor:
-    """Each image turned counter-clockwise by its angle in radians, (B,)."""
-    return sample_at(x, rotation(angles, x.shape[2] / x.shape[3]), "zeros")
-
-
 class Affine(Resampled):
     """Turns, scales, shears and shifts each image in one bilinear step; what comes in is black.
 
