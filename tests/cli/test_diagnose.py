@@ -21,7 +21,7 @@ def said(words: list[Any], capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_a_finding_comes_with_its_numbers_and_sentences_that_can_be_typed(capsys: pytest.CaptureFixture[str]) -> None:
     text = said([RUNS / "overfitting_cifar10"], capsys)
-    assert "Overfitting: validation loss is lowest at epoch 4" in text
+    assert "Overfitting: the validation loss was lowest at" in text
     assert "train data=cifar10 data.subset=600 model=mlp 'model.hidden=[256,256]'" in text
     assert "model.dropout=0.5" in text
     assert "slope of validation" in text
@@ -29,7 +29,7 @@ def test_a_finding_comes_with_its_numbers_and_sentences_that_can_be_typed(capsys
 
 def test_a_healthy_run_is_said_to_be_healthy_with_the_evidence(capsys: pytest.CaptureFixture[str]) -> None:
     text = said([RUNS / "healthy_lenet5"], capsys)
-    assert "Looks healthy: after 20 epochs" in text
+    assert "Looks healthy. Last epoch (20): training loss" in text
     assert "best epoch" in text
     assert "try:" not in text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from omegaconf import OmegaConf
 
 from couloir.diagnosis import Diagnosis, diagnose
 from couloir.errors import CouloirError
+from couloir.record.result import summarise
+from couloir.report.evidence import RunRecord
 
+RUNS = Path(__file__).parent / "runs"
 NO_AUGMENTATION = {"_target_": "torch.nn.Identity"}
 
 
@@ -47,6 +51,57 @@ def cases(diagnosis: Diagnosis) -> list[str]:
     return [finding.case for finding in diagnosis.findings]
 
 
+QUOTED = re.compile(r"(-?[\d.]+(?:e[+-]?\d+)?|nan|-?inf)(%?) (?:[^\d,]*in epoch |\(epoch )(\d+)\)?")
+"""A value and the epoch that it is said to be of."""
+LISTED = re.compile(r"[Ee]poch (?:by \S+ )?\((\d+)\)[^:]*: (.*?)\.(?= |$)")
+"""What is said of the last epoch and of the best one."""
+STATED = re.compile(r"(?:[Gg]uessing gives|measured on) -?[\d.]+|layers .*?\)|\d+ of \d+ hidden|the last layer, \S+")
+"""Numbers that are no measurement of an epoch, and say what they are."""
+
+
+def test_every_number_that_is_said_stands_in_metrics_csv_at_the_epoch_named() -> None:
+    runs = [folder for folder in RUNS.iterdir() if (folder / "metrics.csv").is_file()]
+    counted = 0
+    for run in runs:
+        rows = {row["epoch"]: row for row in csv.DictReader((run / "metrics.csv").open())}
+        found = diagnose(run)
+        sentences = [found.summary, *(finding.sentence for finding in found.findings)]
+        evidence = [text for name, text in found.evidence if name in ("training loss", "validation loss")]
+        for said in [*sentences, *evidence]:
+            left = said
+            for epoch, listed in LISTED.findall(said):
+                shown = {f"{float(cell):.4g}" for cell in rows[epoch].values() if cell}
+                values = re.findall(r"-?[\d.]+(?:e[+-]?\d+)?(?=,|$)", listed)
+                assert values, f"{run.name}: {said}"
+                assert set(values) <= shown, f"{run.name}: {said}"
+                left, counted = left.replace(listed, "").replace(f"({epoch})", ""), counted + len(values)
+            for value, share, epoch in QUOTED.findall(left):
+                cells = [float(cell) for cell in rows[epoch].values() if cell]
+                shown = {f"{cell:.0%}" if share else f"{cell:.4g}" for cell in cells}
+                assert value + share in shown, f"{run.name}: {said}"
+                counted += 1
+            left = STATED.sub("", QUOTED.sub("", left))
+            if "in the middle of all measurements" not in said:
+                assert not re.search(r"\d\.?\d*", left.replace("R²", "")), f"{run.name}: {left}"
+    assert counted > 3 * len(runs)
+
+
+@pytest.mark.parametrize(("monitor", "mode"), [("val/loss", "min"), ("val/accuracy", "max")])
+def test_diagnosis_table_and_report_name_the_same_best_epoch(tmp_path: Path, monitor: str, mode: str) -> None:
+    run = write_run(
+        tmp_path, {"callbacks": {"checkpoint": {"monitor": monitor, "mode": mode}}}, train=decay(6, 1.0, 0.1),
+        val=[0.9, 0.5, 0.2, 0.21, 0.22, 0.22], **{"val/accuracy": [0.3, 0.6, 0.8, 0.9, 0.97, 0.95]},
+    )  # fmt: skip
+    record = RunRecord.read(run)
+    numbers = summarise(record.rows, record.best)
+    best = 3 if monitor == "val/loss" else 5
+    assert numbers["best/epoch"] == best
+    found = diagnose(run)
+    assert f"Best epoch by {monitor} ({best}): " in found.in_words()
+    assert f"validation accuracy {numbers['best/accuracy']:.4g}." in found.in_words()
+    assert dict(found.evidence)["best epoch"] == f"{best}, {monitor} {numbers[f'best/{monitor[4:]}']:.4g}"
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 3])
 def test_a_run_of_three_epochs_is_no_cause_for_alarm(tmp_path: Path, epochs: int) -> None:
     found = diagnose(write_run(tmp_path, train=[2.0, 1.0, 2.5][:epochs], val=[1.0, 3.0, 9.0][:epochs]))
@@ -60,10 +115,9 @@ def test_overfitting_names_its_best_epoch_and_an_override(tmp_path: Path) -> Non
     config = {"model": {"dropout": 0.0}, "optimizer": {"lr": 0.01}}
     found = diagnose(write_run(tmp_path, config, train=decay(10, 1.6, 0.01), val=val))
     assert cases(found) == ["overfitting"]
-    assert "lowest at epoch 5 (0.41)" in found.in_words()
-    assert "0.63" in found.in_words()
+    assert "lowest at 0.41 (epoch 5) and has risen to 0.63 (epoch 10)" in found.in_words()
     assert found.in_words().endswith("Try model.dropout=0.5.")
-    assert dict(found.findings[0].evidence)["best epoch"].startswith("5 ")
+    assert dict(found.findings[0].evidence)["best epoch"] == "5, val/loss 0.41"
 
 
 def test_a_run_that_early_stopping_ended_in_time_is_not_called_overfitted(tmp_path: Path) -> None:
@@ -120,7 +174,7 @@ def test_validation_every_other_epoch_is_read_by_its_own_epochs(tmp_path: Path) 
     val = [value for pair in ((None, value) for value in every) for value in pair]
     found = diagnose(write_run(tmp_path, train=decay(16, 1.6, 0.01), val=val))
     assert cases(found) == ["overfitting"]
-    assert "epoch 8" in found.in_words()
+    assert "lowest at 0.42 (epoch 8)" in found.in_words()
 
 
 def test_a_diverged_run_is_told_by_its_status_and_by_its_numbers(tmp_path: Path) -> None:

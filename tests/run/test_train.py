@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from contextlib import chdir
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,9 @@ def test_the_default_sentence_reads_digits_and_leaves_a_complete_folder(default:
     status = json.loads((run / "status.json").read_text())
     assert status["status"] == "completed"
     assert status["step"] == int(rows[-1]["step"])
+    began, ended = (datetime.fromisoformat(status[name]) for name in ("started", "ended"))
+    assert status["seconds"] == numbers["seconds"] == pytest.approx((ended - began).total_seconds(), abs=0.2)
+    assert f"({numbers['seconds']:.1f} s, " in (run / "train.log").read_text(), "the same seconds everywhere"
     provenance = json.loads((run / "provenance.json").read_text())
     assert provenance["packages"]["torch"]
     assert provenance["data"]["fingerprint"].startswith("sha256:")

@@ -126,6 +126,20 @@ def mode(monitor: str, chosen: Any = None) -> str:
     return facts(monitor, chosen).mode
 
 
+def monitored(cfg: Any) -> tuple[str, str]:
+    """The column that decides about the best epoch of a run, and `min` or `max`.
+
+    Args:
+        cfg: the configuration of a run; it may be an older one, edited, or empty.
+    """
+    node = cfg
+    for name in ("callbacks", "checkpoint"):
+        node = node.get(name) if isinstance(node, Mapping) else None
+    node = node if isinstance(node, Mapping) else {}
+    column = str(node.get("monitor") or "val/loss")
+    return column, str(node.get("mode") or mode(column, stated_metrics(cfg)))
+
+
 def leading(names: Iterable[str], chosen: Any = None) -> str | None:
     """The name of the metric that leads beside the loss, among columns or names of metrics; None: none does."""
     there = {name.rpartition("/")[2] for name in names}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from statistics import fmean, linear_regression, median
+from typing import NamedTuple
 
 QUARTER = 4
 """The tail of a curve is its last quarter."""
@@ -15,6 +16,13 @@ SHORTEST_TAIL = 3
 WIDEST_WINDOW = 15
 SURE, SURE_OF_ONE = 4.0, 6.0
 """Deviations that a rise must have: of the mean of several values six, and no more than four of a single one's."""
+
+
+class Point(NamedTuple):
+    """One value of a curve as `metrics.csv` has it, and its epoch: what a sentence may quote."""
+
+    epoch: int
+    value: float
 
 
 @dataclass(frozen=True)
@@ -25,11 +33,13 @@ class Line:
         slope: change an epoch.
         error: the slope's standard error.
         change: what the line rises over its points, each of which stands for the step that leads to it.
+        points: how many values it goes through.
     """
 
     slope: float
     error: float
     change: float
+    points: int
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,35 @@ class Curve:
     def first(self) -> float:
         """The value of the first epoch."""
         return self.values[0]
+
+    @property
+    def newest(self) -> Point:
+        """The last value."""
+        return Point(self.epochs[-1], self.values[-1])
+
+    @property
+    def least(self) -> Point:
+        """The least value, the first of several."""
+        return self._point(self.values.index(min(self.values)))
+
+    @property
+    def largest(self) -> Point:
+        """The largest value, the first of several."""
+        return self._point(self.values.index(max(self.values)))
+
+    @property
+    def steepest(self) -> tuple[Point, Point]:
+        """The largest step upwards after the first fifth, as the values before and after it; needs two values."""
+        begin = min(len(self) // 5, len(self) - 2)
+        place = max(range(begin, len(self) - 1), key=lambda place: self.values[place + 1] - self.values[place])
+        return self._point(place), self._point(place + 1)
+
+    def near(self, epoch: int) -> Point:
+        """The value of an epoch, or of the last one before it that has a value."""
+        return self._point(max(0, sum(own <= epoch for own in self.epochs) - 1))
+
+    def _point(self, place: int) -> Point:
+        return Point(self.epochs[place], self.values[place])
 
     @property
     def last(self) -> int:
@@ -114,13 +153,12 @@ class Curve:
         """The line of least squares through the last quarter, or another share, of at least three epochs."""
         count = min(len(self), max(SHORTEST_TAIL, round(len(self) / share)))
         if count < 2:
-            return Line(0.0, 0.0, 0.0)
+            return Line(0.0, 0.0, 0.0, count)
         return _line(self.epochs[-count:], self.values[-count:], self.noise)
 
     def at(self, epoch: int) -> float:
         """The smoothed curve at an epoch, or at the last one before it that has a value."""
-        places = [place for place, own in enumerate(self.epochs) if own <= epoch]
-        return self.smooth[places[-1] if places else 0]
+        return self.smooth[self.epochs.index(self.near(epoch).epoch)]
 
 
 def _line(epochs: Sequence[int], values: Sequence[float], noise: float) -> Line:
@@ -132,4 +170,4 @@ def _line(epochs: Sequence[int], values: Sequence[float], noise: float) -> Line:
     deviation = math.sqrt(left / (len(epochs) - 2)) if len(epochs) > 2 else 0.0
     error = max(deviation, noise) / math.sqrt(spread)
     between = (epochs[-1] - epochs[0]) / (len(epochs) - 1)
-    return Line(slope, error, slope * between * len(epochs))
+    return Line(slope, error, slope * between * len(epochs), len(epochs))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from couloir.diagnosis.curve import Curve
-from couloir.diagnosis.finding import TITLES, Evidence, Finding, number
+from couloir.diagnosis.finding import TITLES, Evidence, Finding, number, quoted
 from couloir.diagnosis.gradients import CAUSES, waiting_for_data
 from couloir.diagnosis.loss_curves import read_curves
 from couloir.diagnosis.reading import Reading, read_run
@@ -54,7 +54,7 @@ class Diagnosis:
     def in_words(self) -> str:
         """One or two sentences with one override to try, for the end of `train`."""
         if not self.findings:
-            said = f"Looks healthy: {self.summary}" if self.healthy else ""
+            said = f"Looks healthy. {self.summary}" if self.healthy else ""
             return " ".join(part for part in (said, self.note) if part)
         first, *others = self.findings
         also = f" Also: {', '.join(finding.title.lower() for finding in others)}." if others else ""
@@ -180,11 +180,19 @@ def _unfinished(reading: Reading) -> str:
 
 
 def _summary(view: View) -> str:
-    """The healthy case in words."""
-    best = "" if view.best_epoch == view.val.epochs[-1] else f", best at epoch {view.best_epoch}"
-    measure = view.reading.measure("val")
-    reached = "" if measure is None else f", validation {measure[0].label} {measure[1].end:.3f}"
-    return (
-        f"after {view.reading.epochs} epochs training loss is {number(view.train.end)} and validation loss "
-        f"{number(view.val.end)}{best}{reached}."
+    """The healthy case in words: the last epoch, and the best one where that is another."""
+    reading, best = view.reading, view.reading.best
+    named = {"train/loss": "training loss", "val/loss": "validation loss"}
+    measure = reading.measure("val")
+    if measure is not None:
+        named[f"val/{measure[0].name}"] = f"validation {measure[0].label}"
+    newest = reading.rows[-1]["epoch"]
+    last = [(name, curve.newest) for column, name in named.items() if (curve := reading.curve(column)) is not None]
+    said = ", ".join(
+        f"{name} {number(point.value) if point.epoch == newest else quoted(point)}" for name, point in last
     )
+    if best is None or best["epoch"] == newest:
+        which = "" if best is None else f", which is the best by {reading.monitor}"
+        return f"Last epoch ({newest:.0f}){which}: {said}."
+    there = ", ".join(f"{name} {number(best[column])}" for column, name in named.items() if column in best)
+    return f"Last epoch ({newest:.0f}): {said}. Best epoch by {reading.monitor} ({best['epoch']:.0f}): {there}."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from couloir.diagnosis.curve import Point
+
 TITLES = {
     "exploding_gradients": "Exploding gradients",
     "rate_too_large": "Rate or momentum too large",
@@ -60,5 +62,10 @@ class Finding:
 
 
 def number(value: float) -> str:
-    """Three digits."""
-    return f"{value:.3g}"
+    """Four digits."""
+    return f"{value:.4g}"
+
+
+def quoted(point: Point) -> str:
+    """`0.4123 (epoch 7)`."""
+    return f"{number(point.value)} (epoch {point.epoch})"

@@ -9,7 +9,8 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import fmean, median
 
-from couloir.diagnosis.finding import Evidence, number
+from couloir.diagnosis.curve import Point
+from couloir.diagnosis.finding import Evidence, number, quoted
 from couloir.diagnosis.reading import Reading
 from couloir.record.signals import LayerSignal
 
@@ -33,52 +34,53 @@ WAITED_SECONDS = 5.0
 
 def exploding_gradients(reading: Reading) -> Answer | None:
     """Gradients grow through the layers, or during the run."""
-    norms, ratio = _newer(reading, "gradients/norm"), _newer(reading, "gradients/first_to_last")
+    norms, ratio = _newer(reading, "gradients/norm"), _middle(reading, "gradients/first_to_last")
     if norms:
-        early = median(_column(reading, "gradients/norm")[:3])
-        endless = not all(map(math.isfinite, norms))
-        if endless or norms[-1] >= EXPLODED or (early > 0 and norms[-1] >= EXPLODED * early):
-            said = "not finite any more" if endless else number(norms[-1])
-            return f"the norm of all gradients is {said}.", (
-                ("gradient norm", f"{number(early)} at first, {said} at the end"),
+        first = _points(reading, "gradients/norm")[0]
+        early = median(point.value for point in _points(reading, "gradients/norm")[:3])
+        endless = next((point for point in norms if not math.isfinite(point.value)), None)
+        if endless or norms[-1].value >= EXPLODED or (early > 0 and norms[-1].value >= EXPLODED * early):
+            newest = endless or norms[-1]
+            return f"the norm of all gradients is {quoted(newest)}.", (
+                ("gradient norm", f"{quoted(first)}, then {quoted(newest)}"),
             )
-    if ratio and median(ratio) >= EXPLODED:
-        return _layers_apart(median(ratio), "the last")
+    if ratio and ratio.value >= EXPLODED:
+        return _layers_apart(quoted(ratio), "the last")
     shrunk = _through_layers(reading, "gradient_variance")
     if shrunk is not None and shrunk[0] >= EXPLODED:
-        return _layers_apart(shrunk[0], shrunk[1])
+        return _layers_apart(number(shrunk[0]), shrunk[1])
     return None
 
 
 def vanishing_gradients(reading: Reading) -> Answer | None:
     """Gradients die out on their way back to the first layer."""
-    ratio = _newer(reading, "gradients/first_to_last")
-    if ratio and 0 < median(ratio) <= VANISHED:
-        return _layers_apart(median(ratio), "the last")
+    ratio = _middle(reading, "gradients/first_to_last")
+    if ratio and 0 < ratio.value <= VANISHED:
+        return _layers_apart(quoted(ratio), "the last")
     for of in ("weight_gradient_variance", "gradient_variance"):
         shrunk = _through_layers(reading, of)
         if shrunk is not None and 0 < shrunk[0] <= VANISHED:
-            return _layers_apart(shrunk[0], shrunk[1])
+            return _layers_apart(number(shrunk[0]), shrunk[1])
     return None
 
 
-def _layers_apart(ratio: float, last: str) -> Answer:
-    which = last if last == "the last" else f"the last ({last})"
+def _layers_apart(ratio: str, last: str) -> Answer:
+    which = "the last layer" if last == "the last" else f"the last layer, {last}, in the middle of all measurements"
     return (
-        f"the first layer's gradient is {ratio:.1g} times that of {which}.",
-        (("gradient of the first layer over the last", f"{ratio:.2g}"),),
+        f"the gradient of the first layer, divided by that of {which}, is {ratio}.",
+        (("gradient of the first layer over the last", ratio),),
     )
 
 
 def dead_units(reading: Reading) -> Answer | None:
     """Units that pass nothing on, and so get no gradient and never change."""
     shares = _newer(reading, "gradients/dead_units")
-    if shares and min(shares) >= DEAD:
-        return f"{median(shares):.0%} of the hidden units get no gradient at all.", (
-            ("dead units", f"{median(shares):.0%}"),
-        )
-    newest = _newest(reading.signals)
-    hidden = newest[:-1]
+    if shares and min(point.value for point in shares) >= DEAD:
+        newest = shares[-1]
+        said = f"{newest.value:.0%} of the hidden units get no gradient at all in epoch {newest.epoch}"
+        return f"{said}.", (("dead units", f"{newest.value:.0%} (epoch {newest.epoch})"),)
+    measured = _newest(reading.signals)
+    hidden = measured[:-1]
     still = [signal.layer for signal in hidden if signal.activation_variance == 0 or signal.gradient_variance == 0]
     if hidden and len(still) >= DEAD * len(hidden):
         names = ", ".join(still[:4]) + (", ..." if len(still) > 4 else "")
@@ -101,12 +103,10 @@ def waiting_for_data(reading: Reading) -> Answer | None:
     waited = sum(share * time for share, time in zip(shares, seconds, strict=True))
     if fmean(shares) < WAITED or median(shares) < WAITED or waited < WAITED_SECONDS:
         return None
-    return (
-        f"training waits for its next batch for {median(shares):.0%} of the time, {waited:.0f} s in all.",
-        (
-            ("waiting", f"{median(shares):.0%} of the training time"),
-            ("waited", f"{waited:.0f} of {sum(seconds):.0f} s"),
-        ),
+    epochs = f"epochs {rows[0]['epoch']:.0f} to {rows[-1]['epoch']:.0f}"
+    lost = f"{waited:.0f} of {sum(seconds):.0f} s in {epochs}"
+    return f"training waits for its next batch for {lost}, {waited / sum(seconds):.0%} of the time.", (
+        ("waiting", f"{lost}; {median(shares):.0%} is the median of these epochs"),
     )
 
 
@@ -118,14 +118,20 @@ CAUSES: dict[str, Rule] = {
 """Of these the first that holds explains why a network does not learn; one that does learn is left alone."""
 
 
-def _column(reading: Reading, name: str) -> list[float]:
-    return [row[name] for row in reading.rows if name in row]
+def _points(reading: Reading, name: str) -> list[Point]:
+    return [Point(int(row["epoch"]), row[name]) for row in reading.rows if name in row]
 
 
-def _newer(reading: Reading, name: str) -> list[float]:
+def _newer(reading: Reading, name: str) -> list[Point]:
     """The later half of a column; one epoch's last step says little."""
-    values = _column(reading, name)
-    return values[len(values) // 2 :]
+    points = _points(reading, name)
+    return points[len(points) // 2 :]
+
+
+def _middle(reading: Reading, name: str) -> Point | None:
+    """The median of the later half of a column, a value that stands there, and its epoch."""
+    points = sorted(_newer(reading, name), key=lambda point: point.value)
+    return points[(len(points) - 1) // 2] if points else None
 
 
 def _newest(signals: Sequence[LayerSignal]) -> list[LayerSignal]:

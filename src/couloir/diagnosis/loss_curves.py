@@ -10,7 +10,7 @@ from itertools import pairwise
 from statistics import median
 
 from couloir.diagnosis.curve import Curve
-from couloir.diagnosis.finding import number
+from couloir.diagnosis.finding import number, quoted
 from couloir.diagnosis.view import NOTHING_LEARNED, STEADILY, VISIBLE, View
 
 Rule = Callable[[View], str | None]
@@ -50,28 +50,29 @@ HARDER_IN_TRAINING = (
 
 def rate_too_large(view: View) -> str | None:
     """The training loss rises after some iterations, jumps, or is worse than that of guessing."""
-    train, chance, least = view.train, view.reading.chance, min(view.train.values)
+    train, chance = view.train, view.reading.chance
     since = train.epochs[-1] - train.epochs[train.lowest]
     if train.rise >= RISEN_TRAINING * view.height and train.rise >= train.rise_for_noise and since >= 2:
-        lowest = f"lowest at epoch {train.epochs[train.values.index(least)]} ({number(least)})"
-        return f"the training loss is {lowest} and has risen to {number(train.end)} since."
+        return f"the training loss {_risen(train)}."
     astray = chance is not None and (
         train.first > FAR_WORSE * chance or median(train.values[1:]) > WORSE_THAN_CHANCE * chance
     )
     restless = train.noise >= RESTLESS * (chance or 0.0) and train.descent < STEADILY
     if astray and restless and not view.learned:
-        worst = f"reached {number(max(train.values))} and ended at {number(train.end)}"
-        return f"the training loss {worst}, where guessing gives {number(chance or 0.0)}: the steps are too long."
+        worst = f"was {quoted(train.largest)} at its highest and is {quoted(train.newest)} at the end"
+        return f"the training loss {worst}; guessing gives {number(chance or 0.0)}. The steps are too long."
     settled = train.values[len(train) // 5 :]
     jump = JUMPING * max(view.height, abs(train.end))
     jumps = sum(after - before > 2 * jump for before, after in pairwise(settled))
     share = view.unexplained("train")
     calm = (share is not None and share < SOLVED) or view.reading.key("trainer.limit_train_batches", 1.0) != 1.0
     if train.noise >= jump and jumps >= 2 and train.noise > 0.3 * view.val.noise and not calm:
-        return f"the training loss jumps by {number(train.noise)} from epoch to epoch instead of falling."
+        before, after = train.steepest
+        return f"the training loss jumps instead of falling, for example from {quoted(before)} to {quoted(after)}."
     if oscillates(view) and (samples := _jumping_samples(view)) is not None:
+        before, after = view.val.steepest
         return (
-            f"the validation loss jumps by {number(view.val.noise)} from epoch to epoch, and {samples} with it, "
+            f"the validation loss jumps, for example from {quoted(before)} to {quoted(after)}, and {samples} with it, "
             "more than so many samples would by chance: the weights jump."
         )
     return None
@@ -108,8 +109,8 @@ def leak_suspected(view: View) -> str | None:
     if train and val and val[0].counts_samples and val[1].end < train[1].end + LEADING_ACCURACY:
         return None
     return (
-        f"the validation loss ({number(view.val.end)}) is far below that of training ({number(view.train.end)}), "
-        "and nothing makes training harder: do both sets share samples, or are training labels wrong?"
+        f"the validation loss, {quoted(view.val.newest)}, is far below the training loss, {quoted(view.train.newest)}, "
+        "and nothing makes training harder. Do both sets share samples, or are training labels wrong?"
     )
 
 
@@ -130,21 +131,21 @@ def overfitting(view: View) -> str | None:
     if fallen < VISIBLE * view.height and not 0 < train.end < 0.8 * train.at(best):
         return None
     return (
-        f"validation loss is lowest at epoch {view.best_epoch} ({number(min(val.values))}) and has risen to "
-        f"{number(val.end)} since, while training loss still falls ({number(train.at(best))} to {number(train.end)})."
+        f"the validation loss {_risen(val)}, while the training loss has fallen from "
+        f"{quoted(train.near(val.least.epoch))} to {quoted(train.newest)}."
     )
 
 
 def unrepresentative_validation(view: View) -> str | None:
     """The training loss falls smoothly while that of validation oscillates."""
-    train, val = view.train, view.val
     if not oscillates(view):
         return None
     few = view.reading.sizes.get("val")
     size = f" It is measured on {few:,} samples." if few else ""
+    before, after = view.val.steepest
     return (
-        f"validation loss oscillates by {number(val.noise)} from epoch to epoch around {number(val.end)}, "
-        f"while training loss is smooth ({number(train.noise)}).{size}"
+        f"the validation loss goes up and down, for example from {quoted(before)} to {quoted(after)}, "
+        f"while the training loss is smooth.{size}"
     )
 
 
@@ -155,13 +156,14 @@ def large_gap(view: View) -> bool:
 
 def memorisation(view: View) -> str | None:
     """The validation loss levels off while that of training falls on."""
-    train, val = view.levels
+    train, val_end, train_end = view.levels[0], view.ends[1], view.ends[0]
     fallen = view.train.at(view.levelled_off) - train
     if not large_gap(view) or fallen < STILL_LEARNED * view.height:
         return None
     return (
-        f"validation loss has levelled off at {number(val)} since epoch {view.levelled_off}, "
-        f"while training loss went on falling from {number(view.train.at(view.levelled_off))} to {number(train)}."
+        f"the validation loss has levelled off, from {quoted(view.val.near(view.levelled_off))} to {quoted(val_end)}, "
+        f"while the training loss went on falling, from {quoted(view.train.near(view.levelled_off))} to "
+        f"{quoted(train_end)}."
     )
 
 
@@ -172,8 +174,8 @@ def unrepresentative_training(view: View) -> str | None:
     if not large_gap(view) or improved < 2 * VISIBLE * view.height:
         return None
     return (
-        f"both losses improve, but a gap of {number(val - train)} remains between training "
-        f"({number(train)}) and validation ({number(val)})."
+        f"both losses improve, but a large gap remains: training loss {quoted(view.ends[0])}, validation loss "
+        f"{quoted(view.ends[1])}."
     )
 
 
@@ -182,8 +184,11 @@ def underfitting(view: View) -> str | None:
     if not (view.high("train") and view.high("val")) or view.falling(view.train):
         return None
     chance = view.reading.chance
-    guess = "" if chance is None else f", where guessing gives {number(chance)}"
-    return f"training loss is flat at {number(view.train.end)}{guess}, and validation at {number(view.val.end)}."
+    guess = "" if chance is None else f" Guessing gives {number(chance)}."
+    return (
+        f"both losses are flat and high: training loss {quoted(view.train.newest)}, validation loss "
+        f"{quoted(view.val.newest)}.{guess}"
+    )
 
 
 def halted_early(view: View) -> str | None:
@@ -191,13 +196,17 @@ def halted_early(view: View) -> str | None:
     if view.reading.ended_by_rule() or not (view.falling(view.train) and view.falling(view.val)):
         return None
     return (
-        f"both losses were still falling at epoch {view.train.epochs[-1]}: {_pace(view.train, 'training')}, "
-        f"{_pace(view.val, 'validation')}."
+        f"both losses were still falling at the end: {_pace(view.train, 'training')}, {_pace(view.val, 'validation')}."
     )
 
 
 def _pace(curve: Curve, name: str) -> str:
-    return f"{name} by {number(-curve.tail().slope)} an epoch (to {number(curve.end)})"
+    before = curve.near(curve.epochs[-curve.tail().points])
+    return f"{name} from {quoted(before)} to {quoted(curve.newest)}"
+
+
+def _risen(curve: Curve) -> str:
+    return f"was lowest at {quoted(curve.least)} and has risen to {quoted(curve.newest)}"
 
 
 RULES: dict[str, Rule] = {

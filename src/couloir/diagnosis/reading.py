@@ -10,10 +10,10 @@ from pathlib import Path
 from statistics import fmean, median, pstdev
 from typing import Any
 
-from couloir.config.metrics import Metric, facts, leading
+from couloir.config.metrics import Metric, facts, leading, monitored
 from couloir.diagnosis.curve import Curve
 from couloir.errors import CouloirError
-from couloir.record.metrics import Row
+from couloir.record.metrics import Row, best_row
 from couloir.record.run_files import RunFiles
 from couloir.record.signals import LayerSignal
 
@@ -68,6 +68,16 @@ class Reading:
     @cached_property
     def _leading(self) -> str | None:
         return leading({column for row in self.rows for column in row})
+
+    @cached_property
+    def monitor(self) -> str:
+        """The column that decides about the best epoch."""
+        return monitored(self.config or {})[0]
+
+    @cached_property
+    def best(self) -> Row | None:
+        """The row of the best epoch, the same as in the table of results and in the report; None: there is none."""
+        return best_row(self.rows, *monitored(self.config or {}))
 
     @cached_property
     def train(self) -> Curve | None:

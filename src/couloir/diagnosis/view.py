@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
 
-from couloir.diagnosis.curve import Curve
-from couloir.diagnosis.finding import Evidence, number
+from couloir.diagnosis.curve import Curve, Point
+from couloir.diagnosis.finding import Evidence, number, quoted
 from couloir.diagnosis.reading import Reading
 
 FEWEST = 4
@@ -79,14 +79,21 @@ class View:
     def stopped_in_time(self) -> bool:
         """Whether early stopping waited for an improvement at the end, so that the run is what it was at its best."""
         patience = self.reading.key("callbacks.early_stopping.patience")
-        return patience is not None and self.val.epochs[-1] - self.best_epoch <= int(patience) + 1
+        return patience is not None and self.val.newest.epoch - self.val.least.epoch <= int(patience) + 1
 
     @cached_property
     def levels(self) -> tuple[float, float]:
         """Training and validation loss at the end, or at the best epoch where the run was stopped in time."""
         if self.stopped_in_time:
-            return self.train.at(self.best_epoch), min(self.val.values)
+            return self.train.at(self.val.least.epoch), self.val.least.value
         return self.train.end, self.val.end
+
+    @cached_property
+    def ends(self) -> tuple[Point, Point]:
+        """What a sentence quotes for these levels."""
+        if self.stopped_in_time:
+            return self.train.near(self.val.least.epoch), self.val.least
+        return self.train.newest, self.val.newest
 
     @property
     def gap(self) -> float:
@@ -160,11 +167,6 @@ class View:
         return next((epoch for epoch, value in places if value <= near), self.val.epochs[-1])
 
     @cached_property
-    def best_epoch(self) -> int:
-        """The epoch of the least validation loss."""
-        return self.val.epochs[self.val.values.index(min(self.val.values))]
-
-    @cached_property
     def lead(self) -> float:
         """How far validation lies below training over the last half, as a share of the height; the median.
 
@@ -181,16 +183,28 @@ class View:
         return median(train - val for train, val in half) / self.height if half else 0.0
 
     def evidence(self) -> Evidence:
-        """The numbers that every diagnosis of loss curves shows."""
-        positive = self.train.end > 0 and self.val.end > 0
-        relative = f" (validation is {number(self.val.end / self.train.end)} times training)" if positive else ""
+        """The numbers that every diagnosis of loss curves shows; those of an epoch stand in `metrics.csv`."""
+        train, val = self.ends
+        positive = train.value > 0 and val.value > 0
+        relative = f"; validation is {number(val.value / train.value)} times training" if positive else ""
+        best, monitor = self.reading.best, self.reading.monitor
         return (
             ("epochs", str(self.reading.epochs)),
-            ("best epoch", f"{self.best_epoch} (validation loss {number(min(self.val.values))})"),
-            ("training loss", f"{number(self.train.first)} at first, {number(self.train.end)} at the end"),
-            ("validation loss", f"{number(self.val.first)} at first, {number(self.val.end)} at the end"),
-            ("gap", f"{number(self.val.end - self.train.end)}{relative}"),
-            ("slope of training", f"{self.train.tail().slope:+.2g} an epoch over the last quarter"),
-            ("slope of validation", f"{self.val.tail().slope:+.2g} an epoch over the last quarter"),
-            ("noise", f"{self.train.noise:.2g} in training, {self.val.noise:.2g} in validation"),
+            *([] if best is None else [("best epoch", f"{best['epoch']:.0f}, {monitor} {number(best[monitor])}")]),
+            ("training loss", _course(self.train)),
+            ("validation loss", _course(self.val)),
+            ("gap", f"{number(val.value - train.value)} at epoch {val.epoch}{relative}"),
+            ("slope of training", _slope(self.train)),
+            ("slope of validation", _slope(self.val)),
+            ("noise", f"{number(self.train.noise)} in training, {number(self.val.noise)} in validation, estimated"),
         )
+
+
+def _course(curve: Curve) -> str:
+    first = Point(curve.epochs[0], curve.first)
+    return f"{quoted(first)}, lowest {quoted(curve.least)}, last {quoted(curve.newest)}"
+
+
+def _slope(curve: Curve) -> str:
+    line = curve.tail()
+    return f"{number(line.slope)} an epoch, a straight line through the last {line.points} epochs"

@@ -92,6 +92,10 @@ class RunFolder:
         """`status.json`."""
         return self.path / FILE
 
+    def begin(self) -> None:
+        """Start the clock of a new run: `started` is when its seconds begin, after torch is imported."""
+        self.write_status("running", started=_now())
+
     def write_text(self, name: str, text: str) -> None:
         """Write a file so that a reader sees the old text or the new one, never a part."""
         write_atomically(self.path / name, text)
@@ -143,4 +147,4 @@ def _cannot_be_written(path: Path, error: OSError) -> CouloirError:
 
 
 def _now() -> str:
-    return datetime.now().astimezone().isoformat(timespec="seconds")
+    return datetime.now().astimezone().isoformat(timespec="milliseconds")

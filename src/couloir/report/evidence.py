@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from couloir.config.metrics import leading, mode, stated_metrics
+from couloir.config.metrics import leading, monitored, stated_metrics
 from couloir.errors import display
 from couloir.record.lock import is_alive
 from couloir.record.metrics import Row, best_row
@@ -103,8 +103,7 @@ class RunRecord:
     @cached_property
     def monitor(self) -> tuple[str, str]:
         """The column that decides about the best epoch, and `min` or `max`."""
-        column = str(self.flat.get("callbacks.checkpoint.monitor", "val/loss"))
-        return column, str(self.flat.get("callbacks.checkpoint.mode") or mode(column, self.chosen))
+        return monitored(self.files.config or {})
 
     @cached_property
     def best(self) -> Row | None:

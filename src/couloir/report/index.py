@@ -93,8 +93,8 @@ def _note(found: int, newer: int) -> str:
 
 def _table(rows: Sequence[Sequence[Cell]]) -> str:
     head = [
-        "curves", "run", "status", "metric", "best validation", "test", "diagnosis", "model", "data", "epochs", "time",
-        "words",
+        "curves", "run", "status", "metric", "validation, best epoch", "test", "diagnosis", "model", "data", "epochs",
+        "time", "words",
     ]  # fmt: skip
     return table(head, rows, "all runs", name="runs")
 
@@ -190,9 +190,9 @@ def _scatter(ranked: Sequence[RunRecord]) -> Chart:
     ]  # fmt: skip
     layout: dict[str, Any] = {
         "xaxis": {"type": "log", "title": {"text": "seconds"}},
-        "yaxis": {"title": {"text": label(f"best validation {metric_facts(metric).label}")}},
+        "yaxis": {"title": {"text": label(f"validation {metric_facts(metric).label}, best epoch")}},
     }
-    return Chart(traces, layout, f"best validation {metric} against the time of each run", 340)
+    return Chart(traces, layout, f"validation {metric} in the best epoch against the time of each run", 340)
 
 
 def _sweeps(sweeps: Sequence[Path], start: Path) -> str:

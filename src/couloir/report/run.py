@@ -94,8 +94,8 @@ def _header(record: RunRecord) -> str:
     if record.test_value is not None:
         numbers.append((f"test {name}", shown(record.test_value)))
     if record.best_value is not None:
-        epoch = "" if record.best is None else f" (epoch {record.best['epoch']:.0f})"
-        numbers.append((f"best validation {name}{epoch}", shown(record.best_value)))
+        epoch = "" if record.best is None else f" ({record.best['epoch']:.0f}, by {record.monitor[0]})"
+        numbers.append((f"validation {name} in the best epoch{epoch}", shown(record.best_value)))
     if "parameters" in record.numbers:
         numbers.append(("parameters", shown(record.numbers["parameters"])))
     asked = record.flat.get("trainer.max_epochs")

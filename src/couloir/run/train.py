@@ -79,6 +79,8 @@ def train_sentence(
         note.info("command: %s", " ".join(command))
         try:
             write_configuration(folder, sentence.cfg, sentence.overrides)  # before anything can fail
+            if earlier is None:
+                folder.begin()
             began = time.perf_counter()
             checkpoint = None if earlier is None else earlier.checkpoint
             with together(sentence.cfg, folder, checkpoint) as world:
@@ -163,10 +165,12 @@ def _conclude(sentence: Sentence, folder: RunFolder, stop: StopOnSignal, trained
     if cfg.tta is not None:
         write_result(folder, numbers)  # views take their time, and may be interrupted
         numbers |= tta_numbers(cfg, folder.path, stop)
-    numbers["seconds"] = record.earlier_seconds + time.perf_counter() - began
     write_result(folder, numbers)
     conclude_on_board(folder.path, cfg, numbers, step=int(record.rows[-1]["step"]))
-    folder.write_status("completed", epoch=record.rows[-1]["epoch"], step=record.rows[-1]["step"])
+    numbers["seconds"] = record.earlier_seconds + time.perf_counter() - began
+    write_result(folder, numbers)
+    ended = {name: record.rows[-1][name] for name in ("epoch", "step")}
+    folder.write_status("completed", **ended, seconds=numbers["seconds"])
     show_chart(record.rows)
     say.info(closing_table(numbers, folder))
     if said := closing_diagnosis(folder):
