@@ -219,7 +219,7 @@ def test_a_folder_that_cannot_be_written_is_said_once_and_training_goes_on(tmp_p
         samples = photograph_samples(root, workers=workers, cache=True, cache_dir=str(tmp_path / "file/cache"))
         assert torch.equal(epochs(samples), expected)
         assert len(said) == 1
-        assert "training goes on without it" in said.pop()
+        assert "training continues without it" in said.pop()
 
 
 def test_a_full_disk_is_said_and_leaves_no_half_of_a_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +257,7 @@ def test_a_disk_that_fills_up_during_training_is_said_and_training_goes_on(
     assert all(torch.equal(x, x2) for (x, _), (x2, _) in zip(map(pair, loader), map(pair, expected), strict=True))
     loader.close()
     assert said == [
-        f"the cache in {tmp_path / 'c'} cannot be written (No space left on device): training goes on without it"
+        f"the cache in {tmp_path / 'c'} cannot be written (No space left on device): training continues without it"
     ]
 
 

@@ -49,7 +49,7 @@ def test_a_class_that_a_split_lacks_is_named_with_counts() -> None:
 
 def test_images_that_are_in_training_and_test_are_counted_whatever_their_label() -> None:
     (line,) = shared_samples(image_set(slice(0, 40), slice(37, 60), val_fraction=0.001))
-    assert line == "3 of 23 test samples are in the training split as well"
+    assert line == "3 of 23 test samples are also in the training split"
     assert list(shared_samples(image_set(slice(0, 40), slice(40, 60)))) == []
 
 
@@ -85,9 +85,9 @@ def test_photographs_that_two_splits_share_are_found_by_their_bytes_and_an_examp
     )
     samples.setup()
     assert list(shared_samples(samples)) == [
-        f"1 of 6 test samples is in the training split as well, for example {root}/train/a/004.jpg and "
+        f"1 of 6 test samples is also in the training split, for example {root}/train/a/004.jpg and "
         f"{root}/test/b/x.jpg",
-        f"1 of 5 validation samples is in the training split as well, for example {root}/train/b/003.jpg and "
+        f"1 of 5 validation samples is also in the training split, for example {root}/train/b/003.jpg and "
         f"{root}/val/a/y.jpg",
     ]
     assert len(whole) == 6, "the copies, their originals, and what differs at its end"

@@ -37,7 +37,7 @@ def test_it_trains_tests_reports_and_is_evaluated_and_says_once_what_it_lacks(
 ) -> None:
     assert run(["train", *WORDS, "trainer.max_epochs=6", "optimizer.lr=0.05"]) == 0
     said = capsys.readouterr()
-    assert (said.out + said.err).count("BlobsModule is a data module of its own") == 1
+    assert (said.out + said.err).count("BlobsModule is your own data module") == 1
     folder = (project / "outputs/latest").resolve()
     numbers = json.loads((folder / "result.json").read_text())
     assert numbers["test/accuracy"] > 0.8

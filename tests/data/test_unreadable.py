@@ -243,7 +243,7 @@ def test_a_photograph_that_vanishes_while_training_goes_on_ends_it_with_its_name
     (root / "train/b/003.jpg").unlink()
     with pytest.raises(CouloirError, match=r"^003\.jpg cannot be decoded: No such file") as caught:
         list(loader)
-    assert "when a run begins" in str(caught.value.next_step)
+    assert "at the start" in str(caught.value.next_step)
 
 
 def test_names_that_are_no_text_can_be_read_and_listed(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_an_iteration_that_another_one_has_overtaken_says_so(tmp_path: Path) -> 
     first = iter(loader)
     next(first)
     next(iter(loader))
-    with pytest.raises(RuntimeError, match="iterated anew"):
+    with pytest.raises(RuntimeError, match="earlier one cannot continue"):
         next(first)
     loader.close()
 

@@ -119,5 +119,5 @@ def test_two_normalisations_at_once_are_refused() -> None:
 
 
 def test_instance_normalisation_of_a_single_pixel_is_explained() -> None:
-    with pytest.raises(CouloirError, match=r"in stage 1, one pixel is left"):
+    with pytest.raises(CouloirError, match=r"stage 1 has one pixel"):
         pattern(image_size=8, kernel_size=8, M=1, padding=0, pool="none", norm="instance")

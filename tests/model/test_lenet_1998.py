@@ -95,5 +95,5 @@ def test_the_codes_are_not_trained_and_not_saved() -> None:
 
 
 def test_other_than_ten_classes_are_explained() -> None:
-    with pytest.raises(CouloirError, match="ten digits apart by their bitmaps; the data has 100 classes"):
+    with pytest.raises(CouloirError, match="bitmaps of ten digits; the data has 100 classes"):
         LeNet5Of1998(1, 28, 100)

@@ -126,7 +126,7 @@ def test_a_file_that_is_not_there_is_torn_or_runs_code_is_explained(tmp_path: Pa
     with pytest.raises(CouloirError, match="cannot be read as weights"):
         mlp(2, None, 3, [4], weights=str(tmp_path / "text.pth"))
     torch.save({0: torch.zeros(2)}, tmp_path / "numbers.pth")
-    with pytest.raises(CouloirError, match="holds no state dict"):
+    with pytest.raises(CouloirError, match="not a state dict"):
         mlp(2, None, 3, [4], weights=str(tmp_path / "numbers.pth"))
-    with pytest.raises(CouloirError, match="holds no state dict"):
+    with pytest.raises(CouloirError, match="not a state dict"):
         mlp(2, None, 3, [4], weights=saved({"loss": 1.0}, tmp_path / "number.pth"))

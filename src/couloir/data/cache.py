@@ -73,7 +73,7 @@ class Cache:
 
     def _fail(self, error: Exception) -> None:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
-        self.problem = f"the cache in {self.folder} cannot be written ({reason}): training goes on without it"
+        self.problem = f"the cache in {self.folder} cannot be written ({reason}): training continues without it"
 
     def _lock(self) -> FileLock:
         return FileLock(self.folder / "lock")
@@ -167,8 +167,8 @@ class Cache:
                 for number, frame in frames:
                     if frame.numel() > room:
                         self.problem = (
-                            f"the caches in {self.folder} have reached {self.limit / GIB:g} GiB: the others are "
-                            "decoded each time (data.cache_size is the limit)"
+                            f"the caches in {self.folder} have reached {self.limit / GIB:g} GiB: the other "
+                            "photographs are decoded each time (the limit is data.cache_size)"
                         )
                         break
                     stream.write(frame.contiguous().view(-1).numpy().data)

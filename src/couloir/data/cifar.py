@@ -85,7 +85,7 @@ def _check_size(found: int, record: int, name: str, path: Path | None = None) ->
         raise CouloirError(
             f"{name} is truncated: {found:,} bytes are not a whole number of records of {record:,}.",
             place=str(path) if path else None,
-            next_step="remove the file and fetch it anew",
+            next_step="remove the file and download it again",
         )
 
 
@@ -121,7 +121,7 @@ def read_archive(archive: Path, files: tuple[str, ...]) -> dict[str, bytes]:
                     contents[name] = handle.read()
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise CouloirError(
-            f"{archive.name} is torn: {error}", place=str(archive), next_step="remove the file and fetch it anew"
+            f"{archive.name} is torn: {error}", place=str(archive), next_step="remove the file and download it again"
         ) from error
     missing = [file for file in files if file not in contents]
     if missing:
@@ -141,9 +141,9 @@ class _Bounded:
         self.left -= len(content)
         if self.left < 0:
             raise CouloirError(
-                f"{self.archive.name} inflates to more than {MOST_BYTES:,} bytes, which the set does not have.",
+                f"{self.archive.name} unpacks to more than {MOST_BYTES:,} bytes; the data set has fewer.",
                 place=str(self.archive),
-                next_step="remove the file and fetch it anew",
+                next_step="remove the file and download it again",
             )
         return content
 
@@ -180,5 +180,5 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
         )
     raise CouloirError(
         f"{folder} holds neither {ARCHIVES[target].name} nor its .bin files.",
-        next_step="name the folder that holds them, or leave data.root out to have the archive downloaded",
+        next_step="name the folder that holds them, or leave data.root out: Couloir downloads the archive",
     )

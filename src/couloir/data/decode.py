@@ -66,7 +66,7 @@ def decode(path: Path, least: int, channels: int, max_pixels: int = MAX_PIXELS) 
         raise CouloirError(
             f"{path.name} cannot be decoded: {_reason(error)}",
             place=str(path),
-            next_step="remove or mend it; data.on_error=skip leaves out what cannot be decoded when a run begins",
+            next_step="remove or repair the file; data.on_error=skip leaves out, at the start, what cannot be decoded",
         ) from error
     return np.array(image).reshape(image.height, image.width, channels)
 
@@ -87,9 +87,9 @@ def _check_size(path: Path, width: int, height: int, least: int, max_pixels: int
         fact = f"{path.name} has {width} x {height} pixels"
         fact += f" and would have {frame} once its shorter side is {least}" if width * height <= max_pixels else ""
         raise CouloirError(
-            f"{fact}, and data.max_pixels={max_pixels} are the most that are decoded.",
+            f"{fact}; the limit is data.max_pixels={max_pixels}.",
             place=str(path),
-            next_step="remove the file, which may be made to fill the memory, or raise data.max_pixels",
+            next_step="remove the file (it may be made to fill the memory), or raise data.max_pixels",
         )
 
 

@@ -51,7 +51,7 @@ def download(remote: Remote, folder: Path) -> Path:
         for mirror in remote.mirrors:
             address = f"{mirror.rstrip('/')}/{remote.name}"
             if not address.startswith(("https://", "http://")):
-                raise CouloirError(f"{address} is not an http address.", next_step="mend the mirror list")
+                raise CouloirError(f"{address} is not an http address.", next_step="correct the list of mirrors")
             try:
                 _fetch(address, part)
             except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
@@ -71,7 +71,7 @@ def download(remote: Remote, folder: Path) -> Path:
     raise CouloirError(
         f"{remote.name} could not be downloaded.",
         place="; ".join(failures),
-        next_step=f"try again (what has arrived is kept), or put the file into {folder} by hand, or data.root=FOLDER",
+        next_step=f"try again (the downloaded part is kept), or put the file into {folder}, or data.root=FOLDER",
     )
 
 

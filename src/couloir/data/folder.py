@@ -144,7 +144,7 @@ def _asked(path: Path, question: Callable[[Path], T]) -> T:
         return question(path)
     except OSError as error:
         raise CouloirError(
-            f"{path.name} cannot be read: {error.strerror}.", place=str(path), next_step="remove or mend it"
+            f"{path.name} cannot be read: {error.strerror}.", place=str(path), next_step="remove or repair it"
         ) from error
 
 

@@ -79,7 +79,7 @@ def shared_samples(data: Samples) -> Iterator[str]:
             pair = "" if shared.example is None else f", for example {shared.example[0]} and {shared.example[1]}"
             yield legible(
                 f"{count} of {len(others[name].indices):,} {WORDS[name]} samples "
-                f"{'is' if shared.number == 1 else 'are'} in the training split as well{pair}"
+                f"{'is' if shared.number == 1 else 'are'} also in the training split{pair}"
             )
 
 
@@ -114,7 +114,7 @@ def _shared_files(train: Split, others: dict[str, Split]) -> dict[str, Shared]:
             File(name, split.source.paths[split.indices[place]], (int(sizes[name][place]),)) for place in alike.tolist()
         ]
     if len(files) > OPENED:
-        note.info("%s", f"no look for samples that splits share: {len(files):,} files are as large as others")
+        note.info("%s", f"not checked for samples in two splits: {len(files):,} files have the size of another file")
         return {}
     files = _in_both([file.looked_at(_middle) for file in files])
     whole = np.cumsum([file.key[0] for file in files]) <= HASHED_BYTES

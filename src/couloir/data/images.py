@@ -86,7 +86,7 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
     """
     stated_root = keys.get("root")
     if stated_root is None:
-        raise CouloirError("The folder of the images is not stated.", next_step="add data.root=FOLDER")
+        raise CouloirError("The folder of the images is missing.", next_step="add data.root=FOLDER")
     resize, size = keys.get("resize"), keys.get("image_size")
     if resize is not None and size is not None and resize < size:
         raise CouloirError(
@@ -99,7 +99,7 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
         raise CouloirError(
             f"There are {len(listing.classes)} class folders, not {stated}: {', '.join(listing.classes[:12])}.",
             place=str(stated_root),
-            next_step="leave data.num_classes out to have the folders counted",
+            next_step="leave data.num_classes out: Couloir counts the folders",
         )
     if keys.get("on_error") != "skip":
         files = [path for samples in listing.splits.values() for path, _ in samples]
@@ -109,7 +109,7 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_signature(path: Path) -> None:
-    next_step = "remove or mend it; data.on_error=skip leaves out what cannot be decoded when a run begins"
+    next_step = "remove or repair the file; data.on_error=skip leaves out, at the start, what cannot be decoded"
     try:
         if path.exists() and not path.is_file():
             raise CouloirError(f"{path.name} is not a file.", place=str(path), next_step=next_step)
@@ -121,7 +121,7 @@ def _check_signature(path: Path) -> None:
         ) from error
     if not start.startswith(SIGNATURES) and not (start[:4] == b"RIFF" and start[8:] == b"WEBP"):
         raise CouloirError(
-            f"{path.name} is not an image: it begins with {start[:4].hex(' ') or 'nothing'}.",
+            f"{path.name} is not an image: its first bytes are {start[:4].hex(' ') or 'missing'}.",
             place=str(path),
             next_step=next_step,
         )

@@ -48,7 +48,7 @@ def list_images(root: Path) -> Listing:
         if not listing.splits[split]:
             raise CouloirError(
                 f"{folder} has no images in class folders.",
-                next_step="add images, or remove the folder to have a share of the others held out",
+                next_step="add images, or remove the folder: then a part of the training images is held out",
             )
     return listing
 

@@ -114,7 +114,7 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
             missing = "images-idx3" if images is None else "labels-idx1"
             raise CouloirError(
                 f"{folder} has no {split}-{missing}-ubyte, gzipped or not.",
-                next_step="name the folder that holds the idx files, or leave data.root out to have them downloaded",
+                next_step="name the folder that holds the idx files, or leave data.root out: Couloir downloads them",
             )
         shape = idx_shape(images, dimensions=3)
         _check_size(images, shape)
@@ -145,16 +145,16 @@ def idx_shape(file: Path, dimensions: int) -> tuple[int, ...]:
     header = _read(file, 4 + 4 * dimensions)
     if len(header) < 4 + 4 * dimensions or header[:3] != bytes([0, 0, UNSIGNED_BYTE]) or header[3] != dimensions:
         raise CouloirError(
-            f"{file.name} is no idx file of bytes in {dimensions} dimensions: it begins with {header[:4].hex()}.",
+            f"{file.name} is not an idx file of bytes in {dimensions} dimensions: it begins with {header[:4].hex()}.",
             place=str(file),
-            next_step="fetch the file anew",
+            next_step="download the file again",
         )
     shape = struct.unpack(f">{dimensions}I", header[4:])
     if math.prod(shape) > MOST_BYTES:
         raise CouloirError(
-            f"{file.name} promises {math.prod(shape):,} bytes; {MOST_BYTES:,} are the most that are read.",
+            f"{file.name} has a header that states {math.prod(shape):,} bytes; the limit is {MOST_BYTES:,}.",
             place=str(file),
-            next_step="fetch the file anew",
+            next_step="download the file again",
         )
     return shape
 
@@ -167,9 +167,9 @@ def _read(file: Path, count: int) -> bytes:
             return content
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise CouloirError(
-            f"{file.name} is torn: its gzip stream breaks off ({error}).",
+            f"{file.name} is incomplete: its gzip stream ends early ({error}).",
             place=str(file),
-            next_step="remove the file and fetch it anew",
+            next_step="remove the file and download it again",
         ) from error
 
 
@@ -192,9 +192,9 @@ def _wrong_size(file: Path, expected: int, found: int) -> CouloirError:
     state = "truncated" if found < expected else "too long"
     there = f"there are {found:,}" if found < expected or file.suffix != ".gz" else "there are more"
     return CouloirError(
-        f"{file.name} is {state}: its header promises {expected:,} bytes, {there}.",
+        f"{file.name} is {state}: its header states {expected:,} bytes, {there}.",
         place=str(file),
-        next_step="remove the file and fetch it anew",
+        next_step="remove the file and download it again",
     )
 
 

@@ -97,15 +97,17 @@ class Plain(LightningDataModule):
             self.module.setup("test")
             self._loaders = {name: self._loader(name) for name in ("train", "val", "test")}
         say.info(
-            "%s is a data module of its own: without a fingerprint of its samples, statistics and a list of worker "
-            "processes",
+            "%s is your own data module: the run records no fingerprint of its samples, no statistics and no list "
+            "of worker processes",
             type(self.module).__name__,
         )
 
     def _loader(self, split: str) -> Any:
         loader = getattr(self.module, f"{split}_dataloader")()
         if isinstance(loader, Sequence | Mapping) or not hasattr(loader, "__iter__"):
-            raise CouloirError(f"{split}_dataloader() of the data gives {type(loader).__name__}; one loader is needed.")
+            raise CouloirError(
+                f"{split}_dataloader() of the data returns {type(loader).__name__}; it must return one loader."
+            )
         return loader
 
     def to(self, device: torch.device) -> None:
@@ -177,8 +179,8 @@ class Plain(LightningDataModule):
             CouloirError: always.
         """
         raise CouloirError(
-            f"{type(self.module).__name__} cuts its batches itself, so that no other size can be tried.",
-            next_step="change its own key for the batch size, and look at the samples per second of the runs",
+            f"{type(self.module).__name__} makes its own batches, so other sizes cannot be tried.",
+            next_step="train with other values of its own batch-size key, and compare the samples per second",
         )
 
     def val_dataloader(self) -> Replayed:
@@ -287,7 +289,7 @@ class Replayed:
             if missing:
                 raise CouloirError(
                     f"The data's batches have no field '{missing[0]}'; they have {', '.join(map(str, item))}.",
-                    next_step="state the fields that there are in data.fields",
+                    next_step="list its fields in data.fields",
                 )
             return dict(item)
         if isinstance(item, list | tuple) and len(item) == len(self.fields):
@@ -295,7 +297,7 @@ class Replayed:
         many = f"{len(item)} parts" if isinstance(item, list | tuple) else type(item).__name__
         raise CouloirError(
             f"The data's batches are {many}, and data.fields names {len(self.fields)}: {', '.join(self.fields)}.",
-            next_step="state the fields that there are in data.fields, in the order of the parts",
+            next_step="list these fields in data.fields, in the order of the parts",
         )
 
     def _augmented(self, batch: Batch) -> Batch:

@@ -31,7 +31,7 @@ def polynomial(
         raise CouloirError(
             f"A polynomial of degree {degree} has {degree + 1} coefficients, not {len(coefficients)}.",
             place="data.coefficients, the constant first",
-            next_step=f"give {degree + 1} numbers, or state data.degree={len(coefficients) - 1}",
+            next_step=f"give {degree + 1} numbers, or set data.degree={len(coefficients) - 1}",
         )
     return _curve(coefficients, samples, range, noise, keys)
 

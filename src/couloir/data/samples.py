@@ -142,7 +142,7 @@ class Samples(LightningDataModule):
                 wrong = low if low < 0 else high
                 raise CouloirError(
                     f"There is a label {wrong}, outside of the {self.num_classes} classes 0..{self.num_classes - 1}.",
-                    next_step=f"mend the labels, or state data.num_classes={high + 1}",
+                    next_step=f"correct the labels, or set data.num_classes={high + 1}",
                 )
 
     def _split(self, loaded: Loaded) -> dict[str, Split]:
@@ -177,7 +177,7 @@ class Samples(LightningDataModule):
             raise CouloirError(
                 f"data.mean and data.std have {len(self.mean)} and {len(self.std)} values; there are "
                 f"{self.channels} channels.",
-                next_step="state one value a channel, or data.mean=null data.std=null to have them computed",
+                next_step="give one value for each channel, or data.mean=null data.std=null: Couloir computes them",
             )
         # A channel that never varies says nothing; dividing by its zero deviation would make it NaN.
         std = [value or 1.0 for value in self.std]

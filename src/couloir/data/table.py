@@ -95,14 +95,14 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
     if task == "regression":
         if numbers is None:
             raise CouloirError(
-                f"The target column '{keys['target']}' holds text, which a regression cannot predict.",
+                f"The target column '{keys['target']}' holds text; a regression predicts numbers.",
                 place=str(found.file),
                 next_step="leave data.task out, or name a numeric column with data.target=...",
             )
         return {**facts, "num_classes": 1, "classes": []}
     if numbers is not None and not _are_integers(numbers):
         raise CouloirError(
-            f"The target column '{keys['target']}' holds fractions, which are no classes.",
+            f"The target column '{keys['target']}' holds fractions; classes are integers or text.",
             place=str(found.file),
             next_step="data.task=regression, or name another column with data.target=...",
         )
@@ -120,9 +120,9 @@ def _settled(found: Table, classes: list[str] | None) -> list[str]:
     names = {_class_name(cell) for cell in found.target}
     if classes and (unknown := sorted(names - set(classes))):
         raise CouloirError(
-            f"The class '{unknown[0]}' is not one of the stated ones: {', '.join(classes[:12])}.",
+            f"The class '{unknown[0]}' is not one of data.classes: {', '.join(classes[:12])}.",
             place=str(found.file),
-            next_step="mend the table, or leave data.classes out to have them read from it",
+            next_step="correct the table, or leave data.classes out: Couloir reads the classes from the table",
         )
     return list(classes or [])
 
@@ -137,7 +137,7 @@ def _check_left(found: Table) -> None:
             f"None of the {sum(row.label == name for row in lost)} rows of the class '{name}' can be used: "
             f"{lost[0].reason}",
             place=f"{found.file}, line {lost[0].line}",
-            next_step="mend the rows, leave a column out with data.ignore=[...], or remove the class",
+            next_step="correct the rows, leave a column out with data.ignore=[...], or remove the class",
         )
 
 
@@ -177,14 +177,14 @@ def class_names(found: Table, stated: int | None) -> list[str]:
             raise CouloirError(
                 f"Label {found.target[outside]} is outside of the {stated} classes 0..{stated - 1}.",
                 place=f"{found.file}, line {found.lines[outside]}",
-                next_step="mend the cell, or leave data.num_classes out to have the classes counted",
+                next_step="correct the cell, or leave data.num_classes out: Couloir counts the classes",
             )
         return [str(label) for label in range(stated)]
     if len(names) != stated:
         raise CouloirError(
             f"There are {len(names)} classes, not {stated}: {', '.join(names[:12])}.",
             place=str(found.file),
-            next_step="leave data.num_classes out to have the classes counted",
+            next_step="leave data.num_classes out: Couloir counts the classes",
         )
     return names
 
@@ -261,7 +261,7 @@ def _read_table(
             skipped.append(Skipped("", str(file), line, label if _is_usable(label) else "", error.fact))
     if len(cells) < LEAST_ROWS:
         raise CouloirError(
-            f"{file} has {len(cells)} {'usable ' if skipped else ''}rows below its header, too few to learn from.",
+            f"{file} has {len(cells)} {'usable ' if skipped else ''}rows below its header, too few to train on.",
             place=f"line {skipped[0].line}: {skipped[0].reason}" if skipped else None,
         )
     return Table(file, features[: len(cells)], [names[index] for index in used], cells, lines, skipped)
@@ -284,7 +284,7 @@ def _number(cell: str, column: str, file: Path, line: int) -> float:
     raise CouloirError(
         f"Column '{column}' {fact}.",
         place=f"{file}, line {line}",
-        next_step=f"mend the cell, or leave the column out with data.ignore=[{column}]",
+        next_step=f"correct the cell, or leave the column out with data.ignore=[{column}]",
     )
 
 
@@ -294,7 +294,7 @@ def _target_cell(cell: str, column: str, file: Path, line: int) -> str:
     raise CouloirError(
         f"The target '{column}' is {cell or 'empty'}.",
         place=f"{file}, line {line}",
-        next_step="mend the cell or remove the row",
+        next_step="correct the cell or remove the row",
     )
 
 

@@ -102,7 +102,7 @@ def _check_left(listing: Listing, split: str, readable: list[tuple[Path, int]], 
         f"{fact if left else f'None of the {len(mine)} photographs in {split} can be decoded'}: the first one "
         f"{mine[0].reason}.",
         place=mine[0].file,
-        next_step="mend the files, or remove the folder",
+        next_step="repair the files, or remove the folder",
     )
 
 
@@ -138,7 +138,7 @@ def find_unreadable(
                     expected = (now - began) / done * (len(left) - done)
                     if not announced and expected > ANNOUNCED_SECONDS:
                         announced = True
-                        say.info("%s", f"decoding {len(left):,} photographs, each once, to find those that cannot be: "
+                        say.info("%s", f"checking that {len(left):,} photographs can be decoded: "
                                  f"about {_in_words(expected)}")  # fmt: skip
                     if now - saved > SAVED_SECONDS:
                         _remember(memory, stamps[fine])
@@ -198,5 +198,5 @@ def _remember(memory: Path, stamps: Stamps) -> None:
     except OSError as error:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
-        say.warning("%s", f"which photographs can be decoded is not remembered for the next run: {memory.parent} "
+        say.warning("%s", f"the next run must check the photographs again: {memory.parent} "
                     f"cannot be written ({error.strerror or error})")  # fmt: skip

@@ -130,9 +130,9 @@ def lost_worker(error: BaseException, checkpoint: Path | None = None) -> Process
         if any(words in said for words in NO_ROOM):
             cause = "shared memory is too small: data.workers=0, or more of it in /dev/shm (docker run --shm-size=2g)"
         elif "SIGKILL" in fact:
-            cause = "a system that runs out of memory ends processes so: data.workers=1 or a smaller data.batch_size"
+            cause = "the system may be out of memory: data.workers=1 or a smaller data.batch_size"
         else:
-            cause = "data.workers=0 reads the data in the process that trains, where it can say more"
+            cause = "data.workers=0 reads the data in the training process and shows the error"
         resume = f"; `couloir resume {checkpoint.parent.parent}` goes on" if checkpoint and checkpoint.exists() else ""
         return ProcessLost(fact, next_step=cause + resume)
     return None
@@ -149,7 +149,7 @@ def _fact(said: str) -> str | None:
         )
         return f"{who} the data, ended {how}."
     if any(words in said for words in NO_ROOM):
-        return "A worker process, which reads the data, found no room in shared memory for a batch."
+        return "A worker process that reads the data found no room for a batch in shared memory."
     return None
 
 

@@ -90,7 +90,7 @@ class Cutting:
             self._note(answer)
             yield self._ring[slot, : len(chosen)].movedim(-1, -3), self.targets[chosen]
             if epoch != self._epochs:
-                raise RuntimeError("These batches are iterated anew; an earlier iteration of them cannot go on.")
+                raise RuntimeError("A new iteration of these batches has started; an earlier one cannot continue.")
         if mistake is not None:
             self.close()  # the error's frames hold the iterator; the garbage collector would wait for its workers
             try:

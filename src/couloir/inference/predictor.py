@@ -188,7 +188,7 @@ def check_views(net: nn.Module, views: Any, data: Any) -> None:
         CouloirError: the data has no images, or the network does not take such views.
     """
     if data.image_size is None:
-        raise CouloirError("tta looks at images from several sides, and the data has none.", next_step="tta=none")
+        raise CouloirError("tta takes several views of an image, and the data has no images.", next_step="tta=none")
     side = views.load_size(data.image_size)
     training = net.training
     try:
@@ -197,7 +197,7 @@ def check_views(net: nn.Module, views: Any, data: Any) -> None:
             looking(next(iter(views(torch.zeros(1, data.channels, side, side), data.image_size))))
     except (RuntimeError, ValueError, IndexError) as error:
         raise CouloirError(
-            f"The network cannot look at the views of {type(views).__name__}: {str(error).splitlines()[0]}",
+            f"The network cannot take the views of {type(views).__name__}: {str(error).splitlines()[0]}",
             next_step="tta=ten_crop and tta=mirror keep the size of training; tta=none",
         ) from error
     finally:
@@ -224,7 +224,7 @@ def _load(cfg: DictConfig, views: Any, statistics: dict[str, Any]) -> Any:
         raise CouloirError(
             f"The run knows the classes {', '.join(map(str, known[:6]))}; the data has "
             f"{', '.join(map(str, data.classes[:6]))}.",
-            next_step="evaluate on data with the classes of the training",
+            next_step="evaluate on data that has the classes of the training",
         )
     if cfg.get("overfit") is not None:
         data.keep_only(cfg.overfit)

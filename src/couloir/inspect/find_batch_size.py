@@ -63,7 +63,7 @@ def find_batch_size(
         write_result(folder, _numbers(most, best))
         if most is None or best is None:
             raise CouloirError(
-                f"Not even a batch of {tried[0].batch_size} can be trained on: {tried[0].problem}.",
+                f"Even a batch of {tried[0].batch_size} does not fit: {tried[0].problem}.",
                 next_step="a smaller --min, a smaller network or smaller images (data.image_size)",
             )
         end = "--max" if last is not None and last < samples else "the training split"

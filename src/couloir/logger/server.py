@@ -40,7 +40,7 @@ def find_events(word: str | None, outputs: str) -> Path:
     if next(folder.rglob("events.out.tfevents.*"), None) is None:
         raise CouloirError(
             f"There is no run for TensorBoard in {folder}.",
-            next_step="`train` makes one; of runs with logger=csv there is nothing to be seen",
+            next_step="`train` makes one; runs with logger=csv have nothing for TensorBoard",
         )
     return folder.resolve()
 
@@ -120,7 +120,7 @@ def _free_ports(host: str, first: int) -> list[int]:
     try:
         family, kind, _, _, _ = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
     except OSError as error:
-        raise CouloirError(f"There is no host '{host}' to listen at: {error}", next_step="--host localhost") from error
+        raise CouloirError(f"The address '{host}' cannot be used: {error}", next_step="--host localhost") from error
     free = []
     for port in range(first, min(first + PORTS, 65536)):
         with socket.socket(family, kind) as probe, suppress(OSError):
@@ -134,7 +134,7 @@ def _free_ports(host: str, first: int) -> list[int]:
 
 def _none_free(first: int) -> CouloirError:
     return CouloirError(
-        f"None of the {PORTS} ports from {first} on is free.", next_step="--port N names the first that is tried"
+        f"The {PORTS} ports from {first} on are all in use.", next_step="--port N names the first that is tried"
     )
 
 

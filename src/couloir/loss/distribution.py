@@ -63,11 +63,11 @@ def _distributions(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     if prediction.ndim < 2:
         raise CouloirError(
             f"The prediction has shape {tuple(prediction.shape)}; a distribution needs (B, C) or a map (B, ...).",
-            next_step="let the model end in one number a class or a pixel",
+            next_step="let the model end in one number for each class or pixel",
         )
     predicted = in_full_precision(prediction)
     wanted = as_probabilities(predicted, target)
-    hint = "end the model in softmax, sigmoid or relu"
+    hint = "let the model end in softmax, sigmoid or relu"
     check_bounds("The predicted shares of a distribution", predicted, 0.0, torch.inf, next_step=hint)
     check_bounds("The target's shares of a distribution", wanted, 0.0, torch.inf, next_step="shift the maps to zero")
     return _normalised(predicted), _normalised(wanted)

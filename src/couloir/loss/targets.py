@@ -49,7 +49,7 @@ def are_labels(prediction: Tensor, target: Tensor) -> bool:
     raise CouloirError(
         f"A prediction of shape {tuple(prediction.shape)} takes {labels}targets of its own shape; "
         f"the target is {kind} {tuple(target.shape)}.",
-        next_step="labels are integers without an axis for the classes; the prediction has one number a class",
+        next_step="labels are integers without a class axis; the prediction has one number for each class",
     )
 
 

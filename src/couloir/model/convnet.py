@@ -72,11 +72,12 @@ def convnet(
     fc_widths = _as_list("hidden", hidden, K, [1] * K)
     if padding == "same" and stride != 1:
         raise CouloirError(
-            "model.padding=same needs model.stride=1.", next_step="state the padding in pixels, or pool instead"
+            "model.padding=same needs model.stride=1.", next_step="give the padding in pixels, or use pooling instead"
         )
     if batch_norm and norm not in ("none", "batch"):
         raise CouloirError(
-            f"model.batch_norm=true means model.norm=batch, but model.norm is {norm}.", next_step="state one of the two"
+            f"model.batch_norm=true means model.norm=batch, but model.norm is {norm}.",
+            next_step="leave one of the two out",
         )
     norm = "batch" if batch_norm else norm
     layers: list[nn.Module] = []
@@ -87,8 +88,8 @@ def convnet(
             layers.append(nn.Conv2d(width, out_channels, kernel_size, stride, padding, dilation))
             if norm == "instance" and size == 1:
                 raise CouloirError(
-                    f"The image is too small for this convnet: in stage {stage}, one pixel is left, and model.norm="
-                    "instance needs two to have a deviation.",
+                    f"The image is too small for this convnet: stage {stage} has one pixel, and model.norm="
+                    "instance needs at least two.",
                     next_step="another model.norm, fewer stages (model.M), or larger images",
                 )
             layers += _norm(norm, out_channels)
@@ -126,7 +127,7 @@ def _next_size(size: int, stage: int, kernel_size: int, stride: int, padding: in
     after = (size + 2 * int(padding) - dilation * (kernel_size - 1) - 1) // stride + 1
     if after < 1:
         raise CouloirError(
-            f"The image is too small for this convnet: in stage {stage}, {size}x{size} pixels meet a window of "
+            f"The image is too small for this convnet: in stage {stage} a map of {size}x{size} pixels meets windows of "
             f"{dilation * (kernel_size - 1) + 1}.",
             next_step="fewer stages (model.M), more padding (model.padding=same), model.pool=none, or larger images",
         )

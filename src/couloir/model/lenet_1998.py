@@ -135,7 +135,7 @@ class LeNet5Of1998(nn.Module):
         super().__init__()
         if num_classes != 10:
             raise CouloirError(
-                f"model=lenet5_1998 tells ten digits apart by their bitmaps; the data has {num_classes} classes.",
+                f"model=lenet5_1998 compares with the bitmaps of ten digits; the data has {num_classes} classes.",
                 next_step="model=lenet5 takes any number of classes",
             )
         self.image_size = image_size

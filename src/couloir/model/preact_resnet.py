@@ -147,7 +147,7 @@ def wide_resnet(
     if depth < 10 or (depth - 4) % 6:
         below = max(10, depth - (depth - 4) % 6)
         raise CouloirError(
-            f"model.depth={depth} is not the depth of a wide residual network, which has 6N + 4 layers.",
+            f"model.depth={depth} is not the depth of a wide residual network: that is 6N + 4.",
             next_step=f"model.depth={below} or model.depth={below + 6}",
         )
     return PreActResNet((depth - 4) // 6, width, False, channels, num_classes, dropout, gradient_checkpointing)

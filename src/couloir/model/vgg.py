@@ -110,8 +110,8 @@ def vgg_like(channels: int, image_size: int, num_classes: int) -> nn.Sequential:
     size = ((image_size - 4) // 2 - 4) // 2
     if size < 1:
         raise CouloirError(
-            f"Images of {image_size} pixels are too small for model=vgg_like: four convolutions without padding "
-            "and two poolings leave nothing of fewer than 16.",
+            f"Images of {image_size} pixels are too small for model=vgg_like: it has four convolutions without padding "
+            "and two poolings, and needs at least 16 pixels.",
             next_step="enlarge them with data.image_size=16 or more",
         )
     return nn.Sequential(

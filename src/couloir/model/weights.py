@@ -76,9 +76,9 @@ def load_weights(net: nn.Module, file: str | Path) -> None:
     heads = [name for name in heads if name not in wrong]
     if missing or left_over or wrong:
         raise CouloirError(
-            f"The weights are not this network's: {_differences(own, state, wrong, missing, left_over)}.",
+            f"The weights do not fit this network: {_differences(own, state, wrong, missing, left_over)}.",
             place=f"model.weights={file}",
-            next_step="choose the model that the file was saved from, with the keys it had (batch_norm, widths, ...)",
+            next_step="choose the model that the file was saved from, with the same keys (batch_norm, widths, ...)",
         )
     net.load_state_dict(
         {name: value for name, value in state.items() if name in own and name not in heads}, strict=False
@@ -100,9 +100,9 @@ def read_state(file: str | Path) -> State:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except NOT_WEIGHTS as error:
         raise CouloirError(
-            f"{path.name} cannot be read as weights: it is torn, something else, or holds more than plain tensors.",
+            f"{path.name} cannot be read as weights: it is damaged, another kind of file, or more than plain tensors.",
             place=place,
-            next_step="save plain tensors, torch.save(net.state_dict(), FILE); a file that runs code is refused",
+            next_step="save plain tensors: torch.save(net.state_dict(), FILE); a file that could run code is refused",
         ) from error
     for key in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -110,7 +110,7 @@ def read_state(file: str | Path) -> State:
             break
     if not is_state(content):
         raise CouloirError(
-            f"{path.name} holds no state dict, but {type(content).__name__}.",
+            f"{path.name} holds {type(content).__name__}, not a state dict.",
             place=place,
             next_step="torch.save(net.state_dict(), FILE)",
         )

@@ -118,7 +118,7 @@ def _check(layer: nn.Module) -> None:
     says = any(getattr(layer, name, None) for name in ("elementwise", "selects", "second_derivatives"))
     if not says and not isinstance(layer, known):
         raise CouloirError(
-            f"optimizer=sdlm knows no second derivatives of the layer {type(layer).__name__}.",
+            f"optimizer=sdlm has no second derivatives for the layer {type(layer).__name__}.",
             next_step="choose a network of linear, convolutional and batch-normalisation layers, or another optimizer",
         )
 
@@ -128,7 +128,7 @@ def _check_joins(net: nn.Module) -> None:
     for module in net.modules():
         if getattr(module, "scales_its_branches", False):
             raise CouloirError(
-                f"optimizer=sdlm knows no second derivatives of the layer {type(module).__name__}, which multiplies "
+                f"optimizer=sdlm has no second derivatives for the layer {type(module).__name__}, which multiplies "
                 "or averages its branches.",
                 next_step="choose another network, or another optimizer",
             )
