@@ -13,6 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+WARNINGS = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name))
+"""What clusters send before the end of a job's time (`sbatch --signal=USR1@90`); taken as SIGTERM, which SLURM sends
+when it pre-empts a job. Windows has none.
+"""
+STOPS = (signal.SIGINT, signal.SIGTERM, *WARNINGS)
+"""Signals that ask a run to stop. A terminal or a cluster may send them to all processes of a run; the one that trains
+decides what the others do.
+"""
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """What a container may use: microseconds of CPU a period, and the period, or `max`."""
 

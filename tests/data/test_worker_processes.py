@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import multiprocessing
 import os
 import signal
 import threading
 import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import couloir
+from couloir.config.build import build
 from couloir.data.worker_processes import lost_worker, tell_where_it_can_be_told, workers_ended
 from couloir.errors import CouloirError, ProcessLost
-from photographs import make_photographs
+from photographs import make_photographs, photograph_samples
+from victims import alive
 
 
 # torch tells of a killed worker by raising wherever the process is just then. Where Python cannot raise (in what it
@@ -136,3 +141,70 @@ def test_a_worker_that_dies_while_it_hands_a_batch_over_is_named() -> None:
     assert str(getattr(lost_worker(caught.value), "fact", "")).startswith(f"Worker process {process.pid}, which reads")
     assert data.ended is True
     assert lost_worker(RuntimeError("out of luck")) is None
+
+
+ENDS: dict[str, Callable[[], object]] = {
+    "the end of a script": atexit._run_exitfuncs,
+    "the end of a process that multiprocessing started": lambda: None,
+    "os._exit": lambda: os._exit(0),
+    **{name: lambda: time.sleep(60) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGKILL")},
+}
+
+
+def read_with_workers(photographs: Path | None, ready: Connection, end: str) -> None:
+    os.setsid()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    if photographs is None:
+        samples = build(couloir.compose(["data=digits", "data.workers=2", "data.batch_size=8"]).cfg, "data")
+        samples.setup()
+    else:
+        samples = photograph_samples(photographs, workers=2, batch_size=2)
+    batches = iter(samples.train_dataloader())
+    kept = [next(batches), next(batches)]  # one of each worker: both are up
+    ready.send(len(kept))
+    ENDS[end]()
+
+
+@pytest.fixture(scope="module")
+def few_photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_photographs(tmp_path_factory.mktemp("photos"), train=16)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.parametrize(
+    ("end", "photographs"), [*((end, True) for end in ENDS), ("SIGKILL", False), ("the end of a script", False)]
+)
+def test_workers_end_with_the_process_that_reads_however_it_ends(
+    end: str, photographs: bool, few_photographs: Path
+) -> None:
+    forks = multiprocessing.get_context("fork")
+    ready, theirs = forks.Pipe(duplex=False)
+    reader = forks.Process(target=read_with_workers, args=(few_photographs if photographs else None, theirs, end))
+    reader.start()
+    theirs.close()
+    assert reader.pid is not None
+    ready.recv()
+    if end.startswith("SIG"):
+        assert len(alive([reader.pid])) >= 3, "it has two workers"
+        os.kill(reader.pid, getattr(signal, end))
+    began = time.monotonic()
+    reader.join()
+    while alive([reader.pid]) and time.monotonic() < began + 60:
+        time.sleep(0.01)
+    assert time.monotonic() - began < 3, "torch's own workers look every five seconds"
+    assert not list(Path("/dev/shm").glob(f"*_{reader.pid}_*"))
+
+
+@pytest.mark.parametrize("number", ["SIGUSR1", "SIGUSR2"])
+def test_workers_leave_it_to_the_run_what_the_warning_of_a_cluster_means(number: str, few_photographs: Path) -> None:
+    if not hasattr(signal, number):
+        pytest.skip("no such signal")
+    samples = photograph_samples(few_photographs, workers=1, batch_size=2)
+    batches = iter(samples.train_dataloader())
+    seen = [next(batches)]
+    for worker in samples.worker_processes():
+        os.kill(worker.pid, getattr(signal, number))
+    seen += list(batches)
+    assert len(seen) == 8
+    samples.teardown("fit")

@@ -14,12 +14,7 @@ from couloir.callbacks.checkpoint import Checkpoint
 from couloir.distributed import highest
 from couloir.errors import Interrupted
 from couloir.log import say
-from couloir.machine import taken
-
-WARNINGS = (signal.SIGUSR1, signal.SIGUSR2) if hasattr(signal, "SIGUSR1") else ()
-"""What clusters send before the end of a job's time (`sbatch --signal=USR1@90`); taken as SIGTERM, which SLURM sends
-when it pre-empts a job.
-"""
+from couloir.machine import WARNINGS, taken
 
 
 class StopOnSignal(Callback):

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from couloir.data.source import Source
 from couloir.data.splits import Indices
-from couloir.data.worker_processes import end_workers, leave_signals, tell_where_it_can_be_told
+from couloir.data.worker_processes import end_workers, look_after, settle_in
 from couloir.torch_private import workers_of
 
 
@@ -69,11 +69,11 @@ class Rows:
             batch_size=None,
             sampler=rows,
             num_workers=self.workers,
-            worker_init_fn=leave_signals,
+            worker_init_fn=settle_in,
             generator=torch.Generator().manual_seed(0),
         )
         iterator = iter(loader)
-        tell_where_it_can_be_told()
+        look_after(iterator)
         self._iterator = weakref.ref(iterator)
         return iterator
 

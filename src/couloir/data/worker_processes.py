@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import re
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+from multiprocessing.util import Finalize
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from couloir.errors import ProcessLost, causes
+from couloir.machine import STOPS
 
-GRACE = 30
-"""Seconds that a worker goes on after SIGTERM."""
+WORKER = "couloir worker"
+"""The name of each worker process in the process that started it."""
+BEFORE_ALL_OTHERS = 1000
+"""The priority of what ends them: queues and the like come after."""
 KILLED = re.compile(r"DataLoader worker \(pid (?P<pid>\d+)\) is killed by signal: (?P<signal>[^.]+)")
 EXITED = re.compile(
     r"DataLoader worker \(pid(\(s\))? (?P<pid>[\d, ]+)\) exited unexpectedly( with exit code (?P<code>\d+))?"
@@ -23,18 +32,83 @@ NO_ROOM = ("out of shared memory", "shared memory(shm)", "unable to write to fil
 """What torch says when /dev/shm, through which workers hand batches over, is full."""
 
 
-def leave_signals(_worker: int) -> None:
-    """Ctrl-C, and a scheduler's SIGTERM, reach all processes; the one that trains decides what becomes of the others.
+def settle_in(_worker: int) -> None:
+    """What a worker does first: it ignores the signals that ask a run to stop, and ends with the process it works for.
 
-    It has some time to end its step and save a checkpoint, for which it may need its workers.
+    Ctrl-C, and a scheduler's SIGTERM, reach all processes of a run. The process that trains decides what becomes of the
+    others: it ends its step and saves a checkpoint, and may need its workers for that.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "alarm"):
-        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
+    for number in STOPS:
+        # A handler, since what a data set starts by `exec` would inherit an ignored signal.
+        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else lambda *_: None)
+    threading.Thread(target=_end_with_the_parent, daemon=True, name="watch the parent").start()
+
+
+def _end_with_the_parent() -> None:
+    """Wait for the end of the process that this one works for, however it ends, and end as well.
+
+    Workers that were forked later hold their copies of the pipe that stands for the parent (its sentinel), so that it
+    would close late. Linux has a handle of the process itself.
+    """
+    parent = parent_process()
+    if parent is None:  # a test calls this in its own process
+        return
+    signs = [parent.sentinel]
+    if hasattr(os, "pidfd_open"):
+        try:
+            signs.append(os.pidfd_open(cast("int", parent.pid)))
+        except ProcessLookupError:  # it is gone already
+            os._exit(1)
+        except OSError:  # an old kernel
+            pass
+    wait(signs)
+    os._exit(1)
+
+
+def look_after(iterator: Iterator[Any]) -> None:
+    """See to workers that have just started: they end with this process, and a lost one is told of where it can be.
+
+    At its end Python sends SIGTERM to the processes that are left, which these ignore, and waits for them. So they are
+    killed just before.
+
+    Args:
+        iterator: `iter(loader)`.
+    """
+    from couloir.torch_private import workers_of
+
+    for process in workers_of(iterator):
+        process.name = WORKER
+    _end_workers_at_exit(os.getpid())
+    tell_where_it_can_be_told()
+
+
+@cache
+def _end_workers_at_exit(_process: int) -> None:
+    """Once in each process; one that is forked does not take it over.
+
+    `Finalize` and not `atexit`: a process that `multiprocessing` started does not call `atexit`'s functions.
+    """
+    Finalize(None, _end_those_left, exitpriority=BEFORE_ALL_OTHERS)
+
+
+def _end_those_left() -> None:
+    _kill([process for process in multiprocessing.active_children() if process.name == WORKER])
+
+
+def _kill(processes: Sequence[Any]) -> None:
+    # torch's own handler would take each for another loss, and raise it wherever the main thread is by then.
+    main = threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD")
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL) if main else None
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.join()
+    if main:
+        signal.signal(signal.SIGCHLD, handler)
 
 
 def tell_where_it_can_be_told() -> None:
-    """Keep torch from telling of a lost worker while this process forks another one; called once workers have started.
+    """Keep torch from telling of a lost worker while this process forks another one.
 
     torch raises from a signal's handler, in whatever the main thread is doing. Around a fork that may be a hook by
     which Python gives a lock of `logging` back: there an exception is dropped, and the lock is held for good. A loss
@@ -68,8 +142,7 @@ def end_workers(iterator: Any, at_once: bool) -> None:
 
     Args:
         iterator: `iter(loader)`; None, and one without workers, are left alone.
-        at_once: kill them. Where one was lost, the others may wait for a lock that it held, and outlive SIGTERM by
-            `GRACE`.
+        at_once: kill them. Where one was lost, the others may wait for a lock that it held.
     """
     from couloir.torch_private import shut_down, workers_of
 
@@ -77,15 +150,9 @@ def end_workers(iterator: Any, at_once: bool) -> None:
     if not processes:
         return
     if at_once:
-        # torch's own handler would take each for another loss, and raise it wherever the main thread is by then.
-        main = threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD")
-        handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL) if main else None
-        for process in processes:
-            process.kill()
-            process.join()
-        if main:
-            signal.signal(signal.SIGCHLD, handler)
+        _kill(processes)
     shut_down(iterator)
+    _kill([process for process in processes if process.is_alive()])  # torch gives up after some seconds
 
 
 @contextmanager

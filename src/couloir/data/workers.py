@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from couloir.data.source import Cuttable
 from couloir.data.splits import Indices
 from couloir.data.windows import CutsWindows
-from couloir.data.worker_processes import end_workers, leave_signals, tell_where_it_can_be_told
+from couloir.data.worker_processes import end_workers, look_after, settle_in
 from couloir.errors import CouloirError
 from couloir.log import say
 from couloir.torch_private import iterator_of, workers_of
@@ -82,7 +82,7 @@ class Cutting:
         mistake: CouloirError | None = None
         # A new iteration of the loader first waits for what the workers still do for one that was broken off.
         answers = iter(self._loader)
-        tell_where_it_can_be_told()
+        look_after(answers)
         for (slot, chosen, _), answer in zip(self._plan.items, answers, strict=True):
             if isinstance(answer, CouloirError):
                 mistake = answer
@@ -110,7 +110,7 @@ class Cutting:
             num_workers=self.workers,
             prefetch_factor=AHEAD if self.workers else None,
             persistent_workers=self.workers > 0,
-            worker_init_fn=leave_signals,
+            worker_init_fn=settle_in,
             multiprocessing_context="fork" if self.workers and _forks() else None,
             # Of its own: the loader would draw the workers' seeds from the run's random numbers.
             generator=torch.Generator(),

@@ -7,6 +7,8 @@ import signal
 import sys
 import threading
 
+from couloir.machine import STOPS
+
 
 def main() -> int:
     """Train along; the first process decides when to stop, and its end is this one's.
@@ -14,7 +16,7 @@ def main() -> int:
     Returns:
         0, or the exit code that the error would have had in the first process.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):  # the terminal sends Ctrl-C to all; the first process decides
+    for number in STOPS:
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_first, daemon=True).start()
 
