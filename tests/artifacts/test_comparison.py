@@ -77,21 +77,35 @@ def test_colours_and_markers_tell_two_keys_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize("values", [(3.0, float("nan")), (1e9, 1e-9), (0.0, 0.0), (-1.0, 2.0)])
 def test_numbers_that_no_axis_likes_are_drawn(values: tuple[float, float], tmp_path: Path) -> None:
     folder = made_up_run(tmp_path / "0", [], losses(*values))
-    assert draw_comparison(tmp_path, [folder]) == [tmp_path / "comparison.png"]
+    assert draw_comparison(tmp_path, [folder], "loss", 1) == [tmp_path / "comparison.png"]
 
 
 def test_a_hundred_runs_are_drawn_as_the_best_of_them(tmp_path: Path) -> None:
     folders = [made_up_run(tmp_path / str(n), [f"seed={n}"], losses(2, n)) for n in range(100)]
-    draw_comparison(tmp_path, folders)
+    draw_comparison(tmp_path, folders[: comparison.SHOWN], "loss", len(folders))
     from PIL import Image
 
     with Image.open(tmp_path / "comparison.png") as picture:
         assert picture.height < 1200
 
 
+@pytest.mark.parametrize(
+    ("metric", "axis", "first"), [("accuracy", "error, 1 − accuracy", 0.75), ("loss", "loss", 2.0), ("r2", "R²", 0.5)]
+)
+def test_the_picture_draws_what_the_table_ranks_and_names_it(
+    metric: str, axis: str, first: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"epoch": 1.0, "train/loss": 2.0, "train/accuracy": 0.25, "train/r2": 0.5}]
+    drawn = []
+    monkeypatch.setattr(comparison, "_finish", lambda figure, axes, *_: drawn.append(axes[0]))
+    draw_comparison(tmp_path, [made_up_run(tmp_path / "0", [], rows)], metric, 1)
+    assert drawn[0].get_ylabel() == axis
+    assert drawn[0].lines[0].get_ydata()[0] == first
+
+
 def test_without_a_completed_run_there_is_nothing(tmp_path: Path) -> None:
     folder = made_up_run(tmp_path / "0", [], losses(1), status="diverged")
-    assert draw_comparison(tmp_path, [folder, tmp_path / "never_begun"]) == []
+    assert draw_comparison(tmp_path, [folder, tmp_path / "never_begun"], "loss", 2) == []
     assert not (tmp_path / "comparison.png").exists()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from couloir.sweep.table import last_words, write_csv
@@ -63,6 +64,21 @@ def test_the_csv_has_mean_and_deviation_over_the_seeds(tmp_path: Path) -> None:
     assert abs(float(first["best/accuracy std"]) - 0.02**0.5) < 1e-12
     assert (first["parameters"], first["parameters std"], first["runs"]) == ("10.0", "0.0", "2")
     assert (second["best/accuracy"], second["runs"], second["seconds"]) == ("", "0", "")
+
+
+def test_the_test_metrics_stand_beside_the_objective(tmp_path: Path) -> None:
+    tests = {"test/loss": [0.2], "test/accuracy": [0.91]}
+    tried = replace(trial(0, [[0.9]], loss="mse"), tests=tests)
+    record = sweep(tmp_path, tried, trial(1, [], "failed", loss="mae"))
+    first, second = rows(write_csv(record))
+    assert list(first)[:6] == ["number", "state", "best/accuracy", "test/loss", "test/accuracy", "seconds"]
+    assert (first["test/accuracy"], second["test/accuracy"]) == ("0.91", "")
+    line = next(line for line in last_words(record).splitlines() if "best/accuracy" in line)
+    assert [cell.strip() for cell in line.split("┃")[2:5]] == ["best/accuracy", "test/accuracy", "test/loss"]
+    told = last_words(replace(record, differ=["loss"]))
+    assert "ranked by best/accuracy: the trials differ in their loss" in told
+    assert "test/accuracy" in told
+    assert "test/loss" not in told, "losses of different units do not stand side by side"
 
 
 def test_the_end_names_the_best_sentence_quoted_for_a_shell(tmp_path: Path) -> None:

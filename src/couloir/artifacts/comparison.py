@@ -20,13 +20,13 @@ from matplotlib.ticker import MaxNLocator
 
 from couloir.artifacts.curves import NAMES
 from couloir.artifacts.log_axis import wants_log
-from couloir.config.metrics import facts, leading
+from couloir.config.metrics import facts, stated_metrics
 from couloir.record.metrics import Row
 from couloir.record.run_files import RunFiles
 from couloir.record.signals import LayerSignal
 
 SHOWN = 24
-"""Runs in a picture at most: those that end best."""
+"""Runs in a picture at most: the best by the objective."""
 MARKERS = "osD^vP*X"
 LINES: dict[str, tuple[Literal["-", "--"], float, Literal["full", "none"]]] = {
     "train": ("-", 1.7, "full"),
@@ -72,12 +72,14 @@ class SweptRun:
         return [row for row in rows if row.epoch == rows[0].epoch]
 
 
-def draw_comparison(sweep: Path, folders: Iterable[Path]) -> list[Path]:
+def draw_comparison(sweep: Path, folders: Iterable[Path], metric: str, of: int) -> list[Path]:
     """Draw the pictures of a multirun into its folder.
 
     Args:
         sweep: the folder of the multirun.
-        folders: its runs' folders; those that did not complete are left out.
+        folders: at most `SHOWN` of its runs' folders, the best first; those that did not complete are left out.
+        metric: the name of the metric that ranks them.
+        of: how many runs it has.
 
     Returns:
         The files: none without a completed run, and `signals.png` only where a run has measured signals.
@@ -86,11 +88,11 @@ def draw_comparison(sweep: Path, folders: Iterable[Path]) -> list[Path]:
     files = []
     if runs:
         files.append(sweep / "comparison.png")
-        _draw_curves(runs, files[-1])
+        _draw_curves(runs, files[-1], metric, of)
     measured = [run for run in runs if run.signals]
     if measured:
         files.append(sweep / "signals.png")
-        _draw_signals(measured[:SHOWN], files[-1])
+        _draw_signals(measured, files[-1])
     return files
 
 
@@ -105,13 +107,12 @@ def _completed(folders: Iterable[Path]) -> list[SweptRun]:
     return runs
 
 
-def _draw_curves(runs: list[SweptRun], file: Path) -> None:
-    metric, value, told = _measure(runs)
-    shown = sorted(runs, key=lambda run: _last(run, metric, value))[:SHOWN] if len(runs) > SHOWN else runs
-    figure, axes = _figure(len(shown), columns=1)
-    styles = _styles(shown)
+def _draw_curves(runs: list[SweptRun], file: Path, metric: str, of: int) -> None:
+    value, told = _measure(runs, metric)
+    figure, axes = _figure(len(runs), columns=1)
+    styles = _styles(runs)
     values: list[float] = []
-    for run in shown:
+    for run in runs:
         colour, marker = styles[run.folder]
         for split, (line, width, fill) in LINES.items():
             points = _points(run.rows, f"{split}/{metric}", value)
@@ -122,12 +123,12 @@ def _draw_curves(runs: list[SweptRun], file: Path) -> None:
                     marker=marker, markersize=4, fillstyle=fill, markevery=max(1, len(points) // 12),
                 )  # fmt: skip
     _scale(axes[0], values)
-    goal = _goal(shown, f"train/{metric}")
+    goal = _goal(runs, f"train/{metric}")
     if goal is not None:
         axes[0].axhline(value(goal), color="#777777", linestyle=":", linewidth=1.2)
     axes[0].set_xlabel("epoch")
     axes[0].set_ylabel(told)
-    if all(len(run.rows) == 1 for run in shown):
+    if all(len(run.rows) == 1 for run in runs):
         axes[0].set_xlim(0, 2)  # around a single point, matplotlib would split the epoch into thousandths
     lines = [
         Line2D([], [], color="#444444", linestyle=line, marker="o", markersize=4, fillstyle=fill, label=NAMES[split])
@@ -135,7 +136,7 @@ def _draw_curves(runs: list[SweptRun], file: Path) -> None:
     ]
     if goal is not None:
         lines.append(Line2D([], [], color="#777777", linestyle=":", label=f"the goal, {value(goal):g}"))
-    _finish(figure, axes, [*lines, *_legend(shown, styles)], file, left_out=len(runs) - len(shown))
+    _finish(figure, axes, [*lines, *_legend(runs, styles)], file, of if of > SHOWN else None)
 
 
 def _draw_signals(runs: list[SweptRun], file: Path) -> None:
@@ -170,13 +171,10 @@ def _weighted_rows(signals: list[LayerSignal]) -> list[LayerSignal]:
     return [row for row in signals if row.weight_gradient_variance is not None]
 
 
-def _measure(runs: list[SweptRun]) -> tuple[str, Callable[[float], float], str]:
-    """The metric to draw, what is drawn of its values, and the axis: the errors where all runs count right samples."""
-    names = [leading({column for row in run.rows for column in row if column.startswith("train/")}) for run in runs]
-    metric = facts(names[0] or "loss")
-    if metric.counts_samples and len(set(names)) == 1:
-        return metric.name, _error, f"error, 1 − {metric.label}"
-    return "loss", float, "loss"
+def _measure(runs: list[SweptRun], metric: str) -> tuple[Callable[[float], float], str]:
+    """What is drawn of a metric's values, and the name of the axis: the error, where it is a share of right samples."""
+    known = facts(metric, stated_metrics(runs[0].files.config or {}))
+    return (_error, f"error, 1 − {known.label}") if known.counts_samples else (float, known.label)
 
 
 def _error(share: float) -> float:
@@ -185,12 +183,6 @@ def _error(share: float) -> float:
 
 def _points(rows: list[Row], column: str, value: Callable[[float], float]) -> list[tuple[float, float]]:
     return [(row["epoch"], value(row[column])) for row in rows if math.isfinite(row.get(column, math.nan))]
-
-
-def _last(run: SweptRun, metric: str, value: Callable[[float], float]) -> float:
-    """Where a run ends: on validation data, or on training data where it has no others."""
-    points = _points(run.rows, f"val/{metric}", value) or _points(run.rows, f"train/{metric}", value)
-    return points[-1][1] if points else math.inf
 
 
 def _goal(runs: list[SweptRun], column: str) -> float | None:
@@ -261,14 +253,14 @@ def _key(label: str, colour: Any, marker: str, line: Literal["-", ""] = "-") -> 
     return Line2D([], [], color=colour, marker=marker, markersize=5, linestyle=line, label=label)
 
 
-def _finish(figure: Figure, axes: list[Axes], entries: list[Line2D], file: Path, left_out: int = 0) -> None:
+def _finish(figure: Figure, axes: list[Axes], entries: list[Line2D], file: Path, of: int | None = None) -> None:
     for panel in axes:
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
     figure.legend(handles=entries, loc="outside right upper", frameon=False, fontsize=8)
-    if left_out:
-        figure.suptitle(f"the best {SHOWN} of {SHOWN + left_out} runs", fontsize=10)
+    if of is not None:
+        figure.suptitle(f"the best {SHOWN} of {of} runs", fontsize=10)
     temporary = file.with_name(f".{file.name}")
     figure.savefig(temporary, format="png")
     temporary.replace(file)

@@ -43,7 +43,7 @@ def settle(sentence: Sentence) -> Sentence:
     sentence = settle_parts(sentence)
     with suppress(OmegaConfBaseException, TypeError, ValueError):  # `check` says so
         _settle_run(sentence.cfg)
-        _settle_monitor(sentence.cfg)
+        settle_monitor(sentence.cfg)
         settle_rate(sentence.cfg)
     with suppress(OmegaConfBaseException):
         settle_modes(sentence.cfg)
@@ -130,7 +130,7 @@ def _settle_run(cfg: DictConfig) -> None:
         node.run = str(find_run(node.run, cfg.output_dir))
 
 
-def _settle_monitor(cfg: DictConfig) -> None:
+def settle_monitor(cfg: DictConfig) -> None:
     """The metric that decides about the best epoch is the task's, unless one is named."""
     checkpoint, task = OmegaConf.select(cfg, "callbacks.checkpoint"), cfg.get("task") or {}
     if OmegaConf.is_dict(checkpoint) and "monitor" in checkpoint and checkpoint.monitor is None:

@@ -10,9 +10,9 @@ from couloir.errors import CouloirError, did_you_mean, display
 from couloir.record import metrics, status
 from couloir.record.configuration import FILE
 from couloir.record.status import refuse_newer
+from couloir.record.sweep import FILE as SWEEP_FILE
+from couloir.record.sweep import TABLE as SWEEP_TABLE
 
-SWEEP_FILE, SWEEP_TABLE = "sweep.yaml", "sweep.csv"
-"""What the folder of a sweep holds."""
 TRIAL_FILE = "trial.json"
 """What the folder of a run has that belongs to a trial of a sweep."""
 SKIPPED = ("checkpoints", "tensorboard", "latest")

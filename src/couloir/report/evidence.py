@@ -146,6 +146,15 @@ class RunRecord:
         return [epoch for epoch, _ in points], [value if math.isfinite(value) else None for _, value in points]
 
 
+def about_losses(records: Sequence[RunRecord]) -> str:
+    """What a reader should know of the losses of several runs; empty where all of them have the same one."""
+    functions = {
+        repr(sorted((key, str(value)) for key, value in record.flat.items() if key.startswith(("loss.", "task."))))
+        for record in records
+    }
+    return " The runs differ in their loss, so that their losses cannot be compared." if len(functions) > 1 else ""
+
+
 def columns(records: Sequence[RunRecord]) -> list[str]:
     """The columns that any of the runs has, in the order of their files."""
     return list(dict.fromkeys(name for record in records for row in record.rows for name in row))

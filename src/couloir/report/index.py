@@ -13,11 +13,12 @@ from urllib.parse import quote
 from couloir.artifacts.page import Cell, Chart, Choice, Page, charts, facts, label, search, shortened, table, text
 from couloir.config.metrics import facts as metric_facts
 from couloir.errors import CouloirError, display
-from couloir.record.files import read_table, read_yaml, write_atomically
-from couloir.record.find import SWEEP_FILE, SWEEP_TABLE, runs_and_sweeps_below
+from couloir.record.files import write_atomically
+from couloir.record.find import runs_and_sweeps_below
 from couloir.record.status import is_newer
+from couloir.record.sweep import SweepFacts, SweepTable, read_facts, read_trials
 from couloir.report import origin
-from couloir.report.evidence import RunRecord
+from couloir.report.evidence import RunRecord, about_losses
 from couloir.report.tables import number, seconds
 
 CHOSEN = "chosen"
@@ -60,7 +61,7 @@ def write_index(folder: Path, file: Path) -> Path:
             clear = (
                 f'<div class="controls"><button type="button" class="plain" data-clear="{CHOSEN}">none</button></div>'
             )
-            note = f"The runs that are ticked in the table; at first the best {len(first)}."
+            note = f"The runs that are ticked in the table; at first the best {len(first)}.{about_losses(records)}"
             page.section("Curves", clear, charts(drawn, width=460), note=note)
             page.section("Metric and time", charts([_scatter(ranked)]), note="A dot a run; a click on a name hides it.")
     if sweeps:
@@ -198,31 +199,27 @@ def _scatter(ranked: Sequence[RunRecord]) -> Chart:
 def _sweeps(sweeps: Sequence[Path], start: Path) -> str:
     rows = []
     for sweep in sweeps:
-        content = read_yaml(sweep / SWEEP_FILE, strict=False)
-        words = content.get("words", []) if isinstance(content, dict) else []
-        head, *trials = read_table(sweep / SWEEP_TABLE, strict=False) or [[]]
-        states = [row[1] for row in trials if len(row) > 1]
-        best = _best_trial(head, trials, content if isinstance(content, dict) else {})
+        facts = read_facts(sweep, strict=False)
+        trials = read_trials(sweep, facts, strict=False)
+        states = [row.state for row in trials.rows]
         rows.append([
             Cell(sweep.name, kind="state", link=_link(sweep / "report.html", start)),
-            Cell(" ".join(map(str, words)), kind="code long"),
+            Cell("" if facts is None else " ".join(facts.words), kind="code long"),
             Cell(str(len(states)), len(states), "number"),
             Cell(str(states.count("completed")), states.count("completed"), "number"),
-            Cell(head[2] if len(head) > 2 else ""), best,
+            Cell(next(iter(trials.objectives), "")), _best_trial(trials, facts),
         ])  # fmt: skip
     return table(["sweep", "words", "trials", "completed", "objective", "best"], rows, "all sweeps")
 
 
-def _best_trial(head: Sequence[str], trials: Sequence[Sequence[str]], content: dict[str, Any]) -> Cell:
+def _best_trial(trials: SweepTable, facts: SweepFacts | None) -> Cell:
     from couloir.sweep.load import direction
 
-    try:
-        values = [float(row[2]) for row in trials if row[1] == "completed" and row[2]]
-    except (ValueError, IndexError):
-        values = []
-    if not values or len(head) < 3:
+    goal = next(iter(trials.objectives), "")
+    values = [row.numbers[goal] for row in trials.rows if row.state == "completed" and goal in row.numbers]
+    if not values:
         return number(None)
-    return number(max(values) if direction(head[2], content) == "maximize" else min(values))
+    return number(max(values) if direction(goal, facts) == "maximize" else min(values))
 
 
 def _failures(page: Page, records: Sequence[RunRecord]) -> None:

@@ -12,7 +12,7 @@ from couloir.record.files import write_atomically
 from couloir.record.tested import read_confusion
 from couloir.report import confusion, gallery, origin, tables
 from couloir.report.curves import curves, signals
-from couloir.report.evidence import RunRecord, labels
+from couloir.report.evidence import RunRecord, about_losses, labels
 from couloir.sweep.progress import duration
 from couloir.sweep.table import shown
 
@@ -71,7 +71,7 @@ def _of_several(records: Sequence[RunRecord]) -> Page:
     page.parts.append(
         f'<header><h1>{len(records)} runs</h1><p class="note">{text(common)}Written {written}.</p></header>'
     )
-    page.section("Results", tables.comparison(records), note="A click on a heading sorts.")
+    page.section("Results", tables.comparison(records), note=f"A click on a heading sorts.{about_losses(records)}")
     drawn = curves(records)
     if drawn:
         note = "Stars are best epochs; dotted lines are the training split. A click on a name, or its box, hides a run."

@@ -162,7 +162,10 @@ def importances(shares: dict[str, float], goal: Objective) -> Chart:
 
 
 def curves(record: SweepRecord) -> list[Chart]:
-    """The monitored value and the losses of the best trials over their epochs, the mean over the seeds."""
+    """The monitored value and the losses of the best trials over their epochs, the mean over the seeds.
+
+    Losses of different units share no axis: they are left out where the trials differ in their loss.
+    """
     of_monitor: list[dict[str, Any]] = []
     of_loss: list[dict[str, Any]] = []
     for place, trial in enumerate(ranked(record)[:CURVES]):
@@ -186,8 +189,9 @@ def curves(record: SweepRecord) -> list[Chart]:
             })  # fmt: skip
     charts = []
     titles = ((of_monitor, record.monitor), (of_loss, "loss (dotted: training)"))
+    one_unit = not {"task", "loss"} & set(record.differ)
     for traces, title in titles if record.monitor != "val/loss" else titles[1:]:
-        if traces:
+        if traces and (title == record.monitor or one_unit):
             heights = [value for trace in traces for value in trace["y"]]
             log = title != record.monitor and wants_log(heights)
             layout = {"xaxis": {"title": {"text": "epoch"}},

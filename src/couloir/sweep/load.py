@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from couloir.config.compose import is_of_a_sweep
 from couloir.config.metrics import mode
-from couloir.errors import CouloirError
-from couloir.record.find import SWEEP_FILE, SWEEP_TABLE
 from couloir.record.result import read_numbers
-from couloir.sweep.settings import DIRECTIONS
+from couloir.record.sweep import SweepFacts, TrialRow, read_facts, read_trials
+from couloir.sweep.objective import DIRECTIONS
 from couloir.sweep.trials import Objective, SweepRecord, TrialRecord, TrialState
-
-DEVIATION = " std"
-"""Ends the name of a column that belongs to the one before it."""
 
 
 def load_sweep(folder: Path) -> SweepRecord:
@@ -26,53 +19,44 @@ def load_sweep(folder: Path) -> SweepRecord:
     Raises:
         CouloirError: these files are missing or torn.
     """
-    try:
-        content = yaml.safe_load((folder / SWEEP_FILE).read_text(encoding="utf-8"))
-        text = (folder / SWEEP_TABLE).read_text(encoding="utf-8")
-        head, *rows = [row for row in csv.reader(text.splitlines()) if row]
-        words = [str(word) for word in content["words"]]
-        command, name = [str(word) for word in content["command"]], str(content["study"])
-        last = head.index("seconds")
-        keys = head[last + 1 : -1]
-        goals = [name for name in head[2:last] if name != "runs" and not name.endswith(DEVIATION)]
-        trials = [_trial(folder, dict(zip(head, row, strict=True)), goals, keys) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, csv.Error) as error:
-        raise CouloirError(
-            f"The sweep {folder.name} cannot be read: {' '.join(str(error).split())}",
-            place=str(folder),
-            next_step="`couloir resume` of it writes its table anew",
-        ) from error
+    facts = read_facts(folder)
+    assert facts is not None, "a strict reader raises"
+    table = read_trials(folder, facts)
+    goals, tests = table.objectives, table.tests
+    trials = [_trial(folder, row, goals, tests) for row in table.rows]
     return SweepRecord(
         folder=folder,
-        name=name,
-        words=_shared(words, keys),
-        swept=keys,
-        objectives=[Objective(goal, direction(goal, content)) for goal in goals],
-        monitor=str(content.get("monitor") or _column(goals)),
-        command=command,
+        name=facts.study,
+        words=_shared(facts.words, table.keys),
+        swept=table.keys,
+        objectives=[Objective(goal, direction(goal, facts)) for goal in goals],
+        monitor=facts.monitor or _column(goals),
+        command=facts.command,
         trials=trials,
-        total=max(len(trials), int(content.get("total") or 0)),
-        mode=content.get("mode"),
+        total=max(len(trials), facts.total or 0),
+        mode=facts.mode,
+        differ=facts.differ,
     )
 
 
-def _trial(folder: Path, row: dict[str, str], goals: list[str], keys: list[str]) -> TrialRecord:
-    number = int(row["number"])
-    runs = [folder / str(number)]
-    values = [[float(row[goal])] if row[goal] else [] for goal in goals]
-    if "runs" in row:
+def _trial(folder: Path, row: TrialRow, goals: list[str], tests: list[str]) -> TrialRecord:
+    runs = [folder / str(row.number)]
+    measured = {name: [value] for name, value in row.numbers.items()}
+    if row.runs is not None:
         runs = sorted((path for path in runs[0].glob("*") if path.name.isdigit()), key=lambda path: int(path.name))
         told = [read_numbers(run, strict=False) for run in runs]
-        each = [[numbers[goal] for numbers in told if goal in numbers] for goal in goals]
-        values = [numbers or mean for numbers, mean in zip(each, values, strict=True)]
+        each = {name: [numbers[name] for numbers in told if name in numbers] for name in measured}
+        measured = {name: each[name] or means for name, means in measured.items()}
+    values = [measured.get(goal, []) for goal in goals]
     return TrialRecord(
-        number=number,
-        parameters={key: row[key] for key in keys if row[key]},
-        state=cast(TrialState, row["state"]),
+        number=row.number,
+        parameters=row.parameters,
+        state=cast(TrialState, row.state),
         runs=runs,
         values=values if all(values) else [],
-        seconds=float(row["seconds"]) if row["seconds"] else None,
-        error=row["error"],
+        seconds=row.seconds,
+        error=row.error,
+        tests={name: measured[name] for name in tests if name in measured},
     )
 
 
@@ -85,11 +69,10 @@ def _shared(words: list[str], swept: list[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def direction(goal: str, content: dict[str, Any]) -> Any:
+def direction(goal: str, facts: SweepFacts | None) -> Any:
     """`maximize` or `minimize`: what `sweep.yaml` says of an objective, else what its name says."""
-    said = content.get("objectives")
     usual = DIRECTIONS[mode(goal)]
-    return said.get(goal, usual) if isinstance(said, dict) else usual
+    return usual if facts is None else facts.objectives.get(goal, usual)
 
 
 def _column(goals: list[str]) -> str:

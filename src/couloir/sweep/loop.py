@@ -178,7 +178,9 @@ class SweepLoop:
         if not trial.ends:
             return  # it has not begun, and is found when the sweep is taken up
         runs = len(self.plan.settings.seeds)
-        outcome = outcome_of(trial.ends, runs, self.plan.settings.objectives, trial.seconds, self.received is not None)
+        outcome = outcome_of(
+            trial.ends, runs, self.plan.settings.ranking.objectives, trial.seconds, self.received is not None
+        )
         self.study.tell(number, outcome)
         record = self.record()
         self.view.ended(next(entry for entry in record.trials if entry.number == number), record)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -17,8 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from couloir.config import tree
 from couloir.config.compose import check_sweep, prepare_hydra
 from couloir.errors import CouloirError, did_you_mean
-from couloir.record.files import read_yaml
-from couloir.record.find import SWEEP_FILE
+from couloir.record.sweep import FILE, SweepFacts, read_facts
 
 OPEN = (
     "sweep.n_trials", "sweep.workers", "sweep.isolation", "sweep.max_failures", "hydra/launcher", "output_dir",
@@ -68,7 +66,8 @@ def go_on_with(folder: Path, overrides: list[str], command: list[str]) -> int:
     """
     from couloir.sweep.sweep import alive  # only here: a launcher's worker needs none of it
 
-    content = _read(folder)
+    facts = read_facts(folder)
+    assert facts is not None, "a strict reader raises"
     for override in overrides:
         key = override.lstrip("+").partition("=")[0]
         if key not in OPEN and not key.startswith("hydra.launcher."):
@@ -83,14 +82,15 @@ def go_on_with(folder: Path, overrides: list[str], command: list[str]) -> int:
             place=str(folder),
             next_step="wait for it or stop it; the same `train -m` command takes part in a study with sweep.storage",
         )
-    directory = Path(str(content.get("directory", ".")))
+    directory = Path(facts.directory)
     if directory.is_dir():
         os.chdir(directory)  # its own `./conf`, modules and relative paths are those of where it was typed
     keys = {override.partition("=")[0] for override in overrides}
-    words = [str(word) for word in content["words"] if str(word).partition("=")[0] not in keys]
+    words = [word for word in facts.words if word.partition("=")[0] not in keys]
     words = [word for word in words if not word.lstrip("+").startswith(("hydra.sweep.dir=", "sweep.name="))]
     asked = [override for override in overrides if not override.startswith("output_dir=")]
-    return multirun([*words, *asked, f"sweep.name={content['study']}", f"hydra.sweep.dir='{folder}'"], command)
+    words = [*words, *asked, *_objectives(facts, words)]
+    return multirun([*words, f"sweep.name={facts.study}", f"hydra.sweep.dir='{folder}'"], command)
 
 
 def begun(words: list[str]) -> Path | None:
@@ -103,20 +103,22 @@ def begun(words: list[str]) -> Path | None:
     from couloir.sweep.sweep import FINISHED, alive  # only here: a launcher's worker needs none of it
 
     outputs = next((word.partition("=")[2] for word in words if word.startswith("output_dir=")), "outputs")
-    for file in sorted(Path(outputs).glob(f"sweep/*/{SWEEP_FILE}"), reverse=True):
+    for file in sorted(Path(outputs).glob(f"sweep/*/{FILE}"), reverse=True):
         folder = file.parent
-        same = sorted(_read(folder)["words"]) == sorted(words)
+        facts = read_facts(folder, strict=False)
+        same = facts is not None and sorted(facts.words) == sorted(words)
         if same and not alive(folder) and not (folder / FINISHED).exists():  # which says that nothing is left to do
             return folder.resolve()
     return None
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    file = folder / SWEEP_FILE
-    content = read_yaml(file)
-    if not isinstance(content, dict) or not isinstance(content.get("words"), list) or "study" not in content:
-        raise CouloirError(f"{file} does not say what the sweep was.", next_step="begin it anew: train -m ...")
-    return content
+def _objectives(facts: SweepFacts, words: list[str]) -> list[str]:
+    """The words that keep the objectives of a sweep of an older version, which may have chosen others."""
+    if facts.format is not None or not facts.objectives or any("sweep.objective=" in word for word in words):
+        return []
+    return [
+        f"sweep.objective=[{','.join(facts.objectives)}]", f"sweep.direction=[{','.join(facts.objectives.values())}]"
+    ]  # fmt: skip
 
 
 def launched(_: DictConfig) -> int:

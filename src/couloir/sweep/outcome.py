@@ -10,6 +10,7 @@ from pathlib import Path
 from couloir.record.folder import RunFolder
 from couloir.record.result import read_numbers
 from couloir.record.status import Status
+from couloir.record.sweep import TEST
 from couloir.sweep.job import Job
 from couloir.sweep.study import Outcome
 from couloir.sweep.trials import Objective
@@ -105,4 +106,6 @@ def outcome_of(
     for goal, numbers in zip(objectives, values, strict=True):
         if len(numbers) < runs or not all(map(math.isfinite, numbers)):
             return Outcome("failed", values, seconds, f"it has no {goal.name}")
-    return Outcome("completed", values, seconds)
+    names = dict.fromkeys(name for end in in_order for name in end.numbers if name.startswith(TEST))
+    tests = {name: [end.numbers[name] for end in in_order if name in end.numbers] for name in names}
+    return Outcome("completed", values, seconds, tests=tests)

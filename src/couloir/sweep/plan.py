@@ -91,13 +91,14 @@ class Plan:
         pruner = self.settings.pruner
         if pruner is None:
             return None
-        return Report(self.where, self.name, proposal.trial_id, self.settings.monitor, pruner)
+        return Report(self.where, self.name, proposal.trial_id, self.settings.ranking.monitor, pruner)
 
     def record(self, trials: list[TrialRecord]) -> SweepRecord:
         """The sweep as tables and pictures see it."""
+        ranking = self.settings.ranking
         return SweepRecord(
-            self.folder, self.name, self.space.words, self.space.keys, self.settings.objectives,
-            self.settings.monitor, self.command, trials, self.total, self.settings.mode,
+            self.folder, self.name, self.space.words, self.space.keys, ranking.objectives,
+            ranking.monitor, self.command, trials, self.total, ranking.mode, ranking.differ,
         )  # fmt: skip
 
 
@@ -128,8 +129,8 @@ def make_plan(
             f"sweep={sweep.choices.get('sweep')} has nothing to go over.",
             next_step="name keys and what they may be: 'optimizer.lr=tag(log, interval(1e-4, 1e-1))'",
         )
-    trial = _first_trial(space)
-    settings = Settings.read(sweep, trial)
+    setting, trial = _first_trial(space)
+    settings = Settings.read(sweep, space, setting, trial)
     _check_seeds(settings, space)
     name = study_name(settings, default_folder, [word for word in words if word not in hydras])
     shared = settings.storage is not None or settings.name is not None
@@ -176,20 +177,21 @@ def _environment(hydras: list[str]) -> dict[str, str]:
     return found
 
 
-def _first_trial(space: Space) -> Sentence:
-    """The sentence of one trial that is right; one setting may well be wrong where another is not.
+def _first_trial(space: Space) -> tuple[Setting, Sentence]:
+    """The setting and the sentence of one trial that is right; one setting may well be wrong where another is not.
 
     Raises:
         CouloirError: several settings all over the space are wrong; it is the mistake of the first.
     """
     mistakes: deque[CouloirError] = deque()
     for place in range(TRIED):
+        setting = _somewhere(space, place)
         try:
-            sentence = checked([*space.words, *as_words(_somewhere(space, place))])
+            sentence = checked([*space.words, *as_words(setting)])
         except CouloirError as error:
             mistakes.append(error)
             continue
-        return sentence
+        return setting, sentence
     raise mistakes[0]
 
 

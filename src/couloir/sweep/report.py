@@ -14,6 +14,7 @@ from couloir.record.files import write_atomically
 from couloir.sweep import charts as figures
 from couloir.sweep import importance
 from couloir.sweep.best import best_words
+from couloir.sweep.objective import about
 from couloir.sweep.progress import duration
 from couloir.sweep.table import (
     against_best,
@@ -25,6 +26,7 @@ from couloir.sweep.table import (
     sentence,
     several_seeds,
     swept_keys,
+    tested_metrics,
 )
 from couloir.sweep.trials import SweepRecord, TrialRecord
 
@@ -82,7 +84,7 @@ def _compare(record: SweepRecord) -> None:
     from couloir.artifacts.comparison import SHOWN, draw_comparison  # only here: it imports matplotlib
 
     runs = [run for trial in ranked(record) for run in trial.runs if run.is_dir()]
-    draw_comparison(record.folder, runs[:SHOWN])
+    draw_comparison(record.folder, runs[:SHOWN], record.monitor.rpartition("/")[2], len(runs))
 
 
 def _header(record: SweepRecord) -> str:
@@ -98,8 +100,10 @@ def _header(record: SweepRecord) -> str:
         numbers.append(("time of all trials", duration(sum(seconds))))
         numbers.append(("a trial", duration(sum(seconds) / len(seconds))))
     written = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
+    note = about(record.objectives, record.differ)
+    about_order = f'<p class="note">{text(note[0].upper() + note[1:])}.</p>' if note else ""
     return (
-        f'<header><h1>Sweep {text(record.name)}</h1><p class="note">{text(goals)}; written {written}</p>'
+        f'<header><h1>Sweep {text(record.name)}</h1><p class="note">{text(goals)}; written {written}</p>{about_order}'
         f"{copyable(shlex.join(record.command))}{facts(numbers)}</header>"
     )
 
@@ -167,7 +171,7 @@ def _results(page: Page, record: SweepRecord) -> None:
         return
     note = "A click on a heading sorts. Folders are named by the trial's number."
     trials = record.trials
-    most = CELLS // (len(swept_keys(record)) + len(record.objectives) + 4)
+    most = CELLS // (len(swept_keys(record)) + len(record.objectives) + len(tested_metrics(record)) + 4)
     if len(trials) > most:
         done = ranked(record)
         numbers = {trial.number for trial in done}
@@ -180,28 +184,32 @@ def _table(record: SweepRecord, trials: list[TrialRecord]) -> str:
     noise = several_seeds(record)
     keys = swept_keys(record)
     goals = [goal.name for goal in record.objectives]
-    columns = ["trial", "state", *goals, *(["against the best"] if noise else []), *keys, "seconds"]
+    tests = tested_metrics(record)
+    columns = ["trial", "state", *goals, *(["against the best"] if noise else []), *tests, *keys, "seconds"]
     best = record.best
-    rows = [_row(trial, best, len(goals), keys, noise) for trial in trials]
+    rows = [_row(trial, best, len(goals), tests, keys, noise) for trial in trials]
     return table(columns, rows, "trials and their results")
 
 
-def _row(trial: TrialRecord, best: TrialRecord | None, goals: int, keys: list[str], noise: bool) -> list[Cell]:
+def _row(
+    trial: TrialRecord, best: TrialRecord | None, goals: int, tests: list[str], keys: list[str], noise: bool
+) -> list[Cell]:
     is_best = best is not None and trial.number == best.number
     state = f"{trial.state}, best" if is_best else trial.state
     cells = [Cell(str(trial.number), float(trial.number), "number best" if is_best else "number")]
     cells.append(Cell(state, kind=f"state {'best' if is_best else trial.state}"))
-    for numbers in trial.values or [[]] * goals:
-        if numbers:
-            cells.append(Cell(mean_and_deviation(numbers), sum(numbers) / len(numbers), "number"))
-        else:
-            cells.append(Cell(""))
+    cells += [_measured(numbers) for numbers in trial.values or [[]] * goals]
     if noise:
         cells.append(Cell(against_best(trial, best) if best is not None and trial.means is not None else ""))
+    cells += [_measured(trial.tests.get(name, [])) for name in tests]
     for value in (trial.parameters.get(key, "") for key in keys):
         cells.append(Cell(value[:LONGEST], kind="code" if len(value) <= SHORT else "code long"))
     cells.append(Cell("" if trial.seconds is None else f"{trial.seconds:.1f}", trial.seconds, "number"))
     return cells
+
+
+def _measured(numbers: list[float]) -> Cell:
+    return Cell(mean_and_deviation(numbers), sum(numbers) / len(numbers), "number") if numbers else Cell("")
 
 
 def _failures(page: Page, record: SweepRecord) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class Outcome:
         seconds: of all runs together.
         error: why it failed.
         final: whether it is told to the study; otherwise the trial is still to be finished.
+        tests: for each test metric the numbers of its runs.
     """
 
     state: Any
@@ -60,6 +61,7 @@ class Outcome:
     seconds: float
     error: str = ""
     final: bool = True
+    tests: dict[str, list[float]] = field(default_factory=dict)
 
 
 class Study:
@@ -167,6 +169,7 @@ class Study:
         trial = self._trial(number)
         kept = {
             "state": outcome.state, "values": outcome.values, "seconds": outcome.seconds, "error": outcome.error,
+            "tests": outcome.tests,
         }  # fmt: skip
         set_attribute(self.optuna, trial, OUTCOME, kept)
         if not outcome.final:
@@ -210,10 +213,15 @@ def _record(trial: FrozenTrial, runs: int, under_way: Mapping[int, Any]) -> Tria
         parameters=without_plus(trial.user_attrs[SETTING]),
         state=state,
         runs=run_folders(_folder(trial.number, trial.user_attrs), runs),
-        values=[[value for value in numbers if math.isfinite(value)] for numbers in outcome.get("values", [])],
+        values=[_finite(numbers) for numbers in outcome.get("values", [])],
         seconds=outcome.get("seconds"),
         error=outcome.get("error", ""),
+        tests={name: _finite(numbers) for name, numbers in outcome.get("tests", {}).items()},
     )
+
+
+def _finite(numbers: list[float]) -> list[float]:
+    return [value for value in numbers if math.isfinite(value)]
 
 
 def _folder(number: int, attributes: Mapping[str, Any]) -> Path:

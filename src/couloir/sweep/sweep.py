@@ -14,18 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import hydra.utils
-import yaml
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from couloir.errors import CouloirError, display
-from couloir.record.files import write_atomically
-from couloir.record.find import SWEEP_FILE
 from couloir.record.folder import point_latest_to
 from couloir.record.lock import RunLock, is_alive
+from couloir.record.sweep import FILE, SweepFacts, write_facts
 from couloir.sweep.best import write_best
 from couloir.sweep.engine.choice import engine
 from couloir.sweep.loop import SweepLoop
+from couloir.sweep.objective import about
 from couloir.sweep.plan import Plan, make_plan
 from couloir.sweep.samplers import sampler
 from couloir.sweep.study import Proposal, Study
@@ -73,7 +72,7 @@ def sweep(
     with ExitStack() as held:
         _hold(held, plan.folder / SWEEPERS / name)
         study = Study(
-            plan.where, plan.name, plan.folder, name, plan.space, plan.settings.objectives, proposer,
+            plan.where, plan.name, plan.folder, name, plan.space, plan.settings.ranking.objectives, proposer,
             by_number=count is not None, total=total, known=plan.known,
         )  # fmt: skip
         left = _of_the_dead(study, plan.folder / SWEEPERS, held)
@@ -96,15 +95,21 @@ def _prepare(plan: Plan, words: Sequence[str]) -> None:
     """The sweep's folder, with the words that take it up again."""
     try:
         plan.folder.mkdir(parents=True, exist_ok=True)
-        if not (plan.folder / SWEEP_FILE).exists():
-            content = {
-                "words": list(words), "command": plan.command, "study": plan.name, "directory": str(plan.directory),
-                "objectives": {goal.name: goal.direction for goal in plan.settings.objectives},
-                "monitor": plan.settings.monitor, "mode": plan.settings.mode,
-                "total": plan.total if plan.total < MANY else None,
-                "begun": datetime.now().astimezone().isoformat(timespec="seconds"),
-            }  # fmt: skip
-            write_atomically(plan.folder / SWEEP_FILE, yaml.safe_dump(content, sort_keys=False))
+        if not (plan.folder / FILE).exists():
+            ranking = plan.settings.ranking
+            facts = SweepFacts(
+                words=list(words),
+                study=plan.name,
+                command=plan.command,
+                directory=str(plan.directory),
+                objectives={goal.name: goal.direction for goal in ranking.objectives},
+                monitor=ranking.monitor,
+                mode=ranking.mode,
+                differ=ranking.differ,
+                total=plan.total if plan.total < MANY else None,
+                begun=datetime.now().astimezone().isoformat(timespec="seconds"),
+            )
+            write_facts(plan.folder, facts)
         outputs = Path(str(plan.trial.cfg.output_dir))
         if plan.folder.is_relative_to(os.path.abspath(outputs)):  # noqa: PTH100
             point_latest_to(plan.folder, outputs)
@@ -148,6 +153,8 @@ def _say_what_is_there(plan: Plan, study: Study, left: list[Proposal]) -> None:
     if there or left:
         text += f"; {there} are there" + (f", {len(left)} go on" if left else "")
     print(text)  # noqa: T201
+    if note := about(plan.settings.ranking.objectives, plan.settings.ranking.differ):
+        print(note)  # noqa: T201
 
 
 def _conclude(record: SweepRecord) -> None:

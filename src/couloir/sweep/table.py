@@ -12,11 +12,11 @@ from rich.text import Text
 
 from couloir.config.metrics import facts
 from couloir.log import rendered
-from couloir.record.files import as_csv, write_atomically
-from couloir.record.find import SWEEP_TABLE
 from couloir.record.provenance import read_provenance
+from couloir.record.sweep import TEST, SweepTable, TrialRow, write_table
 from couloir.sweep.best import best_words
 from couloir.sweep.noise import closer_than_samples_tell, deviation, standard_error, within_noise
+from couloir.sweep.objective import about
 from couloir.sweep.trials import SweepRecord, TrialRecord
 
 BEST_SHOWN = 10
@@ -29,36 +29,49 @@ SPLITS = {"best": "val", "val": "val", "test": "test"}
 
 
 def write_csv(record: SweepRecord) -> Path:
-    """Write `sweep.csv`, a row a trial, and return its path.
-
-    Columns: number, state, each objective's mean (with several seeds also `NAME std` and `runs`), seconds, a column for
-    each key that was swept, and the error.
-    """
-    seeds = several_seeds(record)
-    names = [goal.name for goal in record.objectives]
-    measured = [column for name in names for column in ([name, f"{name} std"] if seeds else [name])]
-    keys = swept_keys(record)
-    columns = ["number", "state", *measured, *(["runs"] if seeds else []), "seconds", *keys, "error"]
+    """Write `sweep.csv`, a row a trial, and return its path."""
+    several = several_seeds(record)
+    goals = [goal.name for goal in record.objectives]
+    tests = tested_metrics(record)
     rows = []
     for trial in record.trials:
-        cells: list[object] = []
-        for numbers in trial.values or [[] for _ in names]:
-            cells.append(sum(numbers) / len(numbers) if numbers else "")
-            if seeds:
-                spread = deviation(numbers)
-                cells.append("" if spread is None else spread)
-        runs = [max((len(numbers) for numbers in trial.values), default=0)] if seeds else []
-        seconds = "" if trial.seconds is None else round(trial.seconds, 3)
-        parameters = [trial.parameters.get(key, "") for key in keys]
-        rows.append([trial.number, trial.state, *cells, *runs, seconds, *parameters, trial.error])
-    path = record.folder / SWEEP_TABLE
-    write_atomically(path, as_csv(columns, rows))
-    return path
+        numbers = {name: values for name in [*goals, *tests] if (values := numbers_of(trial, name, goals))}
+        spreads = {name: deviation(values) for name, values in numbers.items()} if several else {}
+        rows.append(
+            TrialRow(
+                trial.number,
+                trial.state,
+                {name: sum(values) / len(values) for name, values in numbers.items()},
+                {name: spread for name, spread in spreads.items() if spread is not None},
+                max((len(values) for values in trial.values), default=0) if several else None,
+                trial.seconds,
+                trial.parameters,
+                trial.error,
+            )
+        )
+    return write_table(record.folder, SweepTable(goals, tests, swept_keys(record), rows))
+
+
+def tested_metrics(record: SweepRecord) -> list[str]:
+    """The test metrics of the trials that are no objectives, in the order in which a run tells them."""
+    goals = [goal.name for goal in record.objectives]
+    return [
+        name for name in dict.fromkeys(name for trial in record.trials for name in trial.tests) if name not in goals
+    ]
+
+
+def numbers_of(trial: TrialRecord, name: str, goals: list[str]) -> list[float]:
+    """The numbers of a trial's runs for an objective or a test metric; empty where there are none."""
+    if name in goals:
+        return trial.values[goals.index(name)] if trial.values else []
+    return trial.tests.get(name, [])
 
 
 def last_words(record: SweepRecord) -> str:
     """What is printed at the end: the best trials, what of it is noise, the failures, the best sentence, the files."""
     parts = [counts(record)]
+    if note := about(record.objectives, record.differ):
+        parts.append(note)
     if record.completed:
         parts.append(_best_table(record))
     parts += _about_noise(record)
@@ -173,24 +186,51 @@ def _front_table(record: SweepRecord) -> str:
 
 
 def _table(record: SweepRecord, trials: list[TrialRecord], title: str, noise: bool) -> str:
-    """A column for each key where that fits, the whole setting in one column otherwise."""
-    names = short_names(record)
-    head = ["trial", *(goal.name for goal in record.objectives), *(["against the best"] if noise else [])]
-    rows = []
-    best = record.best
-    for trial in trials:
-        numbers = [mean_and_deviation(values) for values in trial.values]
-        verdict = [against_best(trial, best)] if noise and best is not None else []
-        rows.append([str(trial.number), *numbers, *verdict])
-    wide = [[*row, *(trial.parameters.get(key, "") for key in names)] for row, trial in zip(rows, trials, strict=True)]
-    columns = [*head, *names.values()]
-    if sum(3 + max(map(len, cells)) for cells in zip(columns, *wide, strict=True)) >= WIDTH:
-        columns = [*head, "setting"]
-        wide = [[*row, typed(trial.parameters)] for row, trial in zip(rows, trials, strict=True)]
+    """A column for each key where that fits, the whole setting in one column otherwise; as many test metrics as fit."""
+    names, best = short_names(record), record.best
+    head = ["trial", *(goal.name for goal in record.objectives)]
+    rows = [[str(trial.number), *map(mean_and_deviation, trial.values)] for trial in trials]
+    if noise and best is not None:
+        head.append("against the best")
+        rows = [[*row, against_best(trial, best)] for row, trial in zip(rows, trials, strict=True)]
+    tests = comparable_tests(record)
+    for keys in (list(names), ["setting"]):
+        settings = [
+            [typed(trial.parameters)] if keys == ["setting"] else [trial.parameters.get(key, "") for key in keys]
+            for trial in trials
+        ]
+        last = [names.get(key, key) for key in keys]
+        for count in range(len(tests), min(len(tests), 1) - 1, -1):
+            shown_tests = tests[:count]
+            columns = [*head, *shown_tests, *last]
+            measured = [[_cell(trial.tests.get(name)) for name in shown_tests] for trial in trials]
+            cells = [[*row, *told, *words] for row, told, words in zip(rows, measured, settings, strict=True)]
+            if _width(columns, cells) < WIDTH:
+                return _drawn(columns, cells, title)
+    return _drawn(columns, cells, title)
+
+
+def comparable_tests(record: SweepRecord) -> list[str]:
+    """The test metrics that trials can be compared by, the one of the first objective first."""
+    without_loss = {"task", "loss"} & set(record.differ)
+    tests = [name for name in tested_metrics(record) if not (without_loss and name == f"{TEST}loss")]
+    first = TEST + record.objectives[0].name.rpartition("/")[2]
+    return sorted(tests, key=lambda name: name != first)
+
+
+def _cell(numbers: list[float] | None) -> str:
+    return mean_and_deviation(numbers) if numbers else ""
+
+
+def _width(columns: list[str], rows: list[list[str]]) -> int:
+    return sum(3 + max(map(len, cells)) for cells in zip(columns, *rows, strict=True))
+
+
+def _drawn(columns: list[str], rows: list[list[str]], title: str) -> str:
     table = Table(*columns)
     for column in table.columns:
         column.overflow = "fold"
-    for cells in wide:
+    for cells in rows:
         table.add_row(*map(Text, cells))
     return (f"{title}\n" if title else "") + rendered(table, WIDTH)
 

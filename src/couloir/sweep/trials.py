@@ -42,6 +42,7 @@ class TrialRecord:
         values: of each objective, the number of each run that has it; a list of runs' numbers for each objective.
         seconds: how long its runs took together; None before the end.
         error: why it failed; empty otherwise.
+        tests: of each test metric, the number of each run that has it.
     """
 
     number: int
@@ -51,6 +52,7 @@ class TrialRecord:
     values: list[list[float]] = field(default_factory=list)
     seconds: float | None = None
     error: str = ""
+    tests: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def means(self) -> list[float] | None:
@@ -75,6 +77,7 @@ class SweepRecord:
         trials: in the order of their numbers.
         total: how many trials there are to be.
         mode: whether the monitored value is to rise (`max`) or to fall (`min`); None: as its name says.
+        differ: which of `task`, `loss`, `data` and `monitor` are not the same in all trials.
     """
 
     folder: Path
@@ -87,6 +90,7 @@ class SweepRecord:
     trials: list[TrialRecord]
     total: int
     mode: str | None = None
+    differ: list[str] = field(default_factory=list)
 
     @property
     def completed(self) -> list[TrialRecord]:
