@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
 from torch import nn
 
 import couloir
@@ -210,3 +211,21 @@ def test_sdlm_learns_in_any_sentence(words: list[str], tmp_path: Path) -> None:
     extra = ["trainer.max_epochs=8", f"output_dir={tmp_path}", "logger=csv", "trainer=cpu"]
     result = couloir.train(couloir.compose([*words, "optimizer=sdlm", *extra]))
     assert result.metrics.get("test/accuracy", result.metrics.get("test/r2")) > 0.75
+
+
+@pytest.mark.parametrize(("which", "numbers"), [("first", [0, 1, 2, 3]), ("spread", [0, 23, 47, 71])])
+def test_the_curvature_is_taken_from_the_samples_that_the_sentence_names(
+    which: str, numbers: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Tensor] = []
+    monkeypatch.setattr(SDLM, "estimate_curvature", lambda _self, _net, _criterion, x, _y: seen.append(x))
+    words = ["data=line", "data.samples=100", "optimizer=sdlm", "optimizer.samples=4", f"optimizer.which={which}"]
+    sentence = couloir.compose([*words, "trainer.max_epochs=2", "logger=csv", f"output_dir={tmp_path}"])
+    couloir.train(sentence)
+    data = instantiate(sentence.cfg.data, _convert_="all")
+    data.prepare_data()
+    data.setup()
+    whole = data.example_batch(72)["row"]
+    assert len(whole) == data.sizes()["train"] == 72
+    assert len(seen) == 2, "once an epoch"
+    assert all(torch.equal(x, whole[numbers]) for x in seen)

@@ -150,11 +150,12 @@ class Plain(LightningDataModule):
         """Not known."""
         return None
 
-    def example_batch(self, count: int | None = None) -> Batch:
+    def example_batch(self, count: int | None = None, first: bool = True) -> Batch:
         """The first samples of the training split as validation would see them; no random number of the run is drawn.
 
         Args:
             count: how many; None: a batch.
+            first: always so, since batches come in the module's order.
         """
         with isolate_rng():
             batches = self._replayed("train", augmented=False)

@@ -352,15 +352,16 @@ class Samples(LightningDataModule):
         batch[self.input] = self._standardise(cast(Tensor, batch[self.input]))
         return batch
 
-    def example_batch(self, count: int | None = None) -> Batch:
-        """Samples from all over the training split, standardised, not augmented; it draws no random number.
+    def example_batch(self, count: int | None = None, first: bool = False) -> Batch:
+        """Samples of the training split, standardised, not augmented; it draws no random number.
 
         Args:
             count: how many; None: a batch.
+            first: the first ones, in the data's order, instead of some from all over the split.
         """
         split = self.splits["train"]
         count = min(count or self.batch_size, len(split.indices))
-        chosen = torch.linspace(0, len(split.indices) - 1, count).long()
+        chosen = torch.arange(count) if first else torch.linspace(0, len(split.indices) - 1, count).long()
         x = split.source.fetch(torch.from_numpy(split.indices)[chosen])
         y = self._scaled(split.targets)[chosen]
         device, self.device = self.device, torch.device("cpu")

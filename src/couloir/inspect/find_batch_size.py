@@ -170,9 +170,9 @@ class _WholeBatches(LightningDataModule):
         super().__init__()
         self.data, self.size, self.count = data, size, count
 
-    def example_batch(self, count: int | None = None) -> Batch:
+    def example_batch(self, count: int | None = None, first: bool = False) -> Batch:
         """What an optimizer that goes by the loss's curvature looks at."""
-        batch: Batch = self.data.example_batch(count)
+        batch: Batch = self.data.example_batch(count, first)
         return batch
 
     def train_dataloader(self) -> _WholeBatches:

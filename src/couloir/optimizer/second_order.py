@@ -16,16 +16,16 @@ from couloir.optimizer.decay import Parameters, decay_groups
 class SDLM(Optimizer):
     """Stochastic diagonal Levenberg-Marquardt: theta = theta - lr / (mu + h) grad.
 
-    LeCun et al., 1998, Gradient-Based Learning Applied to Document Recognition, appendix C. h, the second derivative
-    of the loss
-    for each weight, is estimated by `estimate_curvature`, in a run at the beginning of every epoch; before the first
-    estimate it is zero.
+    LeCun et al., 1998, Gradient-Based Learning Applied to Document Recognition, appendix C. h is the second derivative
+    of the loss for each weight. `estimate_curvature` estimates it, in a run at the beginning of every epoch; before the
+    first estimate it is zero.
 
     Args:
         parameters: what is optimised.
         lr: the global learning rate.
         mu: keeps the rate finite where the loss is flat.
         samples: training samples that the curvature is estimated on.
+        which: `first` of the training split, or `spread` over it, for data that is sorted by class.
         weight_decay: L2 penalty, added to the gradient and to the curvature.
         decay_all: decay biases and normalisation as well.
     """
@@ -36,11 +36,12 @@ class SDLM(Optimizer):
         lr: float,
         mu: float = 0.02,
         samples: int = 500,
+        which: str = "spread",  # what runs have that were made before there was this key
         weight_decay: float = 0.0,
         decay_all: bool = False,
     ) -> None:
         super().__init__(decay_groups(parameters, weight_decay, decay_all), {"lr": lr, "mu": mu})
-        self.samples = samples
+        self.samples, self.which = samples, which
 
     def estimate_curvature(self, net: nn.Module, criterion: Criterion, x: Tensor, y: Tensor) -> None:
         """Take h anew from some samples.

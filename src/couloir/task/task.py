@@ -188,9 +188,11 @@ class Task(LightningModule):
     def on_train_epoch_start(self) -> None:
         """Begin to measure; let an optimizer that goes by the loss's curvature look at some training samples."""
         self.gathered["train"].reset()
-        for optimizer in self.trainer.optimizers:
+        optimizers: list[Any] = self.trainer.optimizers
+        for optimizer in optimizers:
             if hasattr(optimizer, "estimate_curvature"):
-                batch = self.trainer.datamodule.example_batch(optimizer.samples)  # type: ignore[attr-defined]
+                data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+                batch = data.example_batch(optimizer.samples, first=optimizer.which == "first")
                 optimizer.estimate_curvature(self.net, self.criterion, *self.pair(batch))
 
     def criterion(self, outputs: Any, y: Tensor) -> Tensor:
