@@ -10,7 +10,7 @@ run is called healthy.
     --set development|held_out|all   which half; the rules may be tuned on `development` alone
     --only NAME ...                  these sentences alone
     --workers N                      so many sentences at a time
-    --verify                         train the good and the spoilt sentences with three seeds, and ask for no diagnosis
+    --verify                         train the good and the spoilt sentences with two seeds, and ask for no diagnosis
     --summary                        print no line about a single sentence
     --json FILE                      write all numbers there
     --cache FOLDER                   finished runs by their words; outputs/remedies beside the sources unless stated
@@ -24,8 +24,8 @@ What is compared:
   All runs of one sentence are tested on the same samples, which `judge` of `remedies.yaml` names where the sentence
   changes them, so that a run with few validation samples, wrong labels or a leak is not judged by them. A run that left
   no checkpoint scores what guessing scores.
-- Noise: twice the larger standard deviation of three runs, of the good sentence or of the spoilt one, that differ in
-  their weights' seed alone; at least 0.01.
+- Noise: how far two runs of one sentence lie apart that differ in the seed of their weights alone; the larger number of
+  the good and of the spoilt sentence, at least 0.01.
 - A remedy made the run better, or worse, where the score differs from that of the spoilt run by more than the noise.
 - The share of the way: how much of the difference between the spoilt and the good run is gone, 1 for all of it.
 - Near: not more than 0.03 below the good run.
@@ -46,6 +46,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -59,8 +60,10 @@ SENTENCES = Path(__file__).with_name("remedies.yaml")
 CACHE = Path(__file__).parents[1] / "outputs" / "remedies"
 ALWAYS = ("trainer=cpu", "trainer.threads=1", "logger=csv")
 """Words of every run; they change no number."""
-SEEDS = 3
+SEEDS = 2
 ROUNDS = 3
+KEPT = (0, 2, 3)
+"""Exit codes of what stays in the cache: trained, refused, diverged."""
 NEAR = 0.03
 LEAST_NOISE = 0.01
 SETS = ("development", "held_out")
@@ -120,9 +123,8 @@ class Measured:
 
 
 def noise(good: Sequence[float], bad: Sequence[float]) -> float:
-    """Twice the larger deviation of the runs of either sentence, at least `LEAST_NOISE`."""
-    deviations = [statistics.stdev(scores) for scores in (good, bad) if len(scores) > 1]
-    return max([LEAST_NOISE, *(2 * deviation for deviation in deviations)])
+    """How far the runs of either sentence lie apart, at least `LEAST_NOISE`."""
+    return max(LEAST_NOISE, max(good) - min(good), max(bad) - min(bad) if bad else 0.0)
 
 
 def share_of_way(good: float, bad: float, score: float) -> float | None:
@@ -157,8 +159,8 @@ class Ended:
 
     @property
     def trained(self) -> bool:
-        """Whether it ran, even if it diverged; else it was refused or has failed."""
-        return self.code in (0, 3)
+        """Whether it ran, even if it diverged; else it was refused."""
+        return self.code != 2
 
 
 class Cache:
@@ -173,7 +175,11 @@ class Cache:
         self.made = self.folder / "made"
 
     def train(self, words: Sequence[str]) -> Ended:
-        """A sentence, trained where that has not happened yet."""
+        """A sentence, trained where that has not happened yet.
+
+        Raises:
+            RuntimeError: it ended in a way that says nothing about the sentence.
+        """
         text = " ".join(words)
         place = self.folder / "runs" / hashlib.sha256(text.encode()).hexdigest()[:16]
         file = place / "ended.json"
@@ -184,6 +190,8 @@ class Cache:
                 code, said = called(["train", *words, *ALWAYS, f"output_dir={output}"])
                 for run in [run for run in (output / "train").glob("*") if run.is_dir()]:
                     run.rename(place / "run")
+            if code not in KEPT:
+                raise RuntimeError(f"train {text} ended with {code}:\n{said[-2000:]}")
             ended = {"words": text, "code": code, "said": said[-2000:], "seconds": time.perf_counter() - began}
             file.write_text(json.dumps(ended, indent=2), encoding="utf-8")
         known = json.loads(file.read_text(encoding="utf-8"))
@@ -394,8 +402,8 @@ def in_turn(
 
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     found = []
-    with multiprocessing.get_context(method).Pool(workers) as pool:
-        for one in pool.imap(task, entries, chunksize=1):
+    with ProcessPoolExecutor(workers, multiprocessing.get_context(method)) as pool:
+        for one in pool.map(task, entries):
             tell(one)
             found.append(one)
     return found

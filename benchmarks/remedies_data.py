@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from sklearn import datasets
 
-KEPT = {"train": 2500, "test": 2000}
+KEPT = {"train": 1500, "test": 1000}
 """Samples of MNIST and CIFAR-10, each split's first ones."""
 WRONG = 0.4
 """The share of wrong labels."""
@@ -156,6 +156,6 @@ def _energy(made: Path, data: Path) -> None:
     header, *rows = (data / "series" / "ETTh1.csv").read_text(encoding="utf-8").splitlines()
     drawn = np.random.default_rng(0).permutation(len(rows))
     lines: list[Any] = [row.partition(",")[2] for row in rows]
-    for name, chosen in (("energy", drawn[:2000]), ("energy_test", drawn[2000:4000])):
+    for name, chosen in (("energy", drawn[:1000]), ("energy_test", drawn[1000:2500])):
         text = "\n".join([header.partition(",")[2], *(lines[index] for index in chosen)])
         (made / f"{name}.csv").write_text(text + "\n", encoding="utf-8")
