@@ -106,10 +106,11 @@ def test_a_command_of_the_documentation_can_be_typed(
         return
     overrides = words[2:] if words[0] == "couloir" else words[1:]
     if words[1].startswith("find-"):
+        overrides = [word for word in overrides if word != "--json"]
         _, overrides = take_flags(overrides, find_lr.FLAGS if words[1] == "find-lr" else find_batch_size.FLAGS)
     for name, path in STAND_INS.items():
         overrides = [re.sub(rf"={name}$", f"={path.format(root=reader)}", word) for word in overrides]
-    overrides = [word for word in overrides if word not in ("--json", "--cfg", "job", "-sc", "install=bash")]
+    overrides = [word for word in overrides if word not in ("--json", "--quiet", "--cfg", "job", "-sc", "install=bash")]
     if "-m" in overrides:
         overrides.remove("-m")
         check_sweep(overrides)

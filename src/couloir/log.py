@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,22 @@ def silence() -> Iterator[None]:
         finally:
             for logger in (say, note):
                 logger.removeHandler(mute)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Print nothing of what is said in words: standard output stays empty, warnings of `say` go to standard error.
+
+    Files such as `train.log` get what they always get.
+    """
+    warned = logging.StreamHandler(sys.stderr)
+    warned.setLevel(logging.WARNING)
+    say.addHandler(warned)
+    try:
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+            yield
+    finally:
+        say.removeHandler(warned)
 
 
 def rendered(renderable: Any, width: int = 100) -> str:

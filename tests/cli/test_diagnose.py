@@ -35,7 +35,7 @@ def test_a_healthy_run_is_said_to_be_healthy_with_the_evidence(capsys: pytest.Ca
 
 
 def test_several_runs_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    one, other = json.loads(said([RUNS / "healthy_lenet5", RUNS / "overfitting_moons", "--json"], capsys))
+    one, other = json.loads(said([RUNS / "healthy_lenet5", RUNS / "overfitting_moons", "--json"], capsys))["runs"]
     assert one["healthy"] is True
     assert one["findings"] == []
     assert other["run"] == str(RUNS / "overfitting_moons")
@@ -43,6 +43,8 @@ def test_several_runs_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert finding["case"] == "overfitting"
     assert finding["remedies"][0]["words"] == "model.dropout=0.5"
     assert finding["evidence"]["epochs"] == "80"
+    assert other["numbers"]["epochs"] == 80
+    assert isinstance(other["numbers"]["columns"]["val/loss"]["slope"]["per_epoch"], float)
 
 
 def test_metrics_alone_are_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,4 +107,6 @@ def test_tab_completion_answers_without_torch(tmp_path: Path) -> None:
     assert "optimizer.lr=" in complete("train optimizer.l")
     listed = complete("train model=mlp metric=[f1,au").split()
     assert listed[:-1] == ["metric=[f1,auroc"]
+    assert complete("train --js").split()[0] == "--json"
+    assert "model=resnet50" in complete("train -m --json model=resnet5")
     assert "metric=[f1,f1" not in complete("train metric=[f1,")

@@ -171,10 +171,13 @@ def test_off_a_terminal_each_trial_is_a_line(tmp_path: Path, capsys: pytest.Capt
         watch.update(record)
         for done in (best, other, failed):
             watch.ended(done, record)
-    assert capsys.readouterr().out.splitlines() == [
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [
         "trial 2 (3/20)  optimizer.lr=1e-2  completed  best/accuracy 0.9700  20.0 s  (the best so far)",
         "trial 3 (3/20)  optimizer=sgd model.hidden=[64]  completed  best/accuracy 0.9650  20.0 s  "
         "(best so far: trial 2, 0.9700)",
+    ]
+    assert said.err.splitlines() == [
         "trial 4 (3/20)  optimizer.lr=1e-4  failed  20.0 s  The data are [gone].  (best so far: trial 2, 0.9700)",
     ]
     assert "best so far" not in ended_line(failed, sweep(tmp_path, failed))

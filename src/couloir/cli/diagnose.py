@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from couloir.cli.answer import JSON, Answer, diagnosis_facts
 from couloir.cli.flags import take_switches
 from couloir.errors import CouloirError
 
@@ -25,13 +26,15 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
-    import json
+    switches, words = take_switches(arguments, (JSON,))
+    with Answer.of(switches) as answer:
+        return _diagnose(words, answer)
 
-    from couloir.diagnosis.diagnosis import diagnose
+
+def _diagnose(words: list[str], answer: Answer) -> int:
     from couloir.diagnosis.words import in_full
     from couloir.record.find import find_run, runs_and_overrides
 
-    switches, words = take_switches(arguments, ("--json",))
     named, overrides, outputs = runs_and_overrides(words)
     others = [word for word in overrides if not word.startswith("output_dir=")]
     if others:
@@ -39,8 +42,8 @@ def main(arguments: list[str]) -> int:
     if not named:
         raise CouloirError("No run is named.", next_step="couloir diagnose latest, or the folder of a run")
     runs = [find_run(word, outputs) for word in named]
-    if "--json" in switches:
-        print(json.dumps([{"run": str(run), **diagnose(run).as_json()} for run in runs], indent=2))  # noqa: T201
+    if answer.as_json:
+        answer.facts["runs"] = [{"run": str(run), **diagnosis_facts(run)} for run in runs]
     else:
         print("\n\n".join(in_full(run) for run in runs))  # noqa: T201
     return 0

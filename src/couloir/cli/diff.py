@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from couloir.cli.answer import JSON, Answer
 from couloir.cli.flags import take_switches
 from couloir.errors import CouloirError
 
@@ -24,12 +25,15 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
-    import json
+    switches, words = take_switches(arguments, (JSON,))
+    with Answer.of(switches) as answer:
+        return _diff(words, answer)
 
+
+def _diff(words: list[str], answer: Answer) -> int:
     from couloir.compare.diff import as_tables, diff_runs
     from couloir.record.find import find_run
 
-    switches, words = take_switches(arguments, ("--json",))
     outputs = next((word.partition("=")[2] for word in words if word.startswith("output_dir=")), "outputs")
     named = [word for word in words if not word.startswith("output_dir=")]
     if len(named) != 2:
@@ -38,8 +42,6 @@ def main(arguments: list[str]) -> int:
         )
     one, other = (find_run(word, outputs) for word in named)
     diff = diff_runs(one, other)
-    if "--json" in switches:
-        print(json.dumps({"a": str(one), "b": str(other), **diff.as_json()}, indent=2))  # noqa: T201
-    else:
-        print(as_tables(diff, one, other))  # noqa: T201
+    answer.facts |= {"a": str(one), "b": str(other), **diff.as_json()}
+    print(as_tables(diff, one, other))  # noqa: T201
     return 0

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from couloir.cli.answer import JSON, Answer
+from couloir.cli.flags import take_switches
 from couloir.config.finished import Opened
 from couloir.errors import CouloirError
 
-USAGE = """usage: couloir evaluate RUN... [tta=CHOICE] [metric=CHOICE] [KEY=VALUE ...]
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+USAGE = """usage: couloir evaluate RUN... [tta=CHOICE] [metric=CHOICE] [--json] [KEY=VALUE ...]
 
 Test the best checkpoint of a run again; several runs form an ensemble, whose predictions are averaged.
 A run is a folder, its name, or `latest`.
   couloir evaluate latest tta=ten_crop          the mean of ten views of each image
   couloir evaluate RUN RUN RUN                  the mean of three networks
   couloir evaluate latest metric=[f1,auroc]     other metrics than those of the run
-  couloir evaluate latest data.root=FOLDER      where the data is, and other keys of it"""
+  couloir evaluate latest data.root=FOLDER      where the data is, and other keys of it
+  couloir evaluate latest --json                one JSON object on standard output, and no words"""
 
 
 OPENED = Opened(
@@ -39,6 +46,12 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
+    switches, words = take_switches(arguments, (JSON,))
+    with Answer.of(switches) as answer:
+        return _evaluate(words, answer)
+
+
+def _evaluate(arguments: list[str], answer: Answer) -> int:
     from couloir.config.finished import amend, run_config
     from couloir.config.resolvers import run_name
     from couloir.config.targets import roots_of
@@ -58,5 +71,13 @@ def main(arguments: list[str]) -> int:
 
     from couloir.inference.evaluation import record_evaluation
 
-    record_evaluation(cfgs, runs, folder, overrides)
+    with answer.about_probe(folder.path):
+        answer.facts |= {"runs": [str(run) for run in runs], "tta": _views(cfgs[0])}
+        record_evaluation(cfgs, runs, folder, overrides)
     return 0
+
+
+def _views(cfg: DictConfig) -> str | None:
+    """The name of the views that the answers are averaged over; None: each input as it is."""
+    node = cfg.get("tta")
+    return None if node is None else str(node.get("_target_")).rpartition(".")[2]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from couloir.cli.answer import JSON, Answer
 from couloir.cli.flags import Flag, take_flags
 from couloir.errors import CouloirError
 
-USAGE = """usage: couloir find-lr [--min 1e-6] [--max 10] [--steps 100] [OVERRIDES]
+USAGE = """usage: couloir find-lr [--min 1e-6] [--max 10] [--steps 100] [--json] [OVERRIDES]
 
 Train the sentence for a few steps, whose rate grows from --min to --max by the same factor each time, and watch the
 loss. Suggests the rate at which it falls fastest; leaves find_lr.png and the numbers in outputs/find-lr/. A later
@@ -17,7 +18,8 @@ loss. Suggests the rate at which it falls fastest; leaves find_lr.png and the nu
 
   --min RATE     the first rate
   --max RATE     the last rate; the test ends before it once the loss explodes
-  --steps N      steps from the one to the other"""
+  --steps N      steps from the one to the other
+  --json         one JSON object on standard output, and no words"""
 
 FLAGS = [Flag("--min", 1e-6, "> 0"), Flag("--max", 10.0, "(0, 1e6]"), Flag("--steps", 100, "int >= 10")]
 
@@ -27,7 +29,13 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
-    options, overrides = take_flags(arguments, FLAGS)
+    answer, words = Answer.taken(arguments)
+    with answer:
+        return _find(words, ["couloir", "find-lr", *arguments], answer)
+
+
+def _find(words: list[str], command: list[str], answer: Answer) -> int:
+    options, overrides = take_flags(words, FLAGS, also=(JSON,))
     low, high, steps = options["--min"], options["--max"], options["--steps"]
     if low >= high:
         raise CouloirError(f"--min {low:g} is not below --max {high:g}.", next_step="--min 1e-6 --max 10")
@@ -49,5 +57,6 @@ def main(arguments: list[str]) -> int:
 
     from couloir.inspect.find_lr import find_lr
 
-    find_lr(sentence, folder, low, high, steps, command=["couloir", "find-lr", *arguments])
+    with answer.about_probe(folder.path):
+        find_lr(sentence, folder, low, high, steps, command)
     return 0

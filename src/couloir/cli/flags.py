@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from couloir.config import contract
 from couloir.errors import CouloirError, did_you_mean
 
 
@@ -27,8 +26,13 @@ class Flag:
     takes: str = "a number"
 
 
-def take_flags(arguments: list[str], flags: list[Flag]) -> tuple[dict[str, Any], list[str]]:
+def take_flags(arguments: list[str], flags: list[Flag], also: tuple[str, ...] = ()) -> tuple[dict[str, Any], list[str]]:
     """Divide a verb's arguments into the values of its flags, all of them, and the overrides.
+
+    Args:
+        arguments: what was typed after the verb.
+        flags: those with a value.
+        also: names of the others, which are no longer among the arguments.
 
     Raises:
         CouloirError: a flag that is not there, has no value, or does not accept it.
@@ -43,8 +47,9 @@ def take_flags(arguments: list[str], flags: list[Flag]) -> tuple[dict[str, Any],
             overrides.append(word)
             continue
         if name not in known:
-            hint = did_you_mean(name, known, form="{} ...")
-            raise CouloirError(f"There is no flag '{name}'.", place=f"flags: {', '.join(known)}", next_step=hint)
+            names = [*known, *also]
+            hint = did_you_mean(name, names)
+            raise CouloirError(f"There is no flag '{name}'.", place=f"flags: {', '.join(names)}", next_step=hint)
         flag, text = known[name], value if equals else next(rest, None)
         if text is None or (not flag.accepts and (not text or text.startswith("-"))):
             example = flag.default or flag.takes.rpartition(" ")[2].upper()
@@ -67,6 +72,8 @@ def take_switches(arguments: list[str], switches: tuple[str, ...]) -> tuple[set[
 
 
 def _number(flag: Flag, text: str) -> float | int:
+    from couloir.config import contract  # PyYAML: the help does without it
+
     key = contract.Key(flag.name, Path(), 0, None, flag.accepts)
     value: Any = text
     for kind in (int, float):

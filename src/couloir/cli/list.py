@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Any
 
+from couloir.cli.answer import JSON, Answer
+from couloir.cli.flags import take_switches
 from couloir.config import tree
 from couloir.errors import CouloirError, did_you_mean, display
 
-USAGE = """usage: couloir list [GROUP] [CHOICE]
+USAGE = """usage: couloir list [GROUP] [CHOICE] [--json]
 
 Without an argument: every group with its choices. With a group: each choice in one sentence.
-With a choice as well: its file, with every key and what it accepts."""
+With a choice as well: its file, with every key and what it accepts.
+With --json the same as one JSON object."""
 
 WIDTH = 110
 
@@ -23,12 +27,22 @@ def main(arguments: list[str]) -> int:
     """
     if "-h" in arguments or "--help" in arguments:
         _say(USAGE)
-    elif not arguments:
-        _say(groups_text())
-    elif len(arguments) == 1:
-        _say(_choices_text(arguments[0]))
-    else:
-        _say(_choice_text(*arguments[:2]))
+        return 0
+    switches, words = take_switches(arguments, (JSON,))
+    if len(words) > 2:
+        raise CouloirError(
+            f"A list takes a group and a choice, not '{words[2]}' as well.", next_step=f"couloir list {words[0]}"
+        )
+    with Answer.of(switches) as answer:
+        if not words:
+            _say(groups_text())
+            answer.facts["groups"] = {group: list(tree.choices(group)) for group in tree.groups()}
+        elif len(words) == 1:
+            _say(_choices_text(words[0]))
+            answer.facts |= {"group": words[0], "choices": _choices(words[0])}
+        else:
+            _say(_choice_text(*words))
+            answer.facts |= {"group": words[0], "choice": words[1], **_choice(*words)}
     return 0
 
 
@@ -49,6 +63,31 @@ def _check_group(group: str) -> None:
     if group not in tree.groups():
         hint = did_you_mean(group, tree.groups(), form="couloir list {}")
         raise CouloirError(f"There is no group '{group}'.", place=f"groups: {', '.join(tree.groups())}", next_step=hint)
+
+
+def _choices(group: str) -> dict[str, Any]:
+    user = tree.user_conf()
+    return {
+        name: {
+            "description": tree.describe(path), "file": str(path),
+            "own": user is not None and path.is_relative_to(user),
+        }
+        for name, path in tree.choices(group).items()
+    }  # fmt: skip
+
+
+def _choice(group: str, choice: str) -> dict[str, Any]:
+    from couloir.config import contract
+
+    file = tree.choices(group)[choice]
+    keys = [*contract.read_keys(file), *contract.shared_keys(group)]
+    return {
+        **_choices(group)[choice],
+        "keys": {
+            key.path: {"default": key.default, "accepts": key.contract or None, "file": str(key.file), "line": key.line}
+            for key in keys
+        },
+    }
 
 
 def _choices_text(group: str) -> str:

@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from couloir.data.worker_processes import lost_worker
-from couloir.errors import CouloirError, Interrupted, did_you_mean, is_shortage, out_of_memory
+from couloir.cli.answer import UNKNOWN_NEXT, known
+from couloir.errors import CouloirError, Interrupted, did_you_mean
 
 VERBS = {
     "train": "compose a sentence, check it, train, test, and write the run folder",
@@ -69,17 +69,10 @@ def run(arguments: list[str]) -> int:
     except Exception as error:  # the process boundary
         if show_traceback:
             raise
-        if (lost := lost_worker(error)) is not None:
-            print(f"error: {lost}", file=sys.stderr)  # noqa: T201
-            return lost.exit_code
-        if is_shortage(error):
-            print(f"error: {out_of_memory(error)}", file=sys.stderr)  # noqa: T201
-            return CouloirError.exit_code
-        print(  # noqa: T201
-            f"error: {type(error).__name__}: {error}\n"
-            "  next:  this is not a mistake that Couloir knows; COULOIR_TRACEBACK=1 shows where it happened",
-            file=sys.stderr,
-        )
+        if (told := known(error)) is not None:
+            print(f"error: {told}", file=sys.stderr)  # noqa: T201
+            return told.exit_code
+        print(f"error: {type(error).__name__}: {error}\n  next:  {UNKNOWN_NEXT}", file=sys.stderr)  # noqa: T201
         return 1
 
 
@@ -95,6 +88,8 @@ def _dispatch(arguments: list[str]) -> int:
     verb, *rest = arguments
     if verb not in VERBS:
         hint = did_you_mean(verb, VERBS, form="couloir {}")
+        if verb.startswith("-") and rest and rest[0] in VERBS:
+            hint = f"flags follow the verb: couloir {' '.join([rest[0], verb])} ..."
         raise CouloirError(
             f"There is no verb '{verb}'.", place=f"verbs: {', '.join(VERBS)}", next_step=hint or "couloir --help"
         )

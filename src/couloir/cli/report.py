@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from couloir.cli.answer import JSON, Answer
 from couloir.errors import CouloirError
 
-USAGE = """usage: couloir report RUN... [--out FILE] [output_dir=FOLDER]
+USAGE = """usage: couloir report RUN... [--out FILE] [--json] [output_dir=FOLDER]
 
 Write one HTML file that needs no network, and print its path. A run is a folder, its name, or `latest`.
   couloir report latest                 into the run's folder: report.html
@@ -25,11 +26,17 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
+    answer, words = Answer.taken(arguments)
+    with answer:
+        return _report(words, answer)
+
+
+def _report(arguments: list[str], answer: Answer) -> int:
     from couloir.cli.flags import Flag, take_flags
     from couloir.errors import did_you_mean, display
     from couloir.record.find import runs_and_overrides
 
-    flags, rest = take_flags(arguments, [Flag("--out", None, takes="a path")])
+    flags, rest = take_flags(arguments, [Flag("--out", None, takes="a path")], also=(JSON,))
     out = flags["--out"]
     words, overrides, outputs = runs_and_overrides(rest)
     for override in overrides:
@@ -46,6 +53,7 @@ def main(arguments: list[str]) -> int:
             place=str(error.filename or out or ""),
             next_step="free or unlock that path, or write elsewhere: --out FILE",
         ) from error
+    answer.facts["file"] = str(file.resolve())
     print(display(file))  # noqa: T201
     return 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from couloir.cli.answer import JSON, QUIET, Answer, run_facts
 from couloir.cli.flags import take_switches
 from couloir.config.finished import Opened
 from couloir.errors import CouloirError
@@ -12,7 +13,7 @@ from couloir.errors import CouloirError
 if TYPE_CHECKING:
     from couloir.config.compose import Sentence
 
-USAGE = """usage: couloir rerun RUN [--strict] [KEY=VALUE ...]
+USAGE = """usage: couloir rerun RUN [--strict] [--json] [--quiet] [KEY=VALUE ...]
 
 Train the configuration of a run again, in a folder of its own, and compare every number of it with the run's:
 the epochs, the losses of single steps, the results, the weights, bit for bit.
@@ -21,6 +22,7 @@ A run is a folder, its name, or `latest`.
   couloir rerun RUN data.root=FOLDER     the data has moved; data.path, data.workers, trainer.threads and
                                          output_dir may be changed as well
   couloir rerun RUN --strict             refuse where code, packages or machine are not what they were
+  couloir rerun RUN --json               one JSON object on standard output, and no words; --quiet: neither
 
 Other data is refused (exit 2); other code, packages or hardware are named. Exit 0: identical; 1: something differs."""
 
@@ -40,8 +42,15 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
+    switches, words = take_switches(arguments, ("--strict", JSON, QUIET))
+    with Answer.of(switches) as answer:
+        return _rerun(words, "--strict" in switches, ["couloir", "rerun", *arguments], answer)
+
+
+def _rerun(words: list[str], strict: bool, command: list[str], answer: Answer) -> int:
     from couloir.config.resolvers import run_name
     from couloir.config.world import launched
+    from couloir.record.files import read_json
     from couloir.record.find import find_run, runs_and_overrides
     from couloir.record.folder import RunFolder
     from couloir.record.metrics import read_metrics
@@ -49,7 +58,6 @@ def main(arguments: list[str]) -> int:
     from couloir.record.result import read_result
     from couloir.record.status import read_status
 
-    switches, words = take_switches(arguments, ("--strict",))
     named, overrides, outputs = runs_and_overrides(words)
     if len(named) != 1:
         fact = f"A rerun takes one run, not {len(named)}." if named else "No run is named."
@@ -58,20 +66,24 @@ def main(arguments: list[str]) -> int:
     sentence, added = _sentence(run, overrides)
     given = launched()
     if given is not None and not given.leads:
+        answer.as_json = False  # the first process answers
         from couloir.run.train import train_along
 
         train_along()
         return 0
     for read in (read_provenance, read_metrics, read_result, read_status):
         read(run)  # what is torn is said before hours of training
-    if "--strict" in switches:
+    if strict:
         _refuse_early(run, sentence)
     collected = Path(sentence.cfg.output_dir)
     folder = RunFolder.create(collected / "rerun" / run_name(), collected)
 
     from couloir.compare.rerun import rerun
 
-    return rerun(sentence, run, folder, ["couloir", "rerun", *arguments], "--strict" in switches, added)
+    try:
+        return rerun(sentence, run, folder, command, strict, added)
+    finally:
+        answer.facts |= {**run_facts(folder.path), "rerun": read_json(folder.path / "rerun.json", strict=False)}
 
 
 def _sentence(run: Path, overrides: list[str]) -> tuple[Sentence, list[str]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
+from couloir.cli.answer import JSON, QUIET, Answer
+from couloir.cli.flags import take_switches
 from couloir.errors import CouloirError
 
-USAGE = """usage: couloir resume RUN|SWEEP [KEY=VALUE ...]
+USAGE = """usage: couloir resume RUN|SWEEP [--json] [--quiet] [KEY=VALUE ...]
 
 Go on with a run that was interrupted or killed, or has failed or diverged, in its folder, as if it had never stopped.
 A run is a folder, its name, or `latest`.
@@ -16,7 +18,10 @@ A run is a folder, its name, or `latest`.
 
 Finish what is missing of a sweep: trials that were stopped or killed go on, those that failed or diverged stay so.
   couloir resume SWEEP
-  couloir resume SWEEP sweep.n_trials=100        more trials, also of a sweep that is finished"""
+  couloir resume SWEEP sweep.n_trials=100        more trials, also of a sweep that is finished
+
+  --json     one JSON object on standard output, and no words
+  --quiet    no words but warnings and errors"""
 
 
 def main(arguments: list[str]) -> int:
@@ -24,6 +29,12 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
+    switches, words = take_switches(arguments, (JSON, QUIET))
+    with Answer.of(switches) as answer:
+        return _resume(words, ["couloir", "resume", *arguments], answer)
+
+
+def _resume(arguments: list[str], command: list[str], answer: Answer) -> int:
     from couloir.compare.resume import go_on, unfinished
     from couloir.config.world import launched
     from couloir.record.find import find_run, find_sweep, runs_and_overrides
@@ -36,18 +47,21 @@ def main(arguments: list[str]) -> int:
     if sweep is not None:
         from couloir.sweep.multirun import go_on_with
 
-        return go_on_with(sweep, overrides, command=["couloir", "resume", *arguments])
+        return answer.about_sweep(go_on_with(sweep, overrides, command))
     path = find_run(words[0], outputs)
     run = unfinished(path, [word for word in overrides if not word.startswith("output_dir=")])
     if run is None:
         shown = os.path.relpath(path)
-        print(f"{shown} is finished.\n  next:  couloir resume {shown} trainer.max_epochs=... trains it longer")  # noqa: T201
+        with answer.about_run(path):
+            print(f"{shown} is finished.\n  next:  couloir resume {shown} trainer.max_epochs=... trains it longer")  # noqa: T201
         return 0
     given = launched()
     if given is not None and not given.leads:
+        answer.as_json = False  # the first process answers
         from couloir.run.train import train_along
 
         train_along()
         return 0
-    go_on(run, command=["couloir", "resume", *arguments])
+    with answer.about_run(path, resumed=True):
+        go_on(run, command)
     return 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from couloir.cli.answer import JSON, Answer
+from couloir.cli.flags import take_switches
+
 USAGE = """usage: couloir summary [OVERRIDES] [--json]
 
 The layers of the network that a sentence names: name, type, output shape, parameters, multiply-adds, and the totals.
@@ -14,12 +17,18 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
-    from couloir.config.check import checked
+    switches, words = take_switches(arguments, (JSON,))
+    with Answer.of(switches) as answer:
+        from couloir.config.check import checked
 
-    as_json = "--json" in arguments
-    sentence = checked([item for item in arguments if item != "--json"])
+        sentence = checked(words)
 
-    from couloir.inspect.summary import print_summary
+        from couloir.artifacts.layer_table import as_dict, as_table, layers_of
 
-    print_summary(sentence.cfg, as_json=as_json)
+        layers, net = layers_of(sentence.cfg)
+        answer.facts |= as_dict(layers, net)
+
+        from rich import get_console
+
+        get_console().print(as_table(layers, net))
     return 0

@@ -9,12 +9,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from couloir.cli.answer import JSON, QUIET, Answer
 from couloir.config import tree
-from couloir.errors import CouloirError
+from couloir.errors import CouloirError, did_you_mean
 
 if TYPE_CHECKING:
     from couloir.compare.resume import Unfinished
     from couloir.config.compose import Sentence
+    from couloir.sweep.trials import SweepEnd
 
 USAGE = """usage: train [GROUP=CHOICE ...] [KEY=VALUE ...]
 
@@ -25,6 +27,8 @@ USAGE = """usage: train [GROUP=CHOICE ...] [KEY=VALUE ...]
 
   --cfg job           print the configuration instead of training (--resolve fills in the references)
   -m, --multirun      sweep over comma-separated values
+  --json              one JSON object on standard output, and no words
+  --quiet             no words but warnings and errors
   -sc install=bash    tab completion: eval "$(train -sc install=bash)"; zsh and fish likewise
   --hydra-help        Hydra's own flags
 
@@ -35,6 +39,7 @@ HYDRA_FLAGS = {
     "--cfg", "-c", "--multirun", "-m", "--shell-completion", "-sc", "--info", "-i", "--hydra-help", "--package", "-p",
     "--resolve",
 }  # fmt: skip
+SWEEPING = {"-m", "--multirun"}
 OTHER_TREES = {"--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--experimental-rerun"}
 """Flags of Hydra that would compose from elsewhere; a user's own tree is `./conf`."""
 SILENCE = 10.0
@@ -53,16 +58,44 @@ def main(arguments: list[str]) -> int:
         raise CouloirError(
             f"train does not take {elsewhere}.", next_step="put your own files into ./conf, which is searched first"
         )
-    if any(argument.split("=")[0] in HYDRA_FLAGS for argument in arguments):
-        return _through_hydra(arguments)
+    words = _without_answer(arguments)
+    with Answer.of(arguments) as answer:
+        if any(word.split("=")[0] in HYDRA_FLAGS for word in words):
+            return _through_hydra(words, ["train", *arguments], answer)
+        return _train(words, ["train", *arguments], answer)
 
+
+def _without_answer(arguments: list[str]) -> list[str]:
+    """The words without `--json` and `--quiet`.
+
+    Raises:
+        CouloirError: one of these flags has a value or is misspelt, or the words ask Hydra something that it answers.
+    """
+    words = [word for word in arguments if word not in (JSON, QUIET)]
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if equals and name in (JSON, QUIET):
+            raise CouloirError(f"{name} takes no value.", next_step=f"{name} alone, or leave it out")
+        if not equals and name.startswith("--") and name not in HYDRA_FLAGS:
+            hint = did_you_mean(name, [JSON, QUIET, *HYDRA_FLAGS])
+            raise CouloirError(f"There is no flag '{word}'.", next_step=hint or "`train --help` lists them")
+    asked = next((word for word in words if word.split("=")[0] in HYDRA_FLAGS - SWEEPING), None)
+    if asked is not None and len(words) < len(arguments):
+        flags = " and ".join(word for word in (JSON, QUIET) if word in arguments)
+        raise CouloirError(f"{flags} is about training, and {asked} trains nothing.", next_step=f"leave {flags} out")
+    return words
+
+
+def _train(words: list[str], command: list[str], answer: Answer) -> int:
     from couloir.config.check import checked
     from couloir.config.world import launched
     from couloir.record.folder import RunFolder
 
     given = launched()
+    if given is not None and not given.leads:
+        answer.as_json = False  # the first process answers
     try:
-        sentence = checked(arguments)
+        sentence = checked(words)
         if given is not None and not given.leads:
             from couloir.run.train import train_along
 
@@ -76,13 +109,15 @@ def main(arguments: list[str]) -> int:
     if sentence.cfg.auto_resume and (run := _begun(sentence)) is not None:
         from couloir.compare.resume import go_on
 
-        go_on(run, command=["train", *arguments])
+        with answer.about_run(run.path, resumed=True):
+            go_on(run, command)
         return 0
     folder = RunFolder.create(sentence.run_dir, Path(sentence.cfg.output_dir))  # before torch: it may not be writable
 
     from couloir.run.train import train_sentence
 
-    train_sentence(sentence, folder, command=["train", *arguments])
+    with answer.about_run(folder.path):
+        train_sentence(sentence, folder, command)
     return 0
 
 
@@ -95,7 +130,7 @@ def _begun(sentence: Sentence) -> Unfinished | None:
     return None if run is None else unfinished(run, trusted)
 
 
-def _through_hydra(arguments: list[str]) -> int:
+def _through_hydra(words: list[str], command: list[str], answer: Answer) -> int:
     """`--cfg`, `-m`, completion and the like: Hydra's own command line over the same tree."""
     import hydra
 
@@ -103,7 +138,7 @@ def _through_hydra(arguments: list[str]) -> int:
     from couloir.config.hydra_private import arguments_parser
     from couloir.config.world import launched
 
-    known, unknown = arguments_parser().parse_known_args(arguments)
+    known, unknown = arguments_parser().parse_known_args(words)
     for word in unknown:
         raise CouloirError(f"There is no flag '{word}'.", next_step="`train --help` lists them")
     for flag, used in (("--package", known.package), ("--resolve", known.resolve)):
@@ -121,20 +156,28 @@ def _through_hydra(arguments: list[str]) -> int:
             next_step="`train -m trainer=ddp ...` without torchrun: each job starts its own processes",
         )
     if known.multirun and not (known.cfg or known.info or known.shell_completion or known.hydra_help):
-        return _sweep(overrides, ["train", *arguments])
+        return answer.about_sweep(_sweep(overrides, command))
     if known.shell_completion and (listed := _of_a_list(os.environ.get("COMP_LINE", ""))):
         print("\n".join(listed))  # noqa: T201
         return 0
     prepare_hydra()
-    if not known.shell_completion:
+    if known.shell_completion:
+        line = os.environ.get("COMP_LINE", "")  # Hydra does not know these flags
+        os.environ["COMP_LINE"] = re.sub(rf"\s({JSON}|{QUIET})(?=\s)", "", line)
+    else:
         check_sweep(overrides)
-    sys.argv = ["train", *arguments]
+    sys.argv = command
     hydra.main(version_base="1.3", config_path=str(tree.packaged_conf()), config_name=tree.ROOT_CONFIG)(_no_job)()
     return 0
 
 
 def _of_a_list(line: str) -> list[str]:
-    """What may stand for a last word that is an unfinished list, `metric=[f1,au`; Hydra completes no lists."""
+    """What may stand for a last word that Hydra does not complete: a flag of Couloir's own, and an unfinished list,
+    `metric=[f1,au`.
+    """
+    last = line.rpartition(" ")[2]
+    if last.startswith("--"):
+        return [flag for flag in (JSON, QUIET, "--multirun", "--cfg", "--help") if flag.startswith(last)]
     found = re.search(r"(?:^|\s)(metric=\[([\w,]*,)?)(\w*)$", line)
     if found is None:
         return []
@@ -142,7 +185,7 @@ def _of_a_list(line: str) -> list[str]:
     return [found[1] + name for name in tree.choices("metric") if name.startswith(found[3]) and name not in named]
 
 
-def _sweep(words: list[str], command: list[str]) -> int:
+def _sweep(words: list[str], command: list[str]) -> SweepEnd:
     """A multirun; with `auto_resume=true` what is left of one with the very same words."""
     from couloir.sweep.multirun import begun, go_on_with, multirun
 

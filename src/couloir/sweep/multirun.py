@@ -17,6 +17,7 @@ from couloir.config import tree
 from couloir.config.compose import check_sweep, prepare_hydra
 from couloir.errors import CouloirError, did_you_mean
 from couloir.record.sweep import FILE, SweepFacts, read_facts
+from couloir.sweep.trials import SweepEnd
 
 OPEN = (
     "sweep.n_trials", "sweep.workers", "sweep.isolation", "sweep.max_failures", "hydra/launcher", "output_dir",
@@ -25,7 +26,7 @@ OPEN = (
 """What may be another when a sweep goes on, besides the keys of the launcher."""
 
 
-def multirun(words: list[str], command: list[str]) -> int:
+def multirun(words: list[str], command: list[str]) -> SweepEnd:
     """Make the sweep that some words ask for, through the sweeper and the launcher that they name.
 
     Args:
@@ -33,7 +34,7 @@ def multirun(words: list[str], command: list[str]) -> int:
         command: the whole command line, for the record.
 
     Returns:
-        the exit code.
+        the exit code and the sweep's folder.
 
     Raises:
         CouloirError: it cannot be done as it was typed.
@@ -45,12 +46,14 @@ def multirun(words: list[str], command: list[str]) -> int:
         with initialize_config_dir(str(tree.packaged_conf()), version_base="1.3", job_name=tree.ROOT_CONFIG):
             hydra = GlobalHydra.instance().hydra
             assert hydra is not None
-            return int(hydra.multirun(tree.ROOT_CONFIG, launched, words) or 0)
+            end = hydra.multirun(tree.ROOT_CONFIG, launched, words)
+            assert isinstance(end, SweepEnd), "the sweeper of Couloir is the only one that a file may name"
+            return end
     finally:
         sys.argv = typed
 
 
-def go_on_with(folder: Path, overrides: list[str], command: list[str]) -> int:
+def go_on_with(folder: Path, overrides: list[str], command: list[str]) -> SweepEnd:
     """Finish what is missing of a sweep.
 
     Args:
@@ -59,7 +62,7 @@ def go_on_with(folder: Path, overrides: list[str], command: list[str]) -> int:
         command: the whole command line.
 
     Returns:
-        the exit code.
+        the exit code and the sweep's folder.
 
     Raises:
         CouloirError: a process is at work on it, its file cannot be read, or what is to change is settled.

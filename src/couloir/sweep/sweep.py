@@ -29,7 +29,7 @@ from couloir.sweep.plan import Plan, make_plan
 from couloir.sweep.samplers import sampler
 from couloir.sweep.study import Proposal, Study
 from couloir.sweep.table import last_words, write_csv
-from couloir.sweep.trials import SweepRecord
+from couloir.sweep.trials import SweepEnd, SweepRecord
 from couloir.sweep.watch import Watch
 
 FINISHED = ".finished"
@@ -44,7 +44,7 @@ MANY = 1_000_000
 
 def sweep(
     words: Sequence[str], context: HydraContext, task: TaskFunction, config: DictConfig, params: dict[str, Any]
-) -> int:
+) -> SweepEnd:
     """Make a sweep, or what is missing of it.
 
     Args:
@@ -55,8 +55,8 @@ def sweep(
         params: more of the search space.
 
     Returns:
-        the exit code: 0 where every trial completed or was pruned; else the highest of those that did not; 130 or 143
-        where it was stopped.
+        its folder, and the exit code: 0 where every trial completed or was pruned; else the highest of those that did
+        not; 130 or 143 where it was stopped.
 
     Raises:
         CouloirError: it cannot be done as it was typed.
@@ -87,8 +87,8 @@ def sweep(
         (plan.folder / FINISHED).touch()
     if loop.received is not None:
         print(f"stopped; go on with: couloir resume {display(plan.folder)}")  # noqa: T201
-        return 128 + loop.received
-    return max(loop.codes, default=0)
+        return SweepEnd(128 + loop.received, plan.folder)
+    return SweepEnd(max(loop.codes, default=0), plan.folder)
 
 
 def _prepare(plan: Plan, words: Sequence[str]) -> None:

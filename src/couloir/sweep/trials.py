@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from couloir.record.status import Status
 
@@ -119,6 +119,13 @@ class SweepRecord:
             if not any(_dominates(other, scores) for other, _ in front):
                 front.append((scores, trial))
         return sorted((trial for _, trial in front), key=lambda trial: trial.number)
+
+
+class SweepEnd(NamedTuple):
+    """How a sweep has ended: its exit code, and its folder."""
+
+    code: int
+    folder: Path
 
 
 def _dominates(one: list[float], other: list[float]) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from rich import get_console
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -63,13 +64,16 @@ class Watch:
             self._live.update(self.table(record), refresh=True)
 
     def ended(self, trial: TrialRecord, record: SweepRecord) -> None:
-        """Say that a trial has ended: on a terminal, where the table shows it, only what went wrong."""
+        """Say that a trial has ended: on a terminal, where the table shows it, only what went wrong; off a terminal,
+        what went wrong on standard error.
+        """
         self._ended.append(trial.number)
         if self._reader is not None:
             self._reader.forget(trial)
         if self._live is None or trial.error:
             line = ended_line(trial, record)
-            get_console().print(line, markup=False, highlight=False, soft_wrap=True)
+            console = Console(stderr=True) if self._live is None and trial.error else get_console()
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def table(self, record: SweepRecord) -> Table:
         """The running trials, then those that ended last, and the best one in any case."""

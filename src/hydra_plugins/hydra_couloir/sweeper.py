@@ -28,11 +28,11 @@ class CouloirSweeper(Sweeper):
         """Hydra calls this before `sweep`."""
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
-    def sweep(self, arguments: list[str]) -> int:
+    def sweep(self, arguments: list[str]) -> Any:
         """Make the sweep that the words ask for.
 
         Returns:
-            the exit code.
+            how it has ended, a `SweepEnd`.
         """
         from couloir.sweep.sweep import sweep
 
