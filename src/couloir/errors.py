@@ -117,6 +117,22 @@ def out_of_memory(error: BaseException) -> CouloirError:
     )
 
 
+def missing_module(error: ModuleNotFoundError, importer: str = "What this sentence needs") -> CouloirError:
+    """The sentence for a module that is not installed.
+
+    Args:
+        error: what Python says.
+        importer: what imports it.
+    """
+    if error.name is None:
+        return CouloirError(f"{importer} needs a package that is not installed: {error}")
+    package = error.name.partition(".")[0]
+    return CouloirError(
+        f"{importer} imports the module {error.name}, which is not installed.",
+        next_step=f"pip install {package}, or the package that the module {package} belongs to",
+    )
+
+
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """An error, what it came of, and so on; each once, since `raise first from second` can close a ring."""
     seen: set[int] = set()
@@ -143,11 +159,14 @@ def _folded(word: str) -> str:
 
 def did_you_mean(word: str, words: Iterable[str], form: str = "{}") -> str | None:
     """`did you mean model=resnet50?`, or None where nothing is near."""
-    found = nearest(word, words)
-    if not found:
-        return None
     before, _, after = form.partition("{}")  # no `format`: what the user typed may hold braces of its own
-    return "did you mean " + ", ".join(f"{before}{name}{after}" for name in found) + "?"
+    return asked(f"{before}{name}{after}" for name in nearest(word, words))
+
+
+def asked(words: Iterable[str]) -> str | None:
+    """`did you mean model=resnet50, model=resnet56?`, or None where there are no words."""
+    found = ", ".join(words)
+    return f"did you mean {found}?" if found else None
 
 
 def display(path: Path) -> str:

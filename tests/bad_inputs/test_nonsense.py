@@ -64,7 +64,7 @@ def test_nonsense_at_the_prompt_is_explained(
         (LAUGHS.encode(), "The aliases of conf/model/mine.yaml"),
         (b"7", "cannot be composed"),
         (b"# @package\nx: 1\n", "cannot be composed"),
-        (b"defaults: null\nx: 1\n", "cannot be composed"),
+        (b"defaults: null\nx: 1\n", "A defaults list is a list"),
         (b"x: 1\nx: 2\n", "YAML"),
     ],
     ids=["latin-1", "deep", "endless", "laughs", "number", "header", "defaults", "twice"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,3 +61,15 @@ def test_what_a_task_says_for_the_sentence_is_not_handed_to_it() -> None:
     node = {"_target_": f"{__name__}.Open", "_partial_": True, "needs": ["map"], "loss": "mse", "metrics": ["loss"]}
     built = build(OmegaConf.create({"task": {**node, "monitor": "val/loss", "width": 3}}), "task")
     assert built().got == {"needs": ["map"], "width": 3}
+
+
+def test_a_module_that_is_missing_is_named_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_logger.py").write_text("import nonesuch.inside\n")
+    loggers = {"mlflow": "my_logger.Logger", "wandb": "pytorch_lightning.loggers.WandbLogger"}
+    cfg = OmegaConf.create({name: {"_target_": target} for name, target in loggers.items()})
+    with pytest.raises(CouloirError, match=r"my_logger\.Logger imports the module nonesuch, which is not installed"):
+        build(cfg, "mlflow")
+    with pytest.raises(CouloirError, match=r"(?s)logger=wandb needs the package wandb.*couloir\[wandb\]"):
+        build(cfg, "wandb")

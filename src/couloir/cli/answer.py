@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from couloir.data.worker_processes import lost_worker
-from couloir.errors import CouloirError, is_shortage, out_of_memory
+from couloir.errors import CouloirError, is_shortage, missing_module, out_of_memory
 
 if TYPE_CHECKING:
     from couloir.diagnosis.curve import Curve
@@ -106,6 +106,8 @@ def known(error: Exception) -> CouloirError | None:
     """The sentence for an exception; None for one that Couloir does not know."""
     if isinstance(error, CouloirError):
         return error
+    if isinstance(error, ModuleNotFoundError):
+        return missing_module(error)
     return lost_worker(error) or (out_of_memory(error) if is_shortage(error) else None)
 
 

@@ -109,7 +109,7 @@ def _choice_text(group: str, choice: str) -> str:
     if choice not in found:
         hint = did_you_mean(choice, found, form=f"{group}={{}}")
         raise CouloirError(f"There is no {group} called '{choice}'.", next_step=hint)
-    shown = f"# {display(found[choice])}\n{found[choice].read_text(encoding='utf-8').rstrip()}"
+    shown = f"# {display(found[choice])}\n{tree.read_text(found[choice]).rstrip()}"
     return "\n".join([shown, *_shared_lines(group)])
 
 
@@ -120,5 +120,5 @@ def _shared_lines(group: str) -> list[str]:
     keys = contract.shared_keys(group)
     if not keys:
         return []
-    lines = keys[0].file.read_text(encoding="utf-8").splitlines()
+    lines = tree.read_text(keys[0].file).splitlines()
     return ["", f"# every {group}: {display(keys[0].file)}", *(lines[key.line - 1].strip() for key in keys)]

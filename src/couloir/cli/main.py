@@ -10,6 +10,7 @@ from pathlib import Path
 from couloir.cli.answer import UNKNOWN_NEXT, known
 from couloir.errors import CouloirError, Interrupted, did_you_mean
 
+VERSION = ("-V", "--version")
 VERBS = {
     "train": "compose a sentence, check it, train, test, and write the run folder",
     "list": "the config groups, or the choices of one group",
@@ -49,9 +50,8 @@ def run(arguments: list[str]) -> int:
         0 done, 2 the user's input, 3 diverged, 130 after Ctrl-C, 143 after SIGTERM, 1 anything else.
     """
     show_traceback = os.environ.get("COULOIR_TRACEBACK") == "1"
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)  # the user's own modules: `_target_: mynet.MyNet`
     try:
+        _look_around(arguments)
         return _dispatch(arguments)
     except CouloirError as error:
         if show_traceback:
@@ -76,11 +76,34 @@ def run(arguments: list[str]) -> int:
         return 1
 
 
+def _look_around(arguments: list[str]) -> None:
+    """Make the user's own modules importable, `_target_: mynet.MyNet`, and refuse names that no file can hold.
+
+    Raises:
+        CouloirError: the working directory is gone, or its name or a word is not text in UTF-8.
+    """
+    try:
+        here = str(Path.cwd())
+    except FileNotFoundError as error:
+        raise CouloirError(
+            "The working directory does not exist any more.", next_step="cd to a folder that does, and type it again"
+        ) from error
+    for word, what in [(here, "The name of the working directory"), *((word, "A word") for word in arguments)]:
+        shown = word.encode(errors="backslashreplace").decode()
+        if shown != word:
+            raise CouloirError(
+                f"{what} is not text in UTF-8, and the files of a run are: {shown}",
+                next_step="rename the folder or file, or make a link to it with a name in UTF-8",
+            )
+    if here not in sys.path:
+        sys.path.insert(0, here)
+
+
 def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_usage())  # noqa: T201
         return 0
-    if arguments[0] in ("-V", "--version"):
+    if any(word in VERSION for word in arguments):
         from couloir.version import __version__
 
         print(f"couloir {__version__}")  # noqa: T201

@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
     with Answer.of(switches) as answer:
         from couloir.config.check import checked
 
-        sentence = checked(words)
+        sentence = checked(words, reads_data=False)
 
         from couloir.artifacts.layer_table import as_dict, as_table, layers_of
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from couloir.cli.answer import JSON, QUIET, Answer
 from couloir.config import tree
-from couloir.errors import CouloirError, did_you_mean
+from couloir.errors import CouloirError
 
 if TYPE_CHECKING:
     from couloir.compare.resume import Unfinished
@@ -31,6 +31,7 @@ USAGE = """usage: train [GROUP=CHOICE ...] [KEY=VALUE ...]
   --quiet             no words but warnings and errors
   -sc install=bash    tab completion: eval "$(train -sc install=bash)"; zsh and fish likewise
   --hydra-help        Hydra's own flags
+  --version           the version of Couloir
 
 groups and choices (`couloir list GROUP` describes them, `couloir list GROUP CHOICE` shows the keys):
 """
@@ -72,13 +73,14 @@ def _without_answer(arguments: list[str]) -> list[str]:
         CouloirError: one of these flags has a value or is misspelt, or the words ask Hydra something that it answers.
     """
     words = [word for word in arguments if word not in (JSON, QUIET)]
-    for word in words:
+    for place, word in enumerate(words):
         name, equals, _ = word.partition("=")
         if equals and name in (JSON, QUIET):
             raise CouloirError(f"{name} takes no value.", next_step=f"{name} alone, or leave it out")
-        if not equals and name.startswith("--") and name not in HYDRA_FLAGS:
-            hint = did_you_mean(name, [JSON, QUIET, *HYDRA_FLAGS])
-            raise CouloirError(f"There is no flag '{word}'.", next_step=hint or "`train --help` lists them")
+        if name.startswith("-") and name not in HYDRA_FLAGS:
+            from couloir.config.compose import mistake_in
+
+            raise mistake_in([*(before for before in words[:place] if "=" in before), *words[place:]])
     asked = next((word for word in words if word.split("=")[0] in HYDRA_FLAGS - SWEEPING), None)
     if asked is not None and len(words) < len(arguments):
         flags = " and ".join(word for word in (JSON, QUIET) if word in arguments)

@@ -19,11 +19,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import targets
 from couloir.config.omegaconf_private import open_copy, root
-from couloir.errors import CouloirError, is_shortage, out_of_memory
+from couloir.errors import CouloirError, causes, is_shortage, missing_module, out_of_memory
 from couloir.torch_private import is_tensor_function
 
-EXTRAS = ("wandb", "mlflow")
-"""Loggers whose packages are extras of Couloir."""
+EXTRAS = {"wandb": ("wandb",), "mlflow": ("mlflow", "sqlalchemy", "alembic")}
+"""Loggers whose packages are extras of Couloir, and the modules of these packages."""
 HOMES = (
     "couloir", "torch", "torchmetrics", "pytorch_lightning", "lightning_fabric.plugins",
     "lightning_fabric.strategies", "lightning_fabric.loggers", "lightning_fabric.accelerators",
@@ -183,10 +183,24 @@ def _last(error: BaseException) -> BaseException:
     return error if error.__cause__ is None else _last(error.__cause__)
 
 
+def _missing(error: ModuleNotFoundError, name: str, target: str) -> CouloirError:
+    """What to install, where a target is there and a module that it imports is not."""
+    modules = EXTRAS.get(name, ())
+    # Lightning says in words of its own, without a name, that a logger's package is missing.
+    if error.name in modules or (modules and error.name is None and target.startswith("pytorch_lightning.")):
+        return CouloirError(
+            f"logger={name} needs the package {error.name or name}.", next_step=f"pip install 'couloir[{name}]'"
+        )
+    return missing_module(error, target)
+
+
 def _as_mistake(error: Exception, name: str, target: str) -> BaseException:
     cause: BaseException | None = error
     if is_shortage(error):
         return out_of_memory(_last(error))
+    missing = next((found for found in causes(error) if isinstance(found, ModuleNotFoundError)), None)
+    if missing is not None and not targets.under(target, [missing.name or ""]):
+        return _missing(missing, name, target)
     while cause is not None:
         if isinstance(cause, CouloirError):
             return cause
@@ -196,11 +210,9 @@ def _as_mistake(error: Exception, name: str, target: str) -> BaseException:
                 f"{target} does not take the keys of '{name}': {reason.splitlines()[0]}",
                 next_step=f"`couloir list {name}` shows the choices, `train --cfg job` this sentence's keys",
             )
-        if isinstance(cause, ModuleNotFoundError) and name in EXTRAS:
-            return CouloirError(f"logger={name} needs the package {name}.", next_step=f"pip install 'couloir[{name}]'")
         if isinstance(cause, ImportError | AttributeError):
             return CouloirError(
-                f"The target of '{name}' cannot be imported: {target} ({cause})",
+                f"The target of '{name}' cannot be imported: {target} ({' '.join(str(cause).split())})",
                 next_step="check the spelling of _target_; modules in the working directory can be named",
             )
         if cause.__cause__ is None and not isinstance(cause, InstantiationException | OmegaConfBaseException):

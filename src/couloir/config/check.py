@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,30 +37,35 @@ GPU_DEVICES = ("dev/nvidia[0-9]*", "dev/nvidiactl", "dev/kfd", "dev/dxg")
 """What Linux shows below / where there is a GPU that torch can drive (NVIDIA, AMD, WSL)."""
 
 
-def checked(words: list[str]) -> Sentence:
+def checked(words: list[str], reads_data: bool = True) -> Sentence:
     """The sentence that words make: composed, settled and checked.
 
     Args:
         words: what follows `train` at the prompt.
+        reads_data: whether the data will be read; otherwise its sizes are enough, and its files need not be there.
 
     Raises:
         CouloirError: a mistake in the sentence.
     """
     sentence = settle(compose_sentence(words))
-    check(sentence)
+    check(sentence, reads_data)
     return sentence
 
 
-def check(sentence: Sentence) -> None:
+def check(sentence: Sentence, reads_data: bool = True) -> None:
     """Check a settled sentence: required keys, data files, types and ranges, and whether the parts fit together.
 
     It only reads.
+
+    Args:
+        sentence: of `settle`.
+        reads_data: whether the data will be read.
 
     Raises:
         CouloirError: the first thing that is wrong.
     """
     with _told():
-        _check(sentence)
+        _check(sentence, reads_data)
         OmegaConf.to_container(sentence.cfg, resolve=True)  # also what nobody has asked for yet refers to something
 
 
@@ -75,12 +80,12 @@ def _told() -> Iterator[None]:
         raise CouloirError("The sentence is nested too deeply, or refers to itself.") from error
 
 
-def _check(sentence: Sentence) -> None:
+def _check(sentence: Sentence, reads_data: bool) -> None:
     keys = _keys_by_path(sentence)
     _check_targets(sentence, keys)
     _check_complete(sentence.cfg)
-    _check_missing(sentence, keys)
-    if str(sentence.cfg.data.get("_target_")).startswith("couloir."):
+    _check_missing(sentence, keys, reads_data)
+    if reads_data and str(sentence.cfg.data.get("_target_")).startswith("couloir."):
         resolvers.inspect_data(sentence.cfg.data)
     _check_files(sentence, keys)
     data = {path: entries for path, entries in keys.items() if path.startswith("data.")}
@@ -140,15 +145,19 @@ def _check_targets(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
     targets.check_targets(sentence.cfg, targets.extended(sentence.cfg), place)
 
 
-def _check_missing(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
+def _check_missing(sentence: Sentence, keys: dict[str, list[Key]], reads_data: bool) -> None:
     missing = sorted(_missing(OmegaConf.to_container(sentence.cfg, resolve=False)))
+    counted = [] if reads_data else resolvers.counted(sentence.cfg.data)
+    if not reads_data and not counted:
+        missing = [name for name in missing if not name.startswith("data.")]
     if missing:
         group = missing[0].partition(".")[0]
         owner = f"{group}={sentence.choices.get(group)}"
+        instead = f", or data.{counted[0]}=..." if group == "data" and len(counted) == 1 else ""
         raise CouloirError(
             f"{owner} needs {', '.join(missing)}.",
             place=_place(missing[0], keys, sentence),
-            next_step="add " + " ".join(f"{name}=..." for name in missing),
+            next_step="add " + " ".join(f"{name}=..." for name in missing) + instead,
         )
 
 
@@ -223,7 +232,9 @@ def _check_values(sentence: Sentence, of: dict[str, list[Key]], keys: dict[str, 
     for path, entries in of.items():
         group, _, name = path.partition(".")
         gone = group == scaling.GROUP and name in scaling.KEYS and name not in sentence.cfg[group]
-        if not (gone or group in ("hydra", *SWEEP_GROUPS) or path.endswith("_target_")):
+        node = sentence.cfg.get(group)
+        missing = OmegaConf.is_dict(node) and OmegaConf.is_missing(node, name)  # only where nobody will read it
+        if not (gone or missing or group in ("hydra", *SWEEP_GROUPS) or path.endswith("_target_")):
             _check_value(sentence, path, entries, keys)
 
 
@@ -250,10 +261,19 @@ def _check_value(sentence: Sentence, path: str, entries: list[Key], keys: dict[s
     key = _deciding(entries)
     if not key.contract and (reference := REFERENCE.fullmatch(str(key.default))):
         key = _deciding(keys.get(reference[1], [key]))  # `seed: ${seed}` takes what `seed` takes
+        if not any(word.lstrip("+").startswith(f"{path}=") for word in sentence.overrides):
+            path = reference[1]
     value = OmegaConf.select(sentence.cfg, path)
     if OmegaConf.is_config(value):
         value = OmegaConf.to_container(value, resolve=True)
     accepted = contract.violation(key, value)
+    deleted = next((word for word in sentence.overrides if word.partition("=")[0] == f"~{path}"), None)
+    if accepted is not None and deleted is not None:
+        raise CouloirError(
+            f"'{deleted}' takes away a key that is needed: {path} takes {accepted}.",
+            place=_place(path, keys, sentence),
+            next_step=f"leave {deleted} out",
+        )
     if accepted is not None:
         raise _out_of_contract(key, path, value, accepted, _place(path, keys, sentence), sentence)
 
@@ -276,11 +296,33 @@ def _out_of_contract(key: Key, path: str, value: Any, accepted: str, place: str,
         )
     words = accepted.removeprefix("one of ").removesuffix(" or null").split(", ")
     close = did_you_mean(str(value), words, form=f"{path}={{}}") if accepted.startswith("one of ") else None
+    meant = [plain for plain in _plainly(value) if contract.violation(key, plain) is None]
+    close = close or (f"did you mean {path}={_typed(meant[0])}?" if meant else None)
+    shown = _typed(value)
+    if isinstance(value, str) and (meant or not value):
+        shown = f"the text '{value}'" if value else "an empty text"
     return CouloirError(
-        f"{path} takes {accepted}, not {'null' if value is None else value}.",
+        f"{path} takes {accepted}, not {shown}.",
         place=place,
         next_step=close or f"the default is {path}={_typed(key.default)}",
     )
+
+
+def _plainly(value: Any) -> Iterator[Any]:
+    """What a value may have meant that a key does not take: the number in a text, one number for a list of one, 10.0
+    for 10.
+    """
+    if isinstance(value, str):
+        for kind in (int, float):
+            with suppress(ValueError):
+                yield kind(value.replace(",", "."))
+        yield {"true": True, "false": False, "null": None, "none": None}.get(value.casefold(), value)
+    elif isinstance(value, float) and value.is_integer():
+        yield int(value)
+    elif isinstance(value, list) and len(value) == 1:
+        yield value[0]
+    if not isinstance(value, list):
+        yield [value]
 
 
 def _typed(value: Any) -> str:

@@ -20,10 +20,11 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from couloir.config import contract, resolvers, targets, tree
+from couloir.config.defaults import wrong_defaults
 from couloir.config.files import check_own_files
 from couloir.config.hydra_private import note_merged
 from couloir.config.launch import check_launch, missing_launcher
-from couloir.config.mistakes import COMPLAINTS, Choices, explain, find_mistake
+from couloir.config.mistakes import COMPLAINTS, Choices, explain, find_mistake, wrong_choices
 from couloir.errors import CouloirError, display
 
 SWEEP_GROUPS = ("sweep", "pruner")
@@ -90,6 +91,9 @@ def compose_sentence(overrides: list[str]) -> Sentence:
     of_a_sweep = next((item for item in overrides if is_of_a_sweep(item)), None)
     if of_a_sweep is not None:
         raise CouloirError(f"'{of_a_sweep}' belongs to a sweep.", next_step="train -m ... makes a sweep")
+    mistake = wrong_choices(overrides)
+    if mistake is not None:
+        raise mistake
     prepare_hydra()
     with _hydra():
         try:
@@ -99,7 +103,7 @@ def compose_sentence(overrides: list[str]) -> Sentence:
             targets.typed_roots(cfg, overrides, partial(_set_in, sources))  # before any reference can be followed
             run_dir = Path(cfg.hydra.run.dir)
         except COMPLAINTS as error:
-            raise explain(error, overrides, _hydra_compose) from error
+            raise _in_words(error, overrides) from error
     with open_dict(cfg):
         for name in ("hydra", *SWEEP_GROUPS):
             cfg.pop(name, None)
@@ -109,7 +113,20 @@ def compose_sentence(overrides: list[str]) -> Sentence:
 def explained(error: Exception, overrides: list[str]) -> CouloirError:
     """What `explain` says of an exception of Hydra's or OmegaConf's, for words that are composed."""
     with _hydra():
-        return explain(error, overrides, _hydra_compose)
+        return _in_words(error, overrides)
+
+
+def _in_words(error: Exception, overrides: list[str]) -> CouloirError:
+    chosen = [(group, choice) for word in overrides for group, _, choice in [word.lstrip("+").partition("=")]]
+    return wrong_defaults(chosen) or explain(error, overrides, _hydra_compose)
+
+
+def mistake_in(words: list[str]) -> CouloirError:
+    """What is wrong with words of which one cannot be part of a sentence, a flag that is not there, say."""
+    prepare_hydra()
+    with _hydra():
+        mistake = find_mistake(words, _hydra_compose, multirun=True)
+    return mistake or CouloirError(f"These words are no sentence: {' '.join(words)}")
 
 
 def is_of_a_sweep(override: str) -> bool:
@@ -136,7 +153,7 @@ def compose_sweep(overrides: list[str]) -> Sentence:
                     OmegaConf.resolve(cfg[group])
             sources = _sources(merged, of_the_sweep=True)
         except COMPLAINTS as error:
-            raise explain(error, overrides, _hydra_compose) from error
+            raise _in_words(error, overrides) from error
     kept = OmegaConf.masked_copy(cfg, [*SWEEP_GROUPS])
     return Sentence(kept, choices, sources, list(overrides), Path())
 
@@ -197,7 +214,7 @@ def check_sweep(overrides: list[str]) -> None:
             try:
                 cfg, _ = _hydra_compose(words)
             except COMPLAINTS as error:
-                raise missing_launcher(str(error)) or explain(error, words, _hydra_compose) from error
+                raise missing_launcher(str(error)) or _in_words(error, words) from error
             check_launch(cfg, overrides)
 
 

@@ -60,7 +60,7 @@ def shared_keys(group: str) -> list[Key]:
 
 @lru_cache(maxsize=256)
 def _read_keys(file: Path, _changed: int) -> tuple[Key, ...]:
-    text = file.read_text(encoding="utf-8")
+    text = tree.read_text(file)
     root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     if not isinstance(root, yaml.MappingNode):
         return ()
@@ -140,7 +140,7 @@ def _alternative(text: str, inferred: str) -> _Test | None:
         if text == name or text.startswith(f"{name} "):
             type_name, range_text = name, text.removeprefix(name).strip()
     if not range_text:
-        return _Test(lambda value: _is(value, type_name), _TYPE_NAMES[type_name])
+        return _Test(lambda value: value != "" and _is(value, type_name), _TYPE_NAMES[type_name])
     within = _range(range_text)
     if within is None or type_name not in ("int", "float"):
         return None

@@ -38,14 +38,9 @@ def not_text(error: UnicodeDecodeError) -> CouloirError:
     """What is wrong when a file of the tree is not UTF-8."""
     for file in _own_files():
         try:
-            file.read_text(encoding="utf-8")
-        except UnicodeDecodeError as wrong:
-            line = file.read_bytes()[: wrong.start].count(b"\n") + 1
-            return CouloirError(
-                f"{display(file)} is not text in UTF-8.",
-                place=f"{display(file)}, line {line}",
-                next_step="save it in UTF-8, or remove it",
-            )
+            tree.read_text(file)
+        except CouloirError as wrong:
+            return wrong
     return CouloirError(f"A configuration file is not text in UTF-8: {error}")
 
 

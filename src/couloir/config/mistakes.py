@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract, tree
 from couloir.config.files import not_text
 from couloir.config.omegaconf_private import stored
-from couloir.errors import CouloirError, did_you_mean, display, nearest
+from couloir.errors import CouloirError, asked, display, nearest
+from couloir.record.configuration import flat
 
 Choices = dict[str, str | None]
 ComposeChoices = Callable[[list[str]], tuple[DictConfig, Choices]]
@@ -25,8 +28,30 @@ COMPLAINTS = (
     AssertionError, RecursionError,
 )  # fmt: skip
 """What Hydra, OmegaConf and PyYAML raise for words and files that make no sense; not all of it is made for readers."""
-MOST_LISTED = 20
-"""Choices that a message names; of more it says how many there are."""
+MOST_LISTED, MOST_MEANT = 20, 3
+"""Choices that a message names, of more it says how many there are; and words that it proposes."""
+UNSAID = ("hydra.", "sweep.", "pruner.")
+"""Keys that are not proposed to a sentence."""
+ONE = (
+    "trainer", "task", "model", "initializer", "loss", "optimizer", "scheduler", "momentum_schedule", "averaging",
+    "augmentation", "tta", "data", "sweep", "pruner",
+)  # fmt: skip
+"""Groups that take one choice, whose place is the key of the same name."""
+SEVERAL = ("callbacks", "logger", "metric", "experiment")
+"""Groups that take a list as well."""
+FLAGS = (
+    "--help",
+    "--json",
+    "--quiet",
+    "--version",
+    "--cfg",
+    "--multirun",
+    "--resolve",
+    "--package",
+    "--info",
+    "--shell-completion",
+)
+"""Flags of `train`."""
 
 
 def explain(error: Exception, overrides: list[str], compose_choices: ComposeChoices) -> CouloirError:
@@ -60,77 +85,309 @@ def explain(error: Exception, overrides: list[str], compose_choices: ComposeChoi
 
 def find_mistake(overrides: list[str], compose_choices: ComposeChoices, multirun: bool = False) -> CouloirError | None:
     """The first override that names a group, choice or key that does not exist, or that cannot be read."""
-    choices, keys = [], []
-    for text in overrides:
-        try:
-            override = OverridesParser.create().parse_override(text)
-        except (HydraException, ValueError, RecursionError):
-            return _unreadable(text)
+    words = Words(overrides, compose_choices)
+    keys = []
+    for place, text in enumerate(overrides):
+        override = parsed(text)
+        if override is None:
+            return _unreadable(overrides, place, words)
         if override.key_or_group.startswith("hydra"):
             continue
         if override.is_sweep_override() and not multirun:
-            return CouloirError(
-                f"'{text}' names several values.",
-                next_step="train -m ... runs them in turn; a list is written [a,b], a word with a comma 'a,b'",
-            )
+            return _several(text, override, words)
         if override.key_or_group in tree.groups():
             mistake = _wrong_choice(override)
             if mistake is not None:
                 return mistake
-            choices.append(text)
-        elif not override.is_add():
+        else:
             keys.append(override)
-    try:
-        cfg, chosen = compose_choices([text for text in choices if not _sweeps(text)])
-    except COMPLAINTS:
+    if words.composed is None:
         return None  # not one override's fault; the caller quotes Hydra
+    cfg, chosen = words.composed
+    for text in words.chosen:
+        override = parsed(text)
+        if override is not None and override.is_delete() and "=" in text:
+            group, _, choice = text.lstrip("~").partition("=")
+            if chosen.get(group) not in (choice, None):
+                return CouloirError(
+                    f"'{text}' takes nothing away: the sentence has {group}={chosen[group]}.",
+                    next_step=f"leave {text} out",
+                )
     for override in keys:
-        if not _exists(cfg, override.key_or_group):
-            return _unknown_key(override, cfg, chosen)
+        there = _exists(cfg, override.key_or_group)
+        if not there and not override.is_add():
+            return _unknown_key(override, cfg, chosen, words)
+        if there and override.is_add() and not override.is_force_add():
+            text = (override.input_line or "").lstrip("+")
+            return CouloirError(
+                f"The key {override.key_or_group} is there already, and + is for keys that are not.", next_step=text
+            )
     return None
 
 
+def parsed(text: str) -> Override | None:
+    """A word as Hydra reads it; None where it cannot be read."""
+    try:
+        return OverridesParser.create().parse_override(text)
+    except (HydraException, ValueError, RecursionError):
+        return None
+
+
+class Words:
+    """The words of a sentence, to see what one of them may have meant: what is proposed composes with the others.
+
+    Args:
+        overrides: what was typed.
+        compose_choices: composes overrides.
+    """
+
+    def __init__(self, overrides: list[str], compose_choices: ComposeChoices) -> None:
+        self.overrides, self._compose = overrides, compose_choices
+
+    @cached_property
+    def chosen(self) -> list[str]:
+        """The words that choose for a group, without those that choose what is not there, or several."""
+        found = []
+        for text in self.overrides:
+            override = parsed(text)
+            if override is None or override.is_sweep_override() or override.key_or_group not in tree.groups():
+                continue
+            if _wrong_choice(override) is None:
+                found.append(text.lstrip("+"))
+        return found
+
+    @cached_property
+    def composed(self) -> tuple[DictConfig, Choices] | None:
+        """What those words make; None where they do not go together."""
+        for chosen in (self.chosen, [text for text in self.chosen if not text.startswith("~")]):
+            try:
+                return self._compose(chosen)
+            except COMPLAINTS:
+                continue
+        return None
+
+    def work(self, word: str) -> bool:
+        """Whether a word composes with those: its choice or its key is there."""
+        override = parsed(word)
+        if override is None or self.composed is None:
+            return False
+        if override.key_or_group in tree.groups():
+            return _wrong_choice(override) is None
+        return _exists(self.composed[0], override.key_or_group)
+
+    def meant(self, word: str) -> list[str]:
+        """What a word `key=value` may have meant, the likeliest first: itself where nothing is wrong with it."""
+        key, equals, value = word.partition("=")
+        key, sign = key.lstrip("+~"), "~" if key.startswith("~") else ""
+        if not equals or self.composed is None:
+            return []
+        cfg, choices = self.composed
+        there = key in tree.groups() or _exists(cfg, key)
+        found: list[str] = []
+        for name in [key] if there else dict.fromkeys(_keys_like(key, cfg)):
+            for given in _choices_like(name, value):
+                proposed = f"{sign}{name}={given}"
+                if len(found) < MOST_MEANT and _takes(name, proposed, choices) and self.work(proposed):
+                    found.append(proposed)
+        return found
+
+
+def _keys_like(key: str, cfg: DictConfig) -> list[str]:
+    """Groups and keys like one that is not there."""
+    first, _, rest = key.partition(".")
+    everything = [name for name in flat(cfg) if not name.startswith(UNSAID) and "_target_" not in name]
+    found: list[str] = []
+    for top in [first] if first in tree.groups() else nearest(first, [*tree.groups(), *_tops(cfg)]):
+        below = [name.removeprefix(f"{top}.") for name in everything if name.startswith(f"{top}.")]
+        if not rest:
+            found.append(top)
+        else:
+            found += [f"{top}.{name}" for name in ([rest] if rest in below else nearest(rest, below))]
+    if found and rest:
+        return found
+    last = key.rpartition(".")[2]
+    ends = {name: name.rpartition(".")[2] for name in everything}
+    same = [name for name, end in ends.items() if end == last]
+    return same or [
+        *found,
+        *(name for near in nearest(last, ends.values(), count=1) for name in ends if ends[name] == near),
+    ]
+
+
+def _takes(key: str, word: str, choices: Choices) -> bool:
+    """Whether a key takes the value of a word, as far as its file says."""
+    group, _, rest = key.partition(".")
+    file = tree.find(f"{group}/{choices.get(group)}" if group in tree.groups() else tree.ROOT_CONFIG)
+    override = parsed(word)
+    if file is None or override is None or override.is_sweep_override() or override.is_delete():
+        return override is not None
+    path = rest if group in tree.groups() else key
+    entries = [*contract.read_keys(file), *contract.shared_keys(group)]
+    return all(contract.violation(entry, override.value()) is None for entry in entries if entry.path == path)
+
+
+def _tops(cfg: DictConfig) -> list[str]:
+    return [str(name) for name in cfg if str(name) not in (*tree.groups(), "hydra")]
+
+
+def _choices_like(key: str, value: str) -> list[str]:
+    """A value, or where its key is a group, those of its choices that it may mean."""
+    if key not in tree.groups() or value.startswith(("[", "{")) or "," in value or value in tree.choices(key):
+        return [value]
+    return choices_like(key, value)
+
+
 def _sweeps(text: str) -> bool:
-    return bool(OverridesParser.create().parse_override(text).is_sweep_override())
+    override = parsed(text)
+    return override is not None and bool(override.is_sweep_override())
 
 
-def _unreadable(text: str) -> CouloirError:
+def _several(text: str, override: Override, words: Words) -> CouloirError:
+    key, _, value = text.partition("=")
+    step = "train -m ... runs them in turn; a list is written [a,b], a word with a comma 'a,b'"
+    if re.fullmatch(r"-?\d+,\d+", value) and words.composed is not None:
+        node = OmegaConf.select(words.composed[0], override.key_or_group, throw_on_missing=False)
+        if isinstance(node, float):
+            step = (
+                f"a number is written with a point, {key}={value.replace(',', '.')}; train -m ... runs several in turn"
+            )
+        elif OmegaConf.is_list(node):
+            step = f"a list stands in brackets: {key}=[{value}]"
+    return CouloirError(f"'{text}' names several values.", next_step=step)
+
+
+def _unreadable(overrides: list[str], place: int, words: Words) -> CouloirError:
+    """What is wrong with a word that is not of the form key=value, or whose value cannot be read."""
+    text, before, after = overrides[place], overrides[:place], overrides[place + 1 :]
     key, equals, value = text.partition("=")
-    if not equals:
-        hint = did_you_mean(text.lstrip("-"), tree.groups(), form="{}=...")
+    if text.startswith("-") and not key.strip("-").startswith("~"):
+        return _with_dashes(text, after, words)
+    if equals:
+        for count in range(1, len(after) + 1):  # model.hidden=[32, 16]
+            whole = " ".join([text, *after[:count]])
+            if parsed(whole) is not None:
+                return CouloirError(
+                    f"The value of '{key}' is cut at a space: {value}",
+                    next_step=f"put it into quotes: {shlex.quote(whole)}",
+                )
+        right = [] if not value.startswith("=") else words.meant(f"{key}={value.lstrip('=')}")
+        right = right or (words.meant(f"{key.strip('/')}={value}") if key.startswith("/") else [])
+        quote = "'" if '"' in value else '"'
+        quoted = f"{key}={quote}{value}{quote}"
+        fits = [word for word in words.meant(quoted) if word == quoted]
+        advice = asked(right) or (f"put it into quotes: {shlex.quote(quoted)}" if fits else None)
         return CouloirError(
-            f"'{text}' is not of the form key=value.", next_step=hint or "write group=choice or key=value"
+            f"The value of '{key}' cannot be read: {value}",
+            next_step=advice or "write a number, a word, [a,b] or 'a text in quotes'",
         )
-    return CouloirError(
-        f"The value of '{key}' cannot be read: {value}",
-        next_step=f"put it into quotes: '{key}=\"{value}\"'",
-    )
+    step = asked(_without_equals(text, before, after, words))
+    if step is None and before and "=" in before[-1]:
+        step = f"a value with a space in it stands in quotes: {shlex.quote(f'{before[-1]} {text}')}"
+    return CouloirError(f"'{text}' is not of the form key=value.", next_step=step or "write group=choice or key=value")
+
+
+def _with_dashes(text: str, after: list[str], words: Words) -> CouloirError:
+    """The answer to `--optimizer.lr=0.1`, `--model resnet50` and `--multirn`."""
+    name, equals, value = text.lstrip("-").partition("=")
+    flags = [] if equals else nearest(text, FLAGS, count=1)
+    if not equals and after and not after[0].startswith("-") and "=" not in after[0]:
+        equals, value = "=", after[0]
+    right = words.meant(f"{name.replace('-', '_')}={value}") if equals else []
+    fact = f"There is no flag '{text}'."
+    if right:
+        fact = f"There is no flag '{text}': the words of a sentence begin without dashes."
+    return CouloirError(fact, next_step=asked(right or flags) or "`train --help` lists the flags")
+
+
+def _without_equals(text: str, before: list[str], after: list[str], words: Words) -> list[str]:
+    """What was meant by a word without a `=`: it stands before or after the word, or is a `:`, or is missing."""
+    joined = []
+    if before and before[-1].endswith("="):  # optimizer.lr= 0.1
+        joined.append(f"{before[-1]}{text}")
+    if after and after[0].startswith("="):  # optimizer.lr = 0.1
+        joined.append(f"{text}{after[0]}" if after[0] != "=" or len(after) == 1 else f"{text}={after[1]}")
+    elif after and "=" not in after[0] and not after[0].startswith("-"):  # model resnet50
+        joined.append(f"{text}={after[0]}")
+    joined += [text.replace(sign, "=", 1) for sign in (":", "/") if sign in text]
+    for word in joined:
+        if right := words.meant(word):
+            return right
+    groups = [group for group in tree.groups() if text in tree.choices(group)]
+    return [word for group in groups if words.work(word := f"{group}={text}")]
+
+
+def wrong_choices(overrides: list[str]) -> CouloirError | None:
+    """The first override that names a choice that is not there, or several where a group takes one, or takes away a
+    key of the whole sentence.
+
+    Hydra itself reads `model=mlp.yaml` and `model=../model/mlp` as well, which are no choices that Couloir knows.
+    """
+    for text in overrides:
+        override = parsed(text)
+        if override is None:
+            continue
+        if override.key_or_group in tree.groups():
+            mistake = _wrong_choice(override)
+            if mistake is not None:
+                return mistake
+        elif override.is_delete() and override.key_or_group in _root_keys():
+            return CouloirError(f"'{text}' takes away a key that every sentence needs.", next_step=f"leave {text} out")
+    return None
+
+
+def _root_keys() -> list[str]:
+    root = tree.find(tree.ROOT_CONFIG)
+    return [] if root is None else [key.path for key in contract.read_keys(root) if "." not in key.path]
 
 
 def _wrong_choice(override: Override) -> CouloirError | None:
-    group = override.key_or_group
-    if override.is_delete():
+    group, text = override.key_or_group, override.input_line or ""
+    if override.is_delete() or "glob(" in text:  # a pattern over what is there
         return None
     named: list[object]
-    if "glob(" in (override.input_line or ""):
-        return None  # a pattern over what is there
     if override.is_sweep_override():
         named = list(override.sweep_string_iterator())
     else:
         value = override.value()
+        if isinstance(value, dict):
+            return None  # optimizer={lr:0.1}: keys, not a choice
         named = list(value) if isinstance(value, list) else [value]
+        if isinstance(value, list) and group in ONE:
+            return CouloirError(
+                f"'{text}' names a list, and {group} takes one choice.",
+                next_step=f"one of them; `train -m {group}={','.join(map(str, value))}` runs them in turn",
+            )
+    if override.package is not None and group in ONE and override.package.partition(".")[0] not in tree.groups():
+        return CouloirError(
+            f"'{text}' puts the choice at the key {override.package}, which nothing reads.",
+            next_step=f"{group}={named[0]}",
+        )
     available = tree.choices(group)
+    if override.is_add() and override.package is None and group in (*ONE, *SEVERAL):
+        return CouloirError(
+            f"The sentence has a choice for {group} already, which + cannot add.", next_step=text.lstrip("+")
+        )
     for choice in named:
         optional = group in ("experiment", "sweep") and choice is None
         if optional or str(choice).strip("'\"") in available:
             continue
-        hint = did_you_mean(str(choice), available, form=f"{group}={{}}")
+        shown = "null" if choice is None else str(choice)
         return CouloirError(
-            f"There is no {group} called '{choice}'.",
+            f"There is no {group} called '{shown}'.",
             place=f"{_defined_at(group)}; {_listed(group, list(available))}",
-            next_step=hint or f"`couloir list {group}` describes each choice",
+            next_step=asked(f"{group}={name}" for name in choices_like(group, shown))
+            or f"`couloir list {group}` describes each choice",
         )
     return None
+
+
+def choices_like(group: str, word: str) -> list[str]:
+    """The choices of a group that a word may mean that is none of them; `null` is what `none` is for."""
+    names = tree.choices(group)
+    plain = word.strip("'\"").removesuffix(".yaml").rpartition("/")[2]
+    if plain in names:
+        return [plain]
+    return ["none"] if word == "null" and "none" in names else nearest(word, names)
 
 
 def _listed(group: str, names: list[str]) -> str:
@@ -144,7 +401,7 @@ def _defined_at(group: str) -> str:
     """File and line of the defaults entry that sets a group."""
     root = tree.find(tree.ROOT_CONFIG)
     assert root is not None, "the packaged tree has a root file"
-    for number, line in enumerate(root.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(tree.read_text(root).splitlines(), 1):
         if re.match(rf"\s*-\s+{re.escape(group)}:", line):
             return f"{display(root)}, line {number}"
     return display(tree.packaged_conf() / group)
@@ -162,12 +419,12 @@ def _exists(cfg: DictConfig, key: str) -> bool:
     return True
 
 
-def _unknown_key(override: Override, cfg: DictConfig, choices: Choices) -> CouloirError:
+def _unknown_key(override: Override, cfg: DictConfig, choices: Choices, words: Words) -> CouloirError:
     key = override.key_or_group
-    value = (override.input_line or "").partition("=")[2]
     group, _, rest = key.partition(".")
+    step = asked(words.meant(override.input_line or ""))
     if group not in tree.groups():
-        return _unknown_word(key, value, cfg)
+        return _unknown_word(key, cfg, step)
     choice = choices.get(group)
     file = tree.find(f"{group}/{choice}")
     files = [file] if file is not None else _files_of(group, cfg)
@@ -176,19 +433,28 @@ def _unknown_key(override: Override, cfg: DictConfig, choices: Choices) -> Coulo
     entries = [*(key for path in files for key in contract.read_keys(path)), *contract.shared_keys(group)]
     keys = [entry for entry in entries if not entry.path.rpartition(".")[2].startswith("_")]
     names = [entry.path for entry in keys]
-    hint = did_you_mean(rest, names, form=f"{group}.{{}}={value}")
     close = nearest(rest, names, count=1)
     nearest_key = next((entry for entry in keys if close and entry.path == close[0]), None)
     place = (files[0], 1) if nearest_key is None else (nearest_key.file, nearest_key.line)
-    owners = [name for name, path in tree.choices(group).items() if rest in {e.path for e in contract.read_keys(path)}]
-    if owners and not hint:
-        hint = "it is a key of " + ", ".join(f"{group}={name}" for name in owners[:4])
     named = choice or f"[{','.join(path.stem for path in files)}]"
     return CouloirError(
         f"{group}={named} has no key '{rest}'.",
         place=f"{display(place[0])}, line {place[1]}; keys: {', '.join(names)}",
-        next_step=hint or f"`train {group}={named} --cfg job` shows every key",
+        next_step=step or _owners(rest, [group]) or f"`train {group}={named} --cfg job` shows every key",
     )
+
+
+def _owners(key: str, groups: list[str]) -> str | None:
+    """The choices that have a key, where some have."""
+    line = re.compile(rf"^{re.escape(key)}:", re.MULTILINE)
+    owners = [
+        f"{group}={name}"
+        for group in groups
+        for name, path in tree.choices(group).items()
+        if line.search(path.read_text(encoding="utf-8", errors="replace"))
+    ]
+    more = ", ..." if len(owners) > 4 else ""
+    return f"it is a key of {', '.join(owners[:4])}{more}" if owners else None
 
 
 def _files_of(group: str, cfg: DictConfig) -> list[Path]:
@@ -197,16 +463,11 @@ def _files_of(group: str, cfg: DictConfig) -> list[Path]:
     return [path for path in tree.choices(group).values() if there & {key.path for key in contract.read_keys(path)}]
 
 
-def _unknown_word(key: str, value: str, cfg: DictConfig) -> CouloirError:
-    names = [*tree.groups(), *(str(name) for name in cfg if str(name) not in (*tree.groups(), "hydra"))]
-    hint = did_you_mean(key, names, form=f"{{}}={value}") or did_you_mean(key.partition(".")[0], names, form="{}=...")
-    if not hint:
-        inside = [f"{group}.{key}" for group in tree.groups() if _exists(cfg, f"{group}.{key}")]
-        hint = f"did you mean {inside[0]}={value}?" if inside else "`couloir list` describes the groups"
+def _unknown_word(key: str, cfg: DictConfig, step: str | None) -> CouloirError:
     root = tree.find(tree.ROOT_CONFIG)
     assert root is not None, "the packaged tree has a root file"
     return CouloirError(
         f"There is no group or key called '{key}'.",
-        place=f"{display(root)}; names: {', '.join(names)}",
-        next_step=hint,
+        place=f"{display(root)}; names: {', '.join([*tree.groups(), *_tops(cfg)])}",
+        next_step=step or _owners(key, tree.groups()) or "`couloir list` describes the groups",
     )

@@ -77,7 +77,7 @@ def _field(text: str, line: str, file: Path) -> Field:
 
 
 def _unreadable(fact: str, line: str, file: Path, next_step: str) -> CouloirError:
-    lines = file.read_text(encoding="utf-8").splitlines()
+    lines = tree.read_text(file).splitlines()
     number = next(number for number, text in enumerate(lines, 1) if text.lstrip("#").strip() == line)
     return CouloirError(
         f"The line '{line}' cannot be read: {fact}.", place=f"{display(file)}, line {number}", next_step=next_step

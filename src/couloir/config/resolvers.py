@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import secrets
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ from couloir.config import targets
 from couloir.config.omegaconf_private import root
 from couloir.errors import CouloirError
 
+_FROM_FILES = re.compile(r"\$\{inspect:[^,]*\}")
 _facts: dict[str, dict[str, Any]] = {}
 
 
@@ -40,12 +42,26 @@ def run_name() -> str:
     return f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
 
 
-def _inspect(fact: str, *, _parent_: DictConfig) -> Any:
-    """A fact about the data that only the files know, such as the number of classes in a folder of photographs."""
+def _inspect(fact: str, unseen: Any = None, *, _parent_: DictConfig) -> Any:
+    """A fact about the data that only the files know, such as the number of classes in a folder of photographs.
+
+    Args:
+        fact: its name.
+        unseen: what it is as far as one knows, where the files are not named.
+    """
+    if unseen is not None and any(OmegaConf.is_missing(_parent_, key) for key in _parent_):
+        return unseen
     facts = inspect_data(_parent_)
     if fact not in facts:
         raise CouloirError(f"Nothing is known about '{fact}' of this data.", next_step=f"state it: data.{fact}=...")
     return facts[fact]
+
+
+def counted(node: DictConfig) -> list[str]:
+    """The keys of a data node whose values are found out from its files, and cannot be known without them."""
+    content = OmegaConf.to_container(node, resolve=False)
+    assert isinstance(content, dict)
+    return [str(name) for name, value in content.items() if _FROM_FILES.fullmatch(str(value))]
 
 
 def forget() -> None:

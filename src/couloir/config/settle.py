@@ -142,7 +142,7 @@ def _is_named(group: str, sentence: Sentence) -> bool:
     if any(word.lstrip("+~").startswith(f"{group}=") for word in sentence.overrides):
         return True
     names = re.compile(rf"^\s*- +(override +)?/{group}(@\S+)?:", re.MULTILINE)
-    return any(names.search(source.file.read_text(encoding="utf-8")) for source in sentence.sources)
+    return any(names.search(tree.read_text(source.file)) for source in sentence.sources)
 
 
 def _choose(sentence: Sentence, group: str, choice: str) -> Sentence:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from couloir.errors import CouloirError, display
+
 ROOT_CONFIG = "train"
 """The name of the root file, without its ending."""
 
@@ -25,6 +27,12 @@ def user_conf() -> Path | None:
     if not here.is_dir() or here.resolve() == packaged_conf().resolve():
         return None
     return here
+
+
+def is_own(file: Path) -> bool:
+    """Whether a file is of the user's own tree."""
+    own = user_conf()
+    return own is not None and file.is_relative_to(own)
 
 
 def roots() -> list[Path]:
@@ -58,10 +66,27 @@ def choices(group: str) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def read_text(path: Path) -> str:
+    """The text of a file of the tree.
+
+    Raises:
+        CouloirError: it is not text in UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise CouloirError(
+            f"{display(path)} is not text in UTF-8.",
+            place=f"{display(path)}, line {line}",
+            next_step="save it in UTF-8, or remove it",
+        ) from error
+
+
 def header(path: Path) -> list[str]:
     """The comment lines that open a file, without their marks; the `@package` line is left out."""
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_text(path).splitlines():
         if not line.startswith("#"):
             break
         text = line.lstrip("#").strip()
