@@ -301,6 +301,8 @@ def measure(entry: tuple[str, dict[str, str]], cache: Cache, data: str, verify: 
 
 def rounds(sentence: list[str], score: float, cache: Cache, judge: list[str]) -> list[Round]:
     """Apply the first remedy, train, and ask again, until the run is called healthy or nothing is proposed."""
+    from couloir.diagnosis.words import changed
+
     found: list[Round] = []
     for _ in range(ROUNDS):
         diagnosis = diagnosed(cache.train(sentence).run)
@@ -308,7 +310,7 @@ def rounds(sentence: list[str], score: float, cache: Cache, judge: list[str]) ->
         if not remedy:
             found.append(Round(case, "", score, bool(diagnosis["healthy"])))
             break
-        remedied = with_words(sentence, remedy.split())
+        remedied = changed(sentence, remedy)
         ended = cache.train(remedied)
         if not ended.trained:
             found.append(Round(case, remedy, score, refused=ended.said.strip()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import random
 import re
@@ -22,9 +23,14 @@ NO_AUGMENTATION = {"_target_": "torch.nn.Identity"}
 
 
 def write_run(
-    folder: Path, config: dict[str, Any] | None = None, status: str = "completed", **columns: list[float]
+    folder: Path,
+    config: dict[str, Any] | None = None,
+    status: str = "completed",
+    sizes: dict[str, int] | None = None,
+    test: dict[str, float] | None = None,
+    **columns: list[float],
 ) -> Path:
-    """A run folder with a metrics.csv of these columns: `train` and `val` are the losses."""
+    """A run folder with a metrics.csv of these columns (`train`, `val`: the losses) and numbers of the test."""
     names = {"train": "train/loss", "val": "val/loss", "norm": "gradients/norm", "ratio": "gradients/first_to_last"}
     names |= {"dead": "gradients/dead_units"}
     columns = {names.get(name, name): values for name, values in columns.items()}
@@ -35,6 +41,8 @@ def write_run(
         for place, cells in enumerate(zip(*columns.values(), strict=True)):
             writer.writerow([place + 1, 10 * place + 10, *("" if cell is None else cell for cell in cells)])
     (folder / "status.json").write_text(f'{{"status": "{status}"}}')
+    (folder / "provenance.json").write_text(json.dumps({"data": {"sizes": sizes or {}}}))
+    (folder / "result.json").write_text(json.dumps({f"test/{name}": value for name, value in (test or {}).items()}))
     if config is not None:
         base = {"model": {}, "data": {"task": "classification", "num_classes": 10}, "trainer": {"max_epochs": 20}}
         loss = {"_target_": "couloir.loss.classification.CrossEntropy"}
@@ -245,6 +253,158 @@ def test_a_torn_signals_file_is_a_sentence(tmp_path: Path) -> None:
     (run / "signals.csv").write_text("epoch,layer\n1,\n2")
     with pytest.raises(CouloirError, match="signals"):
         diagnose(run)
+
+
+TWO = {"data": {"task": "classification", "num_classes": 2}, "optimizer": {"_target_": "couloir.optimizer.adam"}}
+"""Two classes, whose loss of guessing is 0.693."""
+
+
+def first_remedy(diagnosis: Diagnosis) -> str:
+    return diagnosis.findings[0].remedies[0].words
+
+
+def test_four_validation_samples_are_too_few_to_call_it_overfitting(tmp_path: Path) -> None:
+    val = [0.5, 0.2, 0.1, 0.05, 0.03, 0.02, 0.06, 0.1, 0.11, 0.12, 0.11, 0.12]
+    config = {"data": {"task": "regression", "num_classes": 1, "val_fraction": 0.15, "subset": None}}
+    columns = {"train": decay(12, 140.0, 0.3), "val": val}
+    found = diagnose(write_run(tmp_path / "few", config, sizes={"train": 22, "val": 4, "test": 4}, **columns))
+    assert cases(found) == ["unrepresentative_validation"]
+    assert "4 samples, which are too few to tell" in found.in_words()
+    assert first_remedy(found) == "data.val_fraction=0.3"
+    many = diagnose(write_run(tmp_path / "many", config, sizes={"val": 400}, **columns))
+    assert "overfitting" not in cases(many), "a training loss above validation all along is not overfitted"
+
+
+def test_a_spike_that_ends_at_guessing_is_never_told_to_take_longer_steps(tmp_path: Path) -> None:
+    train = [2.1, 13.0, 2.31, 2.304, 2.3033, 2.303, 2.3029, 2.3028, 2.3028, 2.3028]
+    config = {"optimizer": {"_target_": "couloir.optimizer.momentum", "lr": 0.1, "momentum": 0.9}, "scheduler": None}
+    for name, columns in {
+        "alone": {},
+        "dead": {"dead": [0.1, 0.7] + [1.0] * 8, "norm": [1.0, 9.0] + [0.0] * 8},
+    }.items():
+        found = diagnose(write_run(tmp_path / name, config, train=train, val=train, **columns))
+        assert cases(found)[0] in ("rate_too_large", "dead_units")
+        assert first_remedy(found) == "optimizer.lr=0.01"
+        rates = [float(word[13:]) for remedy in found.findings[0].remedies for word in remedy.words.split()
+                 if word.startswith("optimizer.lr=") and "adam" not in remedy.words]  # fmt: skip
+        assert max(rates) < 0.1
+
+
+def test_a_test_loss_far_above_training_is_said_though_validation_does_not_show_it(tmp_path: Path) -> None:
+    curves = {"train": decay(30, 2.2, 8e-5, 12), "val": decay(30, 2.2, 0.02, 12)}
+    config = {"data": {"task": "classification", "num_classes": 10, "subset": 200}}
+    for name, val in (("thirty", 30), ("fifteen", 15)):
+        sizes = {"train": 170, "val": val, "test": 200}
+        found = diagnose(write_run(tmp_path / name, config, sizes=sizes, test={"loss": 0.5032}, **curves))
+        assert cases(found) == ["unrepresentative_training"]
+        assert f"the test loss of its weights 0.5032. The {val} validation samples do not show it." in found.in_words()
+        assert first_remedy(found) == "data.subset=null"
+    assert diagnose(
+        write_run(tmp_path / "alike", config, sizes=sizes | {"val": 30}, test={"loss": 0.03}, **curves)
+    ).healthy
+
+
+def test_losses_that_fall_in_a_straight_line_on_the_axis_of_their_picture_were_halted_early(tmp_path: Path) -> None:
+    straight = {"train": decay(20, 1.0, 0.0, 7.0), "val": decay(20, 1.1, 0.0, 6.5)}
+    assert cases(diagnose(write_run(tmp_path / "straight", {}, **straight))) == ["halted_early"]
+    level = {"train": decay(20, 1.0, 0.004, 14.0), "val": decay(20, 1.1, 0.005, 14.0)}
+    assert diagnose(write_run(tmp_path / "level", {}, **level)).healthy
+    perfect = diagnose(write_run(tmp_path / "solved", TWO, **straight, **{"val/accuracy": [0.9] * 9 + [1.0] * 11}))
+    assert perfect.healthy, "no validation sample is wrong: a smaller loss is worth nothing"
+
+
+@pytest.mark.parametrize("model", ["linear.linear", "linear.Perceptron", "linear.polynomial"])
+def test_a_network_that_draws_straight_lines_underfits_at_losses_far_below_guessing(tmp_path: Path, model: str) -> None:
+    config = {**TWO, "model": {"_target_": f"couloir.model.{model}", **({"degree": 1} if "poly" in model else {})}}
+    share = [0.6, 0.8, 0.87, *([0.885] * 13)]
+    columns = {"train": decay(16, 0.69, 0.28, 12), "val": decay(16, 0.68, 0.27, 12)}
+    columns |= {"train/accuracy": share, "val/accuracy": share}
+    found = diagnose(write_run(tmp_path, config, **columns))
+    assert cases(found) == ["underfitting"]
+    assert first_remedy(found) == ("model.degree=3" if "poly" in model else "model=mlp")
+    large = {**TWO, "model": {"_target_": "couloir.model.mlp.mlp", "hidden": [64, 64]}}
+    assert diagnose(write_run(tmp_path / "mlp", large, **columns)).healthy, "noise may leave as much"
+
+
+def test_a_flat_training_loss_of_which_half_is_left_is_underfitting(tmp_path: Path) -> None:
+    share = [0.7] * 12
+    found = diagnose(
+        write_run(
+            tmp_path, TWO, train=decay(12, 0.6, 0.39, 12), val=decay(12, 0.6, 0.36, 12),
+            **{"train/accuracy": share, "val/accuracy": share},
+        )
+    )  # fmt: skip
+    assert cases(found) == ["underfitting"]
+
+
+@pytest.mark.parametrize("samples", [40, 400])
+def test_an_oscillating_validation_loss_has_two_readings_and_the_courses_comes_first(
+    tmp_path: Path, samples: int
+) -> None:
+    val = [0.9 - 0.02 * place + 0.15 * (-1) ** place for place in range(16)]
+    config = {"data": {"task": "classification", "num_classes": 10, "val_fraction": 0.1}, "optimizer": {"lr": 0.01}}
+    accuracy = [0.7 + 0.1 * (-1) ** place for place in range(16)]
+    columns = {"train": decay(16, 2.0, 0.3), "val": val, "val/accuracy": accuracy}
+    found = diagnose(write_run(tmp_path / "smooth", config, sizes={"val": samples}, **columns))
+    assert cases(found) == ["unrepresentative_validation"]
+    assert "More samples would tell. Or the weights jump" in found.in_words()
+    assert first_remedy(found) == ("data.val_fraction=0.2" if samples == 40 else "optimizer.lr=0.003")
+
+
+def test_a_last_layer_that_died_wants_a_smaller_rate(tmp_path: Path) -> None:
+    config = {**TWO, "optimizer": {"_target_": "couloir.optimizer.adaptive.adam", "lr": 0.01}}
+    n = 8
+    columns = {"train": [2.44, 0.89, 0.7] + [0.6931] * 5, "val": [0.6931] * n, "norm": [0.0, 108.0] + [0.0] * 6}
+    found = diagnose(write_run(tmp_path, config, **columns, ratio=[None, 3.3e-8, *[None] * 6]))
+    assert cases(found) == ["dead_units"]
+    assert "no weight gets a gradient any more" in found.in_words()
+    assert first_remedy(found) == "optimizer.lr=0.001"
+
+
+def test_units_that_were_dead_from_the_start_want_other_weights_or_another_activation(tmp_path: Path) -> None:
+    flat = {"train": [2.303] * 8, "val": [2.303] * 8, "dead": [1.0] * 8}
+    usual = {"optimizer": {"_target_": "couloir.optimizer.adaptive.adam", "lr": 0.001}, "model": {"activation": "relu"}}
+    assert first_remedy(diagnose(write_run(tmp_path / "relu", usual, **flat))) == "model.activation=leaky_relu"
+    fixed = usual | {"initializer": {"_target_": "couloir.initializer.fixed.constant"}}
+    assert first_remedy(diagnose(write_run(tmp_path / "fixed", fixed, **flat))) == "initializer=he_normal"
+
+
+def test_validation_that_answers_far_better_than_training_hints_at_wrong_labels(tmp_path: Path) -> None:
+    columns = {"train": decay(20, 2.0, 1.05), "val": decay(20, 1.2, 0.75)}
+    columns |= {"train/accuracy": [0.6] * 20, "val/accuracy": [0.88] * 20}
+    config = {"model": {"dropout": 0.0}}
+    found = diagnose(write_run(tmp_path / "wrong", config, sizes={"val": 300}, **columns))
+    assert cases(found) == ["leak_suspected"]
+    assert "training labels may be wrong" in found.in_words()
+    assert first_remedy(found) == "model.dropout=0.5"
+    assert "leak_suspected" not in cases(diagnose(write_run(tmp_path / "few", config, sizes={"val": 12}, **columns)))
+
+
+def test_training_and_validating_on_the_same_samples_is_no_healthy_run(tmp_path: Path) -> None:
+    found = diagnose(write_run(tmp_path, {"overfit": 60}, train=decay(12, 2.3, 0.05), val=decay(12, 2.2, 0.04)))
+    assert cases(found) == ["leak_suspected"]
+    assert first_remedy(found) == "overfit=null"
+
+
+def test_errors_with_long_tails_want_a_loss_that_does_not_square_them(tmp_path: Path) -> None:
+    n = 12
+    config = {
+        "data": {"task": "regression", "num_classes": 1},
+        "loss": {"_target_": "couloir.loss.regression.MeanSquaredError"},
+    }
+    columns = {"train": decay(n, 1.0, 0.03), "val": [0.9, 0.6, 0.55, *(0.6 + 0.02 * place for place in range(n - 3))]}
+    tails = {"val/mae": [8.0] * n, "val/rmse": [17.0] * n}
+    assert first_remedy(diagnose(write_run(tmp_path / "tails", config, **columns, **tails))) == "loss=mae"
+    normal = {"val/mae": [8.0] * n, "val/rmse": [10.0] * n}
+    assert "loss=mae" not in diagnose(write_run(tmp_path / "normal", config, **columns, **normal)).in_words()
+
+
+@pytest.mark.parametrize("key", ["optimizer.weight_decay", "model.dropout"])
+def test_much_decay_or_dropout_is_the_cause_before_any_symptom(tmp_path: Path, key: str) -> None:
+    group, _, name = key.partition(".")
+    config = {group: {"_target_": "couloir.optimizer.momentum", "lr": 0.05, name: 0.9}}
+    flat = {"train": [2.303] * 10, "val": [2.303] * 10, "ratio": [1e-9] * 10, "dead": [0.0] * 10}
+    assert first_remedy(diagnose(write_run(tmp_path, config, **flat))).startswith(f"{key}=0.")
 
 
 @pytest.mark.parametrize("seed", range(5))

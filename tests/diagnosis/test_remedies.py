@@ -11,7 +11,7 @@ import couloir
 from couloir.diagnosis.finding import TITLES
 from couloir.diagnosis.reading import Reading
 from couloir.diagnosis.remedies import remedies
-from couloir.diagnosis.words import sentence
+from couloir.diagnosis.words import changed, sentence
 
 SENTENCES = [
     "",
@@ -61,7 +61,7 @@ def check(words: list[str]) -> None:
     assert len(proposed) >= 8
     for remedy, of in proposed.items():
         try:
-            couloir.compose([*words, *remedy.split(" ")])
+            couloir.compose(changed(words, remedy))
         except couloir.CouloirError as error:
             pytest.fail(f"{of}: {remedy} does not go with {' '.join(words)}: {error}")
 
@@ -82,10 +82,74 @@ def test_every_case_has_a_remedy_for_the_default_sentence() -> None:
 
 
 def test_the_rate_is_lowered_by_the_key_that_it_was_set_with() -> None:
-    assert "scheduler.max_lr=0.05" in proposed_for(["scheduler=one_cycle", "scheduler.max_lr=0.5"])
-    assert "optimizer.lr=0.05" in proposed_for(["optimizer.lr=0.5"])
-    scaled = proposed_for(["optimizer.scale_lr=linear", "optimizer.lr=0.5", "data.batch_size=512"])
-    assert "optimizer.lr=0.05" in scaled, "the rate that was typed, not the one that was used"
+    slow = ["optimizer=momentum"]
+    assert "scheduler.max_lr=0.005" in proposed_for([*slow, "scheduler=one_cycle", "scheduler.max_lr=0.05"])
+    assert "optimizer.lr=0.005" in proposed_for([*slow, "optimizer.lr=0.05"])
+    scaled = proposed_for([*slow, "optimizer.scale_lr=linear", "optimizer.lr=0.05", "data.batch_size=512"])
+    assert "optimizer.lr=0.005" in scaled, "the rate that was typed, not the one that was used"
+
+
+def numbers(words: list[str], remedy: str) -> dict[str, tuple[float, float]]:
+    """The numeric keys that a remedy changes: before and after."""
+    before = OmegaConf.to_container(couloir.compose(words).cfg, resolve=True)
+    found = {}
+    for key, _, text in (word.partition("=") for word in remedy.split(" ")):
+        own = OmegaConf.select(OmegaConf.create(before), key)
+        if isinstance(own, float | int) and text.replace(".", "").replace("e-", "").isdigit():
+            found[key] = (float(own), float(text))
+    return found
+
+
+@pytest.mark.parametrize("words", SENTENCES)
+def test_no_case_proposes_a_change_and_its_opposite(words: str) -> None:
+    cfg = OmegaConf.create(OmegaConf.to_container(couloir.compose(words.split()).cfg, resolve=True))
+    assert isinstance(cfg, DictConfig)
+    for case in TITLES:
+        ways: dict[str, set[bool]] = {}
+        for remedy in remedies(case, Reading("run", [], cfg, tuple(words.split()))):
+            for key, (before, after) in numbers(words.split(), remedy.words).items():
+                ways.setdefault(key, set()).add(after > before)
+        assert all(len(up) == 1 for up in ways.values()), f"{case}: {ways}"
+
+
+FAILED = ["rate_too_large", "dead_units", "exploding_gradients", "underfitting", "vanishing_gradients"]
+
+
+@pytest.mark.parametrize(
+    ("words", "rate"),
+    [
+        ("optimizer.lr=1", "optimizer.lr=0.002"),
+        ("data=moons optimizer=momentum optimizer.momentum=0.99", "optimizer.momentum=0.9"),
+        ("optimizer=momentum optimizer.momentum=0.99 optimizer.lr=0.2", "optimizer.momentum=0.9 optimizer.lr=0.02"),
+    ],
+)
+def test_a_rate_far_above_the_usual_one_is_the_cause_whatever_the_symptom(words: str, rate: str) -> None:
+    cfg = OmegaConf.create(OmegaConf.to_container(couloir.compose(words.split()).cfg, resolve=True))
+    assert isinstance(cfg, DictConfig)
+    reading = Reading("run", [], cfg, tuple(words.split()))
+    for case in FAILED:
+        proposed = [remedy.words for remedy in remedies(case, reading)]
+        raised = [one for one in proposed for before, after in numbers(words.split(), one).values() if after > before]
+        assert not [one for one in raised if "lr=" in one], f"{case}: what failed is not raised"
+        if case in ("rate_too_large", "dead_units", "underfitting"):
+            assert proposed[0] == rate, case
+
+
+def test_a_rate_far_below_the_usual_one_is_raised_before_anything_else() -> None:
+    words = ["data=moons", "optimizer=sgd", "optimizer.lr=0.0003"]
+    cfg = OmegaConf.create(OmegaConf.to_container(couloir.compose(words).cfg, resolve=True))
+    assert isinstance(cfg, DictConfig)
+    for case in ("underfitting", "halted_early"):
+        assert remedies(case, Reading("run", [], cfg, tuple(words)))[0].words == "optimizer.lr=0.1"
+
+
+def test_another_choice_takes_the_place_of_the_keys_of_the_old_one() -> None:
+    words = ["model=mlp", "initializer=normal", "initializer.std=0.8", "optimizer.lr=0.01"]
+    assert changed(words, "initializer=he_normal") == ["model=mlp", "optimizer.lr=0.01", "initializer=he_normal"]
+    cfg = OmegaConf.create(OmegaConf.to_container(couloir.compose(words).cfg, resolve=True))
+    assert isinstance(cfg, DictConfig)
+    first = remedies("exploding_gradients", Reading("run", [], cfg, tuple(words)))[0]
+    assert first.typed == "initializer=he_normal without initializer.std=0.8"
 
 
 def test_a_remedy_takes_the_place_of_the_words_that_it_changes() -> None:

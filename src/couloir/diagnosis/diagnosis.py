@@ -58,7 +58,7 @@ class Diagnosis:
             return " ".join(part for part in (said, self.note) if part)
         first, *others = self.findings
         also = f" Also: {', '.join(finding.title.lower() for finding in others)}." if others else ""
-        remedy = f" Try {first.remedies[0].words}." if first.remedies else ""
+        remedy = f" Try {first.remedies[0].typed}." if first.remedies else ""
         return f"{first.title}: {first.sentence}{remedy}{also}"
 
     def as_json(self) -> dict[str, Any]:
@@ -136,7 +136,15 @@ def _of_curves(view: View, unfinished: str) -> list[tuple[str, str, Evidence]]:
     failing = case == "rate_too_large" or view.high("train")
     # What learned at first was thrown off: that its units are dead then, is a consequence.
     thrown = case == "rate_too_large" and view.thrown_off
-    if failing and not thrown and (case in FAILING or not view.learned) and (cause := _cause(view.reading)) is not None:
+    # Weights that are pulled to zero, and units that are dropped, have such gradients.
+    held = view.settings.much_decay or view.settings.much_dropout
+    if (
+        failing
+        and not thrown
+        and not held
+        and (case in FAILING or not view.learned)
+        and (cause := _cause(view.reading)) is not None
+    ):
         return [cause]
     if found is None or (unfinished and case == "halted_early"):
         return []

@@ -33,10 +33,17 @@ class Remedy:
     Attributes:
         words: overrides, ready to be typed.
         why: what they do.
+        instead: words of the run that they take the place of, beside those of the same key; filled in at the end.
     """
 
     words: str
     why: str
+    instead: tuple[str, ...] = ()
+
+    @property
+    def typed(self) -> str:
+        """The overrides, and what to leave out for them."""
+        return f"{self.words} without {' '.join(self.instead)}" if self.instead else self.words
 
 
 @dataclass(frozen=True)

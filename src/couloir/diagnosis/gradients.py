@@ -73,7 +73,12 @@ def _layers_apart(ratio: str, last: str) -> Answer:
 
 
 def dead_units(reading: Reading) -> Answer | None:
-    """Units that pass nothing on, and so get no gradient and never change."""
+    """Units that pass nothing on, so that they get no gradient and never change; or no weight gets one."""
+    norms = _points(reading, "gradients/norm")[-2:]
+    if len(norms) == 2 and not any(point.value for point in norms):
+        return f"no weight gets a gradient any more: the norm of all gradients is {quoted(norms[1])}.", (
+            ("gradient norm", quoted(norms[1])),
+        )
     shares = _newer(reading, "gradients/dead_units")
     if shares and min(point.value for point in shares) >= DEAD:
         newest = shares[-1]

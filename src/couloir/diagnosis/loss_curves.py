@@ -5,11 +5,12 @@ Each rule looks at a `View` and answers with a sentence, or with None. Shares ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from statistics import median
 
-from couloir.diagnosis.curve import Curve
+from couloir.diagnosis.curve import SURE, Curve
 from couloir.diagnosis.finding import number, quoted
 from couloir.diagnosis.view import NOTHING_LEARNED, STEADILY, VISIBLE, View
 
@@ -34,14 +35,19 @@ RESTLESS = 0.001
 """Noise, as a share of the loss of guessing, of weights that are thrown about; where steps are tiny it is less."""
 SOLVED = 0.05
 """The share of what chance gets wrong below which jumps do not matter."""
-MANY_SAMPLES = 200
-MANY_FLIPS = 8
-"""Samples that change sides from epoch to epoch: more than a small validation set explains."""
+RESTLESS_TRAINING = 0.03
+"""Noise of the training loss, as a share of the height, with which it is no longer smooth."""
+POOR = 0.15
+"""The share of what guessing gets wrong, above which a flat training loss is high for a network that is held back."""
+HIGH_AND_FLAT, WRONG_AND_FLAT = 0.45, 0.25
+"""The shares of the loss and of the errors of guessing, above which a flat loss of a classification is high."""
 LEADING = 0.2
 LEADING_RATIO = 0.7
 """Times the training loss that validation must be below, where both are positive."""
 LEADING_ACCURACY = 0.05
 """What the accuracy of validation must be better by, where there is one."""
+MISLABELLED = 0.1
+"""What the accuracy of validation must be better by, for training labels to be wrong, whatever the losses say."""
 HARDER_IN_TRAINING = (
     "averaging", "model.dropout", "model.input_dropout", "model.drop_path", "model.stochastic_depth",
 )  # fmt: skip
@@ -54,11 +60,10 @@ def rate_too_large(view: View) -> str | None:
     since = train.epochs[-1] - train.epochs[train.lowest]
     if train.rise >= RISEN_TRAINING * view.height and train.rise >= train.rise_for_noise and since >= 2:
         return f"the training loss {_risen(train)}."
-    astray = chance is not None and (
-        train.first > FAR_WORSE * chance or median(train.values[1:]) > WORSE_THAN_CHANCE * chance
-    )
-    restless = train.noise >= RESTLESS * (chance or 0.0) and train.descent < STEADILY
-    if astray and restless and not view.learned:
+    spike = chance is not None and train.largest.value > FAR_WORSE * chance
+    above = chance is not None and median(train.values[1:]) > WORSE_THAN_CHANCE * chance
+    restless = train.noise >= RESTLESS * (chance or 0.0)
+    if (spike or (above and restless)) and train.descent < STEADILY and not view.learned:
         worst = f"was {quoted(train.largest)} at its highest and is {quoted(train.newest)} at the end"
         return f"the training loss {worst}; guessing gives {number(chance or 0.0)}. The steps are too long."
     settled = train.values[len(train) // 5 :]
@@ -69,24 +74,13 @@ def rate_too_large(view: View) -> str | None:
     if train.noise >= jump and jumps >= 2 and train.noise > 0.3 * view.val.noise and not calm:
         before, after = train.steepest
         return f"the training loss jumps instead of falling, for example from {quoted(before)} to {quoted(after)}."
-    if oscillates(view) and (samples := _jumping_samples(view)) is not None:
+    if oscillates(view) and train.noise >= RESTLESS_TRAINING * view.height:
         before, after = view.val.steepest
         return (
-            f"the validation loss jumps, for example from {quoted(before)} to {quoted(after)}, and {samples} with it, "
-            "more than so many samples would by chance: the weights jump."
+            f"the validation loss jumps, for example from {quoted(before)} to {quoted(after)}, and the training "
+            "loss is restless too: the weights jump."
         )
     return None
-
-
-def _jumping_samples(view: View) -> str | None:
-    """What of a validation set changes from epoch to epoch, where that is too much for the set to be to blame."""
-    size, measure = view.reading.sizes.get("val"), view.reading.measure("val")
-    if not size:
-        return None
-    if measure is None or not measure[0].counts_samples:
-        return f"that over {size:,} samples" if size >= MANY_SAMPLES else None
-    flips = measure[1].noise * size
-    return f"the answers to {flips:.0f} of {size:,} samples" if flips >= MANY_FLIPS else None
 
 
 def oscillates(view: View) -> bool:
@@ -97,8 +91,15 @@ def oscillates(view: View) -> bool:
 
 
 def leak_suspected(view: View) -> str | None:
-    """Validation is far better than training, and nothing makes training harder."""
-    if view.lead < LEADING or view.lead * view.height < 3 * view.val.noise or explained(view):
+    """Both sets are the same samples; or validation is far better than training, and nothing makes training harder."""
+    same = view.reading.key("overfit")
+    if same is not None:
+        return f"training and validation have the same {same} samples, as overfit={same} says."
+    if view.few or explained(view):
+        return None
+    if (labels := _wrong_labels(view)) is not None:
+        return labels
+    if view.lead < LEADING or view.lead * view.height < 3 * view.val.noise:
         return None
     wrong = view.unexplained("val")
     if wrong is not None and wrong >= NOTHING_LEARNED:
@@ -114,14 +115,37 @@ def leak_suspected(view: View) -> str | None:
     )
 
 
+def _wrong_labels(view: View) -> str | None:
+    """Validation has far more right answers than training: training labels may be wrong."""
+    measures, samples = [view.reading.measure(split) for split in ("train", "val")], view.reading.sizes.get("val")
+    train, val = measures
+    if train is None or val is None or not val[0].counts_samples or not samples:
+        return None
+    later = dict(zip(train[1].epochs, train[1].values, strict=True))
+    leads = [
+        value - max(later[epoch], later.get(epoch + 1, 0.0))
+        for epoch, value in zip(val[1].epochs, val[1].values, strict=True)
+        if epoch in later
+    ]
+    lead, right = median(leads[len(leads) // 2 :]), val[1].end
+    if lead < max(MISLABELLED, SURE * math.sqrt(right * (1 - right) / samples)):
+        return None
+    return (
+        f"the validation {val[0].label}, {quoted(val[1].newest)}, is far above that of training, "
+        f"{quoted(train[1].newest)}, and nothing makes training harder: training labels may be wrong."
+    )
+
+
 def explained(view: View) -> bool:
     """Whether the configuration makes training harder than validation."""
     return view.reading.augmented() or any(bool(view.reading.key(key)) for key in HARDER_IN_TRAINING)
 
 
 def overfitting(view: View) -> str | None:
-    """The validation loss rises while that of training falls."""
+    """The validation loss rises while that of training falls, and ends above it."""
     val, train = view.val, view.train
+    if view.few or (val.end < train.end and not explained(view)):
+        return None
     low = val.lowest
     best = val.epochs[low]
     since = val.epochs[-1] - best
@@ -137,28 +161,39 @@ def overfitting(view: View) -> str | None:
 
 
 def unrepresentative_validation(view: View) -> str | None:
-    """The training loss falls smoothly while that of validation oscillates."""
+    """The training loss falls smoothly while that of validation oscillates, or there are too few samples to tell."""
+    samples = view.reading.sizes.get("val")
     if not oscillates(view):
-        return None
-    few = view.reading.sizes.get("val")
-    size = f" It is measured on {few:,} samples." if few else ""
+        if not view.few:
+            return None
+        return (
+            f"the validation set has {samples} samples, which are too few to tell: the training loss is "
+            f"{quoted(view.train.newest)}, the validation loss {quoted(view.val.newest)}."
+        )
+    size = f" It is measured on {samples:,} samples." if samples else ""
     before, after = view.val.steepest
     return (
         f"the validation loss goes up and down, for example from {quoted(before)} to {quoted(after)}, "
-        f"while the training loss is smooth.{size}"
+        f"while the training loss is smooth.{size} More samples would tell. Or the weights jump: then the rate is too "
+        "large."
     )
 
 
 def large_gap(view: View) -> bool:
     """Whether validation ended far above a training loss that has learned something."""
-    return view.learned and view.gap >= (LARGE_GAP_SINCE_FIRST if view.chance is None else LARGE_GAP)
+    return view.learned and view.gap >= least_gap(view)
+
+
+def least_gap(view: View) -> float:
+    """The share of the height from which on a gap is large."""
+    return LARGE_GAP_SINCE_FIRST if view.chance is None else LARGE_GAP
 
 
 def memorisation(view: View) -> str | None:
     """The validation loss levels off while that of training falls on."""
     train, val_end, train_end = view.levels[0], view.ends[1], view.ends[0]
     fallen = view.train.at(view.levelled_off) - train
-    if not large_gap(view) or fallen < STILL_LEARNED * view.height:
+    if view.few or not large_gap(view) or fallen < STILL_LEARNED * view.height:
         return None
     return (
         f"the validation loss has levelled off, from {quoted(view.val.near(view.levelled_off))} to {quoted(val_end)}, "
@@ -168,10 +203,17 @@ def memorisation(view: View) -> str | None:
 
 
 def unrepresentative_training(view: View) -> str | None:
-    """Both losses improve, but a large gap remains."""
+    """Both losses improve, but a large gap remains, to validation or to the test."""
     train, val = view.levels
     improved = min(view.train.first - train, view.val.first - val)
-    if not large_gap(view) or improved < 2 * VISIBLE * view.height:
+    if improved < 2 * VISIBLE * view.height:
+        return None
+    if view.tested is not None and view.learned and view.test_gap >= least_gap(view) > view.gap:
+        training, test = view.tested
+        samples = view.reading.sizes.get("val")
+        shown = f" The {samples} validation samples do not show it." if samples else ""
+        return f"the training loss is {quoted(training)} and the test loss of its weights {number(test)}.{shown}"
+    if view.few or not large_gap(view):
         return None
     return (
         f"both losses improve, but a large gap remains: training loss {quoted(view.ends[0])}, validation loss "
@@ -181,7 +223,7 @@ def unrepresentative_training(view: View) -> str | None:
 
 def underfitting(view: View) -> str | None:
     """The curves are flat, or noisy, and high."""
-    if not (view.high("train") and view.high("val")) or view.falling(view.train):
+    if view.falling(view.train) or view.creeps or not (_high(view) or _held_back(view)):
         return None
     chance = view.reading.chance
     guess = "" if chance is None else f" Guessing gives {number(chance)}."
@@ -191,9 +233,27 @@ def underfitting(view: View) -> str | None:
     )
 
 
+def _high(view: View) -> bool:
+    """Whether training is far from what it could be, and validation too where it has samples enough to tell."""
+    if view.high("train") and (view.few is not None or view.high("val")):
+        return True
+    shares, wrong = [view.unexplained(split) for split in ("train", "val")], view.wrong("train")
+    flat = all(share is not None and share > HIGH_AND_FLAT for share in shares)
+    return view.reading.classes is not None and flat and wrong is not None and wrong > WRONG_AND_FLAT
+
+
+def _held_back(view: View) -> bool:
+    """Whether a network that cannot learn more, by its size or by much decay or dropout, is wrong in many samples."""
+    settings = view.settings
+    shares = [view.unexplained(split) for split in ("train", "val")] + [view.wrong(split) for split in ("train", "val")]
+    held = settings.low_capacity or settings.much_decay or settings.much_dropout
+    known = [share for share in shares if share is not None]
+    return held and len(known) == len(shares) and min(known) > POOR and not large_gap(view)
+
+
 def halted_early(view: View) -> str | None:
     """Both losses were still falling when the run ended."""
-    if view.reading.ended_by_rule() or not (view.falling(view.train) and view.falling(view.val)):
+    if view.few or view.reading.ended_by_rule() or not (view.falling(view.train) and view.falling(view.val)):
         return None
     return (
         f"both losses were still falling at the end: {_pace(view.train, 'training')}, {_pace(view.val, 'validation')}."
@@ -220,9 +280,12 @@ RULES: dict[str, Rule] = {
     "underfitting": underfitting,
 }
 """Of these the first that holds is the answer: what comes later would be a weaker reading of the same curves."""
+TRAINING_FIRST = ("rate_too_large", "leak_suspected", "underfitting", "unrepresentative_training")
+"""The same where validation has too few samples to tell: what training and test show comes before it."""
 
 
 def read_curves(view: View) -> tuple[str, str] | None:
     """The case of a run's loss curves and its sentence; None where none holds."""
-    answers = ((case, rule(view)) for case, rule in RULES.items())
+    first = TRAINING_FIRST if view.few else ()
+    answers = ((case, RULES[case](view)) for case in dict.fromkeys([*first, *RULES]))
     return next(((case, said) for case, said in answers if said is not None), None)

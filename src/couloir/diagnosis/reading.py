@@ -39,6 +39,7 @@ class Reading:
         status: the facts of `status.json`.
         sizes: samples of each split.
         signals: of every layer that was measured, in the order of epochs and layers.
+        numbers: of `result.json`, those of the test among them.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Reading:
     status: dict[str, Any] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     signals: tuple[LayerSignal, ...] = ()
+    numbers: dict[str, float] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:
@@ -144,8 +146,9 @@ def read_run(run: Path | RunFiles) -> Reading:
     files = run if isinstance(run, RunFiles) else RunFiles(run)
     files.refuse_torn("rows", "status", "config", "words", "signals")
     words = None if files.words is None else tuple(files.words)
-    sizes = _sizes(files)
-    return Reading(files.name, files.rows, files.config, words, files.status, sizes, tuple(files.signals))
+    return Reading(
+        files.name, files.rows, files.config, words, files.status, _sizes(files), tuple(files.signals), _numbers(files)
+    )
 
 
 def _sizes(files: RunFiles) -> dict[str, int]:
@@ -155,4 +158,12 @@ def _sizes(files: RunFiles) -> dict[str, int]:
     except CouloirError:
         return {}
     sizes = data.get("sizes") if isinstance(data, dict) else None
-    return sizes if isinstance(sizes, dict) else {}
+    return {name: size for name, size in sizes.items() if isinstance(size, int)} if isinstance(sizes, dict) else {}
+
+
+def _numbers(files: RunFiles) -> dict[str, float]:
+    """The finite numbers of `result.json`; none where it is torn, which ends no diagnosis."""
+    try:
+        return {name: value for name, value in files.numbers.items() if abs(value) <= LARGEST}
+    except CouloirError:
+        return {}

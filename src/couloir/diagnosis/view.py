@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
 
+from couloir.artifacts.log_axis import wants_log
 from couloir.diagnosis.curve import Curve, Point
 from couloir.diagnosis.finding import Evidence, number, quoted
 from couloir.diagnosis.reading import Reading
+from couloir.diagnosis.settings import Settings
 
 FEWEST = 4
 """Epochs from which on a curve says something."""
@@ -28,6 +31,14 @@ STILL = 0.08
 """The share of a whole fall that must belong to the last quarter of the epochs for a curve to be still falling."""
 STILL_ANNEALED = 0.3
 """The same where the rate has been brought down, which ends a fall by itself."""
+STILL_LOGARITHMIC = 0.15
+"""The same on a logarithmic axis, where a loss that falls to zero draws a straight line, whose last quarter is 0.25."""
+CREEPING = 0.15
+"""The share of its level that a loss must have come down over the last quarter, for it not to be flat."""
+PERFECT = 0.999
+"""The share of samples that are right, with which a loss may fall on or not."""
+FEW_SAMPLES = 20
+"""A validation set of fewer samples tells little: one of them is more than five points of accuracy."""
 ANNEALED = 0.1
 """The last rate over the largest, below which the rate has been brought down."""
 SIGNIFICANT = 2.5
@@ -53,6 +64,22 @@ class View:
     reading: Reading
     train: Curve
     val: Curve
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What is unusual in the configuration."""
+        return Settings(self.reading)
+
+    @cached_property
+    def logarithmic(self) -> bool:
+        """Whether the axis of the losses is logarithmic, as in `curves.png`."""
+        return wants_log([*self.train.values, *self.val.values])
+
+    @cached_property
+    def few(self) -> int | None:
+        """The number of validation samples where it is too small to tell; None: there are enough, or it is unknown."""
+        samples = self.reading.sizes.get("val")
+        return samples if samples is not None and samples < FEW_SAMPLES else None
 
     @property
     def readable(self) -> bool:
@@ -101,6 +128,31 @@ class View:
         train, val = self.levels
         return (val - train) / self.height
 
+    @cached_property
+    def tested(self) -> tuple[Point, float] | None:
+        """The training loss of the best epoch and the test loss of its weights; None: unknown, or of few samples."""
+        test, best = self.reading.numbers.get("test/loss"), self.reading.best
+        few = self.reading.sizes.get("test", FEW_SAMPLES) < FEW_SAMPLES
+        if test is None or few or best is None or "train/loss" not in best:
+            return None
+        return Point(int(best["epoch"]), best["train/loss"]), test
+
+    @property
+    def test_gap(self) -> float:
+        """Test loss less training loss in the best epoch, as a share of the height; 0 where it is unknown."""
+        return 0.0 if self.tested is None else (self.tested[1] - self.tested[0].value) / self.height
+
+    def wrong(self, split: str) -> float | None:
+        """The share of what guessing gets wrong that is still wrong, by the metric alone; None: unknown."""
+        measure = self.reading.measure(split)
+        return None if measure is None else measure[0].unexplained(measure[1].end, self.reading.classes)
+
+    @property
+    def solved(self) -> bool:
+        """Whether no validation sample is wrong."""
+        measure = self.reading.measure("val")
+        return measure is not None and measure[0].counts_samples and measure[1].end >= PERFECT
+
     def unexplained(self, split: str) -> float | None:
         """The share of what chance gets wrong that is still wrong at the end; None: what chance gets is unknown."""
         curve = self.train if split == "train" else self.val
@@ -140,7 +192,26 @@ class View:
         return rates is not None and max(rates.values) > 0 and rates.values[-1] <= ANNEALED * max(rates.values)
 
     def falling(self, curve: Curve) -> bool:
-        """Whether a curve is still on its way down: significantly, visibly, and to the end."""
+        """Whether a curve is still on its way down: significantly and to the end, on the axis that is drawn."""
+        if self._descends(curve):
+            return True
+        if not self.logarithmic or self.solved:
+            return False
+        drawn = Curve(curve.epochs, tuple(math.log(value) for value in curve.values))
+        line, newest = drawn.tail(), drawn.tail(share=8)
+        if line.slope >= 0 or -line.slope < SIGNIFICANT * line.error or newest.slope > 0.3 * line.slope:
+            return False
+        share = STILL_ANNEALED if self.annealed else STILL_LOGARITHMIC
+        return -line.change >= share * (drawn.first - drawn.end)
+
+    @property
+    def creeps(self) -> bool:
+        """Whether the training loss has lost a good part of its level over the last quarter, however slowly."""
+        line = self.train.tail()
+        return -line.slope >= SIGNIFICANT * line.error and -line.change >= CREEPING * abs(self.train.end) > 0
+
+    def _descends(self, curve: Curve) -> bool:
+        """Whether it falls on a linear axis."""
         line, newest = curve.tail(), curve.tail(share=8)
         whole = curve.first - curve.end
         if line.slope >= 0 or -line.slope < SIGNIFICANT * line.error or newest.slope > 0.3 * line.slope:

@@ -43,9 +43,20 @@ def sentence(words: Sequence[str], remedy: str) -> str:
         words: what the user typed.
         remedy: overrides, with a space between two; they take the place of the run's own of the same key.
     """
-    changed = {word.lstrip("+").partition("=")[0] for word in remedy.split(" ")}
-    kept = [word for word in words if word.lstrip("+").partition("=")[0] not in changed]
-    return shlex.join(["train", *kept, *remedy.split(" ")])
+    return shlex.join(["train", *changed(words, remedy)])
+
+
+def changed(words: Sequence[str], remedy: str) -> list[str]:
+    """The run's own words with a remedy among them, one item a word.
+
+    Args:
+        words: what the user typed.
+        remedy: overrides, with a space between two; a new choice of a group takes the place of the old one's keys too.
+    """
+    keys = {word.lstrip("+").partition("=")[0] for word in remedy.split(" ")}
+    groups = tuple(f"{key}." for key in keys if "." not in key)
+    own = [(word, word.lstrip("+~").partition("=")[0]) for word in words]
+    return [*(word for word, key in own if key not in keys and not key.startswith(groups)), *remedy.split(" ")]
 
 
 def _to_try(finding: Finding, words: Sequence[str] | None) -> list[str]:
