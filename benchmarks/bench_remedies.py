@@ -41,9 +41,9 @@ import json
 import math
 import multiprocessing
 import os
+import shutil
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -98,7 +98,7 @@ class Measured:
         fault: what was spoilt; "" of a healthy sentence.
         good: scores of the good sentence, one a seed.
         bad: scores of the spoilt one.
-        called_healthy: whether the good run is.
+        called_healthy: whether the good run is; None: not asked, since it is not healthy enough to tell.
         good_case: the first finding about the good run; "" where it is called healthy.
         rounds: one an applied remedy; the last one may have none.
     """
@@ -184,14 +184,15 @@ class Cache:
         place = self.folder / "runs" / hashlib.sha256(text.encode()).hexdigest()[:16]
         file = place / "ended.json"
         if not file.exists():
-            place.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=place, prefix=".") as name:
-                output, began = Path(name) / "out", time.perf_counter()
-                code, said = called(["train", *words, *ALWAYS, f"output_dir={output}"])
-                for run in [run for run in (output / "train").glob("*") if run.is_dir()]:
-                    run.rename(place / "run")
+            shutil.rmtree(place, ignore_errors=True)  # what a killed benchmark left
+            place.mkdir(parents=True)
+            output, began = place / "out", time.perf_counter()
+            code, said = called(["train", *words, *ALWAYS, f"output_dir={output}"])
             if code not in KEPT:
                 raise RuntimeError(f"train {text} ended with {code}:\n{said[-2000:]}")
+            for run in [run for run in (output / "train").glob("*") if run.is_dir()]:
+                run.rename(place / "run")
+            shutil.rmtree(output, ignore_errors=True)
             ended = {"words": text, "code": code, "said": said[-2000:], "seconds": time.perf_counter() - began}
             file.write_text(json.dumps(ended, indent=2), encoding="utf-8")
         known = json.loads(file.read_text(encoding="utf-8"))
@@ -293,7 +294,8 @@ def measure(entry: tuple[str, dict[str, str]], cache: Cache, data: str, verify: 
     if verify:
         return measured
     about = diagnosed(cache.train(good).run)
-    measured.called_healthy, measured.good_case = bool(about["healthy"]), first_remedy(about)[0]
+    measured.good_case = first_remedy(about)[0]
+    measured.called_healthy = None if "flawed" in texts else bool(about["healthy"])
     if "spoilt" in words:
         measured.rounds = rounds(spoilt, measured.bad[0], cache, judge)
     return measured
@@ -355,7 +357,7 @@ def told(one: Measured) -> str:
         return f"{one.name:<28} healthy: {'yes' if one.called_healthy else one.good_case or 'nothing said'}"
     lines = [
         f"{one.name:<28} {one.fault}: good {one.good[0]:.3f}, spoilt {one.bad[0]:.3f}, noise {one.noise:.3f}"
-        + ("" if one.called_healthy else f"; the good run is called: {one.good_case or 'nothing said'}")
+        + (f"; the good run is called: {one.good_case or 'nothing said'}" if one.called_healthy is False else "")
     ]
     for number, made in enumerate(one.rounds, start=1):
         if not made.remedy:

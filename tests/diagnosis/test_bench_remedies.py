@@ -68,6 +68,6 @@ def test_each_half_has_sentences_of_every_fault_and_enough_healthy_ones(sentence
     assert sum(map(len, halves.values())) == len(sentences)
     for half in halves.values():
         assert len([entry for entry in half if "spoilt" in entry]) >= 22
-        assert len([entry for entry in half if entry.get("good", entry.get("healthy"))]) >= 20
+        assert len([entry for entry in half if "flawed" not in entry]) >= 20
     faults = [{entry["fault"] for entry in half if "fault" in entry} for half in halves.values()]
     assert faults[0] == faults[1]
