@@ -253,7 +253,7 @@ def diagnosed(run: Path) -> dict[str, Any]:
     code, said = called(["diagnose", str(run), "--json"])
     if code:
         raise RuntimeError(f"couloir diagnose {run} failed:\n{said[-2000:]}")
-    found: dict[str, Any] = json.loads(said)[0]
+    found: dict[str, Any] = json.loads(said)["runs"][0]
     return found
 
 

@@ -87,6 +87,9 @@ def test_a_sweep_of_an_older_version_goes_on_with_its_own_objective_and_a_newer_
     assert now is not None
     assert now.format == 1
     assert _objectives(now, now.words) == []
+    (tmp_path / "sweep.yaml").write_text("words: [a]\nstudy: 7\ntotal: many\nobjectives: [best/loss]\ncommand: x\n")
+    spoilt = read_facts(tmp_path)
+    assert spoilt == SweepFacts(["a"], "7"), "what cannot be read is as if it were not there"
     (tmp_path / "sweep.yaml").write_text("format: 99\nwords: []\nstudy: s\n")
     with pytest.raises(CouloirError, match="made by a newer Couloir"):
         load_sweep(tmp_path)

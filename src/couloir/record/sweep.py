@@ -5,7 +5,7 @@ torch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -127,12 +127,20 @@ def _facts(file: Path, content: Any) -> SweepFacts:
             place=str(file),
             next_step="pip install --upgrade couloir",
         )
-    known = {entry.name: content[entry.name] for entry in fields(SweepFacts) if content.get(entry.name) is not None}
-    for name in ("words", "command", "differ"):
-        known[name] = [str(word) for word in known.get(name, ())]
-    objectives = known.get("objectives")
-    known["objectives"] = objectives if isinstance(objectives, dict) else {}
-    return SweepFacts(**{**known, "study": str(content["study"])})
+    objectives, total = content.get("objectives"), content.get("total")
+    facts: dict[str, Any] = {name: _words(content.get(name)) for name in ("words", "command", "differ")}
+    texts = ("study", "directory", "monitor", "mode", "begun")
+    facts |= {name: str(content[name]) for name in texts if content.get(name) is not None}
+    return SweepFacts(
+        **facts,
+        objectives={str(goal): str(way) for goal, way in objectives.items()} if isinstance(objectives, dict) else {},
+        total=total if isinstance(total, int) else None,
+        format=number if isinstance(number, int) else None,
+    )
+
+
+def _words(value: Any) -> list[str]:
+    return [str(word) for word in value] if isinstance(value, list) else []
 
 
 def write_table(folder: Path, table: SweepTable) -> Path:
