@@ -36,16 +36,16 @@ def test_an_optimizer_without_momentum_is_explained() -> None:
 
 
 def test_the_optimizer_has_the_momentum_of_its_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from torch.optim import SGD
+    from couloir.optimizer.gradient_descent import Nesterov
 
     seen: list[float] = []
-    step = SGD.step
+    step = Nesterov.step
 
-    def recording(self: SGD, *arguments: object, **keys: object) -> object:
+    def recording(self: Nesterov, *arguments: object, **keys: object) -> object:
         seen.append(self.param_groups[0]["momentum"])
         return step(self, *arguments, **keys)
 
-    monkeypatch.setattr(SGD, "step", recording)
+    monkeypatch.setattr(Nesterov, "step", recording)
     words = ["data=moons", "optimizer=nesterov", "trainer.max_epochs=2", "logger=csv", "trainer=cpu"]
     rule = ["momentum_schedule=sutskever", "momentum_schedule.every=3", "momentum_schedule.mu_max=0.95"]
     couloir.train(couloir.compose([*words, *rule, f"output_dir={tmp_path}"]))

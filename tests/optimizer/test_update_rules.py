@@ -13,6 +13,7 @@ from torch import nn
 
 from couloir.config import tree
 from couloir.optimizer import adaptive, gradient_descent
+from couloir.scheduler.annealing import one_cycle
 
 STEPS = 10
 START = np.array([[2.0, -1.5], [0.5, 3.0]])
@@ -58,6 +59,31 @@ def nesterov(a: float = 0.9) -> Iterator[np.ndarray]:
         u = a * u - LR * gradient(theta + a * u)
         theta = theta + u
         yield theta + a * u
+
+
+@pytest.mark.parametrize("who", ["momentum_schedule", "one_cycle"])
+def test_nesterov_looks_ahead_by_the_momentum_of_the_next_step(who: str) -> None:
+    theta = nn.Parameter(torch.tensor(START, dtype=torch.float64))
+    optimizer = gradient_descent.nesterov([theta], lr=LR)
+    momenta = [0.5 + 0.04 * step for step in range(STEPS)]
+    schedule = None
+    if who == "one_cycle":  # of a constant rate
+        schedule = one_cycle(optimizer, STEPS, LR, 0.3, div_factor=1.0, final_div_factor=1.0)
+    place, u = START.copy(), np.zeros_like(START)
+    for step in range(STEPS):
+        if schedule is None:
+            for group in optimizer.param_groups:
+                group["momentum"] = momenta[step]
+            optimizer.look_ahead()
+        a = optimizer.param_groups[0]["momentum"]
+        np.testing.assert_allclose(theta.detach().numpy(), place + a * u, rtol=1e-12)
+        theta.grad = torch.tensor(gradient(theta.detach().numpy()))
+        optimizer.step()
+        u = a * u - LR * gradient(place + a * u)
+        place = place + u
+        if schedule is not None:
+            schedule.step()
+    assert u.any()
 
 
 def adam(rho1: float = 0.9, rho2: float = 0.999, delta: float = 1e-8, decay: float = 0.0) -> Iterator[np.ndarray]:

@@ -26,5 +26,8 @@ class MomentumSchedule(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Set it for the step that this batch belongs to."""
         momentum = self.rule(trainer.global_step)
-        for group in trainer.optimizers[0].param_groups:
+        optimizer = trainer.optimizers[0]
+        for group in optimizer.param_groups:
             group["momentum"] = momentum
+        if hasattr(optimizer, "look_ahead"):  # Nesterov's gradient is taken where this step's momentum leads to
+            optimizer.look_ahead()

@@ -41,7 +41,14 @@ def warmup_cosine(
 
 
 class _PatientOneCycle(OneCycleLR):
-    """OneCycleLR that stays at its end, where torch's raises: a loop may step once more."""
+    """OneCycleLR that stays at its end, where torch's raises (a loop may step once more), and turns Nesterov's look
+    ahead along with the momentum.
+    """
+
+    def step(self, epoch: int | None = None) -> None:
+        super().step(epoch)
+        if hasattr(self.optimizer, "look_ahead"):
+            self.optimizer.look_ahead()
 
     def get_lr(self) -> list[float | Tensor]:
         if self.last_epoch >= self.total_steps:
