@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -61,6 +62,7 @@ class FakeTrainer:
         self.default_root_dir = str(folder)
         self.global_step = 0
         self.fail = False
+        self.fit_loop = SimpleNamespace(epoch_loop=None)  # between two epochs
         (folder / "checkpoints").mkdir()
 
     def save_checkpoint(self, path: Path) -> None:

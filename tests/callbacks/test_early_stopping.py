@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ class FakeTrainer:
         self.callback_metrics = {name.replace("_", "/"): torch.tensor(value) for name, value in metrics.items()}
         self.current_epoch = 0
         self.should_stop = False
+        self.fit_loop = SimpleNamespace(epoch_loop=None)
 
 
 @pytest.mark.parametrize(

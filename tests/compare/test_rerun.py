@@ -42,7 +42,7 @@ def test_a_copy_is_identical_in_every_file(original: Path, run: Path) -> None:
     [
         ("steps", 1, 3, "train/loss_step"),
         ("metrics", 2, 14, "val/loss"),
-        ("epochs", 2, 14, "number of epochs"),
+        ("epochs", 2, 14, "number of rows"),
         ("result", None, None, "test/accuracy"),
         ("best.ckpt", None, None, "net."),
         ("last.ckpt", None, None, "net."),
@@ -104,7 +104,7 @@ def test_an_unfinished_run_is_compared_as_far_as_it_came(original: Path, run: Pa
     assert compared.differ == []
     assert compared.left_out == [
         "the run's end: it is interrupted",
-        "metrics.csv has 1 epochs there, 2 here",
+        "metrics.csv has 1 rows there, 2 here",
         "last.ckpt: saved after 5 steps there, 14 here",
     ]
     assert "result.json" not in compared.counts

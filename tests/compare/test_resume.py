@@ -41,6 +41,10 @@ PLACES = {
     "trainer.limit_train_batches=5 callbacks.signals.every_n_epochs=1 augmentation=shift": [("train", 5), ("train", 6)],
     "callbacks.stop_at.monitor=train/loss callbacks.stop_at.threshold=9": [("test", 1)],
     "data=moons data.workers=2": [("train", 9)],
+    "trainer.val_check_interval=3 trainer.max_steps=17 scheduler=plateau scheduler.patience=0": [
+        ("val", 2),
+        ("train", 9),
+    ],
 }
 """Words, and the batches in which a signal strikes."""
 

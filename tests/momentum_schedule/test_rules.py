@@ -43,6 +43,7 @@ def test_the_optimizer_has_the_momentum_of_its_step(tmp_path: Path, monkeypatch:
 
     def recording(self: Nesterov, *arguments: object, **keys: object) -> object:
         seen.append(self.param_groups[0]["momentum"])
+        assert self.param_groups[0]["ahead"] == seen[-1], "the gradient was taken where this step leads to"
         return step(self, *arguments, **keys)
 
     monkeypatch.setattr(Nesterov, "step", recording)

@@ -30,6 +30,8 @@ from couloir.sweep.trials import Objective
 
 MONITOR = "val/accuracy"
 EPOCHS = 9
+LOOP = SimpleNamespace(epoch_loop=None)
+"""A trainer's, between two epochs."""
 Direction = str
 Curve = list[float]
 
@@ -56,7 +58,10 @@ def study(folder: Path, goal: Objective) -> Study:
 
 
 def at_epoch(epoch: int, value: float) -> Trainer:
-    return cast(Trainer, SimpleNamespace(callback_metrics={MONITOR: value}, current_epoch=epoch, max_epochs=EPOCHS))
+    return cast(
+        Trainer,
+        SimpleNamespace(callback_metrics={MONITOR: value}, current_epoch=epoch, max_epochs=EPOCHS, fit_loop=LOOP),
+    )
 
 
 def epochs_made(curve: Curve, callback: Pruning) -> int:
@@ -157,7 +162,8 @@ def test_a_trial_reports_after_whole_epochs_only_and_is_not_ended_after_its_last
     callback = Pruning(MONITOR, ends)
     callback.between_steps(at_epoch(3, 0.5), epoch_over=False)
     callback.between_steps(
-        cast(Trainer, SimpleNamespace(callback_metrics={}, current_epoch=3, max_epochs=EPOCHS)), epoch_over=True
+        cast(Trainer, SimpleNamespace(callback_metrics={}, current_epoch=3, max_epochs=EPOCHS, fit_loop=LOOP)),
+        epoch_over=True,
     )
     callback.between_steps(at_epoch(EPOCHS, 0.5), epoch_over=True)
     assert told == [(EPOCHS, 0.5)]

@@ -154,7 +154,7 @@ def test_what_a_short_step_does_not_know_goes_lightnings_way(module: type[Line])
     assert not trainer.fit_loop.epoch_loop._short  # type: ignore[attr-defined]
 
 
-def test_validation_within_an_epoch_goes_lightnings_way() -> None:
+def test_validation_within_an_epoch_comes_at_the_end_of_a_step_and_at_the_epochs() -> None:
     class WithValidation(Line):
         seen = 0
 
@@ -164,15 +164,32 @@ def test_validation_within_an_epoch_goes_lightnings_way() -> None:
         def val_dataloader(self) -> Any:
             return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.randn(2, 2), torch.randn(2, 1)))
 
-    module = WithValidation()
-    trainer, _ = fitted(module, True, val_check_interval=3)
-    assert module.seen == 2 * 2 * 2  # epochs, times, samples
-    assert not trainer.fit_loop.epoch_loop._short  # type: ignore[attr-defined]
+    for gathered, times in ((1, 3), (2, 3)):  # of 7 batches: after the third or fourth, the sixth, and the last
+        module, other = WithValidation(), WithValidation()
+        trainer, journal = fitted(module, True, val_check_interval=3, accumulate_grad_batches=gathered)
+        _, expected = fitted(other, False, val_check_interval=3, accumulate_grad_batches=gathered)
+        assert trainer.fit_loop.epoch_loop._short  # type: ignore[attr-defined]
+        assert journal.calls == expected.calls
+        assert module.seen == other.seen == 2 * times * 2  # epochs, times, samples
 
 
-def test_validation_by_the_clock_goes_lightnings_way() -> None:
-    trainer, _ = fitted(Line(), True, val_check_interval="00:10:00:00")
-    assert not trainer.fit_loop.epoch_loop._short  # type: ignore[attr-defined]
+@pytest.mark.parametrize("short_steps", ["true", "false"])
+@pytest.mark.parametrize(("gathered", "together"), [(2, 32), (3, 48), (5, 72), (7, 72), (70, 72)])
+def test_gathered_gradients_are_those_of_one_large_batch(
+    gathered: int, together: int, short_steps: str, tmp_path: Path
+) -> None:
+    def after_an_epoch(*words: str) -> dict[str, Tensor]:
+        sentence = ["data=blobs", "data.samples=100", "model=mlp", "model.hidden=[8]", "optimizer=momentum"]
+        sentence += ["optimizer.lr=0.5", "trainer.max_epochs=1", "logger=csv", f"output_dir={tmp_path}"]
+        run = couloir.train(couloir.compose([*sentence, *words])).dir
+        state: dict[str, Tensor] = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        return {name: value for name, value in state.items() if name.startswith("net.")}
+
+    # 4 batches of 16, and one of 8: what is left at the end of the epoch has fewer batches, and a smaller one.
+    words = [f"trainer.accumulate_grad_batches={gathered}", f"trainer.short_steps={short_steps}"]
+    ours, theirs = after_an_epoch("data.batch_size=16", *words), after_an_epoch(f"data.batch_size={together}")
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-5, atol=1e-6)
 
 
 def test_data_that_changes_its_batches_on_the_way_goes_lightnings_way() -> None:

@@ -35,7 +35,7 @@ STYLE: Any = {"font.size": 9, "axes.linewidth": 0.8, "svg.hashsalt": "couloir"}
 def draw_curves(
     rows: list[Row],
     file: Path,
-    best_epoch: int | None = None,
+    best_epoch: float | None = None,
     title: str = "",
     svg: bool = False,
     chosen: Mapping[str, Any] | None = None,
@@ -68,7 +68,7 @@ def draw_curves(
 
 def _rendered(
     rows: list[Row],
-    best_epoch: int | None,
+    best_epoch: float | None,
     title: str,
     suffixes: tuple[str, ...],
     chosen: Mapping[str, Any] | None,
@@ -85,7 +85,7 @@ def _rendered(
 
 
 def curves_figure(
-    rows: list[Row], best_epoch: int | None = None, title: str = "", chosen: Mapping[str, Any] | None = None
+    rows: list[Row], best_epoch: float | None = None, title: str = "", chosen: Mapping[str, Any] | None = None
 ) -> Figure:
     """The picture: a panel for the loss, one for the metric if there is one, one for the rate where it changes.
 
@@ -143,7 +143,7 @@ def _points(rows: list[Row], column: str) -> list[tuple[float, float]]:
     return [(row["epoch"], row[column]) for row in rows if column in row]
 
 
-def _draw(axes: Axes, rows: list[Row], metric: str, best_epoch: int | None) -> None:
+def _draw(axes: Axes, rows: list[Row], metric: str, best_epoch: float | None) -> None:
     for split, name in NAMES.items():
         points = _points(rows, f"{split}/{metric}")
         if points:
@@ -168,19 +168,19 @@ def _marked(values: tuple[float, ...]) -> list[int]:
     return [place for place in range(len(values)) if finite[place + 1] and not (finite[place] or finite[place + 2])]
 
 
-def _mark_best(axes: Axes, rows: list[Row], metric: str, best_epoch: int) -> None:
+def _mark_best(axes: Axes, rows: list[Row], metric: str, best_epoch: float) -> None:
     best = next((row for row in rows if row["epoch"] == best_epoch), {})
     split = next((split for split in ("val", "train") if f"{split}/{metric}" in best), None)
     value = math.nan if split is None else best[f"{split}/{metric}"]
     shown = f": {value:.4g}" if math.isfinite(value) else ""
     axes.axvline(
-        best_epoch, color="#777777", linestyle=":", linewidth=1.1, label=f"best epoch ({best_epoch}){shown}", zorder=1
+        best_epoch, color="#777777", linestyle=":", linewidth=1.1, label=f"best epoch ({best_epoch:g}){shown}", zorder=1
     )
     if split is not None and math.isfinite(value):
         axes.plot(best_epoch, value, marker="o", markersize=6, markerfacecolor="none", color="#333333", linestyle="")
 
 
-def _draw_metric(axes: Axes, rows: list[Row], metric: Metric, best_epoch: int | None) -> None:
+def _draw_metric(axes: Axes, rows: list[Row], metric: Metric, best_epoch: float | None) -> None:
     """A metric's panel; R² and its like have no lower bound, and their first epochs would leave the rest no height."""
     _draw(axes, rows, metric.name, best_epoch)
     axes.set_ylabel(metric.label)

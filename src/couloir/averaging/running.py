@@ -12,6 +12,8 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
+from couloir.log import say
+
 
 class Averaging(Callback):
     """Keeps the running mean of a network's parameters and buffers.
@@ -61,6 +63,11 @@ class Averaging(Callback):
         if stepped and trainer.current_epoch >= self.start_epoch:
             self.update(network(pl_module))
         self._last_step = trainer.global_step
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say where a run ended before the mean began."""
+        if not self.mean:
+            say.warning("no weights were averaged: the run ended before epoch %d was over", self.start_epoch + 1)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the mean in place."""

@@ -8,6 +8,7 @@ middle. The mean has never seen the data itself, so its batch normalisation meas
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +21,7 @@ from couloir.averaging.running import Averaging, network
 from couloir.config.fields import SHARE
 from couloir.distributed import average
 from couloir.layer_kinds import BatchNorm
+from couloir.log import say
 
 
 class EpochAveraging(Averaging):
@@ -39,9 +41,18 @@ class EpochAveraging(Averaging):
         self._measured = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Turn a share of training into a number of epochs."""
+        """Turn a share of training into a number of epochs; a mean that began too early for it begins anew."""
         epochs = trainer.max_epochs or 1
+        if trainer.max_steps > 0:
+            steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+            epochs = min(epochs, math.ceil(trainer.max_steps / steps))
         self.start_epoch = int(self.start * epochs) if isinstance(self.start, float) else self.start
+        if self.mean and trainer.current_epoch < self.start_epoch:  # the run has become longer
+            say.info("the mean of weights begins anew, after epoch %d: on_new_length=stretch", self.start_epoch)
+            if not trainer.lr_scheduler_configs:
+                for group, rate in zip(trainer.optimizers[0].param_groups, self.rates, strict=False):
+                    group["lr"] = rate
+            self.mean, self.steps, self.rates, self._measured = {}, 0, [], True
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Set the rate before anything notes it down."""

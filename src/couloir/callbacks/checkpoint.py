@@ -13,10 +13,12 @@ from pytorch_lightning.callbacks import Checkpoint as CheckpointBase
 
 from couloir.distributed import highest
 from couloir.record.checkpoint import BEST, FOLDER, LAST, PREVIOUS
+from couloir.trainer.resumption import epoch_reached, within_epoch
 
 
 class Checkpoint(CheckpointBase):
-    """Saves the state after every epoch and, when the monitored metric improves, keeps it as the best.
+    """Saves the state after every epoch and, when the monitored metric improves, keeps it as the best, also within an
+    epoch.
 
     Lightning's own `ModelCheckpoint(save_last=True)` lets `last.ckpt` trail behind when nothing else was saved at that
     step, and numbers files in a folder that is used again; here the names always mean what they say. It derives from
@@ -40,25 +42,33 @@ class Checkpoint(CheckpointBase):
         self.monitor, self.mode = monitor, mode
         self.every_n_steps, self.every_n_minutes = every_n_steps, every_n_minutes
         self.best_value: float | None = None
-        self.best_epoch: int | None = None
+        self.best_epoch: float | None = None
         self._improved = False
         self._looked_at_step = 0
         self._saved_at = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Decide whether the epoch is the best so far."""
+        self._compare(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Decide the same of a validation within an epoch."""
+        if trainer.state.fn == "fit" and within_epoch(trainer):
+            self._compare(trainer)
+
+    def _compare(self, trainer: Trainer) -> None:
         if self.monitor not in trainer.callback_metrics:
             return  # an epoch without validation (trainer.check_val_every_n_epoch)
         value = float(trainer.callback_metrics[self.monitor])
         if not math.isfinite(value):
             return
         if self.best_value is None or (value < self.best_value if self.mode == "min" else value > self.best_value):
-            self.best_value, self.best_epoch = value, trainer.current_epoch + 1
+            self.best_value, self.best_epoch = value, epoch_reached(trainer)
             self._improved = True
 
     def between_steps(self, trainer: Trainer, epoch_over: bool) -> None:
-        """Save what stands now, after an epoch or where asked to."""
-        if epoch_over or self._is_due(trainer):
+        """Save what stands now, after an epoch, where it is the best so far, or where asked to."""
+        if epoch_over or self._is_due(trainer) or self._improved:
             self.save(trainer)
 
     def _is_due(self, trainer: Trainer) -> bool:

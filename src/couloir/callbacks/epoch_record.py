@@ -1,6 +1,8 @@
 """The record of a run as it goes on: a row of `metrics.csv` an epoch, `curves.png`, and the place in `status.json`.
 
-Epochs are counted from one, as people count them: row 1 is the state after the first pass over the training split.
+Epochs are counted from one, as people count them: row 1 is the state after the first pass over the training split. A
+validation within an epoch has a row of its own, whose epoch is a fraction, and so has an epoch that the run's end cuts
+short. A row has what was measured for it and nothing else.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ from couloir.data.batches import samples_in
 from couloir.log import note
 from couloir.logger.event_sizes import cut_back, event_sizes
 from couloir.record.folder import RunFolder
-from couloir.record.metrics import Row, best_row, write_metrics
-from couloir.trainer.resumption import seconds_waited
+from couloir.record.metrics import TIMES, Row, best_row, write_metrics
+from couloir.trainer.resumption import epoch_reached, seconds_waited, within_epoch
 
 CURVES_SHARE = 0.02
 """The share of a run's time that redrawing the curves may take."""
@@ -58,6 +60,8 @@ class Record(Callback):
         self._waited = 0.0
         """Seconds that this epoch waited for batches before it was taken up."""
         self._waiting = 0.0
+        self._validating = self._validation_started = 0.0
+        """Seconds that validations within this epoch took, and when the newest began."""
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """The record so far belongs to the state: what a killed run wrote after it will be written again."""
@@ -71,6 +75,7 @@ class Record(Callback):
                 "samples": self._samples,
                 "seconds": now - self._epoch_started,
                 "waited": self._waited + seconds_waited(trainer),
+                "validating": self._validating,
             },
             "events": event_sizes(trainer.loggers) if trainer.is_global_zero else {},
         }
@@ -85,15 +90,28 @@ class Record(Callback):
         self.earlier_seconds = saved["seconds"]
         self._lr, self._samples = saved["epoch"]["lr"], saved["epoch"]["samples"]
         self._waited = saved["epoch"].get("waited", 0.0)  # earlier checkpoints do not know it
+        self._validating = saved["epoch"].get("validating", 0.0)
         self._epoch_started = time.perf_counter() - saved["epoch"]["seconds"]
         if trainer.is_global_zero:
             write_metrics(self.folder, self.rows)
             cut_back(self.folder.path, saved["events"])
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Where an epoch that the run's end had cut short goes on: of its row, a validation alone remains."""
+        if not self.rows or "seconds" not in self.rows[-1] or float(self.rows[-1]["epoch"]).is_integer():
+            return
+        row = self.rows.pop()
+        self.samples_per_second.pop()
+        row = {name: value for name, value in row.items() if not name.startswith("train/") and name not in TIMES}
+        if any(name.startswith("val/") for name in row):
+            self.rows.append(row)
+        if trainer.is_global_zero:
+            write_metrics(self.folder, self.rows)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the epoch's clock, and note the rate that its first step takes."""
         self._lr = float(trainer.optimizers[0].param_groups[0]["lr"])
-        self._samples, self._waited = 0, 0.0
+        self._samples, self._waited, self._validating = 0, 0.0, 0.0
         self._epoch_started = time.perf_counter()
 
     def on_train_batch_end(
@@ -102,29 +120,54 @@ class Record(Callback):
         """Count samples, and stop the clock before validation begins."""
         self._samples += samples_in(batch, trainer.world_size)
         if trainer.is_last_batch:
-            if pl_module.device.type == "cuda":
-                torch.cuda.synchronize()
-            seconds = time.perf_counter() - self._epoch_started
-            self.samples_per_second.append(self._samples / seconds)
-            self._waiting = min(1.0, (self._waited + seconds_waited(trainer)) / seconds)
+            self._stop_clock(trainer, pl_module)
+
+    def _stop_clock(self, trainer: Trainer, module: LightningModule) -> None:
+        """Note how fast the epoch's training was, validations left out."""
+        if module.device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - self._epoch_started - self._validating
+        self.samples_per_second.append(self._samples / seconds)
+        self._waiting = min(1.0, (self._waited + seconds_waited(trainer)) / seconds)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the time of a validation within the epoch out of that of its training."""
+        self._validation_started = time.perf_counter()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write down a validation within an epoch; that of a whole one belongs to the epoch's row."""
+        if trainer.state.fn != "fit" or not within_epoch(trainer):
+            return
+        self._validating += time.perf_counter() - self._validation_started
+        if trainer.is_global_zero:
+            self.rows.append(self._row(trainer, pl_module, ("val",)))
+            write_metrics(self.folder, self.rows)
+
+    def _row(self, trainer: Trainer, module: LightningModule, splits: tuple[str, ...]) -> Row:
+        """What has been measured on some splits until now."""
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        measured = getattr(module, "measured", {})
+        metrics |= measured  # the same in float64; Lightning logs in float32
+        there = ordered(sorted(name.partition("/")[2] for name in metrics if name.startswith(("train/", "val/"))))
+        names = [f"{split}/{name}" for name in there for split in splits]
+        names += sorted(name for name in measured if name.startswith(PREFIX))
+        row: Row = {"epoch": epoch_reached(trainer), "step": trainer.global_step, "lr": self._lr}
+        return row | {name: metrics[name] for name in names if name in metrics}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the epoch's row, the place in the status, and from time to time the curves."""
+        if within_epoch(trainer):
+            self._stop_clock(trainer, pl_module)
         if not trainer.is_global_zero:
             return
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        measured = getattr(pl_module, "measured", {})
-        metrics |= measured  # the same in float64; Lightning logs in float32
-        there = ordered(sorted(name.partition("/")[2] for name in metrics if name.startswith(("train/", "val/"))))
-        names = [f"{split}/{name}" for name in there for split in ("train", "val")]
-        names += sorted(name for name in measured if name.startswith(PREFIX))  # of this epoch, not of an earlier one
-        row: Row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "lr": self._lr}
-        row |= {name: metrics[name] for name in names if name in metrics}
+        row = self._row(trainer, pl_module, ("train", "val"))
         row["waiting"] = self._waiting
         row["seconds"] = time.perf_counter() - self._epoch_started
+        if self.rows and self.rows[-1]["epoch"] == row["epoch"]:  # the validation of an epoch that is cut short
+            self.rows.pop()
         self.rows.append(row)
         write_metrics(self.folder, self.rows)
-        self.folder.write_status("running", epoch=trainer.current_epoch + 1, step=trainer.global_step)
+        self.folder.write_status("running", epoch=row["epoch"], step=trainer.global_step)
         if self._drawing + self._last_drawing < CURVES_SHARE * (time.perf_counter() - self._started):
             self.draw()
 
@@ -140,7 +183,7 @@ class Record(Callback):
             return
         began, self._drawn = time.perf_counter(), len(self.rows)
         best = self.best
-        best_epoch = int(best["epoch"]) if best else None
+        best_epoch = best["epoch"] if best else None
         file = self.folder.path / "curves.png"
         undrawn = draw_curves(self.rows, file, best_epoch=best_epoch, svg=self.svg, chosen=self.chosen)
         if undrawn is not None and undrawn != self._undrawn:

@@ -13,6 +13,8 @@ from rich.progress import Progress as Bar
 from couloir.config.metrics import BUILT_IN, facts, leading, ordered
 from couloir.data.batches import samples_in
 from couloir.log import note, on_a_terminal, say
+from couloir.task.task import step_loss
+from couloir.trainer.resumption import epoch_reached, within_epoch
 
 
 class Progress(Callback):
@@ -28,6 +30,8 @@ class Progress(Callback):
         self.refresh = refresh
         self._bar: Bar | None = None
         self._drawn = 0.0
+        self._validated = ""
+        """What the newest validation has measured, for the bar."""
         self._epoch_started = 0.0
         self._samples = 0
 
@@ -37,6 +41,8 @@ class Progress(Callback):
         if not on_a_terminal() or not trainer.is_global_zero:
             return
         steps = int(trainer.num_training_batches) * (trainer.max_epochs or 1)
+        if trainer.max_steps > 0:
+            steps = min(steps, trainer.max_steps * trainer.accumulate_grad_batches)
         self._bar = Bar(
             TextColumn("epoch {task.fields[epoch]}"), BarColumn(bar_width=16),
             TextColumn("{task.fields[numbers]}"), TimeRemainingColumn(compact=True),
@@ -60,19 +66,29 @@ class Progress(Callback):
             return
         self._drawn = now
         rate = self._samples / max(now - self._epoch_started, 1e-9)
-        loss = float(outputs["loss"]) * trainer.accumulate_grad_batches  # which Lightning divided it by
-        numbers = f"loss {loss:.4f}"
-        for name in _shown(trainer):
-            numbers += f"  {name} {float(trainer.callback_metrics[name]):.4f}"
+        numbers = f"loss {float(step_loss(pl_module, outputs)):.4f}{self._validated}"
         done = trainer.current_epoch * int(trainer.num_training_batches) + batch_idx + 1
         self._bar.update(
             self._task, completed=done, epoch=trainer.current_epoch + 1, numbers=f"{numbers}  {rate:,.0f} samples/s"
         )
         self._bar.refresh()
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep what the bar shows until the next validation; one within an epoch has a line."""
+        if trainer.state.fn != "fit":
+            return
+        values = [f"  {name} {float(trainer.callback_metrics[name]):.4f}" for name in _shown(trainer)]
+        epoch = epoch_reached(trainer)
+        self._validated = f"{''.join(values)} (epoch {epoch:g})" if values else ""
+        if within_epoch(trainer) and not trainer.fit_loop.epoch_loop.ends_run:
+            self._line(trainer, ("val",))
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """One line for the epoch: into the file always, onto the console where there is no bar."""
-        line = epoch_line(trainer, time.perf_counter() - self._epoch_started)
+        self._line(trainer, ("train", "val"))
+
+    def _line(self, trainer: Trainer, splits: tuple[str, ...]) -> None:
+        line = epoch_line(trainer, time.perf_counter() - self._epoch_started, splits)
         (say if self._bar is None else note).info(line)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -102,11 +118,11 @@ def shown_number(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 10_000 else f"{value:.4g}"
 
 
-def epoch_line(trainer: Trainer, seconds: float) -> str:
-    """`epoch 3/20  train/loss 0.1234  val/loss 0.1500  val/accuracy 0.9500  1.2 s`."""
+def epoch_line(trainer: Trainer, seconds: float, splits: tuple[str, ...] = ("train", "val")) -> str:
+    """`epoch 3/20  train/loss 0.1234  val/loss 0.1500  val/accuracy 0.9500  1.2 s`, of what the epoch has measured."""
     metrics = trainer.callback_metrics
     there = ordered(name.partition("/")[2] for name in metrics if name.startswith(("train/", "val/")))
     # Of metrics that the user has chosen, validation alone: the line is long enough.
-    names = [f"{split}/{name}" for name in there for split in (("train", "val") if name in BUILT_IN else ("val",))]
+    names = [f"{split}/{name}" for name in there for split in splits if name in BUILT_IN or split == "val"]
     shown = [f"{name} {shown_number(float(metrics[name]))}" for name in names if name in metrics and facts(name).brief]
-    return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  " + "  ".join(shown) + f"  {seconds:.1f} s"
+    return f"epoch {epoch_reached(trainer):g}/{trainer.max_epochs}  " + "  ".join(shown) + f"  {seconds:.1f} s"

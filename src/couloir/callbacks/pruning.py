@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pytorch_lightning import Callback, Trainer
 
 from couloir.errors import Pruned
+from couloir.trainer.resumption import within_epoch
 
 
 class Pruning(Callback):
@@ -28,7 +29,7 @@ class Pruning(Callback):
         Raises:
             Pruned: others were better at this epoch.
         """
-        if not epoch_over or self.monitor not in trainer.callback_metrics:
+        if not epoch_over or within_epoch(trainer) or self.monitor not in trainer.callback_metrics:
             return
         epoch = trainer.current_epoch
         ends = self.report(epoch, float(trainer.callback_metrics[self.monitor]))

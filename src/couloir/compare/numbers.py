@@ -21,7 +21,7 @@ class Number:
         name: the column, key, or tensor.
         then: its value in the first run, in full.
         now: its value in the second.
-        epoch: the epoch that it was measured in, counted from one; None: at the end of the run.
+        epoch: the epoch that it was measured in, counted from one, a fraction within it; None: at the run's end.
         step: the optimizer's steps until then.
     """
 
@@ -29,12 +29,12 @@ class Number:
     name: str
     then: str
     now: str
-    epoch: int | None = None
+    epoch: float | None = None
     step: int | None = None
 
     def in_words(self) -> str:
         """`epoch 2, step 48, train/loss: 0.5 and 0.25 (metrics.csv)`."""
-        place = [f"epoch {self.epoch}"] if self.epoch is not None else []
+        place = [f"epoch {self.epoch:g}"] if self.epoch is not None else []
         place += [f"step {self.step}"] if self.step is not None else []
         return ", ".join([*place, f"{self.name}: {self.then} and {self.now} ({self.file})"])
 
@@ -74,14 +74,19 @@ def compare_metrics(then: list[Cells], now: list[Cells], whole: bool = True) -> 
         for name in names:
             compared.count("metrics.csv", 1)
             if (pair := (one.get(name) or NOTHING, other.get(name) or NOTHING)) and pair[0] != pair[1]:
-                compared.differ.append(Number("metrics.csv", name, *pair, int(one["epoch"]), int(one["step"])))
+                compared.differ.append(Number("metrics.csv", name, *pair, _count(one["epoch"]), int(one["step"])))
     if len(then) != len(now) and whole:
         longer = max(then, now, key=len)[min(len(then), len(now))]
-        place = int(longer["epoch"]), int(longer["step"])
-        compared.differ.append(Number("metrics.csv", "number of epochs", str(len(then)), str(len(now)), *place))
+        place = _count(longer["epoch"]), int(longer["step"])
+        compared.differ.append(Number("metrics.csv", "number of rows", str(len(then)), str(len(now)), *place))
     elif len(then) != len(now):
-        compared.left_out.append(f"metrics.csv has {len(then)} epochs there, {len(now)} here")
+        compared.left_out.append(f"metrics.csv has {len(then)} rows there, {len(now)} here")
     return compared
+
+
+def _count(cell: str) -> float:
+    """`4` and `3.75` as they are written."""
+    return int(float(cell)) if float(cell).is_integer() else float(cell)
 
 
 def compare_results(then: dict[str, Any], now: dict[str, Any]) -> Compared:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,8 @@ def _compare_steps(then: Path, now: Path, rows: tuple[list[Cells], list[Cells]],
             continue
         compared.count(file, 1)
         if one != other:
-            epoch = next((int(row["epoch"]) for row in rows[0] if int(row["step"]) >= step), len(rows[0]) + 1)
+            ends = (math.ceil(float(row["epoch"])) for row in rows[0] if int(row["step"]) >= step)
+            epoch = next(ends, 1 + max((math.ceil(float(row["epoch"])) for row in rows[0]), default=0))
             compared.differ.append(Number(file, tag, one or "(none)", other or "(none)", epoch, step))
     return compared
 

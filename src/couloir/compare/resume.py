@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from couloir.config.compose import Sentence, prepare_hydra
 from couloir.config.finished import Opened, amend, completed, run_config
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 OPENED = Opened(
     keys=(
-        "trainer.max_epochs", "trainer.accelerator", "trainer.threads", "trainer.log_every_n_steps",
-        "trainer.short_steps", "trainer.gradient_clip_val", "trainer.limit_val_batches", "trainer.limit_test_batches",
-        "trainer.check_val_every_n_epoch", "callbacks.", "optimizer.lr", "on_nan", "auto_resume", "allow_targets",
-        "data.root", "data.path", "data.workers", "data.cache", "data.cache_size", "data.cache_dir",
-        "data.memory_budget",
+        "trainer.max_epochs", "trainer.max_steps", "trainer.max_time", "trainer.accelerator", "trainer.threads",
+        "trainer.log_every_n_steps", "trainer.short_steps", "trainer.gradient_clip_val", "trainer.limit_val_batches",
+        "trainer.limit_test_batches", "trainer.check_val_every_n_epoch", "trainer.val_check_interval", "callbacks.",
+        "optimizer.lr", "on_nan", "on_new_length", "auto_resume", "allow_targets", "data.root", "data.path",
+        "data.workers", "data.cache", "data.cache_size", "data.cache_dir", "data.memory_budget",
     ),
     closed=("callbacks.checkpoint.monitor", "callbacks.checkpoint.mode"),
     why="is settled once a run has begun",
@@ -47,13 +47,11 @@ class Unfinished:
         path: its folder.
         cfg: its configuration, with what is changed.
         overrides: what is changed.
-        rate: the factor by which the learning rate changes.
     """
 
     path: Path
     cfg: DictConfig
     overrides: list[str]
-    rate: float
 
 
 def unfinished(run: Path, overrides: list[str]) -> Unfinished | None:
@@ -66,19 +64,31 @@ def unfinished(run: Path, overrides: list[str]) -> Unfinished | None:
     before, _ = completed(run_config(run, roots_of(overrides)))
     cfg = amend(before, overrides, OPENED)
     status = RunFolder(run).status()
-    epochs, trained = int(cfg.trainer.max_epochs), int(status.get("epoch") or 0)
-    if overrides and epochs < trained:
-        raise CouloirError(
-            f"The run {run.name} has trained {trained} epochs already; trainer.max_epochs={epochs} is fewer.",
-            next_step=f"trainer.max_epochs={trained + 1} or more",
-        )
-    if status.get("status") == "completed" and not (overrides and epochs > trained):
+    limits = {
+        "epochs": (cfg.trainer.max_epochs, float(status.get("epoch") or 0)),
+        "steps": (cfg.trainer.get("max_steps"), int(status.get("step") or 0)),
+    }
+    for name, (limit, trained) in limits.items():
+        if overrides and limit is not None and limit < trained:
+            raise CouloirError(
+                f"The run {run.name} has trained {trained:g} {name} already; trainer.max_{name}={limit} is fewer.",
+                next_step=f"trainer.max_{name}={int(trained) + 1} or more",
+            )
+    more = overrides and all(limit is None or limit > trained for limit, trained in limits.values())
+    if status.get("status") == "completed" and not more:
         return None
-    return Unfinished(run, cfg, overrides, _rate(before, cfg))
+    _follow_length(before, cfg)
+    return Unfinished(run, cfg, overrides)
 
 
-def _rate(before: DictConfig, cfg: DictConfig) -> float:
-    return 1.0 if before.optimizer.lr == cfg.optimizer.lr else float(cfg.optimizer.lr) / float(before.optimizer.lr)
+def _follow_length(before: DictConfig, cfg: DictConfig) -> None:
+    """Let what spans the whole run span its new length; or, with `on_new_length=keep`, stay with the old one."""
+    old, new = before.trainer.max_epochs, cfg.trainer.max_epochs
+    if cfg.on_new_length == "stretch":
+        if OmegaConf.select(cfg, "scheduler.epochs") == old:
+            cfg.scheduler.epochs = new
+    elif old != new and isinstance(OmegaConf.select(cfg, "averaging.start"), float):
+        cfg.averaging.start = int(cfg.averaging.start * old) or 0.0
 
 
 def go_on(run: Unfinished, command: list[str], also: Sequence[Callback] = ()) -> RunResult:
@@ -102,7 +112,7 @@ def go_on(run: Unfinished, command: list[str], also: Sequence[Callback] = ()) ->
     except BaseException:
         folder.release()
         raise
-    return train_sentence(sentence, folder, command, Earlier(checkpoint, run.overrides, run.rate, damaged), also=also)
+    return train_sentence(sentence, folder, command, Earlier(checkpoint, run.overrides, damaged), also=also)
 
 
 def newest_checkpoint(folder: RunFolder) -> tuple[Path | None, list[str]]:

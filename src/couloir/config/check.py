@@ -33,6 +33,7 @@ OPTIONAL = ("loss", "scheduler", "momentum_schedule", "averaging", "tta", "logge
 SEVERAL = ("callbacks", "logger")
 """Groups with a node for each of their parts."""
 REFERENCE = re.compile(r"\$\{([a-z_.]+)\}")
+DURATION = re.compile(r"\d+(:\d{1,2}){3}")
 GPU_DEVICES = ("dev/nvidia[0-9]*", "dev/nvidiactl", "dev/kfd", "dev/dxg")
 """What Linux shows below / where there is a GPU that torch can drive (NVIDIA, AMD, WSL)."""
 
@@ -396,6 +397,12 @@ def _check_parts(sentence: Sentence) -> None:
         cfg.momentum_schedule is not None and choices.get("scheduler") == "one_cycle",
         f"{rule} and scheduler=one_cycle both set the momentum.",
         "momentum_schedule=none, or another scheduler",
+    )
+    limit = cfg.trainer.get("max_time")
+    _refuse(
+        isinstance(limit, str) and not DURATION.fullmatch(limit),
+        f"trainer.max_time={limit} is neither a number of minutes nor days:hours:minutes:seconds.",
+        "trainer.max_time=30, or trainer.max_time=00:00:30:00",
     )
     epochs = cfg.trainer.max_epochs
     for name in ("start", "start_epoch"):  # a mean that begins after the last epoch is none

@@ -98,6 +98,7 @@ BUILT_IN = {
 OTHER_NUMBERS = {
     "best/epoch": Metric("best/epoch", "best epoch"),
     "epochs": Metric("epochs", "epochs"),
+    "validated_epoch": Metric("validated_epoch", "last validation at epoch"),
     "parameters": Metric("parameters", "parameters"),
     "train/samples_per_second": Metric("train/samples_per_second", "samples/s", True),
     "seconds": Metric("seconds", "seconds"),

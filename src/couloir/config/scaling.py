@@ -86,21 +86,45 @@ def samples_per_step(cfg: DictConfig) -> int:
 
 
 def counted_steps(cfg: DictConfig, data: Any) -> dict[str, Any]:
-    """What a scheduler that goes by steps is given beside its keys, where they leave the steps of an epoch open.
+    """What a scheduler is given beside its keys: the steps of an epoch, and where the run ends.
 
     Args:
         cfg: a settled configuration.
         data: the data, read and split.
 
     Returns:
-        `steps_per_epoch`, at least 1; nothing where no key asks for it, or the number is stated.
+        `steps_per_epoch`, at least 1, where a key asks for it and no number is stated; `epochs`, the last one perhaps
+        in part, where the schedule spans the run and `trainer.max_steps` ends that before its last epoch.
     """
-    node = cfg.scheduler
-    if node is None or node.get("steps_per_epoch", 0) is not None:
-        return {}
+    node, found = cfg.scheduler, dict[str, Any]()
+    if node is None:
+        return found
+    if node.get("steps_per_epoch", 0) is None:
+        found["steps_per_epoch"] = _steps_of_an_epoch(cfg, data)
+    most, epochs = cfg.trainer.get("max_steps"), cfg.trainer.get("max_epochs")
+    if most is not None and node.get("epochs") == epochs:
+        steps = node.get("steps_per_epoch") or _steps_of_an_epoch(cfg, data)
+        found |= {"epochs": most / steps} if most < epochs * steps else {}
+    return found
+
+
+def _steps_of_an_epoch(cfg: DictConfig, data: Any) -> int:
+    """The optimizer's steps in an epoch, at least 1."""
     limit, batches = cfg.trainer.limit_train_batches, len(data.train_dataloader())
     batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-    return {"steps_per_epoch": max(1, math.ceil(batches / cfg.trainer.accumulate_grad_batches))}
+    return max(1, math.ceil(batches / int(cfg.trainer.accumulate_grad_batches)))
+
+
+def limit_in_words(cfg: DictConfig, data: Any) -> str:
+    """Where `trainer.max_steps` ends the run, or that it does not; empty without such a limit."""
+    most = cfg.trainer.get("max_steps")
+    if most is None:
+        return ""
+    steps, epochs = _steps_of_an_epoch(cfg, data), int(cfg.trainer.max_epochs)
+    if most > epochs * steps:
+        ends = f"trainer.max_epochs={epochs} ends the run at step {epochs * steps}"
+        return f"trainer.max_steps={most} is not reached: {ends}"
+    return f"the run ends at step {most}, in epoch {math.ceil(most / steps)} of {epochs}"
 
 
 def processes(trainer: Any) -> int:

@@ -86,6 +86,11 @@ class Batches:
     def __len__(self) -> int:
         return self._length
 
+    @property
+    def has_single(self) -> bool:
+        """Whether a batch has one sample only; where it can, a last one of one sample is left out."""
+        return self.batch_size == 1 or self.num_samples == 1
+
     def order(self, epoch: int) -> Tensor:
         """The order of the samples in an epoch, (num_samples,)."""
         if not self.shuffle:

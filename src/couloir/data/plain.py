@@ -266,6 +266,16 @@ class Replayed:
                 yield batch
         self.epoch, self.position = epoch + 1, 0
 
+    @property
+    def has_single(self) -> bool:
+        """Whether a batch has one sample only, as far as the loader says."""
+        if isinstance(self.loader, list):
+            return any(length(batch) == 1 for batch in self.loader)
+        size, samples = getattr(self.loader, "batch_size", None), getattr(self.loader, "dataset", ())
+        if size is None or not hasattr(samples, "__len__"):
+            return False
+        return size == 1 or (len(samples) % size == 1 and not self.loader.drop_last)
+
     def _seed_generators(self, seed: int) -> None:
         """Generators of the loader's own go on from epoch to epoch otherwise, and no checkpoint holds them."""
         if not isinstance(self.loader, DataLoader):

@@ -13,7 +13,7 @@ from typing import Any
 from couloir.config.metrics import Metric, facts, leading, monitored
 from couloir.diagnosis.curve import Curve
 from couloir.errors import CouloirError
-from couloir.record.metrics import Row, best_row
+from couloir.record.metrics import Row, best_row, whole_epochs
 from couloir.record.run_files import RunFiles
 from couloir.record.signals import LayerSignal
 
@@ -146,8 +146,9 @@ def read_run(run: Path | RunFiles) -> Reading:
     files = run if isinstance(run, RunFiles) else RunFiles(run)
     files.refuse_torn("rows", "status", "config", "words", "signals")
     words = None if files.words is None else tuple(files.words)
+    # A rule compares epochs; a validation within one stands beside no training loss.
     return Reading(
-        files.name, files.rows, files.config, words, files.status, _sizes(files), tuple(files.signals), _numbers(files)
+        files.name, whole_epochs(files.rows), files.config, words, files.status, _sizes(files), tuple(files.signals), _numbers(files)
     )
 
 

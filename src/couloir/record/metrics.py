@@ -1,4 +1,8 @@
-"""`metrics.csv`: a row an epoch. Nothing here imports torch."""
+"""`metrics.csv`: a row an epoch, and one for each validation within an epoch. Nothing here imports torch.
+
+The column `epoch` is how often training has gone through its split: 4 at the end of the fourth epoch, 3.75 after three
+quarters of it. A cell is empty where nothing was measured.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,8 @@ Cells = dict[str, str]
 
 def write_metrics(folder: RunFolder, rows: list[Row]) -> None:
     """Write the rows with every column that any of them has; numbers in full, so that they read back bit for bit."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+    # In the order of a whole epoch's; a validation within one has fewer.
+    columns = list(dict.fromkeys(name for row in [*whole_epochs(rows), *rows] for name in row))
     columns.sort(key=lambda name: TIMES.index(name) + 1 if name in TIMES else 0)  # a stable sort: the clock's last
     folder.write_text(FILE, as_csv(columns, rows))
 
@@ -43,6 +48,17 @@ def read_cells(run: Path) -> list[Cells]:
     rows = read_rows(run / FILE)
     list(_numbers(run, rows, strict=True))
     return rows
+
+
+def epochs_in(rows: list[Row]) -> float:
+    """How many epochs were trained, the last of them perhaps in part; 0 without a row."""
+    epochs = rows[-1].get("epoch", len(rows)) if rows else 0
+    return int(epochs) if float(epochs).is_integer() else epochs
+
+
+def whole_epochs(rows: list[Row]) -> list[Row]:
+    """The rows at the ends of epochs."""
+    return [row for row in rows if float(row.get("epoch", 0)).is_integer()]
 
 
 def _numbers(run: Path, rows: list[Cells], strict: bool) -> Iterable[Row]:

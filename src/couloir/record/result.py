@@ -9,7 +9,7 @@ from typing import Any
 
 from couloir.record.files import read_json
 from couloir.record.folder import RunFolder
-from couloir.record.metrics import Row
+from couloir.record.metrics import Row, epochs_in
 
 FILE = "result.json"
 
@@ -53,11 +53,18 @@ def read_numbers(run: Path, strict: bool = True) -> dict[str, float]:
 
 
 def summarise(rows: list[Row], best: Row | None) -> dict[str, float]:
-    """The flat numbers of `result.json` that follow from the epochs: `val/*` (final), `train/*`, `best/*`."""
+    """The flat numbers of `result.json` that follow from the epochs: `train/*` (of the last one), `val/*`, `best/*`.
+
+    `val/*` are of the last validation; where the run has gone on after it, `validated_epoch` says when that was.
+    """
     numbers: dict[str, float] = {}
     if rows:
-        numbers |= {key: value for key, value in rows[-1].items() if key.startswith(("train/", "val/"))}
-        numbers["epochs"] = len(rows)
+        numbers |= {key: value for key, value in rows[-1].items() if key.startswith("train/")}
+        validated = next((row for row in reversed(rows) if any(key.startswith("val/") for key in row)), {})
+        numbers |= {key: value for key, value in validated.items() if key.startswith("val/")}
+        numbers["epochs"] = epochs_in(rows)
+        if validated and validated["epoch"] != rows[-1]["epoch"]:
+            numbers["validated_epoch"] = validated["epoch"]
     if best is not None:
         numbers["best/epoch"] = best["epoch"]
         numbers |= {f"best/{key[4:]}": value for key, value in best.items() if key.startswith("val/")}

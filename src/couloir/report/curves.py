@@ -10,6 +10,7 @@ from typing import Any
 from couloir.artifacts.log_axis import wants_log
 from couloir.artifacts.page import Chart, Choice, charts, choices, label, smoothing
 from couloir.config.metrics import facts, leading
+from couloir.record.metrics import epochs_in
 from couloir.report.evidence import RunRecord, columns, labels
 
 GROUP = "curves"
@@ -110,7 +111,7 @@ def _best(record: RunRecord, metric: str, at: int, runs: int) -> list[dict[str, 
     value = math.nan if row is None else row.get(f"val/{metric}", math.nan)
     if row is None or not math.isfinite(value):
         return []
-    epoch = int(row["epoch"])
+    epoch = epochs_in([row])
     colour = "--best" if runs == 1 else f"--c{at % 10}"
     return [{
         "type": "scatter", "mode": "markers", "x": [epoch], "y": [value], "name": f"best epoch ({epoch})",

@@ -15,6 +15,7 @@ from couloir.config.metrics import facts as metric_facts
 from couloir.errors import CouloirError, display
 from couloir.record.files import write_atomically
 from couloir.record.find import runs_and_sweeps_below
+from couloir.record.metrics import epochs_in
 from couloir.record.status import is_newer
 from couloir.record.sweep import SweepFacts, SweepTable, read_facts, read_trials
 from couloir.report import origin
@@ -102,7 +103,7 @@ def _table(rows: Sequence[Sequence[Cell]]) -> str:
 
 def _row(record: RunRecord, key: str, on: bool, start: Path) -> list[Cell]:
     model, data = _names(record)
-    words = " ".join(record.typed)
+    words, epochs = " ".join(record.typed), epochs_in(record.rows)
     return [
         Cell("", choice=Choice("key", CHOSEN, f"curves of {record.name}", key, on)),
         Cell(record.name, kind="state", link=_link(record.folder / "report.html", start)),
@@ -113,7 +114,7 @@ def _row(record: RunRecord, key: str, on: bool, start: Path) -> list[Cell]:
         Cell(origin.in_a_word(record)),
         Cell(model),
         Cell(data),
-        Cell(str(len(record.rows)), len(record.rows), "number"),
+        Cell(f"{epochs:g}", epochs, "number"),
         seconds(record),
         Cell(shortened(words, LONGEST), kind="code wide"),
     ]

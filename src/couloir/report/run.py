@@ -9,6 +9,7 @@ from pathlib import Path
 from couloir.artifacts.page import Cell, Page, beside, charts, copyable, facts, table, text
 from couloir.config.metrics import facts as metric_facts
 from couloir.record.files import write_atomically
+from couloir.record.metrics import epochs_in
 from couloir.record.tested import read_confusion
 from couloir.report import confusion, gallery, origin, tables
 from couloir.report.curves import curves, signals
@@ -94,14 +95,15 @@ def _header(record: RunRecord) -> str:
     if record.test_value is not None:
         numbers.append((f"test {name}", shown(record.test_value)))
     if record.best_value is not None:
-        epoch = "" if record.best is None else f" ({record.best['epoch']:.0f}, by {record.monitor[0]})"
+        epoch = "" if record.best is None else f" ({record.best['epoch']:g}, by {record.monitor[0]})"
         numbers.append((f"validation {name} in the best epoch{epoch}", shown(record.best_value)))
     if "parameters" in record.numbers:
         numbers.append(("parameters", shown(record.numbers["parameters"])))
     asked = record.flat.get("trainer.max_epochs")
     if record.rows:
-        of = f" of {asked}" if isinstance(asked, int) and asked > len(record.rows) else ""
-        numbers.append(("epochs", f"{len(record.rows)}{of}"))
+        epochs = epochs_in(record.rows)
+        of = f" of {asked}" if isinstance(asked, int) and asked > epochs else ""
+        numbers.append(("epochs", f"{epochs:g}{of}"))
     if record.seconds is not None:
         numbers.append(("time", duration(record.seconds)))
     rate = record.numbers.get("train/samples_per_second")
@@ -131,7 +133,7 @@ def _about_curves(record: RunRecord) -> str:
     note = "Drag to zoom, double-click to see all again."
     if record.best is not None:
         monitor = record.monitor[0]
-        note += f" The star is the best epoch, {record.best['epoch']:.0f}, by {monitor}."
+        note += f" The star is the best epoch, {record.best['epoch']:g}, by {monitor}."
     return note
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from couloir.artifacts.page import Cell, Choice, choices, details, shortened, table
 from couloir.config.metrics import OTHER_NUMBERS
+from couloir.record.result import summarise
 from couloir.record.tested import read_layers
 from couloir.report.evidence import RunRecord, columns, labels, value_words
 from couloir.sweep.progress import duration
@@ -16,8 +17,8 @@ from couloir.sweep.table import shown
 
 SPLITS = {"test": "test", "tta": "test, views", "best": "best epoch", "val": "last epoch", "train": "training"}
 """The parts of `result.json`, and what their columns are called."""
-COUNTS = {name: number.label for name, number in OTHER_NUMBERS.items() if name != "seconds"}
-"""Whole numbers of `result.json`, and what their columns are called."""
+COUNTS = {name: it.label for name, it in OTHER_NUMBERS.items() if name not in ("seconds", "validated_epoch")}
+"""Counts of `result.json`, and what their columns are called."""
 EPOCHS = 200
 """Rows of the table of epochs at most."""
 LONGEST = 300
@@ -39,6 +40,11 @@ def whole(value: float | None) -> Cell:
     return Cell(f"{value:,.0f}", value, "number")
 
 
+def _epochs(value: float | None) -> Cell:
+    """A cell with a number of epochs, the last of which may have ended early."""
+    return whole(value) if value is None or float(value).is_integer() else Cell(f"{value:g}", value, "number")
+
+
 def results(record: RunRecord) -> str:
     """The numbers of one run: a row a metric, a column a split; empty where there are none."""
     numbers = record.numbers or _so_far(record)
@@ -48,14 +54,15 @@ def results(record: RunRecord) -> str:
     if not names:
         return ""
     rows = [[Cell(name, kind="key"), *(number(numbers.get(f"{split}/{name}")) for split in splits)] for name in names]
-    return table(["metric", *(SPLITS[split] for split in splits)], rows, "results")
+    heads = dict(SPLITS)
+    if "validated_epoch" in numbers:
+        heads["val"] = f"last validation (epoch {numbers['validated_epoch']:g})"
+    return table(["metric", *(heads[split] for split in splits)], rows, "results")
 
 
 def _so_far(record: RunRecord) -> dict[str, float]:
     """What an unfinished run has, by the names of `result.json`."""
-    last = record.rows[-1] if record.rows else {}
-    found = {name: value for name, value in last.items() if name.startswith(("val/", "train/"))}
-    return found | {f"best/{name[4:]}": value for name, value in (record.best or {}).items() if name[:4] == "val/"}
+    return summarise(record.rows, record.best)
 
 
 def comparison(records: Sequence[RunRecord]) -> str:
@@ -71,7 +78,7 @@ def comparison(records: Sequence[RunRecord]) -> str:
     for record, numbers, label in zip(records, every, labels(records), strict=True):
         cells = [Cell(label, kind="code long"), Cell(record.state, kind=f"state {record.state}")]
         cells += [number(numbers.get(name)) for name in names]
-        cells += [whole(numbers.get(name)) for name in COUNTS]
+        cells += [(_epochs if "epoch" in name else whole)(numbers.get(name)) for name in COUNTS]
         rows.append([*cells, seconds(record)])
     head = ["run", "status", *names, *COUNTS.values(), "time"]
     return table(head, rows, "results of the runs")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from typing import Any
 
 import torch
 from hydra.utils import get_method
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.seed import isolate_rng
 
 from couloir.config.build import build
 from couloir.config.fields import input_field
@@ -18,8 +20,13 @@ from couloir.data.samples import Samples
 from couloir.errors import CouloirError
 from couloir.inference.predictor import check_views
 from couloir.model.weights import load_weights
+from couloir.task.task import SPLITS
 from couloir.trainer.processes import first_here_first
 from couloir.trainer.within_memory import WithinMemory
+
+NAMES = {"train": "training", "val": "validation", "test": "test"}
+ONE_VALUE = "more than 1 value per channel"
+"""What torch says where a batch has nothing to be normalised by."""
 
 
 def load_data(cfg: DictConfig, world: World = ALONE) -> Any:
@@ -56,4 +63,65 @@ def build_network(cfg: DictConfig, data: Any) -> torch.nn.Module:
         initialise(net)
     if file is not None:
         load_weights(net, file)
+    _check_single(cfg, net, data)
     return net
+
+
+def _check_single(cfg: DictConfig, net: torch.nn.Module, data: Any) -> None:
+    """Let a network that is to be trained on a batch of one sample try that; most can.
+
+    Raises:
+        CouloirError: its batch normalisation would see one value, whose deviation is none.
+    """
+    if not data.train_dataloader().has_single:
+        return
+    with isolate_rng(), torch.no_grad():
+        try:
+            copy.deepcopy(net).train()(data.example_batch(1)[input_field(data.fields)][:1])
+        except ValueError as error:
+            if ONE_VALUE not in str(error):
+                raise
+            raise CouloirError(
+                "A training batch has one sample, and batch normalisation needs more than one to train on.",
+                next_step="overfit=2 or more"
+                if cfg.overfit == 1
+                else "data.batch_size=2 or more; for a DataLoader of "
+                "your own, drop_last=True; or a model without batch normalisation",
+            ) from error
+
+
+def check_limits(cfg: DictConfig, data: Any) -> None:
+    """Whether there is a batch to train, validate and test on, before the training and not after it.
+
+    Raises:
+        CouloirError: a share of the batches is less than one of them, or there are fewer than one is to wait for.
+    """
+    for split in SPLITS:
+        key, named = f"trainer.limit_{split}_batches", NAMES[split]
+        share, count = cfg.trainer[f"limit_{split}_batches"], _count(getattr(data, f"{split}_dataloader")())
+        if isinstance(share, float) and share < 1 and count is not None and int(share * count) == 0:
+            raise CouloirError(
+                f"{key}={share:g} is less than one batch: there are {count} {named} batches.",
+                next_step=f"{key}=1 takes one batch (a whole number counts batches), {key}=1.0 takes all",
+            )
+    every, count = cfg.trainer.get("val_check_interval"), _count(data.train_dataloader())
+    if every is None:
+        return
+    key = "trainer.val_check_interval"
+    if count is None:
+        raise CouloirError(f"{key} needs data that says how many batches an epoch has.", next_step=f"leave {key} out")
+    limit = cfg.trainer.limit_train_batches
+    count = min(count, limit) if isinstance(limit, int) else int(count * limit)
+    if every > count or every * count < 1:
+        fact = f"is more than the {count}" if every > count else f"is less than one of the {count}"
+        raise CouloirError(
+            f"{key}={every:g} {fact} training batches of an epoch.",
+            next_step=f"{key}=0.5 validates twice an epoch; trainer.check_val_every_n_epoch=2 every second epoch",
+        )
+
+
+def _count(loader: Any) -> int | None:
+    try:
+        return len(loader)
+    except TypeError:  # it comes without a length
+        return None

@@ -83,15 +83,15 @@ def closing_table(numbers: dict[str, float], folder: RunFolder) -> str:
     """The test metrics beside those of the best epoch, the run folder, and where the curves are."""
     names = [name.removeprefix("test/") for name in numbers if name.startswith("test/")]
     views = any(name.startswith("tta/") for name in numbers)
-    table = Table(
-        "metric",
-        "test",
-        *(["test, views"] if views else []),
-        f"best epoch ({numbers.get('best/epoch', 0):.0f})",
-        "last epoch",
-    )
+    heads = {"test": "test"} | ({"tta": "test, views"} if views else {})
+    if "best/epoch" in numbers:
+        heads["best"] = f"best epoch ({numbers['best/epoch']:g})"
+    if any(name.startswith("val/") for name in numbers):
+        validated = numbers.get("validated_epoch")
+        heads["val"] = "last epoch" if validated is None else f"last validation (epoch {validated:g})"
+    table = Table("metric", *heads.values())
     for name in names:
-        columns = ("test", "tta", "best", "val") if views else ("test", "best", "val")
+        columns = tuple(heads)
         cells = [numbers.get(f"{column}/{name}") for column in columns]
         table.add_row(name, *("" if cell is None else shown_number(cell) for cell in cells))
     shown = _short(folder.path)

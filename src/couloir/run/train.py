@@ -25,7 +25,7 @@ from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.config.build import build
 from couloir.config.compose import Sentence
 from couloir.config.metrics import stated_metrics
-from couloir.config.scaling import scaled_lr_in_words
+from couloir.config.scaling import limit_in_words, scaled_lr_in_words
 from couloir.config.world import World
 from couloir.data.skipped import as_csv
 from couloir.data.worker_processes import lost_worker, workers_ended
@@ -37,8 +37,8 @@ from couloir.record.configuration import write_configuration
 from couloir.record.folder import RunFolder
 from couloir.record.provenance import write_provenance
 from couloir.record.result import RunResult, summarise, write_result
-from couloir.run.assemble import build_network, load_data
-from couloir.run.earlier import Earlier
+from couloir.run.assemble import build_network, check_limits, load_data
+from couloir.run.earlier import Amended, Earlier
 from couloir.run.outcome import as_lost_folder, closing_diagnosis, closing_table, write_ending
 from couloir.task.build import build_task
 from couloir.task.task import Task
@@ -198,8 +198,7 @@ def _assemble(
     monitored = cfg.callbacks.checkpoint
     svg, chosen = cfg.get("curves_svg", False), stated_metrics(cfg)
     record = Record(folder, monitored.monitor, monitored.mode, svg, chosen)
-    changes = [*([] if earlier is None else earlier.callbacks()), *also]
-    trainer = _build_trainer(cfg, folder, changes, record, stop, world, module.automatic_optimization)
+    trainer = _build_trainer(cfg, folder, [Amended(cfg), *also], record, stop, world, module.automatic_optimization)
     data.to(trainer.strategy.root_device)
     if not world.leads:
         seed_everything((cfg.seed + SEED_STRIDE * world.rank) % 2**32, workers=True, verbose=False)
@@ -231,7 +230,9 @@ def _fit_and_test(
 def _load_data(cfg: DictConfig, world: World) -> Any:
     """The data, and this process's share of it in every batch."""
     seed_everything(cfg.seed, workers=True, verbose=False)
-    return load_data(cfg, world)
+    data = load_data(cfg, world)
+    check_limits(cfg, data)
+    return data
 
 
 def _build_trainer(
@@ -292,4 +293,5 @@ def _opening(sentence: Sentence, data: Any, parameters: int, trainer: Trainer) -
         + f"{parameters:,} parameters; {sizes['train']:,} training, {sizes['val']:,} validation, "
         f"{sizes['test']:,} test samples; {where}"
         + (f"\n{scaled}" if (scaled := scaled_lr_in_words(sentence.cfg)) else "")
+        + (f"\n{limit}" if (limit := limit_in_words(sentence.cfg, data)) else "")
     )

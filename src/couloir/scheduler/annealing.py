@@ -12,10 +12,20 @@ from couloir.scheduler.interval import by_interval, horizon
 
 
 def cosine(
-    optimizer: Optimizer, epochs: int, min_lr: float, steps_per_epoch: int | None = None, interval: str = "epoch"
+    optimizer: Optimizer, epochs: float, min_lr: float, steps_per_epoch: int | None = None, interval: str = "epoch"
 ) -> LRScheduler:
     """min_lr + (lr - min_lr) (1 + cos(pi t / T)) / 2, T the whole run (Loshchilov and Hutter, 2017, equation 5)."""
-    return by_interval(CosineAnnealingLR(optimizer, horizon(epochs, steps_per_epoch, interval), min_lr), interval)
+    return by_interval(_PatientCosine(optimizer, horizon(epochs, steps_per_epoch, interval), min_lr), interval)
+
+
+class _PatientCosine(CosineAnnealingLR):
+    """CosineAnnealingLR that stays at its end, where torch's goes up again."""
+
+    def get_lr(self) -> list[float | Tensor]:
+        if self.last_epoch > self.T_max:
+            return [group["lr"] for group in self.optimizer.param_groups]
+        rates: list[float | Tensor] = super().get_lr()
+        return rates
 
 
 class WarmupCosine:
@@ -32,7 +42,7 @@ class WarmupCosine:
 
 
 def warmup_cosine(
-    optimizer: Optimizer, epochs: int, warmup_epochs: float, min_lr: float, steps_per_epoch: int | None = None
+    optimizer: Optimizer, epochs: float, warmup_epochs: float, min_lr: float, steps_per_epoch: int | None = None
 ) -> LRScheduler:
     """A line up over `warmup_epochs`, then a cosine from lr to min_lr at the run's end; by step (Goyal, 2017)."""
     warmup, total = round(warmup_epochs * (steps_per_epoch or 1)), horizon(epochs, steps_per_epoch, "step")
@@ -59,7 +69,7 @@ class _PatientOneCycle(OneCycleLR):
 
 def one_cycle(
     optimizer: Optimizer,
-    epochs: int,
+    epochs: float,
     max_lr: float | None,
     pct_start: float,
     div_factor: float,
@@ -70,7 +80,7 @@ def one_cycle(
 
     Args:
         optimizer: what is scheduled; its momentum, or first beta, is cycled where it has one.
-        epochs: the length of the run.
+        epochs: the length of the run, the last one perhaps in part.
         max_lr: the peak; None takes the optimizer's rate.
         pct_start: the share of the run that goes up.
         div_factor: the peak over the first rate.

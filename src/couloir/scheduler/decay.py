@@ -67,7 +67,7 @@ def piecewise(optimizer: Optimizer, boundaries: list[int], rates: list[float], i
 
 
 def polynomial(
-    optimizer: Optimizer, epochs: int, power: float, steps_per_epoch: int | None = None, interval: str = "step"
+    optimizer: Optimizer, epochs: float, power: float, steps_per_epoch: int | None = None, interval: str = "step"
 ) -> LRScheduler:
     """lr (1 - t / T)^power, T the whole run; zero at its end."""
     total = horizon(epochs, steps_per_epoch, interval)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeVar
 
 from torch.optim.lr_scheduler import LRScheduler
@@ -15,6 +16,12 @@ def by_interval(scheduler: Scheduler, interval: str) -> Scheduler:
     return scheduler
 
 
-def horizon(epochs: int, steps_per_epoch: int | None, interval: str) -> int:
-    """The length of a run in what the scheduler counts; an epoch whose steps nobody has counted is one."""
-    return epochs * (steps_per_epoch or 1) if interval == "step" else epochs
+def horizon(epochs: float, steps_per_epoch: int | None, interval: str) -> int:
+    """The length of a run in what the scheduler counts; an epoch whose steps nobody has counted is one.
+
+    Args:
+        epochs: how many, the last one perhaps in part (`trainer.max_steps`).
+        steps_per_epoch: the optimizer's steps in each.
+        interval: `step` or `epoch`.
+    """
+    return round(epochs * (steps_per_epoch or 1)) if interval == "step" else math.ceil(epochs - 1e-9)

@@ -10,7 +10,7 @@ from pathlib import Path
 from couloir.config.metrics import mode
 from couloir.record import metrics
 from couloir.record.configuration import read_configuration
-from couloir.record.metrics import Row, read_metrics
+from couloir.record.metrics import Row, epochs_in, read_metrics
 from couloir.record.status import read_status
 from couloir.sweep.trials import SweepRecord, TrialRecord
 
@@ -78,7 +78,7 @@ class ProgressReader:
         values = [row[self.monitor] for row in present.rows if self.monitor in row]
         best = None if not values else min(values) if self.falling else max(values)
         left, whole = self._times(runs, present)
-        return Progress(len(present.rows), present.epochs, values[-1] if values else None, best, left, whole)
+        return Progress(int(epochs_in(present.rows)), present.epochs, values[-1] if values else None, best, left, whole)
 
     def forget(self, trial: TrialRecord) -> None:
         """Keep nothing of a trial that has ended."""
@@ -92,7 +92,7 @@ class ProgressReader:
         length = sum(lengths) / len(lengths)
         since = min(self.clock() - present.changed, length)
         later = [run for run in runs if not run.ended and run is not present]
-        missing = 0 if present.ended else max(present.epochs - len(present.rows), 0)
+        missing = 0 if present.ended else max(present.epochs - epochs_in(present.rows), 0)
         left = max(missing * length - since, 0.0) if missing else 0.0
         return left + len(later) * present.epochs * length, len(runs) * present.epochs * length
 

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from torchmetrics import Metric
 
 from couloir.config.fields import SHARE, input_field, of_kind
-from couloir.data.batches import Batch
+from couloir.data.batches import Batch, samples_in
 from couloir.data.ragged import length
 from couloir.distributed import mean
 from couloir.errors import CouloirError
@@ -99,6 +99,10 @@ class Task(LightningModule):
         self.skipped_step = False
         """Whether the newest step left the weights as they were, since its loss or gradients were not finite."""
         self._logged_step = 0
+        self.batch_weight = 1.0
+        """What the newest batch's loss was multiplied by, where the gradients of several are gathered."""
+        self._window: list[int] = []
+        """The samples of each batch whose gradients are being gathered, over all processes."""
 
     # What a task says.
 
@@ -188,6 +192,10 @@ class Task(LightningModule):
     def on_train_epoch_start(self) -> None:
         """Begin to measure; let an optimizer that goes by the loss's curvature look at some training samples."""
         self.gathered["train"].reset()
+        # Nothing of an earlier epoch is taken for this one's; an epoch need not have a validation.
+        for values in (self.measured, self.trainer.callback_metrics):
+            for name in [name for name in values if name.startswith(("train/", "val/", "gradients/"))]:
+                del values[name]
         optimizers: list[Any] = self.trainer.optimizers
         for optimizer in optimizers:
             if hasattr(optimizer, "estimate_curvature"):
@@ -208,7 +216,30 @@ class Task(LightningModule):
         loss = self.take("train", batch)
         if self.watch is not None:
             self.watch(batch, loss)
-        return loss
+        gathered = self.trainer.accumulate_grad_batches
+        if gathered == 1:
+            return loss
+        samples = samples_in(batch, self.trainer.world_size)
+        self._window = [samples] if batch_idx % gathered == 0 else [*self._window, samples]
+        self.batch_weight = samples / self._window[0]
+        return loss if self.batch_weight == 1.0 else loss * self.batch_weight
+
+    def on_after_backward(self) -> None:
+        """Make the gradients of a step those of the mean loss over all its samples.
+
+        The loop has divided each batch's loss by the batches that a step is to have. An epoch's last step may have
+        fewer, and its last batch fewer samples.
+        """
+        gathered = self.trainer.accumulate_grad_batches
+        steps: Any = self.trainer.fit_loop.epoch_loop
+        if gathered == 1 or not self._window or steps.gathers():
+            return
+        counted, samples = gathered * self._window[0], sum(self._window)
+        if counted != samples:
+            with torch.no_grad():
+                for parameter in self.parameters():
+                    if parameter.grad is not None:
+                        parameter.grad.mul_(counted / samples)
 
     def on_validation_model_zero_grad(self) -> None:
         """Clear the gradients, once they have been seen."""
@@ -252,19 +283,34 @@ class Task(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Lightning leaves the schedules of manual optimization to the task."""
-        if not self.automatic_optimization:
+        if not self.automatic_optimization and self.trainer.is_last_batch:
             self._advance_schedulers("epoch")
 
-    def _advance_schedulers(self, interval: str) -> None:
+    def on_validation_end(self) -> None:
+        """A plateau counts validations, also within an epoch."""
+        if self.trainer.state.fn == "fit" and not self.automatic_optimization and not self.trainer.is_last_batch:
+            self._advance_schedulers("epoch", plateaus_alone=True)
+
+    def _advance_schedulers(self, interval: str, plateaus_alone: bool = False) -> None:
         for config in self.trainer.lr_scheduler_configs:
-            if config.interval == interval and config.reduce_on_plateau:
-                cast(Any, config.scheduler).step(self.trainer.callback_metrics[config.monitor or "val/loss"])
-            elif config.interval == interval:
+            if config.interval != interval:
+                continue
+            if config.reduce_on_plateau:
+                value = self.trainer.callback_metrics.get(config.monitor or "val/loss")
+                if value is not None:  # an epoch without validation decides nothing
+                    cast(Any, config.scheduler).step(value)
+            elif not plateaus_alone:
                 cast(Any, config.scheduler).step()
 
     def log_epoch_again(self) -> None:
         """Log the metrics of an epoch that is taken up after its last step; a checkpoint holds them, not their log."""
         self._log_measures("train")
+
+    def log_epoch_so_far(self) -> None:
+        """Log the metrics of an epoch that ends before its last batch; it can still be gone on with."""
+        state = self.gathered["train"].state_dict()
+        self._log_measures("train")
+        self.gathered["train"].load_state_dict(state)
 
     def on_validation_epoch_start(self) -> None:
         """Begin to measure; a validation that was broken off counts for nothing."""
@@ -312,12 +358,12 @@ def sum_of(losses: Mapping[str, Tensor]) -> Tensor:
 
 
 def step_loss(module: LightningModule, outputs: Any) -> Tensor:
-    """The loss of the newest batch; Lightning has divided it by the batches that make a step."""
+    """The loss of the newest batch; where batches are gathered, it was weighted and divided by their number."""
     loss = outputs.get("loss") if isinstance(outputs, Mapping) else None
     if loss is None:  # manual optimization
         gathered = getattr(module, "gathered", {}).get("train")
         return torch.tensor(float("nan")) if gathered is None else gathered.newest
-    return cast(Tensor, loss) * module.trainer.accumulate_grad_batches
+    return cast(Tensor, loss) * module.trainer.accumulate_grad_batches / getattr(module, "batch_weight", 1.0)
 
 
 def try_network(net: nn.Module, data: Any) -> tuple[Any, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from datetime import timedelta
 from typing import Any, cast
 
 import torch
@@ -37,6 +38,9 @@ def trainer(
     benchmark: bool | None = None,
     threads: int | None = None,
     short_steps: bool = True,
+    max_steps: int | None = None,
+    max_time: float | str | None = None,
+    val_check_interval: int | float | None = None,
     world: World = ALONE,
     **options: Any,
 ) -> Trainer:
@@ -58,6 +62,9 @@ def trainer(
         benchmark: let cuDNN try its algorithms; None: unless results must repeat.
         threads: CPU threads of an operation; None: as many as the machine lets this process use.
         short_steps: call only those hooks of a step that somebody listens to; False: all of Lightning's.
+        max_steps: steps of the optimizer after which the run ends; None: no limit.
+        max_time: minutes of training, or `days:hours:minutes:seconds`, after which it ends; None: no limit.
+        val_check_interval: validate within an epoch as well, every so many batches (int) or shares of it (float).
         world: this process's place among those of the run, which are connected already.
         options: Lightning's own; see `pytorch_lightning.Trainer`.
 
@@ -86,6 +93,9 @@ def trainer(
             built = Trainer(
                 accelerator=accelerator,
                 precision=cast(Any, precision),  # a wrong word is Lightning's to refuse
+                max_steps=-1 if max_steps is None else max_steps,
+                # Any time is enough for a step.
+                max_time=timedelta(minutes=max(max_time, 1e-6)) if isinstance(max_time, int | float) else max_time,
                 enable_progress_bar=False,  # callbacks.progress shows it
                 enable_model_summary=False,  # `couloir summary` shows it
                 enable_checkpointing=saves,  # True without such a callback would add Lightning's own
@@ -104,6 +114,7 @@ def trainer(
     built.fit_loop = ExactEpochs(built, lightnings.min_epochs, lightnings.max_epochs)
     steps = ShortStep if short_steps else ExactSteps
     built.fit_loop.epoch_loop = steps(built, lightnings.epoch_loop.min_steps, lightnings.epoch_loop.max_steps)
+    built.fit_loop.epoch_loop.val_check_interval = val_check_interval
     leave_signals_to_the_run(built)
     return built
 

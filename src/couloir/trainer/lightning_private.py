@@ -13,6 +13,7 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loops.fetchers import _DataFetcher, _PrefetchDataFetcher
 from pytorch_lightning.loops.fit_loop import _FitLoop
+from pytorch_lightning.loops.progress import _ProcessedTracker
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 
 DataFetcher = _DataFetcher
@@ -34,6 +35,10 @@ class Epochs(_FitLoop):
         self.restarting = False
         for loop in (self, self.epoch_loop, self.epoch_loop.val_loop, self.epoch_loop.automatic_optimization):
             loop._loaded_from_state_dict = loop._resuming_from_checkpoint = False
+
+    def _iteration_based_training(self) -> bool:
+        """No: Lightning takes a run that is limited in its steps for one that restarts, whenever it is taken up."""
+        return False
 
     def _load_combined_loader_states(self) -> None:
         assert self._combined_loader is not None
@@ -59,6 +64,19 @@ class Steps(_TrainingEpochLoop):
     has_all_batches = _TrainingEpochLoop._num_ready_batches_reached
     """Whether the epoch's last batch has been taken."""
 
+    @property
+    def ends_run(self) -> bool:
+        """Whether the run has taken its last step, or has been told to end and may."""
+        told = self.trainer.should_stop and self.trainer.fit_loop._can_stop_early
+        return told or 0 <= self.max_steps <= self.global_step
+
+    def validation_is_due(self) -> bool:
+        """Whether the newest step of an epoch that is to be validated is followed by a validation."""
+        raise NotImplementedError
+
+    def _should_check_val_fx(self, data_fetcher: DataFetcher) -> bool:
+        return self._should_check_val_epoch() and self.validation_is_due()
+
     def _on_before_fetch(self) -> None:
         super()._on_before_fetch()
         self._fetching_since = time.perf_counter()
@@ -66,6 +84,14 @@ class Steps(_TrainingEpochLoop):
     def _on_after_fetch(self) -> None:
         self.waited += time.perf_counter() - self._fetching_since
         super()._on_after_fetch()
+
+
+def take_back_epoch(epochs: _FitLoop) -> None:
+    """Count the newest epoch as one that goes on. `_ProcessedTracker`: the counters' types are not public."""
+    for tracker in (epochs.epoch_progress.current, epochs.epoch_progress.total):
+        assert isinstance(tracker, _ProcessedTracker)
+        tracker.processed -= 1
+        tracker.completed -= 1
 
 
 def logging_of(trainer: Trainer) -> Any:

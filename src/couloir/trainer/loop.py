@@ -47,7 +47,8 @@ OWN_STEP = ("optimizer_step", "optimizer_zero_grad", "backward", "configure_grad
 class ShortStep(ExactSteps):
     """Lightning's loop over the batches of an epoch; all but the last step take the short way where they can.
 
-    The last step of an epoch is Lightning's own, since the epoch's metrics are logged in it.
+    The last step of an epoch is Lightning's own, since the epoch's metrics are logged in it, and so is one that is
+    followed by a validation.
     """
 
     _short = False
@@ -74,7 +75,6 @@ class ShortStep(ExactSteps):
             and module.automatic_optimization
             and len(trainer.optimizers) == 1
             and trainer.val_check_batch == trainer.num_training_batches != float("inf")
-            and self.max_steps == -1
             and not _is_foreign(module.training_step)
             and not any(_overrides(module, name, LightningModule) for name in OWN_STEP)
             and not any(_overrides(trainer.datamodule, name, LightningDataModule) for name in TRANSFER)
@@ -84,8 +84,8 @@ class ShortStep(ExactSteps):
     def advance(self, data_fetcher: DataFetcher) -> None:
         """One training batch."""
         trainer, progress = self.trainer, self.batch_progress
-        last = progress.current.ready + 1 >= trainer.num_training_batches
-        self._took_short_way = self._short and not (self.restarting or last or trainer.should_stop)
+        closes = self.closes(progress.current.ready + 1)
+        self._took_short_way = self._short and not (self.restarting or closes or trainer.should_stop)
         if not self._took_short_way:
             super().advance(data_fetcher)
             return
