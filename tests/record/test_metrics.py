@@ -8,12 +8,12 @@ import pytest
 
 from couloir.errors import CouloirError
 from couloir.record.folder import RunFolder
-from couloir.record.metrics import best_row, read_cells, read_metrics, write_metrics
+from couloir.record.metrics import best_row, epochs_in, read_cells, read_metrics, whole_epochs, write_metrics
 
 ROWS = [
-    {"epoch": 0, "step": 10, "train/loss": 1.0, "val/loss": 0.9, "val/accuracy": 0.5, "seconds": 1.0},
-    {"epoch": 1, "step": 20, "train/loss": 0.5, "val/loss": 0.4, "val/accuracy": 0.8, "seconds": 1.0},
-    {"epoch": 2, "step": 30, "train/loss": 0.2, "val/loss": 0.6, "val/accuracy": 0.9, "seconds": 1.0},
+    {"epoch": 1, "step": 10, "train/loss": 1.0, "val/loss": 0.9, "val/accuracy": 0.5, "seconds": 1.0},
+    {"epoch": 2, "step": 20, "train/loss": 0.5, "val/loss": 0.4, "val/accuracy": 0.8, "seconds": 1.0},
+    {"epoch": 3, "step": 30, "train/loss": 0.2, "val/loss": 0.6, "val/accuracy": 0.9, "seconds": 1.0},
 ]
 
 
@@ -37,6 +37,19 @@ def test_numbers_read_back_from_the_csv_bit_for_bit(tmp_path: Path) -> None:
     assert read_metrics(tmp_path) == rows
     assert (tmp_path / "metrics.csv").read_text().splitlines()[0] == "epoch,step,val/loss,val/new,seconds"
     assert read_cells(tmp_path)[1] == {"epoch": "1", "step": "2", "val/loss": "", "val/new": "1e-300", "seconds": "2.0"}
+
+
+def test_a_validation_within_an_epoch_is_a_row_and_no_epoch(tmp_path: Path) -> None:
+    within = {"epoch": 0.5, "step": 5, "val/loss": 1.1}
+    rows = [within, *ROWS, {"epoch": 3.25, "step": 33, "train/loss": 0.1}]
+    assert whole_epochs(rows) == ROWS
+    assert (epochs_in([]), epochs_in(ROWS), epochs_in(rows)) == (0, 3, 3.25)
+    write_metrics(RunFolder(tmp_path), rows)
+    assert read_metrics(tmp_path) == rows
+    assert (tmp_path / "metrics.csv").read_text().splitlines()[:2] == [
+        "epoch,step,train/loss,val/loss,val/accuracy,seconds",
+        "0.5,5,,1.1,,",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from couloir.record.folder import RunFolder
 from couloir.record.result import read_numbers, read_result, summarise, write_result
 
 ROWS = [
-    {"epoch": 0, "step": 10, "train/loss": 1.0, "val/loss": 0.9, "val/accuracy": 0.5, "seconds": 1.0},
-    {"epoch": 1, "step": 20, "train/loss": 0.5, "val/loss": 0.4, "val/accuracy": 0.8, "seconds": 1.0},
-    {"epoch": 2, "step": 30, "train/loss": 0.2, "val/loss": 0.6, "val/accuracy": 0.9, "seconds": 1.0},
+    {"epoch": 1, "step": 10, "train/loss": 1.0, "val/loss": 0.9, "val/accuracy": 0.5, "seconds": 1.0},
+    {"epoch": 2, "step": 20, "train/loss": 0.5, "val/loss": 0.4, "val/accuracy": 0.8, "seconds": 1.0},
+    {"epoch": 3, "step": 30, "train/loss": 0.2, "val/loss": 0.6, "val/accuracy": 0.9, "seconds": 1.0},
 ]
 
 
@@ -22,8 +22,16 @@ def test_the_summary_has_the_final_and_the_best_epoch() -> None:
     assert numbers["val/loss"] == 0.6
     assert numbers["best/loss"] == 0.4
     assert numbers["best/accuracy"] == 0.8
-    assert numbers["best/epoch"] == 1
+    assert numbers["best/epoch"] == 2
     assert numbers["epochs"] == 3
+    assert "validated_epoch" not in numbers
+
+
+def test_the_last_validation_is_named_where_the_run_has_gone_on_after_it() -> None:
+    on = [*ROWS, {"epoch": 4, "step": 40, "train/loss": 0.1}, {"epoch": 4.5, "step": 45, "train/loss": 0.05}]
+    numbers = summarise(on, ROWS[1])
+    assert (numbers["train/loss"], numbers["val/loss"], numbers["val/accuracy"]) == (0.05, 0.6, 0.9)
+    assert (numbers["validated_epoch"], numbers["epochs"]) == (3, 4.5)
 
 
 def test_what_is_not_finite_is_written_as_null_and_is_no_number(tmp_path: Path) -> None:

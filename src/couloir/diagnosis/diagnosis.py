@@ -203,4 +203,4 @@ def _summary(view: View) -> str:
         which = "" if best is None else f", which is the best by {reading.monitor}"
         return f"Last epoch ({newest:.0f}){which}: {said}."
     there = ", ".join(f"{name} {number(best[column])}" for column, name in named.items() if column in best)
-    return f"Last epoch ({newest:.0f}): {said}. Best epoch by {reading.monitor} ({best['epoch']:.0f}): {there}."
+    return f"Last epoch ({newest:.0f}): {said}. Best epoch by {reading.monitor} ({best['epoch']:g}): {there}."

@@ -33,13 +33,14 @@ class Reading:
 
     Attributes:
         name: of its folder.
-        rows: of `metrics.csv`.
+        rows: of `metrics.csv`, those of whole epochs.
         config: the resolved configuration; None: unknown.
         words: what the user typed; None: unknown.
         status: the facts of `status.json`.
         sizes: samples of each split.
         signals: of every layer that was measured, in the order of epochs and layers.
         numbers: of `result.json`, those of the test among them.
+        within: the other rows: of validations within an epoch, and of an epoch that was cut short.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Reading:
     sizes: dict[str, int] = field(default_factory=dict)
     signals: tuple[LayerSignal, ...] = ()
     numbers: dict[str, float] = field(default_factory=dict)
+    within: tuple[Row, ...] = ()
 
     @property
     def epochs(self) -> int:
@@ -79,7 +81,8 @@ class Reading:
     @cached_property
     def best(self) -> Row | None:
         """The row of the best epoch, the same as in the table of results and in the report; None: there is none."""
-        return best_row(self.rows, *monitored(self.config or {}))
+        every = sorted([*self.rows, *self.within], key=lambda row: row["epoch"])
+        return best_row(every, *monitored(self.config or {}))
 
     @cached_property
     def train(self) -> Curve | None:
@@ -146,10 +149,10 @@ def read_run(run: Path | RunFiles) -> Reading:
     files = run if isinstance(run, RunFiles) else RunFiles(run)
     files.refuse_torn("rows", "status", "config", "words", "signals")
     words = None if files.words is None else tuple(files.words)
-    # A rule compares epochs; a validation within one stands beside no training loss.
-    return Reading(
-        files.name, whole_epochs(files.rows), files.config, words, files.status, _sizes(files), tuple(files.signals), _numbers(files)
-    )
+    rows = whole_epochs(files.rows)  # rules compare epochs
+    within = tuple(row for row in files.rows if not float(row["epoch"]).is_integer())
+    signals, sizes = tuple(files.signals), _sizes(files)
+    return Reading(files.name, rows, files.config, words, files.status, sizes, signals, _numbers(files), within)
 
 
 def _sizes(files: RunFiles) -> dict[str, int]:

@@ -229,8 +229,10 @@ class Settings:
 
     def epochs(self, factor: int, why: str) -> Proposed:
         """More passes over the training set."""
-        epochs = self.number("trainer.max_epochs")
-        if epochs is not None and epochs > 0:
+        epochs, steps = self.number("trainer.max_epochs"), self.number("trainer.max_steps")
+        if steps is not None:
+            yield Remedy(f"trainer.max_steps={int(factor * steps)}", why)
+        elif epochs is not None and epochs > 0:
             yield Remedy(f"trainer.max_epochs={int(factor * epochs)}", why)
 
     def robust_loss(self) -> Proposed:

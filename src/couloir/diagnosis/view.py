@@ -106,7 +106,11 @@ class View:
     def stopped_in_time(self) -> bool:
         """Whether early stopping waited for an improvement at the end, so that the run is what it was at its best."""
         patience = self.reading.key("callbacks.early_stopping.patience")
-        return patience is not None and self.val.newest.epoch - self.val.least.epoch <= int(patience) + 1
+        return (
+            patience is not None
+            and self.val.epochs.index(self.val.newest.epoch) - self.val.epochs.index(self.val.least.epoch)
+            <= int(patience) + 1
+        )
 
     @cached_property
     def levels(self) -> tuple[float, float]:
@@ -261,7 +265,7 @@ class View:
         best, monitor = self.reading.best, self.reading.monitor
         return (
             ("epochs", str(self.reading.epochs)),
-            *([] if best is None else [("best epoch", f"{best['epoch']:.0f}, {monitor} {number(best[monitor])}")]),
+            *([] if best is None else [("best epoch", f"{best['epoch']:g}, {monitor} {number(best[monitor])}")]),
             ("training loss", _course(self.train)),
             ("validation loss", _course(self.val)),
             ("gap", f"{number(val.value - train.value)} at epoch {val.epoch}{relative}"),
