@@ -135,6 +135,7 @@ class _Trainer:
 
     def __init__(self, epoch: int, lr: float) -> None:
         self.current_epoch, self.max_epochs, self.global_step, self.is_last_batch = epoch, 4, epoch + 1, True
+        self.max_steps, self.lr_scheduler_configs = -1, list[Any]()
         self.state = type("State", (), {"fn": "fit"})()
         self.optimizers = [type("Optimizer", (), {"param_groups": [{"lr": lr}, {"lr": lr / 10}]})()]
 

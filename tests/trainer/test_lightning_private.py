@@ -28,6 +28,7 @@ from couloir.trainer.lightning_private import (
     leave_signals_to_the_run,
     log_no_hyperparameters,
     logging_of,
+    take_back_epoch,
 )
 
 
@@ -109,6 +110,44 @@ def test_a_training_is_taken_up_with_its_counters_and_its_own_place_among_the_ba
     assert second.fit_loop.placed == [(loader, False, 1)]
     assert second.global_step == 10
     assert len(noted.ends) == 5
+
+
+class Validated(Line):
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.seen.append(self.trainer.global_step)
+
+    def val_dataloader(self) -> Any:
+        return DataLoader(TensorDataset(torch.ones(1, 2)))
+
+
+def test_a_loop_says_where_validations_come_and_whether_the_run_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[bool] = []
+
+    def due(loop: Steps) -> bool:
+        ends.append(loop.ends_run)
+        return loop.global_step % 2 == 1
+
+    monkeypatch.setattr(Steps, "validation_is_due", due)
+    module = Validated()
+    module.seen = []
+    limited = trainer(max_epochs=2, max_steps=7, num_sanity_val_steps=0)
+    limited.fit(module, batches())
+    assert module.seen == [1, 3, 5, 7]
+    assert ends == [False] * 6 + [True]
+    assert limited.fit_loop.epoch_loop.validates(limited.fit_loop._data_fetcher)  # type: ignore[attr-defined]
+
+
+def test_a_run_that_is_limited_in_its_steps_is_taken_up_as_any_other_and_an_epoch_is_taken_back(tmp_path: Path) -> None:
+    first = trainer(max_steps=5)
+    first.fit(Line(), batches())
+    first.save_checkpoint(tmp_path / "one.ckpt")
+    second = trainer(max_epochs=2, max_steps=8)
+    second.fit(Line(), batches(), ckpt_path=tmp_path / "one.ckpt", weights_only=True)
+    assert isinstance(second.fit_loop, Placed)
+    assert second.fit_loop.placed[0][1:] == (False, 1), "it does not restart"
+    assert second.current_epoch == 2
+    take_back_epoch(second.fit_loop)
+    assert second.current_epoch == 1
 
 
 def test_what_is_logged_goes_through_the_connector_that_a_step_tells() -> None:

@@ -74,6 +74,10 @@ class Steps(_TrainingEpochLoop):
         """Whether the newest step of an epoch that is to be validated is followed by a validation."""
         raise NotImplementedError
 
+    def validates(self, data_fetcher: DataFetcher) -> bool:
+        """Whether the newest step is followed by a validation."""
+        return self._should_check_val_fx(data_fetcher)
+
     def _should_check_val_fx(self, data_fetcher: DataFetcher) -> bool:
         return self._should_check_val_epoch() and self.validation_is_due()
 

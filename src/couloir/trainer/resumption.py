@@ -162,7 +162,7 @@ class ExactSteps(Steps):
 
     def on_advance_end(self, data_fetcher: DataFetcher) -> None:
         """After a step, and the validation if one was due."""
-        within = not self.has_all_batches() and self._should_check_val_fx(data_fetcher)
+        within = not self.has_all_batches() and self.validates(data_fetcher)
         super().on_advance_end(data_fetcher)
         if within:
             self.update_lr_schedulers("epoch", update_plateau_schedulers=True)
