@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import targets
 from couloir.config.omegaconf_private import open_copy, root
+from couloir.config.unread import FACTS, STATED
 from couloir.errors import CouloirError, causes, is_shortage, missing_module, out_of_memory
 from couloir.torch_private import is_tensor_function
 
@@ -70,20 +71,9 @@ def build(cfg: DictConfig, name: str, without: Sequence[str] | None = None, **ex
     return built
 
 
-FACTS = {
-    "data": (
-        "task", "fields", "channels", "image_size", "num_classes", "classes", "batch_size", "seed", "augmentation",
-        "world",
-    ),
-}  # fmt: skip
-"""Keys of a group that say something about a choice, and are handed only to a constructor that knows them."""
-NEVER = {"task": ("loss", "metrics", "monitor", "facts")}
-"""Keys that are read by others than the constructor."""
-
-
 def _without_facts(node: DictConfig, name: str, extra: dict[str, Any]) -> dict[str, Any]:
     """Take the facts from a node that its constructor does not know; returns the further arguments that it does."""
-    for key in NEVER.get(name, ()):
+    for key in STATED.get(name, ()):
         node.pop(key, None)
     facts = FACTS.get(name, ())
     if not facts:

@@ -16,10 +16,12 @@ from omegaconf.errors import OmegaConfBaseException
 from couloir.config import contract, resolvers, scaling, targets, tree
 from couloir.config.compose import SWEEP_GROUPS, Sentence, compose_sentence
 from couloir.config.contract import Key
+from couloir.config.defaults import ignored_words
 from couloir.config.fields import KINDS
 from couloir.config.metrics import FACTS, check_facts, check_stated, measured, measuring, task_of
 from couloir.config.needs import fitting, lacking, told
 from couloir.config.settle import FROM_RUN, settle
+from couloir.config.unread import SEVERAL, check_read
 from couloir.errors import CouloirError, did_you_mean, display
 from couloir.record.checkpoint import best_weights
 from couloir.record.find import find_run
@@ -30,8 +32,6 @@ REQUIRED = (
 )  # fmt: skip
 OPTIONAL = ("loss", "scheduler", "momentum_schedule", "averaging", "tta", "logger")
 """Groups that may be null."""
-SEVERAL = ("callbacks", "logger")
-"""Groups with a node for each of their parts."""
 REFERENCE = re.compile(r"\$\{([a-z_.]+)\}")
 DURATION = re.compile(r"\d+(:\d{1,2}){3}")
 GPU_DEVICES = ("dev/nvidia[0-9]*", "dev/nvidiactl", "dev/kfd", "dev/dxg")
@@ -84,6 +84,8 @@ def _told() -> Iterator[None]:
 def _check(sentence: Sentence, reads_data: bool) -> None:
     keys = _keys_by_path(sentence)
     _check_targets(sentence, keys)
+    if sentence.sources:  # a run that was composed before may be of a version that had other keys
+        _check_read(sentence, keys)
     _check_complete(sentence.cfg)
     _check_missing(sentence, keys, reads_data)
     if reads_data and str(sentence.cfg.data.get("_target_")).startswith("couloir."):
@@ -132,7 +134,8 @@ def _place(path: str, keys: dict[str, list[Key]], sentence: Sentence) -> str:
     for name in targets.ancestry(path):
         entries = keys.get(name, [])
         defined = f"{display(entries[-1].file)}, line {entries[-1].line}" if entries else ""
-        typed = next((item for item in sentence.overrides if item.lstrip("+").startswith(f"{name}=")), None)
+        begins = (f"{name}=", f"{name}.") if name == path else (f"{name}=",)
+        typed = next((item for item in sentence.overrides if item.lstrip("+").startswith(begins)), None)
         if typed and defined:
             return f"{typed} (the key is defined in {defined})"
         if typed or defined:
@@ -144,6 +147,16 @@ def _check_targets(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
     """Nothing is called, and no module imported, that a configuration may not name."""
     place = partial(_place, keys=keys, sentence=sentence)
     targets.check_targets(sentence.cfg, targets.extended(sentence.cfg), place)
+
+
+def _check_read(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
+    """Every key of the files and of the prompt is read by something."""
+    for source in sentence.sources:
+        mistake = ignored_words(source.file) if tree.is_own(source.file) else None
+        if mistake is not None:
+            raise mistake
+    nodes = {str(name): node for name, node in sentence.cfg.items_ex(resolve=False)} | sentence.beside
+    check_read(nodes, sentence.sources, sentence.choices, partial(_place, keys=keys, sentence=sentence))
 
 
 def _check_missing(sentence: Sentence, keys: dict[str, list[Key]], reads_data: bool) -> None:
@@ -233,6 +246,7 @@ def _check_values(sentence: Sentence, of: dict[str, list[Key]], keys: dict[str, 
     for path, entries in of.items():
         group, _, name = path.partition(".")
         gone = group == scaling.GROUP and name in scaling.KEYS and name not in sentence.cfg[group]
+        gone |= group in SEVERAL and OmegaConf.select(sentence.cfg, f"{group}.{name.partition('.')[0]}") is None
         node = sentence.cfg.get(group)
         missing = OmegaConf.is_dict(node) and OmegaConf.is_missing(node, name)  # only where nobody will read it
         if not (gone or missing or group in ("hydra", *SWEEP_GROUPS) or path.endswith("_target_")):
@@ -251,6 +265,7 @@ def check_sweep_values(sentence: Sentence) -> None:
     keys = _keys_by_path(sentence)
     with _told():
         _check_targets(sentence, keys)
+        _check_read(sentence, keys)
         for path, entries in keys.items():
             group, _, rest = path.partition(".")
             there = group in SWEEP_GROUPS and sentence.cfg[group] is not None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -20,23 +21,18 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from couloir.config import contract, resolvers, targets, tree
-from couloir.config.defaults import wrong_defaults
+from couloir.config.defaults import wrong_defaults, wrong_place
 from couloir.config.files import check_own_files
 from couloir.config.hydra_private import note_merged
 from couloir.config.launch import check_launch, missing_launcher
 from couloir.config.mistakes import COMPLAINTS, Choices, explain, find_mistake, wrong_choices
+from couloir.config.tree import Source
 from couloir.errors import CouloirError, display
 
 SWEEP_GROUPS = ("sweep", "pruner")
 """What a trial of a sweep does not know of."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """One YAML file that took part in a composition, and the key below which its content stands."""
-
-    file: Path
-    package: str
+OF_A_MULTIRUN = ("hydra/launcher=", "hydra/sweeper=", "hydra.launcher.", "hydra.sweeper.", "hydra.sweep.")
+"""How overrides begin that Hydra reads in a multirun only."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +45,7 @@ class Sentence:
         sources: the files in the order in which they were merged.
         overrides: what the user typed.
         run_dir: where the run folder goes.
+        beside: what was composed along and is no part of a run, by its root key: `hydra`, and nodes of a sweep.
     """
 
     cfg: DictConfig
@@ -56,6 +53,7 @@ class Sentence:
     sources: list[Source]
     overrides: list[str]
     run_dir: Path
+    beside: dict[str, Any] = field(default_factory=dict)
 
 
 class UserConfFirst(SearchPathPlugin):
@@ -88,7 +86,7 @@ def compose_sentence(overrides: list[str]) -> Sentence:
     resolvers.forget()
     check_own_files()
     overrides = [item for item in overrides if item != "experiment=null"]  # the default, which Hydra cannot be told
-    of_a_sweep = next((item for item in overrides if is_of_a_sweep(item)), None)
+    of_a_sweep = next((item for item in overrides if is_of_a_sweep(item) or is_of_hydras_sweep(item)), None)
     if of_a_sweep is not None:
         raise CouloirError(f"'{of_a_sweep}' belongs to a sweep.", next_step="train -m ... makes a sweep")
     mistake = wrong_choices(overrides)
@@ -105,9 +103,8 @@ def compose_sentence(overrides: list[str]) -> Sentence:
         except COMPLAINTS as error:
             raise _in_words(error, overrides) from error
     with open_dict(cfg):
-        for name in ("hydra", *SWEEP_GROUPS):
-            cfg.pop(name, None)
-    return Sentence(cfg, choices, sources, overrides, run_dir)
+        beside = {name: cfg.pop(name, None) for name in ("hydra", *SWEEP_GROUPS)}
+    return Sentence(cfg, choices, sources, overrides, run_dir, beside)
 
 
 def explained(error: Exception, overrides: list[str]) -> CouloirError:
@@ -118,7 +115,7 @@ def explained(error: Exception, overrides: list[str]) -> CouloirError:
 
 def _in_words(error: Exception, overrides: list[str]) -> CouloirError:
     chosen = [(group, choice) for word in overrides for group, _, choice in [word.lstrip("+").partition("=")]]
-    return wrong_defaults(chosen) or explain(error, overrides, _hydra_compose)
+    return wrong_defaults(chosen) or wrong_place(str(error)) or explain(error, overrides, _hydra_compose)
 
 
 def mistake_in(words: list[str]) -> CouloirError:
@@ -132,6 +129,11 @@ def mistake_in(words: list[str]) -> CouloirError:
 def is_of_a_sweep(override: str) -> bool:
     """Whether an override is about the sweep, not about its trials."""
     return override.lstrip("+~").partition("=")[0].partition(".")[0] in SWEEP_GROUPS
+
+
+def is_of_hydras_sweep(override: str) -> bool:
+    """Whether an override is about what Hydra does in a multirun only."""
+    return override.lstrip("+~").startswith(OF_A_MULTIRUN)
 
 
 def compose_sweep(overrides: list[str]) -> Sentence:
@@ -151,7 +153,7 @@ def compose_sweep(overrides: list[str]) -> Sentence:
             for group in SWEEP_GROUPS:
                 if cfg[group] is not None:
                     OmegaConf.resolve(cfg[group])
-            sources = _sources(merged, of_the_sweep=True)
+            sources = _sources(merged)
         except COMPLAINTS as error:
             raise _in_words(error, overrides) from error
     kept = OmegaConf.masked_copy(cfg, [*SWEEP_GROUPS])
@@ -172,12 +174,11 @@ def _hydra() -> Iterator[None]:
         JobRuntime.instance().set("name", name)
 
 
-def _sources(merged: list[ResultDefault], of_the_sweep: bool = False) -> list[Source]:
+def _sources(merged: list[ResultDefault]) -> list[Source]:
     return [
         Source(file, item.package or "")
         for item in merged
         if item.config_path is not None and (file := tree.find(item.config_path)) is not None
-        if of_the_sweep or not item.config_path.startswith(SWEEP_GROUPS)
     ]
 
 

@@ -1,15 +1,21 @@
-"""The defaults lists of the user's own files: what Hydra does not take, and the line to write instead."""
+"""The defaults lists of the user's own files: what Hydra does not take or ignores, and the line to write instead."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
-from couloir.config import tree
+from couloir.config import contract, tree
 from couloir.config.mistakes import choices_like
-from couloir.errors import CouloirError, asked, display, nearest
+from couloir.errors import CouloirError, asked, did_you_mean, display, nearest
+
+SWEEPER = "couloir"
+"""The choice of `hydra/sweeper`."""
+KEYWORDS = ("override", "optional")
+"""What may stand before a group; Hydra ignores any other word."""
 
 
 def wrong_defaults(chosen: list[tuple[str, str]]) -> CouloirError | None:
@@ -45,6 +51,9 @@ def _wrong_entry(file: Path, group: str) -> CouloirError | None:
             place=f"{display(file)}, line {node.start_mark.line + 1}",
             next_step="- override /model: mlp",
         )
+    mistake = ignored_words(file)
+    if mistake is not None:
+        return mistake
     settled = {name.partition("@")[0].strip(" /") for name, _, _ in _entries(tree.find(tree.ROOT_CONFIG))}
     for name, choice, line in _entries(file):
         words = name.removeprefix("override ").removeprefix("optional ").strip()
@@ -75,6 +84,62 @@ def _wrong_entry(file: Path, group: str) -> CouloirError | None:
                 next_step=f"write {_entry(named, choice, named in settled)}",
             )
     return None
+
+
+def ignored_words(file: Path) -> CouloirError | None:
+    """What Hydra ignores in a defaults list: `overide /model: mlp` is `/model: mlp` to it."""
+    for name, choice, line in _entries(file):
+        place = f"{display(file)}, line {line}"
+        *words, group = name.split()
+        if group.lstrip("/") == "hydra/sweeper" and choice != SWEEPER:
+            return other_sweeper(choice, place)
+        for word in words:
+            if word not in KEYWORDS:
+                hint = did_you_mean(word, KEYWORDS)
+                return CouloirError(
+                    f"'{word}' means nothing in a defaults list.",
+                    place=place,
+                    next_step=hint or f"write '{group}: {choice}' or 'override {group}: {choice}'",
+                )
+    return None
+
+
+def other_sweeper(name: str, place: str | None) -> CouloirError:
+    """What is said of a sweeper of Hydra's, which would not know of studies, seeds and failures."""
+    return CouloirError(
+        f"Sweeps are Couloir's own: hydra/sweeper={name} is not used.",
+        place=place,
+        next_step="`couloir list sweep` shows the searches; sweep=tpe sweep.n_trials=20 at the prompt, "
+        "`- override /sweep: tpe` and `sweep: {n_trials: 20, space: {...}}` in a file",
+    )
+
+
+def without_package(file: Path) -> CouloirError:
+    """What is said of an experiment file whose keys go below `experiment`."""
+    return CouloirError(
+        f"The keys of {display(file)} go below 'experiment', where nothing reads them.",
+        place=f"{display(file)}, line 1",
+        next_step="make `# @package _global_` the first line of the file",
+    )
+
+
+def wrong_place(complaint: str) -> CouloirError | None:
+    """The mistake of a file that Hydra names, whose keys go where nothing takes them."""
+    named = re.search(r"In '([^']+)': ", complaint)
+    file = tree.find(named[1]) if named is not None else None
+    if file is None:
+        return None
+    if re.search(r"Could not override '[^']*@experiment", complaint):
+        return without_package(file)
+    unknown = re.search(r"Key '[^']+' not in '\w+'\s+full_key: (hydra\.[\w.]+)", complaint)
+    if unknown is None:
+        return None
+    lines = [key.line for key in contract.read_keys(file) if key.path == unknown[1]]
+    return CouloirError(
+        f"Nothing reads the key '{unknown[1]}'.",
+        place=display(file) + (f", line {lines[0]}" if lines else ""),
+        next_step="leave it out: Hydra does not take it",
+    )
 
 
 def _entry(group: str, choice: str, override: bool) -> str:

@@ -15,6 +15,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from couloir.config import targets
+from couloir.config.defaults import SWEEPER, other_sweeper
+from couloir.config.unread import hydra_unread
 from couloir.errors import CouloirError, did_you_mean
 
 PLUGINS = ("hydra._internal.core_plugins", "hydra_plugins", "hydra.experimental.callbacks")
@@ -68,6 +70,11 @@ def check_launch(cfg: DictConfig, typed: Sequence[str]) -> None:
             "hydra.job.env_set is set in a file, and some variables of the environment name programs.",
             next_step="set the variables in the shell, or type hydra.job.env_set.NAME=VALUE",
         )
+    if (sweeper := str(node.runtime.choices.get("hydra/sweeper"))) != SWEEPER:
+        raise other_sweeper(sweeper, next((word for word in typed if word.startswith("hydra/sweeper=")), None))
+    if unread := hydra_unread(node):
+        place = next((word for word in typed if word.lstrip("+").startswith(f"{unread[0]}=")), None)
+        raise CouloirError(f"Nothing reads the key '{unread[0]}'.", place=place, next_step="leave it out")
     _check_launcher(node, typed)
     if targets.KEY in (node.sweeper.get("params") or {}):
         raise CouloirError(

@@ -15,13 +15,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import tree
-from couloir.config.compose import Sentence, Source, explained
+from couloir.config.compose import Sentence, explained
 from couloir.config.fields import fields_of
 from couloir.config.hydra_private import apply_overrides
 from couloir.config.metrics import mode, stated_metrics
 from couloir.config.mistakes import COMPLAINTS
 from couloir.config.needs import lacking, needs, told
 from couloir.config.scaling import settle_rate
+from couloir.config.tree import Source
 from couloir.errors import CouloirError, display
 from couloir.record.find import find_run
 

@@ -7,12 +7,21 @@ Nothing here imports Hydra, so that `--help` and `couloir list` answer at once.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from couloir.errors import CouloirError, display
 
 ROOT_CONFIG = "train"
 """The name of the root file, without its ending."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One YAML file that took part in a composition, and the key below which its content stands."""
+
+    file: Path
+    package: str
 
 
 def packaged_conf() -> Path:
@@ -50,9 +59,10 @@ def find(config: str) -> Path | None:
     return None
 
 
-def groups() -> list[str]:
-    """The names of all config groups, in alphabetical order."""
-    names = {path.name for root in roots() for path in root.iterdir() if path.is_dir() and any(path.glob("*.yaml"))}
+def groups(packaged: bool = False) -> list[str]:
+    """The names of all config groups, in alphabetical order; `packaged`: without those of the user's own."""
+    trees = [packaged_conf()] if packaged else roots()
+    names = {path.name for root in trees for path in root.iterdir() if path.is_dir() and any(path.glob("*.yaml"))}
     return sorted(names - {"hydra"})
 
 
