@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import re
 import sys
@@ -17,9 +18,13 @@ from matplotlib.ticker import MaxNLocator
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from couloir.artifacts.log_axis import wants_log  # noqa: E402
 from couloir.diagnosis.reading import read_run  # noqa: E402
 from diagnosis import measure  # noqa: E402
 
+REMEDIES = re.compile(r"(<!-- remedies -->\n).*?(<!-- /remedies -->)", re.DOTALL)
+HALVES = {"development": "development", "held_out": "held out"}
+"""The halves of `benchmarks/remedies.yaml`, and what they are called; the script writes `docs/remedies_HALF.json`."""
 MEASURED = re.compile(r"(<!-- measured -->\n).*?(<!-- /measured -->)", re.DOTALL)
 PICTURES = {
     "healthy": "healthy_lenet5",
@@ -62,6 +67,8 @@ def losses(run: Path) -> Callable[[Axes], None]:
             axes.plot(
                 range(1, len(rows) + 1), values, color=colour, label=name, marker="o", markersize=2.5, linewidth=1.4
             )
+        if wants_log([value for line in axes.get_lines() for value in map(float, line.get_ydata())]):
+            axes.set_yscale("log")
         chance = read_run(run).chance
         if chance is not None and chance < 1.3 * max(axes.get_ylim()[1], 0.0) and axes.get_ylim()[0] > 0.2 * chance:
             axes.axhline(chance, color="#777777", linestyle=":", linewidth=1.2, label="guessing")
@@ -106,6 +113,39 @@ def waiting(axes: Axes) -> None:
     axes.set_ylim(0, 1.35)
 
 
+def remedies() -> str:
+    """What the remedies did for sentences that train badly, as tables; a half without a file has no numbers."""
+    files = {half: ROOT / f"docs/remedies_{half}.json" for half in HALVES}
+    found = {half: json.loads(file.read_text()) for half, file in files.items() if file.exists()}
+    shares = {half: content["summary"][half] for half, content in found.items()}
+    labels = list(dict.fromkeys(label for half in shares.values() for label in half))
+    rows = [["", *HALVES.values()], ["---"] * (1 + len(HALVES))]
+    for label in labels:
+        cells = [shares[half][label] if half in shares else None for half in HALVES]
+        rows.append([label, *("not measured yet" if cell is None else _share(cell) for cell in cells)])
+    tables = [_markdown(rows)]
+    for half, content in found.items():
+        head = ["sentence", "fault", "good", "spoilt", "first remedy", "after it", "after three rounds"]
+        rows = [head, ["---"] * len(head)]
+        for one in content["sentences"]:
+            if one["rounds"]:
+                scores = [one["good"][0], one["bad"][0], *(one["rounds"][place]["score"] for place in (0, -1))]
+                good, bad, first, last = (f"{score:.3f}" for score in scores)
+                remedy = one["rounds"][0]["remedy"]
+                typed = f"`{remedy}`" if remedy else "none"
+                rows.append([one["name"], one["fault"], good, bad, typed, first, last])
+        tables.append(f"Each sentence, {HALVES[half]}:\n\n{_markdown(rows)}")
+    return "\n\n".join(tables)
+
+
+def _share(cell: dict[str, float]) -> str:
+    return f"{cell['count']} of {cell['of']}" + (f" ({cell['count'] / cell['of']:.0%})" if cell["of"] else "")
+
+
+def _markdown(rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
+
+
 def build() -> None:
     """Draw the pictures and fill in the table."""
     runs = ROOT / "tests/diagnosis/runs"
@@ -119,7 +159,9 @@ def build() -> None:
     draw(ROOT / "docs/images/diagnosis_waiting_for_data.png", waiting)
     page = ROOT / "docs/diagnosis.md"
     text = page.read_text(encoding="utf-8")
-    page.write_text(MEASURED.sub(rf"\g<1>{measure.table()}\n\g<2>", text), encoding="utf-8")
+    text = MEASURED.sub(lambda found: f"{found[1]}{measure.table()}\n{found[2]}", text)
+    text = REMEDIES.sub(lambda found: f"{found[1]}{remedies()}\n{found[2]}", text)
+    page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -407,6 +407,36 @@ def test_much_decay_or_dropout_is_the_cause_before_any_symptom(tmp_path: Path, k
     assert first_remedy(diagnose(write_run(tmp_path, config, **flat))).startswith(f"{key}=0.")
 
 
+def test_two_epochs_in_which_both_losses_fell_were_too_few(tmp_path: Path) -> None:
+    config = {"trainer": {"max_epochs": 2}}
+    found = diagnose(write_run(tmp_path / "falls", config, train=[2.2, 1.4], val=[1.7, 1.1]))
+    assert cases(found) == ["halted_early"]
+    assert first_remedy(found) == "trainer.max_epochs=8"
+    assert "too few" in diagnose(write_run(tmp_path / "level", config, train=[2.2, 2.19], val=[1.7, 1.1])).in_words()
+
+
+def test_a_large_rate_that_has_learned_is_not_what_a_straight_line_lacks(tmp_path: Path) -> None:
+    config = {**TWO, "model": {"_target_": "couloir.model.linear.linear"}}
+    config["optimizer"] = {"_target_": "couloir.optimizer.adaptive.adam", "lr": 0.02}
+    share = [0.7, 0.8, *([0.8] * 10)]
+    columns = {"train": decay(12, 0.6, 0.4, 20), "val": decay(12, 0.6, 0.4, 20)}
+    found = diagnose(write_run(tmp_path, config, **columns, **{"train/accuracy": share, "val/accuracy": share}))
+    assert cases(found) == ["underfitting"]
+    assert first_remedy(found) == "model=mlp"
+
+
+@pytest.mark.parametrize("hidden", [[32, 32], [256, 256]])
+def test_a_network_without_convolutions_is_regularised_mildly_before_its_images_move(
+    tmp_path: Path, hidden: list[int]
+) -> None:
+    model = {"_target_": "couloir.model.mlp.mlp", "hidden": hidden, "dropout": 0.0}
+    config = {"model": model, "data": {"image_size": 8, "channels": 1}}
+    found = diagnose(write_run(tmp_path, config, train=decay(12, 2.3, 0.05, 9), val=decay(12, 2.3, 0.8, 9)))
+    proposed = [remedy.words for remedy in found.findings[0].remedies]
+    assert proposed[0] == f"model.dropout={0.2 if hidden == [32, 32] else 0.5}"
+    assert proposed[-1] == "augmentation=shift augmentation.pixels=1", "two pixels of eight are a quarter of the image"
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_no_numbers_whatever_break_the_diagnosis(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)

@@ -9,7 +9,7 @@ from typing import Any
 from couloir.diagnosis.curve import Curve
 from couloir.diagnosis.finding import TITLES, Evidence, Finding, number, quoted
 from couloir.diagnosis.gradients import CAUSES, waiting_for_data
-from couloir.diagnosis.loss_curves import read_curves
+from couloir.diagnosis.loss_curves import halted_short, read_curves
 from couloir.diagnosis.reading import Reading, read_run
 from couloir.diagnosis.remedies import remedies
 from couloir.diagnosis.view import FEWEST, View
@@ -115,8 +115,10 @@ def diagnose_reading(reading: Reading) -> Diagnosis:
         )
         found += _without_validation(train, reading)
     elif not view.readable:
+        short = None if note else halted_short(view)
         few = f"{reading.epochs} epochs are" if reading.epochs > 1 else "One epoch is"
-        note = note or f"{few} too few to say anything; four are needed."
+        found += [] if short is None else [("halted_early", short, ())]
+        note = note or ("" if found else f"{few} too few to say anything; four are needed.")
     else:
         found += _of_curves(view, note)
     waiting = waiting_for_data(reading)

@@ -10,18 +10,24 @@ from collections.abc import Callable
 from itertools import pairwise
 from statistics import median
 
-from couloir.diagnosis.curve import SURE, Curve
+from couloir.diagnosis.curve import SURE, Curve, Point
 from couloir.diagnosis.finding import number, quoted
-from couloir.diagnosis.view import NOTHING_LEARNED, STEADILY, VISIBLE, View
+from couloir.diagnosis.reading import NOTHING_LEARNED
+from couloir.diagnosis.view import STEADILY, VISIBLE, View
 
 Rule = Callable[[View], str | None]
 
 RISEN = 0.06
 """A validation loss that has risen by so much is not noise, nor the last epochs before early stopping."""
+CLEARLY_RISEN = 0.15
+"""The same where validation ends below training all the same."""
 RISEN_TRAINING = 0.1
 LARGE_GAP = 0.15
 LARGE_GAP_SINCE_FIRST = 0.2
 """Where chance is unknown: the first epoch, which has already learned, stands for it."""
+LARGE_TEST_GAP = 0.2
+STEEP = 0.05
+"""The share of its level by which the last of two or three epochs must have brought a loss down."""
 STILL_LEARNED = 0.2
 """What training must have fallen since validation levelled off, for it to be learned by heart."""
 OSCILLATING = 0.045
@@ -144,7 +150,8 @@ def explained(view: View) -> bool:
 def overfitting(view: View) -> str | None:
     """The validation loss rises while that of training falls, and ends above it."""
     val, train = view.val, view.train
-    if view.few or (val.end < train.end and not explained(view)):
+    below = val.end < train.end and val.rise < CLEARLY_RISEN * view.height and not explained(view)
+    if view.few or below:
         return None
     low = val.lowest
     best = val.epochs[low]
@@ -208,7 +215,7 @@ def unrepresentative_training(view: View) -> str | None:
     improved = min(view.train.first - train, view.val.first - val)
     if improved < 2 * VISIBLE * view.height:
         return None
-    if view.tested is not None and view.learned and view.test_gap >= least_gap(view) > view.gap:
+    if view.tested is not None and view.learned and view.test_gap >= LARGE_TEST_GAP and view.gap < least_gap(view):
         training, test = view.tested
         samples = view.reading.sizes.get("val")
         shown = f" The {samples} validation samples do not show it." if samples else ""
@@ -258,6 +265,23 @@ def halted_early(view: View) -> str | None:
     return (
         f"both losses were still falling at the end: {_pace(view.train, 'training')}, {_pace(view.val, 'validation')}."
     )
+
+
+def halted_short(view: View) -> str | None:
+    """Two or three epochs, in each of which both losses fell much: they say nothing else."""
+    curves = (view.train, view.val)
+    if min(map(len, curves)) < 2 or any(curve.descent < 1 or not _steep(curve) for curve in curves):
+        return None
+    starts = [quoted(Point(curve.epochs[0], curve.first)) for curve in curves]
+    return (
+        f"both losses fell in every epoch: training from {starts[0]} to {quoted(view.train.newest)}, validation from "
+        f"{starts[1]} to {quoted(view.val.newest)}."
+    )
+
+
+def _steep(curve: Curve) -> bool:
+    """Whether the last epoch alone has brought a loss down visibly."""
+    return curve.values[-2] - curve.values[-1] >= STEEP * abs(curve.values[-2])
 
 
 def _pace(curve: Curve, name: str) -> str:

@@ -23,6 +23,8 @@ NOT_AUGMENTED = "Identity"
 """The end of `_target_` of `augmentation=none`."""
 LARGEST = 1e100
 """Beyond it a value is as good as infinite; its square would be."""
+NOTHING_LEARNED = 0.8
+"""The share of the loss of guessing above which nothing to speak of was learned."""
 STEADY = 0.05
 """Deviation, as a share, within which a ratio counts as constant."""
 
@@ -133,6 +135,11 @@ class Reading:
         if len(ratios) < 3 or pstdev(ratios) > STEADY * fmean(ratios):
             return None
         return median(ratios)
+
+    @property
+    def learned(self) -> bool:
+        """Whether training ended well below the loss of guessing; False where that is unknown."""
+        return self.chance is not None and self.train is not None and self.train.end < NOTHING_LEARNED * self.chance
 
     def ended_by_rule(self) -> bool:
         """Whether the run came to its end before its last epoch because it had been told when to stop."""

@@ -89,10 +89,12 @@ def _underfitting(run: Settings) -> Proposed:
     yield from run.less_hindrance()
     yield from run.robust_loss()
     yield from run.usual_steps()
-    if run.pace is not None and run.pace >= FAST:
+    if run.pace is not None and run.pace >= FAST and not run.reading.learned:
         yield from run.shorter_steps("takes shorter steps: the rate is far above the usual one")
     if hardly:
         yield from run.initializer("begins with weights that keep a signal's size")
+        if run.get("model.activation") == "sigmoid":
+            yield Remedy("model.activation=relu", "takes a function that does not shrink gradients")
     if run.straight and run.free:
         yield Remedy("model=mlp", "adds hidden layers: more capacity")
     degree = run.number("model.degree")
@@ -119,9 +121,7 @@ def _halted_early(run: Settings) -> Proposed:
 def _overfitting(run: Settings) -> Proposed:
     yield from run.more_samples()
     yield from run.robust_loss()
-    yield from run.augmentation()
-    yield from run.dropout()
-    yield from run.decay("holds the weights small")
+    yield from run.regularised()
     yield from run.layers(0.5, "makes the layers narrower: less capacity")
     degree = run.number("model.degree")
     if degree is not None and degree >= 3:
@@ -134,9 +134,7 @@ def _overfitting(run: Settings) -> Proposed:
 def _memorisation(run: Settings) -> Proposed:
     yield from run.more_samples()
     yield from run.robust_loss()
-    yield from run.augmentation()
-    yield from run.dropout()
-    yield from run.decay("holds the weights small")
+    yield from run.regularised()
     yield from run.layers(0.5, "makes the layers narrower, so that less fits in")
     yield from run.rate(0.3, "learns more slowly")
 
@@ -147,9 +145,7 @@ def _unrepresentative_training(run: Settings) -> Proposed:
     share = run.number("data.val_fraction")
     if share is not None and share >= 0.3:
         yield from run.held_out(0.5, "leaves more samples to train on")
-    yield from run.augmentation()
-    yield from run.dropout()
-    yield from run.decay("holds the weights small")
+    yield from run.regularised()
     yield from run.other_split("splits the samples differently, to see whether the gap was chance")
 
 

@@ -21,6 +21,9 @@ FINE_TUNED = 0.1
 FAST, SLOW = 5.0, 0.1
 """Times the usual rate, from which on a rate is unusually large or small."""
 USUAL_MOMENTUM, HIGH_MOMENTUM = 0.9, 0.95
+DROPOUTS = ("model.dropout", "model.input_dropout")
+FEW_LAYERS, WIDE, SMALL_IMAGE = 2, 100, 16
+"""Hidden layers, units of one, and pixels of a side."""
 MUCH_DECAY, MUCH_DECAY_ADAMW, MUCH_DROPOUT = 0.01, 0.5, 0.6
 """Above what nearly all papers use."""
 LOW_DEGREE = 2
@@ -133,8 +136,8 @@ class Settings:
     def low_capacity(self) -> bool:
         """Whether the network draws straight lines or parabolas, or has few weights for its samples."""
         degree = self.number("model.degree")
-        if self.straight or (degree is not None and degree <= LOW_DEGREE):
-            return True
+        if self.straight or degree is not None:
+            return self.straight or (degree or 0) <= LOW_DEGREE
         parameters, samples = self.reading.numbers.get("parameters"), self.reading.sizes.get("train")
         return bool(parameters and samples and parameters < FEW_WEIGHTS * samples)
 
@@ -147,7 +150,7 @@ class Settings:
     @property
     def much_dropout(self) -> bool:
         """Whether more units are dropped than kept."""
-        return (self.number("model.dropout") or 0.0) > MUCH_DROPOUT
+        return any((self.number(key) or 0.0) > MUCH_DROPOUT for key in DROPOUTS)
 
     @property
     def widths(self) -> list[int]:
@@ -157,11 +160,11 @@ class Settings:
 
     def layers(self, factor: float, why: str) -> Proposed:
         """Wider or narrower layers, where the network has a key for that."""
-        if self.widths:
-            yield Remedy(f"model.hidden={typed([max(1, round(factor * units)) for units in self.widths])}", why)
-            return
-        for key in ("model.hidden", "model.width"):
+        for key in ("model.widths", "model.width", "model.hidden"):
             width = self.get(key)
+            if isinstance(width, Sequence) and not isinstance(width, str) and all(isinstance(w, int) for w in width):
+                yield Remedy(f"{key}={typed([max(1, round(factor * units)) for units in width])}", why)
+                return
             if isinstance(width, int | float):
                 wide = factor * width
                 whole = isinstance(width, int)
@@ -173,8 +176,9 @@ class Settings:
         if self.much_decay:
             usual = 0.01 if self.target("optimizer").endswith(".adamw") else 0.0001
             yield Remedy(f"optimizer.weight_decay={usual:g}", "holds the weights less")
-        if self.much_dropout:
-            yield Remedy("model.dropout=0.1", "leaves the network more of its units")
+        for key in DROPOUTS:
+            if (self.number(key) or 0.0) > MUCH_DROPOUT:
+                yield Remedy(f"{key}=0.1", "leaves the network more of its units")
 
     def decay(self, why: str) -> Proposed:
         """Ten times the weight decay, or a usual one."""
@@ -184,17 +188,33 @@ class Settings:
             yield Remedy(f"optimizer.weight_decay={max(usual, 10 * decay):g}", why)
 
     def dropout(self) -> Proposed:
-        """Dropout of one half, or a little less than there is no more of."""
-        share = self.number("model.dropout")
-        if share is not None and share < 0.5:
-            yield Remedy("model.dropout=0.5", "drops half of the units in training, so that the network relies on none")
+        """Dropout of one half, or of a fifth where layers are narrow or many: half would be too much there."""
+        share, narrow = self.number("model.dropout"), len(self.widths) > FEW_LAYERS or min(self.widths or [WIDE]) < WIDE
+        usual = 0.2 if narrow else 0.5
+        if share is not None and share < usual:
+            yield Remedy(f"model.dropout={usual}", "drops units in training, so that the network relies on none")
 
     def augmentation(self) -> Proposed:
         """Changed copies of images: mirrored where they are photographs, shifted where they may be digits."""
         if self.get("data.image_size") is None or self.reading.augmented() or not self.free:
             return
         name = "shift" if self.get("data.channels") == 1 else "flip_crop"
-        yield Remedy(f"augmentation={name}", "shows each image a little changed every time, as if there were more")
+        small = name == "shift" and (self.number("data.image_size") or 0) < SMALL_IMAGE
+        words = f"augmentation={name}" + (" augmentation.pixels=1" if small else "")
+        yield Remedy(words, "shows each image a little changed every time, as if there were more")
+
+    def regularised(self) -> Proposed:
+        """What keeps a network from learning samples by heart, the mildest first.
+
+        A network without convolutions needs many more epochs for images that move, so that dropout comes first there.
+        """
+        dense = self.straight or bool(self.widths)
+        if not dense:
+            yield from self.augmentation()
+        yield from self.dropout()
+        yield from self.decay("holds the weights small")
+        if dense:
+            yield from self.augmentation()
 
     def more_samples(self) -> Proposed:
         """All samples, where only some were taken."""

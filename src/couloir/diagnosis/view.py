@@ -10,7 +10,7 @@ from statistics import median
 from couloir.artifacts.log_axis import wants_log
 from couloir.diagnosis.curve import Curve, Point
 from couloir.diagnosis.finding import Evidence, number, quoted
-from couloir.diagnosis.reading import Reading
+from couloir.diagnosis.reading import NOTHING_LEARNED, Reading
 from couloir.diagnosis.settings import Settings
 
 FEWEST = 4
@@ -23,8 +23,6 @@ HIGH = 0.55
 """The share of the loss of chance, or of the errors of chance, above which a loss is high."""
 HIGH_SINCE_FIRST = 0.75
 """The same against the first epoch's loss, where chance is unknown."""
-NOTHING_LEARNED = 0.8
-"""The share of chance above which nothing to speak of was learned."""
 GOOD = 0.75
 """Accuracy or R² with which a loss is not high, however it began."""
 STILL = 0.08
@@ -33,6 +31,8 @@ STILL_ANNEALED = 0.3
 """The same where the rate has been brought down, which ends a fall by itself."""
 STILL_LOGARITHMIC = 0.15
 """The same on a logarithmic axis, where a loss that falls to zero draws a straight line, whose last quarter is 0.25."""
+TESTED_WORSE = 0.05
+"""What the accuracy of the test must be below that of training, where there is one."""
 CREEPING = 0.15
 """The share of its level that a loss must have come down over the last quarter, for it not to be flat."""
 PERFECT = 0.999
@@ -143,8 +143,19 @@ class View:
 
     @property
     def test_gap(self) -> float:
-        """Test loss less training loss in the best epoch, as a share of the height; 0 where it is unknown."""
-        return 0.0 if self.tested is None else (self.tested[1] - self.tested[0].value) / self.height
+        """Test loss less training loss in the best epoch, as a share of the height; 0 where it is unknown.
+
+        0 as well where the test answers about as many samples rightly as training: then only the loss is larger.
+        """
+        if self.tested is None:
+            return 0.0
+        measure, best = self.reading.measure("train"), self.reading.best or {}
+        if measure is not None and measure[0].counts_samples:
+            name = measure[0].name
+            train, test = best.get(f"train/{name}"), self.reading.numbers.get(f"test/{name}")
+            if train is not None and test is not None and train - test < TESTED_WORSE:
+                return 0.0
+        return (self.tested[1] - self.tested[0].value) / self.height
 
     def wrong(self, split: str) -> float | None:
         """The share of what guessing gets wrong that is still wrong, by the metric alone; None: unknown."""
