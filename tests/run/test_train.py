@@ -180,6 +180,27 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path: 
     assert first != other
 
 
+def test_a_run_that_is_not_tested_says_so_and_is_tested_later(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["data=moons", "data.subset=60", "model=mlp", "model.hidden=[4]", "trainer.max_epochs=2", "logger=none"]
+    tested = train(words, tmp_path)
+    assert "test=false" not in capsys.readouterr().out
+    untested = train([*words, "test=false"], tmp_path)
+    assert "test=false says" in capsys.readouterr().out
+    numbers = result(untested)
+    assert not [name for name in numbers if name.startswith("test/")]
+    assert numbers["best/loss"] == result(tested)["best/loss"]
+    assert (untested / "layers.json").read_text() == (tested / "layers.json").read_text()
+    assert not (untested / "confusion.csv").exists()
+    assert not (untested / "tensorboard").exists()
+    monkeypatch.chdir(tmp_path)
+    for words in (["report", str(untested)], ["diagnose", str(untested)], ["evaluate", str(untested)]):
+        assert run(words) == 0
+    found = json.loads(next((tmp_path / "outputs/evaluate").glob("*/result.json")).read_text())
+    assert found["test/loss"] == pytest.approx(result(tested)["test/loss"])
+
+
 def test_a_sanity_check_on_ten_samples_reaches_zero_loss(tmp_path: Path) -> None:
     run = train(["trainer=overfit", "model=mlp"], tmp_path)
     numbers = result(run)

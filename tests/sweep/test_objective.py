@@ -94,3 +94,8 @@ def test_a_sweep_of_an_older_version_goes_on_with_its_own_objective_and_a_newer_
     with pytest.raises(CouloirError, match="made by a newer Couloir"):
         load_sweep(tmp_path)
     assert read_facts(tmp_path, strict=False) is None
+
+
+def test_a_sweep_that_is_not_tested_has_no_test_metric_for_an_objective() -> None:
+    with pytest.raises(CouloirError, match="no number that a run ends with"):
+        ranked("data=moons", "seed=1,2", "test=false", "sweep.objective=test/loss")

@@ -80,10 +80,15 @@ def shown(folder: RunFolder) -> str:
 
 
 def closing_table(numbers: dict[str, float], folder: RunFolder) -> str:
-    """The test metrics beside those of the best epoch, the run folder, and where the curves are."""
-    names = [name.removeprefix("test/") for name in numbers if name.startswith("test/")]
+    """The test metrics beside those of the best epoch, the run folder, and where the curves are; of a run that was not
+    tested, how to test it.
+    """
+    tested = [name.removeprefix("test/") for name in numbers if name.startswith("test/")]
+    last = [name.removeprefix("val/") for name in numbers if name.startswith("val/")]
+    names = tested or last
     views = any(name.startswith("tta/") for name in numbers)
-    heads = {"test": "test"} | ({"tta": "test, views"} if views else {})
+    heads = {"test": "test"} if tested else {}
+    heads |= {"tta": "test, views"} if views else {}
     if "best/epoch" in numbers:
         heads["best"] = f"best epoch ({numbers['best/epoch']:g})"
     if any(name.startswith("val/") for name in numbers):
@@ -101,6 +106,7 @@ def closing_table(numbers: dict[str, float], folder: RunFolder) -> str:
         f"{rendered(table)}\n"
         f"run:    {shown}  ({numbers['seconds']:.1f} s{speed})\n"
         f"curves: {shown}/curves.png; a page with all of it: couloir report {shown}"
+        + ("" if tested else f"\ntest:   none, as test=false says; this makes one: couloir evaluate {shown}")
     )
 
 

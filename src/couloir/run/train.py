@@ -32,7 +32,7 @@ from couloir.data.worker_processes import lost_worker, workers_ended
 from couloir.errors import Interrupted
 from couloir.inference.evaluation import tta_numbers
 from couloir.log import note, run_log, say, silence
-from couloir.record.checkpoint import LAST
+from couloir.record.checkpoint import LAST, network_state, read_checkpoint
 from couloir.record.configuration import write_configuration
 from couloir.record.folder import RunFolder
 from couloir.record.provenance import write_provenance
@@ -108,7 +108,7 @@ def train_along() -> RunResult:
         assemble = partial(_assemble, cfg, data, folder, stop, world)
         module, trainer, _ = assemble()
         with workers_ended(data):
-            module, _ = _fit_and_test(module, trainer, data, assemble, checkpoint)
+            module, _ = _fit_and_test(module, trainer, data, assemble, checkpoint, is_tested(cfg))
         return RunResult(folder.path, dict(module.measured), "completed")
 
 
@@ -148,7 +148,7 @@ def _train(
     say.info(_opening(sentence, data, parameters, trainer))
     checkpoint = None if earlier is None else earlier.checkpoint
     with workers_ended(data):
-        module, seen = _fit_and_test(module, trainer, data, assemble, checkpoint)
+        module, seen = _fit_and_test(module, trainer, data, assemble, checkpoint, is_tested(cfg))
     return Trained(module, parameters, seen, data.classes, record)
 
 
@@ -162,7 +162,7 @@ def _conclude(sentence: Sentence, folder: RunFolder, stop: StopOnSignal, trained
     numbers["parameters"] = trained.parameters
     if record.throughput is not None:
         numbers["train/samples_per_second"] = record.throughput
-    if cfg.tta is not None:
+    if cfg.tta is not None and is_tested(cfg):
         write_result(folder, numbers)  # views take their time, and may be interrupted
         numbers |= tta_numbers(cfg, folder.path, stop)
     write_result(folder, numbers)
@@ -211,20 +211,29 @@ def _fit_and_test(
     data: Any,
     assemble: Callable[[], tuple[Task, Trainer, Record]],
     checkpoint: Path | None,
+    test: bool,
 ) -> tuple[Task, Tested | None]:
-    """Train, from a checkpoint on if there is one, and test with the best.
+    """Train, from a checkpoint on if there is one, and test with the best, unless `test` is false.
 
     Returns:
-        the tested module, and what the test has seen, if the data has classes.
+        the module with the best weights, and what the test has seen, if the data has classes.
     """
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     best = best_checkpoint(trainer)
     chosen = trainer.strategy.broadcast(best if best.exists() else last_checkpoint(trainer))
     if isinstance(trainer.strategy, FSDPStrategy):
         module, trainer, _ = assemble()  # training has cut the weights into shares, which Lightning cannot wrap again
+    if not test:
+        module.net.load_state_dict(network_state(read_checkpoint(Path(chosen))))
+        return module, None
     log_no_hyperparameters(module)  # the training has done so, and Lightning's test would again
     trainer.test(module, datamodule=data, ckpt_path=chosen, verbose=False, weights_only=True)
     return module, tested(module)
+
+
+def is_tested(cfg: DictConfig) -> bool:
+    """Whether a run is tested at its end; runs of older versions, which do not say, were."""
+    return bool(cfg.get("test", True))
 
 
 def _load_data(cfg: DictConfig, world: World) -> Any:

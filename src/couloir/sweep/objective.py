@@ -209,7 +209,8 @@ def _monitored(cfg: DictConfig) -> tuple[str, str]:
 
 
 def _check_names(names: list[str], trial: Sentence) -> None:
-    known = [name for split in ("best", "val", "test", "train") for name in measured(trial.cfg, split)]
+    splits = [split for split in ("best", "val", "test", "train") if split != "test" or trial.cfg.get("test", True)]
+    known = [name for split in splits for name in measured(trial.cfg, split)]
     known += OTHER_NUMBERS
     for name in names:
         if name not in known:
