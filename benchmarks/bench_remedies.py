@@ -44,6 +44,7 @@ import os
 import shutil
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -397,6 +398,17 @@ def summary(measured: Sequence[Measured]) -> dict[str, Any]:
     return halves
 
 
+def end_with(parent: int) -> None:
+    """Let this process end as soon as the one that started it has ended."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def in_turn(
     task: Callable[..., Measured], entries: list[Any], workers: int, tell: Callable[[Measured], None]
 ) -> list[Measured]:
@@ -406,7 +418,8 @@ def in_turn(
 
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     found = []
-    with ProcessPoolExecutor(workers, multiprocessing.get_context(method)) as pool:
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(workers, context, initializer=end_with, initargs=(os.getpid(),)) as pool:
         for one in pool.map(task, entries):
             tell(one)
             found.append(one)
