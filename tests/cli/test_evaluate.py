@@ -98,7 +98,7 @@ def test_the_last_line_of_a_recipe_with_views_has_both_numbers(tmp_path: Path) -
 
 
 def test_views_that_the_network_cannot_look_at_are_found_before_training(tmp_path: Path) -> None:
-    with pytest.raises(CouloirError, match="cannot look at the views of Dense"):
+    with pytest.raises(CouloirError, match="cannot take the views of Dense"):
         couloir.train(couloir.compose(["model=mlp", "tta=dense", "logger=csv", f"output_dir={tmp_path}"]))
 
 
