@@ -361,6 +361,15 @@ def test_a_last_layer_that_died_wants_a_smaller_rate(tmp_path: Path) -> None:
     assert first_remedy(found) == "optimizer.lr=0.001"
 
 
+def test_a_loss_that_is_high_and_falls_slowly_is_not_healthy(tmp_path: Path) -> None:
+    model = {"_target_": "couloir.model.mlp.mlp", "hidden": [32, 32, 32, 32], "activation": "sigmoid"}
+    train = [2.3 - 0.0018 * place**1.7 for place in range(30)]
+    found = diagnose(write_run(tmp_path, {"model": model}, train=train, val=train[:26] + [train[25]] * 4))
+    assert cases(found) == ["underfitting"]
+    assert "falls slowly, and both losses are high" in found.in_words()
+    assert first_remedy(found) == "model.activation=relu"
+
+
 def test_units_that_were_dead_from_the_start_want_other_weights_or_another_activation(tmp_path: Path) -> None:
     flat = {"train": [2.303] * 8, "val": [2.303] * 8, "dead": [1.0] * 8}
     usual = {"optimizer": {"_target_": "couloir.optimizer.adaptive.adam", "lr": 0.001}, "model": {"activation": "relu"}}
@@ -405,6 +414,23 @@ def test_much_decay_or_dropout_is_the_cause_before_any_symptom(tmp_path: Path, k
     config = {group: {"_target_": "couloir.optimizer.momentum", "lr": 0.05, name: 0.9}}
     flat = {"train": [2.303] * 10, "val": [2.303] * 10, "ratio": [1e-9] * 10, "dead": [0.0] * 10}
     assert first_remedy(diagnose(write_run(tmp_path, config, **flat))).startswith(f"{key}=0.")
+
+
+def test_what_an_earlier_run_has_tried_is_not_proposed_again(tmp_path: Path) -> None:
+    falling = {"train": decay(12, 2.3, 2.0, 1.0), "val": decay(12, 2.3, 2.0, 1.0)}
+
+    def run(folder: Path, rate: float) -> Diagnosis:
+        config = {"optimizer": {"_target_": "couloir.optimizer.momentum", "lr": rate, "momentum": 0.9}}
+        write_run(folder, config, **falling)
+        (folder / "overrides.yaml").write_text(f"- optimizer=momentum\n- optimizer.lr={rate}\n")
+        return diagnose(folder)
+
+    alone = run(tmp_path / "alone/2026-01-01_00-00-02_b", 0.0005)
+    assert first_remedy(alone) == "optimizer.lr=0.05"
+    run(tmp_path / "2026-01-01_00-00-01_a", 0.05)
+    after = run(tmp_path / "2026-01-01_00-00-02_b", 0.0005)
+    assert first_remedy(after) == "trainer.max_epochs=40"
+    assert "optimizer.lr=0.05" not in [remedy.words for remedy in after.findings[0].remedies]
 
 
 def test_two_epochs_in_which_both_losses_fell_were_too_few(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ Rule = Callable[[View], str | None]
 
 RISEN = 0.06
 """A validation loss that has risen by so much is not noise, nor the last epochs before early stopping."""
-CLEARLY_RISEN = 0.15
+CLEARLY_RISEN = 0.1
 """The same where validation ends below training all the same."""
 RISEN_TRAINING = 0.1
 LARGE_GAP = 0.15
@@ -230,14 +230,16 @@ def unrepresentative_training(view: View) -> str | None:
 
 def underfitting(view: View) -> str | None:
     """The curves are flat, or noisy, and high."""
-    if view.falling(view.train) or view.creeps or not (_high(view) or _held_back(view)):
+    falling = view.falling(view.train)
+    if falling and (view.few or view.falling(view.val)):
+        return None
+    slow = falling or view.creeps
+    if not (_high(view) and not (view.few and slow)) and not (_held_back(view) and not slow):
         return None
     chance = view.reading.chance
     guess = "" if chance is None else f" Guessing gives {number(chance)}."
-    return (
-        f"both losses are flat and high: training loss {quoted(view.train.newest)}, validation loss "
-        f"{quoted(view.val.newest)}.{guess}"
-    )
+    flat = "the training loss falls slowly, and both losses are high" if slow else "both losses are flat and high"
+    return f"{flat}: training loss {quoted(view.train.newest)}, validation loss {quoted(view.val.newest)}.{guess}"
 
 
 def _high(view: View) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +24,10 @@ NOT_AUGMENTED = "Identity"
 """The end of `_target_` of `augmentation=none`."""
 LARGEST = 1e100
 """Beyond it a value is as good as infinite; its square would be."""
+DATED = re.compile(r"\d{4}-\d\d-\d\d_")
+"""How the folder of a run begins that `train` has named; trials of a sweep have numbers."""
+LOOKED_BACK = 20
+"""Earlier runs that are looked at."""
 NOTHING_LEARNED = 0.8
 """The share of the loss of guessing above which nothing to speak of was learned."""
 STEADY = 0.05
@@ -42,6 +47,7 @@ class Reading:
         sizes: samples of each split.
         signals: of every layer that was measured, in the order of epochs and layers.
         numbers: of `result.json`, those of the test among them.
+        tried: of runs before this one that differ in a single key: the key and its value there.
         within: the other rows: of validations within an epoch, and of an epoch that was cut short.
     """
 
@@ -54,6 +60,7 @@ class Reading:
     signals: tuple[LayerSignal, ...] = ()
     numbers: dict[str, float] = field(default_factory=dict)
     within: tuple[Row, ...] = ()
+    tried: tuple[tuple[str, Any], ...] = ()
 
     @property
     def epochs(self) -> int:
@@ -159,7 +166,9 @@ def read_run(run: Path | RunFiles) -> Reading:
     rows = whole_epochs(files.rows)  # rules compare epochs
     within = tuple(row for row in files.rows if not float(row["epoch"]).is_integer())
     signals, sizes = tuple(files.signals), _sizes(files)
-    return Reading(files.name, rows, files.config, words, files.status, sizes, signals, _numbers(files), within)
+    return Reading(
+        files.name, rows, files.config, words, files.status, sizes, signals, _numbers(files), within, _tried(files)
+    )
 
 
 def _sizes(files: RunFiles) -> dict[str, int]:
@@ -170,6 +179,21 @@ def _sizes(files: RunFiles) -> dict[str, int]:
         return {}
     sizes = data.get("sizes") if isinstance(data, dict) else None
     return {name: size for name, size in sizes.items() if isinstance(size, int)} if isinstance(sizes, dict) else {}
+
+
+def _tried(files: RunFiles) -> tuple[tuple[str, Any], ...]:
+    """What was tried before: of the newest earlier runs beside this one, those whose words differ in a single key."""
+    name, words = files.name, set(files.words or ())
+    if files.words is None or not DATED.match(name):
+        return ()
+    beside = sorted((run for run in files.folder.resolve().parent.glob("2*") if run.name < name), reverse=True)
+    found = []
+    for run in beside[:LOOKED_BACK]:
+        other = RunFiles(run, strict=False)
+        keys = {word.lstrip("+~").partition("=")[0] for word in words ^ set(other.words or ())}
+        if other.words is not None and len(keys) == 1:
+            found += [(key, other.flat[key]) for key in keys if key in other.flat]
+    return tuple(found)
 
 
 def _numbers(files: RunFiles) -> dict[str, float]:

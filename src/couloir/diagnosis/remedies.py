@@ -19,6 +19,8 @@ MOST = 4
 """Remedies that are proposed."""
 HARDLY_MOVED = 0.02
 """The share of the first loss that a network with long enough steps comes down by."""
+DEEP = 3
+"""Hidden layers from which on sigmoids shrink gradients much."""
 SHORT = 10
 """Epochs below which a run that was halted early needs four times as many, not twice."""
 SPIKE = 2.0
@@ -30,7 +32,7 @@ MANY_SAMPLES = 200
 def remedies(case: str, reading: Reading) -> tuple[Remedy, ...]:
     """What to try against a case; none where the configuration is unknown.
 
-    No remedy moves a key the other way than one before it.
+    No remedy moves a key the other way than one before it, nor to or beyond a value that an earlier run has tried.
 
     Args:
         case: one of `couloir.diagnosis.finding.TITLES`.
@@ -43,7 +45,8 @@ def remedies(case: str, reading: Reading) -> tuple[Remedy, ...]:
     ways: dict[str, bool] = {}
     for remedy in PROPOSALS[case](settings):
         moved = _ways(remedy, settings)
-        if all(ways.get(key, up) == up for key, up in moved.items()):
+        same = all(ways.get(key, up) == up for key, up in moved.items())
+        if same and not _tried_already(remedy, settings):
             kept.setdefault(remedy.words, replace(remedy, instead=_instead(remedy, reading)))
             ways |= moved
     return tuple(kept.values())[:MOST]
@@ -66,6 +69,20 @@ def _ways(remedy: Remedy, run: Settings) -> dict[str, bool]:
         if before is not None and after is not None:
             found[key] = after > before
     return found
+
+
+def _tried_already(remedy: Remedy, run: Settings) -> bool:
+    """Whether an earlier run, of the same words but for one key, has had its value, or one on the way to it."""
+    for key, _, text in (word.partition("=") for word in remedy.words.split(" ")):
+        before, after = _size(run.get(key)), _size(_value(text))
+        for value in (value for tried, value in run.reading.tried if tried == key):
+            there = _size(value)
+            if before is None or after is None or there is None:
+                if str(value) == text:
+                    return True
+            elif there != before and min(before, after) <= there <= max(before, after):
+                return True
+    return False
 
 
 def _value(text: str) -> Any:
@@ -93,8 +110,8 @@ def _underfitting(run: Settings) -> Proposed:
         yield from run.shorter_steps("takes shorter steps: the rate is far above the usual one")
     if hardly:
         yield from run.initializer("begins with weights that keep a signal's size")
-        if run.get("model.activation") == "sigmoid":
-            yield Remedy("model.activation=relu", "takes a function that does not shrink gradients")
+    if run.get("model.activation") == "sigmoid" and (hardly or len(run.widths) >= DEEP):
+        yield Remedy("model.activation=relu", "takes a function that does not shrink gradients")
     if run.straight and run.free:
         yield Remedy("model=mlp", "adds hidden layers: more capacity")
     degree = run.number("model.degree")
@@ -175,6 +192,8 @@ def _rate_too_large(run: Settings) -> Proposed:
 
 def _vanishing_gradients(run: Settings) -> Proposed:
     yield from run.initializer("begins with weights that keep a signal's size")
+    if run.get("model.activation") not in SATURATING and thrown_off(run):
+        yield from run.shorter_steps("takes shorter steps: units died, and no gradient passes them")
     if run.get("model.activation") in SATURATING:
         yield Remedy("model.activation=relu", "takes a function that does not shrink gradients")
     if run.has("model.batch_norm") and not run.get("model.batch_norm"):
@@ -182,7 +201,7 @@ def _vanishing_gradients(run: Settings) -> Proposed:
     if len(run.widths) > 3:
         yield Remedy(f"model.hidden={typed(run.widths[:3])}", "takes fewer layers")
     yield from run.adam()
-    if run.pace is None or run.pace < FAST:
+    if run.pace is None or (run.pace < FAST and not thrown_off(run)):
         yield from run.rate(3, "takes longer steps")
 
 

@@ -16,7 +16,7 @@ USUAL_RATES = {
     "sdlm": 0.0005,
 }  # fmt: skip
 """Rates that optimizers usually learn with: the defaults of Couloir's own choices."""
-FINE_TUNED = 0.1
+FINE_TUNED = 0.05
 """Times the usual rate, for weights that have learned already."""
 FAST, SLOW = 5.0, 0.1
 """Times the usual rate, from which on a rate is unusually large or small."""
