@@ -108,6 +108,35 @@ def test_a_line_of_a_recipe_that_chooses_nothing_is_named_with_the_line_to_write
     assert checked(["experiment=mine"]).choices["model"] == "mlp"
 
 
+def test_the_configuration_of_a_run_is_no_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = "".join(f"{group}:\n  _target_: x.{group}\n" for group in ("model", "data", "trainer"))
+    for file in ("outputs/train/a/config.yaml", "conf/experiment/mine.yaml"):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text(f"# @package _global_\n{whole}")
+    for choice in ("outputs/train/a/config.yaml", "outputs/train/a"):
+        with pytest.raises(CouloirError, match=r"(?s)whole configuration of a run.*couloir rerun outputs/train/a"):
+            checked([f"experiment={choice}"])
+    with pytest.raises(CouloirError, match=r"conf/experiment/mine.yaml is the whole configuration of a run"):
+        checked(["experiment=mine"])
+
+
+def test_a_sweep_that_a_file_asks_for_is_refused_with_the_words_that_make_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf/experiment").mkdir(parents=True)
+    (tmp_path / "conf/experiment/mine.yaml").write_text("# @package _global_\n# Mine.\nhydra:\n  mode: MULTIRUN\n")
+    with pytest.raises(CouloirError, match=r"(?s)conf/experiment/mine.yaml, line 4.*train -m experiment=mine"):
+        checked(["experiment=mine"])
+    check_sweep(["experiment=mine", "seed=1,2"])
+
+
+def test_another_target_may_be_called_without_the_keys_of_the_file() -> None:
+    words = ["optimizer._target_=torch.optim.Adamax", "~optimizer.decay_all"]
+    assert "decay_all" not in checked(words).cfg.optimizer
+
+
 def test_a_file_that_is_not_text_is_named_by_every_verb(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

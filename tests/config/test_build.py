@@ -63,6 +63,13 @@ def test_what_a_task_says_for_the_sentence_is_not_handed_to_it() -> None:
     assert built().got == {"needs": ["map"], "width": 3}
 
 
+def test_keys_that_a_target_does_not_take_are_named_with_the_words_that_take_them_away() -> None:
+    keys = {"lr": 0.1, "decay_all": False, "foreach": True, "power": 3}
+    cfg = OmegaConf.create({"optimizer": {"_target_": "torch.optim.Adamax", "_partial_": True, **keys}})
+    with pytest.raises(CouloirError, match=r"take them away: ~optimizer.decay_all ~optimizer.power;"):
+        build(cfg, "optimizer")
+
+
 def test_a_module_that_is_missing_is_named_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
 import couloir
+from couloir.cli.main import run
 from couloir.config import tree
 from couloir.config.compose import compose_sentence
 from couloir.errors import CouloirError
@@ -43,6 +45,33 @@ def test_a_users_own_choice_is_found_first(tmp_path: Path, monkeypatch: pytest.M
     assert {"mynet", "lenet5"} <= tree.choices("model").keys()
     with pytest.raises(CouloirError, match=r"model\.width takes an integer >= 1"):
         couloir.compose(["model=mynet", "model.width=0"])
+
+
+def test_a_folder_of_ones_own_is_searched_first_by_sentences_sweeps_lists_and_completion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder, width in (("conf", 3), ("my conf", 4)):
+        (tmp_path / folder / "model").mkdir(parents=True)
+        (tmp_path / folder / "model/mynet.yaml").write_text(f"# Mine.\n_target_: x.Net\nwidth: {width}  # int >= 1\n")
+    monkeypatch.chdir(tmp_path)
+    assert compose_sentence(["model=mynet"]).cfg.model.width == 3
+    sentence = compose_sentence(["config_dir='my conf'", "model=mynet"])
+    assert sentence.cfg.model.width == 4
+    assert sentence.overrides[-1] == f"config_dir='{tmp_path / 'my conf'}'", "it means the same from elsewhere"
+    assert sentence.cfg.config_dir == str(tmp_path / "my conf")
+    assert run(["train", "--config-dir", "my conf", "model=mynet", "model.width=0"]) == 2
+    assert "my conf/model/mynet.yaml, line 3" in capsys.readouterr().err
+    assert run(["train", "-m", "--config-dir=my conf", "model=mynett,mlp"]) == 2
+    assert "did you mean model=mynet?" in capsys.readouterr().err
+    assert run(["list", "model", "mynet", "--config-dir", "my conf"]) == 0
+    assert "width: 4" in capsys.readouterr().out
+    shutil.move("my conf", "mine")
+    monkeypatch.setenv("COMP_LINE", "train --config-dir mine model=myn")
+    assert run(["train", "-sc", "query=bash"]) == 0
+    assert capsys.readouterr().out.split() == ["model=mynet"]
+    with pytest.raises(CouloirError, match="There is no folder gone"):
+        compose_sentence(["config_dir=gone"])
+    assert compose_sentence(["model=mynet"]).cfg.model.width == 3, "the next sentence is composed without it"
 
 
 def test_compose_returns_a_configuration_without_hydras_own() -> None:

@@ -224,6 +224,10 @@ def test_latest_is_a_folder_once_it_is_settled(tmp_path: Path) -> None:
     words = ["initializer=from_run", "initializer.run=latest", f"output_dir={tmp_path}"]
     sentence = settle(compose_sentence(words))
     assert sentence.cfg.initializer.run == str(run.resolve()) == str(find_run("latest", tmp_path))
+    (run / "w.ckpt").touch()
+    for named in (tmp_path / "latest/w.ckpt", tmp_path / "own/w.ckpt"):
+        cfg = settle(compose_sentence([f"model.weights={named}", f"output_dir={tmp_path}"])).cfg
+        assert cfg.model.weights == str(run.resolve() / "w.ckpt" if named.exists() else named)
     with pytest.raises(CouloirError, match="There is no run 'other'"):
         settle(compose_sentence([*words, "initializer.run=other"]))
 

@@ -94,6 +94,16 @@ def test_splits_are_disjoint_and_complete() -> None:
     assert sum(samples.sizes().values()) == 101
 
 
+def test_a_subset_is_a_part_of_a_validation_split_that_the_set_brings() -> None:
+    def load() -> Loaded:
+        sources = [ArraySource(np.zeros((count, 1, 2, 2), np.uint8), np.arange(count) % 3) for count in (50, 40, 30)]
+        return Loaded(*sources)
+
+    samples = Samples(load, task="classification", channels=1, image_size=2, num_classes=3, batch_size=8, subset=20)
+    samples.setup()
+    assert samples.sizes() == {"train": 20, "val": 20, "test": 20}
+
+
 def test_a_subset_is_a_part_of_both_pools() -> None:
     samples = ready(image_samples(1000, subset=80))
     sizes = samples.sizes()

@@ -222,7 +222,7 @@ def test_a_run_without_validation_is_not_called_healthy(tmp_path: Path) -> None:
 def test_a_folder_without_epochs_says_so(tmp_path: Path) -> None:
     found = diagnose(write_run(tmp_path, {}, status="running", train=[], val=[]))
     assert not found.findings
-    assert "has not ended" in found.in_words()
+    assert "has not trained a step" in found.in_words()
 
 
 def test_gradients_explain_only_what_does_not_learn(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def assert_told(ended: Ended, run: Path, sentence: str) -> None:
 
 def assert_goes_on(victims: Victims, disk: Path, run: Path, whole: Path) -> None:
     """With the disk mended, the run comes to the same end as one that was never disturbed."""
-    ended = victims.run(["resume", "latest"], disk)
+    ended = victims.run(["resume", str(run)], disk)
     assert ended.code == 0, ended.output
     assert_same(run, whole)
     assert json.loads((run / "status.json").read_text())["status"] == "completed"
@@ -119,7 +119,7 @@ def test_a_full_disk_ends_a_run_in_a_sentence(
     record_property("fault", "a disk that fills up: exit 1, one sentence, checkpoints whole, status, `couloir resume`")
     victim = victims.start(["train", *whole(FIRST).words], disk, *MOMENTS[moment])
     assert victim.reached
-    run = (disk / "outputs/latest").resolve()
+    (run,) = (folder.resolve() for folder in (disk / "outputs/train").iterdir())
     with full(disk, ROOM[room]):
         ended = victim.finish()
         status = json.loads((run / "status.json").read_text())
@@ -147,7 +147,7 @@ def test_a_folder_that_can_no_longer_be_written_ends_a_run_in_a_sentence(
 ) -> None:
     record_property("fault", "a folder that turns read-only: exit 1, one sentence, checkpoints whole, `couloir resume`")
     victim = victims.start(["train", *whole(FIRST).words], disk, *MOMENTS[moment])
-    run = (disk / "outputs/latest").resolve()
+    (run,) = (folder.resolve() for folder in (disk / "outputs/train").iterdir())
     with read_only(run / folder):
         ended = victim.finish()
     if ended.code == 0 and folder != ".":  # nothing was written there any more

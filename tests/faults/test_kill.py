@@ -87,7 +87,8 @@ def kill(victims: Victims, whole: Whole, struck: list[Moment], folder: Path) -> 
         ended = victim.finish(signal.SIGKILL, after=after, held=moment.share is None)
         assert not ended.hung, ended.output
         if state is None:
-            state = Struck((folder / "outputs/latest").resolve(), [])
+            (run,) = (folder / "outputs/train").iterdir()
+            state = Struck(run.resolve(), [])
         state.groups.append(victim.group)
         state.history.append(f"{moment} -> {_described(state.run, ended)}")
         if "completed" in state.history[-1]:
@@ -97,7 +98,7 @@ def kill(victims: Victims, whole: Whole, struck: list[Moment], folder: Path) -> 
         for name in ("last", "previous", "best"):
             file = state.run / f"checkpoints/{name}.ckpt"
             assert not file.exists() or is_sealed(file), f"{name}.ckpt is torn: {state.history}"
-        arguments = ["resume", "latest"]
+        arguments = ["resume", state.run.name]
     return state
 
 
@@ -109,7 +110,7 @@ def _described(run: Path, ended: Ended) -> str:
 
 def go_on(victims: Victims, struck: Struck, folder: Path) -> str:
     """Let a struck run come to its end, and say what it went on from."""
-    ended = victims.run(["resume", "latest"], folder)
+    ended = victims.run(["resume", struck.run.name], folder)
     assert ended.code == 0, f"{struck.history}\n{ended.output}"
     resumed = json.loads((struck.run / "provenance.json").read_text()).get("resumed", [])
     struck.history.append(f"gone on from {', '.join(str(entry['checkpoint']) for entry in resumed) or 'nothing'}")
@@ -200,7 +201,7 @@ def test_a_run_that_is_told_to_stop_goes_on_to_the_bit(
     number = min(WHERE[place], whole(name).counts[place])
     victim = victims.start(["train", *whole(name).words], tmp_path, place, number)
     ended = victim.finish(*signals, whole_group=whole_group, held=True)
-    run = (tmp_path / "outputs/latest").resolve()
+    (run,) = (folder.resolve() for folder in (tmp_path / "outputs/train").iterdir())
     status = json.loads((run / "status.json").read_text())
     assert (ended.code, ended.hung, status["status"]) == (code, False, "interrupted"), ended.output
     assert f"couloir resume {run.relative_to(tmp_path)}" in ended.output

@@ -102,13 +102,15 @@ def test_a_killed_sweep_is_finished_with_no_trial_lost_run_twice_or_different(
             lambda: epochs(tmp_path) >= before + more,  # noqa: B023
             lambda: sweeper.poll() is None,  # noqa: B023
         ) if before + more < 24 else sweeper.wait()
-        folder = (tmp_path / "outputs" / "latest").resolve()
+        (folder,) = (found.resolve() for found in (tmp_path / "outputs/sweep").iterdir())
         if sweeper.poll() is None:
             strike(draw.choice(strikes), sweeper, folder)
             struck += 1
         arguments = ["resume", str(folder)]
     assert struck
-    ended = victims.run(["resume", "latest"], tmp_path)  # while trials of the dead sweep may still be ending their step
+    ended = victims.run(
+        ["resume", str(folder)], tmp_path
+    )  # while trials of the dead sweep may still be ending their step
     assert ended.code == 0, ended.output
     assert [row["number"] for row in rows(folder)] == [str(number) for number in range(4)]
     assert {row["state"] for row in rows(folder)} == {"completed"}

@@ -1,4 +1,4 @@
-"""The run folder: two runs never share one, files are whole or absent, and `latest` points to the newest."""
+"""The run folder: two runs never share one, files are whole or absent, `latest` points to the newest that trained."""
 
 from __future__ import annotations
 
@@ -21,20 +21,40 @@ def test_a_second_run_does_not_overwrite_the_first(tmp_path: Path) -> None:
 
 def test_latest_points_to_the_newest_run_and_survives_a_move(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        RunFolder.create(tmp_path / "outputs/train" / name, tmp_path / "outputs")
+        RunFolder.create(tmp_path / "outputs/train" / name, tmp_path / "outputs").trained()
     (tmp_path / "outputs").rename(tmp_path / "moved")
     assert (tmp_path / "moved/latest").resolve() == (tmp_path / "moved/train/b").resolve()
 
 
+def test_latest_stays_with_a_run_that_trained_until_another_has(tmp_path: Path) -> None:
+    first, second = (RunFolder.create(tmp_path / f"train/{name}", tmp_path) for name in ("a", "b"))
+    assert not (tmp_path / "latest").exists()
+    first.trained()
+    assert (tmp_path / "latest").resolve() == first.path.resolve()
+    second.release()
+    RunFolder.reopen(second.path, tmp_path).trained()
+    assert (tmp_path / "latest").resolve() == second.path.resolve(), "it trained later, if it began anew"
+    first.release()
+    RunFolder.reopen(first.path, tmp_path).trained()
+    assert (tmp_path / "latest").resolve() == second.path.resolve(), "a run that goes on is no newer"
+
+
+def test_a_trial_that_trains_makes_its_sweep_the_latest(tmp_path: Path) -> None:
+    trial = RunFolder.create(tmp_path / "sweep/x/0", tmp_path)
+    (tmp_path / "sweep/x/sweep.yaml").touch()
+    trial.trained()
+    assert (tmp_path / "latest").resolve() == (tmp_path / "sweep/x").resolve()
+
+
 def test_a_run_outside_of_the_outputs_leaves_no_link_behind(tmp_path: Path) -> None:
-    RunFolder.create(tmp_path / "elsewhere/run", tmp_path / "outputs")
+    RunFolder.create(tmp_path / "elsewhere/run", tmp_path / "outputs").trained()
     assert not (tmp_path / "elsewhere/latest").exists()
     assert not (tmp_path / "outputs").exists()
 
 
 def test_a_folder_of_the_users_called_latest_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "outputs/latest").mkdir(parents=True)
-    RunFolder.create(tmp_path / "outputs/train/a", tmp_path / "outputs")
+    RunFolder.create(tmp_path / "outputs/train/a", tmp_path / "outputs").trained()
     assert not (tmp_path / "outputs/latest").is_symlink()
 
 

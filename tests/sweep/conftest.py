@@ -69,6 +69,7 @@ def sweep(project: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., Swe
         code = run([*verb, *words])
         out, err = capfd.readouterr()
         print(out, err)  # shown where the test fails
-        return Swept(code, (project / "outputs" / "latest").resolve(), out + err)
+        newest = max((project / "outputs/sweep").glob("*"), key=lambda folder: folder.name, default=project)
+        return Swept(code, newest.resolve(), out + err)
 
     return make

@@ -62,6 +62,7 @@ class Record(Callback):
         self._waiting = 0.0
         self._validating = self._validation_started = 0.0
         """Seconds that validations within this epoch took, and when the newest began."""
+        self._trained = False
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """The record so far belongs to the state: what a killed run wrote after it will be written again."""
@@ -118,6 +119,9 @@ class Record(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count samples, and stop the clock before validation begins."""
+        if not self._trained and trainer.is_global_zero:
+            self.folder.trained()
+        self._trained = True
         self._samples += samples_in(batch, trainer.world_size)
         if trainer.is_last_batch:
             self._stop_clock(trainer, pl_module)

@@ -66,11 +66,10 @@ def _check_group(group: str) -> None:
 
 
 def _choices(group: str) -> dict[str, Any]:
-    user = tree.user_conf()
     return {
         name: {
             "description": tree.describe(path), "file": str(path),
-            "own": user is not None and path.is_relative_to(user),
+            "own": tree.is_own(path),
         }
         for name, path in tree.choices(group).items()
     }  # fmt: skip
@@ -94,10 +93,9 @@ def _choices_text(group: str) -> str:
     _check_group(group)
     found = tree.choices(group)
     width = max(len(name) for name in found)
-    user = tree.user_conf()
     lines = []
     for name, path in found.items():
-        own = "  (your own)" if user is not None and path.is_relative_to(user) else ""
+        own = "  (your own)" if tree.is_own(path) else ""
         indent = " " * (width + 2)
         lines += textwrap.wrap(f"{name:<{width}}  {tree.describe(path)}{own}", WIDTH, subsequent_indent=indent)
     return "\n".join(lines)

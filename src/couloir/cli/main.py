@@ -10,6 +10,9 @@ from pathlib import Path
 from couloir.cli.answer import UNKNOWN_NEXT, known
 from couloir.errors import CouloirError, Interrupted, did_you_mean
 
+CONFIG_DIR = ("--config-dir", "-cd")
+SENTENCES = ("train", "summary", "find-lr", "find-batch-size")
+"""Verbs that take a sentence; others take a run, or nothing of a sentence."""
 VERSION = ("-V", "--version")
 VERBS = {
     "train": "compose a sentence, check it, train, test, and write the run folder",
@@ -108,7 +111,7 @@ def _dispatch(arguments: list[str]) -> int:
 
         print(f"couloir {__version__}")  # noqa: T201
         return 0
-    verb, *rest = arguments
+    verb, *rest = _own_folder(arguments)
     if verb not in VERBS:
         hint = did_you_mean(verb, VERBS, form="couloir {}")
         if verb.startswith("-") and rest and rest[0] in VERBS:
@@ -117,6 +120,28 @@ def _dispatch(arguments: list[str]) -> int:
             f"There is no verb '{verb}'.", place=f"verbs: {', '.join(VERBS)}", next_step=hint or "couloir --help"
         )
     return int(importlib.import_module(f"couloir.cli.{verb.replace('-', '_')}").main(rest))
+
+
+def _own_folder(arguments: list[str]) -> list[str]:
+    """Search the folder of `--config-dir` first; the other arguments, with a word for it where a sentence follows.
+
+    Raises:
+        CouloirError: the flag names no folder.
+    """
+    from couloir.config import tree
+
+    tree.name_own(None)
+    rest, words = list(arguments), [word.partition("=")[0] for word in arguments]
+    place = next((number for number, word in enumerate(words) if word in CONFIG_DIR), None)
+    if place is None:
+        return rest
+    flag, equals, folder = rest.pop(place).partition("=")
+    if not equals:
+        folder = rest.pop(place) if place < len(rest) else ""
+    if not folder:
+        raise CouloirError(f"{flag} needs a folder.", next_step=f"{flag} FOLDER")
+    tree.name_own(folder)
+    return [*rest, *tree.own_word()] if rest and rest[0] in SENTENCES else rest
 
 
 def _usage() -> str:

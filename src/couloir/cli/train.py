@@ -27,6 +27,7 @@ USAGE = """usage: train [GROUP=CHOICE ...] [KEY=VALUE ...]
 
   --cfg job           print the configuration instead of training (--resolve fills in the references)
   -m, --multirun      sweep over comma-separated values
+  --config-dir FOLDER   your own YAML files, searched before ./conf
   --json              one JSON object on standard output, and no words
   --quiet             no words but warnings and errors
   -sc install=bash    tab completion: eval "$(train -sc install=bash)"; zsh and fish likewise
@@ -41,8 +42,13 @@ HYDRA_FLAGS = {
     "--resolve",
 }  # fmt: skip
 SWEEPING = {"-m", "--multirun"}
-OTHER_TREES = {"--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--experimental-rerun"}
-"""Flags of Hydra that would compose from elsewhere; a user's own tree is `./conf`."""
+INSTEAD = {
+    "--config-name": "./conf/train.yaml, which takes the place of Couloir's, or a recipe: experiment=NAME",
+    "--config-path": "--config-dir FOLDER, which is searched before ./conf",
+    "--experimental-rerun": "couloir rerun RUN",
+}
+INSTEAD |= {"-cn": INSTEAD["--config-name"], "-cp": INSTEAD["--config-path"]}
+"""Flags of Hydra that would compose from elsewhere, and what there is instead."""
 SILENCE = 10.0
 """Seconds that torchrun's other processes wait for the first to say what is wrong."""
 
@@ -54,11 +60,9 @@ def main(arguments: list[str]) -> int:
 
         print(USAGE + groups_text())  # noqa: T201
         return 0
-    elsewhere = next((argument for argument in arguments if argument.split("=")[0] in OTHER_TREES), None)
+    elsewhere = next((flag for argument in arguments if (flag := argument.split("=")[0]) in INSTEAD), None)
     if elsewhere is not None:
-        raise CouloirError(
-            f"train does not take {elsewhere}.", next_step="put your own files into ./conf, which is searched first"
-        )
+        raise CouloirError(f"train does not take {elsewhere}.", next_step=INSTEAD[elsewhere])
     words = _without_answer(arguments)
     with Answer.of(arguments) as answer:
         if any(word.split("=")[0] in HYDRA_FLAGS for word in words):
@@ -162,6 +166,8 @@ def _through_hydra(words: list[str], command: list[str], answer: Answer) -> int:
     if known.shell_completion and (listed := _of_a_list(os.environ.get("COMP_LINE", ""))):
         print("\n".join(listed))  # noqa: T201
         return 0
+    if known.shell_completion:
+        _search_as(os.environ.get("COMP_LINE", ""))
     prepare_hydra()
     if known.shell_completion:
         line = os.environ.get("COMP_LINE", "")  # Hydra does not know these flags
@@ -171,6 +177,13 @@ def _through_hydra(words: list[str], command: list[str], answer: Answer) -> int:
     sys.argv = command
     hydra.main(version_base="1.3", config_path=str(tree.packaged_conf()), config_name=tree.ROOT_CONFIG)(_no_job)()
     return 0
+
+
+def _search_as(line: str) -> None:
+    """Search the folder first that an unfinished command line names."""
+    found = re.search(r"(?:--config-dir|-cd)[ =](\S+)|\bconfig_dir=(\S+)", line)
+    if found is not None and (folder := Path(found[1] or found[2]).expanduser()).is_dir():
+        tree.name_own(folder)
 
 
 def _of_a_list(line: str) -> list[str]:

@@ -102,7 +102,7 @@ def go_on(run: Unfinished, command: list[str], also: Sequence[Callback] = ()) ->
     Raises:
         CouloirError: the run is still alive, or none of its checkpoints is whole.
     """
-    folder = RunFolder.reopen(run.path)
+    folder = RunFolder.reopen(run.path, Path(run.cfg.output_dir))
     try:
         checkpoint, damaged = newest_checkpoint(folder)
         sentence = Sentence(run.cfg, {}, [], [*(read_overrides(run.path) or []), *run.overrides], run.path)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -66,7 +67,7 @@ def build(cfg: DictConfig, name: str, without: Sequence[str] | None = None, **ex
         extra = _without_facts(node, name, extra)
         built = hydra.utils.instantiate(node, _convert_="all", **extra)
     except (InstantiationException, OmegaConfBaseException) as error:
-        raise _as_mistake(error, name, target) from error
+        raise _as_mistake(error, name, target, map(str, node)) from error
     _check_keys(built, name, target)
     return built
 
@@ -98,10 +99,7 @@ def _check_keys(built: Any, name: str, target: str) -> None:
         signature = inspect.signature(built.func)
         given = signature.bind_partial(*built.args, **built.keywords).arguments
     except TypeError as error:
-        raise CouloirError(
-            f"{target} does not take the keys of '{name}': {error}",
-            next_step=f"`couloir list {name}` shows the choices, `train --cfg job` this sentence's keys",
-        ) from error
+        raise _wrong_keys(name, target, str(error), built.keywords) from error
     except ValueError:
         return  # what is built in may have no signature
     needed = [
@@ -116,6 +114,19 @@ def _check_keys(built: Any, name: str, target: str) -> None:
             f"'{name}' lacks keys that {target} needs: {', '.join(needed[1:])}.",
             next_step=f"`couloir list {name}` shows the choices, `train --cfg job` this sentence's keys",
         )
+
+
+def _wrong_keys(name: str, target: str, reason: str, given: Iterable[str]) -> CouloirError:
+    """What a target says of keys that it does not take, and the words that take all of them away."""
+    strange: list[str] = []
+    with suppress(ImportError, InstantiationException, TypeError, ValueError):
+        known = inspect.signature(hydra.utils.get_object(target)).parameters
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+            strange = [key for key in given if key not in known and not key.startswith("_")]
+    step = f"`couloir list {name}` shows the choices, `train --cfg job` this sentence's keys"
+    if strange:
+        step = f"take them away: {' '.join(f'~{name}.{key}' for key in strange)}; {step}"
+    return CouloirError(f"{target} does not take the keys of '{name}': {reason}", next_step=step)
 
 
 def _resolved(node: DictConfig) -> DictConfig:
@@ -184,7 +195,7 @@ def _missing(error: ModuleNotFoundError, name: str, target: str) -> CouloirError
     return missing_module(error, target)
 
 
-def _as_mistake(error: Exception, name: str, target: str) -> BaseException:
+def _as_mistake(error: Exception, name: str, target: str, given: Iterable[str]) -> BaseException:
     cause: BaseException | None = error
     if is_shortage(error):
         return out_of_memory(_last(error))
@@ -196,10 +207,7 @@ def _as_mistake(error: Exception, name: str, target: str) -> BaseException:
             return cause
         if isinstance(cause, TypeError):
             reason = str(cause).rpartition(f"{target}.")[2]
-            return CouloirError(
-                f"{target} does not take the keys of '{name}': {reason.splitlines()[0]}",
-                next_step=f"`couloir list {name}` shows the choices, `train --cfg job` this sentence's keys",
-            )
+            return _wrong_keys(name, target, reason.splitlines()[0], given)
         if isinstance(cause, ImportError | AttributeError):
             return CouloirError(
                 f"The target of '{name}' cannot be imported: {target} ({' '.join(str(cause).split())})",

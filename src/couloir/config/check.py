@@ -118,8 +118,8 @@ def _keys_by_path(sentence: Sentence) -> dict[str, list[Key]]:
 
 def _packaged_keys(file: Path) -> dict[str, Key]:
     """For a user's file that stands in for a packaged one, and calls the same, what that one says of its keys."""
-    own = tree.user_conf()
-    if own is None or not file.is_relative_to(own):
+    own = next((folder for folder in tree.own_confs() if file.is_relative_to(folder)), None)
+    if own is None:
         return {}
     instead = tree.packaged_conf() / file.relative_to(own)
     if not instead.is_file():
@@ -284,6 +284,10 @@ def _check_value(sentence: Sentence, path: str, entries: list[Key], keys: dict[s
         value = OmegaConf.to_container(value, resolve=True)
     accepted = contract.violation(key, value)
     deleted = next((word for word in sentence.overrides if word.partition("=")[0] == f"~{path}"), None)
+    if deleted is not None and any(
+        word.startswith(f"{path.partition('.')[0]}._target_=") for word in sentence.overrides
+    ):
+        return  # another target takes other keys
     if accepted is not None and deleted is not None:
         raise CouloirError(
             f"'{deleted}' takes away a key that is needed: {path} takes {accepted}.",

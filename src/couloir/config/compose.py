@@ -24,7 +24,7 @@ from couloir.config import contract, resolvers, targets, tree
 from couloir.config.defaults import wrong_defaults, wrong_place
 from couloir.config.files import check_own_files
 from couloir.config.hydra_private import note_merged
-from couloir.config.launch import check_launch, missing_launcher
+from couloir.config.launch import check_hydra, check_launch, missing_launcher
 from couloir.config.mistakes import COMPLAINTS, Choices, explain, find_mistake, wrong_choices
 from couloir.config.tree import Source
 from couloir.errors import CouloirError, display
@@ -57,13 +57,12 @@ class Sentence:
 
 
 class UserConfFirst(SearchPathPlugin):
-    """Puts the user's own `./conf` before the packaged tree."""
+    """Puts the user's own folders before the packaged tree."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Hydra calls this once for each composition."""
-        user = tree.user_conf()
-        if user is not None:
-            search_path.prepend("user", f"file://{user}")
+        for number, folder in reversed(list(enumerate(tree.own_confs()))):
+            search_path.prepend(f"user{number or ''}", f"file://{folder}")
 
 
 def prepare_hydra() -> None:
@@ -84,11 +83,13 @@ def compose_sentence(overrides: list[str]) -> Sentence:
         CouloirError: an unknown group, choice or key, or a sentence that Hydra cannot read.
     """
     resolvers.forget()
+    overrides = tree.take_own(overrides)
     check_own_files()
     overrides = [item for item in overrides if item != "experiment=null"]  # the default, which Hydra cannot be told
     of_a_sweep = next((item for item in overrides if is_of_a_sweep(item) or is_of_hydras_sweep(item)), None)
     if of_a_sweep is not None:
         raise CouloirError(f"'{of_a_sweep}' belongs to a sweep.", next_step="train -m ... makes a sweep")
+    check_hydra(overrides, ())
     mistake = wrong_choices(overrides)
     if mistake is not None:
         raise mistake
@@ -98,6 +99,7 @@ def compose_sentence(overrides: list[str]) -> Sentence:
             merged = note_merged()
             cfg, choices = _hydra_compose(overrides)
             sources = _sources(merged)
+            check_hydra(overrides, _own_hydra(sources))
             targets.typed_roots(cfg, overrides, partial(_set_in, sources))  # before any reference can be followed
             run_dir = Path(cfg.hydra.run.dir)
         except COMPLAINTS as error:
@@ -120,6 +122,7 @@ def _in_words(error: Exception, overrides: list[str]) -> CouloirError:
 
 def mistake_in(words: list[str]) -> CouloirError:
     """What is wrong with words of which one cannot be part of a sentence, a flag that is not there, say."""
+    words = tree.take_own(words)
     prepare_hydra()
     with _hydra():
         mistake = find_mistake(words, _hydra_compose, multirun=True)
@@ -182,6 +185,20 @@ def _sources(merged: list[ResultDefault]) -> list[Source]:
     ]
 
 
+def _own_hydra(sources: list[Source]) -> Iterator[tuple[str, str]]:
+    """The keys of the node `hydra` in the user's own files, each with its file and line, but those of a copy of the
+    packaged root file.
+    """
+    packaged = contract.read_keys(tree.packaged_conf() / f"{tree.ROOT_CONFIG}.yaml")
+    usual = {(entry.path, str(entry.default)) for entry in packaged}
+    for source in sources:
+        if not source.package and tree.is_own(source.file):
+            for entry in contract.read_keys(source.file):
+                inside = entry.path.startswith("hydra.") and entry.default != {}
+                if inside and (entry.path, str(entry.default)) not in usual:
+                    yield entry.path, f"{display(source.file)}, line {entry.line}"
+
+
 def _set_in(sources: list[Source], key: str) -> str | None:
     """The file and line of a root key."""
     found = [
@@ -205,8 +222,10 @@ def check_sweep(overrides: list[str]) -> None:
     Raises:
         CouloirError: an unknown group, choice or key, or code that Hydra itself should not call.
     """
+    overrides = tree.take_own(overrides)
     prepare_hydra()
     check_own_files()
+    check_hydra(overrides, (), multirun=True)
     with _hydra():
         mistake = find_mistake(overrides, _hydra_compose, multirun=True)
         if mistake is not None:
@@ -224,11 +243,11 @@ def _without_sweeps(overrides: list[str]) -> Iterator[list[str]]:
     parsed = [OverridesParser.create().parse_override(item) for item in overrides]
     same = [item for item, override in zip(overrides, parsed, strict=True) if not override.is_sweep_override()]
     yield same
-    own = tree.user_conf()
     for override in parsed:
         group = override.key_or_group
-        if own is None or not override.is_sweep_override() or not (own / group).is_dir():
+        if not override.is_sweep_override() or not any((own / group).is_dir() for own in tree.own_confs()):
             continue
         for choice in map(str, override.sweep_string_iterator()):
-            if (own / group / f"{choice}.yaml").is_file():
+            file = tree.find(f"{group}/{choice}")
+            if file is not None and tree.is_own(file):
                 yield [*same, f"{group}={choice}"]

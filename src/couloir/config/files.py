@@ -14,7 +14,7 @@ MOST_NODES = 100_000
 
 
 def check_own_files() -> None:
-    """Look for aliases that stand for too much, in the files of the user's `./conf` that have aliases.
+    """Look for aliases that stand for too much, in the user's own files that have aliases.
 
     Raises:
         CouloirError: a file whose aliases have no end, or would fill the memory.
@@ -45,8 +45,7 @@ def not_text(error: UnicodeDecodeError) -> CouloirError:
 
 
 def _own_files() -> list[Path]:
-    own = tree.user_conf()
-    return [] if own is None else sorted(path for path in own.rglob("*.yaml") if path.is_file())
+    return [path for own in tree.own_confs() for path in sorted(own.rglob("*.yaml")) if path.is_file()]
 
 
 def _count(node: yaml.Node | None, known: dict[int, float]) -> float:

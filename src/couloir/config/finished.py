@@ -43,6 +43,8 @@ def run_config(run: Path, allowed: Sequence[str] = ()) -> DictConfig:
         CouloirError: it cannot be read, or it calls what a configuration may not call.
     """
     cfg = read_config(run)
+    if not tree.own_word() and Path(str(cfg.get(tree.KEY))).is_dir():
+        tree.name_own(cfg.get(tree.KEY))  # which may be gone: the run has all that it held
     with open_dict(cfg):
         cfg[targets.KEY] = list(allowed)
         _add_task(cfg)
@@ -202,7 +204,7 @@ def completed(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
     cfg = cfg.copy()
     before = set(flat(cfg))
     with open_dict(cfg):
-        _add(cfg, compose_sentence([]).cfg)
+        _add(cfg, compose_sentence(tree.own_word()).cfg)
         for group in tree.groups():
             if OmegaConf.is_dict(cfg.get(group)) and "_target_" in cfg[group]:
                 for name, default in _defaults(group, str(cfg[group]["_target_"])).items():

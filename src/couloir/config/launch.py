@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -19,6 +19,17 @@ from couloir.config.defaults import SWEEPER, other_sweeper
 from couloir.config.unread import hydra_unread
 from couloir.errors import CouloirError, did_you_mean
 
+OF_A_SWEEP = ("hydra.sweep", "hydra.launcher", "hydra.sweeper")
+"""Nodes of `hydra` that a recipe may have for its multirun; a single run does without them."""
+CHANGES_NOTHING = {
+    "hydra.mode": "`train -m` makes a sweep, `train` one run",
+    "hydra.searchpath": "`train --config-dir FOLDER` adds a folder of YAML files",
+    "hydra.job.chdir": "the working directory stays where `train` was typed",
+    "hydra.output_subdir": "the run folder has config.yaml and overrides.yaml",
+    "hydra.verbose": "COULOIR_TRACEBACK=1 shows where an error happened",
+    "hydra.run": "hydra.sweep.dir=FOLDER names the folder of a sweep",
+}
+"""Keys that Hydra has and Couloir does without, and what there is instead."""
 PLUGINS = ("hydra._internal.core_plugins", "hydra_plugins", "hydra.experimental.callbacks")
 LOGGING = ("hydra_logging", "job_logging")
 _HANDLER = re.compile(r"(logging\.(handlers\.)?[A-Z]\w*|colorlog\.[A-Z]\w*)$")
@@ -39,6 +50,41 @@ HARMLESS = (
     "max_nbytes", "mmap_mode", "num_cpus", "num_gpus",
 )  # fmt: skip
 """Keys of launchers that a file may set; others go into a shell's commands, or say whom to connect to."""
+
+
+def check_hydra(words: Sequence[str], in_files: Iterable[tuple[str, str]], multirun: bool = False) -> None:
+    """Refuse keys of the node `hydra` that would change nothing.
+
+    Args:
+        words: what was typed.
+        in_files: keys of the user's own files, each with its place.
+        multirun: whether a sweep is made; a run of it or not takes only `hydra.run.dir`.
+
+    Raises:
+        CouloirError: there is such a key.
+    """
+    typed = [(word.lstrip("+~").partition("=")[0].replace("/", "."), word) for word in words]
+    for key, place in [*typed, *in_files]:
+        said = next((name for name in CHANGES_NOTHING if key == name or key.startswith(f"{name}.")), None)
+        if multirun:
+            ignored = (
+                said is not None and key != "hydra.verbose" and (key, place) != ("hydra.mode", "hydra.mode=MULTIRUN")
+            )
+        else:
+            ignored = key.startswith("hydra.") and not key.startswith(("hydra.run.", *OF_A_SWEEP))
+        if multirun and (key, place) not in typed and said in ("hydra.mode", "hydra.run"):
+            continue  # a file that is for both
+        if not ignored:
+            continue
+        if said == "hydra.mode" and not multirun and not place.endswith("=RUN"):
+            others = " ".join(word for word in words if not word.startswith("hydra.mode="))
+            raise CouloirError(
+                "hydra.mode asks for a sweep, and without -m this is one run.",
+                place=place,
+                next_step=f"train -m {others}".rstrip() + "; or leave hydra.mode out",
+            )
+        instead = f": {CHANGES_NOTHING[said]}" if said is not None else ""
+        raise CouloirError(f"{key} would change nothing here.", place=place, next_step=f"leave it out{instead}")
 
 
 def check_launch(cfg: DictConfig, typed: Sequence[str]) -> None:

@@ -363,6 +363,8 @@ def _wrong_choice(override: Override) -> CouloirError | None:
             next_step=f"{group}={named[0]}",
         )
     available = tree.choices(group)
+    if group == "experiment" and (mistake := _finished_run(named, available)) is not None:
+        return mistake
     if override.is_add() and override.package is None and group in (*ONE, *SEVERAL):
         return CouloirError(
             f"The sentence has a choice for {group} already, which + cannot add.", next_step=text.lstrip("+")
@@ -378,6 +380,24 @@ def _wrong_choice(override: Override) -> CouloirError | None:
             next_step=asked(f"{group}={name}" for name in choices_like(group, shown))
             or f"`couloir list {group}` describes each choice",
         )
+    return None
+
+
+def _finished_run(named: list[object], available: dict[str, Path]) -> CouloirError | None:
+    """The configuration of a run is no recipe: it has the keys of every part, which cannot be put over other parts."""
+    for choice in map(str, named):
+        file = available.get(choice, Path(choice))
+        file = file / "config.yaml" if file.is_dir() else file
+        if file.suffix != ".yaml" or not file.is_file():
+            continue
+        if {f"{group}._target_" for group in ("model", "data", "trainer")} <= {
+            key.path for key in contract.read_keys(file)
+        }:
+            run = display(file.parent) if file.name == "config.yaml" else "RUN, the folder that it was copied from"
+            return CouloirError(
+                f"{display(file)} is the whole configuration of a run, not a recipe.",
+                next_step=f"couloir rerun {run}; a recipe has the keys that overrides.yaml beside it names",
+            )
     return None
 
 

@@ -24,7 +24,8 @@ from couloir.config.needs import lacking, needs, told
 from couloir.config.scaling import settle_rate
 from couloir.config.tree import Source
 from couloir.errors import CouloirError, display
-from couloir.record.find import find_run
+from couloir.record.configuration import flat
+from couloir.record.find import find_run, past_latest
 
 FROM_RUN = "couloir.initializer.from_run.from_run"
 
@@ -44,6 +45,7 @@ def settle(sentence: Sentence) -> Sentence:
     sentence = settle_parts(sentence)
     with suppress(OmegaConfBaseException, TypeError, ValueError):  # `check` says so
         _settle_run(sentence.cfg)
+        _settle_paths(sentence.cfg)
         settle_monitor(sentence.cfg)
         settle_rate(sentence.cfg)
     with suppress(OmegaConfBaseException):
@@ -129,6 +131,13 @@ def _settle_run(cfg: DictConfig) -> None:
     node = cfg.get("initializer")
     if OmegaConf.is_dict(node) and node.get("_target_") == FROM_RUN and isinstance(node.get("run"), str):
         node.run = str(find_run(node.run, cfg.output_dir))
+
+
+def _settle_paths(cfg: DictConfig) -> None:
+    """Files in the newest run, `model.weights=outputs/latest/checkpoints/best.ckpt`, are those of that run for good."""
+    for key, value in flat(cfg).items():
+        if isinstance(value, str) and "latest" in value and (path := past_latest(value)) != value:
+            OmegaConf.update(cfg, key, path)
 
 
 def settle_monitor(cfg: DictConfig) -> None:

@@ -1,11 +1,12 @@
-"""Where the configuration lives on disk: the packaged tree, the user's own `./conf` before it, and what a file's
-header says.
+"""Where the configuration lives on disk: the packaged tree, the user's own folders before it, and what a file's header
+says.
 
 Nothing here imports Hydra, so that `--help` and `couloir list` answer at once.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,57 @@ class Source:
     package: str
 
 
+KEY = "config_dir"
+"""The word of a sentence that names a folder of the user's own besides `./conf`; `--config-dir` stands for it."""
+_named: list[Path] = []
+
+
+def name_own(folder: str | Path | None) -> None:
+    """From now on search this folder first, as a process searches its working directory; None: `./conf` alone.
+
+    Raises:
+        CouloirError: there is no such folder.
+    """
+    _named.clear()
+    if folder is None:
+        return
+    path = Path(os.path.normpath(Path(folder).expanduser().absolute()))
+    if not path.is_dir():
+        raise CouloirError(
+            f"There is no folder {folder}.",
+            place=f"{KEY}={folder}",
+            next_step="name a folder that is laid out as ./conf is",
+        )
+    _named.append(path)
+
+
+def own_word() -> list[str]:
+    """The word that names the folder which is searched first; none where there is none."""
+    return [as_word(path) for path in _named]
+
+
+def as_word(folder: str | Path) -> str:
+    """The word that names a folder, its path in full."""
+    text = str(folder)
+    plain = re.fullmatch(r"[\w./-]+", text) is not None
+    quoted = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{KEY}={text}" if plain else f"{KEY}='{quoted}'"
+
+
+def take_own(words: list[str]) -> list[str]:
+    """Search the folder first that words name, if they name one; the words, with its path in full.
+
+    Raises:
+        CouloirError: there is no such folder.
+    """
+    named = [word for word in words if word.startswith(f"{KEY}=")]
+    value = named[-1].partition("=")[2] if named else ""
+    if value[:1] in ("'", '"') and value[-1:] == value[:1]:
+        value = value[1:-1].replace(f"\\{value[0]}", value[0]).replace("\\\\", "\\")
+    name_own(value if value not in ("", "null") else None)
+    return [*(word for word in words if word not in named), *own_word()] if _named else words
+
+
 def packaged_conf() -> Path:
     """The tree that ships with Couloir: inside the wheel, or `conf/` of a checkout (an editable install)."""
     inside = Path(__file__).parents[1] / "conf"
@@ -38,16 +90,20 @@ def user_conf() -> Path | None:
     return here
 
 
+def own_confs() -> list[Path]:
+    """The user's own folders, first match first: the one that is named, and `./conf`."""
+    user = user_conf()
+    return list(dict.fromkeys([*_named, *([] if user is None else [user])]))
+
+
 def is_own(file: Path) -> bool:
-    """Whether a file is of the user's own tree."""
-    own = user_conf()
-    return own is not None and file.is_relative_to(own)
+    """Whether a file is of the user's own."""
+    return any(file.is_relative_to(own) for own in own_confs())
 
 
 def roots() -> list[Path]:
     """The folders that are searched, first match first."""
-    user = user_conf()
-    return [packaged_conf()] if user is None else [user, packaged_conf()]
+    return [*own_confs(), packaged_conf()]
 
 
 def find(config: str) -> Path | None:

@@ -64,7 +64,8 @@ class Samples(LightningDataModule):
         batch_size: samples a batch, of each process where there are several.
         val_fraction: share of the training samples held out for validation, where the set brings none.
         test_fraction: share of all samples held out for the test, where the set brings none.
-        subset: at most so many samples to train and validate on, and at most so many to test on; stratified.
+        subset: at most so many samples to train and validate on, at most so many of a validation split that the set
+            brings, and at most so many to test on; stratified.
         seed: what splits and orders follow from.
         workers: processes that prepare batches; 0: this one; None: for photographs as many as there are cores.
         standardize: subtract the mean and divide by the deviation of each channel.
@@ -164,6 +165,8 @@ class Samples(LightningDataModule):
             val = Split(train, held)
         else:
             val = Split(loaded.val, np.arange(len(loaded.val.targets)))
+            if self.subset is not None:
+                val.indices = val.indices[take(val.targets, self.subset, seed, stratify)]
         return {"train": Split(train, pool), "val": val, "test": test}
 
     def _measure_inputs(self) -> None:

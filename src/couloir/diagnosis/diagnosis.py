@@ -14,6 +14,7 @@ from couloir.diagnosis.reading import Reading, read_run
 from couloir.diagnosis.remedies import remedies
 from couloir.diagnosis.view import FEWEST, View
 from couloir.record.run_files import RunFiles
+from couloir.record.status import has_trained
 
 UNFINISHED = {
     "interrupted": "was interrupted",
@@ -22,6 +23,13 @@ UNFINISHED = {
     "pruned": "was ended, since other trials were better",
 }
 """Status -> what became of a run that does not say by its last epoch how long it should have been."""
+UNTRAINED = {
+    "interrupted": "The run was stopped before its first step. `couloir resume {name}` begins it anew.",
+    "running": "The run has not trained a step yet.",
+    "failed": "The run ended before its first step, so there is nothing to diagnose or to go on with. "
+    "Mend what it says, and train anew.",
+}
+"""Status -> what is said of a run that has not trained."""
 DATA_AT_FAULT = "of its batch are NaN or infinite"
 """What the error of a diverged run says where not the network is to blame."""
 FAILING = (
@@ -182,6 +190,9 @@ def _without_validation(train: Curve | None, reading: Reading) -> list[tuple[str
 
 def _unfinished(reading: Reading) -> str:
     status, planned = str(reading.status.get("status")), reading.key("trainer.max_epochs")
+    if status in UNTRAINED and not reading.rows and not has_trained(reading.status):
+        error = " ".join(str(reading.status.get("error") or "").splitlines()[:1]).rpartition("CouloirError: ")[2]
+        return UNTRAINED[status].format(name=reading.name) + (f" It ended with: {error}" if error else "")
     if status not in UNFINISHED or (status == "running" and reading.epochs == planned):
         return ""
     of, how = f" of {planned}" if planned else "", UNFINISHED[status]

@@ -51,10 +51,29 @@ def find_run(word: str, outputs: str | Path = "outputs") -> Path:
         raise CouloirError(f"{word} is a sweep of several runs.", next_step=_best_of(sweep))
     if Path(word).is_dir():
         raise CouloirError(f"{word} is not a run: it has no {FILE}.", next_step="name the folder of a run")
+    if word == "latest" and not (Path(outputs) / word).exists() and any(_configs(Path(outputs))):
+        raise CouloirError(
+            f"No run in {outputs} has trained yet, and latest is the newest that has.",
+            next_step="name the folder of a run; its status.json and train.log say how it ended",
+        )
     known = sorted((path.parent for path in _configs(Path(outputs))), key=lambda path: path.name)
     hint = did_you_mean(word, [path.name for path in known], form="{}")
     newest = f"the newest is {known[-1]}" if known else f"`train` makes one in {outputs}/"
     raise CouloirError(f"There is no run '{word}'.", next_step=hint or newest)
+
+
+def past_latest(text: str) -> str:
+    """A path with the run or the sweep that `latest` leads to in its place: `latest` will soon be another one."""
+    path = Path(text).expanduser()
+    for place in (path, *path.parents):
+        folder = place.resolve()
+        if (
+            place.name == "latest"
+            and place.is_symlink()
+            and any((folder / name).is_file() for name in (FILE, SWEEP_FILE))
+        ):
+            return str(folder / path.relative_to(place))
+    return text
 
 
 def find_sweep(word: str, outputs: str | Path = "outputs") -> Path | None:

@@ -13,7 +13,8 @@ from couloir.errors import CouloirError
 from couloir.record.checkpoint import FOLDER as CHECKPOINTS
 from couloir.record.files import as_json, write_atomically
 from couloir.record.lock import RunLock
-from couloir.record.status import FILE, FORMAT, Status, read_status, refuse_newer
+from couloir.record.status import FILE, FORMAT, Status, has_trained, read_status, refuse_newer
+from couloir.record.sweep import FILE as SWEEP_FILE
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,17 @@ class RunFolder:
     Attributes:
         path: where it is.
         locks: this process's lock on it, in the process that owns the run.
+        outputs: the folder whose `latest` will be this run, or the sweep that it belongs to, once it has trained; None:
+            `latest` stays where it is.
     """
 
     path: Path
     locks: list[RunLock] = field(default_factory=list, compare=False)
+    outputs: Path | None = None
 
     @classmethod
     def create(cls, path: Path, outputs: Path | None, latest: bool = True) -> RunFolder:
-        """Make the folder and, where it lies below `outputs`, point `outputs/latest` to it.
+        """Make the folder; where it lies below `outputs`, `outputs/latest` will be it once it has trained.
 
         Args:
             path: the folder.
@@ -41,7 +45,7 @@ class RunFolder:
             CouloirError: it cannot be written, or it already holds a run.
         """
         path = Path(os.path.abspath(path))  # noqa: PTH100  resolve() would follow a user's links
-        folder = cls(path)
+        folder = cls(path, outputs=_collecting(path, outputs) if latest else None)
         if folder.status_file.exists():
             raise CouloirError(
                 f"The folder {path} already holds a run.",
@@ -52,21 +56,24 @@ class RunFolder:
             if latest:
                 folder.locks.append(RunLock(folder.path))
             folder.write_status("running", started=_now(), pid=os.getpid())
-            if latest and outputs is not None and path.is_relative_to(os.path.abspath(outputs)):  # noqa: PTH100
-                point_latest_to(path, outputs)
         except OSError as error:
             raise _cannot_be_written(path, error) from error
         return folder
 
     @classmethod
-    def reopen(cls, path: Path) -> RunFolder:
+    def reopen(cls, path: Path, outputs: Path | None = None) -> RunFolder:
         """The folder of a run that is to go on; it belongs to this process from now on.
+
+        Args:
+            path: the folder.
+            outputs: the folder that collects the runs: `latest` there will be this run, if it has not trained yet.
 
         Raises:
             CouloirError: the run is still alive, it was made by a newer Couloir, or its folder cannot be written.
         """
         refuse_newer(path)
-        folder = cls(path)
+        trained = has_trained(read_status(path, strict=False))
+        folder = cls(path, outputs=None if trained else _collecting(path, outputs))
         try:
             folder.locks.append(RunLock(path))
             for torn in (*path.glob(".*"), *folder.checkpoints.glob(".*")):  # what a killed process was writing
@@ -76,6 +83,15 @@ class RunFolder:
             folder.release()
             raise _cannot_be_written(path, error) from error
         return folder
+
+    def trained(self) -> None:
+        """A training step is over: `latest` is this run from now on, or the sweep that it belongs to."""
+        if not has_trained(self.status()):
+            self.write_status("running", first_step=_now())
+        if self.outputs is not None:
+            sweep = next((folder for folder in self.path.parents if (folder / SWEEP_FILE).is_file()), None)
+            with suppress(OSError):  # a link that cannot be made is no reason to end a run
+                point_latest_to(sweep or self.path, self.outputs)
 
     def release(self) -> None:
         """Let others have the folder: the run is over."""
@@ -121,6 +137,11 @@ class RunFolder:
                 stream.truncate()
             if status == "running":
                 raise
+
+
+def _collecting(path: Path, outputs: Path | None) -> Path | None:
+    """The folder that collects the runs, where a run lies below it."""
+    return outputs if outputs is not None and path.is_relative_to(os.path.abspath(outputs)) else None  # noqa: PTH100
 
 
 def point_latest_to(folder: Path, outputs: Path) -> None:

@@ -25,6 +25,11 @@ def read_status(run: Path, strict: bool = True) -> dict[str, Any]:
     return read_json(run / FILE, strict)
 
 
+def has_trained(status: dict[str, Any]) -> bool:
+    """Whether a run has taken a step, as its status says; an older version wrote down whole epochs alone."""
+    return "first_step" in status or bool(status.get("epoch"))
+
+
 def is_newer(status: dict[str, Any]) -> bool:
     """Whether a run was made by a version of Couloir whose folders this one cannot read."""
     number = status.get("format")

@@ -10,6 +10,7 @@ from couloir.artifacts.page import Cell, Page, beside, charts, copyable, facts, 
 from couloir.config.metrics import facts as metric_facts
 from couloir.record.files import write_atomically
 from couloir.record.metrics import epochs_in
+from couloir.record.status import has_trained
 from couloir.record.tested import read_confusion
 from couloir.report import confusion, gallery, origin, tables
 from couloir.report.curves import curves, signals
@@ -124,6 +125,8 @@ def _end(page: Page, record: RunRecord) -> None:
     error = f"<pre>{text(said)}</pre>" if said else ""
     bad = record.state in ("failed", "diverged")
     note = ENDS.get(record.state, f"It {record.state}." if bad else record.state)
+    if not record.rows and not has_trained(record.status):
+        note += " It has not trained a step."
     at = record.status.get("step")
     note += f" Its last record is of epoch {record.status.get('epoch', 0)}, step {at}." if at is not None else ""
     page.section("Status", error, note=note, kind="alarm" if bad else "")

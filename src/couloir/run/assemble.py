@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from hydra.utils import get_method
 from omegaconf import DictConfig
+from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.seed import isolate_rng
 
 from couloir.config.build import build
@@ -48,11 +49,33 @@ def load_data(cfg: DictConfig, world: World = ALONE) -> Any:
     return data
 
 
+def _refuse_own_steps(net: torch.nn.Module) -> None:
+    """A network is asked for its output alone; one that would train itself is not what the user takes it for.
+
+    Raises:
+        CouloirError: it is a LightningModule with steps, optimizers or hooks of its own.
+    """
+    if not isinstance(net, LightningModule):
+        return
+    lightnings = [kind for kind in LightningModule.__mro__ if kind not in torch.nn.Module.__mro__]
+    hooks = {name for kind in lightnings for name in vars(kind) if not name.startswith("_")} - {"forward"}
+    kinds = type(net).__mro__[: type(net).__mro__.index(LightningModule)]
+    own = [name for kind in kinds for name in vars(kind) if name in hooks]
+    if own:
+        raise CouloirError(
+            f"{type(net).__name__} is a LightningModule with its own {', '.join(own)}, and nothing would call them: "
+            "the task takes the steps.",
+            place="model._target_",
+            next_step="give its network as the model, and its step as a task: docs/architecture.md has an example",
+        )
+
+
 def build_network(cfg: DictConfig, data: Any) -> torch.nn.Module:
     """The network, checked against data and loss, and initialised; weights from a file have the last word."""
     file = cfg.model.get("weights")
     with WithinMemory():
         net: torch.nn.Module = build(cfg, "model", **({} if file is None else {"weights": None}))
+    _refuse_own_steps(net)
     build(cfg, "task").func.check(net, build(cfg, "loss"), data)
     if cfg.tta is not None:
         check_views(net, build(cfg, "tta"), data)

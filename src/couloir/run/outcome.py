@@ -37,6 +37,8 @@ def write_ending(folder: RunFolder, signal_number: int | None, error: BaseExcept
         say.info("pruned: %s", error)
         return
     if begun:
+        if isinstance(error, Diverged):
+            folder.trained()  # as far as it could
         word: Status = "diverged" if isinstance(error, Diverged) else "failed"
         folder.write_status(word, error=f"{type(error).__name__}: {error}")
     note.info("%s", f"{type(error).__name__}: {error}", exc_info=error)

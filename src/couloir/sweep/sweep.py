@@ -18,7 +18,6 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from couloir.errors import CouloirError, display
-from couloir.record.folder import point_latest_to
 from couloir.record.lock import RunLock, is_alive
 from couloir.record.sweep import FILE, SweepFacts, write_facts
 from couloir.sweep.best import write_best
@@ -110,9 +109,6 @@ def _prepare(plan: Plan, words: Sequence[str]) -> None:
                 begun=datetime.now().astimezone().isoformat(timespec="seconds"),
             )
             write_facts(plan.folder, facts)
-        outputs = Path(str(plan.trial.cfg.output_dir))
-        if plan.folder.is_relative_to(os.path.abspath(outputs)):  # noqa: PTH100
-            point_latest_to(plan.folder, outputs)
     except OSError as error:
         raise CouloirError(
             f"The sweep's folder cannot be written: {error.strerror or error}.",

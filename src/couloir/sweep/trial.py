@@ -158,7 +158,7 @@ def _train(job: Job) -> None:
     # What a process that was killed before it wrote anything else has left.
     RunFolder(job.path).status_file.unlink(missing_ok=True)
     sentence = checked(job.overrides)
-    train_sentence(sentence, RunFolder.create(job.path, None), job.command, also=also)
+    train_sentence(sentence, RunFolder.create(job.path, Path(sentence.cfg.output_dir)), job.command, also=also)
 
 
 def _wait_for_the_last(run: Path) -> None:
