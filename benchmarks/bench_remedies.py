@@ -185,17 +185,20 @@ class Cache:
         place = self.folder / "runs" / hashlib.sha256(text.encode()).hexdigest()[:16]
         file = place / "ended.json"
         if not file.exists():
-            shutil.rmtree(place, ignore_errors=True)  # what a killed benchmark left
-            place.mkdir(parents=True)
-            output, began = place / "out", time.perf_counter()
+            made = place.with_name(f"{place.name}.{os.getpid()}")  # so that a benchmark beside this one may do the same
+            shutil.rmtree(made, ignore_errors=True)
+            made.mkdir(parents=True)
+            output, began = made / "out", time.perf_counter()
             code, said = called(["train", *words, *ALWAYS, f"output_dir={output}"])
             if code not in KEPT:
                 raise RuntimeError(f"train {text} ended with {code}:\n{said[-2000:]}")
             for run in [run for run in (output / "train").glob("*") if run.is_dir()]:
-                run.rename(place / "run")
+                run.rename(made / "run")
             shutil.rmtree(output, ignore_errors=True)
             ended = {"words": text, "code": code, "said": said[-2000:], "seconds": time.perf_counter() - began}
-            file.write_text(json.dumps(ended, indent=2), encoding="utf-8")
+            (made / file.name).write_text(json.dumps(ended, indent=2), encoding="utf-8")
+            with contextlib.suppress(OSError):  # it is there already
+                made.rename(place)
         known = json.loads(file.read_text(encoding="utf-8"))
         return Ended(place, int(known["code"]), str(known["said"]))
 
