@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import couloir
+from couloir.compare.numbers import compare_metrics
 from couloir.compare.rerun import compare_runs, same_bits, scalars
 
 WORDS = ["data=moons", "data.subset=60", "trainer.max_epochs=2", "trainer.log_every_n_steps=1", "trainer=cpu"]
@@ -35,6 +36,17 @@ def test_a_copy_is_identical_in_every_file(original: Path, run: Path) -> None:
     assert compared.differ == compared.left_out == []
     assert compared.counts["metrics.csv"] == 2 * 10
     assert compared.counts["checkpoints/last.ckpt"] > 4
+
+
+def test_rows_within_epochs_are_compared_where_they_stand() -> None:
+    then = [{"epoch": "0.5", "step": "3", "val/loss": "1.0"}, {"epoch": "1", "step": "7", "val/loss": "0.5"}]
+    now = [{"epoch": "0.5", "step": "3", "val/loss": "1.5"}, {"epoch": "0.75", "step": "5", "val/loss": "0.5"}]
+    said = [number.in_words() for number in compare_metrics(then, now).differ]
+    assert said == [
+        "epoch 0.5, step 3, val/loss: 1.0 and 1.5 (metrics.csv)",
+        "epoch 1, step 7, epoch: 1 and 0.75 (metrics.csv)",
+        "epoch 1, step 7, step: 7 and 5 (metrics.csv)",
+    ]
 
 
 @pytest.mark.parametrize(

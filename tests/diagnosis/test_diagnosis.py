@@ -118,6 +118,26 @@ def test_a_run_of_three_epochs_is_no_cause_for_alarm(tmp_path: Path, epochs: int
     assert "too few" in found.in_words()
 
 
+def test_epochs_without_validation_are_not_counted_as_validations(tmp_path: Path) -> None:
+    val: list[Any] = [None, 1.0, None, 0.9, None, 0.8]
+    found = diagnose(write_run(tmp_path, train=[2.0, 1.5, 1.2, 1.0, 0.9, 0.8], val=val))
+    assert "3 validations are too few to say anything; four are needed." in found.in_words()
+
+
+def test_rules_compare_whole_epochs_and_the_best_of_all_rows_is_named(tmp_path: Path) -> None:
+    falling = decay(8, 2.0, 0.2)
+    run = write_run(tmp_path, {}, train=falling, val=[value + 0.02 for value in falling])
+    whole = diagnose(run)
+    head, *lines = (run / "metrics.csv").read_text().splitlines()
+    within = [f"{place + 0.5},{10 * place + 5},,{3.0 if place != 6 else 0.01}" for place in range(8)]
+    rows = [line for pair in zip(within, lines, strict=True) for line in pair]
+    (run / "metrics.csv").write_text("\n".join([head, *rows, "8.25,82,0.19,"]) + "\n")
+    found = diagnose(run)
+    assert cases(found) == cases(whole)
+    assert dict(found.evidence)["best epoch"] == "6.5, val/loss 0.01"
+    assert dict(found.evidence)["epochs"] == "8"
+
+
 def test_overfitting_names_its_best_epoch_and_an_override(tmp_path: Path) -> None:
     val = [1.5, 1.0, 0.7, 0.5, 0.41, 0.45, 0.5, 0.55, 0.6, 0.63]
     config = {"model": {"dropout": 0.0}, "optimizer": {"lr": 0.01}}

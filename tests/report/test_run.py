@@ -49,6 +49,22 @@ def test_a_run_has_every_part_and_stays_small(tmp_path: Path) -> None:
     assert len(html) < 5_200_000
 
 
+def test_rows_within_epochs_are_no_epochs_and_can_be_the_best(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "one", epochs=3, status="interrupted")
+    head, *lines = (run / "metrics.csv").read_text().splitlines()
+    within = "2.5,25,0.1,,0.001,,0.99,,,"
+    cut = "3.75,38,0.1,0.6,,0.9,,,0.1,1.5"
+    (run / "metrics.csv").write_text("\n".join([head, *lines[:2], within, lines[2], cut]) + "\n")
+    html = written(run)
+    assert "3.75 of 12" in html
+    assert "2.5, by val/loss" in html
+    assert "last validation (epoch 3)" in html
+    (losses,) = [figure for figure in figures(html) if figure["layout"]["yaxis"]["title"]["text"] == "loss"][:1]
+    points = {trace["name"]: trace["x"] for trace in losses["data"]}
+    assert points["validation"] == [1, 2, 2.5, 3]
+    assert points["training"] == [1, 2, 3, 3.75]
+
+
 def test_every_figure_is_one_that_plotly_takes(tmp_path: Path) -> None:
     import plotly.graph_objects as go
 

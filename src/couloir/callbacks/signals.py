@@ -21,6 +21,7 @@ from couloir.layer_kinds import BatchNorm, Convolution
 from couloir.metric.precision import WIDE
 from couloir.record.signals import LayerSignal, write_signals
 from couloir.task.task import Task, sum_of
+from couloir.trainer.resumption import within_epoch
 
 ACTIVATION_MODULES = ("torch.nn.modules.activation", "couloir.model.activation")
 """Where activation functions are defined."""
@@ -57,8 +58,8 @@ class Signals(Callback):
             self._measure(trainer, pl_module, epoch=0)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure after every so many epochs."""
-        if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+        """Measure after every so many epochs; one that the run's end cuts short is none."""
+        if not within_epoch(trainer) and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
             self._measure(trainer, pl_module, epoch=trainer.current_epoch + 1)
 
     def _measure(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:

@@ -145,6 +145,7 @@ def diagnosis_facts(run: Path) -> dict[str, Any]:
     """
     from couloir.diagnosis.diagnosis import diagnose_reading
     from couloir.diagnosis.reading import read_run
+    from couloir.record.metrics import epoch_of
 
     reading = read_run(run)
     best = reading.best
@@ -153,7 +154,7 @@ def diagnosis_facts(run: Path) -> dict[str, Any]:
     numbers = {
         "epochs": reading.epochs,
         "monitor": reading.monitor,
-        "best": None if best is None else {"epoch": int(best["epoch"]), "value": best[reading.monitor]},
+        "best": None if best is None else {"epoch": epoch_of(best), "value": best[reading.monitor]},
         "columns": {name: _course(curve) for name, curve in columns.items() if curve is not None},
     }
     return {**diagnose_reading(reading).as_json(), "numbers": numbers}

@@ -15,7 +15,7 @@ from couloir.errors import CouloirError
 from couloir.log import rendered
 from couloir.record.configuration import MISSING, differing
 from couloir.record.differences import Difference, differences, own_packages, shown
-from couloir.record.metrics import read_cells
+from couloir.record.metrics import epoch_of, read_cells
 from couloir.record.provenance import read_provenance
 from couloir.record.result import read_result
 from couloir.record.status import read_status
@@ -98,7 +98,7 @@ def diff_runs(one: Path, other: Path) -> RunDiff:
     if status := both(read_status, "status.json"):
         diff.status = {name: pair for name in STATUS if (pair := _pair(status, name))[0] != pair[1]}
     if rows := both(read_cells, "metrics.csv"):
-        diff.epochs = len(rows[0]), len(rows[1])
+        diff.epochs = epoch_of(rows[0][-1]), epoch_of(rows[1][-1])
         diff.first_epoch = compare_metrics(rows[0], rows[1], whole=False).first()
     if results := both(read_result, "result.json"):
         names = dict.fromkeys([*results[0], *results[1]])

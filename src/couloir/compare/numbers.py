@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from couloir.record.metrics import TIMES, Cells
+from couloir.record.metrics import TIMES, Cells, epoch_of
 
 NOTHING = "(none)"
 
@@ -74,19 +74,14 @@ def compare_metrics(then: list[Cells], now: list[Cells], whole: bool = True) -> 
         for name in names:
             compared.count("metrics.csv", 1)
             if (pair := (one.get(name) or NOTHING, other.get(name) or NOTHING)) and pair[0] != pair[1]:
-                compared.differ.append(Number("metrics.csv", name, *pair, _count(one["epoch"]), int(one["step"])))
+                compared.differ.append(Number("metrics.csv", name, *pair, epoch_of(one), int(one["step"])))
     if len(then) != len(now) and whole:
         longer = max(then, now, key=len)[min(len(then), len(now))]
-        place = _count(longer["epoch"]), int(longer["step"])
+        place = epoch_of(longer), int(longer["step"])
         compared.differ.append(Number("metrics.csv", "number of rows", str(len(then)), str(len(now)), *place))
     elif len(then) != len(now):
         compared.left_out.append(f"metrics.csv has {len(then)} rows there, {len(now)} here")
     return compared
-
-
-def _count(cell: str) -> float:
-    """`4` and `3.75` as they are written."""
-    return int(float(cell)) if float(cell).is_integer() else float(cell)
 
 
 def compare_results(then: dict[str, Any], now: dict[str, Any]) -> Compared:

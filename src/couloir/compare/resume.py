@@ -84,7 +84,7 @@ def unfinished(run: Path, overrides: list[str]) -> Unfinished | None:
 def _follow_length(before: DictConfig, cfg: DictConfig) -> None:
     """Let what spans the whole run span its new length; or, with `on_new_length=keep`, stay with the old one."""
     old, new = before.trainer.max_epochs, cfg.trainer.max_epochs
-    if cfg.on_new_length == "stretch":
+    if cfg.get("on_new_length", "stretch") == "stretch":
         if OmegaConf.select(cfg, "scheduler.epochs") == old:
             cfg.scheduler.epochs = new
     elif old != new and isinstance(OmegaConf.select(cfg, "averaging.start"), float):

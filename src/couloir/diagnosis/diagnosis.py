@@ -124,7 +124,9 @@ def diagnose_reading(reading: Reading) -> Diagnosis:
         found += _without_validation(train, reading)
     elif not view.readable:
         short = None if note else halted_short(view)
-        few = f"{reading.epochs} epochs are" if reading.epochs > 1 else "One epoch is"
+        rare = len(view.val) < FEWEST <= reading.epochs
+        what, count = ("validation", len(view.val)) if rare else ("epoch", reading.epochs)
+        few = f"{count} {what}s are" if count > 1 else f"One {what} is"
         found += [] if short is None else [("halted_early", short, ())]
         note = note or ("" if found else f"{few} too few to say anything; four are needed.")
     else:

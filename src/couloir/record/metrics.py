@@ -7,7 +7,7 @@ quarters of it. A cell is empty where nothing was measured.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from couloir.record.files import as_csv, read_rows, unreadable
@@ -52,8 +52,13 @@ def read_cells(run: Path) -> list[Cells]:
 
 def epochs_in(rows: list[Row]) -> float:
     """How many epochs were trained, the last of them perhaps in part; 0 without a row."""
-    epochs = rows[-1].get("epoch", len(rows)) if rows else 0
-    return int(epochs) if float(epochs).is_integer() else epochs
+    return epoch_of(rows[-1]) if rows and "epoch" in rows[-1] else len(rows)
+
+
+def epoch_of(row: Mapping[str, float | str]) -> float:
+    """The epoch that a row was written at, a whole number unless it lies within one."""
+    epoch = float(row["epoch"])
+    return int(epoch) if epoch.is_integer() else epoch
 
 
 def whole_epochs(rows: list[Row]) -> list[Row]:

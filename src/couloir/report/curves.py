@@ -10,7 +10,7 @@ from typing import Any
 from couloir.artifacts.log_axis import wants_log
 from couloir.artifacts.page import Chart, Choice, charts, choices, label, smoothing
 from couloir.config.metrics import facts, leading
-from couloir.record.metrics import epochs_in
+from couloir.record.metrics import epoch_of
 from couloir.report.evidence import RunRecord, columns, labels
 
 GROUP = "curves"
@@ -111,7 +111,7 @@ def _best(record: RunRecord, metric: str, at: int, runs: int) -> list[dict[str, 
     value = math.nan if row is None else row.get(f"val/{metric}", math.nan)
     if row is None or not math.isfinite(value):
         return []
-    epoch = epochs_in([row])
+    epoch = epoch_of(row)
     colour = "--best" if runs == 1 else f"--c{at % 10}"
     return [{
         "type": "scatter", "mode": "markers", "x": [epoch], "y": [value], "name": f"best epoch ({epoch})",
@@ -152,7 +152,7 @@ def _trace(record: RunRecord, column: str, told: str, most: int) -> dict[str, An
     kept = sorted({*range(0, len(epochs), step), len(epochs) - 1})
     return {
         "type": "scatter", "mode": "lines+markers" if len(kept) < 25 else "lines", "marker": {"size": 5},
-        "x": [int(epochs[place]) for place in kept], "y": [values[place] for place in kept],
+        "x": [epochs[place] for place in kept], "y": [values[place] for place in kept],
         "hovertemplate": f"{told}, epoch %{{x}}: %{{y}}<extra></extra>",
     }  # fmt: skip
 
@@ -162,7 +162,7 @@ def _scale(values: Sequence[float]) -> str:
 
 
 def _epochs() -> dict[str, Any]:
-    return {"title": {"text": "epoch"}, "tickformat": "d", "minallowed": 0}
+    return {"title": {"text": "epoch"}, "tickformat": "d", "hoverformat": "~g", "minallowed": 0}
 
 
 def signals(record: RunRecord) -> list[Chart]:

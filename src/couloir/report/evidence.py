@@ -13,7 +13,7 @@ from typing import Any
 from couloir.config.metrics import leading, monitored, stated_metrics
 from couloir.errors import display
 from couloir.record.lock import is_alive
-from couloir.record.metrics import Row, best_row
+from couloir.record.metrics import Row, best_row, epoch_of
 from couloir.record.run_files import RunFiles
 
 PLACES = ("data.root=", "data.path=", "output_dir=")
@@ -142,7 +142,7 @@ class RunRecord:
 
     def values(self, column: str) -> tuple[list[float], list[float | None]]:
         """The epochs that have a value in a column, and the values; None for what is not finite."""
-        points = [(row["epoch"], row[column]) for row in self.rows if column in row and "epoch" in row]
+        points = [(epoch_of(row), row[column]) for row in self.rows if column in row and "epoch" in row]
         return [epoch for epoch, _ in points], [value if math.isfinite(value) else None for _, value in points]
 
 

@@ -158,12 +158,16 @@ def _curves(records: Sequence[RunRecord], ranked: Sequence[RunRecord]) -> list[C
                 kept = sorted({*range(0, len(epochs), step), len(epochs) - 1})
                 traces.append({
                     "type": "scatter", "mode": "lines+markers" if len(kept) < 3 else "lines", "line": {"width": 1.8},
-                    "name": label(record.name, 24), "x": [int(epochs[place]) for place in kept],
+                    "name": label(record.name, 24), "x": [epochs[place] for place in kept],
                     "y": [_short(values[place]) for place in kept], "meta": {"keys": [f"run {at}"], "cycle": True},
                 })  # fmt: skip
         if traces:
             axis = {"title": {"text": label(f"validation {metric_facts(name).label}")}}
-            layout = {"xaxis": {"title": {"text": "epoch"}, "tickformat": "d"}, "yaxis": axis, "showlegend": True}
+            layout = {
+                "xaxis": {"title": {"text": "epoch"}, "tickformat": "d", "hoverformat": "~g"},
+                "yaxis": axis,
+                "showlegend": True,
+            }
             drawn.append(Chart(traces, layout, f"validation {name} of the chosen runs", 400, group=CHOSEN))
     return drawn
 

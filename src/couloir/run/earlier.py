@@ -119,7 +119,7 @@ class Amended(Callback):
         epochs = OmegaConf.select(self.cfg, "scheduler.epochs")
         ends = self._changed("trainer.max_steps") and epochs == self.cfg.trainer.max_epochs
         changed = epochs is not None and (ends or self._changed("scheduler.epochs"))
-        if changed and self.cfg.get("on_new_length") == "stretch":
+        if changed and self.cfg.get("on_new_length", "stretch") == "stretch":
             stretch(trainer, pl_module)
         self._then = None
 

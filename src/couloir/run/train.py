@@ -146,6 +146,8 @@ def _train(
     module, trainer, record = assemble()
     parameters = sum(parameter.numel() for parameter in module.net.parameters())  # before fsdp makes shares of them
     say.info(_opening(sentence, data, parameters, trainer))
+    if module.automatic_optimization and (limit := limit_in_words(cfg, data)):
+        say.info("%s", limit)
     checkpoint = None if earlier is None else earlier.checkpoint
     with workers_ended(data):
         module, seen = _fit_and_test(module, trainer, data, assemble, checkpoint, is_tested(cfg))
@@ -302,5 +304,4 @@ def _opening(sentence: Sentence, data: Any, parameters: int, trainer: Trainer) -
         + f"{parameters:,} parameters; {sizes['train']:,} training, {sizes['val']:,} validation, "
         f"{sizes['test']:,} test samples; {where}"
         + (f"\n{scaled}" if (scaled := scaled_lr_in_words(sentence.cfg)) else "")
-        + (f"\n{limit}" if (limit := limit_in_words(sentence.cfg, data)) else "")
     )
