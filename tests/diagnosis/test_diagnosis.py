@@ -119,7 +119,7 @@ def test_a_run_of_three_epochs_is_no_cause_for_alarm(tmp_path: Path, epochs: int
 
 
 def test_epochs_without_validation_are_not_counted_as_validations(tmp_path: Path) -> None:
-    val: list[Any] = [None, 1.0, None, 0.9, None, 0.8]
+    val: list[Any] = [None, 1.0, None, 1.2, None, 0.9]
     found = diagnose(write_run(tmp_path, train=[2.0, 1.5, 1.2, 1.0, 0.9, 0.8], val=val))
     assert "3 validations are too few to say anything; four are needed." in found.in_words()
 
