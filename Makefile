@@ -11,8 +11,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 train: .venv/.run
 	@$(BIN)/train $(ARGS)
 
+# PASSIVE: threads that wait for each other leave their core to others; some tests train with two.
 test: .venv/.dev
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 # The whole of scale=smoke for every recipe, one after the other; COULOIR_DATA names the folder of the real data.
 recipes: .venv/.dev
@@ -20,7 +21,7 @@ recipes: .venv/.dev
 
 # Kills, signals, full disks, damaged files, mistakes in words and files, everything made again: long.
 faults: .venv/.dev
-	COULOIR_ALL_FAULTS=1 OMP_NUM_THREADS=1 $(BIN)/pytest --durations=0 tests/faults tests/diagnosis tests/model $(ARGS)
+	COULOIR_ALL_FAULTS=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest --durations=0 tests/faults tests/diagnosis tests/model tests/test_docs.py $(ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check
@@ -37,7 +38,7 @@ bench: .venv/.dev
 	for name in startup loop settings folder scaling sweep search report gpu; do $(BIN)/python benchmarks/bench_$$name.py || exit 1; done
 
 docs: .venv/.run
-	$(BIN)/python docs/build.py
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python docs/build.py
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,4 +1,5 @@
-"""Make the generated parts of the documentation: `docs/groups.md`, the README's table and picture, `docs/diagnosis.md`.
+"""Make the generated parts of the documentation: `docs/groups.md`, the README's table and picture, `docs/diagnosis.md`,
+and the outputs that the README and `docs/curriculum.md` quote.
 
     make docs
 
@@ -16,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from build_diagnosis import build as build_diagnosis
-
+from build_outputs import build as build_outputs
 from couloir.config import contract, tree
 
 ROOT = Path(__file__).parents[1]
@@ -64,6 +65,7 @@ def main() -> None:
         subprocess.run([str(Path(sys.executable).with_name("train"))], cwd=folder, check=True)
         (ROOT / "docs/images").mkdir(exist_ok=True)
         shutil.copy(Path(folder) / "outputs/latest/curves.png", ROOT / "docs/images/curves.png")
+    build_outputs()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ import torch
 from omegaconf import OmegaConf
 
 import couloir
+from build_outputs import MEASURED, Quote, masked, output, quotes, same_numbers_here, shown
+from build_outputs import PAGES as QUOTING
 from couloir.cli import board, find_batch_size, find_lr, rerun
 from couloir.cli.evaluate import OPENED
 from couloir.cli.flags import take_flags, take_switches
@@ -44,7 +46,7 @@ def commands() -> list[str]:
     for page in PAGES:
         text = (ROOT / page).read_text()
         blocks = re.findall(r"```\n(.*?)```", text, re.DOTALL)
-        lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+        lines = [line.split("#")[0].strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
         lines += re.findall(r"`((?:train|couloir)(?: [^`]*)?)`", text)
         found += [line for line in lines if re.match(r"(train|couloir) \S", line)]
     # Placeholders of a grammar, the wrong ones, and the reader's own model are not for composing.
@@ -134,6 +136,41 @@ def test_a_mistake_is_answered_as_the_readme_shows(
 
 def test_the_documentation_shows_enough_commands() -> None:
     assert len(commands()) > 50
+
+
+QUOTES = [quote for page in QUOTING for quote in quotes((ROOT / page).read_text())]
+FAULTS = os.environ.get("COULOIR_ALL_FAULTS") == "1"
+
+
+@pytest.mark.parametrize("quote", [quote for quote in QUOTES if not quote.date], ids=lambda quote: quote.sentence)
+def test_a_sentence_prints_what_the_page_quotes(quote: Quote) -> None:
+    if quote.slow and not FAULTS:
+        pytest.skip("`make faults` runs it")
+    if quote.trains and not same_numbers_here():
+        pytest.skip("another torch or processor rounds differently than the one that made the page")
+    # Two threads on busy cores wait for each other at each step: here one sentence does, in `make faults` all.
+    for threads in quote.threads if FAULTS or quote.sentence == "train data=line" else (1,):
+        assert masked(shown(output(quote.sentence, threads), quote.shows)) == masked(quote.body), (
+            f"with {threads} threads; `make docs` writes what the program prints into the page"
+        )
+
+
+def test_every_output_of_a_page_is_run_again_or_has_a_date() -> None:
+    shown_blocks = re.findall(r"^\$ (?:train|couloir) .*", "".join((ROOT / page).read_text() for page in QUOTING), re.M)
+    wrong = [f"$ train {words}" for words, _ in WRONG]
+    assert len(shown_blocks) == len(QUOTES) + len(wrong)
+    assert all(quote.body.strip() for quote in QUOTES)
+    notes = [quote.note for quote in QUOTES if quote.note]
+    assert all(re.fullmatch(rf"(one thread)?(, )?({MEASURED.pattern})?", note) for note in notes)
+    assert sum(not quote.slow and not quote.date for quote in QUOTES) > 40
+
+
+def test_seconds_and_names_of_runs_may_differ_from_the_page_and_numbers_may_not() -> None:
+    line = "run: outputs/train/2026-11-29_12-07-27_a7af3a  (1.6 s, 9,534 samples/s)  loss 0.5"
+    assert masked(line) == masked(
+        line.replace("12-07-27_a7af3a", "13-00-01_ffde3a").replace("1.6 s, 9,534", "12.1 s, 8")
+    )
+    assert masked(line) != masked(line.replace("0.5", "0.6"))
 
 
 HOUSE = (ROOT / "docs/architecture.md").read_text()
