@@ -39,7 +39,7 @@ def run(command: list[str], directory: Path | None = None) -> Finished:
     Raises:
         RuntimeError: it failed; the message has the end of its output.
     """
-    with tempfile.TemporaryFile("w+") as output:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         process = subprocess.Popen(command, cwd=directory, stdout=output, stderr=subprocess.STDOUT, text=True)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -70,7 +70,7 @@ def machine() -> dict[str, Any]:
 
 def _processor() -> str:
     try:
-        return re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()).group(1)
+        return re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8")).group(1)
     except (OSError, AttributeError):
         return platform.processor() or platform.machine()
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
+import re
+import shlex
+import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -167,6 +171,26 @@ def asked(words: Iterable[str]) -> str | None:
     """`did you mean model=resnet50, model=resnet56?`, or None where there are no words."""
     found = ", ".join(words)
     return f"did you mean {found}?" if found else None
+
+
+def as_typed(words: Iterable[str]) -> str:
+    """Words as a person types them at the prompt of this system, in quotes where its shell would change them."""
+    if os.name != "nt":
+        return shlex.join(words)
+    return " ".join(
+        f'"{word}"' if set(word) & set("&|<>^()%,;=") and not set(word) & set('" ') else subprocess.list2cmdline([word])
+        for word in words
+    )
+
+
+def in_quotes(value: str) -> str:
+    """A text as a value of an override, in quotes, which Hydra reads as it stands.
+
+    A backslash counts as one, but before a quote and at the end, where it is written twice.
+    """
+    quote = "'" if '"' in value or os.name == "nt" else '"'
+    inner = re.sub(rf"(\\*)({quote}|$)", lambda found: found[1] * 2 + (f"\\{quote}" if found[2] else ""), value)
+    return f"{quote}{inner}{quote}"
 
 
 def display(path: Path) -> str:

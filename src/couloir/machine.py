@@ -1,10 +1,14 @@
-"""What the machine gives this process: cores, memory, signals. Only `one_thread` imports torch."""
+"""What the machine gives this process: cores, memory, signals. Only `one_thread` imports torch.
+
+Windows has neither `resource` nor /proc, and no signals but those of its C library: what stands here for it was written
+by its documentation, and not run there.
+"""
 
 from __future__ import annotations
 
+import io
 import math
 import os
-import resource
 import signal
 import sys
 import threading
@@ -29,7 +33,7 @@ def cores(quota_file: Path = CPU_QUOTA) -> int:
     """The cores that this process may use: those it is bound to, and no more than its container is given."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        quota, period = quota_file.read_text().split()
+        quota, period = quota_file.read_text(encoding="ascii").split()
         return max(1, min(bound, math.ceil(int(quota) / int(period))))
     except (OSError, ValueError):  # no such file, or "max": no limit
         return bound
@@ -57,20 +61,20 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def resident_memory() -> int:
-    """The bytes that the process occupies now; where /proc is missing, the most it has occupied."""
+    """The bytes that the process occupies now; where /proc is missing, the most it has occupied; 0: nobody says."""
     return _status("VmRSS") or _most_ever()
 
 
 def forget_peak_memory() -> None:
     """Begin a new peak, where the system lets a process do so; elsewhere the peak is that of the whole process."""
     try:
-        (PROC / "clear_refs").write_text("5")
+        (PROC / "clear_refs").write_text("5", encoding="ascii")
     except OSError:
         return
 
 
 def peak_memory() -> int:
-    """The most bytes that the process has occupied since `forget_peak_memory`."""
+    """The most bytes that the process has occupied since `forget_peak_memory`; 0: nobody says."""
     return _status("VmHWM") or _most_ever()
 
 
@@ -97,18 +101,57 @@ def _field(file: Path, name: str) -> int:
 
 
 def _most_ever() -> int:
+    try:
+        import resource
+    except ImportError:
+        return _windows_peak()
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
+
+
+def _windows_peak() -> int:
+    # PROCESS_MEMORY_COUNTERS: its size, the peak, what is there now, ...; -1 stands for this process.
+    found = _asked_of_windows("K32GetProcessMemoryInfo", 9, -1)
+    return found[1] if found else 0
+
+
+def _windows_memory() -> list[int]:
+    """MEMORYSTATUSEX: its size, all memory, free memory, ..."""
+    return _asked_of_windows("GlobalMemoryStatusEx", 8)
+
+
+def _asked_of_windows(function: str, count: int, process: int | None = None) -> list[int]:
+    """What a function of Windows' kernel writes into a structure of so many numbers of 8 bytes, the first its size."""
+    import ctypes
+
+    if not hasattr(ctypes, "windll"):
+        return []
+    numbers = (ctypes.c_uint64 * count)(8 * count)
+    call = getattr(ctypes.windll.kernel32, function)
+    if process is None:
+        done = call(ctypes.byref(numbers))
+    else:
+        done = call(ctypes.c_void_p(process), ctypes.byref(numbers), 8 * count)
+    return list(numbers) if done else []
+
+
+def total_memory() -> int:
+    """The bytes of the machine's memory; 0: nobody says."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        found = _windows_memory()
+        return found[1] if found else 0
 
 
 def _of_machine() -> float:
     known = _field(Path("/proc/meminfo"), "MemAvailable")
     if known:
         return known
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") - resident_memory()
-    except (ValueError, OSError):
-        return float("inf")
+    if found := _windows_memory():
+        return found[2]
+    total = total_memory()
+    return total - resident_memory() if total else float("inf")
 
 
 def _of_cgroups() -> Iterator[float]:
@@ -151,8 +194,49 @@ def _file_cache(folder: Path) -> int:
 
 
 def _of_limits() -> float:
+    try:
+        import resource
+    except ImportError:
+        return float("inf")
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     return float("inf") if limit == resource.RLIM_INFINITY else max(0.0, limit - _status("VmSize"))
+
+
+def signal_this_process(number: int) -> None:
+    """Send this process a signal, from any of its threads; its handler runs in the main thread.
+
+    On Windows `os.kill` ends a process at once, whatever it listens to.
+    """
+    if sys.platform == "win32":
+        signal.raise_signal(number)
+    else:
+        os.kill(os.getpid(), number)
+
+
+def hear_no_terminal() -> None:
+    """Keep Ctrl-C in a terminal from this process: whoever started it hears it, and decides."""
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
+    else:
+        import ctypes
+
+        if hasattr(ctypes, "windll"):
+            ctypes.windll.kernel32.SetConsoleCtrlHandler(None, True)
+
+
+def signal_name(number: int) -> str:
+    """`SIGKILL` for 9; `signal 99` where the system has no name for it."""
+    return signal.Signals(number).name if number in {known.value for known in signal.Signals} else f"signal {number}"
+
+
+def print_any_character() -> None:
+    """Let standard output show a character that its encoding lacks as `\\u00b1`, as standard error does, and not fail.
+
+    Windows writes into a pipe or a file in an encoding of 256 characters, and LC_ALL=C knows ASCII alone.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

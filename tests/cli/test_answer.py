@@ -56,7 +56,7 @@ def test_a_run_answers_with_its_record(trained: dict[str, Any]) -> None:
     folder = Path(trained["run"])
     assert trained["metrics"] == json.loads((folder / "result.json").read_text())
     assert (trained["status"], trained["epoch"], trained["resumed"]) == ("completed", 4, False)
-    assert trained["last_row"]["val/loss"] == trained["metrics"]["val/loss"]
+    assert trained["last_epoch"]["val/loss"] == trained["metrics"]["val/loss"]
     course = trained["diagnosis"]["numbers"]["columns"]["val/loss"]
     assert course["last"] == {"epoch": 4, "value": trained["metrics"]["val/loss"]}
     assert course["lowest"]["value"] == trained["diagnosis"]["numbers"]["best"]["value"]

@@ -21,6 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from couloir.artifacts.curves import NAMES
 from couloir.artifacts.log_axis import wants_log
 from couloir.config.metrics import facts, stated_metrics
+from couloir.record.files import rename
 from couloir.record.metrics import Row
 from couloir.record.run_files import RunFiles
 from couloir.record.signals import LayerSignal
@@ -263,4 +264,4 @@ def _finish(figure: Figure, axes: list[Axes], entries: list[Line2D], file: Path,
         figure.suptitle(f"the best {SHOWN} of {of} runs", fontsize=10)
     temporary = file.with_name(f".{file.name}")
     figure.savefig(temporary, format="png")
-    temporary.replace(file)
+    rename(temporary, file)

@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import Checkpoint as CheckpointBase
 
 from couloir.distributed import highest
 from couloir.record.checkpoint import BEST, FOLDER, LAST, PREVIOUS
+from couloir.record.files import rename
 from couloir.trainer.resumption import epoch_reached, within_epoch
 
 
@@ -96,7 +97,7 @@ class Checkpoint(CheckpointBase):
             _give_name(temporary, best_checkpoint(trainer))
         if last.exists():
             _give_name(last, last.with_name(PREVIOUS))
-        temporary.replace(last)
+        rename(temporary, last)
         _flush(last.parent)
 
     def state_dict(self) -> dict[str, Any]:
@@ -134,7 +135,7 @@ def _give_name(file: Path, name: Path) -> None:
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
-    temporary.replace(name)
+    rename(temporary, name)
 
 
 def _flush(folder: Path) -> None:

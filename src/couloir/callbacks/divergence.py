@@ -293,7 +293,7 @@ class LeaveOut(Divergence):
         gradients = [gradient for gradient in gradients if gradient.numel()]
         # The largest absolute value, which cannot overflow where no gradient does.
         size = torch.nn.utils.get_total_norm(gradients, norm_type=math.inf) if gradients else self._loss
-        if not highest(not math.isfinite(float(self._loss.double() + size.double()))):
+        if not highest(not bool(self._loss.isfinite() & size.isfinite())):
             return
         loss = mean(float(self._loss))
         self._reason = "the gradients were not finite" if math.isfinite(loss) else f"the loss was {loss}"

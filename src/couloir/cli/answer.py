@@ -130,7 +130,7 @@ def run_facts(run: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {"run": str(run), "status": status.get("status")}
     facts |= {name: status.get(name) for name in ("epoch", "step", "signal")}
     facts["metrics"] = read_result(run, strict=False)
-    facts["last_row"] = rows[-1] if rows else None
+    facts["last_epoch"] = rows[-1] if rows else None
     facts["diagnosis"] = None
     if status.get("status") == "completed":
         facts["diagnosis"] = diagnosis_facts(run)

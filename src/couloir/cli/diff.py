@@ -32,9 +32,9 @@ def main(arguments: list[str]) -> int:
 
 def _diff(words: list[str], answer: Answer) -> int:
     from couloir.compare.diff import as_tables, diff_runs
-    from couloir.record.find import find_run
+    from couloir.record.find import find_run, outputs_of
 
-    outputs = next((word.partition("=")[2] for word in words if word.startswith("output_dir=")), "outputs")
+    outputs = outputs_of(words)
     named = [word for word in words if not word.startswith("output_dir=")]
     if len(named) != 2:
         raise CouloirError(

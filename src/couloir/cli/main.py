@@ -9,6 +9,7 @@ from pathlib import Path
 
 from couloir.cli.answer import UNKNOWN_NEXT, known
 from couloir.errors import CouloirError, Interrupted, did_you_mean
+from couloir.machine import print_any_character
 
 CONFIG_DIR = ("--config-dir", "-cd")
 SENTENCES = ("train", "summary", "find-lr", "find-batch-size")
@@ -53,6 +54,7 @@ def run(arguments: list[str]) -> int:
         0 done, 2 the user's input, 3 diverged, 130 after Ctrl-C, 143 after SIGTERM, 1 anything else.
     """
     show_traceback = os.environ.get("COULOIR_TRACEBACK") == "1"
+    print_any_character()
     try:
         _look_around(arguments)
         return _dispatch(arguments)
@@ -94,10 +96,12 @@ def _look_around(arguments: list[str]) -> None:
     for word, what in [(here, "The name of the working directory"), *((word, "A word") for word in arguments)]:
         shown = word.encode(errors="backslashreplace").decode()
         if shown != word:
-            raise CouloirError(
-                f"{what} is not text in UTF-8, and the files of a run are: {shown}",
-                next_step="rename the folder or file, or make a link to it with a name in UTF-8",
-            )
+            step = "rename the folder or file, or make a link to it with a name in UTF-8"
+            if sys.getfilesystemencoding() != "utf-8":
+                step = "set PYTHONUTF8=1 or LC_ALL=C.UTF-8: this system is told that all names are " + (
+                    sys.getfilesystemencoding()
+                )
+            raise CouloirError(f"{what} is not text in UTF-8, and the files of a run are: {shown}", next_step=step)
     if here not in sys.path:
         sys.path.insert(0, here)
 

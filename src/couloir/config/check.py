@@ -466,7 +466,7 @@ def _check_monitors(sentence: Sentence) -> None:
 
 def _check_accelerator(cfg: DictConfig) -> None:
     """A GPU that the machine does not show cannot be used; torch has the last word on one that it does."""
-    shown = sys.platform == "darwin" or any(any(Path("/").glob(pattern)) for pattern in GPU_DEVICES)
+    shown = sys.platform != "linux" or any(any(Path("/").glob(pattern)) for pattern in GPU_DEVICES)
     _refuse(
         cfg.trainer.get("accelerator") in ("gpu", "cuda") and not shown,
         "trainer.accelerator is gpu, but this machine shows no GPU.",

@@ -25,7 +25,7 @@ from couloir.config.defaults import wrong_defaults, wrong_place
 from couloir.config.files import check_own_files
 from couloir.config.hydra_private import note_merged
 from couloir.config.launch import check_hydra, check_launch, missing_launcher
-from couloir.config.mistakes import COMPLAINTS, Choices, explain, find_mistake, wrong_choices
+from couloir.config.mistakes import COMPLAINTS, Choices, explain, find_mistake, refuse_lost_backslash, wrong_choices
 from couloir.config.tree import Source
 from couloir.errors import CouloirError, display
 
@@ -89,6 +89,7 @@ def compose_sentence(overrides: list[str]) -> Sentence:
     of_a_sweep = next((item for item in overrides if is_of_a_sweep(item) or is_of_hydras_sweep(item)), None)
     if of_a_sweep is not None:
         raise CouloirError(f"'{of_a_sweep}' belongs to a sweep.", next_step="train -m ... makes a sweep")
+    refuse_lost_backslash(overrides)
     check_hydra(overrides, ())
     mistake = wrong_choices(overrides)
     if mistake is not None:
@@ -148,6 +149,7 @@ def compose_sweep(overrides: list[str]) -> Sentence:
     Raises:
         CouloirError: an unknown group, choice or key, or a sentence that Hydra cannot read.
     """
+    refuse_lost_backslash(overrides)
     prepare_hydra()
     with _hydra():
         try:

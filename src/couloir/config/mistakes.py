@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from couloir.config import contract, tree
 from couloir.config.files import not_text
 from couloir.config.omegaconf_private import stored
-from couloir.errors import CouloirError, asked, display, nearest
+from couloir.errors import CouloirError, as_typed, asked, display, in_quotes, nearest
 from couloir.record.configuration import flat
 
 Choices = dict[str, str | None]
@@ -123,6 +122,21 @@ def find_mistake(overrides: list[str], compose_choices: ComposeChoices, multirun
                 f"The key {override.key_or_group} is there already, and + is for keys that are not.", next_step=text
             )
     return None
+
+
+def refuse_lost_backslash(overrides: list[str]) -> None:
+    """Refuse a folder of another machine, `\\\\server\\photos`, outside of quotes: Hydra takes a backslash off.
+
+    Raises:
+        CouloirError: there is one.
+    """
+    for text in overrides:
+        key, _, value = text.partition("=")
+        if value.startswith("\\\\"):
+            raise CouloirError(
+                f"Of the two backslashes that {key} begins with, Hydra reads one.",
+                next_step=f"put it into quotes: {as_typed([f'{key}={in_quotes(value)}'])}",
+            )
 
 
 def parsed(text: str) -> Override | None:
@@ -268,21 +282,21 @@ def _unreadable(overrides: list[str], place: int, words: Words) -> CouloirError:
             if parsed(whole) is not None:
                 return CouloirError(
                     f"The value of '{key}' is cut at a space: {value}",
-                    next_step=f"put it into quotes: {shlex.quote(whole)}",
+                    next_step=f"put it into quotes: {as_typed([whole])}",
                 )
         right = [] if not value.startswith("=") else words.meant(f"{key}={value.lstrip('=')}")
         right = right or (words.meant(f"{key.strip('/')}={value}") if key.startswith("/") else [])
-        quote = "'" if '"' in value else '"'
-        quoted = f"{key}={quote}{value}{quote}"
+        inside = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""  # such as 'C:\photos\'
+        quoted = f"{key}={in_quotes(value[1:-1] if inside else value)}"
         fits = [word for word in words.meant(quoted) if word == quoted]
-        advice = asked(right) or (f"put it into quotes: {shlex.quote(quoted)}" if fits else None)
+        advice = asked(right) or (f"put it into quotes: {as_typed([quoted])}" if fits else None)
         return CouloirError(
             f"The value of '{key}' cannot be read: {value}",
             next_step=advice or "write a number, a word, [a,b] or 'a text in quotes'",
         )
     step = asked(_without_equals(text, before, after, words))
     if step is None and before and "=" in before[-1]:
-        step = f"a value with a space in it stands in quotes: {shlex.quote(f'{before[-1]} {text}')}"
+        step = f"a value with a space in it stands in quotes: {as_typed([f'{before[-1]} {text}'])}"
     return CouloirError(f"'{text}' is not of the form key=value.", next_step=step or "write group=choice or key=value")
 
 

@@ -33,6 +33,7 @@ from couloir.data.skipped import Skipped
 from couloir.errors import CouloirError
 from couloir.log import say
 from couloir.machine import cores
+from couloir.record.files import rename
 
 AT_A_TIME = 256
 """Photographs after which it is seen how long the others will take."""
@@ -194,7 +195,7 @@ def _remember(memory: Path, stamps: Stamps) -> None:
     try:
         with fresh.open("wb") as stream:
             np.save(stream, stamps)  # not flushed to the disk: what a loss of power leaves is not taken for stamps
-        fresh.replace(memory)
+        rename(fresh, memory)
     except OSError as error:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from rich.table import Table
 from couloir.diagnosis.diagnosis import Diagnosis, diagnose_reading
 from couloir.diagnosis.finding import Evidence, Finding
 from couloir.diagnosis.reading import read_run
+from couloir.errors import as_typed
 from couloir.log import rendered
 
 
@@ -43,7 +43,7 @@ def sentence(words: Sequence[str], remedy: str) -> str:
         words: what the user typed.
         remedy: overrides, with a space between two; they take the place of the run's own of the same key.
     """
-    return shlex.join(["train", *changed(words, remedy)])
+    return as_typed(["train", *changed(words, remedy)])
 
 
 def changed(words: Sequence[str], remedy: str) -> list[str]:

@@ -159,7 +159,7 @@ def _check_same(batches: Sequence[Batch | None], predictors: Sequence[Predictor]
         same = predictor.data.classes == first.data.classes
         if same and batch is not None and batches[0] is not None:
             pairs = ((first, batches[0]), (predictor, batch))
-            one, other = (each.task.truth(found).double().cpu() for each, found in pairs)
+            one, other = (each.task.truth(found).cpu().double() for each, found in pairs)
             same = one.shape == other.shape and torch.allclose(one, other, rtol=1e-4, atol=1e-6)
         if not same or batch is None or batches[0] is None:
             raise CouloirError(

@@ -9,6 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from couloir.record.files import rename
+
 NEAR_BEST = 0.95
 """A batch counts as fast from this share of the best samples per second on."""
 USABLE = 0.8
@@ -99,4 +101,4 @@ def draw_batch_sizes(tried: list[Tried], file: Path, title: str = "") -> None:
         figure.suptitle(title, fontsize=10)
     temporary = file.with_name(f".{file.name}")
     figure.savefig(temporary, format="png")
-    temporary.replace(file)
+    rename(temporary, file)

@@ -93,6 +93,11 @@ def try_sizes(probe: Probe, sizes: list[int], steps: int, callbacks: list[Callba
     """
     tried: list[Tried] = []
     before = machine.resident_memory()
+    if not before and not _on_gpu(probe):
+        raise CouloirError(
+            "This system does not say how much memory a process takes.",
+            next_step="try batch sizes by hand: train ... data.batch_size=64 trainer.max_epochs=1",
+        )
     for size in sizes:
         need = (expected_memory(tried) if tried else _least(probe)) - max(0, machine.resident_memory() - before)
         if not _on_gpu(probe) and need > USABLE * (room := machine.available_memory()):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.config.build import build
 from couloir.config.compose import Sentence
-from couloir.errors import Interrupted
+from couloir.errors import Interrupted, as_typed
 from couloir.log import note, run_log
 from couloir.record.configuration import write_configuration
 from couloir.record.folder import RunFolder
@@ -39,7 +38,7 @@ def probing(folder: RunFolder, sentence: Sentence, command: list[str]) -> Iterat
     """
     stop = StopOnSignal()
     with run_log(folder.path / "train.log"), stop.listening():
-        note.info("command: %s", shlex.join(command))
+        note.info("command: %s", as_typed(command))
         write_configuration(folder, sentence.cfg, sentence.overrides)
         try:
             write_provenance(folder, command, int(sentence.cfg.seed), {})
@@ -125,4 +124,4 @@ def steps_taken(trainer: Trainer) -> int:
 def training_sentence(overrides: list[str], without: str, *more: str) -> str:
     """The `train` sentence with the same words, one key's left out, and more behind them."""
     kept = [word for word in overrides if not word.lstrip("+~").startswith((f"{without}=", f"{without}@"))]
-    return shlex.join(["train", *kept, *more])
+    return as_typed(["train", *kept, *more])

@@ -12,6 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from couloir.record.files import rename
+
 Numbers = NDArray[np.float64]
 
 BANDWIDTH = 0.04
@@ -136,7 +138,7 @@ def draw_rate_curve(curve: RateCurve, file: Path, title: str = "") -> None:
         figure.suptitle(title, fontsize=10)
     temporary = file.with_name(f".{file.name}")
     figure.savefig(temporary, format="png")
-    temporary.replace(file)
+    rename(temporary, file)
 
 
 def _limit_height(axes: Axes, curve: RateCurve) -> None:

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ import yaml
 
 from couloir.errors import CouloirError
 
+PATIENCE = 5.0
+"""Seconds that a file waits for its name."""
 FLOAT = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$")
 """A number that YAML 1.1 takes for text, and OmegaConf for a number: `1e-3`."""
 
@@ -40,18 +43,38 @@ LOADER = _loader()
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file under a temporary name in the same folder, flush it to the disk, and rename it."""
+    """Write a file under a temporary name in the same folder, flush it to the disk, and rename it.
+
+    Text becomes UTF-8; bytes of a file's name that are no text stay as they are.
+    """
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(content.encode() if isinstance(content, str) else content)
+            stream.write(content.encode(errors="surrogateescape") if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide the record from colleagues
-        Path(temporary).replace(path)
+        rename(Path(temporary), path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def rename(temporary: Path, name: Path) -> None:
+    """Give a file that is whole its name, in place of the one that has it.
+
+    Windows refuses that as long as another process reads the old file, as a report or a virus scanner does.
+    """
+    until = time.monotonic() + (PATIENCE if os.name == "nt" else 0)
+    while True:
+        try:
+            temporary.replace(name)
+        except PermissionError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def as_json(value: Any, indent: int | None = 2) -> str:
@@ -75,7 +98,7 @@ def read_json(file: Path, strict: bool = True) -> dict[str, Any]:
         CouloirError: it cannot be read; only where strict.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8", errors="surrogateescape"))
         if not isinstance(content, dict):
             raise ValueError("it is not a JSON object")
     except FileNotFoundError:
@@ -112,7 +135,7 @@ def read_table(file: Path, strict: bool = True) -> list[list[str]]:
         CouloirError: it cannot be read, a line is cut, or has more or fewer cells than the head; only where strict.
     """
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8", errors="surrogateescape")
         whole = text[: text.rfind("\n") + 1]
         if strict and (not text or text != whole):
             raise ValueError("its last line is cut")

@@ -9,13 +9,14 @@ from pathlib import Path
 from couloir.errors import CouloirError, did_you_mean, display
 from couloir.record import metrics, status
 from couloir.record.configuration import FILE
+from couloir.record.folder import LATEST, follow
 from couloir.record.status import refuse_newer
 from couloir.record.sweep import FILE as SWEEP_FILE
 from couloir.record.sweep import TABLE as SWEEP_TABLE
 
 TRIAL_FILE = "trial.json"
 """What the folder of a run has that belongs to a trial of a sweep."""
-SKIPPED = ("checkpoints", "tensorboard", "latest")
+SKIPPED = ("checkpoints", "tensorboard", LATEST)
 """Folders in which there are no runs."""
 DEEPEST = 6
 
@@ -27,8 +28,14 @@ def runs_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str], 
     """
     words = [word for word in arguments if "=" not in word or (Path(word) / FILE).is_file()]
     overrides = [word for word in arguments if word not in words]
-    outputs = next((word.partition("=")[2] for word in overrides if word.startswith("output_dir=")), "outputs")
-    return words, overrides, outputs
+    return words, overrides, outputs_of(overrides)
+
+
+def outputs_of(words: Sequence[str]) -> str:
+    """The folder that collects the runs, as a word `output_dir=FOLDER` says, in quotes or not."""
+    outputs = next((word.partition("=")[2] for word in words if word.startswith("output_dir=")), "outputs")
+    quoted = len(outputs) > 1 and outputs[0] == outputs[-1] and outputs[0] in "'\""
+    return outputs[1:-1] if quoted else outputs
 
 
 def find_run(word: str, outputs: str | Path = "outputs") -> Path:
@@ -66,12 +73,9 @@ def past_latest(text: str) -> str:
     """A path with the run or the sweep that `latest` leads to in its place: `latest` will soon be another one."""
     path = Path(text).expanduser()
     for place in (path, *path.parents):
-        folder = place.resolve()
-        if (
-            place.name == "latest"
-            and place.is_symlink()
-            and any((folder / name).is_file() for name in (FILE, SWEEP_FILE))
-        ):
+        folder = follow(place).resolve()
+        points = place.name == LATEST and (place.is_symlink() or place.is_file())
+        if points and any((folder / name).is_file() for name in (FILE, SWEEP_FILE)):
             return str(folder / path.relative_to(place))
     return text
 
@@ -120,9 +124,8 @@ def _started(run: Path) -> tuple[float, str]:
 
 
 def _places(word: str, outputs: str | Path) -> Iterator[Path]:
-    yield Path(word)
-    for verb in ("", "train", "sweep", "rerun"):
-        yield Path(outputs) / verb / word
+    for place in (Path(word), *(Path(outputs) / verb / word for verb in ("", "train", "sweep", "rerun"))):
+        yield follow(place)
 
 
 def _best_of(sweep: Path) -> str:

@@ -11,10 +11,14 @@ from typing import Any
 
 from couloir.errors import CouloirError
 from couloir.record.checkpoint import FOLDER as CHECKPOINTS
-from couloir.record.files import as_json, write_atomically
+from couloir.record.files import as_json, rename, write_atomically
 from couloir.record.lock import RunLock
 from couloir.record.status import FILE, FORMAT, Status, has_trained, read_status, refuse_newer
 from couloir.record.sweep import FILE as SWEEP_FILE
+
+LATEST = "latest"
+"""The name of what points to the newest run or sweep of a folder."""
+POINTS = "# The newest run or sweep. Couloir writes this file where the system allows no links."
 
 
 @dataclass(frozen=True)
@@ -145,18 +149,43 @@ def _collecting(path: Path, outputs: Path | None) -> Path | None:
 
 
 def point_latest_to(folder: Path, outputs: Path) -> None:
-    """`outputs/latest` -> the folder of a run or sweep; a relative link, so that `outputs` can be moved as a whole.
+    """`outputs/latest` -> the folder of a run or sweep, by a relative path, so that `outputs` can be moved as a whole.
+
+    It is a link; where the system has none, or allows none, a text file that `follow` reads.
 
     Raises:
         OSError: it cannot be written.
     """
-    link = outputs / "latest"
-    if link.exists() and not link.is_symlink():
-        return  # a folder of the user's; it stays as it is
+    latest = outputs / LATEST
+    if not latest.is_symlink() and latest.exists() and _pointed_to(latest) is None:
+        return  # a folder or file of the user's; it stays as it is
+    way = os.path.relpath(folder, outputs)
     temporary = outputs / f".latest-{folder.name}"
     temporary.unlink(missing_ok=True)
-    temporary.symlink_to(os.path.relpath(folder, outputs), target_is_directory=True)
-    temporary.replace(link)
+    try:
+        temporary.symlink_to(way, target_is_directory=True)
+    except (OSError, NotImplementedError):
+        write_atomically(latest, f"{Path(way).as_posix()}\n{POINTS}\n")
+        return
+    if os.name == "nt":  # it does not put one link to a folder in place of another
+        latest.unlink(missing_ok=True)
+    rename(temporary, latest)
+
+
+def follow(path: Path) -> Path:
+    """The path itself; where a part of it is `latest` as a text file, with the folder that it names in its place."""
+    for place in (path, *path.parents):
+        if place.name == LATEST and (folder := _pointed_to(place)) is not None:
+            return folder / path.relative_to(place)
+    return path
+
+
+def _pointed_to(latest: Path) -> Path | None:
+    try:
+        way, said, *_ = latest.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):  # no file, or not Couloir's
+        return None
+    return latest.parent / way if said == POINTS else None
 
 
 def _cannot_be_written(path: Path, error: OSError) -> CouloirError:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import socket
+import time
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Any
 from couloir.errors import CouloirError
 
 NAME = "run.lock"
+LOCKED_BYTE = 1 << 30
+"""The place that stands for the whole file on Windows."""
 
 
 class RunLock:
@@ -33,8 +37,8 @@ class RunLock:
         self.file = folder / NAME
         self._handle: int | None = None
         while self._handle is None:
-            handle = os.open(self.file, os.O_RDWR | os.O_CREAT, 0o644)
-            if not _lock(handle):
+            handle = os.open(self.file, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+            if lock(handle) is False:
                 holder = _read(handle)
                 os.close(handle)
                 raise _alive(folder, holder)
@@ -48,7 +52,8 @@ class RunLock:
             "since": datetime.now().astimezone().isoformat(timespec="seconds"),
         }
         os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, (json.dumps(identity) + "\n").encode(), 0)
+        os.lseek(self._handle, 0, os.SEEK_SET)
+        os.write(self._handle, (json.dumps(identity) + "\n").encode())
 
     def release(self) -> None:
         """Give it up, and remove the file."""
@@ -57,6 +62,9 @@ class RunLock:
                 self.file.unlink()
             os.close(self._handle)
             self._handle = None
+            if os.name == "nt":  # it removes no file that is open
+                with suppress(OSError):
+                    self.file.unlink()
 
 
 def is_alive(folder: Path) -> bool:
@@ -66,24 +74,54 @@ def is_alive(folder: Path) -> bool:
     except OSError:
         return False
     try:
-        return not _lock(handle)
+        return lock(handle) is False and _read(handle).get("pid") != os.getpid()
     finally:
         os.close(handle)
 
 
-def _lock(handle: int) -> bool:
-    """Take the lock if nobody has it; where the system has no such locks, everybody may."""
+def lock(handle: int, wait: bool = False) -> bool | None:
+    """Take the operating system's lock on an open file, which ends with the process that holds it.
+
+    Args:
+        handle: of the file.
+        wait: until nobody else has it.
+
+    Returns:
+        whether it is taken; None where the system or the disk knows no such locks, so that everybody may.
+    """
     try:
         import fcntl
     except ImportError:
-        return True
+        return _windows_lock(handle, wait)
     try:
-        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except (BlockingIOError, PermissionError):
         return False
     except OSError:  # a shared disk that knows no locks
-        return True
+        return None
     return True
+
+
+def _windows_lock(handle: int, wait: bool) -> bool | None:
+    """A byte behind the end of the file: what is locked can be read by nobody else."""
+    try:
+        msvcrt: Any = importlib.import_module("msvcrt")
+    except ImportError:
+        return None
+    while True:
+        os.lseek(handle, LOCKED_BYTE, os.SEEK_SET)
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            if not wait:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
+
+
+def _stop(pid: object) -> str:
+    return f"taskkill /f /pid {pid}" if os.name == "nt" else f"kill {pid}"
 
 
 def _is_still(file: Path, handle: int) -> bool:
@@ -95,7 +133,8 @@ def _is_still(file: Path, handle: int) -> bool:
 
 def _read(handle: int) -> dict[str, Any]:
     try:
-        content = json.loads(os.pread(handle, 4096, 0))
+        os.lseek(handle, 0, os.SEEK_SET)
+        content = json.loads(os.read(handle, 4096))
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}
@@ -106,5 +145,5 @@ def _alive(folder: Path, holder: dict[str, Any]) -> CouloirError:
     return CouloirError(
         f"The run {folder.name} is still going on{f': {who}' if who else ''}.",
         place=str(folder),
-        next_step=f"wait for it, or stop it: kill {holder['pid']}" if who else "wait for it, or stop it",
+        next_step=f"wait for it, or stop it: {_stop(holder['pid'])}" if who else "wait for it, or stop it",
     )

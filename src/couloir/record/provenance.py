@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from couloir.machine import cores, total_memory
 from couloir.record.files import read_json
 from couloir.record.folder import RunFolder
 from couloir.version import __version__
@@ -106,7 +107,12 @@ def diff_hash(diff: str) -> str | None:
 def _git(directory: Path, *arguments: str) -> str:
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=directory, capture_output=True, text=True, timeout=20, errors="replace"
+            ["git", *arguments],
+            cwd=directory,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=20,
+            errors="replace",
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
@@ -129,15 +135,13 @@ def machine() -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "memory_gib": _memory_gib(),
+        "memory_gib": round(total_memory() / 2**30, 1) or None,
     }
 
 
 def devices() -> dict[str, Any]:
     """The CPU threads that an operation takes unless `trainer.threads` says otherwise, and the GPUs."""
     import torch
-
-    from couloir.machine import cores
 
     return {
         "threads": torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else cores(),
@@ -152,10 +156,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _memory_gib() -> float | None:
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    except (ValueError, OSError, AttributeError):
-        return None

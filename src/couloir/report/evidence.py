@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from couloir.config.metrics import leading, monitored, stated_metrics
-from couloir.errors import display
+from couloir.errors import as_typed, display
 from couloir.record.lock import is_alive
 from couloir.record.metrics import Row, best_row, epoch_of
 from couloir.record.run_files import RunFiles
@@ -82,12 +81,12 @@ class RunRecord:
     @property
     def path(self) -> str:
         """The folder as it would be typed at a shell's prompt here."""
-        return shlex.quote(display(self.folder))
+        return as_typed([display(self.folder)])
 
     @property
     def sentence(self) -> str:
         """What the user typed."""
-        return shlex.join(["train", *self.typed])
+        return as_typed(["train", *self.typed])
 
     @cached_property
     def state(self) -> str:

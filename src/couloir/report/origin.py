@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from couloir.artifacts.page import Cell, copyable, details, table, text
-from couloir.errors import CouloirError
+from couloir.errors import CouloirError, as_typed
 from couloir.record.checkpoint import FOLDER
 from couloir.report.evidence import RunRecord
 from couloir.report.tables import heads
@@ -126,7 +125,7 @@ def _facts(record: RunRecord) -> dict[str, str]:
 
     tell("folder", record.folder)
     command = origin.get("command")
-    tell("command", shlex.join(map(str, command)) if isinstance(command, list) else None)
+    tell("command", as_typed(map(str, command)) if isinstance(command, list) else None)
     tell("started", status.get("started"))
     tell("ended", status.get("ended"))
     tell("seed", origin.get("seed"))
@@ -152,7 +151,7 @@ def _facts(record: RunRecord) -> dict[str, str]:
     resumed = origin.get("resumed")
     for place, entry in enumerate(resumed if isinstance(resumed, list) else [], start=1):
         if isinstance(entry, dict):
-            changed = shlex.join(map(str, entry.get("overrides") or []))
+            changed = as_typed(map(str, entry.get("overrides") or []))
             start = entry.get("checkpoint") or "the beginning"
             tell(f"resumed ({place})", f"{entry.get('time', '')} from {start} {changed}".strip())
     return found

@@ -32,6 +32,7 @@ from couloir.data.worker_processes import lost_worker, workers_ended
 from couloir.errors import Interrupted
 from couloir.inference.evaluation import tta_numbers
 from couloir.log import note, run_log, say, silence
+from couloir.machine import print_any_character
 from couloir.record.checkpoint import LAST, network_state, read_checkpoint
 from couloir.record.configuration import write_configuration
 from couloir.record.folder import RunFolder
@@ -75,6 +76,7 @@ def train_sentence(
         Pruned: one of the callbacks has ended it.
     """
     stop = StopOnSignal()
+    print_any_character()
     with run_log(folder.path / "train.log"), stop.listening():
         note.info("command: %s", " ".join(command))
         try:

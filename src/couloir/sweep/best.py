@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from omegaconf import OmegaConf
 from couloir.config.compose import Sentence, compose_sentence
 from couloir.config.settle import settle_parts
 from couloir.config.targets import KEY
-from couloir.errors import CouloirError
+from couloir.errors import CouloirError, as_typed
 from couloir.log import say
 from couloir.record.files import write_atomically
 from couloir.sweep.noise import deviation
@@ -121,12 +120,12 @@ def _header(record: SweepRecord, best: TrialRecord, words: list[str], typed_only
     for goal, measured in zip(record.objectives, best.values, strict=True):
         spread = deviation(measured)
         numbers.append(f"{goal.name} {sum(measured) / len(measured):.6g}" + (f" ± {spread:.2g}" if spread else ""))
-    command = shlex.join(["train", "experiment=best", *typed_only])
+    command = as_typed(["train", "experiment=best", *typed_only])
     texts = [
         f"The best of {len(record.completed)} completed trials of the sweep {record.name}: trial {best.number}.",
-        f"Source: {shlex.join(record.command)}",
+        f"Source: {as_typed(record.command)}",
         f"Gives: {', '.join(numbers)}{seeds}.",
         f"Command: {command}, once this file is ./conf/experiment/best.yaml; it stands for",
-        f"  {shlex.join(['train', *words])}",
+        f"  {as_typed(['train', *words])}",
     ]
     return ["# @package _global_", *(f"# {' '.join(text.split(chr(10)))}".replace("\r", " ") for text in texts)]

@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from optuna.storages.journal import BaseJournalBackend, JournalFileSymlinkLock
+from optuna.storages.journal import BaseJournalBackend, JournalFileOpenLock, JournalFileSymlinkLock
+
+from couloir.record.lock import lock
 
 LAST_PART = 1 << 16
 """Bytes at the end of the file among which the end of the last whole line is looked for at first."""
@@ -64,26 +66,17 @@ class Journal(BaseJournalBackend):
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        try:
-            import fcntl
-        except ImportError:
-            yield from self._locked_by_link()
-            return
-        with self._lock_file.open("a") as handle:
-            try:
-                fcntl.lockf(handle, fcntl.LOCK_EX)
-            except OSError:  # a shared disk that knows no locks
-                yield from self._locked_by_link()
+        with self._lock_file.open("ab") as stream:
+            if lock(stream.fileno(), wait=True) is not None:
+                yield
                 return
-            yield
-
-    def _locked_by_link(self) -> Iterator[None]:
-        lock = JournalFileSymlinkLock(str(self.file))
-        lock.acquire()
+        # Optuna's own: a file that is there, or not. Older network disks make a link at once, and not a file.
+        other = JournalFileOpenLock(str(self.file)) if os.name == "nt" else JournalFileSymlinkLock(str(self.file))
+        other.acquire()
         try:
             yield
         finally:
-            lock.release()
+            other.release()
 
 
 def _whole(stream: Any) -> int:

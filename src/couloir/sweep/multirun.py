@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from couloir.config import tree
 from couloir.config.compose import check_sweep, prepare_hydra
-from couloir.errors import CouloirError, did_you_mean
+from couloir.errors import CouloirError, did_you_mean, in_quotes
+from couloir.record.find import outputs_of
 from couloir.record.sweep import FILE, SweepFacts, read_facts
 from couloir.sweep.trials import SweepEnd
 
@@ -93,7 +94,7 @@ def go_on_with(folder: Path, overrides: list[str], command: list[str]) -> SweepE
     words = [word for word in words if not word.lstrip("+").startswith(("hydra.sweep.dir=", "sweep.name="))]
     asked = [override for override in overrides if not override.startswith("output_dir=")]
     words = [*words, *asked, *_objectives(facts, words)]
-    return multirun([*words, f"sweep.name={facts.study}", f"hydra.sweep.dir='{folder}'"], command)
+    return multirun([*words, f"sweep.name={facts.study}", f"hydra.sweep.dir={in_quotes(str(folder))}"], command)
 
 
 def begun(words: list[str]) -> Path | None:
@@ -105,7 +106,7 @@ def begun(words: list[str]) -> Path | None:
     """
     from couloir.sweep.sweep import FINISHED, alive  # only here: a launcher's worker needs none of it
 
-    outputs = next((word.partition("=")[2] for word in words if word.startswith("output_dir=")), "outputs")
+    outputs = outputs_of(words)
     for file in sorted(Path(outputs).glob(f"sweep/*/{FILE}"), reverse=True):
         folder = file.parent
         facts = read_facts(folder, strict=False)

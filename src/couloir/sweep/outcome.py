@@ -7,6 +7,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from couloir.machine import signal_name
 from couloir.record.folder import RunFolder
 from couloir.record.result import read_numbers
 from couloir.record.status import Status
@@ -76,8 +77,8 @@ def _in_words(code: int | None, memory_short: bool) -> str:
     if code is None:
         return "its process ended without a word"
     if code < 0:
-        name = signal.Signals(-code).name if -code in {number.value for number in signal.Signals} else f"signal {-code}"
-        memory = ", as the system did for lack of memory" if memory_short and -code == signal.SIGKILL else ""
+        name = signal_name(-code)
+        memory = ", as the system did for lack of memory" if memory_short and name == "SIGKILL" else ""
         return f"its process was ended by {name}{memory}"
     return f"its process ended with exit code {code} and left no status; console.log has its last words"
 

@@ -4,12 +4,12 @@ network; and the curves of its runs in one, `comparison.png`.
 
 from __future__ import annotations
 
-import shlex
 import sys
 from datetime import datetime
 from pathlib import Path
 
 from couloir.artifacts.page import Cell, Page, charts, copyable, facts, table, text
+from couloir.errors import as_typed
 from couloir.record.files import write_atomically
 from couloir.sweep import charts as figures
 from couloir.sweep import importance
@@ -104,7 +104,7 @@ def _header(record: SweepRecord) -> str:
     about_order = f'<p class="note">{text(note[0].upper() + note[1:])}.</p>' if note else ""
     return (
         f'<header><h1>Sweep {text(record.name)}</h1><p class="note">{text(goals)}; written {written}</p>{about_order}'
-        f"{copyable(shlex.join(record.command))}{facts(numbers)}</header>"
+        f"{copyable(as_typed(record.command))}{facts(numbers)}</header>"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from couloir.config.metrics import facts
+from couloir.errors import as_typed
 from couloir.log import rendered
 from couloir.record.provenance import read_provenance
 from couloir.record.sweep import TEST, SweepTable, TrialRow, write_table
@@ -138,7 +138,7 @@ def measured_words(record: SweepRecord, trial: TrialRecord) -> str:
 
 def sentence(words: list[str]) -> str:
     """The words as they would be typed at a shell's prompt."""
-    return shlex.join(["train", *words])
+    return as_typed(["train", *words])
 
 
 def typed(parameters: dict[str, str]) -> str:

@@ -6,6 +6,7 @@ trial; it has trained nothing by then and has no threads, and its children are w
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -36,6 +37,7 @@ from couloir.config.check import checked
 from couloir.config.compose import prepare_hydra
 from couloir.data.worker_processes import lost_worker
 from couloir.errors import CouloirError, Interrupted, Pruned, is_shortage, out_of_memory
+from couloir.machine import hear_no_terminal, signal_this_process
 from couloir.record.folder import RunFolder
 from couloir.record.lock import is_alive
 from couloir.record.provenance import packages
@@ -59,7 +61,7 @@ def serve(connection: Connection, once: bool) -> None:
         connection: the sweep's end is closed when the sweep is over, or killed.
         once: leave after the first job, by its code.
     """
-    os.setpgrp()  # Ctrl-C in a terminal is the sweep's to hear; it tells its trials
+    hear_no_terminal()  # the sweep does, and tells its trials
     parent = parent_process()
     assert parent is not None
     _stop_after(partial(wait, [parent.sentinel]))
@@ -78,7 +80,7 @@ def _stop_after(starter: Callable[[], object]) -> None:
 
     def watch() -> None:
         starter()
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal_this_process(signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True, name="watch the sweep").start()
 
@@ -93,7 +95,7 @@ def _stopped_where_asked(folder: Path, looks: float) -> Iterator[None]:
         while not over.wait(looks):
             for number in asked_to_stop(folder)[sent:]:
                 sent += 1
-                os.kill(os.getpid(), number)
+                signal_this_process(number)
 
     watcher = threading.Thread(target=watch, daemon=True, name="watch the job")
     watcher.start()
@@ -188,6 +190,9 @@ def _output_in(file: Path) -> Iterator[None]:
     """Send what this process and its children print to the end of a file."""
     sys.stdout.flush()
     sys.stderr.flush()
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, io.TextIOWrapper):
+            output.reconfigure(encoding="utf-8")  # the file's, whatever a terminal's is here
     kept = os.dup(1), os.dup(2)
     with file.open("ab") as stream:
         os.dup2(stream.fileno(), 1)

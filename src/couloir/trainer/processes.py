@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-
 from couloir.config.world import ALONE, World, chosen_devices, launched
 from couloir.errors import CouloirError, ProcessLost
 from couloir.log import note
+from couloir.machine import signal_name
 from couloir.record.folder import RunFolder
 from couloir.trainer.build import on_gpu
 
@@ -321,7 +321,7 @@ class Children:
         if any(UNUSED in line for line in lines):
             return _unused_weights()
         note.info("process %d said:\n%s", rank, "\n".join(lines))
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        how = f"was ended by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
         said = "\n         ".join(lines[-LAST_LINES:])
         return ProcessLost(
             f"Process {rank} of {self.world.size} {how} before the run was over.",

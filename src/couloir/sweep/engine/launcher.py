@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from couloir.errors import CouloirError, LauncherFailed, display
+from couloir.errors import CouloirError, LauncherFailed, display, in_quotes
 from couloir.record.lock import RunLock, is_alive
 from couloir.sweep.engine import Ended
 from couloir.sweep.job import CONSOLE, FILE, Job, ask_to_stop, asked_to_stop, read_ended, write_ended
@@ -173,8 +173,7 @@ def _has_begun(job: Job) -> bool:
 
 def _quoted(folder: Path, within: Path | None = None) -> str:
     """A folder as a value of Hydra's grammar."""
-    path = os.path.relpath(folder, within) if within else str(folder)
-    return "'" + path.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return in_quotes(os.path.relpath(folder, within) if within else str(folder))
 
 
 def _said(error: BaseException | None) -> str:
@@ -225,7 +224,9 @@ def _code_of(job: Job) -> int:
             stdin=subprocess.PIPE,
             env={**os.environ, **environment},
             process_group=0,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
         )
+        assert trial.stdin is not None
         with trial:
             try:
                 while True:
@@ -234,7 +235,7 @@ def _code_of(job: Job) -> int:
                     except subprocess.TimeoutExpired:
                         _asked(job)
             except BaseException:
-                trial.send_signal(signal.SIGTERM)
+                trial.stdin.close()
                 trial.wait()
                 raise
 
