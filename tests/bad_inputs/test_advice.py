@@ -6,11 +6,13 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 
 from couloir.cli.main import run
 from couloir.config.check import checked
 from couloir.config.compose import check_sweep
 from couloir.errors import CouloirError
+from couloir.optimizer.adaptive import adam, adamw
 
 PROPOSED: list[tuple[str, str]] = [
     ("optimiser.lr=3", "optimizer.lr=3"),
@@ -172,6 +174,12 @@ def test_a_working_directory_that_is_gone_is_said(
     assert "does not exist any more" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("verb", ["summary", "find-lr"])
+def test_words_with_dashes_are_explained_by_every_verb(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([verb, "--optimizer.lr=0.1"]) == 2
+    assert "begin without dashes: optimizer.lr=0.1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [["--version"], ["train", "--version"], ["train", "model=mlp", "-V"]])
 def test_the_version_is_told_wherever_it_is_asked(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(words) == 0
@@ -185,3 +193,10 @@ def test_a_summary_needs_no_files_where_the_sizes_are_known(capsys: pytest.Captu
     capsys.readouterr()
     assert run(["summary", "data=image_folder"]) == 2
     assert "add data.root=..., or data.num_classes=..." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("betas", [[0.9], [0.9, 0.99, 0.5]])
+def test_adam_takes_two_betas_and_drops_none(betas: list[float]) -> None:
+    for optimizer in (adam, adamw):
+        with pytest.raises(CouloirError, match=rf"optimizer\.betas takes two numbers, not {len(betas)}"):
+            optimizer([torch.nn.Parameter(torch.zeros(1))], lr=0.1, betas=betas)

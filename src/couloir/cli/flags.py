@@ -48,7 +48,7 @@ def take_flags(arguments: list[str], flags: list[Flag], also: tuple[str, ...] = 
             continue
         if name not in known:
             names = [*known, *also]
-            hint = did_you_mean(name, names)
+            hint = did_you_mean(name, names) or _undashed(word)
             raise CouloirError(f"There is no flag '{name}'.", place=f"flags: {', '.join(names)}", next_step=hint)
         flag, text = known[name], value if equals else next(rest, None)
         if text is None or (not flag.accepts and (not text or text.startswith("-"))):
@@ -66,9 +66,14 @@ def take_switches(arguments: list[str], switches: tuple[str, ...]) -> tuple[set[
     """
     for word in arguments:
         if word.startswith("-") and word not in switches:
-            hint = did_you_mean(word, switches)
+            hint = did_you_mean(word, switches) or _undashed(word)
             raise CouloirError(f"There is no flag '{word}'.", place=f"flags: {', '.join(switches)}", next_step=hint)
     return set(switches) & set(arguments), [word for word in arguments if word not in switches]
+
+
+def _undashed(word: str) -> str | None:
+    """What is said of `--optimizer.lr=0.1`."""
+    return f"the words of a sentence begin without dashes: {word.lstrip('-')}" if "=" in word else None
 
 
 def _number(flag: Flag, text: str) -> float | int:

@@ -41,6 +41,8 @@ HYDRA_FLAGS = {
     "--cfg", "-c", "--multirun", "-m", "--shell-completion", "-sc", "--info", "-i", "--hydra-help", "--package", "-p",
     "--resolve",
 }  # fmt: skip
+COMPLETION, SHELLS = ("install", "uninstall", "query"), ("bash", "zsh", "fish")
+"""What may be asked of completion."""
 SWEEPING = {"-m", "--multirun"}
 INSTEAD = {
     "--config-name": "./conf/train.yaml, which takes the place of Couloir's, or a recipe: experiment=NAME",
@@ -163,6 +165,12 @@ def _through_hydra(words: list[str], command: list[str], answer: Answer) -> int:
         )
     if known.multirun and not (known.cfg or known.info or known.shell_completion or known.hydra_help):
         return answer.about_sweep(_sweep(overrides, command))
+    asked = [word.partition("=") for word in overrides]
+    if known.shell_completion and not any(key in COMPLETION and shell in SHELLS for key, _, shell in asked):
+        raise CouloirError(
+            "-sc says for which shell, and what is to be done.",
+            next_step='eval "$(train -sc install=bash)", or zsh, or fish',
+        )
     if known.shell_completion and (listed := _of_a_list(os.environ.get("COMP_LINE", ""))):
         print("\n".join(listed))  # noqa: T201
         return 0

@@ -64,6 +64,8 @@ def check_hydra(words: Sequence[str], in_files: Iterable[tuple[str, str]], multi
         CouloirError: there is such a key.
     """
     typed = [(word.lstrip("+~").partition("=")[0].replace("/", "."), word) for word in words]
+    if "hydra.run.dir=" in words:
+        raise CouloirError("hydra.run.dir= names no folder.", next_step="hydra.run.dir=FOLDER, or leave it out")
     for key, place in [*typed, *in_files]:
         said = next((name for name in CHANGES_NOTHING if key == name or key.startswith(f"{name}.")), None)
         if multirun:

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from torch.optim import Adagrad, Adam, AdamW, RMSprop
 
+from couloir.errors import CouloirError
 from couloir.optimizer.decay import Parameters, decay_groups
+
+
+def _two(betas: list[float]) -> tuple[float, float]:
+    """The shares of both running means.
+
+    Raises:
+        CouloirError: there are more, or fewer.
+    """
+    if len(betas) != 2:
+        raise CouloirError(
+            f"optimizer.betas takes two numbers, not {len(betas)}.", next_step="optimizer.betas=[0.9,0.999]"
+        )
+    return betas[0], betas[1]
 
 
 def adam(
@@ -28,7 +42,7 @@ def adam(
         decay_all: decay biases and normalisation as well.
     """
     groups = decay_groups(parameters, weight_decay, decay_all)
-    return Adam(groups, lr=lr, betas=(betas[0], betas[1]), eps=eps)
+    return Adam(groups, lr=lr, betas=_two(betas), eps=eps)
 
 
 def adamw(
@@ -50,7 +64,7 @@ def adamw(
         decay_all: decay biases and normalisation as well.
     """
     groups = decay_groups(parameters, weight_decay, decay_all)
-    return AdamW(groups, lr=lr, betas=(betas[0], betas[1]), eps=eps)
+    return AdamW(groups, lr=lr, betas=_two(betas), eps=eps)
 
 
 def rmsprop(
