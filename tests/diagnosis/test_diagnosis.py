@@ -329,8 +329,10 @@ def test_losses_that_fall_in_a_straight_line_on_the_axis_of_their_picture_were_h
     assert cases(diagnose(write_run(tmp_path / "straight", {}, **straight))) == ["halted_early"]
     level = {"train": decay(20, 1.0, 0.004, 14.0), "val": decay(20, 1.1, 0.005, 14.0)}
     assert diagnose(write_run(tmp_path / "level", {}, **level)).healthy
-    perfect = diagnose(write_run(tmp_path / "solved", TWO, **straight, **{"val/accuracy": [0.9] * 9 + [1.0] * 11}))
-    assert perfect.healthy, "no validation sample is wrong: a smaller loss is worth nothing"
+    for share in (1.0, 0.93):
+        same = {"val/accuracy": [0.9] * 9 + [share] * 11}
+        found = diagnose(write_run(tmp_path / f"settled_{share}", TWO, **straight, **same))
+        assert found.healthy, "no more answers become right: a smaller loss is worth nothing"
 
 
 @pytest.mark.parametrize("model", ["linear.linear", "linear.Perceptron", "linear.polynomial"])
@@ -388,6 +390,30 @@ def test_a_loss_that_is_high_and_falls_slowly_is_not_healthy(tmp_path: Path) -> 
     assert cases(found) == ["underfitting"]
     assert "falls slowly, and both losses are high" in found.in_words()
     assert first_remedy(found) == "model.activation=relu"
+
+
+@pytest.mark.parametrize(
+    ("rate", "train", "case", "remedy"),
+    [
+        (1e-5, [1.05, 1.06, 1.04, 1.05, 1.06, 1.05, 1.05, 1.04], "underfitting", "optimizer.lr=0.002"),
+        (0.3, [0.69, 0.6, 0.62, 0.58, 0.55, 0.5, 0.48, 0.47], "memorisation", "optimizer.lr=0.002"),
+    ],
+)
+def test_a_rate_far_from_the_usual_one_is_the_cause_beside_a_high_loss(
+    tmp_path: Path, rate: float, train: list[float], case: str, remedy: str
+) -> None:
+    config = {**TWO, "optimizer": {"_target_": "couloir.optimizer.adaptive.adam", "lr": rate}}
+    val = train if case == "underfitting" else [0.6, 0.4, 0.62, 0.63, 0.64, 0.64, 0.65, 0.65]
+    found = diagnose(write_run(tmp_path, config, train=train, val=val))
+    assert cases(found) in ([case], ["overfitting"])
+    assert first_remedy(found) == remedy
+
+
+def test_weights_that_are_far_too_large_are_the_cause_of_a_loss_far_above_guessing(tmp_path: Path) -> None:
+    config = {"initializer": {"_target_": "couloir.initializer.spread.uniform"}, "model": {"hidden": [32, 32]}}
+    train = [3000 * 0.74**place + 100 for place in range(10)]
+    found = diagnose(write_run(tmp_path, config, train=train, val=[*train[:8], train[7], train[7]]))
+    assert first_remedy(found) == "initializer=he_normal"
 
 
 def test_units_that_were_dead_from_the_start_want_other_weights_or_another_activation(tmp_path: Path) -> None:
@@ -476,11 +502,13 @@ def test_a_network_without_convolutions_is_regularised_mildly_before_its_images_
     tmp_path: Path, hidden: list[int]
 ) -> None:
     model = {"_target_": "couloir.model.mlp.mlp", "hidden": hidden, "dropout": 0.0}
-    config = {"model": model, "data": {"image_size": 8, "channels": 1}}
+    config = {"model": model, "data": {"image_size": 8, "channels": 1}, "trainer": {"max_epochs": 12}}
     found = diagnose(write_run(tmp_path, config, train=decay(12, 2.3, 0.05, 9), val=decay(12, 2.3, 0.8, 9)))
     proposed = [remedy.words for remedy in found.findings[0].remedies]
     assert proposed[0] == f"model.dropout={0.2 if hidden == [32, 32] else 0.5}"
-    assert proposed[-1] == "augmentation=shift augmentation.pixels=1", "two pixels of eight are a quarter of the image"
+    assert proposed[-1] == "augmentation=shift augmentation.pixels=1 trainer.max_epochs=24", (
+        "two pixels of eight are a quarter of the image"
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -67,7 +67,7 @@ def rate_too_large(view: View) -> str | None:
     if train.rise >= RISEN_TRAINING * view.height and train.rise >= train.rise_for_noise and since >= 2:
         return f"the training loss {_risen(train)}."
     spike = chance is not None and train.largest.value > FAR_WORSE * chance
-    above = chance is not None and median(train.values[1:]) > WORSE_THAN_CHANCE * chance
+    above = chance is not None and median(train.values[1:]) > WORSE_THAN_CHANCE * chance and not view.settings.crawls
     restless = train.noise >= RESTLESS * (chance or 0.0)
     if (spike or (above and restless)) and train.descent < STEADILY and not view.learned:
         worst = f"was {quoted(train.largest)} at its highest and is {quoted(train.newest)} at the end"

@@ -28,6 +28,8 @@ DATED = re.compile(r"\d{4}-\d\d-\d\d_")
 """How the folder of a run begins that `train` has named; trials of a sweep have numbers."""
 LOOKED_BACK = 20
 """Earlier runs that are looked at."""
+HIGH = 0.55
+"""The share of the loss of guessing, or of its errors, above which a loss is high."""
 NOTHING_LEARNED = 0.8
 """The share of the loss of guessing above which nothing to speak of was learned."""
 STEADY = 0.05
@@ -146,7 +148,11 @@ class Reading:
     @property
     def learned(self) -> bool:
         """Whether training ended well below the loss of guessing; False where that is unknown."""
-        return self.chance is not None and self.train is not None and self.train.end < NOTHING_LEARNED * self.chance
+        return self.below(NOTHING_LEARNED)
+
+    def below(self, share: float) -> bool:
+        """Whether training ended below this share of the loss of guessing; False where that is unknown."""
+        return self.chance is not None and self.train is not None and self.train.end < share * self.chance
 
     def ended_by_rule(self) -> bool:
         """Whether the run came to its end before its last epoch because it had been told when to stop."""

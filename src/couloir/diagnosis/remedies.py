@@ -9,16 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from couloir.diagnosis.finding import Remedy
-from couloir.diagnosis.reading import Reading
+from couloir.diagnosis.reading import HIGH, Reading
 from couloir.diagnosis.settings import FAST, SATURATING, USUAL_MOMENTUM, Proposed, Settings, typed
 
 MOST = 4
 """Remedies that are proposed."""
 HARDLY_MOVED = 0.02
 """The share of the first loss that a network with long enough steps comes down by."""
+GAPS = ("overfitting", "memorisation", "unrepresentative_training", "unrepresentative_validation")
+"""Cases that steps which are too long may look like, where the training loss has stayed high."""
 DEEP = 3
 """Hidden layers from which on sigmoids shrink gradients much."""
 SHORT = 10
@@ -43,7 +46,10 @@ def remedies(case: str, reading: Reading) -> tuple[Remedy, ...]:
     settings = Settings(reading)
     kept: dict[str, Remedy] = {}
     ways: dict[str, bool] = {}
-    for remedy in PROPOSALS[case](settings):
+    proposed = PROPOSALS[case](settings)
+    if case in GAPS and settings.races and not reading.below(HIGH):
+        proposed = chain(settings.shorter_steps("takes shorter steps: the rate is far above the usual one"), proposed)
+    for remedy in proposed:
         moved = _ways(remedy, settings)
         same = all(ways.get(key, up) == up for key, up in moved.items())
         if same and not _tried_already(remedy, settings):
@@ -106,9 +112,9 @@ def _underfitting(run: Settings) -> Proposed:
     yield from run.less_hindrance()
     yield from run.robust_loss()
     yield from run.usual_steps()
-    if run.pace is not None and run.pace >= FAST and not run.reading.learned:
+    if run.races and not run.reading.learned:
         yield from run.shorter_steps("takes shorter steps: the rate is far above the usual one")
-    if hardly:
+    if hardly or not run.reading.learned:
         yield from run.initializer("begins with weights that keep a signal's size")
     if run.get("model.activation") == "sigmoid" and (hardly or len(run.widths) >= DEEP):
         yield Remedy("model.activation=relu", "takes a function that does not shrink gradients")
@@ -131,6 +137,8 @@ def _underfitting(run: Settings) -> Proposed:
 def _halted_early(run: Settings) -> Proposed:
     yield from run.less_hindrance()
     yield from run.usual_steps()
+    if run.low_capacity and not run.reading.below(HIGH):
+        yield from run.layers(4, "makes the layers wider: so few weights learn little, however long")
     yield from run.epochs(4 if run.reading.epochs < SHORT else 2, "gives the losses the time to come down")
     yield from run.rate(2, "takes longer steps, if that takes too long")
 
@@ -175,7 +183,7 @@ def _unrepresentative_validation(run: Settings) -> Proposed:
 
 
 def _rate_too_large(run: Settings) -> Proposed:
-    if run.pace is not None and run.pace < FAST:
+    if run.pace is not None and not run.races:
         yield from run.initializer("begins with weights that keep a signal's size: the rate is a usual one")
     yield from run.shorter_steps()
     momentum = run.number("optimizer.momentum")
@@ -192,7 +200,7 @@ def _rate_too_large(run: Settings) -> Proposed:
 
 def _vanishing_gradients(run: Settings) -> Proposed:
     yield from run.initializer("begins with weights that keep a signal's size")
-    if run.get("model.activation") not in SATURATING and thrown_off(run):
+    if run.get("model.activation") not in SATURATING and (run.races or spiked(run)):
         yield from run.shorter_steps("takes shorter steps: units died, and no gradient passes them")
     if run.get("model.activation") in SATURATING:
         yield Remedy("model.activation=relu", "takes a function that does not shrink gradients")
@@ -207,7 +215,7 @@ def _vanishing_gradients(run: Settings) -> Proposed:
 
 def _exploding_gradients(run: Settings) -> Proposed:
     yield from run.initializer("begins with weights that keep a signal's size")
-    if run.pace is not None and run.pace >= FAST:
+    if run.races:
         yield from run.shorter_steps()
     yield from run.clipping()
     yield from run.shorter_steps()
@@ -228,10 +236,15 @@ def _dead_units(run: Settings) -> Proposed:
 
 def thrown_off(run: Settings) -> bool:
     """Whether a step that was too long killed units: the rate is unusual, the loss rose far, or they lived at first."""
-    train, dead, chance = run.reading.train, run.reading.curve("gradients/dead_units"), run.reading.chance
-    spike = train is not None and chance is not None and train.largest.value > SPIKE * chance
+    dead = run.reading.curve("gradients/dead_units")
     lived = dead is not None and dead.first < 0.5 * dead.newest.value
-    return spike or lived or (run.pace is not None and run.pace >= FAST)
+    return spiked(run) or lived or run.races
+
+
+def spiked(run: Settings) -> bool:
+    """Whether the training loss was once far above that of guessing."""
+    train, chance = run.reading.train, run.reading.chance
+    return train is not None and chance is not None and train.largest.value > SPIKE * chance
 
 
 def _waiting_for_data(run: Settings) -> Proposed:

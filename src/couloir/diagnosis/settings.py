@@ -24,10 +24,12 @@ USUAL_MOMENTUM, HIGH_MOMENTUM = 0.9, 0.95
 DROPOUTS = ("model.dropout", "model.input_dropout")
 FEW_LAYERS, WIDE, SMALL_IMAGE = 2, 100, 16
 """Hidden layers, units of one, and pixels of a side."""
+FEW_EPOCHS = 20
+"""Fewer are not enough for images that are changed every time."""
 MUCH_DECAY, MUCH_DECAY_ADAMW, MUCH_DROPOUT = 0.01, 0.5, 0.6
 """Above what nearly all papers use."""
 LOW_DEGREE = 2
-FEW_WEIGHTS = 0.1
+FEW_WEIGHTS = 0.2
 """Weights for each training sample, below which a network cannot learn much about single samples."""
 LONG_TAILS = 1.8
 """RMSE over mean absolute error: 1.25 for normal errors, 1.41 where large ones are far more frequent."""
@@ -96,6 +98,16 @@ class Settings:
         further = (1 - USUAL_MOMENTUM) / max(1 - momentum, 1e-6) if momentum > USUAL_MOMENTUM else 1.0
         return rate / usual * further
 
+    @property
+    def crawls(self) -> bool:
+        """Whether the rate is far below the usual one."""
+        return self.pace is not None and self.pace <= SLOW
+
+    @property
+    def races(self) -> bool:
+        """Whether the rate is far above the usual one."""
+        return self.pace is not None and self.pace >= FAST
+
     def rate(self, factor: float, why: str) -> Proposed:
         """The rate times a factor, by the key that it is set with."""
         key = self.rate_key
@@ -118,7 +130,7 @@ class Settings:
     def usual_steps(self, why: str = "takes the rate that this optimizer usually learns with") -> Proposed:
         """The usual rate, where the present one is far below it."""
         key, usual = self.rate_key, self.usual_rate
-        if key is not None and usual is not None and self.pace is not None and self.pace <= SLOW:
+        if key is not None and usual is not None and self.crawls:
             yield Remedy(f"{key}={self._typed_rate(key, usual)}", why)
 
     def _typed_rate(self, key: str, rate: float) -> str:
@@ -201,7 +213,11 @@ class Settings:
         name = "shift" if self.get("data.channels") == 1 else "flip_crop"
         small = name == "shift" and (self.number("data.image_size") or 0) < SMALL_IMAGE
         words = f"augmentation={name}" + (" augmentation.pixels=1" if small else "")
-        yield Remedy(words, "shows each image a little changed every time, as if there were more")
+        epochs = self.number("trainer.max_epochs") or FEW_EPOCHS
+        if epochs < FEW_EPOCHS:
+            words += f" trainer.max_epochs={int(2 * epochs)}"
+        longer = ", for more epochs, which it needs" if epochs < FEW_EPOCHS else ""
+        yield Remedy(words, f"shows each image a little changed every time, as if there were more{longer}")
 
     def regularised(self) -> Proposed:
         """What keeps a network from learning samples by heart, the mildest first.

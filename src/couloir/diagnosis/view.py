@@ -10,7 +10,7 @@ from statistics import median
 from couloir.artifacts.log_axis import wants_log
 from couloir.diagnosis.curve import Curve, Point
 from couloir.diagnosis.finding import Evidence, number, quoted
-from couloir.diagnosis.reading import NOTHING_LEARNED, Reading
+from couloir.diagnosis.reading import HIGH, NOTHING_LEARNED, Reading
 from couloir.diagnosis.settings import Settings
 
 FEWEST = 4
@@ -19,8 +19,6 @@ TALLEST = 2.0
 """Times the loss of chance up to which first values count; beyond it only the first steps went wrong."""
 FLAT_PICTURE = 0.4
 """The least height, as a share of the largest value: curves that hardly change are looked at from further away."""
-HIGH = 0.55
-"""The share of the loss of chance, or of the errors of chance, above which a loss is high."""
 HIGH_SINCE_FIRST = 0.75
 """The same against the first epoch's loss, where chance is unknown."""
 GOOD = 0.75
@@ -163,10 +161,13 @@ class View:
         return None if measure is None else measure[0].unexplained(measure[1].end, self.reading.classes)
 
     @property
-    def solved(self) -> bool:
-        """Whether no validation sample is wrong."""
+    def settled(self) -> bool:
+        """Whether the share of right answers no longer rises: a loss that falls on makes them surer, and no better."""
         measure = self.reading.measure("val")
-        return measure is not None and measure[0].counts_samples and measure[1].end >= PERFECT
+        if measure is None or not measure[0].counts_samples:
+            return False
+        line = measure[1].tail()
+        return measure[1].end >= PERFECT or line.slope < SIGNIFICANT * line.error
 
     def unexplained(self, split: str) -> float | None:
         """The share of what chance gets wrong that is still wrong at the end; None: what chance gets is unknown."""
@@ -210,7 +211,7 @@ class View:
         """Whether a curve is still on its way down: significantly and to the end, on the axis that is drawn."""
         if self._descends(curve):
             return True
-        if not self.logarithmic or self.solved:
+        if not self.logarithmic or self.settled:
             return False
         drawn = Curve(curve.epochs, tuple(math.log(value) for value in curve.values))
         line, newest = drawn.tail(), drawn.tail(share=8)
