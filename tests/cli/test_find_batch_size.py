@@ -103,7 +103,7 @@ def test_the_device_s_refusal_ends_the_search_and_the_last_size_is_the_largest(
     assert "ends the search, not the memory" not in capsys.readouterr().out
     monkeypatch.setattr(search, "_try", lambda *_: (_ for _ in ()).throw(error))
     assert command(["find-batch-size", "data=moons", CPU, f"output_dir={tmp_path}"]) == 2
-    assert "Not even a batch of 8" in capsys.readouterr().err
+    assert "Even a batch of 8 does not fit" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
