@@ -275,11 +275,15 @@ class View:
         positive = train.value > 0 and val.value > 0
         relative = f"; validation is {number(val.value / train.value)} times training" if positive else ""
         best, monitor = self.reading.best, self.reading.monitor
+        test, sizes = self.reading.numbers.get("test/loss"), self.reading.sizes
+        samples = ", ".join(f"{split} {sizes[split]:,}" for split in ("train", "val", "test") if split in sizes)
         return (
             ("epochs", str(self.reading.epochs)),
             *([] if best is None else [("best epoch", f"{best['epoch']:g}, {monitor} {number(best[monitor])}")]),
             ("training loss", _course(self.train)),
             ("validation loss", _course(self.val)),
+            *([] if test is None else [("test loss", f"{number(test)}, with the weights of the best epoch")]),
+            *([("samples", samples)] if samples else []),
             ("gap", f"{number(val.value - train.value)} at epoch {val.epoch}{relative}"),
             ("slope of training", _slope(self.train)),
             ("slope of validation", _slope(self.val)),
