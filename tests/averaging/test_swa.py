@@ -188,9 +188,9 @@ def test_a_run_that_is_taken_up_again_has_the_same_mean_and_rate() -> None:
     ("words", "fragment"),
     [
         (["averaging=swa", "averaging.start=1.5"], "averaging.start takes"),
-        (["averaging=swa", "averaging.start=20"], "leaves nothing to average"),
+        (["averaging=swa", "averaging.start=20"], "starts too late to average"),
         (["averaging=swa", "averaging.swa_lr=-1"], "averaging.swa_lr takes a number > 0 or null"),
-        (["averaging=ema", "averaging.start_epoch=20"], "leaves nothing to average"),
+        (["averaging=ema", "averaging.start_epoch=20"], "starts too late to average"),
         (["averaging=swaa"], "did you mean averaging=swa"),
     ],
 )

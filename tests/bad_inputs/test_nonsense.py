@@ -30,14 +30,14 @@ LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] *
         (["optimizer.lr=" + "[" * 200 + "]" * 200], "nested too deeply"),
         (["scheduler=none", "+callbacks.x=7"], "callbacks.x is 7, not a choice"),
         (["++scheduler=text"], "scheduler"),
-        (["+x=${nothing}"], "refers to something that is not there"),
+        (["+x=${nothing}"], "refers to something that does not exist"),
         (["+optimizer.foo=1"], "does not take the keys of 'optimizer'"),
         (["+initializer.foo=1"], "does not take the keys of 'initializer'"),
         (["data.channels=2"], "The data has 1 channels, not 2"),
         (["model=mlp", "model.hidden=[1000000000000]"], "The network does not fit into memory"),
         (["data=moons", "data.samples=1000000000000"], "does not fit into memory"),
         (["model=convnet", "model.M=1000000000000"], "model.M takes an integer in [0, 30]"),
-        (["~loss._target_"], "nothing to build"),
+        (["~loss._target_"], "nothing can be built"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )
@@ -149,7 +149,7 @@ def test_a_job_of_a_multirun_is_given_references_as_they_were_typed(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["train"])
     assert command(["train", "-m", *QUICK, "model.dropout=${optimizer.nothing}", "seed=1"]) == 2
-    assert "refers to something that is not there" in capsys.readouterr().err
+    assert "refers to something that does not exist" in capsys.readouterr().err
 
 
 def test_braces_of_the_users_stay_in_the_suggestion() -> None:

@@ -99,7 +99,7 @@ def test_broken_data_is_named_rather_than_the_rate(wrong: Any, tmp_path: Path, m
     monkeypatch.setattr(Batches, "__iter__", spoilt)
     error, _ = diverged(sentence(tmp_path))
     assert "at step 2" in error.fact
-    assert "64 of the 640 numbers of the field 'image' of its batch are NaN or infinite" in error.fact
+    assert "64 of the 640 numbers of the field 'image' of this batch are NaN or infinite" in error.fact
     assert "on_nan=skip" in str(error.next_step)
     assert "optimizer.lr" not in str(error.next_step)
 
@@ -154,9 +154,9 @@ def test_a_skipped_batch_leaves_no_trace_in_weights_means_statistics_and_metrics
     wrong.update(seen=0, **bad)
     short, short_rows, run = outcome(sentence(tmp_path / "short", "on_nan=skip", *words))
     said = capsys.readouterr().out
-    assert "step 3 (epoch 1, lr 0.001) is left out: the " in said
-    assert said.count("is left out") == 1
-    assert f"2 of {2 * STEPS} steps were left out" in said
+    assert "step 3 (epoch 1, lr 0.001) is skipped: the " in said
+    assert said.count("is skipped") == 1
+    assert f"2 of {2 * STEPS} steps were skipped" in said
     assert json.loads((run / "result.json").read_text())["train/skipped_steps"] == 2
     assert json.loads((run / "status.json").read_text())["skipped_steps"] == 2
     assert short["callbacks"]["Divergence"]["skipped"] == 2
@@ -195,7 +195,7 @@ def test_a_step_of_gathered_batches_is_left_out_as_a_whole(wrong: Any, tmp_path:
 def test_a_run_that_would_skip_for_ever_ends(wrong: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong["batches"] = set(range(STEPS + 1, 999))
     error, run = diverged(sentence(tmp_path / "epoch", "on_nan=skip"))
-    assert f"all {STEPS} steps of the epoch have been left out, of the last one the loss was nan" in error.fact
+    assert f"all {STEPS} steps of the epoch were skipped; the last one because the loss was nan" in error.fact
     assert f"step {STEPS}, 1 epochs done" in str(error.place)
     assert json.loads((run / "status.json").read_text())["skipped_steps"] == STEPS
     wrong.update(seen=0, batches=set(range(2, 999)))
@@ -256,10 +256,10 @@ def test_a_batch_says_what_it_holds() -> None:
     x, y = torch.ones(2, 3), torch.tensor([0, 1])
     assert not_finite({"row": x, "label": y}) is None
     found = not_finite({"row": x, "value": torch.tensor([1.0, torch.inf])})
-    assert found == "1 of the 2 numbers of the field 'value' of its batch are NaN or infinite"
+    assert found == "1 of the 2 numbers of the field 'value' of this batch are NaN or infinite"
     boxes = Ragged.of([torch.tensor([[0.0, 0.0, torch.nan, 4.0, 1.0]]), torch.zeros(2, 5)])
     found = not_finite({"row": x, "boxes": boxes, SAMPLE: y, SHARE: Share(2, 3, 1.0)})
-    assert found == "1 of the 15 numbers of the field 'boxes' of its batch are NaN or infinite"
+    assert found == "1 of the 15 numbers of the field 'boxes' of this batch are NaN or infinite"
 
 
 def tried(norms: dict[str, float], bound: float = 0.0, **groups: dict[str, Any]) -> list[str]:

@@ -42,7 +42,7 @@ def test_configuration_data_results_and_the_first_epoch_are_compared(
     assert diff["metrics"]["epochs"] == [2, 1]
     assert diff["metrics"]["first"]["epoch"] == 1
     text = said(list(pair), capsys)
-    for part in ("optimizer.lr", "0.05", "fingerprint", "test/loss", "B - A", "the first that differs is epoch 1"):
+    for part in ("optimizer.lr", "0.05", "fingerprint", "test/loss", "B - A", "the first difference is epoch 1"):
         assert part in text
 
 
@@ -61,7 +61,7 @@ def test_an_environment_that_differs_is_named(pair: tuple[Path, Path], tmp_path:
     provenance["hardware"]["threads"] = 999
     (copy / "provenance.json").write_text(json.dumps(provenance))
     text = said([pair[0], copy], capsys)
-    for part in ("packages: torch", "threads", "999", "1 facts that no number follows from", "pytest"):
+    for part in ("packages: torch", "threads", "999", "1 other facts differ too", "pytest"):
         assert part in text
 
 
@@ -87,8 +87,8 @@ def test_unfinished_and_torn_runs_are_compared_as_far_as_they_can_be_read(
 @pytest.mark.parametrize(
     ("words", "fact"),
     [
-        ([], "A difference takes two runs, not 0."),
-        (["{run}"], "A difference takes two runs, not 1."),
+        ([], "couloir diff takes two runs, not 0."),
+        (["{run}"], "couloir diff takes two runs, not 1."),
         (["{run}", "nothing"], "There is no run 'nothing'."),
         (["{run}", "{run}", "--jsn"], "did you mean --json?"),
     ],

@@ -159,7 +159,7 @@ def test_mistakes_are_explained(outputs: Path, tmp_path: Path) -> None:
         amend(cfg, ["data.bath_size=3"], OPENED)
     assert "data.batch_size=3" in str(error.value)
     for settled in ("trainer=cpu", "data=moons", "loss=mse", "seed=3", "data.image_size=16", "scale=smoke"):
-        with pytest.raises(CouloirError, match="is settled once a network is trained"):
+        with pytest.raises(CouloirError, match="cannot change after training"):
             amend(cfg, [settled], OPENED)
     with pytest.raises(CouloirError, match="names several values"):
         amend(cfg, ["data.batch_size=8,16"], OPENED)

@@ -65,7 +65,7 @@ def test_a_run_of_train_has_its_page(outputs: Path, capsys: pytest.CaptureFixtur
         (["one", "empty"], "empty is not a run"),
         (["one", "--ouut", "a.html"], "did you mean --out?"),
         (["one", "--out"], "--out needs a path."),
-        (["one", "optimizer.lr=1"], "A report takes runs, not 'optimizer.lr=1'."),
+        (["one", "optimizer.lr=1"], "couloir report takes runs, not 'optimizer.lr=1'."),
         (["one", "--out", "outputs/latest/config.yaml/a.html"], "The report cannot be written"),
     ],
 )

@@ -85,7 +85,7 @@ def test_other_data_is_refused_before_training(run: Path, tmp_path: Path, capsys
     edit(run / "provenance.json", data__fingerprint="sha256:" + "0" * 64)
     code, folder = again(run, tmp_path)
     assert code == 2
-    assert "is not what it was: fingerprint: sha256:000000000000, now sha256:" in capsys.readouterr().err
+    assert "has changed: fingerprint: sha256:000000000000, now sha256:" in capsys.readouterr().err
     assert json.loads((folder / "status.json").read_text())["status"] == "failed"
     assert not (folder / "metrics.csv").exists()
     assert verdict(folder)["verdict"] == "refused"
@@ -169,11 +169,11 @@ def test_classes_that_are_not_numbered_from_zero_are_read_again(tmp_path: Path) 
     ("words", "fact"),
     [
         ([], "No run is named."),
-        (["latest", "latest"], "A rerun takes one run, not 2."),
+        (["latest", "latest"], "couloir rerun takes one run, not 2."),
         (["nothing"], "There is no run 'nothing'."),
         (["{run}", "--stric"], "did you mean --strict?"),
-        (["{run}", "seed=3"], "'seed' is part of what is repeated."),
-        (["{run}", "model=mlp"], "'model' is part of what is repeated."),
+        (["{run}", "seed=3"], "'seed' would change the run that is repeated."),
+        (["{run}", "model=mlp"], "'model' would change the run that is repeated."),
         (["{run}", "data.worker=2"], "did you mean data.workers=2?"),
         (["{run}", "data.workers=-1"], "data.workers takes an integer >= 0"),
     ],

@@ -117,7 +117,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_previous_one_used(
         file = run / f"checkpoints/{name}.ckpt"
         file.write_bytes(file.read_bytes()[:-7])
     assert resume(run) == 2
-    assert "no checkpoint that is whole" in capsys.readouterr().err
+    assert "no intact checkpoint" in capsys.readouterr().err
     assert previous.exists()
 
 
@@ -146,7 +146,7 @@ def test_other_data_than_before_is_refused(
     run = stopped(words, "train", 1, monkeypatch)
     table.write_text("\n".join(["a,b,y", "5,2,1", *lines[1:]]) + "\n")
     assert resume(run) == 2
-    assert "is not what it was: fingerprint" in capsys.readouterr().err
+    assert "has changed: fingerprint" in capsys.readouterr().err
     assert json.loads((run / "status.json").read_text())["status"] == "interrupted", "it is what it was"
 
 
@@ -160,8 +160,8 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("override", "fragment"),
     [
-        ("model=mlp", "settled"),
-        ("seed=3", "settled"),
+        ("model=mlp", "cannot change"),
+        ("seed=3", "cannot change"),
         ("optimizer.lrr=1", "no key"),
         ("trainer.max_epochs=many", "trainer.max_epochs takes an integer"),
         ("optimizer.lr=-1", "optimizer.lr takes a number > 0"),

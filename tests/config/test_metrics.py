@@ -11,6 +11,7 @@ from couloir.config.finished import amend
 from couloir.config.metrics import BUILT_IN, facts, leading, measured, mode, ordered
 from couloir.errors import CouloirError
 from couloir.sweep.settings import Settings
+from couloir.sweep.space import Space
 
 
 @pytest.mark.parametrize(
@@ -98,12 +99,14 @@ def test_a_run_that_goes_on_with_another_monitor_takes_its_mode() -> None:
 def test_a_sweep_knows_the_direction_of_its_objective(
     words: list[str], objective: str, direction: str, monitor: tuple[str, str]
 ) -> None:
-    settings = Settings.read(compose_sweep([f"sweep.objective={objective}"]), couloir.compose(words))
-    assert settings.objectives[0].direction == direction
-    assert (settings.monitor, settings.mode) == monitor
+    settings = Settings.read(
+        compose_sweep([f"sweep.objective={objective}"]), Space(words, []), {}, couloir.compose(words)
+    )
+    assert settings.ranking.objectives[0].direction == direction
+    assert (settings.ranking.monitor, settings.ranking.mode) == monitor
 
 
 def test_a_sweep_for_a_metric_that_is_not_measured_says_what_measures_it() -> None:
     with pytest.raises(CouloirError) as error:
-        Settings.read(compose_sweep(["sweep.objective=best/auroc"]), couloir.compose())
+        Settings.read(compose_sweep(["sweep.objective=best/auroc"]), Space([], []), {}, couloir.compose())
     assert "add metric=auroc" in str(error.value.next_step)

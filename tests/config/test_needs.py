@@ -69,6 +69,7 @@ def test_a_users_own_line_is_refused_before_the_run(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     Path("conf/model").mkdir(parents=True)
     Path("conf/model/mine.yaml").write_text("# Mine.\n# Needs: picture\n_target_: mine.Net\n")
+    Path("mine.py").write_text("class Net: ...\n")
     with pytest.raises(CouloirError, match="no kind of field 'picture'") as caught:
         couloir.compose(["model=mine"])
     assert caught.value.place == "conf/model/mine.yaml, line 2"

@@ -193,7 +193,7 @@ def test_a_root_file_of_ones_own_that_knows_no_tasks_gets_one(table: list[str]) 
         ("image_size: 8", "data=own does not say which fields a sample has"),
         ("task: classification\nfields: []", "data=own does not say which fields a sample has"),
         ("fields: image", "data=own does not say which fields a sample has"),
-        ("fields: {x: image, y: labl}", r"data\.fields\.y names no kind of field: labl"),
+        ("fields: {x: image, y: labl}", r"data\.fields\.y is not a kind of field: labl"),
     ],
 )
 @pytest.mark.usefixtures("table")
@@ -240,7 +240,7 @@ def test_latest_is_a_folder_once_it_is_settled(tmp_path: Path) -> None:
         (["data.batch_size=x"], r"data\.batch_size takes an integer >= 1, not x"),
         (["optimizer.base_batch_size=0"], r"optimizer\.base_batch_size takes an integer >= 1, not 0"),
         (["optimizer.scale_lr=cubic"], r"optimizer\.scale_lr takes one of linear, sqrt or null, not cubic"),
-        (["optimizer.lr=${nothing}"], "refers to something that is not there"),
+        (["optimizer.lr=${nothing}"], "refers to something that does not exist"),
         (["~data"], "has no data"),
         (["~initializer"], "has no initializer"),
         (["data=3"], "There is no data called '3'"),

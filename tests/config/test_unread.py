@@ -79,7 +79,7 @@ def test_a_key_of_a_recipe_that_nothing_reads_is_refused(text: str, said: list[s
         (["+trainer.enable_progress_bar=true"], ["trainer.enable_progress_bar"]),
         (["+optimizer.foreach=true"], ["optimizer.foreach"]),
         (["+hydra.foo=1"], ["hydra.foo"]),
-        (["hydra/launcher=joblib"], ["belongs to a sweep"]),
+        (["hydra/launcher=joblib"], ["is only for sweeps"]),
         (["+metric.f2.average=micro"], ["metric.f2"]),
         (["metric=f1", "+metric.f1.averge=micro"], ["metric.f1.averge", "metric.f1.average"]),
         (

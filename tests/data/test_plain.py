@@ -87,7 +87,7 @@ def test_a_modules_own_hooks_are_called_and_the_short_way_is_taken_where_there_a
 
 def test_several_processes_are_refused_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", *WORDS, "trainer=ddp", "trainer.devices=2"]) == 2
-    assert "several processes cannot share" in capsys.readouterr().err
+    assert "several processes cannot divide" in capsys.readouterr().err
 
 
 def test_fields_that_are_not_those_of_the_batches_are_said(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

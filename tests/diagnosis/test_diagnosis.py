@@ -216,7 +216,7 @@ def test_a_diverged_run_is_told_by_its_status_and_by_its_numbers(tmp_path: Path)
 
 def test_values_that_are_nan_in_the_data_are_not_blamed_on_the_rate(tmp_path: Path) -> None:
     run = write_run(tmp_path, {}, train=decay(6, 2.0, 0.1), val=decay(6, 2.0, 0.2))
-    error = "The loss became nan at step 3: 4 of the 64 inputs of its batch are NaN or infinite."
+    error = "The loss became nan at step 3: 4 of the 64 inputs of this batch are NaN or infinite."
     (run / "status.json").write_text(f'{{"status": "diverged", "error": "{error}"}}')
     found = diagnose(run)
     assert found.findings == ()

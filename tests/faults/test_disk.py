@@ -153,7 +153,7 @@ def test_a_folder_that_can_no_longer_be_written_ends_a_run_in_a_sentence(
     if ended.code == 0 and folder != ".":  # nothing was written there any more
         assert_same(run, whole(FIRST).run)
         return
-    assert_told(ended, run, "cannot be written any more")
+    assert_told(ended, run, "cannot be written to")
     if folder != ".":
         assert json.loads((run / "status.json").read_text())["status"] == "failed"
     assert_goes_on(victims, disk, run, whole(FIRST).run)

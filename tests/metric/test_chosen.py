@@ -27,6 +27,7 @@ from couloir.metric.gathered import BATCHES, Gathered
 from couloir.metric.regression import RegressionMetrics
 from couloir.report.run import write_report
 from couloir.sweep.settings import Settings
+from couloir.sweep.space import Space
 from interruption import assert_same, rows, stopped
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -284,7 +285,7 @@ def test_a_users_own_metric_is_one_yaml_file(own: Path, capsys: pytest.CaptureFi
     words = [*QUICK, "metric=[specificity,f1]", "callbacks.checkpoint.monitor=val/specificity", "model=linear"]
     trial = couloir.compose([*words, "trainer.max_epochs=2"])
     assert trial.cfg.callbacks.checkpoint.mode == "max"
-    (goal,) = Settings.read(compose_sweep(["sweep.objective=best/specificity"]), trial).objectives
+    (goal,) = Settings.read(compose_sweep(["sweep.objective=best/specificity"]), Space(words, []), {}, trial).objectives
     assert goal.direction == "maximize"
     result = couloir.train(trial)
     share, label = answers(trial.cfg, result.dir)
@@ -305,9 +306,9 @@ def test_a_users_own_metric_is_one_yaml_file(own: Path, capsys: pytest.CaptureFi
         ("[0, 1]", "[0]", "bounds takes the least and the largest value"),
         ("[0, 1]", "[0, 1]\n    guess: chance", "guess takes a number, K/num_classes"),
         ("[classification]", "[clasification]", "did you mean tasks: [classification]?"),
-        ("specificity:\n", "accuracy:\n", "is a metric that tasks have themselves"),
-        ("specificity:\n", "my-metric:\n", "is no name of letters and digits"),
-        ("  facts:\n", "  fact:\n", "it needs a _target_ and facts"),
+        ("specificity:\n", "accuracy:\n", "is the name of a metric that tasks already have"),
+        ("specificity:\n", "my-metric:\n", "is not a name of letters and digits"),
+        ("  facts:\n", "  fact:\n", "did you mean metric.specificity.facts?"),
         ("torchmetrics.classification.Multi", "os.path.Multi", "which a configuration never calls"),
     ],
 )
@@ -325,7 +326,7 @@ def test_what_is_wrong_in_it_is_said_before_torch_is_needed(
         ("MulticlassSpecificity\n  num_classes: 3", "cannot measure a classification"),
         ("MulticlassROC\n  num_classes: 10", "not a number"),
         ("MulticlassSpecificty\n  num_classes: 10", "cannot be imported"),
-        ("MulticlassSpecificity\n  classes: 10", "cannot be built"),
+        ("MulticlassSpecificity\n  classes: 10", "did you mean metric.specificity.num_classes"),
     ],
 )
 def test_a_metric_that_cannot_measure_says_so_before_training(own: Path, node: str, said: str) -> None:
@@ -338,7 +339,7 @@ def test_a_metric_that_cannot_measure_says_so_before_training(own: Path, node: s
     ("words", "said"),
     [
         (["data=line", "metric=f1"], "take one of: explained_variance, mape, pearson, spearman"),
-        (["metric=[f1,mape]"], "metric=mape does not fit the data, whose task is classification"),
+        (["metric=[f1,mape]"], "metric=mape does not fit the task of the data: classification"),
         (["metric=[f1,aurok]"], "did you mean metric=auroc"),
         (["metric=[f1,auroc]", "metric.f1.averge=micro"], "did you mean metric.f1.average=micro"),
         (["metric=f1", "metric.f1.average=macr"], "takes one of macro, weighted, micro, not macr"),

@@ -55,12 +55,12 @@ def test_a_validation_within_an_epoch_is_a_row_and_no_epoch(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "reason", "rest"),
     [
-        ("epoch,step,val/loss\n1,10,0.5\n2,20,0.2", "last line is cut", [{"epoch": 1, "step": 10, "val/loss": 0.5}]),
-        ("epoch,step,val/loss\n1,10,0.5\n2,20\n", "number of cells",
+        ("epoch,step,val/loss\n1,10,0.5\n2,20,0.2", "is incomplete", [{"epoch": 1, "step": 10, "val/loss": 0.5}]),
+        ("epoch,step,val/loss\n1,10,0.5\n2,20\n", "numbers of cells",
          [{"epoch": 1, "step": 10, "val/loss": 0.5}, {"epoch": 2, "step": 20}]),
         ("epoch,step,val/loss\n1,10,good\n", "good", [{"epoch": 1, "step": 10}]),
         ("step,val/loss\n10,0.5\n", "no epoch", [{"step": 10, "val/loss": 0.5}]),
-        ("", "last line is cut", []),
+        ("", "is incomplete", []),
     ],
 )  # fmt: skip
 def test_a_torn_file_is_named_or_read_as_far_as_it_goes(

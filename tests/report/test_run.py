@@ -104,8 +104,8 @@ def test_a_finding_comes_with_its_evidence_and_the_sentence_to_type(
     [
         ("failed", "RuntimeError: no &lt;room&gt;"),
         ("diverged", "It diverged."),
-        ("interrupted", "It was stopped, and can go on."),
-        ("running", "Its process ended without a word"),
+        ("interrupted", "It was stopped and can continue."),
+        ("running", "Its process ended without a message"),
         ("pruned", "other trials of its sweep were better"),
     ],
 )
@@ -140,7 +140,7 @@ def test_files_that_are_missing_or_torn_leave_a_page_with_the_rest(torn: str, tm
             file.write_bytes(content[: len(content) // 3])
     html = written(run)
     assert headings(html)[-1] == "Commands"
-    assert "status.json that can be read" in html
+    assert "status.json cannot be read" in html
 
 
 def test_marks_in_what_users_name_are_text(tmp_path: Path) -> None:

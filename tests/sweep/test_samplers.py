@@ -180,11 +180,11 @@ def test_several_objectives_end_in_a_front_that_nothing_beats(name: str, tmp_pat
 
 def test_a_study_is_not_gone_on_with_in_other_words(tmp_path: Path) -> None:
     go_on(study("random", tmp_path, WORDS), 2)
-    with pytest.raises(CouloirError, match="was begun with other parameters"):
+    with pytest.raises(CouloirError, match="was started with other parameters"):
         study("random", tmp_path, WORDS[:-1])
-    with pytest.raises(CouloirError, match="was begun with other words"):
+    with pytest.raises(CouloirError, match="was started with other words"):
         study("random", tmp_path, [*WORDS, "data=moons"])
-    with pytest.raises(CouloirError, match="was begun with other objectives"):
+    with pytest.raises(CouloirError, match="was started with other objectives"):
         study("random", tmp_path, WORDS, objectives=2)
 
 

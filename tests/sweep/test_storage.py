@@ -120,7 +120,7 @@ def test_a_password_is_neither_kept_nor_printed(typed: str, tmp_path: Path) -> N
         ("sqlite://", "names no file"),
         ("redis://host/0", "cannot be opened"),
         ("postgresql://me@127.0.0.1:1/name", "does not answer"),
-        ("notes.txt", "is no journal"),
+        ("notes.txt", "is not a journal"),
         ("/dev/null/study.journal", "cannot be written"),
     ],
 )

@@ -124,7 +124,7 @@ def test_with_one_seed_the_end_says_something_of_noise_only_where_the_samples_ar
     record = sweep(tmp_path, first, trial(1, [[0.88]]))
     assert "sweep.seeds" not in last_words(record), "the size of the split is not known"
     (run / "provenance.json").write_text(json.dumps({"data": {"sizes": {"val": 100, "test": 10_000}}}))
-    assert "an accuracy on 100 validation samples (± 0.0300): sweep.seeds=5 would say more." in last_words(record)
+    assert "an accuracy on 100 validation samples (± 0.0300): sweep.seeds=5 would show more." in last_words(record)
     assert "sweep.seeds" not in last_words(sweep(tmp_path, first, trial(1, [[0.8]])))
 
 

@@ -115,7 +115,7 @@ def test_steps_of_several_optimizers_cannot_be_left_out(capsys: pytest.CaptureFi
     assert "TwoPlayers takes several within one" in capsys.readouterr().err
     for key in ("gradient_clip_val=1.0", "accumulate_grad_batches=2"):
         assert run(["train", *PLAYERS, *SHORT, f"trainer.{key}"]) == 2
-        assert f"trainer.{key.partition('=')[0]} is about the step of one optimizer" in capsys.readouterr().err
+        assert f"trainer.{key.partition('=')[0]} applies to the step of one optimizer" in capsys.readouterr().err
 
 
 @BOTH

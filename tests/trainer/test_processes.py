@@ -263,7 +263,7 @@ def test_the_place_of_a_process_is_what_its_launcher_says(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("words", "fact", "step"),
     [
-        (["trainer=ddp"], "no GPUs here", "trainer.devices=2"),
+        (["trainer=ddp"], "no GPUs for several processes", "trainer.devices=2"),
         (
             ["trainer=ddp", "trainer.devices=2", "trainer.num_nodes=3"],
             "needs torchrun",

@@ -181,8 +181,8 @@ class Divergence(Callback):
         what = f"The loss became {loss} at step {step} ({self._place(self._trainer)})"
         holds = None if batch is None else not_finite(batch)
         if highest(holds is not None):
-            what += f": {holds or 'a batch of another process holds values that are not finite'}"
-            self._raise(what, {}, step, mends="mend the data, or leave such batches out with on_nan=skip")
+            what += f": {holds or 'a batch of another process has values that are not finite'}"
+            self._raise(what, {}, step, mends="correct the data, or skip such batches with on_nan=skip")
         # Where gradients are gathered, those that are there may be of earlier batches of the same step.
         same = self._trainer.fit_loop.epoch_loop.batch_idx % self._trainer.accumulate_grad_batches > 0
         norms = self._gradients() if newest else {}
@@ -233,7 +233,7 @@ def not_finite(batch: Any) -> str | None:
         values = field.values if isinstance(field, Ragged | Padded) else field
         count = int((~values.isfinite()).sum()) if isinstance(values, Tensor) and values.is_floating_point() else 0
         if count:
-            return f"{count} of the {values.numel():,} numbers of the field '{name}' of its batch are NaN or infinite"
+            return f"{count} of the {values.numel():,} numbers of the field '{name}' of this batch are NaN or infinite"
     return None
 
 
@@ -265,7 +265,7 @@ class LeaveOut(Divergence):
         if not pl_module.automatic_optimization:
             raise CouloirError(
                 f"on_nan=skip leaves out whole steps, and {type(pl_module).__name__} takes several within one.",
-                next_step="leave on_nan=skip out: the run ends at a loss that is not finite, with a checkpoint",
+                next_step="remove on_nan=skip: the run then ends with a checkpoint when the loss is not finite",
             )
         self._module.watch = None
         self._scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
@@ -324,11 +324,11 @@ class LeaveOut(Divergence):
         step = trainer.global_step + 1
         if self.skipped == 1:
             place = self._place(trainer)
-            say.warning("step %d (%s) is left out: %s; on_nan=skip counts further ones", step, place, reason)
+            say.warning("step %d (%s) is skipped: %s; on_nan=skip counts the others", step, place, reason)
         whole = trainer.is_last_batch and self._in_epoch == self._steps_in_epoch
         if whole or self._in_a_row == IN_A_ROW:
             how = f"all {self._in_epoch} steps of the epoch" if whole else f"{IN_A_ROW} steps in a row"
-            what = f"At step {step} ({self._place(trainer)}) {how} have been left out, of the last one {reason}"
+            what = f"At step {step} ({self._place(trainer)}) {how} were skipped; the last one because {reason}"
             self._raise(what, self._norms, self._norms_step)
         self._clear()
 
@@ -341,7 +341,7 @@ class LeaveOut(Divergence):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The sum."""
         if self.skipped:
-            say.warning("%d of %d steps were left out: on_nan=skip", self.skipped, trainer.global_step)
+            say.warning("%d of %d steps were skipped (on_nan=skip)", self.skipped, trainer.global_step)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """The status counts them however the run ends."""

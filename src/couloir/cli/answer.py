@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 JSON, QUIET = "--json", "--quiet"
 MEASURED = ("gradients/norm", "gradients/first_to_last", "gradients/dead_units", "waiting")
 """Columns beside the losses that a diagnosis goes by."""
-UNKNOWN_NEXT = "this is not a mistake that Couloir knows; COULOIR_TRACEBACK=1 shows where it happened"
+UNKNOWN_NEXT = "Couloir does not know this mistake; COULOIR_TRACEBACK=1 shows where it happened"
 
 
 @dataclass

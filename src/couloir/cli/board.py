@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     named, _, outputs = runs_and_overrides(words)
     if len(named) > 1:
         raise CouloirError(
-            f"The board takes one folder, not {len(named)}.",
+            f"couloir board takes one folder, not {len(named)}.",
             next_step="couloir board FOLDER, the folder that holds the runs",
         )
 

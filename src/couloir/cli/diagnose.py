@@ -38,7 +38,9 @@ def _diagnose(words: list[str], answer: Answer) -> int:
     named, overrides, outputs = runs_and_overrides(words)
     others = [word for word in overrides if not word.startswith("output_dir=")]
     if others:
-        raise CouloirError(f"A diagnosis takes no overrides, such as {others[0]}.", next_step="couloir diagnose latest")
+        raise CouloirError(
+            f"couloir diagnose takes no overrides such as {others[0]}.", next_step="couloir diagnose latest"
+        )
     if not named:
         raise CouloirError("No run is named.", next_step="couloir diagnose latest, or the folder of a run")
     runs = [find_run(word, outputs) for word in named]

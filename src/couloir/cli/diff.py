@@ -38,7 +38,7 @@ def _diff(words: list[str], answer: Answer) -> int:
     named = [word for word in words if not word.startswith("output_dir=")]
     if len(named) != 2:
         raise CouloirError(
-            f"A difference takes two runs, not {len(named)}.", next_step="couloir diff RUN latest, or two folders"
+            f"couloir diff takes two runs, not {len(named)}.", next_step="couloir diff RUN latest, or two folders"
         )
     one, other = (find_run(word, outputs) for word in named)
     diff = diff_runs(one, other)

@@ -36,8 +36,8 @@ OPENED = Opened(
     ),
     closed=("data._target_", "data.task", "data.channels", "data.image_size", "data.num_classes"),
     groups=("tta", "metric"),
-    why="is settled once a network is trained",
-    takes="an evaluation takes tta=..., metric=..., data.root, data.batch_size and other keys of the data",
+    why="cannot change after training",
+    takes="couloir evaluate takes tta=..., metric=..., data.root, data.batch_size and other keys of the data",
 )
 
 

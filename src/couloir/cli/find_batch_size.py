@@ -48,7 +48,7 @@ def _find(words: list[str], command: list[str], answer: Answer) -> int:
     sentence = checked(overrides)
     check_one_process(sentence.cfg)
     if sentence.cfg.data.get("batch_size") is None:
-        raise CouloirError(f"data={sentence.choices.get('data')} has no batch_size to look for.")
+        raise CouloirError(f"data={sentence.choices.get('data')} has no key batch_size, so there is nothing to find.")
     outputs = Path(sentence.cfg.output_dir)
     folder = RunFolder.create(outputs / "find-batch-size" / run_name(), outputs, latest=False)
 

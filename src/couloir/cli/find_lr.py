@@ -49,7 +49,7 @@ def _find(words: list[str], command: list[str], answer: Answer) -> int:
     check_one_process(sentence.cfg)
     if sentence.cfg.optimizer.get("lr") is None:
         raise CouloirError(
-            f"optimizer={sentence.choices.get('optimizer')} has no learning rate to look for.",
+            f"optimizer={sentence.choices.get('optimizer')} has no key lr, so there is nothing to find.",
             next_step="`couloir list optimizer` shows those that have one",
         )
     outputs = Path(sentence.cfg.output_dir)

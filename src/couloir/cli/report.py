@@ -42,7 +42,9 @@ def _report(arguments: list[str], answer: Answer) -> int:
     for override in overrides:
         if not override.startswith("output_dir="):
             hint = did_you_mean(override.partition("=")[0], ["output_dir"], form="{}=FOLDER")
-            raise CouloirError(f"A report takes runs, not '{override}'.", next_step=hint or "couloir report latest")
+            raise CouloirError(
+                f"couloir report takes runs, not '{override}'.", next_step=hint or "couloir report latest"
+            )
     if not words:
         raise CouloirError("No run is named.", next_step="couloir report latest, or couloir report outputs/")
     try:
@@ -51,7 +53,7 @@ def _report(arguments: list[str], answer: Answer) -> int:
         raise CouloirError(
             f"The report cannot be written: {error.strerror or error}.",
             place=str(error.filename or out or ""),
-            next_step="free or unlock that path, or write elsewhere: --out FILE",
+            next_step="make that path writable, or write to another file: --out FILE",
         ) from error
     answer.facts["file"] = str(file.resolve())
     print(display(file))  # noqa: T201

@@ -28,8 +28,8 @@ Other data is refused (exit 2); other code, packages or hardware are named. Exit
 
 OPENED = Opened(
     keys=("output_dir", "data.root", "data.path", "data.workers", "trainer.threads", "allow_targets"),
-    why="is part of what is repeated",
-    takes="a rerun takes data.root, data.path, data.workers, trainer.threads and output_dir",
+    why="would change the run that is repeated",
+    takes="couloir rerun takes data.root, data.path, data.workers, trainer.threads and output_dir",
 )
 
 
@@ -60,7 +60,7 @@ def _rerun(words: list[str], strict: bool, command: list[str], answer: Answer) -
 
     named, overrides, outputs = runs_and_overrides(words)
     if len(named) != 1:
-        fact = f"A rerun takes one run, not {len(named)}." if named else "No run is named."
+        fact = f"couloir rerun takes one run, not {len(named)}." if named else "No run is named."
         raise CouloirError(fact, next_step="couloir rerun latest, or the folder of a run")
     run = find_run(named[0], outputs)
     sentence, added = _sentence(run, overrides)
@@ -100,7 +100,7 @@ def _sentence(run: Path, overrides: list[str]) -> tuple[Sentence, list[str]]:
     sentence = Sentence(cfg, {}, [], [*(read_overrides(run) or []), *overrides], run)
     check(sentence)
     new = ", ".join(f"{key}={value}" for key, value in added.items())
-    return sentence, [f"the run is older than some keys, which take their defaults: {new}"] if added else []
+    return sentence, [f"the run was made before these keys existed; they take their defaults: {new}"] if added else []
 
 
 def _refuse_early(run: Path, sentence: Sentence) -> None:

@@ -41,7 +41,7 @@ def _resume(arguments: list[str], command: list[str], answer: Answer) -> int:
 
     words, overrides, outputs = runs_and_overrides(arguments)
     if len(words) != 1:
-        fact = f"One run can go on at a time, not {len(words)}." if words else "No run is named."
+        fact = f"couloir resume takes one run, not {len(words)}." if words else "No run is named."
         raise CouloirError(fact, next_step="couloir resume latest, or the folder of a run")
     sweep = find_sweep(words[0], outputs)
     if sweep is not None:

@@ -160,7 +160,7 @@ def _through_hydra(words: list[str], command: list[str], answer: Answer) -> int:
         return _print_config(overrides, resolve=bool(known.resolve))
     if known.multirun and launched() is not None:
         raise CouloirError(
-            "A multirun cannot run under torchrun.",
+            "A sweep (-m) cannot run under torchrun.",
             next_step="`train -m trainer=ddp ...` without torchrun: each job starts its own processes",
         )
     if known.multirun and not (known.cfg or known.info or known.shell_completion or known.hydra_help):

@@ -128,12 +128,12 @@ def as_tables(diff: RunDiff, one: Path, other: Path) -> str:
     parts += _section("environment", {_name(entry): (shown(entry.then), shown(entry.now)) for entry in matter})
     if others:
         few = ", ".join(entry.name for entry in others[:6]) + (", ..." if len(others) > 6 else "")
-        parts.append(f"{len(others)} facts that no number follows from differ as well: {few}")
+        parts.append(f"{len(others)} other facts differ too, but they change no number: {few}")
     parts += _section("data", {entry.name: (shown(entry.then), shown(entry.now)) for entry in diff.data})
     parts += _section("status", {key: (shown(a), shown(b)) for key, (a, b) in diff.status.items()})
     parts += _results(diff.results)
     if diff.first_epoch is not None:
-        parts.append(f"metrics: the first that differs is {diff.first_epoch.in_words()}")
+        parts.append(f"metrics: the first difference is {diff.first_epoch.in_words()}")
     elif diff.epochs[0] != diff.epochs[1]:
         least = min(diff.epochs)
         parts.append(f"metrics: {diff.epochs[0]} and {diff.epochs[1]} epochs, of which the first {least} are identical")

@@ -189,7 +189,7 @@ def _shown(one: Tensor | None, other: Tensor | None) -> tuple[str, str]:
 def _said(word: str, compared: Compared, run: Path, cfg: DictConfig) -> list[str]:
     left_out = [f"not compared: {'; '.join(compared.left_out)}"] if compared.left_out else []
     if word == "nothing to compare":
-        return [f"nothing to compare: {run.name} has left no numbers", *left_out]
+        return [f"nothing to compare: {run.name} recorded no numbers", *left_out]
     what = {True: "tensors", False: "numbers"}
     counts = ", ".join(
         f"{number} {what[file.endswith('.ckpt')]} of {file}"
@@ -197,14 +197,14 @@ def _said(word: str, compared: Compared, run: Path, cfg: DictConfig) -> list[str
         if file != "status.json"
     )
     if word == "identical":
-        return [f"identical: {counts or 'the same end, before the first epoch was over'}", *left_out]
+        return [f"identical: {counts or 'the same end, before the first epoch was complete'}", *left_out]
     first = compared.first()
     assert first is not None
     lines = [f"differs, first in {first.in_words()}"]
     if len(compared.differ) > 1:
-        lines.append(f"{len(compared.differ)} numbers differ; compared were {counts}")
+        lines.append(f"{len(compared.differ)} numbers differ; compared: {counts}")
     if not cfg.deterministic:
-        lines.append("the run has deterministic=false: on a GPU that alone may be why")
+        lines.append("the run has deterministic=false: on a GPU, this alone can be the reason")
     return [*lines, *left_out]
 
 

@@ -33,8 +33,8 @@ OPENED = Opened(
         "data.workers", "data.cache", "data.cache_size", "data.cache_dir", "data.memory_budget",
     ),
     closed=("callbacks.checkpoint.monitor", "callbacks.checkpoint.mode"),
-    why="is settled once a run has begun",
-    takes="a run can go on with another trainer.max_epochs, optimizer.lr, callbacks..., data.root and the like",
+    why="cannot change after a run has started",
+    takes="a run can continue with another trainer.max_epochs, optimizer.lr, callbacks..., data.root and similar keys",
 )  # fmt: skip
 """What may change on the way."""
 
@@ -131,9 +131,9 @@ def newest_checkpoint(folder: RunFolder) -> tuple[Path | None, list[str]]:
         damaged.append(name)
     if damaged:
         raise CouloirError(
-            f"The run {folder.path.name} has no checkpoint that is whole: {' and '.join(damaged)} are damaged.",
+            f"The run {folder.path.name} has no intact checkpoint: {' and '.join(damaged)} are damaged.",
             place=str(folder.checkpoints),
-            next_step="`couloir rerun RUN` trains the same again in a new folder",
+            next_step="`couloir rerun RUN` trains it again in a new folder",
         )
     return None, []
 

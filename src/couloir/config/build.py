@@ -56,7 +56,7 @@ def build(cfg: DictConfig, name: str, without: Sequence[str] | None = None, **ex
     target = str(node.get("_target_", "")) if OmegaConf.is_dict(node) else ""
     if not target:
         raise CouloirError(
-            f"'{name}' is no node with a _target_, so there is nothing to build.",
+            f"'{name}' has no _target_, so nothing can be built.",
             next_step=f"`couloir list {name}` shows the choices, `train --cfg job` this sentence's keys",
         )
     try:
@@ -156,7 +156,7 @@ def _leads_astray(target: str, allowed: list[str]) -> str | None:
                 importlib.import_module(path)
             found = getattr(found, part)
             if isinstance(found, ModuleType) and found.__name__ != path:
-                return f"where {part} is the module {found.__name__}, which does not belong there"
+                return f"where {part} is the module {found.__name__}; it does not belong there"
             if number <= len(rest) and not isinstance(found, ModuleType | type):
                 return f"where {part} is neither a module nor a class"
     except (ImportError, AttributeError):
@@ -167,7 +167,7 @@ def _leads_astray(target: str, allowed: list[str]) -> str | None:
     reason = targets.never(home)
     if reason is not None or targets.under(home, (*allowed, *HOMES)) or targets.own(home):
         return reason
-    return f"which is {home}, and that a configuration may not call"
+    return f"which is {home}, and a configuration may not call it"
 
 
 def _home(found: Any) -> str:

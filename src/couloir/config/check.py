@@ -78,7 +78,7 @@ def _told() -> Iterator[None]:
     except OmegaConfBaseException as error:
         raise _unresolved(error) from error
     except RecursionError as error:
-        raise CouloirError("The sentence is nested too deeply, or refers to itself.") from error
+        raise CouloirError("The configuration is nested too deeply, or refers to itself.") from error
 
 
 def _check(sentence: Sentence, reads_data: bool) -> None:
@@ -184,7 +184,7 @@ def _check_complete(cfg: DictConfig) -> None:
         _check_nodes(group, cfg[group])
     if "checkpoint" not in cfg.callbacks:
         raise CouloirError(
-            "The sentence has no callbacks.checkpoint, which a run's record and its test rest on.",
+            "The sentence has no callbacks.checkpoint; the run record and the test need it.",
             next_step="leave ~callbacks.checkpoint out",
         )
 
@@ -235,7 +235,7 @@ def _unresolved(error: OmegaConfBaseException) -> CouloirError:
             return cause
         cause = cause.__cause__ or cause.__context__
     return CouloirError(
-        f"A value refers to something that is not there: {str(error).partition(chr(10))[0]}",
+        f"A value refers to something that does not exist: {str(error).partition(chr(10))[0]}",
         place=error.full_key or None,
         next_step="`train --cfg job` shows the configuration before it is resolved",
     )
@@ -312,7 +312,7 @@ def _out_of_contract(key: Key, path: str, value: Any, accepted: str, place: str,
         return CouloirError(
             f"The images of data={data} are too small for model={model}: {value} pixels, it takes {accepted}.",
             place=place,
-            next_step="enlarge the images with data.image_size=..., or choose a model for small ones (mlp, linear)",
+            next_step="use larger images (data.image_size=...), or a model for small ones (mlp, linear)",
         )
     words = accepted.removeprefix("one of ").removesuffix(" or null").split(", ")
     close = did_you_mean(str(value), words, form=f"{path}={{}}") if accepted.startswith("one of ") else None
@@ -360,13 +360,13 @@ def _check_fields(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
         raise CouloirError(
             f"data={sentence.choices.get('data')} does not say which fields a sample has.",
             place=place,
-            next_step=f"write into its YAML file, for instance, {form}",
+            next_step=f"add to its YAML file, for example, {form}",
         )
     for name, kind in fields.items():
         if kind not in KINDS:
             hint = did_you_mean(str(kind), list(KINDS), form=f"{name}: {{}}")
             raise CouloirError(
-                f"data.fields.{name} names no kind of field: {kind}.",
+                f"data.fields.{name} is not a kind of field: {kind}.",
                 place=place,
                 next_step=hint or f"kinds: {', '.join(KINDS)}",
             )
@@ -398,12 +398,12 @@ def _check_parts(sentence: Sentence) -> None:
     task = f"task={choices.get('task')}"
     _refuse(
         cfg.get("loss") is not None and choices.get("task") is not None and "loss" not in cfg.task,
-        f"{task} brings its own loss, and loss={choices.get('loss')} would not be used.",
-        "leave the loss out; a task that takes one has the key `loss` in its YAML",
+        f"{task} has its own loss; loss={choices.get('loss')} would be ignored.",
+        "leave the loss out; a task that needs one has the key `loss` in its YAML",
     )
     _refuse(
         cfg.get("loss") is None and cfg.task.get("loss") is not None,
-        f"{task} needs a loss, and the sentence has none.",
+        f"{task} needs a loss, but the sentence has none.",
         f"leave ~loss out: the task's own is loss={cfg.task.get('loss')}",
     )
     rule = f"momentum_schedule={choices.get('momentum_schedule')}"
@@ -429,7 +429,7 @@ def _check_parts(sentence: Sentence) -> None:
         if isinstance(start, int) and isinstance(epochs, int):
             _refuse(
                 0 < epochs <= start,
-                f"averaging.{name}={start} leaves nothing to average: the run has {epochs} epochs.",
+                f"averaging.{name}={start} starts too late to average anything: the run has {epochs} epochs.",
                 f"averaging.{name}={epochs // 2}, or more trainer.max_epochs",
             )
 
@@ -481,19 +481,19 @@ def _check_shared_weights(sentence: Sentence) -> None:
         return
     _refuse(
         cfg.trainer.accelerator == "cpu",
-        "trainer=fsdp shares the weights among GPUs, and trainer.accelerator is cpu.",
+        "trainer=fsdp divides the weights among GPUs, but trainer.accelerator is cpu.",
         "trainer=ddp trainer.devices=2 trains in two processes on the CPU",
     )
     decay = cfg.optimizer.get("weight_decay")
     _refuse(
         decay and not cfg.optimizer.get("decay_all", True),
-        f"optimizer.weight_decay={decay} spares biases by their shape, which trainer=fsdp does not keep.",
+        f"optimizer.weight_decay={decay} leaves out biases by their shape; trainer=fsdp does not keep the shape.",
         "optimizer.decay_all=true, optimizer.weight_decay=0, or trainer=ddp",
     )
     instead = "trainer=ddp, or leave it out"
     _refuse(
         cfg.trainer.gradient_clip_val is not None,
-        "trainer.gradient_clip_val needs all gradients, of which each process of trainer=fsdp holds a share.",
+        "trainer.gradient_clip_val needs all gradients; each process of trainer=fsdp has only a part.",
         instead,
     )
     for part, there in {
@@ -501,9 +501,7 @@ def _check_shared_weights(sentence: Sentence) -> None:
         "callbacks.signals": OmegaConf.select(cfg, "callbacks.signals.every_n_epochs") is not None,
         "optimizer=sdlm": choices.get("optimizer") == "sdlm",
     }.items():
-        _refuse(
-            there, f"{part} looks at the whole network, of which each process of trainer=fsdp holds a share.", instead
-        )
+        _refuse(there, f"{part} needs the whole network; each process of trainer=fsdp has only a part.", instead)
 
 
 def _refuse(there: Any, fact: str, next_step: str) -> None:

@@ -88,7 +88,7 @@ def compose_sentence(overrides: list[str]) -> Sentence:
     overrides = [item for item in overrides if item != "experiment=null"]  # the default, which Hydra cannot be told
     of_a_sweep = next((item for item in overrides if is_of_a_sweep(item) or is_of_hydras_sweep(item)), None)
     if of_a_sweep is not None:
-        raise CouloirError(f"'{of_a_sweep}' belongs to a sweep.", next_step="train -m ... makes a sweep")
+        raise CouloirError(f"'{of_a_sweep}' is only for sweeps.", next_step="train -m ... makes a sweep")
     refuse_lost_backslash(overrides)
     check_hydra(overrides, ())
     mistake = wrong_choices(overrides)

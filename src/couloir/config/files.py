@@ -29,8 +29,8 @@ def check_own_files() -> None:
             continue  # Hydra will say so, if the file takes part at all
         if _count(node, {}) > MOST_NODES:
             raise CouloirError(
-                f"The aliases of {display(file)} stand for more than {MOST_NODES:,} values, or for themselves.",
-                next_step="write the values out, or refer to them with ${key}",
+                f"The aliases of {display(file)} expand to more than {MOST_NODES:,} values, or refer to themselves.",
+                next_step="write the values directly, or refer to them with ${key}",
             )
 
 

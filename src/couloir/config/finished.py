@@ -179,7 +179,7 @@ class Opened:
         keys: keys, and beginnings of keys where they end in a dot.
         closed: keys below such a beginning that stay as they are.
         groups: groups that another choice may be named of.
-        why: what is said of all other keys, after their name: `is settled once a network is trained`.
+        why: what is said of all other keys, after their name: `cannot change after training`.
         takes: the next step then: what the verb does take.
     """
 

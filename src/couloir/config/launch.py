@@ -111,11 +111,11 @@ def check_launch(cfg: DictConfig, typed: Sequence[str]) -> None:
             handler = key in ("class", "()", "factory") and not _HANDLER.match(value)
             if handler or ("://" in value and value not in _STREAM):
                 raise targets.refusal(
-                    f"hydra.{name}{path}", value, "which is no log handler that a configuration may name", None
+                    f"hydra.{name}{path}", value, "which is not a log handler that a configuration may name", None
                 )
     if node.job.get("env_set") and not any(item.lstrip("+").startswith("hydra.job.env_set") for item in typed):
         raise CouloirError(
-            "hydra.job.env_set is set in a file, and some variables of the environment name programs.",
+            "hydra.job.env_set is set in a file; some environment variables name programs.",
             next_step="set the variables in the shell, or type hydra.job.env_set.NAME=VALUE",
         )
     if (sweeper := str(node.runtime.choices.get("hydra/sweeper"))) != SWEEPER:
@@ -126,7 +126,7 @@ def check_launch(cfg: DictConfig, typed: Sequence[str]) -> None:
     _check_launcher(node, typed)
     if targets.KEY in (node.sweeper.get("params") or {}):
         raise CouloirError(
-            f"hydra.sweeper.params holds {targets.KEY}, which would let a file decide what it may call.",
+            f"hydra.sweeper.params holds {targets.KEY}, so the file itself would decide what it may call.",
             next_step=f"remove it there; if you trust these packages, type {targets.KEY}=[...]",
         )
 
@@ -170,15 +170,15 @@ def _check_launcher(node: DictConfig, typed: Sequence[str]) -> None:
         raise missing
     if name == "submitit_slurm" and shutil.which("sbatch") is None:
         raise CouloirError(
-            "hydra/launcher=submitit_slurm needs SLURM, and there is no sbatch here.",
-            next_step="type it on a node of the cluster; hydra/launcher=submitit_local does the same on one machine",
+            "hydra/launcher=submitit_slurm needs SLURM, but this machine has no sbatch.",
+            next_step="type it on a node of the cluster, or use hydra/launcher=submitit_local on this machine",
         )
     said = {path for word in typed for path in _paths_of(word)}
     for path, value in _leaves(OmegaConf.to_container(node.launcher, resolve=True), "hydra.launcher"):
         harmless = path.split(".")[2] in HARMLESS and "\n" not in str(value)
         if not harmless and value not in (None, [], {}) and path not in said:
             raise CouloirError(
-                f"{path} is set in a file, and what it says goes to a shell or to another machine.",
+                f"{path} is set in a file; its value goes to a shell or to another machine.",
                 next_step=f"type {path}=... if you mean it, and remove it there",
             )
 

@@ -312,9 +312,13 @@ def check_stated(name: str, node: Any, task: str, place: str | None = None) -> N
     """
     path = f"metric.{name}"
     if not name.isidentifier() or name in BUILT_IN:
-        why = "is a metric that tasks have themselves" if name in BUILT_IN else "is no name of letters and digits"
+        why = (
+            "is the name of a metric that tasks already have"
+            if name in BUILT_IN
+            else "is not a name of letters and digits"
+        )
         raise CouloirError(
-            f"{path}: {name} {why}.", place=place, next_step="call the metric otherwise in its YAML file"
+            f"{path}: {name} {why}.", place=place, next_step="give the metric another name in its YAML file"
         )
     if not isinstance(node, Mapping) or not isinstance(node.get(FACTS), Mapping) or "_target_" not in node:
         raise CouloirError(
@@ -333,11 +337,11 @@ def check_stated(name: str, node: Any, task: str, place: str | None = None) -> N
     for word in stated.get("tasks") or ():
         if word not in tree.choices("task"):
             hint = did_you_mean(word, tree.choices("task"), form="tasks: [{}]")
-            raise CouloirError(f"{path}.{FACTS}.tasks names {word}, which is no task.", place=place, next_step=hint)
+            raise CouloirError(f"{path}.{FACTS}.tasks names {word}, which is not a task.", place=place, next_step=hint)
     fitting = choices_for(task)
     if not _read(name, node).fits(task):
         raise CouloirError(
-            f"metric={name} does not fit the data, whose task is {task}.",
+            f"metric={name} does not fit the task of the data: {task}.",
             place=place,
             next_step=f"leave it out, or take one of: {', '.join(fitting)}" if fitting else "leave it out",
         )

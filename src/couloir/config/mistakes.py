@@ -70,7 +70,9 @@ def explain(error: Exception, overrides: list[str], compose_choices: ComposeChoi
         if isinstance(cause, UnicodeDecodeError):
             return not_text(cause)
         if isinstance(cause, RecursionError):
-            return CouloirError("The sentence, or a file of it, is nested too deeply.", next_step="write it flatter")
+            return CouloirError(
+                "The sentence, or one of its files, is nested too deeply.", next_step="write it flatter"
+            )
         cause = cause.__cause__ or cause.__context__
     mistake = find_mistake(overrides, compose_choices)
     if mistake is not None:

@@ -53,7 +53,7 @@ def _inspect(fact: str, unseen: Any = None, *, _parent_: DictConfig) -> Any:
         return unseen
     facts = inspect_data(_parent_)
     if fact not in facts:
-        raise CouloirError(f"Nothing is known about '{fact}' of this data.", next_step=f"state it: data.{fact}=...")
+        raise CouloirError(f"The data does not state '{fact}'.", next_step=f"state it: data.{fact}=...")
     return facts[fact]
 
 

@@ -81,7 +81,7 @@ def samples_per_step(cfg: DictConfig) -> int:
     """
     batch_size = cfg.data.get("batch_size")
     if batch_size is None:
-        raise CouloirError("optimizer.scale_lr goes by data.batch_size, which this data does not have.")
+        raise CouloirError("optimizer.scale_lr uses data.batch_size; this data does not have it.")
     return int(batch_size) * int(cfg.trainer.get("accumulate_grad_batches", 1)) * processes(cfg.trainer)
 
 
@@ -144,7 +144,7 @@ def processes(trainer: Any) -> int:
         raise CouloirError(
             f"How many processes trainer.devices={devices} means is known only on the machine; the size of a step "
             "depends on it.",
-            next_step="state their number, such as trainer.devices=2",
+            next_step="give their number, for example trainer.devices=2",
         )
     return count * int(trainer.get("num_nodes", 1))
 
@@ -158,12 +158,12 @@ def check_one_process(cfg: DictConfig) -> None:
     devices = cfg.trainer.get("devices", 1)
     if isinstance(devices, str) and not devices.isdigit() and cfg.trainer.get("strategy", "auto") != "auto":
         raise CouloirError(
-            f"The sentence trains in as many processes as trainer.devices={devices} means; this is tried out in one.",
+            f"The sentence trains in as many processes as trainer.devices={devices} means; this test uses one.",
             next_step="trainer.devices=1",
         )
     several = str(devices) != "auto" and processes(cfg.trainer) > 1
     if several or int(cfg.trainer.get("num_nodes", 1)) > 1:
         raise CouloirError(
-            f"The sentence trains in {processes(cfg.trainer)} processes; this is tried out in one.",
+            f"The sentence trains in {processes(cfg.trainer)} processes; this test uses one.",
             next_step="trainer.devices=1 trainer.num_nodes=1" if "num_nodes" in cfg.trainer else "trainer.devices=1",
         )

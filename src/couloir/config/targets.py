@@ -138,7 +138,7 @@ def typed_roots(cfg: DictConfig, overrides: Sequence[str], place: Place) -> list
     roots = extended(cfg)
     if roots and not any(item.lstrip("+").startswith(f"{KEY}=") for item in overrides):
         raise CouloirError(
-            f"{KEY} is set in a file, which would let the file decide what it may call.",
+            f"{KEY} is set in a file, so the file itself would decide what it may call.",
             place=place(KEY),
             next_step=f"remove it there; if you trust these packages, type {KEY}=[{','.join(roots)}]",
         )
@@ -206,7 +206,7 @@ def refused(target: Any, allowed: Sequence[str] = ()) -> str | None:
         allowed: roots besides the usual ones.
     """
     if not isinstance(target, str) or not _is_dotted(target):
-        return "which is not the dotted path of a class or a function"
+        return "it is not the dotted path of a class or a function"
     if target.startswith("__main__."):
         return None if _own("__main__") else "which is not of your project"
     parts = target.split(".")

@@ -290,7 +290,7 @@ def _advice_in(group: str, rest: str, nodes: Mapping[str, Any], choices: Choices
     node = _at(nodes, path)
     node = node if isinstance(node, dict) else {}
     taken = (takes(str(node.get("_target_"))) if "_target_" in node else None) or ()
-    names = dict.fromkeys(str(key) for key in (*node, *_shared(group), *taken))
+    names = dict.fromkeys(str(key) for key in (*node, *_shared(group), *STATED.get(group, ()), *taken))
     hint = did_you_mean(name, [key for key in names if key != name and not key.startswith("_")], form=f"{path}.{{}}")
     if hint is not None:
         return hint

@@ -57,12 +57,12 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except NOT_WEIGHTS as error:
         raise CouloirError(
-            f"The checkpoint {file.name} cannot be read: it is torn, or holds more than plain tensors and numbers.",
+            f"The checkpoint {file.name} cannot be read: it is damaged, or holds more than plain tensors and numbers.",
             place=str(file),
-            next_step="take another one; a file that would run code is refused",
+            next_step="use another checkpoint; a file that could run code is refused",
         ) from error
     if not isinstance(content, dict) or "state_dict" not in content:
-        raise CouloirError(f"{file.name} is no checkpoint of a run.", place=str(file))
+        raise CouloirError(f"{file.name} is not a checkpoint of a run.", place=str(file))
     return content
 
 

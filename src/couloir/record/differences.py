@@ -150,17 +150,17 @@ def refuse(found: list[Difference], run: Path, strict: bool) -> None:
     data = [difference for difference in found if difference.kind == "data"]
     if any(difference.name in ("fingerprint", "sizes") for difference in data):
         raise CouloirError(
-            f"The data of {run.name} is not what it was: "
+            f"The data of {run.name} has changed: "
             + "; ".join(difference.in_words().removeprefix("data, ") for difference in data[:3])
             + ".",
-            next_step="bring the samples back, or name where they are: data.root=FOLDER or data.path=FILE",
+            next_step="restore the data, or say where it is: data.root=FOLDER or data.path=FILE",
         )
     matter = [difference.in_words() for difference in found if difference.matters]
     if strict and matter:
         more = f"; and {len(matter) - MOST_SAID} more" if len(matter) > MOST_SAID else ""
         raise CouloirError(
-            f"{run.name} cannot be repeated as it was: {'; '.join(matter[:MOST_SAID])}{more}.",
-            next_step="bring it back, or leave --strict out to be warned only",
+            f"{run.name} cannot be repeated exactly: {'; '.join(matter[:MOST_SAID])}{more}.",
+            next_step="restore it, or leave --strict out: then Couloir only warns",
         )
 
 
@@ -172,14 +172,14 @@ def announced(found: list[Difference], known: bool) -> list[str]:
         known: whether the run has a record of where it comes from.
     """
     if not known:
-        return ["the run has no provenance.json: what it ran on, and on which data, is not known"]
+        return ["the run has no provenance.json: its machine and its data are unknown"]
     matter = [difference for difference in found if difference.matters]
     others = len(found) - len(matter)
     lines = [f"  {difference.in_words()}" for difference in matter[:MOST_SAID]]
     lines += [f"  and {len(matter) - MOST_SAID} more"] if len(matter) > MOST_SAID else []
     if any(difference.name == "threads" for difference in matter):
         then = next(difference.then for difference in matter if difference.name == "threads")
-        lines.append(f"  sums depend on the number of threads; trainer.threads={then} takes the run's")
+        lines.append(f"  sums depend on the number of threads; use the run's: trainer.threads={then}")
     if lines:
-        lines.insert(0, "warning: not as it was when the run was made:")
-    return [*lines, *([f"{others} further facts differ that no number follows from"] if others else [])]
+        lines.insert(0, "warning: changed since the run was made:")
+    return [*lines, *([f"{others} other facts differ too, but they change no number"] if others else [])]

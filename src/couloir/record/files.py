@@ -138,10 +138,10 @@ def read_table(file: Path, strict: bool = True) -> list[list[str]]:
         text = file.read_text(encoding="utf-8", errors="surrogateescape")
         whole = text[: text.rfind("\n") + 1]
         if strict and (not text or text != whole):
-            raise ValueError("its last line is cut")
+            raise ValueError("its last line is incomplete")
         table = [row for row in csv.reader(io.StringIO(whole, newline=""), strict=True) if row]
         if strict and any(len(row) != len(table[0]) for row in table):
-            raise ValueError("its lines have not the same number of cells")
+            raise ValueError("its lines have different numbers of cells")
     except FileNotFoundError:
         return []
     except (OSError, ValueError, csv.Error) as error:

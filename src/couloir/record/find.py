@@ -131,7 +131,7 @@ def _places(word: str, outputs: str | Path) -> Iterator[Path]:
 def _best_of(sweep: Path) -> str:
     """Which of a sweep's runs the user may have meant."""
     first = next((path.parent for path in sorted(sweep.glob(f"*/{FILE}"))), sweep / "0")
-    return f"name one of its runs, such as {display(first)}; {SWEEP_TABLE} there says which is the best"
+    return f"name one of its runs, such as {display(first)}; {SWEEP_TABLE} says which is the best"
 
 
 def _configs(outputs: Path) -> Iterator[Path]:

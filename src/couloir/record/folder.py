@@ -53,7 +53,7 @@ class RunFolder:
         if folder.status_file.exists():
             raise CouloirError(
                 f"The folder {path} already holds a run.",
-                next_step="leave hydra.run.dir out, so that each run gets a folder of its own, or name a new one",
+                next_step="leave hydra.run.dir out (each run then gets its own folder), or name a new folder",
             )
         try:
             (folder.checkpoints if latest else folder.path).mkdir(parents=True, exist_ok=True)
@@ -192,7 +192,7 @@ def _cannot_be_written(path: Path, error: OSError) -> CouloirError:
     return CouloirError(
         f"The run folder cannot be written: {error.strerror or error}.",
         place=str(error.filename or path),
-        next_step="free or unlock that path, or write elsewhere with output_dir=FOLDER",
+        next_step="make that path writable, or write to another folder: output_dir=FOLDER",
     )
 
 

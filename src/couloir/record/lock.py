@@ -143,7 +143,7 @@ def _read(handle: int) -> dict[str, Any]:
 def _alive(folder: Path, holder: dict[str, Any]) -> CouloirError:
     who = f"process {holder['pid']} on {holder.get('host')}, since {holder.get('since')}" if "pid" in holder else ""
     return CouloirError(
-        f"The run {folder.name} is still going on{f': {who}' if who else ''}.",
+        f"The run {folder.name} is still running{f': {who}' if who else ''}.",
         place=str(folder),
         next_step=f"wait for it, or stop it: {_stop(holder['pid'])}" if who else "wait for it, or stop it",
     )

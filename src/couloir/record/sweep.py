@@ -118,7 +118,7 @@ def read_facts(folder: Path, strict: bool = True) -> SweepFacts | None:
 
 def _facts(file: Path, content: Any) -> SweepFacts:
     if not isinstance(content, dict) or not isinstance(content.get("words"), list) or "study" not in content:
-        raise CouloirError(f"{file} does not say what the sweep was.", next_step="begin it anew: train -m ...")
+        raise CouloirError(f"{file} does not say what the sweep was.", next_step="start it again: train -m ...")
     number = content.get("format")
     if isinstance(number, int) and number > FORMAT:
         raise CouloirError(
@@ -189,7 +189,7 @@ def read_trials(folder: Path, facts: SweepFacts | None, strict: bool = True) -> 
             raise CouloirError(
                 f"The sweep {folder.name} cannot be read: {reason}",
                 place=str(folder / TABLE),
-                next_step="`couloir resume` of it writes its table anew",
+                next_step="`couloir resume` writes its table again",
             ) from error
         return SweepTable([], [], [], [])
 

@@ -62,9 +62,11 @@ def write_index(folder: Path, file: Path) -> Path:
             clear = (
                 f'<div class="controls"><button type="button" class="plain" data-clear="{CHOSEN}">none</button></div>'
             )
-            note = f"The runs that are ticked in the table; at first the best {len(first)}.{about_losses(records)}"
+            note = f"The runs that are ticked in the table; at the start, the best {len(first)}.{about_losses(records)}"
             page.section("Curves", clear, charts(drawn, width=460), note=note)
-            page.section("Metric and time", charts([_scatter(ranked)]), note="A dot a run; a click on a name hides it.")
+            page.section(
+                "Metric and time", charts([_scatter(ranked)]), note="One dot for each run; click a name to hide it."
+            )
     if sweeps:
         page.section("Sweeps", _sweeps(sweeps, start))
     _failures(page, records)
@@ -88,9 +90,9 @@ def _header(folder: Path, records: Sequence[RunRecord], runs: int, sweeps: int) 
 
 
 def _note(found: int, newer: int) -> str:
-    note = "The newest first; a click on a heading sorts. A tick draws the run's curves below."
+    note = "The newest first; click a heading to sort. Tick a run to draw its curves below."
     note += f" These are the newest {MOST:,} of {found:,}." if found > MOST else ""
-    return note + (f" Left out, since a newer Couloir made them: {newer:,}." if newer else "")
+    return note + (f" Not shown, because a newer Couloir made them: {newer:,}." if newer else "")
 
 
 def _table(rows: Sequence[Sequence[Cell]]) -> str:

@@ -72,7 +72,7 @@ def _of_one(record: RunRecord) -> list[tuple[str, str]]:
     saved = any((record.folder / FOLDER).glob("*.ckpt"))
     told = []
     if record.state in UNFINISHED:
-        told.append(("Go on where it ended", f"couloir resume {path}"))
+        told.append(("Continue where it ended", f"couloir resume {path}"))
     elif record.state == "completed" and isinstance(epochs, int) and epochs > 0:
         told.append(("Train longer", f"couloir resume {path} trainer.max_epochs={2 * epochs}"))
     told.append(("Train it again and compare every number", f"couloir rerun {path}"))
@@ -106,7 +106,7 @@ def provenance(records: Sequence[RunRecord]) -> str:
         cells = [Cell(value, kind="code long other" if differs else "code long") for value in words]
         rows.append([Cell(name, kind="key"), *cells])
     head = ["", *(heads(records) if len(records) > 1 else ["recorded"])]
-    parts = [table(head, rows, "where the runs come from")]
+    parts = [table(head, rows, "the origin of the runs")]
     packages = records[0].provenance.get("packages")
     if len(records) == 1 and isinstance(packages, dict) and packages:
         listed = ", ".join(f"{name} {version}" for name, version in packages.items())

@@ -21,11 +21,11 @@ from couloir.sweep.table import shown
 LONGEST = 4000
 """Characters of an error that are shown."""
 ENDS = {
-    "running": "It is still going on; this page is what there is so far.",
-    "killed": "Its process ended without a word; this page is what it had written down.",
-    "interrupted": "It was stopped, and can go on.",
-    "pruned": "It was ended early, because other trials of its sweep were better by then.",
-    "unknown": "It has no status.json that can be read.",
+    "running": "It is still running; this page shows what is recorded so far.",
+    "killed": "Its process ended without a message; this page shows what it had recorded.",
+    "interrupted": "It was stopped and can continue.",
+    "pruned": "It was stopped early, because other trials of its sweep were better at that point.",
+    "unknown": "Its status.json cannot be read.",
 }
 """What a status other than `completed` means."""
 
@@ -73,10 +73,10 @@ def _of_several(records: Sequence[RunRecord]) -> Page:
     page.parts.append(
         f'<header><h1>{len(records)} runs</h1><p class="note">{text(common)}Written {written}.</p></header>'
     )
-    page.section("Results", tables.comparison(records), note=f"A click on a heading sorts.{about_losses(records)}")
+    page.section("Results", tables.comparison(records), note=f"Click a heading to sort.{about_losses(records)}")
     drawn = curves(records)
     if drawn:
-        note = "Stars are best epochs; dotted lines are the training split. A click on a name, or its box, hides a run."
+        note = "Stars are best epochs; dotted lines are the training split. Click a name or its box to hide a run."
         page.section("Curves", drawn, note=note)
     rows = []
     for record, label in zip(records, labels(records), strict=True):
@@ -133,7 +133,7 @@ def _end(page: Page, record: RunRecord) -> None:
 
 
 def _about_curves(record: RunRecord) -> str:
-    note = "Drag to zoom, double-click to see all again."
+    note = "Drag to zoom; double-click to reset."
     if record.best is not None:
         monitor = record.monitor[0]
         note += f" The star is the best epoch, {record.best['epoch']:g}, by {monitor}."
@@ -158,7 +158,7 @@ def _predictions(page: Page, record: RunRecord) -> None:
     if wrong is not None:
         html, style, count = wrong
         page.styles.append(style)
-        note = f"The {count} test images that the network was surest not to be what they are, the worst first."
+        note = f"The {count} test images to whose true class the network gave the least probability, the worst first."
         page.section("Most wrong", html, note=note)
 
 
@@ -177,5 +177,5 @@ def _network(page: Page, record: RunRecord) -> None:
         page.section("Layers", listed[0], note=listed[1])
     measured = signals(record)
     if measured:
-        note = "Variances over one batch, layer by layer: where signals and gradients die out, and where they grow."
+        note = "Variances over one batch, layer by layer: where signals and gradients vanish, and where they grow."
         page.section("Signals", charts(measured, width=310), note=note)

@@ -36,7 +36,7 @@ def load_data(cfg: DictConfig, world: World = ALONE) -> Any:
     data = prepared(cfg, build(cfg, "data", augmentation=augmentation, world=world), augmentation)
     if isinstance(data, Plain) and world.size > 1:
         raise CouloirError(
-            f"{type(data.module).__name__} hands out plain DataLoaders, which several processes cannot share exactly.",
+            f"{type(data.module).__name__} has plain DataLoaders, and several processes cannot divide them exactly.",
             next_step="trainer.devices=1",
         )
     with first_here_first(world):

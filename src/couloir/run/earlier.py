@@ -74,9 +74,9 @@ class Earlier:
 
     def _say_from_where(self, folder: RunFolder) -> None:
         for name in self.damaged:
-            say.warning("%s is damaged and left out", name)
+            say.warning("%s is damaged and is not used", name)
         if self.checkpoint is None:
-            say.info("nothing was saved: the run begins anew")
+            say.info("nothing was saved: the run starts again")
             for file in (folder.path / METRICS, *(folder.path / "tensorboard").glob("events.out.tfevents.*")):
                 file.unlink(missing_ok=True)
         for override in self.overrides:

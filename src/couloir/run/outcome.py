@@ -30,7 +30,7 @@ def write_ending(folder: RunFolder, signal_number: int | None, error: BaseExcept
     if isinstance(error, Interrupted | KeyboardInterrupt) or signal_number is not None:
         if begun:
             folder.write_status("interrupted", signal=signal_number)
-        say.info("stopped; go on with: couloir resume %s", shown(folder))
+        say.info("stopped; continue with: couloir resume %s", shown(folder))
         return
     if isinstance(error, Pruned):
         folder.write_status("pruned")
@@ -47,9 +47,9 @@ def write_ending(folder: RunFolder, signal_number: int | None, error: BaseExcept
 DISK = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the quota is used up",
-    errno.EROFS: "the disk cannot be written any more",
-    errno.EACCES: "the permission to write is gone",
-    errno.EPERM: "the permission to write is gone",
+    errno.EROFS: "the disk cannot be written to",
+    errno.EACCES: "there is no permission to write",
+    errno.EPERM: "there is no permission to write",
     errno.EIO: "the disk does not answer",
     errno.ESTALE: "the disk is gone",
 }
@@ -68,9 +68,9 @@ def as_lost_folder(error: BaseException, folder: RunFolder) -> FolderLost | None
             inside = cause.filename is None or str(folder.path) in os.path.abspath(str(cause.filename))  # noqa: PTH100
             if inside or cause.errno == errno.ENOSPC:
                 return FolderLost(
-                    f"The run cannot be written down: {DISK[cause.errno]}.",
+                    f"The run cannot be recorded: {DISK[cause.errno]}.",
                     place=str(cause.filename or folder.path),
-                    next_step=f"make room, or mend it; the last checkpoint is whole: couloir resume {shown(folder)}",
+                    next_step=f"free space or repair the disk, then: couloir resume {shown(folder)}",
                 )
     return None
 

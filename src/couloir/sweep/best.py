@@ -41,7 +41,7 @@ def write_best(record: SweepRecord) -> Path | None:
     try:
         choices, values, typed_only = as_recipe(words)
     except CouloirError as error:  # a file of the user's is gone meanwhile; the sweep's other results stand
-        say.info("best.yaml is not written, because the sentence no longer composes: %s", error.fact)
+        say.info("best.yaml is not written: the sentence can no longer be composed: %s", error.fact)
         return None
     lines = [*_header(record, record.best, words, typed_only)]
     if choices:

@@ -27,7 +27,7 @@ def why_not(record: SweepRecord) -> str:
     if not varied(record):
         return "Importances need a parameter that every completed trial has and that differs between them."
     if all(len({(trial.means or [])[place] for trial in done}) < 2 for place in range(len(record.objectives))):
-        return "All completed trials came to the same value, so that no parameter moves it."
+        return "All completed trials have the same value, so no parameter changes it."
     return ""
 
 

@@ -77,14 +77,14 @@ def go_on_with(folder: Path, overrides: list[str], command: list[str]) -> SweepE
         if key not in OPEN and not key.startswith("hydra.launcher."):
             hint = did_you_mean(key, OPEN, form="{}=...")
             raise CouloirError(
-                f"'{key}' is settled once a sweep has begun.",
-                next_step=hint or f"a sweep can go on with another {', '.join(OPEN[:4])}",
+                f"'{key}' cannot change after a sweep has started.",
+                next_step=hint or f"a sweep can continue with another {', '.join(OPEN[:4])}",
             )
     if alive(folder):
         raise CouloirError(
-            f"The sweep {folder.name} is still going on.",
+            f"The sweep {folder.name} is still running.",
             place=str(folder),
-            next_step="wait for it or stop it; the same `train -m` command takes part in a study with sweep.storage",
+            next_step="wait for it or stop it; with sweep.storage, the same `train -m` command joins the study",
         )
     directory = Path(facts.directory)
     if directory.is_dir():

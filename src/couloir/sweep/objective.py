@@ -215,7 +215,7 @@ def _check_names(names: list[str], trial: Sentence) -> None:
     for name in names:
         if name not in known:
             raise CouloirError(
-                f"sweep.objective={name} is no number that a run ends with.",
+                f"sweep.objective={name} is not a number of result.json.",
                 place=f"numbers: {', '.join(known)}",
                 next_step=measuring(name, task_of(trial.cfg)) or did_you_mean(name, known, form="sweep.objective={}"),
             )
@@ -232,11 +232,11 @@ def _watched(objective: Objective, trial: Sentence) -> tuple[str, str]:
 def _check_pruned(objectives: list[Objective], pruner: str, trial: Sentence) -> None:
     if len(objectives) > 1:
         raise CouloirError(
-            f"pruner={pruner} compares trials by one number, and sweep.objective names {len(objectives)}.",
+            f"pruner={pruner} compares trials by one number, but sweep.objective names {len(objectives)}.",
             next_step="pruner=none, or one objective",
         )
     if not objectives[0].name.startswith(("best/", "val/")) or objectives[0].name == "best/epoch":
         raise CouloirError(
-            f"pruner={pruner} needs a number that is measured every epoch, and {objectives[0].name} is not.",
+            f"pruner={pruner} needs a number that is measured every epoch; {objectives[0].name} is not.",
             next_step=f"sweep.objective=best/{leading(measured(trial.cfg)) or LOSS}, or pruner=none",
         )

@@ -75,12 +75,12 @@ def end_of(job: Job, code: int | None, memory_short: bool) -> RunEnd:
 
 def _in_words(code: int | None, memory_short: bool) -> str:
     if code is None:
-        return "its process ended without a word"
+        return "its process ended without a message"
     if code < 0:
         name = signal_name(-code)
-        memory = ", as the system did for lack of memory" if memory_short and name == "SIGKILL" else ""
+        memory = " (the system may be out of memory)" if memory_short and name == "SIGKILL" else ""
         return f"its process was ended by {name}{memory}"
-    return f"its process ended with exit code {code} and left no status; console.log has its last words"
+    return f"its process ended with exit code {code} and wrote no status; console.log has its last lines"
 
 
 def outcome_of(

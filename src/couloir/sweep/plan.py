@@ -126,8 +126,8 @@ def make_plan(
     space = read_space(rest, filed, loader, seed)
     if not space.parameters and sweep.choices.get("sweep") != "grid":
         raise CouloirError(
-            f"sweep={sweep.choices.get('sweep')} has nothing to go over.",
-            next_step="name keys and what they may be: 'optimizer.lr=tag(log, interval(1e-4, 1e-1))'",
+            f"sweep={sweep.choices.get('sweep')} has no keys to search.",
+            next_step="name keys and their values: 'optimizer.lr=tag(log, interval(1e-4, 1e-1))'",
         )
     setting, trial = _first_trial(space)
     settings = Settings.read(sweep, space, setting, trial)
@@ -216,5 +216,6 @@ def _value_at(parameter: Parameter, share: float, draw: random.Random) -> str:
 def _check_seeds(settings: Settings, space: Space) -> None:
     if len(settings.seeds) > 1 and "seed" in space.keys:
         raise CouloirError(
-            "Both seed=... and sweep.seeds go over seeds.", next_step="leave one of them out; sweep.seeds reports means"
+            "Both seed=... and sweep.seeds repeat over seeds.",
+            next_step="leave one of them out; sweep.seeds reports means",
         )

@@ -123,7 +123,7 @@ def _best(page: Page, record: SweepRecord) -> None:
         note += f" It is the best by {record.objectives[0].name}; the Pareto front has {len(record.front())} trials."
     page.parts.append(
         f'<section class="best"><h2>Best setting</h2><p class="note">{text(note)}</p>{copyable(sentence(words))}'
-        '<p class="note" style="margin:10px 0 0">The same stands in best.yaml: as ./conf/experiment/best.yaml it is '
+        '<p class="note" style="margin:10px 0 0">best.yaml has the same setting. Copy it to conf/experiment/ and type '
         '<span class="code"><code>train experiment=best</code></span>.</p></section>'
     )
 
@@ -131,9 +131,9 @@ def _best(page: Page, record: SweepRecord) -> None:
 def _history(page: Page, record: SweepRecord) -> None:
     if not record.trials:
         return
-    note = "One dot a trial; the line is the best so far."
+    note = "One dot for each trial; the line is the best so far."
     if any(trial.state in ("failed", "diverged", "interrupted") for trial in record.trials):
-        note += " What came to no value stands in the strip below."
+        note += " Trials without a value are in the strip below."
     places = range(len(record.objectives))
     page.section("History", charts([figures.history(record, place) for place in places]), note=note)
 
@@ -144,8 +144,8 @@ def _parameters(page: Page, record: SweepRecord, shares: list[dict[str, float]])
         return
     lines = figures.parallel(record)
     if lines is not None:
-        note = f"A line is a trial, coloured by {record.objectives[0].name}: the stronger, the better. "
-        note += "Drag along an axis to keep some lines; a click there keeps all."
+        note = f"One line for each trial, coloured by {record.objectives[0].name}: the stronger, the better. "
+        note += "Drag along an axis to select lines; click there to select all."
         page.section("Parallel coordinates", charts([lines]), note=note)
     reason = importance.why_not(record)
     told = [(goal, share) for goal, share in zip(record.objectives, shares, strict=True) if share]
@@ -169,7 +169,7 @@ def _shares(record: SweepRecord) -> list[dict[str, float]]:
 def _results(page: Page, record: SweepRecord) -> None:
     if not record.trials:
         return
-    note = "A click on a heading sorts. Folders are named by the trial's number."
+    note = "Click a heading to sort. Folders are named by the trial's number."
     trials = record.trials
     most = CELLS // (len(swept_keys(record)) + len(record.objectives) + len(tested_metrics(record)) + 4)
     if len(trials) > most:

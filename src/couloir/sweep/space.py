@@ -183,7 +183,7 @@ def _parameter(override: Override, seed: int) -> Parameter:
         if low is None or high is None or not low < high or (log and low <= 0):
             above = " and start above 0" if log else ""
             raise CouloirError(
-                f"'{override.input_line}' is no interval: the first number must be the smaller one{above}.",
+                f"'{override.input_line}' is not an interval: the first number must be smaller{above}.",
                 next_step=f"{key}=interval(0.1,1)",
             )
         integer = isinstance(low, int) and isinstance(high, int)
@@ -219,7 +219,7 @@ def _condition(key: str, tag: str) -> Condition:
     name, equals, values = tag.partition("=")
     if not equals or not name or not values:
         raise CouloirError(
-            f"'{tag}' is neither log nor a condition on '{key}'.",
+            f"'{tag}' is not log and not a condition on '{key}'.",
             next_step=f'{key}=tag(log, ...) or {key}=tag("optimizer=sgd|nesterov", ...)',
         )
     return Condition(name.strip(), tuple(value.strip() for value in values.split("|")))
@@ -257,7 +257,7 @@ class Grid:
         endless = next((parameter for parameter in self.parameters if not parameter.values), None)
         if endless is not None:
             raise CouloirError(
-                f"'{endless.key}' is an interval, and a grid needs values.",
+                f"'{endless.key}' is an interval, but a grid needs values.",
                 next_step=f"{endless.key}=0.1,0.01, or a sampler that searches: sweep=tpe",
             )
         self._settings: list[Setting] | None = None

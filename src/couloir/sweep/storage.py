@@ -51,9 +51,9 @@ def address(storage: str | None, folder: Path) -> str:
         return f"{scheme}:///{_absolute(file)}"
     if hidden(storage) != storage:
         raise CouloirError(
-            "sweep.storage holds a password, which the files of the sweep and of its runs would keep in clear.",
+            "sweep.storage holds a password; the files of the sweep and its runs would store it as plain text.",
             place=hidden(storage),
-            next_step="leave it out there; PostgreSQL takes it from PGPASSWORD or ~/.pgpass, MySQL from MYSQL_PWD",
+            next_step="leave it out; PostgreSQL reads it from PGPASSWORD or ~/.pgpass, MySQL from MYSQL_PWD",
         )
     return f"{DRIVERS.get(scheme, scheme)}://{rest}"
 
@@ -80,9 +80,9 @@ def _open_journal(file: Path) -> BaseStorage:
         raise CouloirError(fact, place=str(file)) from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise CouloirError(
-            "sweep.storage is no journal of a study, or a damaged one.",
+            "sweep.storage is not a journal of a study, or it is damaged.",
             place=str(file),
-            next_step="name a file that is not there yet, or an address such as sqlite:///FILE.db",
+            next_step="name a file that does not exist yet, or an address such as sqlite:///FILE.db",
         ) from error
 
 

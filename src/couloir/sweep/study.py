@@ -114,9 +114,9 @@ class Study:
         elif there != signature:
             part = next(name for name in signature if there.get(name) != signature[name])
             raise CouloirError(
-                f"The study {self.optuna.study_name} was begun with other {part}.",
+                f"The study {self.optuna.study_name} was started with other {part}.",
                 place=hidden(where),
-                next_step="sweep.name=ANOTHER begins a study of its own",
+                next_step="sweep.name=ANOTHER starts a new study",
             )
 
     def propose(self) -> Proposal | None:

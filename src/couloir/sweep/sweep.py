@@ -85,7 +85,7 @@ def sweep(
     if len(record.trials) >= total and not any(trial.state in LEFT for trial in record.trials):
         (plan.folder / FINISHED).touch()
     if loop.received is not None:
-        print(f"stopped; go on with: couloir resume {display(plan.folder)}")  # noqa: T201
+        print(f"stopped; continue with: couloir resume {display(plan.folder)}")  # noqa: T201
         return SweepEnd(128 + loop.received, plan.folder)
     return SweepEnd(max(loop.codes, default=0), plan.folder)
 
@@ -113,7 +113,7 @@ def _prepare(plan: Plan, words: Sequence[str]) -> None:
         raise CouloirError(
             f"The sweep's folder cannot be written: {error.strerror or error}.",
             place=str(error.filename or plan.folder),
-            next_step="free or unlock that path, or write elsewhere with output_dir=FOLDER",
+            next_step="make that path writable, or write to another folder: output_dir=FOLDER",
         ) from error
 
 

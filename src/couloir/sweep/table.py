@@ -254,7 +254,7 @@ def _about_noise(record: SweepRecord) -> list[str]:
     split = "test" if goal.startswith("test/") else "validation"
     return [
         f"The best two differ by less than the standard error of an accuracy on {samples:,} {split} samples "
-        f"(± {shown(standard_error(first, samples))}): sweep.seeds=5 would say more."
+        f"(± {shown(standard_error(first, samples))}): sweep.seeds=5 would show more."
     ]
 
 

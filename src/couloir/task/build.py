@@ -25,7 +25,7 @@ def build_task(cfg: DictConfig, net: nn.Module, data: Any, scheduled: bool = Tru
         scheduled: whether the rate follows its schedule.
 
     Raises:
-        CouloirError: the trainer's keys do not go with a task that takes its steps itself.
+        CouloirError: the trainer's keys do not go with a task that takes its own steps.
     """
     task: Task = build(cfg, "task")(
         net=net,
@@ -43,7 +43,7 @@ def build_task(cfg: DictConfig, net: nn.Module, data: Any, scheduled: bool = Tru
     ):
         if used and not task.automatic_optimization:
             raise CouloirError(
-                f"trainer.{key} is about the step of one optimizer, and {type(task).__name__} takes its steps itself.",
+                f"trainer.{key} applies to the step of one optimizer, but {type(task).__name__} takes its own steps.",
                 next_step=f"leave trainer.{key} out",
             )
     return task

@@ -205,7 +205,7 @@ class Task(LightningModule):
 
     def criterion(self, outputs: Any, y: Tensor) -> Tensor:
         """The loss of what the network returns, for those who look at network and loss from outside."""
-        raise CouloirError(f"{type(self).__name__} has no loss of a single output, which this looks at.")
+        raise CouloirError(f"{type(self).__name__} has no loss of a single output; this needs one.")
 
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Input and target of a batch, on the task's device."""

@@ -43,7 +43,7 @@ def check_seal(path: Path) -> None:
     """
     if is_sealed(path) is False:
         raise CouloirError(
-            f"The checkpoint {path.name} is damaged: its bytes do not give the checksum that it carries.",
+            f"The checkpoint {path.name} is damaged: its checksum is wrong.",
             place=str(path),
-            next_step="`couloir resume RUN` goes on from the last one that is whole",
+            next_step="`couloir resume RUN` continues from the last intact one",
         )

@@ -137,7 +137,7 @@ def compile_network(net: nn.Module, device: torch.device) -> bool:
     """
     missing = missing_compiler(device)
     if missing is not None:
-        say.info("trainer.compile=true is left out: %s", missing)
+        say.info("trainer.compile=true is ignored: %s", missing)
         return False
     run_what_does_not_compile()
     net.compile()

@@ -76,7 +76,7 @@ def _processes_here(cfg: DictConfig, given: World | None) -> int:
             return given.local_size
         if not gpus and cfg.trainer.get("strategy", "auto") != "auto":
             raise CouloirError(
-                "There are no GPUs here that could share the work.",
+                "This machine has no GPUs for several processes.",
                 next_step="trainer.devices=2 starts two processes on the CPU",
             )
         return torch.cuda.device_count() if gpus else 1
@@ -245,8 +245,8 @@ def _is_broken_line(error: BaseException) -> bool:
 
 def _unused_weights() -> CouloirError:
     return CouloirError(
-        "Some of the network's weights took no part in a step, and the processes wait for their gradients.",
-        next_step="trainer.find_unused_parameters=true, for networks such as FractalNet, which drop paths",
+        "Some of the network's weights were not used in a step, and the processes wait for their gradients.",
+        next_step="trainer.find_unused_parameters=true, for networks that drop paths, such as FractalNet",
     )
 
 
@@ -324,9 +324,9 @@ class Children:
         how = f"was ended by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
         said = "\n         ".join(lines[-LAST_LINES:])
         return ProcessLost(
-            f"Process {rank} of {self.world.size} {how} before the run was over.",
-            place=said or f"process {rank}, which said nothing",
-            next_step=f"all that it said is in {self.folder.path / 'train.log'}",
+            f"Process {rank} of {self.world.size} {how} before the run ended.",
+            place=said or f"process {rank}, without output",
+            next_step=f"its full output is in {self.folder.path / 'train.log'}",
         )
 
     def _watch(self) -> None:

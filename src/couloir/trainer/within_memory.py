@@ -43,5 +43,5 @@ def _check(args: Sequence[Any], keys: dict[str, Any]) -> None:
             raise CouloirError(
                 f"The network does not fit into memory: a tensor of {' x '.join(map(str, numbers))} numbers takes "
                 f"{size / 2**30:,.1f} GiB, and {left / 2**30:,.1f} GiB are left.",
-                next_step="a smaller network or smaller images; `couloir summary` with these words counts the weights",
+                next_step="a smaller network or smaller images; `couloir summary` counts the weights",
             )

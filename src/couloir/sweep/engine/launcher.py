@@ -137,9 +137,9 @@ class Launched:
                 done += [(job, None) for job in waiting]
         elif len(waiting) == self._batch:
             raise LauncherFailed(
-                f"{type(self.launcher).__name__} could not start any run: {_said(self._error)}",
+                f"{type(self.launcher).__name__} could not start a run: {_said(self._error)}",
                 place=display(self.folder),
-                next_step=f"couloir resume {display(self.folder)}, once that is mended",
+                next_step=f"couloir resume {display(self.folder)}, after correcting that",
             ) from self._error
         elif not begun:
             self.start(waiting)  # one run has taken its worker with it, and the launcher has given up on all

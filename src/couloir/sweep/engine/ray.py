@@ -74,7 +74,7 @@ class Cluster:
             raise CouloirError(
                 f"The Ray cluster cannot be reached: {lines[0] if lines else type(error).__name__}",
                 place=f"hydra.launcher.address={address}",
-                next_step="`ray start --head` starts one; hydra.launcher.address=null begins one for this sweep alone",
+                next_step="`ray start --head` starts one; hydra.launcher.address=null starts one for this sweep only",
             ) from error
 
     @property
