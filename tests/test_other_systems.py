@@ -216,7 +216,7 @@ def test_a_run_is_locked_where_locks_belong_to_handles(tmp_path: Path, monkeypat
     monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2))
     held = lock.RunLock(tmp_path)
     assert not lock.is_alive(tmp_path), "by another process than this one"
-    with pytest.raises(CouloirError, match="still going on"):
+    with pytest.raises(CouloirError, match="still running"):
         lock.RunLock(tmp_path)
     monkeypatch.setattr(os, "getpid", lambda: 0)
     assert lock.is_alive(tmp_path)

@@ -90,7 +90,7 @@ def test_a_run_that_goes_on_with_another_monitor_takes_its_mode() -> None:
     ("words", "objective", "direction", "monitor"),
     [
         (["metric=auroc"], "best/auroc", "maximize", ("val/auroc", "max")),
-        (["metric=calibration"], "test/calibration", "minimize", ("val/loss", "min")),
+        (["metric=calibration"], "test/calibration", "minimize", ("val/calibration", "min")),
         (["metric=f1", "callbacks.checkpoint.monitor=val/f1"], "null", "maximize", ("val/f1", "max")),
         (["metric=f1", "callbacks.checkpoint.monitor=val/f1"], "parameters", "minimize", ("val/f1", "max")),
         ([], "train/samples_per_second", "maximize", ("val/loss", "min")),

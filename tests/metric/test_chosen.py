@@ -285,7 +285,9 @@ def test_a_users_own_metric_is_one_yaml_file(own: Path, capsys: pytest.CaptureFi
     words = [*QUICK, "metric=[specificity,f1]", "callbacks.checkpoint.monitor=val/specificity", "model=linear"]
     trial = couloir.compose([*words, "trainer.max_epochs=2"])
     assert trial.cfg.callbacks.checkpoint.mode == "max"
-    (goal,) = Settings.read(compose_sweep(["sweep.objective=best/specificity"]), Space(words, []), {}, trial).objectives
+    (goal,) = Settings.read(
+        compose_sweep(["sweep.objective=best/specificity"]), Space(words, []), {}, trial
+    ).ranking.objectives
     assert goal.direction == "maximize"
     result = couloir.train(trial)
     share, label = answers(trial.cfg, result.dir)

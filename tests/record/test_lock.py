@@ -44,7 +44,7 @@ def test_a_living_run_is_refused_by_name_and_a_killed_ones_lock_is_stale(
 ) -> None:
     try:
         assert is_alive(tmp_path)
-        with pytest.raises(CouloirError, match=f"still going on: process {holder.pid} on .*since") as refusal:
+        with pytest.raises(CouloirError, match=f"still running: process {holder.pid} on .*since") as refusal:
             RunLock(tmp_path)
         assert f"kill {holder.pid}" in str(refusal.value)
         holder.kill()
