@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 OPENED = Opened(
     keys=(
         "trainer.max_epochs", "trainer.max_steps", "trainer.max_time", "trainer.accelerator", "trainer.threads",
-        "trainer.log_every_n_steps", "trainer.short_steps", "trainer.gradient_clip_val", "trainer.limit_val_batches",
-        "trainer.limit_test_batches", "trainer.check_val_every_n_epoch", "trainer.val_check_interval", "callbacks.",
-        "optimizer.lr", "on_nan", "on_new_length", "test", "auto_resume", "allow_targets", "data.root", "data.path",
-        "data.workers", "data.cache", "data.cache_size", "data.cache_dir", "data.memory_budget",
+        "trainer.log_every_n_steps", "trainer.short_steps", "trainer.profiler", "trainer.gradient_clip_val",
+        "trainer.limit_val_batches", "trainer.limit_test_batches", "trainer.check_val_every_n_epoch",
+        "trainer.val_check_interval", "callbacks.", "optimizer.lr", "on_nan", "on_new_length", "test", "auto_resume",
+        "allow_targets", "data.root", "data.path", "data.workers", "data.cache", "data.cache_size", "data.cache_dir",
+        "data.memory_budget",
     ),
     closed=("callbacks.checkpoint.monitor", "callbacks.checkpoint.mode"),
     why="cannot change after a run has started",

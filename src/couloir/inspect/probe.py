@@ -93,7 +93,7 @@ class Probe:
         with isolate_rng():
             trainer: Trainer = build(
                 self.cfg, "trainer", callbacks=[*callbacks, _After(count)], logger=False, devices=one, max_epochs=-1,
-                limit_val_batches=0, max_steps=None, max_time=None, val_check_interval=None,
+                limit_val_batches=0, max_steps=None, max_time=None, val_check_interval=None, profiler=None,
             )  # fmt: skip
             self.data.to(trainer.strategy.root_device)
             try:

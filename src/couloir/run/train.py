@@ -45,6 +45,7 @@ from couloir.task.build import build_task
 from couloir.task.task import Task
 from couloir.trainer.lightning_private import log_no_hyperparameters
 from couloir.trainer.processes import follow, together
+from couloir.trainer.profiling import reported
 
 SEED_STRIDE = 1_000_003
 """Between the seeds of two processes, which draw augmentation and dropout each for itself."""
@@ -222,7 +223,8 @@ def _fit_and_test(
     Returns:
         the module with the best weights, and what the test has seen, if the data has classes.
     """
-    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    with reported(trainer):
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     best = best_checkpoint(trainer)
     chosen = trainer.strategy.broadcast(best if best.exists() else last_checkpoint(trainer))
     if isinstance(trainer.strategy, FSDPStrategy):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -18,6 +19,7 @@ from couloir.trainer.checkpoint_io import SealedFiles
 from couloir.trainer.execution import Execution, lets_cudnn_choose
 from couloir.trainer.lightning_private import leave_signals_to_the_run
 from couloir.trainer.loop import ShortStep
+from couloir.trainer.profiling import profiler as measuring
 from couloir.trainer.resumption import ExactEpochs, ExactSteps, Resumption
 from couloir.trainer.strategy import strategy as several
 
@@ -38,6 +40,7 @@ def trainer(
     benchmark: bool | None = None,
     threads: int | None = None,
     short_steps: bool = True,
+    profiler: str | None = None,
     max_steps: int | None = None,
     max_time: float | str | None = None,
     val_check_interval: int | float | None = None,
@@ -62,6 +65,8 @@ def trainer(
         benchmark: let cuDNN try its algorithms; None: unless results must repeat.
         threads: CPU threads of an operation; None: as many as the machine lets this process use.
         short_steps: call only those hooks of a step that somebody listens to; False: all of Lightning's.
+        profiler: `simple`, `advanced` or `pytorch`: report where the time goes, in `default_root_dir`; all steps are
+            Lightning's then, since they call the profiler; None: no report.
         max_steps: steps of the optimizer after which the run ends; None: no limit.
         max_time: minutes of training, or `days:hours:minutes:seconds`, after which it ends; None: no limit.
         val_check_interval: validate within an epoch as well, every so many batches (int) or shares of it (float).
@@ -102,6 +107,7 @@ def trainer(
                 num_sanity_val_steps=0,
                 benchmark=lets_cudnn_choose(benchmark, options.get("deterministic")),
                 callbacks=callbacks,
+                profiler=measuring(profiler, Path(options.get("default_root_dir") or "."), world),
                 plugins=plugins,
                 **options,
             )
