@@ -459,7 +459,11 @@ def test_much_decay_or_dropout_is_the_cause_before_any_symptom(tmp_path: Path, k
     group, _, name = key.partition(".")
     config = {group: {"_target_": "couloir.optimizer.momentum", "lr": 0.05, name: 0.9}}
     flat = {"train": [2.303] * 10, "val": [2.303] * 10, "ratio": [1e-9] * 10, "dead": [0.0] * 10}
-    assert first_remedy(diagnose(write_run(tmp_path, config, **flat))).startswith(f"{key}=0.")
+    assert first_remedy(diagnose(write_run(tmp_path / "flat", config, **flat))).startswith(f"{key}=0.")
+    rises = {"train": [2.3, 2.1, 2.0, 1.9, 1.8, 1.9, 2.0, 2.1, 2.2, 2.2], "val": [2.2] * 10}
+    found = diagnose(write_run(tmp_path / "rises", config, **rises))
+    assert cases(found) == ["rate_too_large"]
+    assert first_remedy(found).startswith(f"{key}=0.")
 
 
 def test_what_an_earlier_run_has_tried_is_not_proposed_again(tmp_path: Path) -> None:

@@ -22,6 +22,10 @@ HARDLY_MOVED = 0.02
 """The share of the first loss that a network with long enough steps comes down by."""
 GAPS = ("overfitting", "memorisation", "unrepresentative_training", "unrepresentative_validation")
 """Cases that steps which are too long may look like, where the training loss has stayed high."""
+UNFINISHED = ("underfitting", "halted_early")
+"""Cases in which there is more to learn, so that a network which is held back is let go, however low its loss."""
+OF_DATA = ("leak_suspected", "waiting_for_data")
+"""Cases that no weight decay and no dropout brings about."""
 DEEP = 3
 """Hidden layers from which on sigmoids shrink gradients much."""
 SHORT = 10
@@ -49,6 +53,8 @@ def remedies(case: str, reading: Reading) -> tuple[Remedy, ...]:
     proposed = PROPOSALS[case](settings)
     if case in GAPS and settings.races and not reading.below(HIGH):
         proposed = chain(settings.shorter_steps("takes shorter steps: the rate is far above the usual one"), proposed)
+    if case in UNFINISHED or (case not in OF_DATA and not reading.below(HIGH)):
+        proposed = chain(settings.less_hindrance(), proposed)
     for remedy in proposed:
         moved = _ways(remedy, settings)
         same = all(ways.get(key, up) == up for key, up in moved.items())
@@ -109,7 +115,6 @@ def _size(value: Any) -> float | None:
 def _underfitting(run: Settings) -> Proposed:
     train = run.reading.train
     hardly = train is not None and abs(train.first - train.end) < HARDLY_MOVED * abs(train.first)
-    yield from run.less_hindrance()
     yield from run.robust_loss()
     yield from run.usual_steps()
     if run.races and not run.reading.learned:
@@ -135,7 +140,6 @@ def _underfitting(run: Settings) -> Proposed:
 
 
 def _halted_early(run: Settings) -> Proposed:
-    yield from run.less_hindrance()
     yield from run.usual_steps()
     if run.low_capacity and not run.reading.below(HIGH):
         yield from run.layers(4, "makes the layers wider: so few weights learn little, however long")
