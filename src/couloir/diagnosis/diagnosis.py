@@ -30,7 +30,7 @@ UNTRAINED = {
     "Mend what it says, and train anew.",
 }
 """Status -> what is said of a run that has not trained."""
-DATA_AT_FAULT = "of its batch are NaN or infinite"
+DATA_AT_FAULT = "batch are NaN or infinite"
 """What the error of a diverged run says where not the network is to blame."""
 FAILING = (
     None, "rate_too_large", "underfitting", "halted_early", "unrepresentative_training", "unrepresentative_validation",
