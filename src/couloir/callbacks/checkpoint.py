@@ -1,4 +1,4 @@
-"""`checkpoints/last.ckpt`, `previous.ckpt` and `best.ckpt`, each written whole or not at all."""
+"""`checkpoints/last.ckpt`, `previous.ckpt`, `best.ckpt`, and those of single epochs; each is whole, or is not there."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint as CheckpointBase
 
 from couloir.distributed import highest
-from couloir.record.checkpoint import BEST, FOLDER, LAST, PREVIOUS
+from couloir.record.checkpoint import BEST, FOLDER, LAST, PREVIOUS, epoch_checkpoint, kept_epochs
 from couloir.record.files import rename
 from couloir.trainer.resumption import epoch_reached, within_epoch
+
+THREE = 3
+"""Epochs that `keep=top_k` keeps where nothing else is said."""
 
 
 class Checkpoint(CheckpointBase):
@@ -31,6 +34,14 @@ class Checkpoint(CheckpointBase):
         mode: `min` or `max`.
         every_n_steps: save within the epoch as well, every so many optimizer steps; None: after an epoch only.
         every_n_minutes: save within the epoch as well, when the last time is so long ago; None: after an epoch only.
+        keep: what stays beside `last.ckpt` and `previous.ckpt`: `best`: `best.ckpt`; `last`: nothing; `top_k`:
+            `best.ckpt`, and the `k` epochs with the best values at their end; `every_n`: `best.ckpt`, and each
+            `n_epochs`-th epoch.
+        k: how many epochs `top_k` keeps; None: three.
+        n_epochs: `every_n` keeps each epoch that it divides.
+
+    Attributes:
+        kept: the epochs that have a file of their own, counted from one, and the metric's value; None: it has none.
     """
 
     def __init__(
@@ -39,18 +50,32 @@ class Checkpoint(CheckpointBase):
         mode: str = "min",
         every_n_steps: int | None = None,
         every_n_minutes: float | None = None,
+        keep: str = "best",
+        k: int | None = None,
+        n_epochs: int | None = None,
     ) -> None:
         self.monitor, self.mode = monitor, mode
         self.every_n_steps, self.every_n_minutes = every_n_steps, every_n_minutes
         self.best_value: float | None = None
         self.best_epoch: float | None = None
+        self.keep, self.k, self.n_epochs = keep, THREE if k is None else k, n_epochs
+        self.kept: dict[int, float | None] = {}
         self._improved = False
+        self._ended: int | None = None
         self._looked_at_step = 0
         self._saved_at = time.monotonic()
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remove what a run that was killed had no time to remove."""
+        if trainer.is_global_zero:
+            self._remove_others(trainer)
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Decide whether the epoch is the best so far."""
+        """Decide whether the epoch is the best so far, and whether it gets a file of its own."""
         self._compare(trainer)
+        if not within_epoch(trainer):  # of one that the run's end cuts short, last.ckpt is enough
+            self._ended = trainer.current_epoch + 1
+            self._choose(trainer, self._ended)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Decide the same of a validation within an epoch."""
@@ -58,14 +83,31 @@ class Checkpoint(CheckpointBase):
             self._compare(trainer)
 
     def _compare(self, trainer: Trainer) -> None:
-        if self.monitor not in trainer.callback_metrics:
-            return  # an epoch without validation (trainer.check_val_every_n_epoch)
-        value = float(trainer.callback_metrics[self.monitor])
-        if not math.isfinite(value):
+        value = self._measured(trainer)
+        if value is None:
             return
         if self.best_value is None or (value < self.best_value if self.mode == "min" else value > self.best_value):
             self.best_value, self.best_epoch = value, epoch_reached(trainer)
             self._improved = True
+
+    def _measured(self, trainer: Trainer) -> float | None:
+        """The metric's value; None where it is not finite, or the epoch was not validated."""
+        value = float(trainer.callback_metrics.get(self.monitor, math.nan))
+        return value if math.isfinite(value) else None
+
+    def _choose(self, trainer: Trainer, epoch: int) -> None:
+        """Which epochs keep their files from now on; of two that are equally good the earlier one."""
+        value = self._measured(trainer)
+        if self.keep == "every_n" and self.n_epochs is not None and epoch % self.n_epochs == 0:
+            self.kept[epoch] = value
+        elif self.keep == "top_k" and value is not None:
+            # A run that goes on from `previous.ckpt` may name files that are gone.
+            there = kept_epochs(Path(trainer.default_root_dir))
+            values = {other: kept for other, kept in self.kept.items() if other in there and kept is not None}
+            values[epoch] = value
+            sign = 1 if self.mode == "min" else -1
+            ranked = sorted(values, key=lambda other: (sign * values[other], other))
+            self.kept = {other: values[other] for other in sorted(ranked[: self.k])}
 
     def between_steps(self, trainer: Trainer, epoch_over: bool) -> None:
         """Save what stands now, after an epoch, where it is the best so far, or where asked to."""
@@ -84,29 +126,42 @@ class Checkpoint(CheckpointBase):
     def save(self, trainer: Trainer) -> None:
         """Write `last.ckpt` under a temporary name and rename it; the one before becomes `previous.ckpt`.
 
-        Whenever the run is killed, `last.ckpt` is whole, and `best.ckpt` is not older than what it says of the best.
+        Whenever the run is killed, `last.ckpt` is whole, `best.ckpt` is not older than what it says of the best, and
+        the epochs that it says are kept have their files.
         """
         last = last_checkpoint(trainer)
         temporary = last.with_name(f".{last.name}")
         trainer.save_checkpoint(temporary)  # every process has a part in it, and waits until it is written
         self._saved_at = time.monotonic()
         improved, self._improved = self._improved, False
+        ended, self._ended = self._ended, None
         if not trainer.is_global_zero:
             return
-        if improved:
+        if improved and self.keep != "last":
             _give_name(temporary, best_checkpoint(trainer))
+        if ended is not None and ended in self.kept:
+            _give_name(temporary, last.with_name(epoch_checkpoint(ended)))
         if last.exists():
             _give_name(last, last.with_name(PREVIOUS))
         rename(temporary, last)
+        self._remove_others(trainer)
         _flush(last.parent)
 
+    def _remove_others(self, trainer: Trainer) -> None:
+        """Remove the files of epochs that are not kept any more."""
+        if self.keep in ("top_k", "every_n"):
+            for epoch, file in kept_epochs(Path(trainer.default_root_dir)).items():
+                if epoch not in self.kept:
+                    file.unlink(missing_ok=True)
+
     def state_dict(self) -> dict[str, Any]:
-        """What decides about the best, stored in the checkpoint itself."""
-        return {"best_value": self.best_value, "best_epoch": self.best_epoch}
+        """What decides about the best and the kept ones, stored in the checkpoint itself."""
+        return {"best_value": self.best_value, "best_epoch": self.best_epoch, "kept": dict(self.kept)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the state of a checkpoint."""
         self.best_value, self.best_epoch = state_dict["best_value"], state_dict["best_epoch"]
+        self.kept = dict(state_dict.get("kept", {}))  # older checkpoints do not know it
 
 
 def last_checkpoint(trainer: Trainer) -> Path:

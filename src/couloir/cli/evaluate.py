@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 USAGE = """usage: couloir evaluate RUN... [tta=CHOICE] [metric=CHOICE] [--json] [KEY=VALUE ...]
 
 Test the best checkpoint of a run again; several runs form an ensemble, whose predictions are averaged.
-A run is a folder, its name, or `latest`.
+A run is a folder, its name, or `latest`; or one of its checkpoints.
   couloir evaluate latest tta=ten_crop          the mean of ten views of each image
   couloir evaluate RUN RUN RUN                  the mean of three networks
+  couloir evaluate RUN/checkpoints/epoch_0007.ckpt    another checkpoint than the best
   couloir evaluate latest metric=[f1,auroc]     other metrics than those of the run
   couloir evaluate latest data.root=FOLDER      where the data is, and other keys of it
   couloir evaluate latest --json                one JSON object on standard output, and no words"""
@@ -56,15 +57,16 @@ def _evaluate(arguments: list[str], answer: Answer) -> int:
     from couloir.config.resolvers import run_name
     from couloir.config.targets import roots_of
     from couloir.record.checkpoint import best_weights
-    from couloir.record.find import find_run, runs_and_overrides
+    from couloir.record.find import find_trained, runs_and_overrides
     from couloir.record.folder import RunFolder
 
     words, overrides, outputs = runs_and_overrides(arguments)
     if not words:
         raise CouloirError("No run is named.", next_step="couloir evaluate latest, or the folder of a run")
-    runs = [find_run(word, outputs) for word in words]
+    runs = [find_trained(word, outputs) for word in words]
     trusted = roots_of(overrides)
-    cfgs = [amend(run_config(run, trusted), overrides, OPENED) for run in runs]
+    folders = [run if run.is_dir() else run.parents[1] for run in runs]
+    cfgs = [amend(run_config(run, trusted), overrides, OPENED) for run in folders]
     for run in runs:
         best_weights(run)
     folder = RunFolder.create(Path(outputs) / "evaluate" / run_name(), Path(outputs), latest=False)

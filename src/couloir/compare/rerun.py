@@ -14,7 +14,7 @@ from couloir.compare.numbers import Compared, Number, compare_metrics, compare_r
 from couloir.config.compose import Sentence
 from couloir.errors import CouloirError, Diverged
 from couloir.log import run_log, say
-from couloir.record.checkpoint import BEST, FOLDER, LAST, read_checkpoint
+from couloir.record.checkpoint import BEST, FOLDER, LAST, kept_epochs, read_checkpoint
 from couloir.record.differences import Difference, announced, differences, own_packages, refuse
 from couloir.record.folder import RunFolder
 from couloir.record.metrics import Cells, read_cells
@@ -84,7 +84,8 @@ def compare_runs(then: Path, now: Path) -> Compared:
     parts.append(_compare_steps(then, now, rows, whole))
     if words[0] == "completed":
         parts.append(compare_results(*(read_result(run) for run in (then, now))))
-    parts += [_compare_weights(then, now, name, whole) for name in (BEST, LAST)]
+    epochs = (file.name for run in (then, now) for file in kept_epochs(run).values())
+    parts += [_compare_weights(then, now, name, whole) for name in dict.fromkeys([BEST, LAST, *epochs])]
     compared = Compared()
     for part in parts:
         for file, number in part.counts.items():

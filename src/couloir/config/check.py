@@ -417,6 +417,7 @@ def _check_parts(sentence: Sentence) -> None:
         f"{rule} and scheduler=one_cycle both set the momentum.",
         "momentum_schedule=none, or another scheduler",
     )
+    _check_kept(cfg.callbacks.checkpoint)
     limit = cfg.trainer.get("max_time")
     _refuse(
         isinstance(limit, str) and not DURATION.fullmatch(limit),
@@ -432,6 +433,23 @@ def _check_parts(sentence: Sentence) -> None:
                 f"averaging.{name}={start} starts too late to average anything: the run has {epochs} epochs.",
                 f"averaging.{name}={epochs // 2}, or more trainer.max_epochs",
             )
+
+
+def _check_kept(checkpoint: DictConfig) -> None:
+    """What belongs to one way of keeping checkpoints is not said of another."""
+    path, keep = "callbacks.checkpoint", checkpoint.get("keep")
+    for name, way in (("k", "top_k"), ("n_epochs", "every_n")):
+        value = checkpoint.get(name)
+        _refuse(
+            value is not None and keep != way,
+            f"{path}.{name}={value} belongs to {path}.keep={way}, and {path}.keep is {keep}.",
+            f"{path}.keep={way}, or leave {path}.{name} out",
+        )
+    _refuse(
+        keep == "every_n" and checkpoint.get("n_epochs") is None,
+        f"{path}.keep=every_n does not say which epochs are kept.",
+        f"{path}.n_epochs=5 keeps each fifth",
+    )
 
 
 def _check_metrics(sentence: Sentence, keys: dict[str, list[Key]]) -> None:

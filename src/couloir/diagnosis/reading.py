@@ -95,6 +95,17 @@ class Reading:
         every = sorted([*self.rows, *self.within], key=lambda row: row["epoch"])
         return best_row(every, *monitored(self.config or {}))
 
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the run kept the weights of its best epoch, which the test then took; else it took the last ones."""
+        return bool(self.key("callbacks.checkpoint.keep") != "last")
+
+    @cached_property
+    def tested(self) -> Row | None:
+        """The row of the epoch whose weights the test took; None: there is none."""
+        last = max([*self.rows, *self.within], key=lambda row: row["epoch"], default=None)
+        return self.best if self.keeps_best else last
+
     @cached_property
     def train(self) -> Curve | None:
         """The training loss: the mean over each epoch's batches, while the weights changed."""

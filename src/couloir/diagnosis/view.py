@@ -132,25 +132,25 @@ class View:
 
     @cached_property
     def tested(self) -> tuple[Point, float] | None:
-        """The training loss of the best epoch and the test loss of its weights; None: unknown, or of few samples."""
-        test, best = self.reading.numbers.get("test/loss"), self.reading.best
+        """The training loss of the epoch that was tested, and its test loss; None: unknown, or of few samples."""
+        test, epoch = self.reading.numbers.get("test/loss"), self.reading.tested
         few = self.reading.sizes.get("test", FEW_SAMPLES) < FEW_SAMPLES
-        if test is None or few or best is None or "train/loss" not in best:
+        if test is None or few or epoch is None or "train/loss" not in epoch:
             return None
-        return Point(int(best["epoch"]), best["train/loss"]), test
+        return Point(int(epoch["epoch"]), epoch["train/loss"]), test
 
     @property
     def test_gap(self) -> float:
-        """Test loss less training loss in the best epoch, as a share of the height; 0 where it is unknown.
+        """Test loss less training loss in the epoch that was tested, as a share of the height; 0 where it is unknown.
 
         0 as well where the test answers about as many samples rightly as training: then only the loss is larger.
         """
         if self.tested is None:
             return 0.0
-        measure, best = self.reading.measure("train"), self.reading.best or {}
+        measure, epoch = self.reading.measure("train"), self.reading.tested or {}
         if measure is not None and measure[0].counts_samples:
             name = measure[0].name
-            train, test = best.get(f"train/{name}"), self.reading.numbers.get(f"test/{name}")
+            train, test = epoch.get(f"train/{name}"), self.reading.numbers.get(f"test/{name}")
             if train is not None and test is not None and train - test < TESTED_WORSE:
                 return 0.0
         return (self.tested[1] - self.tested[0].value) / self.height
@@ -276,13 +276,14 @@ class View:
         relative = f"; validation is {number(val.value / train.value)} times training" if positive else ""
         best, monitor = self.reading.best, self.reading.monitor
         test, sizes = self.reading.numbers.get("test/loss"), self.reading.sizes
+        weights = "best" if self.reading.keeps_best else "last"
         samples = ", ".join(f"{split} {sizes[split]:,}" for split in ("train", "val", "test") if split in sizes)
         return (
             ("epochs", str(self.reading.epochs)),
             *([] if best is None else [("best epoch", f"{best['epoch']:g}, {monitor} {number(best[monitor])}")]),
             ("training loss", _course(self.train)),
             ("validation loss", _course(self.val)),
-            *([] if test is None else [("test loss", f"{number(test)}, with the weights of the best epoch")]),
+            *([] if test is None else [("test loss", f"{number(test)}, with the weights of the {weights} epoch")]),
             *([("samples", samples)] if samples else []),
             ("gap", f"{number(val.value - train.value)} at epoch {val.epoch}{relative}"),
             ("slope of training", _slope(self.train)),

@@ -39,18 +39,19 @@ class Predictor:
 
     Args:
         cfg: the run's configuration; its node `tta` says by which views an image is looked at.
-        run: its folder.
+        run: its folder; or one of its checkpoints, where it is not the best that answers.
 
     Raises:
         CouloirError: the run has no checkpoint that can be read, or its network cannot look at such views.
     """
 
     def __init__(self, cfg: DictConfig, run: Path) -> None:
-        self.cfg, self.run = cfg, run
-        checkpoint = read_checkpoint(best_weights(run))
+        file = best_weights(run)
+        self.cfg, self.run = cfg, file.parents[1]
+        checkpoint = read_checkpoint(file)
         self.views = build(cfg, "tta") if cfg.get("tta") else None
         self.data = _load(cfg, self.views, checkpoint.get("Samples") or checkpoint.get("Plain") or {})
-        net = _trained(cfg, checkpoint, run)
+        net = _trained(cfg, checkpoint, self.run)
         self.task: Task = build_task(cfg, net, self.data, scheduled=False).to(_device(cfg)).eval()
         self._looking = net if self.views is None else self.views.adapt(net)
 
@@ -92,7 +93,7 @@ def evaluate(cfgs: Sequence[DictConfig], runs: Sequence[Path], between: Callable
 
     Args:
         cfgs: the configuration of each run.
-        runs: their folders.
+        runs: their folders, or checkpoints of theirs.
         between: called after each batch; it may end the work by an exception.
 
     Raises:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -30,14 +31,31 @@ NOT_WEIGHTS = (
 FOLDER = "checkpoints"
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 """The newest state, the one before it, and that of the best epoch."""
+_EPOCH = re.compile(r"epoch_(\d{4,})\.ckpt")
+
+
+def epoch_checkpoint(epoch: int) -> str:
+    """The name of the checkpoint that is kept of an epoch, counted from one."""
+    return f"epoch_{epoch:04d}.ckpt"
+
+
+def kept_epochs(run: Path) -> dict[int, Path]:
+    """The checkpoints of single epochs that a run has, by epoch."""
+    found = ((_EPOCH.fullmatch(file.name), file) for file in (run / FOLDER).glob("epoch_*.ckpt"))
+    return dict(sorted((int(match[1]), file) for match, file in found if match))
 
 
 def best_weights(run: Path) -> Path:
-    """The checkpoint of the run's best epoch, or the last one where no epoch was the best.
+    """The checkpoint of the run's best epoch, or the last one where no epoch was the best or its checkpoint not kept.
+
+    Args:
+        run: its folder; or one of its checkpoints, which is then the answer.
 
     Raises:
         CouloirError: the run has no checkpoint.
     """
+    if run.is_file():
+        return run
     for name in (BEST, LAST):
         path = run / FOLDER / name
         if path.is_file():

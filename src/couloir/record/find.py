@@ -14,6 +14,8 @@ from couloir.record.status import refuse_newer
 from couloir.record.sweep import FILE as SWEEP_FILE
 from couloir.record.sweep import TABLE as SWEEP_TABLE
 
+CHECKPOINT = ".ckpt"
+"""How the name of a checkpoint ends."""
 TRIAL_FILE = "trial.json"
 """What the folder of a run has that belongs to a trial of a sweep."""
 SKIPPED = ("checkpoints", "tensorboard", LATEST)
@@ -24,11 +26,15 @@ DEEPEST = 6
 def runs_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str], str]:
     """A verb's arguments as the words that name runs, the overrides, and the folder that `output_dir` says they are in.
 
-    A word with a `=` in it is an override, unless it is the folder of a run.
+    A word with a `=` in it is an override, unless it is the folder of a run or a checkpoint.
     """
-    words = [word for word in arguments if "=" not in word or (Path(word) / FILE).is_file()]
+    words = [word for word in arguments if "=" not in word or (Path(word) / FILE).is_file() or _is_checkpoint(word)]
     overrides = [word for word in arguments if word not in words]
     return words, overrides, outputs_of(overrides)
+
+
+def _is_checkpoint(word: str) -> bool:
+    return word.endswith(CHECKPOINT) and Path(word).is_file()
 
 
 def outputs_of(words: Sequence[str]) -> str:
@@ -67,6 +73,26 @@ def find_run(word: str, outputs: str | Path = "outputs") -> Path:
     hint = did_you_mean(word, [path.name for path in known], form="{}")
     newest = f"the newest is {known[-1]}" if known else f"`train` makes one in {outputs}/"
     raise CouloirError(f"There is no run '{word}'.", next_step=hint or newest)
+
+
+def find_trained(word: str, outputs: str | Path = "outputs") -> Path:
+    """The folder of a run, as `find_run` does, or the file of one of its checkpoints.
+
+    Args:
+        word: what the user typed.
+        outputs: the folder that collects the runs.
+
+    Raises:
+        CouloirError: there is no such run, or it has no such checkpoint.
+    """
+    if not word.endswith(CHECKPOINT):
+        return find_run(word, outputs)
+    file = Path(past_latest(word)).expanduser().absolute()
+    run = find_run(str(file.parent.parent), outputs)
+    if not file.is_file():
+        names = sorted(path.name for path in file.parent.glob(f"*{CHECKPOINT}"))
+        raise CouloirError(f"The run {run.name} has no checkpoint {file.name}.", next_step=f"it has {', '.join(names)}")
+    return file
 
 
 def past_latest(text: str) -> str:

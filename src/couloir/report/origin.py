@@ -77,7 +77,7 @@ def _of_one(record: RunRecord) -> list[tuple[str, str]]:
         told.append(("Train longer", f"couloir resume {path} trainer.max_epochs={2 * epochs}"))
     told.append(("Train it again and compare every number", f"couloir rerun {path}"))
     if saved:
-        told.append(("Test its best checkpoint", f"couloir evaluate {path}"))
+        told.append(("Test its weights again", f"couloir evaluate {path}"))
     told.append(("Read its curves aloud", f"couloir diagnose {path}"))
     told.append(("Look at it in TensorBoard", "couloir board"))
     return told

@@ -55,6 +55,8 @@ def results(record: RunRecord) -> str:
         return ""
     rows = [[Cell(name, kind="key"), *(number(numbers.get(f"{split}/{name}")) for split in splits)] for name in names]
     heads = dict(SPLITS)
+    if record.flat.get("callbacks.checkpoint.keep") == "last":
+        heads["test"] = "test, last epoch's weights"
     if "validated_epoch" in numbers:
         heads["val"] = f"last validation (epoch {numbers['validated_epoch']:g})"
     return table(["metric", *(heads[split] for split in splits)], rows, "results")

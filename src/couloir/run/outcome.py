@@ -12,6 +12,7 @@ from couloir.callbacks.progress import shown_number
 from couloir.diagnosis import diagnose
 from couloir.errors import Diverged, FolderLost, Interrupted, Pruned, causes
 from couloir.log import note, rendered, say
+from couloir.record.checkpoint import BEST
 from couloir.record.folder import RunFolder
 from couloir.record.status import Status
 
@@ -89,7 +90,8 @@ def closing_table(numbers: dict[str, float], folder: RunFolder) -> str:
     last = [name.removeprefix("val/") for name in numbers if name.startswith("val/")]
     names = tested or last
     views = any(name.startswith("tta/") for name in numbers)
-    heads = {"test": "test"} if tested else {}
+    best = (folder.checkpoints / BEST).is_file()
+    heads = {"test": "test" if best else "test, last weights"} if tested else {}
     heads |= {"tta": "test, views"} if views else {}
     if "best/epoch" in numbers:
         heads["best"] = f"best epoch ({numbers['best/epoch']:g})"
