@@ -114,12 +114,12 @@ def test_ports_and_hosts_that_there_are_not_are_said_in_a_sentence(
     assert run(["board", str(outputs), "--host"]) == 2
     assert "--host needs an address" in capsys.readouterr().err
     assert run(["board", str(outputs), "--host=no.such.host.invalid"]) == 2
-    assert "There is no host 'no.such.host.invalid'" in capsys.readouterr().err
+    assert "The address 'no.such.host.invalid' cannot be used" in capsys.readouterr().err
 
 
 def test_when_no_port_is_free_a_sentence_says_so(taken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "PORTS", 1)
-    with pytest.raises(CouloirError, match=r"None of the 1 ports"):
+    with pytest.raises(CouloirError, match=r"The 1 ports"):
         server._start(tmp_path, "127.0.0.1", taken)
 
 

@@ -75,7 +75,7 @@ def test_a_size_that_would_not_fit_is_not_tried(monkeypatch: pytest.MonkeyPatch)
         return Tried(size, 1.0, size * MIB)
 
     monkeypatch.setattr(search, "_try", fake)
-    monkeypatch.setattr(machine, "resident_memory", lambda: 0)
+    monkeypatch.setattr(machine, "resident_memory", lambda: 1)
     monkeypatch.setattr(machine, "available_memory", lambda: 100 * MIB)
     tried = list(search.try_sizes(probe, [8, 16, 32, 64, 128, 256], 5, []))
     assert sizes == [8, 16, 32, 64], "128 MiB are more than 80% of 100"

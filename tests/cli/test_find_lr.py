@@ -243,4 +243,4 @@ def test_an_optimizer_without_a_rate_is_said(
     (tmp_path / "conf/optimizer/mine.yaml").write_text("# Mine.\n_target_: torch.optim.Adadelta\n_partial_: true\n")
     monkeypatch.chdir(tmp_path)
     assert command(["find-lr", "optimizer=mine"]) == 2
-    assert "optimizer=mine has no learning rate to look for" in capsys.readouterr().err
+    assert "optimizer=mine has no key lr" in capsys.readouterr().err

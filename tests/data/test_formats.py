@@ -222,7 +222,7 @@ def test_torn_and_pickled_cifar_are_explained(tmp_path: Path) -> None:
         cifar.inspect("cifar10", {"root": str(tmp_path / "pickled")})
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/cifar-10-binary.tar.gz").write_bytes(b"\x1f\x8b rubbish")
-    with pytest.raises(CouloirError, match="is incomplete"):
+    with pytest.raises(CouloirError, match="is damaged"):
         cifar.read_archive(tmp_path / "broken/cifar-10-binary.tar.gz", ("a",))
 
 

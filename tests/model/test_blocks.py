@@ -142,7 +142,7 @@ def test_local_drop_path_keeps_at_least_one_input_of_each_join() -> None:
 
 
 def test_depths_that_do_not_divide_are_explained() -> None:
-    with pytest.raises(CouloirError, match=r"6N \+ 4 layers") as error:
+    with pytest.raises(CouloirError, match=r"6N \+ 4") as error:
         wide_resnet(3, 32, 10, depth=20)
     assert "model.depth=16 or model.depth=22" in str(error.value)
     with pytest.raises(CouloirError, match="three equal blocks") as error:

@@ -103,7 +103,7 @@ def test_runs_of_a_newer_version_are_left_out_and_counted(tmp_path: Path) -> Non
     write_run(tmp_path / "new", format=FORMAT + 1)
     html = write_index(tmp_path, tmp_path / "index.html").read_text(encoding="utf-8")
     assert [re.sub("<.*?>", "", row[1]) for row in rows(html, "runs")] == ["old"]
-    assert "Left out, since a newer Couloir made them: 1." in html
+    assert "Not shown, because a newer Couloir made them: 1." in html
 
 
 @pytest.mark.parametrize("content", ["nothing", "no run"])

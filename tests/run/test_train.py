@@ -243,7 +243,8 @@ def test_a_failure_that_is_nobodys_mistake_is_recorded(tmp_path: Path, capsys: p
         "from torch import nn\n\n\nclass Loss(nn.Module):\n    def forward(self, prediction, target):\n"
         "        raise RuntimeError('out of luck')\n"
     )
-    run = train(["loss=broken"], tmp_path, code=1)
+    train(["loss=broken"], tmp_path, code=1)
+    (run,) = (tmp_path / "outputs/train").iterdir()
     message = capsys.readouterr().err
     assert "out of luck" in message
     assert "Traceback" not in message

@@ -87,7 +87,7 @@ class Scripted:
         folders = []
         for words in job_overrides:
             named = dict(word.split("=", 1) for word in words)
-            folders.append(Path(named["hydra.sweep.dir"].strip("'")) / named["hydra.sweep.subdir"].strip("'"))
+            folders.append(Path(named["hydra.sweep.dir"].strip("'\"")) / named["hydra.sweep.subdir"].strip("'\""))
         assert initial_job_idx == sum(map(len, self.batches))
         self.batches.append(folders)
         self.act(folders)  # type: ignore[operator]

@@ -97,5 +97,5 @@ def test_a_sweep_of_an_older_version_goes_on_with_its_own_objective_and_a_newer_
 
 
 def test_a_sweep_that_is_not_tested_has_no_test_metric_for_an_objective() -> None:
-    with pytest.raises(CouloirError, match="no number that a run ends with"):
+    with pytest.raises(CouloirError, match="not a number of result"):
         ranked("data=moons", "seed=1,2", "test=false", "sweep.objective=test/loss")

@@ -207,7 +207,7 @@ def test_the_best_setting_is_a_sentence_and_a_recipe(sweep: Sweep, project: Path
         (["sweep.isolation=thread"], ["one of process, none"]),
         (["sweep.objective=best/acuracy"], ["not a number of result.json", "best/accuracy"]),
         (["sweep.objective=parameters", "pruner=asha"], ["measured every epoch"]),
-        (["sweep.objective=test/accuracy", "pruner=asha"], ["measured every epoch, and test/accuracy is not"]),
+        (["sweep.objective=test/accuracy", "pruner=asha"], ["measured every epoch; test/accuracy is not"]),
         (["sweep.objective=[best/loss,parameters]", "pruner=median"], ["compares trials by one number"]),
         (["sweep.direction=up"], ["maximize or minimize"]),
         (["optimizer.lr=-1,-2"], ["optimizer.lr takes"]),

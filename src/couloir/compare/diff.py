@@ -128,7 +128,7 @@ def as_tables(diff: RunDiff, one: Path, other: Path) -> str:
     parts += _section("environment", {_name(entry): (shown(entry.then), shown(entry.now)) for entry in matter})
     if others:
         few = ", ".join(entry.name for entry in others[:6]) + (", ..." if len(others) > 6 else "")
-        parts.append(f"{len(others)} other facts differ too, but they change no number: {few}")
+        parts.append(f"differences that change no number ({len(others)}): {few}")
     parts += _section("data", {entry.name: (shown(entry.then), shown(entry.now)) for entry in diff.data})
     parts += _section("status", {key: (shown(a), shown(b)) for key, (a, b) in diff.status.items()})
     parts += _results(diff.results)

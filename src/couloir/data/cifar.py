@@ -121,7 +121,7 @@ def read_archive(archive: Path, files: tuple[str, ...]) -> dict[str, bytes]:
                     contents[name] = handle.read()
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise CouloirError(
-            f"{archive.name} is torn: {error}", place=str(archive), next_step="remove the file and download it again"
+            f"{archive.name} is damaged: {error}", place=str(archive), next_step="remove the file and download it again"
         ) from error
     missing = [file for file in files if file not in contents]
     if missing:

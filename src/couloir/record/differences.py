@@ -182,4 +182,4 @@ def announced(found: list[Difference], known: bool) -> list[str]:
         lines.append(f"  sums depend on the number of threads; use the run's: trainer.threads={then}")
     if lines:
         lines.insert(0, "warning: changed since the run was made:")
-    return [*lines, *([f"{others} other facts differ too, but they change no number"] if others else [])]
+    return [*lines, *([f"differences that change no number: {others}"] if others else [])]
