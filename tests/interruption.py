@@ -92,5 +92,7 @@ def assert_same(run: Path, other: Path) -> None:
     assert rows(run) == rows(other)
     assert result(run) == result(other)
     assert events(run) == events(other)
-    for name in ("last", "best"):
+    kept = sorted(file.stem for file in (other / "checkpoints").glob("epoch_*.ckpt"))
+    assert sorted(file.stem for file in (run / "checkpoints").glob("epoch_*.ckpt")) == kept
+    for name in ("last", "best", *kept):
         assert differences(state(run, name), state(other, name)) == []

@@ -18,7 +18,7 @@ EPOCHS = 3 if ALL else 2
 COMMON = [
     "trainer=cpu", "trainer.threads=1", f"trainer.max_epochs={EPOCHS}", "trainer.log_every_n_steps=2",
     "averaging=ema", "scheduler=plateau", "scheduler.patience=0", "scheduler.threshold=0.2", "model.dropout=0.3",
-    "callbacks.checkpoint.every_n_steps=3",
+    "callbacks.checkpoint.every_n_steps=3", "callbacks.checkpoint.keep=top_k", "callbacks.checkpoint.k=1",
 ]  # fmt: skip
 MEMORY = ["data=digits", "data.subset=120", "data.batch_size=16", "augmentation=mixup"]
 FOLDER = [
@@ -34,7 +34,7 @@ CONFIGURATIONS = {
     "photographs in a folder, mixup, no workers": [*FOLDER, "augmentation=mixup", "data.workers=0"],
     "photographs in a folder, random windows, 2 workers": [*FOLDER, "augmentation=imagenet", "data.workers=2"],
 }
-"""All of them with dropout, a mean of the weights, a plateau schedule, and checkpoints within the epochs."""
+"""All of them with dropout, a mean of the weights, a plateau schedule, and checkpoints within epochs and of the best."""
 FIRST, LAST = next(iter(CONFIGURATIONS)), list(CONFIGURATIONS)[-1]
 
 
