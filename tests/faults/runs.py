@@ -34,7 +34,7 @@ CONFIGURATIONS = {
     "photographs in a folder, mixup, no workers": [*FOLDER, "augmentation=mixup", "data.workers=0"],
     "photographs in a folder, random windows, 2 workers": [*FOLDER, "augmentation=imagenet", "data.workers=2"],
 }
-"""All of them with dropout, a mean of the weights, a plateau schedule, and checkpoints within epochs and of the best."""
+"""All with dropout, a mean of the weights, a plateau schedule, and checkpoints within epochs and of the best."""
 FIRST, LAST = next(iter(CONFIGURATIONS)), list(CONFIGURATIONS)[-1]
 
 
