@@ -201,7 +201,7 @@ KEPT: dict[str, tuple[dict[str, Any], list[int], bool]] = {
     "last": ({"keep": "last"}, [], False),
     "top_k": ({"keep": "top_k"}, [2, 5, 6], True),
     "top_k, the larger the better": ({"keep": "top_k", "k": 2, "mode": "max"}, [1, 7], True),
-    "every_n": ({"keep": "every_n", "n_epochs": 2}, [2, 4, 6], True),
+    "every_n": ({"keep": "every_n", "every_n_epochs": 2}, [2, 4, 6], True),
 }
 
 
@@ -280,7 +280,7 @@ def test_a_run_that_goes_on_from_the_checkpoint_before_keeps_the_same_epochs(tmp
     [
         ("k=2", "k=2 belongs to callbacks.checkpoint.keep=top_k, and callbacks.checkpoint.keep is best"),
         ("keep=every_n k=2", "k=2 belongs to"),
-        ("keep=top_k n_epochs=2", "n_epochs=2 belongs to callbacks.checkpoint.keep=every_n"),
+        ("keep=top_k every_n_epochs=2", "every_n_epochs=2 belongs to callbacks.checkpoint.keep=every_n"),
         ("keep=every_n", "does not say which epochs are kept"),
         ("keep=all", "takes one of best, last, top_k, every_n, not all"),
         ("keep=top_k k=0", "takes an integer >= 1 or null, not 0"),

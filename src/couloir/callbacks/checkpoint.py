@@ -36,9 +36,9 @@ class Checkpoint(CheckpointBase):
         every_n_minutes: save within the epoch as well, when the last time is so long ago; None: after an epoch only.
         keep: what stays beside `last.ckpt` and `previous.ckpt`: `best`: `best.ckpt`; `last`: nothing; `top_k`:
             `best.ckpt`, and the `k` epochs with the best values at their end; `every_n`: `best.ckpt`, and each
-            `n_epochs`-th epoch.
+            `every_n_epochs`-th epoch.
         k: how many epochs `top_k` keeps; None: three.
-        n_epochs: `every_n` keeps each epoch that it divides.
+        every_n_epochs: `every_n` keeps each epoch that it divides.
 
     Attributes:
         kept: the epochs that have a file of their own, counted from one, and the metric's value; None: it has none.
@@ -52,13 +52,13 @@ class Checkpoint(CheckpointBase):
         every_n_minutes: float | None = None,
         keep: str = "best",
         k: int | None = None,
-        n_epochs: int | None = None,
+        every_n_epochs: int | None = None,
     ) -> None:
         self.monitor, self.mode = monitor, mode
         self.every_n_steps, self.every_n_minutes = every_n_steps, every_n_minutes
         self.best_value: float | None = None
         self.best_epoch: float | None = None
-        self.keep, self.k, self.n_epochs = keep, THREE if k is None else k, n_epochs
+        self.keep, self.k, self.every_n_epochs = keep, THREE if k is None else k, every_n_epochs
         self.kept: dict[int, float | None] = {}
         self._improved = False
         self._ended: int | None = None
@@ -98,7 +98,7 @@ class Checkpoint(CheckpointBase):
     def _choose(self, trainer: Trainer, epoch: int) -> None:
         """Which epochs keep their files from now on; of two that are equally good the earlier one."""
         value = self._measured(trainer)
-        if self.keep == "every_n" and self.n_epochs is not None and epoch % self.n_epochs == 0:
+        if self.keep == "every_n" and self.every_n_epochs is not None and epoch % self.every_n_epochs == 0:
             self.kept[epoch] = value
         elif self.keep == "top_k" and value is not None:
             # A run that goes on from `previous.ckpt` may name files that are gone.

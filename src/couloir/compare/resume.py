@@ -33,7 +33,7 @@ OPENED = Opened(
         "allow_targets", "data.root", "data.path", "data.workers", "data.cache", "data.cache_size", "data.cache_dir",
         "data.memory_budget",
     ),
-    closed=tuple(f"callbacks.checkpoint.{key}" for key in ("monitor", "mode", "keep", "k", "n_epochs")),
+    closed=tuple(f"callbacks.checkpoint.{key}" for key in ("monitor", "mode", "keep", "k", "every_n_epochs")),
     why="cannot change after a run has started",
     takes="a run can continue with another trainer.max_epochs, optimizer.lr, callbacks..., data.root and similar keys",
 )  # fmt: skip

@@ -438,7 +438,7 @@ def _check_parts(sentence: Sentence) -> None:
 def _check_kept(checkpoint: DictConfig) -> None:
     """What belongs to one way of keeping checkpoints is not said of another."""
     path, keep = "callbacks.checkpoint", checkpoint.get("keep")
-    for name, way in (("k", "top_k"), ("n_epochs", "every_n")):
+    for name, way in (("k", "top_k"), ("every_n_epochs", "every_n")):
         value = checkpoint.get(name)
         _refuse(
             value is not None and keep != way,
@@ -446,9 +446,9 @@ def _check_kept(checkpoint: DictConfig) -> None:
             f"{path}.keep={way}, or leave {path}.{name} out",
         )
     _refuse(
-        keep == "every_n" and checkpoint.get("n_epochs") is None,
+        keep == "every_n" and checkpoint.get("every_n_epochs") is None,
         f"{path}.keep=every_n does not say which epochs are kept.",
-        f"{path}.n_epochs=5 keeps each fifth",
+        f"{path}.every_n_epochs=5 keeps each fifth",
     )
 
 
