@@ -89,12 +89,11 @@ def test_the_rate_is_lowered_by_the_key_that_it_was_set_with() -> None:
     assert "optimizer.lr=0.005" in scaled, "the rate that was typed, not the one that was used"
 
 
-def numbers(words: list[str], remedy: str) -> dict[str, tuple[float, float]]:
+def numbers(cfg: DictConfig, remedy: str) -> dict[str, tuple[float, float]]:
     """The numeric keys that a remedy changes: before and after."""
-    before = OmegaConf.to_container(couloir.compose(words).cfg, resolve=True)
     found = {}
     for key, _, text in (word.partition("=") for word in remedy.split(" ")):
-        own = OmegaConf.select(OmegaConf.create(before), key)
+        own = OmegaConf.select(cfg, key)
         if isinstance(own, float | int) and text.replace(".", "").replace("e-", "").isdigit():
             found[key] = (float(own), float(text))
     return found
@@ -107,7 +106,7 @@ def test_no_case_proposes_a_change_and_its_opposite(words: str) -> None:
     for case in TITLES:
         ways: dict[str, set[bool]] = {}
         for remedy in remedies(case, Reading("run", [], cfg, tuple(words.split()))):
-            for key, (before, after) in numbers(words.split(), remedy.words).items():
+            for key, (before, after) in numbers(cfg, remedy.words).items():
                 ways.setdefault(key, set()).add(after > before)
         assert all(len(up) == 1 for up in ways.values()), f"{case}: {ways}"
 
@@ -129,7 +128,7 @@ def test_a_rate_far_above_the_usual_one_is_the_cause_whatever_the_symptom(words:
     reading = Reading("run", [], cfg, tuple(words.split()))
     for case in FAILED:
         proposed = [remedy.words for remedy in remedies(case, reading)]
-        raised = [one for one in proposed for before, after in numbers(words.split(), one).values() if after > before]
+        raised = [one for one in proposed for before, after in numbers(cfg, one).values() if after > before]
         assert not [one for one in raised if "lr=" in one], f"{case}: what failed is not raised"
         if case in ("rate_too_large", "dead_units", "underfitting"):
             assert proposed[0] == rate, case
