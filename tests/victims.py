@@ -8,6 +8,7 @@ interpreter would be. `Victims` talks to it from the tests; as a program, this f
 from __future__ import annotations
 
 import atexit
+import contextlib
 import faulthandler
 import gc
 import importlib
@@ -271,7 +272,8 @@ def _attend(request: dict[str, Any]) -> None:
                     _wait_for(Path(request["output"]), "again to stop at once")
                 (os.killpg if order["whole_group"] else os.kill)(pid, number)
         if order["held"] and code is None:
-            os.write(release, b".")
+            with contextlib.suppress(BrokenPipeError):  # a signal may have ended it already
+                os.write(release, b".")
         code = _until(pid, PATIENCE) if code is None else code
         hung = code is None
         if code is None:

@@ -240,7 +240,7 @@ def test_a_damaged_checkpoint_is_never_gone_on_from(
     previous.write_bytes(damaged(good, share, damage))
     refused = victims.run(["resume", "latest"], folder)
     assert refused.code == 2
-    assert "no checkpoint that is whole: last.ckpt and previous.ckpt are damaged" in refused.output
+    assert "no intact checkpoint: last.ckpt and previous.ckpt are damaged" in refused.output
     assert last.exists()
     previous.write_bytes(good)
     assert "last.ckpt is damaged" in go_on(victims, state, folder)
