@@ -68,8 +68,8 @@ def test_a_line_that_cannot_be_read_is_refused_with_its_place(
 def test_a_users_own_line_is_refused_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("conf/model").mkdir(parents=True)
-    Path("conf/model/mine.yaml").write_text("# Mine.\n# Needs: picture\n_target_: mine.Net\n")
-    Path("mine.py").write_text("class Net: ...\n")
+    Path("conf/model/mine.yaml").write_text("# Mine.\n# Needs: picture\n_target_: pictured.Net\n")
+    Path("pictured.py").write_text("class Net: ...\n")
     with pytest.raises(CouloirError, match="no kind of field 'picture'") as caught:
         couloir.compose(["model=mine"])
     assert caught.value.place == "conf/model/mine.yaml, line 2"
