@@ -16,7 +16,7 @@ from couloir.record.checkpoint import BEST, FOLDER, LAST, PREVIOUS, epoch_checkp
 from couloir.record.files import rename
 from couloir.trainer.resumption import epoch_reached, within_epoch
 
-THREE = 3
+USUAL_COUNT = 3
 """Epochs that `keep=top_k` keeps where nothing else is said."""
 
 
@@ -58,7 +58,7 @@ class Checkpoint(CheckpointBase):
         self.every_n_steps, self.every_n_minutes = every_n_steps, every_n_minutes
         self.best_value: float | None = None
         self.best_epoch: float | None = None
-        self.keep, self.k, self.every_n_epochs = keep, THREE if k is None else k, every_n_epochs
+        self.keep, self.k, self.every_n_epochs = keep, USUAL_COUNT if k is None else k, every_n_epochs
         self.kept: dict[int, float | None] = {}
         self._improved = False
         self._ended: int | None = None
