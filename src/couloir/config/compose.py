@@ -25,8 +25,9 @@ from couloir.config.defaults import wrong_defaults, wrong_place
 from couloir.config.files import check_own_files
 from couloir.config.hydra_private import note_merged
 from couloir.config.launch import check_hydra, check_launch, missing_launcher
-from couloir.config.mistakes import COMPLAINTS, Choices, explain, find_mistake, refuse_lost_backslash, wrong_choices
+from couloir.config.mistakes import COMPLAINTS, Choices, explain, find_mistake, refuse_lost_backslash
 from couloir.config.tree import Source
+from couloir.config.wrong_choices import wrong_choices
 from couloir.errors import CouloirError, display
 
 SWEEP_GROUPS = ("sweep", "pruner")

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from couloir.config import contract, tree
-from couloir.config.mistakes import choices_like
+from couloir.config.wrong_choices import choices_like
 from couloir.errors import CouloirError, asked, did_you_mean, display, nearest
 
 SWEEPER = "couloir"

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -17,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from couloir.config import contract, tree
 from couloir.config.files import not_text
 from couloir.config.omegaconf_private import stored
+from couloir.config.wrong_choices import choices_like, defined_at, parsed, wrong_choice
 from couloir.errors import CouloirError, as_typed, asked, display, in_quotes, nearest
 from couloir.record.configuration import flat
 
@@ -27,17 +27,10 @@ COMPLAINTS = (
     AssertionError, RecursionError,
 )  # fmt: skip
 """What Hydra, OmegaConf and PyYAML raise for words and files that make no sense; not all of it is made for readers."""
-MOST_LISTED, MOST_MEANT = 20, 3
-"""Choices that a message names, of more it says how many there are; and words that it proposes."""
+MOST_MEANT = 3
+"""Words that a message proposes."""
 UNSAID = ("hydra.", "sweep.", "pruner.")
 """Keys that are not proposed to a sentence."""
-ONE = (
-    "trainer", "task", "model", "initializer", "loss", "optimizer", "scheduler", "momentum_schedule", "averaging",
-    "augmentation", "tta", "data", "sweep", "pruner",
-)  # fmt: skip
-"""Groups that take one choice, whose place is the key of the same name."""
-SEVERAL = ("callbacks", "logger", "metric", "experiment")
-"""Groups that take a list as well."""
 FLAGS = (
     "--help",
     "--json",
@@ -97,7 +90,7 @@ def find_mistake(overrides: list[str], compose_choices: ComposeChoices, multirun
         if override.is_sweep_override() and not multirun:
             return _several(text, override, words)
         if override.key_or_group in tree.groups():
-            mistake = _wrong_choice(override)
+            mistake = wrong_choice(override)
             if mistake is not None:
                 return mistake
         else:
@@ -141,14 +134,6 @@ def refuse_lost_backslash(overrides: list[str]) -> None:
             )
 
 
-def parsed(text: str) -> Override | None:
-    """A word as Hydra reads it; None where it cannot be read."""
-    try:
-        return OverridesParser.create().parse_override(text)
-    except (HydraException, ValueError, RecursionError):
-        return None
-
-
 class Words:
     """The words of a sentence, to see what one of them may have meant: what is proposed composes with the others.
 
@@ -168,7 +153,7 @@ class Words:
             override = parsed(text)
             if override is None or override.is_sweep_override() or override.key_or_group not in tree.groups():
                 continue
-            if _wrong_choice(override) is None:
+            if wrong_choice(override) is None:
                 found.append(text.lstrip("+"))
         return found
 
@@ -188,7 +173,7 @@ class Words:
         if override is None or self.composed is None:
             return False
         if override.key_or_group in tree.groups():
-            return _wrong_choice(override) is None
+            return wrong_choice(override) is None
         return _exists(self.composed[0], override.key_or_group)
 
     def meant(self, word: str) -> list[str]:
@@ -332,117 +317,6 @@ def _without_equals(text: str, before: list[str], after: list[str], words: Words
     return [word for group in groups if words.work(word := f"{group}={text}")]
 
 
-def wrong_choices(overrides: list[str]) -> CouloirError | None:
-    """The first override that names a choice that is not there, or several where a group takes one, or takes away a
-    key of the whole sentence.
-
-    Hydra itself reads `model=mlp.yaml` and `model=../model/mlp` as well, which are no choices that Couloir knows.
-    """
-    for text in overrides:
-        override = parsed(text)
-        if override is None:
-            continue
-        if override.key_or_group in tree.groups():
-            mistake = _wrong_choice(override)
-            if mistake is not None:
-                return mistake
-        elif override.is_delete() and override.key_or_group in _root_keys():
-            return CouloirError(f"'{text}' takes away a key that every sentence needs.", next_step=f"leave {text} out")
-    return None
-
-
-def _root_keys() -> list[str]:
-    root = tree.find(tree.ROOT_CONFIG)
-    return [] if root is None else [key.path for key in contract.read_keys(root) if "." not in key.path]
-
-
-def _wrong_choice(override: Override) -> CouloirError | None:
-    group, text = override.key_or_group, override.input_line or ""
-    if override.is_delete() or "glob(" in text:  # a pattern over what is there
-        return None
-    named: list[object]
-    if override.is_sweep_override():
-        named = list(override.sweep_string_iterator())
-    else:
-        value = override.value()
-        if isinstance(value, dict):
-            return None  # optimizer={lr:0.1}: keys, not a choice
-        named = list(value) if isinstance(value, list) else [value]
-        if isinstance(value, list) and group in ONE:
-            return CouloirError(
-                f"'{text}' names a list, and {group} takes one choice.",
-                next_step=f"one of them; `train -m {group}={','.join(map(str, value))}` runs them in turn",
-            )
-    if override.package is not None and group in ONE and override.package.partition(".")[0] not in tree.groups():
-        return CouloirError(
-            f"'{text}' puts the choice at the key {override.package}, which nothing reads.",
-            next_step=f"{group}={named[0]}",
-        )
-    available = tree.choices(group)
-    if group == "experiment" and (mistake := _finished_run(named, available)) is not None:
-        return mistake
-    if override.is_add() and override.package is None and group in (*ONE, *SEVERAL):
-        return CouloirError(
-            f"The sentence has a choice for {group} already, which + cannot add.", next_step=text.lstrip("+")
-        )
-    for choice in named:
-        optional = group in ("experiment", "sweep") and choice is None
-        if optional or str(choice).strip("'\"") in available:
-            continue
-        shown = "null" if choice is None else str(choice)
-        return CouloirError(
-            f"There is no {group} called '{shown}'.",
-            place=f"{_defined_at(group)}; {_listed(group, list(available))}",
-            next_step=asked(f"{group}={name}" for name in choices_like(group, shown))
-            or f"`couloir list {group}` describes each choice",
-        )
-    return None
-
-
-def _finished_run(named: list[object], available: dict[str, Path]) -> CouloirError | None:
-    """The configuration of a run is no recipe: it has the keys of every part, which cannot be put over other parts."""
-    for choice in map(str, named):
-        file = available.get(choice, Path(choice))
-        file = file / "config.yaml" if file.is_dir() else file
-        if file.suffix != ".yaml" or not file.is_file():
-            continue
-        if {f"{group}._target_" for group in ("model", "data", "trainer")} <= {
-            key.path for key in contract.read_keys(file)
-        }:
-            run = display(file.parent) if file.name == "config.yaml" else "RUN, the folder that it was copied from"
-            return CouloirError(
-                f"{display(file)} is the whole configuration of a run, not a recipe.",
-                next_step=f"couloir rerun {run}; a recipe has the keys that overrides.yaml beside it names",
-            )
-    return None
-
-
-def choices_like(group: str, word: str) -> list[str]:
-    """The choices of a group that a word may mean that is none of them; `null` is what `none` is for."""
-    names = tree.choices(group)
-    plain = word.strip("'\"").removesuffix(".yaml").rpartition("/")[2]
-    if plain in names:
-        return [plain]
-    return ["none"] if word == "null" and "none" in names else nearest(word, names)
-
-
-def _listed(group: str, names: list[str]) -> str:
-    """All choices, where they fit into a line or two."""
-    if len(names) <= MOST_LISTED:
-        return f"choices: {', '.join(names)}"
-    return f"`couloir list {group}` shows its {len(names)} choices"
-
-
-def _defined_at(group: str) -> str:
-    """File and line of the defaults entry that sets a group."""
-    root = tree.find(tree.ROOT_CONFIG)
-    assert root is not None, "the packaged tree has a root file"
-    for number, line in enumerate(tree.read_text(root).splitlines(), 1):
-        if re.match(rf"\s*-\s+{re.escape(group)}:", line):
-            return f"{display(root)}, line {number}"
-    return display(tree.packaged_conf() / group)
-
-
 def _exists(cfg: DictConfig, key: str) -> bool:
     node: object = cfg
     for part in key.split("."):
@@ -465,7 +339,7 @@ def _unknown_key(override: Override, cfg: DictConfig, choices: Choices, words: W
     file = tree.find(f"{group}/{choice}")
     files = [file] if file is not None else _files_of(group, cfg)
     if not files:
-        return CouloirError(f"The sentence has no {group}, so there is no '{key}'.", place=_defined_at(group))
+        return CouloirError(f"The sentence has no {group}, so there is no '{key}'.", place=defined_at(group))
     entries = [*(key for path in files for key in contract.read_keys(path)), *contract.shared_keys(group)]
     keys = [entry for entry in entries if not entry.path.rpartition(".")[2].startswith("_")]
     names = [entry.path for entry in keys]
@@ -476,11 +350,11 @@ def _unknown_key(override: Override, cfg: DictConfig, choices: Choices, words: W
     return CouloirError(
         f"{group}={named} has no key '{rest}'.",
         place=f"{display(place[0])}, line {place[1]}; keys: {', '.join(names)}",
-        next_step=step or _owners(rest, [group]) or f"`train {group}={named} --cfg job` shows every key",
+        next_step=step or owners(rest, [group]) or f"`train {group}={named} --cfg job` shows every key",
     )
 
 
-def _owners(key: str, groups: list[str]) -> str | None:
+def owners(key: str, groups: list[str]) -> str | None:
     """The choices that have a key, where some have."""
     line = re.compile(rf"^{re.escape(key)}:", re.MULTILINE)
     owners = [
@@ -505,5 +379,5 @@ def _unknown_word(key: str, cfg: DictConfig, step: str | None) -> CouloirError:
     return CouloirError(
         f"There is no group or key called '{key}'.",
         place=f"{display(root)}; names: {', '.join([*tree.groups(), *_tops(cfg)])}",
-        next_step=step or _owners(key, tree.groups()) or "`couloir list` describes the groups",
+        next_step=step or owners(key, tree.groups()) or "`couloir list` describes the groups",
     )

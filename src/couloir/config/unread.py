@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from couloir.config import contract, tree
 from couloir.config.defaults import without_package
+from couloir.config.mistakes import owners
 from couloir.config.omegaconf_private import stored
 from couloir.config.signatures import takes
 from couloir.config.tree import Source
@@ -294,10 +295,8 @@ def _advice_in(group: str, rest: str, nodes: Mapping[str, Any], choices: Choices
     hint = did_you_mean(name, [key for key in names if key != name and not key.startswith("_")], form=f"{path}.{{}}")
     if hint is not None:
         return hint
-    files = tree.choices(group)
-    owners = [choice for choice, file in files.items() if rest in {key.path for key in contract.read_keys(file)}]
-    if owners:
-        return "it is a key of " + ", ".join(f"{group}={choice}" for choice in owners[:4])
+    if owned := owners(rest, [group]):
+        return owned
     if group in SEVERAL and not above:
         parts = ", ".join(key for key in node if key != name)
         return (f"parts of {group}: {parts}; " if parts else "") + "a part of your own has a _target_"
