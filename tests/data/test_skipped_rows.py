@@ -32,7 +32,7 @@ def mixed() -> list[str]:
     ("row", "message"),
     [
         ("3,inf,cat", "'b' holds 'inf', which is infinite in 32 bits"),
-        ("3,-1e39,cat", "'b' holds '-1e39', which is infinite in 32 bits"),
+        ("3,-1e39,cat", r"'b' holds '-1e\+39', which is infinite in 32 bits"),
         ("1,2,Infinity", "The target 'y' is Infinity"),
         ("1,2,1e999", "The target 'y' is 1e999"),
         ("1,2,-nan", "The target 'y' is -nan"),
@@ -84,7 +84,7 @@ def test_a_run_lists_the_rows_that_it_skipped(tmp_path: Path) -> None:
         "data=csv", f"data.path={keys['path']}", "data.target=y", "trainer.max_epochs=1", "trainer=cpu", "logger=csv",
         f"output_dir={tmp_path / 'out'}",
     ]  # fmt: skip
-    with pytest.raises(CouloirError, match="'a' holds 'nan'"):
+    with pytest.raises(CouloirError, match="A row has 2 cells, the header has 3"):
         couloir.compose(words).cfg.data.task  # noqa: B018  what the file says is asked for
     result = couloir.train(couloir.compose([*words, "data.on_error=skip"]))
     rows = list(csv.DictReader((result.dir / "skipped.csv").read_text().splitlines()))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from couloir.data.cells import Cells, Column, read_cells
 from couloir.data.skipped import Skipped
 from couloir.errors import CouloirError, did_you_mean
 
@@ -210,90 +208,68 @@ def read_table(path: str, target: str, ignore: list[str], delimiter: str | None,
         CouloirError: the file is not there or empty, a column is missing, too few rows are left, or, unless they are
             skipped, a row cannot be used.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise CouloirError(f"There is no file {path}.", next_step="name the table with data.path=FILE.csv")
-    return _read_table(file, file.stat().st_mtime_ns, target, tuple(ignore), delimiter, skip)
-
-
-@lru_cache(maxsize=4)
-def _read_table(
-    file: Path, _changed: int, target: str, ignore: tuple[str, ...], delimiter: str | None, skip: bool
-) -> Table:
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream, delimiter=delimiter or _sniff(stream.readline()))
-            stream.seek(0)
-            # The line of a record is where it ends: a quoted cell may hold line breaks.
-            rows = [(reader.line_num, row) for row in reader if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CouloirError(f"{file} cannot be read as a table: {error}", next_step="save it as CSV in UTF-8") from error
-    if not rows:
-        raise CouloirError(f"{file} is empty.", next_step="name a table with a header and rows")
-    names = [name.strip() for name in rows[0][1]]
-    for column in (target, *ignore):
-        if column not in names:
-            hint = did_you_mean(column, names)
+    cells = read_cells(path, delimiter=delimiter, as_text=(target,), skip=skip)
+    file, names = cells.files[0], cells.names
+    for name in (target, *ignore):
+        if name not in names:
+            hint = did_you_mean(name, names)
             raise CouloirError(
-                f"{file} has no column '{column}'.", place=f"columns: {', '.join(names[:20])}", next_step=hint
+                f"{file} has no column '{name}'.", place=f"columns: {', '.join(names[:20])}", next_step=hint
             )
-    position = names.index(target)
-    used = [index for index, name in enumerate(names) if name != target and name not in ignore]
+    used = [column for column in cells.columns if column.name != target and column.name not in ignore]
     if not used:
         raise CouloirError(f"{file} has no column besides '{target}' to learn from.")
-    cells: list[str] = []
-    lines: list[int] = []
-    skipped: list[Skipped] = []
-    features = np.empty((len(rows) - 1, len(used)), dtype=np.float32)
-    for line, row in rows[1:]:
-        label = row[position].strip() if len(row) == len(names) else ""
-        try:
-            if len(row) != len(names):
-                raise CouloirError(
-                    f"A row has {len(row)} cells, the header has {len(names)}.", place=f"{file}, line {line}"
-                )
-            features[len(cells)] = [_number(row[index], names[index], file, line) for index in used]
-            cells.append(_target_cell(label, target, file, line))
-            lines.append(line)
-        except CouloirError as error:
-            if not skip:
-                raise
-            skipped.append(Skipped("", str(file), line, label if _is_usable(label) else "", error.fact))
-    if len(cells) < LEAST_ROWS:
+    goal = cells.columns[names.index(target)]
+    assert goal.texts is not None, "it was asked for as text"
+    bad = np.array([not _is_usable(cell) for cell in goal.texts], dtype=bool)
+    for column in used:
+        bad |= ~(np.abs(column.numbers) <= LARGEST)
+    skipped = [*cells.skipped]
+    for row in np.flatnonzero(bad).tolist():
+        label = goal.cell(row)
+        wrong = next((column for column in used if not abs(column.numbers[row]) <= LARGEST), None)
+        error = _bad_target(cells, goal, row) if wrong is None else _bad_cell(cells, wrong, row)
+        if not skip:
+            raise error
+        line = int(cells.lines[row])
+        skipped.append(Skipped("", str(file), line, label if _is_usable(label) else "", error.fact))
+    skipped.sort(key=lambda row: row.line or 0)
+    left = ~bad
+    if left.sum() < LEAST_ROWS:
         raise CouloirError(
-            f"{file} has {len(cells)} {'usable ' if skipped else ''}rows below its header, too few to train on.",
+            f"{file} has {left.sum()} {'usable ' if skipped else ''}rows below its header, too few to train on.",
             place=f"line {skipped[0].line}: {skipped[0].reason}" if skipped else None,
         )
-    return Table(file, features[: len(cells)], [names[index] for index in used], cells, lines, skipped)
-
-
-def _sniff(header: str) -> str:
-    """The delimiter that the header holds most of."""
-    return max(",;\t|", key=header.count)
-
-
-def _number(cell: str, column: str, file: Path, line: int) -> float:
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
-    if abs(value) <= LARGEST:
-        return value
-    kind = "not a number" if math.isnan(value) else "infinite in 32 bits"
-    fact = f"holds '{cell}', which is {kind}" if cell.strip() else "is empty"
-    raise CouloirError(
-        f"Column '{column}' {fact}.",
-        place=f"{file}, line {line}",
-        next_step=f"correct the cell, or leave the column out with data.ignore=[{column}]",
+    features = np.empty((int(left.sum()), len(used)), dtype=np.float32)
+    for position, column in enumerate(used):
+        features[:, position] = column.numbers[left]
+    return Table(
+        file, features, [column.name for column in used], goal.texts[left].tolist(), cells.lines[left].tolist(), skipped
     )
 
 
-def _target_cell(cell: str, column: str, file: Path, line: int) -> str:
-    if _is_usable(cell):
-        return cell
-    raise CouloirError(
-        f"The target '{column}' is {cell or 'empty'}.",
-        place=f"{file}, line {line}",
+def _bad_cell(cells: Cells, column: Column, row: int) -> CouloirError:
+    cell = column.cell(row)
+    kind = "infinite in 32 bits" if _is_infinite(cell) else "not a number"
+    fact = f"holds '{cell}', which is {kind}" if cell else "is empty"
+    return CouloirError(
+        f"Column '{column.name}' {fact}.",
+        place=cells.place(row),
+        next_step=f"correct the cell, or leave the column out with data.ignore=[{column.name}]",
+    )
+
+
+def _is_infinite(cell: str) -> bool:
+    try:
+        return abs(float(cell)) > LARGEST
+    except ValueError:
+        return False
+
+
+def _bad_target(cells: Cells, column: Column, row: int) -> CouloirError:
+    return CouloirError(
+        f"The target '{column.name}' is {column.cell(row) or 'empty'}.",
+        place=cells.place(row),
         next_step="correct the cell or remove the row",
     )
 
