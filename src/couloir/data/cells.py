@@ -62,7 +62,7 @@ class Column:
         """A cell as written, or, in a column of numbers that nobody asked for as text, the number."""
         if self.texts is not None:
             return str(self.texts[row])
-        return self.word_of.get(row, "") if self.missing[row] else repr(float(self.numbers[row]))
+        return self.word_of.get(row, "") if self.missing[row] else repr(float(self.numbers[row])).removesuffix(".0")
 
 
 @dataclass(frozen=True)
