@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import sklearn.datasets
 import torch
 from hydra.utils import instantiate
 
 import couloir
 from couloir.data.toy import spiral_points
 from couloir.errors import CouloirError
+from couloir.inference.predictor import Predictor, evaluate
 from pairs import pair
 
 
@@ -98,3 +101,41 @@ def test_the_seed_makes_the_set(name: str) -> None:
     prints = [samples(f"data={name}", f"seed={seed}").fingerprint() for seed in (0, 0, 1)]
     assert prints[0] == prints[1]
     assert prints[0] != prints[2]
+
+
+@pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "diabetes", "linnerud"])
+def test_the_bundled_tables_are_scikit_learns(name: str) -> None:
+    bunch = getattr(sklearn.datasets, f"load_{name}")()
+    cfg = couloir.compose([f"data={name}"]).cfg
+    assert cfg.model._target_ == "couloir.model.mlp.mlp", "a table's usual model follows"
+    assert cfg.data.channels == bunch.data.shape[1]
+    data = samples(f"data={name}")
+    source = data.splits["train"].source
+    np.testing.assert_array_equal(source.inputs.numpy(), bunch.data.astype(np.float32))
+    np.testing.assert_array_equal(source.targets.reshape(bunch.target.shape), bunch.target.astype(source.targets.dtype))
+    assert sum(data.sizes().values()) == len(bunch.data)
+    if cfg.data.task == "classification":
+        assert data.classes == [str(each) for each in bunch.target_names]
+        assert cfg.data.num_classes == len(data.classes)
+    else:
+        assert cfg.data.num_classes == bunch.target.reshape(len(bunch.data), -1).shape[1]
+
+
+def test_each_of_several_targets_is_scaled_on_its_own_and_measured_in_its_own_units(tmp_path: Path) -> None:
+    data = samples("data=linnerud")
+    train = sklearn.datasets.load_linnerud().target[data.splits["train"].indices]
+    assert data.target_offset == pytest.approx(train.mean(axis=0))
+    assert data.target_scale == pytest.approx(train.std(axis=0))
+    assert data.targets == ["weight", "waist", "pulse"]
+    words = ["data=linnerud", "trainer.max_epochs=2", "trainer=cpu", "logger=csv", f"output_dir={tmp_path}"]
+    result = couloir.train(couloir.compose(words))
+    assert evaluate([couloir.compose(words).cfg], [result.dir]).numbers["mae"] == pytest.approx(
+        result.metrics["test/mae"]
+    )
+    predictor = Predictor(couloir.compose(words).cfg, result.dir)
+    truth, answers = zip(
+        *((predictor.task.truth(batch), predictor.answer(batch)) for batch in predictor.batches()), strict=True
+    )
+    expected = sklearn.datasets.load_linnerud().target[predictor.data.splits["test"].indices]
+    np.testing.assert_allclose(torch.cat(truth).numpy(), expected, rtol=1e-5)
+    assert result.metrics["test/mae"] == pytest.approx(np.abs(torch.cat(answers).numpy() - expected).mean(), rel=1e-5)

@@ -47,6 +47,20 @@ def test_regression_metrics_agree_with_scikit_learn_in_the_units_of_the_data() -
     assert values["r2"] == pytest.approx(reference.r2_score(target, prediction))
 
 
+def test_regression_metrics_of_several_values_agree_with_scikit_learn() -> None:
+    rng = np.random.default_rng(2)
+    offset, scale = np.array([180.0, 35.0, -2.0]), [20.0, 3.0, 0.5]
+    target = rng.normal(offset, scale, size=(53, 3))
+    prediction = target + rng.normal(size=(53, 3))
+    metric = RegressionMetrics(scale)
+    for part in np.array_split(np.arange(53), [10, 11]):
+        metric.update(*(torch.tensor((values[part] - offset) / scale) for values in (prediction, target)))
+    values = {name: float(value) for name, value in metric.compute().items()}
+    assert values["mae"] == pytest.approx(reference.mean_absolute_error(target, prediction))
+    assert values["rmse"] == pytest.approx(np.sqrt(reference.mean_squared_error(target, prediction)))
+    assert values["r2"] == pytest.approx(reference.r2_score(target, prediction))
+
+
 def test_r2_of_constant_targets_is_nan_not_infinite() -> None:
     metric = RegressionMetrics()
     metric.update(torch.zeros(4, 1), torch.ones(4, 1))

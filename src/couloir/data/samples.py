@@ -51,7 +51,8 @@ class Samples(LightningDataModule):
 
     Batches come ready for the network: the input field float32 (B, C, H, W) or (B, F), standardised per channel; the
     target field a label (B,) int64, a map of classes (B, H, W) int64, labels (B, K) float32, or a value (B, K) float32,
-    scaled as `target_scaling` says: value = scaled * target_scale + target_offset.
+    scaled as `target_scaling` says: value = scaled * target_scale + target_offset. Of several values each has its own
+    scale and offset, which are lists then.
 
     Args:
         load: reads the files; called once, by `setup`.
@@ -71,7 +72,7 @@ class Samples(LightningDataModule):
         standardize: subtract the mean and divide by the deviation of each channel.
         mean: the channels' means, images in [0, 1]; None: computed from the training split.
         std: the channels' deviations; None: computed.
-        target_scaling: `none`, `standardize` or `unit` (to [0, 1]), of a regression's targets.
+        target_scaling: `none`, `standardize` or `unit` (to [0, 1]), of a regression's targets, each on its own.
         augmentation: of the training batches.
         world: this process's place among those that share every batch.
     """
@@ -109,8 +110,11 @@ class Samples(LightningDataModule):
         self.val_fraction, self.test_fraction, self.subset = val_fraction, test_fraction, subset
         self.standardize, self.target_scaling = standardize, target_scaling
         self.mean, self.std = mean, std
-        self.target_offset, self.target_scale = 0.0, 1.0
+        self.target_offset: float | list[float] = 0.0
+        self.target_scale: float | list[float] = 1.0
         self.classes: list[str] = []
+        self.targets: list[str] = []
+        """The names of a regression's values, where they have names."""
         self.device = torch.device("cpu")
         self._statistics: dict[str, Any] = {}
         self.splits: dict[str, Split] = {}
@@ -122,7 +126,7 @@ class Samples(LightningDataModule):
         if self.splits:
             return
         loaded = self._load()
-        self.classes, self.skipped = loaded.classes, loaded.skipped
+        self.classes, self.targets, self.skipped = loaded.classes, loaded.targets, loaded.skipped
         self._check(loaded)
         self.splits = self._split(loaded)
         self._measure_inputs()
@@ -210,14 +214,21 @@ class Samples(LightningDataModule):
                 self._statistics["target_offset"], self._statistics["target_scale"],
             )  # fmt: skip
             return
-        if self.kind != "value" or self.target_scaling == "none":
+        if self.kind != "value":
             return
-        targets = self.splits["train"].targets.astype(np.float64)
+        targets = self.splits["train"].targets.astype(np.float64).reshape(len(self.splits["train"].indices), -1)
+        scaling = [self._target_scaling(values) for values in targets.T]
+        offsets, scales = [offset for offset, _ in scaling], [scale or 1.0 for _, scale in scaling]
+        several = len(scaling) > 1
+        self.target_offset, self.target_scale = (offsets, scales) if several else (offsets[0], scales[0])
+
+    def _target_scaling(self, values: NDArray[np.float64]) -> tuple[float, float]:
+        """Offset and scale of one target's values, (N,)."""
+        if self.target_scaling == "none":
+            return 0.0, 1.0
         if self.target_scaling == "standardize":
-            self.target_offset, self.target_scale = float(targets.mean()), float(targets.std()) or 1.0
-        else:
-            self.target_offset = float(targets.min())
-            self.target_scale = float(targets.max() - targets.min()) or 1.0
+            return float(values.mean()), float(values.std())
+        return float(values.min()), float(values.max() - values.min())
 
     def to(self, device: torch.device) -> None:
         """Hand out batches on a device from now on."""
@@ -246,8 +257,7 @@ class Samples(LightningDataModule):
         """The least and the largest value over all splits, as the loss sees them; None where there are no values."""
         if self.kind != "value":
             return None
-        targets = np.concatenate([split.targets.reshape(-1) for split in self.splits.values()])
-        scaled = (targets.astype(np.float64) - self.target_offset) / self.target_scale
+        scaled = np.concatenate([self._scaled_values(split.targets).reshape(-1) for split in self.splits.values()])
         return float(scaled.min()), float(scaled.max())
 
     def keep_only(self, count: int) -> None:
@@ -339,8 +349,11 @@ class Samples(LightningDataModule):
             return torch.from_numpy(targets.astype(np.int64))
         if self.kind == "labels":
             return torch.from_numpy(targets.astype(np.float32))
-        scaled = (targets.astype(np.float64) - self.target_offset) / self.target_scale
-        return torch.from_numpy(scaled.astype(np.float32)).reshape(len(targets), -1)
+        return torch.from_numpy(self._scaled_values(targets).astype(np.float32)).reshape(len(targets), -1)
+
+    def _scaled_values(self, targets: NDArray[Any]) -> NDArray[np.float64]:
+        scaled: NDArray[np.float64] = (targets.astype(np.float64) - self.target_offset) / self.target_scale
+        return scaled
 
     def _prepare(self, x: Tensor, y: Tensor, augmentation: Callable[..., Any] | None) -> Batch:
         batch: Batch = {self.input: moved(x, self.device)}

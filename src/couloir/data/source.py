@@ -22,7 +22,7 @@ CHUNK = 4096
 
 
 class Source(Protocol):
-    """Raw samples by index, and their targets: labels (N,) or values (N, 1)."""
+    """Raw samples by index, and their targets: labels (N,), or labels or values (N, K)."""
 
     targets: NDArray[Any]
     paths: list[Path]
@@ -60,7 +60,7 @@ class ArraySource:
 
     Args:
         inputs: uint8 images (N, C, H, W) or float32 tables (N, F).
-        targets: labels (N,) int64 or values (N, 1) float32.
+        targets: labels (N,) int64, or labels or values (N, K) float32.
         image_size: what images are resized to, once; None leaves them.
     """
 
@@ -104,6 +104,7 @@ class Loaded:
         test: the test samples, if the set brings them.
         classes: the classes' names, in the order of the labels; empty for regression.
         skipped: what was left out, because it cannot be used.
+        targets: the names of a regression's values, where they have names.
     """
 
     train: Source
@@ -111,6 +112,7 @@ class Loaded:
     test: Source | None = None
     classes: list[str] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    targets: list[str] = field(default_factory=list)
 
 
 Load = Callable[[], Loaded]

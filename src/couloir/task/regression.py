@@ -20,11 +20,20 @@ class Regression(Prediction):
 
     def measures(self) -> dict[str, Metric]:
         """Mean absolute error, root mean squared error and R², in the data's units."""
-        return {"errors": RegressionMetrics(self.target_scale)}
+        scale = self.target_scale
+        return {"errors": RegressionMetrics(scale.tolist() if isinstance(scale, Tensor) else scale)}
 
     def answer(self, output: Tensor) -> Tensor:
         """Values in the data's units, (B, K)."""
-        return output * self.target_scale + self.target_offset
+        scale, offset = self._scaling(output)
+        return output * scale + offset
+
+    def _scaling(self, like: Tensor) -> tuple[float | Tensor, float | Tensor]:
+        """Scale and offset of the values, in the precision of a tensor."""
+        scale, offset = self.target_scale, self.target_offset
+        if isinstance(scale, Tensor) and isinstance(offset, Tensor):
+            return scale.to(like.dtype), offset.to(like.dtype)
+        return scale, offset
 
     def chosen(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Prediction and target in the data's units, (B, K)."""
@@ -38,7 +47,8 @@ class Regression(Prediction):
     def compare(self, answer: Tensor, batch: Batch) -> Step:
         """The loss and the metrics' tensors of answers (B, K)."""
         y = batch[self.target]
-        prediction = (answer - self.target_offset) / self.target_scale
+        scale, offset = self._scaling(answer)
+        prediction = (answer - offset) / scale
         assert self.loss is not None
         return Step({"loss": self.loss(prediction, y)}, (prediction, y))
 

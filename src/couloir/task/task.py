@@ -23,6 +23,7 @@ from couloir.data.ragged import length
 from couloir.distributed import mean
 from couloir.errors import CouloirError
 from couloir.metric.gathered import Gathered
+from couloir.metric.precision import WIDE
 
 MakeOptimizer = Callable[..., Optimizer]
 MakeScheduler = Callable[[Optimizer], Any]
@@ -80,7 +81,14 @@ class Task(LightningModule):
         self.target = next(iter(of_kind(data.fields, needs)), self.input)
         self.log_every_n_steps = log_every_n_steps
         self.num_classes, self.classes = data.num_classes, list(data.classes)
-        self.target_offset, self.target_scale = float(data.target_offset), float(data.target_scale)
+        self.target_offset: float | Tensor
+        self.target_scale: float | Tensor
+        for name in ("target_offset", "target_scale"):
+            value = getattr(data, name)
+            if isinstance(value, list):  # one for each of several values
+                self.register_buffer(name, torch.tensor(value, dtype=WIDE), persistent=False)
+            else:
+                setattr(self, name, float(value))
         self.gathered: dict[str, Gathered] = {}
         """The metrics of each split."""
         self.further_metrics = further_metrics
