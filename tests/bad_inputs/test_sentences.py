@@ -230,7 +230,7 @@ def test_a_label_outside_of_the_classes_is_named(tmp_path: Path, expect_mistake:
 
 TABLES: list[tuple[str, list[str], list[str]]] = [
     ("x,y\n1,0\nabc,1\n3,0\n", ["data.target=y"], ["abc", "'x'", "table.csv"]),
-    ("x,y\n1,0\n,1\n3,0\n", ["data.target=y"], ["'x'", "table.csv"]),
+    ("x,y\n1,0\n,1\n3,0\n", ["data.target=y", "data.missing=refuse"], ["'x'", "table.csv", "data.missing=impute"]),
     ("x,y\n1,0\n2,1\n", ["data.target=z"], ["'z'"]),
     ("", ["data.target=y"], ["table.csv"]),
     ("x,y\n" + "1,5\n2,0\n3,1\n" * 9, ["data.target=y", "data.num_classes=3"], ["5"]),

@@ -59,7 +59,7 @@ def test_model_and_loss_follow_from_the_data_unless_named(words: list[str], mode
 def test_a_tables_target_decides_about_task_and_loss(
     cells: list[str], task: str, loss: str, classes: int, tmp_path: Path
 ) -> None:
-    rows = [f"{number},{number * 2},{cell}" for number, cell in enumerate(cells * 10)]
+    rows = [f"{number * 3},{number * 2},{cell}" for number, cell in enumerate(cells * 10)]
     (tmp_path / "t.csv").write_text("a,b,y\n" + "\n".join(rows))
     sentence = settle(compose_sentence(["data=csv", f"data.path={tmp_path / 't.csv'}", "data.target=y"]))
     assert sentence.cfg.data.task == task

@@ -233,16 +233,17 @@ def write_table(path: Path, text: str) -> dict[str, object]:
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_a_table_is_read_whatever_separates_its_cells(delimiter: str, tmp_path: Path) -> None:
-    rows = [["a", "y", "b"], *[[str(n), "cat" if n % 2 else "dog", str(n / 4)] for n in range(8)]]
+    rows = [["a", "y", "b"], *[[str(3 * n), "cat" if n % 2 else "dog", str(n / 4)] for n in range(8)]]
     text = "\ufeff" + "\r\n".join(delimiter.join(row) for row in rows)
     facts = table.inspect("table", write_table(tmp_path / "t.csv", text))
     fields = {"row": "row", "label": "label"}
     assert facts == {
-        "task": "classification", "fields": fields, "channels": 2, "num_classes": 2, "classes": ["cat", "dog"],
+        "task": "classification", "fields": fields, "channels": 2, "categories": [], "num_classes": 2,
+        "classes": ["cat", "dog"],
     }  # fmt: skip
-    found = table.read_table(str(tmp_path / "t.csv"), "y", [], None)
-    assert found.names == ["a", "b"]
-    assert found.features[3].tolist() == [3.0, 0.75]
+    found = table.read_table(table.Wanted.of({"path": str(tmp_path / "t.csv"), "target": "y"}))
+    assert [feature.name for feature in found.features] == ["a", "b"]
+    assert found.compact[3].tolist() == [9.0, 0.75]
 
 
 def test_integer_classes_are_mapped_in_their_order(tmp_path: Path) -> None:
@@ -265,16 +266,15 @@ def test_classes_whose_number_is_stated_keep_their_values_as_labels(tmp_path: Pa
     ("text", "extra", "message"),
     [
         ("x,y\n1,0\nabc,1\n3,0\n", {}, "Column 'x' holds 'abc'"),
-        ("x,y\n1,0\n,1\n3,0\n", {}, "Column 'x' is empty"),
-        ("x,y\n1,0\nnan,1\n3,0\n", {}, "Column 'x' holds 'nan'"),
+        ("x,y\n1,0\n,1\n3,0\n", {"missing": "refuse"}, "Column 'x' is empty"),
+        ("x,y\n1,0\nnan,1\n3,0\n", {"missing": "refuse"}, "Column 'x' holds 'nan'"),
         ("x,y\n1,0\n2,\n3,0\n", {}, "The target 'y' is empty"),
         ("x,z\n1,0\n", {}, "has no column 'y'"),
         ("x,y\n1,0,5\n", {}, "A row has 3 cells, the header has 2"),
         ("x,y\n1,0\n2,1\n", {}, "has 2 rows"),
         ("", {}, "is empty"),
         ("y\n" + "1\n" * 9, {}, "no column besides 'y'"),
-        ("x,y\n" + "1,a\n2,b\n" * 9, {"task": "regression"}, "holds text"),
-        ("x,y\n" + "1,0.5\n2,1\n" * 9, {"task": "classification"}, "holds fractions"),
+        ("x,y\n" + "1,a\n2,b\n" * 9, {"task": "regression"}, "holds 'a', which is text"),
         ("x,y\n" + "1,0\n2,5\n" * 9, {"num_classes": 3}, "Label 5 is outside of the 3 classes"),
         ("x,y\n" + "1,-1\n2,1\n" * 9, {"num_classes": 3}, "Label -1 is outside"),
         ("x,y\n" + "1,a\n2,b\n" * 9, {"num_classes": 3}, "There are 2 classes, not 3"),

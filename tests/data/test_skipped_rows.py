@@ -15,7 +15,7 @@ from couloir.data import table
 from couloir.errors import CouloirError
 from pairs import pair
 
-GOOD = [f"{n},{n * n % 7},{'cat' if n % 2 else 'dog'}" for n in range(12)]
+GOOD = [f"{3 * n},{n * n % 7},{'cat' if n % 2 else 'dog'}" for n in range(12)]
 BAD = ["nan,1,cat", ",1,dog", "3,inf,cat", "3,1e39,dog", "abc,1,cat", "1,2", "1,2,", "1,2,Infinity"]
 
 
@@ -73,9 +73,7 @@ def test_a_class_does_not_vanish_with_its_rows(tmp_path: Path) -> None:
 
 def test_a_column_of_text_is_not_skipped_away(tmp_path: Path) -> None:
     keys = write(tmp_path / "t.csv", ["x,1,cat", "y,2,dog"] * 9)
-    with pytest.raises(CouloirError, match="has 0 usable rows") as caught:
-        table.inspect("table", {**keys, "on_error": "skip"})
-    assert caught.value.place == "line 2: Column 'a' holds 'x', which is not a number."
+    assert table.inspect("table", {**keys, "on_error": "skip"})["channels"] == 3, "two categories and a number"
 
 
 def test_a_run_lists_the_rows_that_it_skipped(tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ OPENED = 200_000
 
 
 def report(data: Samples) -> None:
-    """Warn, with counts, of samples left out, of classes that a split lacks, and of samples that two splits share."""
+    """Say what the files hold, and warn of what was left out, what a split lacks, and what two splits share."""
+    for line in data.notes:
+        say.info("%s", legible(line))
     if data.skipped:
         say.warning("%s", f"warning: {in_words(data.skipped)}")
     for line in (*absent_classes(data), *shared_samples(data)):

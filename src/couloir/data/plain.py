@@ -72,6 +72,7 @@ class Plain(LightningDataModule):
         self.mean = self.std = None
         self.target_offset, self.target_scale = 0.0, 1.0
         self.skipped: list[Any] = []
+        self.columns: list[Any] = []
         for name in TRANSFER:  # as instance attributes, so that hooks which nobody has written cost no step anything
             if getattr(type(module), name) is not getattr(LightningDataModule, name):
                 setattr(self, name, getattr(module, name))

@@ -17,10 +17,12 @@ from torch import Tensor
 from couloir.config.fields import Fields, default_fields, input_field, target_field
 from couloir.config.world import ALONE, World
 from couloir.data.batches import Batch, Batches
+from couloir.data.columns import Described
+from couloir.data.encoding import Encoding
 from couloir.data.ragged import moved
 from couloir.data.rows import Rows
 from couloir.data.skipped import Skipped
-from couloir.data.source import CHUNK, Cuttable, Load, Loaded, Source
+from couloir.data.source import CHUNK, ArraySource, Cuttable, Load, Loaded, Source
 from couloir.data.splits import Indices, hold_out, take
 from couloir.data.standardise import Standardise
 from couloir.data.windows import windows_first
@@ -59,7 +61,7 @@ class Samples(LightningDataModule):
         task: what the set is for, a choice of the group `task`.
         fields: the kind of the input and of the target, by the names that they have in a batch; None: what the task
             and the image size say.
-        channels: channels of the images, or columns of the table.
+        channels: channels of the images, or inputs that the columns of a table become.
         image_size: pixels of the images' sides, None for tables.
         num_classes: classes, or outputs of a regression; None: there are none.
         batch_size: samples a batch, of each process where there are several.
@@ -115,6 +117,12 @@ class Samples(LightningDataModule):
         self.classes: list[str] = []
         self.targets: list[str] = []
         """The names of a regression's values, where they have names."""
+        self.encoding: Encoding | None = None
+        """What the columns of a table become."""
+        self.columns: list[Described] = []
+        """What each column of a table is."""
+        self.notes: list[str] = []
+        """What the console says of the files."""
         self.device = torch.device("cpu")
         self._statistics: dict[str, Any] = {}
         self.splits: dict[str, Split] = {}
@@ -127,6 +135,7 @@ class Samples(LightningDataModule):
             return
         loaded = self._load()
         self.classes, self.targets, self.skipped = loaded.classes, loaded.targets, loaded.skipped
+        self.encoding, self.columns, self.notes = loaded.encoding, loaded.columns, loaded.notes
         self._check(loaded)
         self.splits = self._split(loaded)
         self._measure_inputs()
@@ -135,10 +144,12 @@ class Samples(LightningDataModule):
     def _check(self, loaded: Loaded) -> None:
         sources = [source for source in (loaded.train, loaded.val, loaded.test) if source is not None]
         inputs = getattr(loaded.train, "inputs", None)  # files are decoded to as many channels as are asked for
-        if inputs is not None and inputs.shape[1] != self.channels:
-            raise CouloirError(
-                f"The data has {inputs.shape[1]} channels, not {self.channels}.", next_step="leave data.channels out"
-            )
+        if inputs is not None:
+            channels = inputs.shape[1] if self.encoding is None else len(self.encoding.inputs)
+            if channels != self.channels:
+                raise CouloirError(
+                    f"The data has {channels} channels, not {self.channels}.", next_step="leave data.channels out"
+                )
         if self.kind != "label" or self.num_classes is None:
             return
         for source in sources:
@@ -174,7 +185,11 @@ class Samples(LightningDataModule):
         return {"train": Split(train, pool), "val": val, "test": test}
 
     def _measure_inputs(self) -> None:
-        """Mean and deviation of each channel over the training split, where they are not stated."""
+        """What stands for missing values, and mean and deviation of each channel, over the training split."""
+        if self.encoding is not None:
+            source = self.splits["train"].source
+            assert isinstance(source, ArraySource), "a table is in memory"
+            self.encoding.fit(source.inputs.numpy(), self.splits["train"].indices)
         if not self.standardize:
             self.mean, self.std = [0.0] * self.channels, [1.0] * self.channels
         if self.mean is None or self.std is None:
@@ -188,7 +203,10 @@ class Samples(LightningDataModule):
             )
         # A channel that never varies says nothing; dividing by its zero deviation would make it NaN.
         std = [value or 1.0 for value in self.std]
-        self._standardise = Standardise(self.mean, std, image=self.image_size is not None)
+        mean = self.mean
+        if self.encoding is not None:
+            mean = [value - offset for value, offset in zip(mean, self.encoding.offsets, strict=True)]
+        self._standardise = Standardise(mean, std, image=self.image_size is not None)
 
     def _channel_statistics(self) -> tuple[list[float], list[float]]:
         split = self.splits["train"]
@@ -196,17 +214,26 @@ class Samples(LightningDataModule):
         chosen = torch.from_numpy(split.indices[::step])
         total = torch.zeros(2, self.channels, dtype=torch.float64)
         count = 0
-        first = as_float(split.source.fetch(chosen[:1])).double()
+        first = self._encoded(as_float(split.source.fetch(chosen[:1]))).double()
         shift = first.mean(dim=0).reshape(self.channels, -1).mean(dim=1)
         for part in torch.split(chosen, max(1, min(CHUNK, CHUNK_VALUES // first.numel()))):
-            x = as_float(split.source.fetch(part)).double().transpose(0, 1).reshape(self.channels, -1)
+            x = self._encoded(as_float(split.source.fetch(part))).double().transpose(0, 1).reshape(self.channels, -1)
             x = x - shift[:, None]  # near zero, so that the difference of squares below does not cancel
             total += torch.stack([x.sum(dim=1), x.square().sum(dim=1)])
             count += x.shape[1]
         mean = total[0] / count
         std = (total[1] / count - mean.square()).clamp_min(0).sqrt()
         std = torch.where(std > 1e-12 * (1 + shift.abs()), std, 0.0)
-        return (mean + shift).tolist(), std.tolist()
+        mean = mean + shift
+        if self.encoding is not None:
+            numbers = torch.tensor(self.encoding.numbers)
+            mean = mean + torch.tensor(self.encoding.offsets, dtype=torch.float64)
+            mean, std = torch.where(numbers, mean, 0.0), torch.where(numbers, std, 1.0)
+        return mean.tolist(), std.tolist()
+
+    def _encoded(self, x: Tensor) -> Tensor:
+        """The rows of a table as the network's inputs, not yet standardised; anything else as it is."""
+        return x if self.encoding is None or self.encoding.is_identity else self.encoding(x)
 
     def _measure_targets(self) -> None:
         if "target_scale" in self._statistics:
@@ -242,6 +269,8 @@ class Samples(LightningDataModule):
         """
         self.mean, self.std = statistics.get("mean", self.mean), statistics.get("std", self.std)
         self._statistics = statistics
+        if hasattr(self._load, "as_before"):
+            self._load.as_before(statistics)
 
     def cut_squares(self, count: int) -> None:
         """Cut so many squares out of each photograph of the test split, where it comes from a file."""
@@ -268,7 +297,7 @@ class Samples(LightningDataModule):
 
     def fingerprint(self) -> str:
         """`sha256:` and the hash over the bytes of the samples and targets in use, split by split."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(b"" if self.encoding is None else self.encoding.signature)
         for name, split in self.splits.items():
             digest.update(f"{name} {len(split.indices)}".encode())
             split.source.hash_into(digest.update, split.indices)
@@ -356,7 +385,7 @@ class Samples(LightningDataModule):
         return scaled
 
     def _prepare(self, x: Tensor, y: Tensor, augmentation: Callable[..., Any] | None) -> Batch:
-        batch: Batch = {self.input: moved(x, self.device)}
+        batch: Batch = {self.input: self._encoded(cast(Tensor, moved(x, self.device)))}
         if self.target != self.input:
             batch[self.target] = moved(y, self.device)
         if augmentation is not None and not isinstance(augmentation, torch.nn.Identity):
@@ -394,6 +423,7 @@ class Samples(LightningDataModule):
             "target_offset": self.target_offset,
             "target_scale": self.target_scale,
             "classes": self.classes,
+            **({} if self.encoding is None else {"columns": self.encoding.plain()}),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ class Skipped(NamedTuple):
         line: the line of a table's row, None for a photograph.
         label: the class, or what stands in the target's cell; empty where that cannot be told.
         reason: what is wrong with it.
+        by: the key that leaves it out.
     """
 
     split: str
@@ -24,11 +25,13 @@ class Skipped(NamedTuple):
     line: int | None
     label: str
     reason: str
+    by: str = "data.on_error=skip"
 
 
 def as_csv(skipped: Sequence[Skipped]) -> str:
     """The list as `skipped.csv` holds it: split, file, line, class, reason."""
-    return legible(files.as_csv(["split", "file", "line", "class", "reason"], skipped))
+    columns = ["split", "file", "line", "class", "reason"]
+    return legible(files.as_csv(columns, [row[: len(columns)] for row in skipped]))
 
 
 def in_words(skipped: Sequence[Skipped]) -> str:
@@ -37,7 +40,9 @@ def in_words(skipped: Sequence[Skipped]) -> str:
     what = "row" if rows else "photograph"
     count = f"{len(skipped):,} {what}{'' if len(skipped) == 1 else 's'}"
     place = f"{first.file}, line {first.line}" if rows else first.file
-    return legible(f"{count} left out (data.on_error=skip), first {place}: {first.reason}")
+    return legible(
+        f"{count} left out ({' and '.join(sorted({row.by for row in skipped}))}), first {place}: {first.reason}"
+    )
 
 
 def legible(text: str) -> str:

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from couloir.data.columns import Described
+from couloir.data.encoding import Encoding
 from couloir.data.skipped import Skipped
 from couloir.data.splits import Indices
 from couloir.data.windows import CutsWindows
@@ -70,6 +72,8 @@ class ArraySource:
         self.inputs = torch.from_numpy(np.ascontiguousarray(inputs))
         self.targets = targets
         self.paths: list[Path] = []
+        self.lines: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        """The lines of a table's file that the samples stand on, (N,); empty where there are none."""
         if self.inputs.ndim == 4 and image_size is not None and self.inputs.shape[-2:] != (image_size, image_size):
             self.inputs = torch.cat([resized(part, image_size) for part in torch.split(self.inputs, CHUNK)])
 
@@ -105,6 +109,9 @@ class Loaded:
         classes: the classes' names, in the order of the labels; empty for regression.
         skipped: what was left out, because it cannot be used.
         targets: the names of a regression's values, where they have names.
+        encoding: of a table, what its columns become.
+        columns: of a table, what each column is.
+        notes: what the console says of the files.
     """
 
     train: Source
@@ -113,6 +120,9 @@ class Loaded:
     classes: list[str] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
+    encoding: Encoding | None = None
+    columns: list[Described] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 Load = Callable[[], Loaded]

@@ -1,125 +1,410 @@
-"""Any numeric table: a CSV file with a header, one column of which is the target."""
+"""Your own table: its columns, as `couloir.data.columns` takes them, and one or several of them to predict."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+import weakref
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from couloir.data import targets
 from couloir.data.cells import Cells, Column, read_cells
+from couloir.data.columns import (
+    Decision,
+    Described,
+    Feature,
+    blocks,
+    decide,
+    decided_before,
+    describe,
+    encode,
+    features_of,
+    in_words,
+    is_infinite,
+    no_column,
+    reason,
+    texts_needed,
+)
 from couloir.data.skipped import Skipped
-from couloir.errors import CouloirError, did_you_mean
+from couloir.data.targets import Target, read_target
+from couloir.errors import CouloirError
 
 if TYPE_CHECKING:
     from couloir.data.samples import Samples
+    from couloir.data.source import Loaded
 
-MOST_CLASSES = 20
-"""Integer targets with more different values than this are taken for a regression."""
 LEAST_ROWS = 5
-LARGEST = float(np.finfo(np.float32).max)
+TASK_OF = {"category": "classification", "boolean": "classification", "number": "regression"}
+"""What a target is for that `data.columns` names."""
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was stated about a table.
+
+    Attributes:
+        path: the file.
+        targets: the columns to predict.
+        columns: the kinds of columns that are stated.
+        missing: `refuse`, `impute` or `drop`.
+        indicators: whether columns with missing values get an input that says so.
+        skip: whether rows that cannot be used are left out.
+        task: the task, None: what the target says.
+        reading: how the file is read, arguments of `read_cells`.
+    """
+
+    path: str
+    targets: tuple[str, ...]
+    columns: Mapping[str, str]
+    missing: str
+    indicators: bool
+    skip: bool
+    task: str | None
+    reading: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, keys: Mapping[str, Any]) -> Wanted:
+        """What the keys of a data node say.
+
+        Raises:
+            CouloirError: they do not say it in the form that they should.
+        """
+        target, stated, skip = keys["target"], keys.get("columns") or {}, keys.get("on_error") == "skip"
+        names = [str(name) for name in ([target] if isinstance(target, str | int | float) else target)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if not names or twice is not None:
+            raise CouloirError(
+                "data.target names no column." if not names else f"data.target names '{twice}' twice.",
+                next_step="data.target=NAME, or data.target=[NAME,NAME] for several",
+            )
+        if not isinstance(stated, Mapping):
+            raise CouloirError(
+                f"data.columns takes the kinds of columns by name, not {stated!r}.",
+                next_step="data.columns={age: number, city: category}",
+            )
+        columns = {str(name): str(kind) for name, kind in stated.items()}
+        task = keys.get("task") or next(
+            (TASK_OF[columns[name]] for name in names if columns.get(name) in TASK_OF), None
+        )
+        return cls(
+            path=str(keys["path"]),
+            targets=tuple(names),
+            columns={**columns, **{str(name): "ignore" for name in keys.get("ignore") or ()}},
+            missing=keys.get("missing") or ("drop" if skip else "impute"),
+            indicators=bool(keys.get("missing_indicator")),
+            skip=skip,
+            task=task if task is None or len(names) == 1 else keys.get("task"),
+            reading={name: keys[name] for name in ("delimiter",) if keys.get(name) is not None},
+        )
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table that was read: features (N, F), the target column's cells, the rows' lines, and what was left out."""
+    """A table that was read.
 
-    file: Path
-    features: NDArray[np.float32]
-    names: list[str]
-    target: list[str]
-    lines: list[int]
+    Attributes:
+        cells: where its rows stand.
+        rows: the rows that are used, N of their numbers.
+        features: what the columns become.
+        compact: the columns in memory, (N, C).
+        target: what is learned.
+        described: all columns, as they are shown.
+        skipped: the rows that are left out.
+    """
+
+    cells: Cells
+    rows: Rows
+    features: list[Feature]
+    compact: NDArray[np.float32]
+    target: Target
+    described: list[Described]
     skipped: list[Skipped]
-
-    def target_numbers(self) -> NDArray[np.float64] | None:
-        """The target as numbers, or None where a cell is text."""
-        try:
-            return np.array([float(cell) for cell in self.target])
-        except ValueError:
-            return None
 
 
 def table(
     path: str,
-    target: str,
+    target: str | list[str],
     ignore: list[str],
     delimiter: str | None,
     task: str,
     classes: list[str],
+    columns: Mapping[str, str] | None = None,
+    missing: str | None = None,
+    missing_indicator: bool = False,
     on_error: str = "raise",
+    categories: list[list[int]] | None = None,
     **keys: Any,
 ) -> Samples:
-    """The table as `Samples`; a row's label is the place of its target in `classes`, which `inspect` finds."""
+    """The table as `Samples`; a row's label is the place of its target in `classes`, which `inspect` finds.
+
+    `categories`, where the one-hot inputs of each category are, is for the model.
+    """
     from couloir.data.samples import Samples
-    from couloir.data.source import ArraySource, Loaded
 
-    def load() -> Loaded:
-        found = read_table(path, target, ignore, delimiter, skip=on_error == "skip")
-        if task == "regression":
-            numbers = found.target_numbers()
-            assert numbers is not None, "inspect refuses a regression on text"
-            values = numbers.astype(np.float32)[:, None]
-            return Loaded(ArraySource(found.features, values), skipped=found.skipped)
-        index = {name: label for label, name in enumerate(classes)}
-        labels = np.array([index[_class_name(cell)] for cell in found.target], dtype=np.int64)
-        return Loaded(ArraySource(found.features, labels), classes=classes, skipped=found.skipped)
+    wanted = Wanted.of({
+        "path": path, "target": target, "ignore": ignore, "delimiter": delimiter, "task": task, "columns": columns,
+        "missing": missing, "missing_indicator": missing_indicator, "on_error": on_error,
+    })  # fmt: skip
+    return Samples(_Load(wanted, classes), task=task, **keys)
 
-    return Samples(load, task=task, **keys)
+
+class _Load:
+    """Reads the table, when it is called.
+
+    Args:
+        wanted: what was stated.
+        classes: the names of the classes, in the order of their labels.
+    """
+
+    def __init__(self, wanted: Wanted, classes: list[str]) -> None:
+        self.wanted, self.classes = wanted, classes
+        self.state: Sequence[Mapping[str, Any]] | None = None
+
+    def as_before(self, statistics: Mapping[str, Any]) -> None:
+        """Take the columns as a run has taken them: its categories, its offsets, what stands for missing values.
+
+        Args:
+            statistics: of a checkpoint of the run.
+        """
+        self.state = statistics.get("columns")
+
+    def __call__(self) -> Loaded:
+        """The rows of the splits that there are, and what they mean."""
+        from couloir.data.encoding import Encoding
+        from couloir.data.source import ArraySource, Loaded
+
+        state = self.state
+        before = None if state is None else Encoding.of_plain(state)
+        found = read_table(self.wanted, None if before is None else before.features)
+        gaps = bool(np.isnan(found.compact).any())
+        encoding = Encoding(found.features, None if before is None else before.fills, gaps)
+        target, names = found.target, list(self.wanted.targets)
+        labelled = target.task == "classification"
+        y = target.codes(self.classes, found.rows) if labelled else target.values(found.rows)
+        splits = _splits(found)
+        sources = {}
+        for name, part in splits.items():
+            sources[name] = ArraySource(found.compact[part], y[part])
+            sources[name].lines = found.cells.lines[found.rows[part]]
+        return Loaded(
+            **sources,
+            classes=self.classes if labelled else names if target.task == "multi_label" else [],
+            skipped=found.skipped,
+            targets=names if target.task == "regression" else [],
+            encoding=encoding,
+            columns=found.described,
+            notes=list(in_sentences(found, self.wanted)),
+        )
+
+
+def _splits(found: Table) -> dict[str, slice]:
+    """The rows of each split among those that are used, where files say so; else all are to train."""
+    if not found.cells.splits:
+        return {"train": slice(None)}
+    bounds = {name: (part.start, part.stop) for name, part in found.cells.splits.items()}
+    return {name: slice(*np.searchsorted(found.rows, bound).tolist()) for name, bound in bounds.items()}
 
 
 def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the table and say what it is for: task, number of columns and classes.
+    """Read the table and say what it is for: task, number of inputs and classes.
 
     Raises:
-        CouloirError: the file or a column is missing, a cell is not a number, the classes do not fit what was stated,
-            or no row of a class can be used.
+        CouloirError: the file or a column is missing, a cell is not of its column's kind, the target does not say what
+            it is for, the classes do not fit what was stated, or no row of a class can be used.
     """
-    found = read_table(
-        str(keys["path"]),
-        str(keys["target"]),
-        list(keys.get("ignore") or []),
-        keys.get("delimiter"),
-        skip=keys.get("on_error") == "skip",
-    )
-    numbers = found.target_numbers()
-    task = keys.get("task") or infer_task(numbers)
-    kinds = ("row", "value" if task == "regression" else "label")
+    wanted = Wanted.of(keys)
+    found = read_table(wanted)
+    task = found.target.task
+    kinds = ("row", {"regression": "value", "multi_label": "labels"}.get(task, "label"))
     facts: dict[str, Any] = {
-        "task": task, "fields": dict(zip(kinds, kinds, strict=True)), "channels": found.features.shape[1],
+        "task": task, "fields": dict(zip(kinds, kinds, strict=True)),
+        "channels": sum(len(feature.inputs) for feature in found.features), "categories": blocks(found.features),
     }  # fmt: skip
-    if task == "regression":
-        if numbers is None:
-            raise CouloirError(
-                f"The target column '{keys['target']}' holds text; a regression predicts numbers.",
-                place=str(found.file),
-                next_step="leave data.task out, or name a numeric column with data.target=...",
-            )
-        return {**facts, "num_classes": 1, "classes": []}
-    if numbers is not None and not _are_integers(numbers):
-        raise CouloirError(
-            f"The target column '{keys['target']}' holds fractions; classes are integers or text.",
-            place=str(found.file),
-            next_step="data.task=regression, or name another column with data.target=...",
-        )
+    if task != "classification":
+        names = list(wanted.targets)
+        return {**facts, "num_classes": len(names), "classes": names if task == "multi_label" else []}
     classes = _settled(found, keys.get("classes")) or class_names(found, keys.get("num_classes"))
     _check_left(found)
     return {**facts, "num_classes": len(classes), "classes": classes}
 
 
-def _settled(found: Table, classes: list[str] | None) -> list[str]:
+def columns_of(keys: Mapping[str, Any]) -> list[Described]:
+    """What each column of a table is, for whoever shows it without training.
+
+    Args:
+        keys: of the data node, as `inspect` takes them.
+    """
+    return read_table(Wanted.of(keys)).described
+
+
+def read_table(wanted: Wanted, features: Sequence[Feature] | None = None) -> Table:
+    """Read a table; the same file is read once, however often it is asked for.
+
+    Args:
+        wanted: what was stated.
+        features: how a run has taken the columns; None: as they are.
+
+    Raises:
+        CouloirError: the file is not there or empty, a column is missing, too few rows are left, or, unless they are
+            skipped, a row cannot be used.
+    """
+    as_text = [*wanted.targets, *texts_needed(wanted.columns, features or ())]
+    cells = read_cells(wanted.path, as_text=sorted({*as_text}), skip=wanted.skip, **wanted.reading)
+    stated, unstated = repr((wanted, features)), repr((replace(wanted, task=None), features))
+    for key in (unstated, stated):  # what the check has read before the task was settled is the same table
+        known, found = _remembered.get(key, (None, None))
+        if known is not None and known() is cells and found is not None and wanted.task in (None, found.target.task):
+            return found
+    found = _read_table(cells, wanted, features)
+    while len(_remembered) >= REMEMBERED:
+        del _remembered[next(iter(_remembered))]
+    _remembered[stated] = weakref.ref(cells), found
+    return found
+
+
+REMEMBERED = 4
+"""Tables that are kept."""
+_remembered: dict[str, tuple[weakref.ref[Cells], Table]] = {}
+
+
+def _read_table(cells: Cells, wanted: Wanted, features: Sequence[Feature] | None) -> Table:
+    by_name = {column.name: column for column in cells.columns}
+    for name in wanted.targets:
+        if name not in by_name:
+            raise no_column(cells, name)
+    answers = [by_name[name] for name in wanted.targets]
+    if features is None:
+        decisions = decide(cells, wanted.targets, wanted.columns, wanted.skip)
+    else:
+        decisions = decided_before(features, cells)
+    used = [each for each in decisions if each.used]
+    if not used:
+        why = "; ".join(f"{each.column.name} is left out: {each.why}" for each in decisions)
+        raise CouloirError(
+            f"{cells.files[0]} has no column besides {' and '.join(map(repr, wanted.targets))} to learn from.",
+            place=why or None,
+            next_step=f"data.columns={{{decisions[0].column.name}: category}} keeps it" if decisions else None,
+        )
+    rows, left_out = _usable(cells, wanted, used, answers)
+    skipped = sorted([*cells.skipped, *left_out], key=lambda row: (row.file, row.line or 0))
+    if len(rows) < LEAST_ROWS:
+        raise CouloirError(
+            f"{cells.files[0]} has {len(rows)} {'usable ' * bool(skipped)}rows below its header, too few to train on.",
+            place=f"line {skipped[0].line}: {skipped[0].reason}" if skipped else None,
+        )
+    target = read_target(answers, cells, rows, wanted.task)
+    if features is None:
+        features = features_of(used, rows, wanted.indicators)
+    described = [*describe(decisions, features, rows), *_targets_described(target)]
+    order = {name: place for place, name in enumerate(cells.names)}
+    described.sort(key=lambda each: order[each.name])
+    return Table(cells, rows, list(features), encode(features, used, rows), target, described, skipped)
+
+
+def _targets_described(target: Target) -> Iterator[Described]:
+    for column in target.columns:
+        yield Described(column.name, "target", f"{target.task.replace('_', '-')}, {target.why}", 0)
+
+
+def _usable(
+    cells: Cells, wanted: Wanted, used: Sequence[Decision], answers: list[Column]
+) -> tuple[Rows, list[Skipped]]:
+    """The rows that can be used, and the others.
+
+    Raises:
+        CouloirError: a cell is wrong, and rows are not to be skipped; or a value is missing, and is to be refused.
+    """
+    reasons: dict[int, str] = {}
+    by: dict[int, str] = {}
+
+    def leave_out(rows: NDArray[np.bool_], why: Any, key: str) -> None:
+        for row in np.flatnonzero(rows).tolist():
+            if row not in reasons:
+                reasons[row], by[row] = why(row), key
+
+    for decision in used:
+        name = decision.column.name
+        wrong = decision.wrong
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            if not wanted.skip:
+                raise CouloirError(
+                    reason(decision, row),
+                    place=cells.place(row),
+                    next_step=f"correct the cell, or leave the column out with data.ignore=[{name}]",
+                )
+            leave_out(wrong, lambda row, of=decision: reason(of, row), "data.on_error=skip")
+        if decision.missing.any() and wanted.missing != "impute":
+            row = int(np.argmax(decision.missing))
+            if wanted.missing == "refuse":
+                count = int(decision.missing.sum())
+                raise CouloirError(
+                    reason(decision, row),
+                    place=cells.place(row) + (f", and {count - 1:,} more" if count > 1 else ""),
+                    next_step="data.missing=impute (the training split's median or most frequent value), "
+                    f"data.missing=drop (without such rows), or data.ignore=[{name}]",
+                )
+            key = "data.missing=drop" if not wanted.skip else "data.on_error=skip"
+            leave_out(decision.missing, lambda row, of=decision: reason(of, row), key)
+    for column in answers:
+        gone, wrong = column.missing, targets.wrong(column, wanted.task, wanted.skip)
+        bad = gone | wrong
+        if not bad.any():
+            continue
+        row = int(np.argmax(bad))
+        if not (wanted.skip or (wanted.missing == "drop" and not wrong.any())):
+            raise CouloirError(
+                f"The target '{column.name}' is {column.cell(row) or 'empty'}.",
+                place=cells.place(row),
+                next_step="correct the cell or remove the row"
+                + ("" if wrong[row] else "; data.missing=drop leaves such rows out"),
+            )
+        key = "data.on_error=skip" if wanted.skip else "data.missing=drop"
+        leave_out(bad, lambda row, of=column: f"The target '{of.name}' is {of.cell(row) or 'empty'}.", key)
+    kept = np.ones(len(cells.lines), dtype=bool)
+    kept[list(reasons)] = False
+    skipped = [
+        Skipped("", str(cells.file_of(row)), int(cells.lines[row]), _label(answers, row), why, by[row])
+        for row, why in reasons.items()
+    ]
+    return np.flatnonzero(kept), skipped
+
+
+def _label(answers: list[Column], row: int) -> str:
+    """The class of a row that is left out, where it has one."""
+    (column, *others) = answers
+    if others or column.missing[row] or is_infinite(column.cell(row)):
+        return ""
+    return column.cell(row)
+
+
+def in_sentences(found: Table, wanted: Wanted) -> Iterator[str]:
+    """What the console says of a table: its rows, its target, and what each column is."""
+    files = [file.name for file in found.cells.files]
+    name = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+    noted = f" ({', '.join(found.cells.notes)})" if found.cells.notes else ""
+    yield f"{name}{noted}: {len(found.rows):,} rows; target {', '.join(wanted.targets)}: " + (
+        f"{found.target.task.replace('_', '-')} ({found.target.why})"
+    )
+    for line in in_words(found.described, wanted.missing):
+        yield f"  {line}"
+
+
+def _settled(found: Table, classes: Collection[str] | None) -> list[str]:
     """The classes that a run's configuration has settled, where the table has no other ones; none before a run.
 
     Raises:
         CouloirError: the table has a class that the configuration does not know.
     """
-    names = {_class_name(cell) for cell in found.target}
-    if classes and (unknown := sorted(names - set(classes))):
+    names = found.target.names(found.rows)
+    if classes and (unknown := sorted(set(names) - set(classes))):
         raise CouloirError(
-            f"The class '{unknown[0]}' is not one of data.classes: {', '.join(classes[:12])}.",
-            place=str(found.file),
+            f"The class '{unknown[0]}' is not one of data.classes: {', '.join(list(classes)[:12])}.",
+            place=str(found.cells.files[0]),
             next_step="correct the table, or leave data.classes out: Couloir reads the classes from the table",
         )
     return list(classes or [])
@@ -127,34 +412,16 @@ def _settled(found: Table, classes: list[str] | None) -> list[str]:
 
 def _check_left(found: Table) -> None:
     """A class does not vanish with the rows that are left out."""
-    left = {_class_name(cell) for cell in found.target}
-    lost = [row for row in found.skipped if row.label and _class_name(row.label) not in left]
+    left = set(found.target.names(found.rows))
+    lost = [row for row in found.skipped if row.label and not {row.label, targets.by_value(row.label)} & left]
     if lost:
         name = lost[0].label
         raise CouloirError(
             f"None of the {sum(row.label == name for row in lost)} rows of the class '{name}' can be used: "
             f"{lost[0].reason}",
-            place=f"{found.file}, line {lost[0].line}",
+            place=f"{lost[0].file}, line {lost[0].line}",
             next_step="correct the rows, leave a column out with data.ignore=[...], or remove the class",
         )
-
-
-def infer_task(numbers: NDArray[np.float64] | None) -> str:
-    """`classification` for text and for integers of few different values, else `regression`."""
-    few = numbers is None or (_are_integers(numbers) and len(np.unique(numbers)) <= MOST_CLASSES)
-    return "classification" if few else "regression"
-
-
-def _are_integers(numbers: NDArray[np.float64]) -> bool:
-    return bool(np.all(numbers == np.floor(numbers)))
-
-
-def _class_name(cell: str) -> str:
-    """One name for a class, however its number is written: `1`, `1.0`, `01`."""
-    try:
-        return str(int(float(cell)))
-    except ValueError:
-        return cell
 
 
 def class_names(found: Table, stated: int | None) -> list[str]:
@@ -165,118 +432,25 @@ def class_names(found: Table, stated: int | None) -> list[str]:
     Raises:
         CouloirError: a label outside of 0..C-1, or more classes than stated.
     """
-    names = sorted({_class_name(cell) for cell in found.target}, key=_number_first)
+    names = found.target.names(found.rows)
     if stated is None:
         return names
-    numbers = found.target_numbers()
-    if numbers is not None:
-        outside = next((row for row, value in enumerate(numbers) if not 0 <= value < stated), None)
+    place = str(found.cells.files[0])
+    if all(targets.INTEGER.fullmatch(name) for name in names):
+        outside = next((name for name in names if not 0 <= int(name) < stated), None)
         if outside is not None:
+            assert found.target.labels is not None
+            row = next(row for row in found.rows.tolist() if found.target.labels[row] == outside)
             raise CouloirError(
-                f"Label {found.target[outside]} is outside of the {stated} classes 0..{stated - 1}.",
-                place=f"{found.file}, line {found.lines[outside]}",
+                f"Label {outside} is outside of the {stated} classes 0..{stated - 1}.",
+                place=found.cells.place(row),
                 next_step="correct the cell, or leave data.num_classes out: Couloir counts the classes",
             )
         return [str(label) for label in range(stated)]
     if len(names) != stated:
         raise CouloirError(
             f"There are {len(names)} classes, not {stated}: {', '.join(names[:12])}.",
-            place=str(found.file),
+            place=place,
             next_step="leave data.num_classes out: Couloir counts the classes",
         )
     return names
-
-
-def _number_first(name: str) -> tuple[int, float, str]:
-    try:
-        return (0, float(name), name)
-    except ValueError:
-        return (1, 0.0, name)
-
-
-def read_table(path: str, target: str, ignore: list[str], delimiter: str | None, skip: bool = False) -> Table:
-    """Read a table; the same file is read once, however often it is asked for.
-
-    Args:
-        path: the file.
-        target: the column to predict.
-        ignore: columns to leave out.
-        delimiter: what separates cells; None: what the header holds most of.
-        skip: leave out rows with a cell that is empty, not a number or infinite, and those of another length.
-
-    Raises:
-        CouloirError: the file is not there or empty, a column is missing, too few rows are left, or, unless they are
-            skipped, a row cannot be used.
-    """
-    cells = read_cells(path, delimiter=delimiter, as_text=(target,), skip=skip)
-    file, names = cells.files[0], cells.names
-    for name in (target, *ignore):
-        if name not in names:
-            hint = did_you_mean(name, names)
-            raise CouloirError(
-                f"{file} has no column '{name}'.", place=f"columns: {', '.join(names[:20])}", next_step=hint
-            )
-    used = [column for column in cells.columns if column.name != target and column.name not in ignore]
-    if not used:
-        raise CouloirError(f"{file} has no column besides '{target}' to learn from.")
-    goal = cells.columns[names.index(target)]
-    assert goal.texts is not None, "it was asked for as text"
-    bad = np.array([not _is_usable(cell) for cell in goal.texts], dtype=bool)
-    for column in used:
-        bad |= ~(np.abs(column.numbers) <= LARGEST)
-    skipped = [*cells.skipped]
-    for row in np.flatnonzero(bad).tolist():
-        label = goal.cell(row)
-        wrong = next((column for column in used if not abs(column.numbers[row]) <= LARGEST), None)
-        error = _bad_target(cells, goal, row) if wrong is None else _bad_cell(cells, wrong, row)
-        if not skip:
-            raise error
-        line = int(cells.lines[row])
-        skipped.append(Skipped("", str(file), line, label if _is_usable(label) else "", error.fact))
-    skipped.sort(key=lambda row: row.line or 0)
-    left = ~bad
-    if left.sum() < LEAST_ROWS:
-        raise CouloirError(
-            f"{file} has {left.sum()} {'usable ' if skipped else ''}rows below its header, too few to train on.",
-            place=f"line {skipped[0].line}: {skipped[0].reason}" if skipped else None,
-        )
-    features = np.empty((int(left.sum()), len(used)), dtype=np.float32)
-    for position, column in enumerate(used):
-        features[:, position] = column.numbers[left]
-    return Table(
-        file, features, [column.name for column in used], goal.texts[left].tolist(), cells.lines[left].tolist(), skipped
-    )
-
-
-def _bad_cell(cells: Cells, column: Column, row: int) -> CouloirError:
-    cell = column.cell(row)
-    kind = "infinite in 32 bits" if _is_infinite(cell) else "not a number"
-    fact = f"holds '{cell}', which is {kind}" if cell else "is empty"
-    return CouloirError(
-        f"Column '{column.name}' {fact}.",
-        place=cells.place(row),
-        next_step=f"correct the cell, or leave the column out with data.ignore=[{column.name}]",
-    )
-
-
-def _is_infinite(cell: str) -> bool:
-    try:
-        return abs(float(cell)) > LARGEST
-    except ValueError:
-        return False
-
-
-def _bad_target(cells: Cells, column: Column, row: int) -> CouloirError:
-    return CouloirError(
-        f"The target '{column.name}' is {column.cell(row) or 'empty'}.",
-        place=cells.place(row),
-        next_step="correct the cell or remove the row",
-    )
-
-
-def _is_usable(cell: str) -> bool:
-    """Whether a target is text, or a number that is finite in 32 bits."""
-    try:
-        return abs(float(cell)) <= LARGEST
-    except ValueError:
-        return bool(cell)

@@ -34,6 +34,7 @@ from couloir.inference.evaluation import tta_numbers
 from couloir.log import note, run_log, say, silence
 from couloir.machine import print_any_character
 from couloir.record.checkpoint import LAST, network_state, read_checkpoint
+from couloir.record.columns import write_columns
 from couloir.record.configuration import write_configuration
 from couloir.record.folder import RunFolder
 from couloir.record.provenance import write_provenance
@@ -145,6 +146,8 @@ def _train(
         accept(folder)
     if data.skipped:
         folder.write_text("skipped.csv", as_csv(data.skipped))
+    if data.columns:
+        write_columns(folder, [each.cells() for each in data.columns])
     assemble = partial(_assemble, cfg, data, folder, stop, world, earlier, also)
     module, trainer, record = assemble()
     parameters = sum(parameter.numel() for parameter in module.net.parameters())  # before fsdp makes shares of them

@@ -1,0 +1,587 @@
+"""What a column of a table is, decided over the whole of it, and its cells as compact numbers. No torch here.
+
+A table in memory has one float32 column for a number or a category (its code), and one for a date's day and each of
+its cyclic parts. NaN stands for a missing value, -1 for a category that the run does not know. `couloir.data.encoding`
+makes of such rows what a network takes, a batch at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from couloir.data.cells import MAYBE_WORDS, Cells, Column
+from couloir.data.dates import calendar, read_dates
+from couloir.errors import CouloirError, did_you_mean
+
+KINDS = ("number", "category", "boolean", "date", "identifier", "ignore")
+"""What `data.columns` may say of a column; a date may also be stated by its format, `%d/%m/%y`."""
+BOOLEANS = ({"false", "true"}, {"no", "yes"}, {"f", "t"}, {"n", "y"}, {"off", "on"})
+FEW = 20
+"""Different values up to which texts among numbers may be categories, and integers may be classes."""
+MOST_CATEGORIES = 256
+"""Different texts up to which a column is a category where nobody says so."""
+SHARE_OF_TEXTS = 0.1
+"""Of a column that is mostly numbers: with a smaller share, the texts are taken for mistakes."""
+LINES_NAMED = 3
+LARGEST = float(np.finfo(np.float32).max)
+LOSS = 1e-5
+"""What float32 may change a number by, in deviations of its column, before an offset is taken off first."""
+CYCLES = {"month": 12.0, "weekday": 7.0, "hour": 24.0}
+"""The parts of a date that come round again, and after how many steps."""
+UNKNOWN = -1.0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a column is.
+
+    Attributes:
+        column: its cells.
+        kind: one of `KINDS`.
+        why: in a few words.
+        values: (N,) its numbers: of a date days since 1970, of a boolean 0 and 1; NaN where a cell has no value or is
+            wrong; None for other kinds.
+        missing: (N,) the cells without a value.
+        form: of a date, as `couloir.data.dates` names it.
+    """
+
+    column: Column
+    kind: str
+    why: str
+    values: NDArray[np.float64] | None
+    missing: NDArray[np.bool_]
+    form: str = ""
+
+    @property
+    def used(self) -> bool:
+        """Whether the network sees it."""
+        return self.kind not in ("identifier", "ignore")
+
+    @property
+    def wrong(self) -> NDArray[np.bool_]:
+        """(N,) the cells that are not of this kind, or too large for 32 bits."""
+        if self.values is None:
+            return np.zeros(len(self.missing), dtype=bool)
+        return ~self.missing & ~(np.abs(self.values) <= LARGEST)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """How a column becomes inputs of a network; plain values, which a checkpoint keeps.
+
+    Attributes:
+        name: the column's name.
+        kind: `number`, `category`, `boolean` or `date`.
+        offset: what is taken off in float64 before numbers become float32.
+        categories: the texts by their codes; of a boolean the word for no and the one for yes.
+        form: of a date.
+        cycles: the parts of a date that vary, names of `CYCLES`.
+        indicator: whether an input says that the value is missing.
+    """
+
+    name: str
+    kind: str
+    offset: float = 0.0
+    categories: list[str] = field(default_factory=list)
+    form: str = ""
+    cycles: list[str] = field(default_factory=list)
+    indicator: bool = False
+
+    @property
+    def width(self) -> int:
+        """Columns of the table in memory."""
+        return 1 + len(self.cycles)
+
+    @property
+    def inputs(self) -> list[str]:
+        """The names of the network's inputs."""
+        if self.kind == "category":
+            names = [f"{self.name}={category}" for category in self.categories]
+        else:
+            waves = [f"{self.name}.{cycle}.{wave}" for cycle in self.cycles for wave in ("sin", "cos")]
+            names = [self.name, *waves]
+        return [*names, f"{self.name}.missing"] if self.indicator else names
+
+    def plain(self) -> dict[str, Any]:
+        """Its attributes, for a checkpoint."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Described:
+    """A column as it is shown: what it is, why, how many values are missing, and the network's inputs made of it."""
+
+    name: str
+    kind: str
+    why: str
+    missing: int
+    inputs: list[str] = field(default_factory=list)
+
+    def cells(self) -> tuple[str, str, str, int, str]:
+        """The same as a row of a table."""
+        return self.name, self.kind, self.why, self.missing, "; ".join(self.inputs)
+
+
+def decide(cells: Cells, targets: Sequence[str], stated: Mapping[str, str], skip: bool) -> list[Decision]:
+    """What each column is that is not a target, in their order.
+
+    Args:
+        cells: the table.
+        targets: the names of the columns to predict.
+        stated: the kinds that are stated, by column.
+        skip: whether rows with wrong cells will be left out: a few texts among numbers are no mistake of the user's.
+
+    Raises:
+        CouloirError: a column is named that is not there; the cells are not of the stated kind; or a column is neither
+            one thing nor another.
+    """
+    for name, kind in stated.items():
+        if name not in cells.names:
+            raise no_column(cells, name)
+        if kind not in KINDS and "%" not in str(kind):
+            hint = did_you_mean(str(kind), list(KINDS), form=f"{name}: {{}}")
+            raise CouloirError(
+                f"data.columns says that '{name}' is '{kind}', which is no kind of column.",
+                next_step=hint or f"kinds: {', '.join(KINDS)}, or the format of a date such as %d/%m/%y",
+            )
+    features = [column for column in cells.columns if column.name not in targets]
+    found = [_decided(column, stated.get(column.name), cells, skip) for column in features]
+    if not any(decision.used for decision in found):  # what counts the rows may be all that there is
+        found = [_as_number(decision) if decision.why.startswith("counts") else decision for decision in found]
+    return found
+
+
+def no_column(cells: Cells, name: str) -> CouloirError:
+    """What is said of a name that no column has."""
+    return CouloirError(
+        f"{cells.files[0]} has no column '{name}'.",
+        place=f"columns: {', '.join(cells.names[:20])}",
+        next_step=did_you_mean(name, cells.names),
+    )
+
+
+def _decided(column: Column, kind: str | None, cells: Cells, skip: bool) -> Decision:
+    if kind == "ignore":
+        return Decision(column, "ignore", "stated", None, column.missing)
+    if kind == "identifier":
+        return Decision(column, "identifier", "stated", None, column.missing)
+    if kind is not None:
+        return _stated(column, kind, cells)
+    if bool(column.missing.all()):
+        return Decision(column, "ignore", "no row has a value", None, column.missing)
+    if column.is_numeric:
+        first = counts_from(column)
+        if first is not None:
+            return Decision(column, "identifier", f"counts the rows from {first}", None, column.missing)
+        return _as_number(Decision(column, "number", _noted("numbers", column), None, column.missing))
+    return _of_texts(column, cells, skip)
+
+
+def _as_number(decision: Decision) -> Decision:
+    column = decision.column
+    why = decision.why if decision.kind == "number" else f"{decision.why}, and is the only column"
+    return Decision(column, "number", why, column.numbers, column.missing)
+
+
+def _noted(why: str, column: Column) -> str:
+    return ", ".join([why, *column.notes])
+
+
+def counts_from(column: Column) -> int | None:
+    """The first number of a column that counts the rows, 0 or 1; or of integers that go up by one and are called id."""
+    numbers = column.numbers
+    if not column.integers or len(numbers) < 2 or not bool(np.all(np.diff(numbers) == 1)):
+        return None
+    first = int(numbers[0])
+    words = column.name.lower().replace("-", "_").replace(" ", "_").split("_")
+    named = bool({"id", "index", "idx", "no", "nr", "number", "key", "row"} & set(words)) or column.name.endswith("Id")
+    return first if first in (0, 1) or named else None
+
+
+def _stated(column: Column, kind: str, cells: Cells) -> Decision:
+    if kind == "category":
+        return Decision(column, kind, "stated", None, column.missing)
+    if kind == "number":
+        decision = Decision(column, kind, _noted("stated", column), column.numbers, column.missing)
+        wanted = "a number"
+    elif kind == "boolean":
+        missing = _without_maybe(column)
+        decision = Decision(column, kind, "stated", _booleans(column, missing, digits=True), missing)
+        wanted = "one of two words such as no and yes"
+    else:
+        missing = _without_maybe(column)
+        values, form = _dates(column, missing, cells, None if kind == "date" else kind)
+        decision = Decision(column, "date", f"stated, {form}", values, missing, form)
+        wanted = f"a date in the form {form}"
+    if bool(np.all(decision.wrong | decision.missing)):
+        refuse_cells(column, decision.wrong, cells, f"which is not {wanted}", f"state another kind: {_type(column)}")
+    return decision
+
+
+def _type(column: Column, kind: str = "category") -> str:
+    """What is typed to state a kind."""
+    return f"data.columns={{{column.name}: {kind}}}"
+
+
+def _of_texts(column: Column, cells: Cells, skip: bool) -> Decision:
+    """A column with texts: booleans, dates, categories, an identifier, or numbers with mistakes among them."""
+    there = ~column.missing
+    is_number = np.isfinite(column.numbers)
+    counts = count_texts(column, there)
+    if not is_few_texts_a_mistake(column, counts, there):
+        if (values := _booleans(column, column.missing)) is not None:
+            words = sorted({text.lower() for text in counts})
+            return Decision(column, "boolean", f"the words {' and '.join(words)}", values, column.missing)
+        dates = _found_dates(column, _without_maybe(column), cells, skip)
+        return dates or _category_or_identifier(column, len(counts), int(there.sum()))
+    if not skip:
+        refuse_cells(
+            column, there & ~is_number, cells, "which is not a number",
+            f"correct the cell, leave the column out with data.ignore=[{column.name}], or state what it is: "
+            f"{_type(column)}; a word for missing values goes into data.missing_words",
+        )  # fmt: skip
+    return Decision(column, "number", _noted("mostly numbers", column), column.numbers, column.missing)
+
+
+def _category_or_identifier(column: Column, different: int, count: int) -> Decision:
+    def decided(kind: str, why: str) -> Decision:
+        return Decision(column, kind, why, None, column.missing)
+
+    if different == count and count > 1:
+        return decided("identifier", f"all {count:,} different texts")
+    if different > FEW and different > count / 2:
+        return decided("identifier", f"{different:,} different texts in {count:,} rows")
+    if different > MOST_CATEGORIES:
+        return decided("ignore", f"{different:,} different texts, more than {MOST_CATEGORIES}")
+    return decided("category", f"{different:,} different text{'s' * (different > 1)}")
+
+
+def count_texts(column: Column, there: NDArray[np.bool_]) -> dict[str, int]:
+    """How often each text occurs in some rows of a column with texts."""
+    counts: dict[str, int] = {}
+    assert column.texts is not None
+    for text in column.texts[there].tolist():
+        counts[text] = counts.get(text, 0) + 1
+    return counts
+
+
+def is_few_texts_a_mistake(column: Column, counts: Mapping[str, int], there: NDArray[np.bool_]) -> bool:
+    """Whether a column is mostly numbers, and the texts among them look like mistakes, not like categories.
+
+    Categories are few, and the texts among them are many and come more than once: 1.3, 1.7, 2.0, failed.
+    """
+    numbers, count = int(np.isfinite(column.numbers[there]).sum()), int(there.sum())
+    if numbers * 2 < count or numbers == count:
+        return False
+    assert column.texts is not None
+    texts = set(column.texts[there & ~np.isfinite(column.numbers)].tolist())
+    rare = (count - numbers) < SHARE_OF_TEXTS * count or any(counts[text] < 2 for text in texts)
+    return rare or len(counts) > FEW
+
+
+def _without_maybe(column: Column) -> NDArray[np.bool_]:
+    """The missing cells, with those whose words are missing in a column of anything but texts."""
+    if column.texts is None:
+        return column.missing
+    maybe = np.array([text in MAYBE_WORDS for text in column.texts.tolist()], dtype=np.bool_)
+    return np.logical_or(column.missing, maybe)
+
+
+def _booleans(column: Column, missing: NDArray[np.bool_], digits: bool = False) -> NDArray[np.float64] | None:
+    """A column of two words as 0 and 1; None where it is something else, which for `digits` is all NaN."""
+    if column.texts is None:
+        return np.where(np.isin(column.numbers, (0.0, 1.0)), column.numbers, np.nan) if digits else None
+    words = {text: text.lower() for text in count_texts(column, ~missing)}
+    pair = next((pair for pair in BOOLEANS if set(words.values()) <= pair), None)
+    if pair is None and digits:
+        pair = {"0", "1"}
+    if pair is None or not words:
+        return None
+    no, yes = sorted(pair)
+    codes = {text: {no: 0.0, yes: 1.0}.get(word, np.nan) for text, word in words.items()}
+    return np.array([codes.get(text, np.nan) for text in column.texts.tolist()], dtype=np.float64)
+
+
+def _dates(
+    column: Column, missing: NDArray[np.bool_], cells: Cells, form: str | None
+) -> tuple[NDArray[np.float64], str]:
+    """The days of a column that is a date.
+
+    Raises:
+        CouloirError: it cannot be told the day from the month.
+    """
+    texts = [f"{number:.0f}" for number in column.numbers] if column.texts is None else column.texts.tolist()
+    different = list(dict.fromkeys(text for text, gone in zip(texts, missing.tolist(), strict=True) if not gone))
+    dates = read_dates(different, form, digits=True)
+    if dates.ambiguous is not None:
+        raise _ambiguous(column, dates.ambiguous, cells, texts)
+    by_text = dict(zip(different, dates.days.tolist(), strict=True))
+    return np.array([by_text.get(text, np.nan) for text in texts], dtype=np.float64), dates.form
+
+
+def _ambiguous(column: Column, text: str, cells: Cells, texts: list[str]) -> CouloirError:
+    separator = "-" if "-" in text else "/"
+    forms = [f"%d{separator}%m{separator}%Y", f"%m{separator}%d{separator}%Y"]
+    return CouloirError(
+        f"Column '{column.name}' holds '{text}', which may be day and month or month and day.",
+        place=cells.place(texts.index(text)),
+        next_step=" or ".join(f"'{_type(column, form)}'" for form in forms),
+    )
+
+
+def _found_dates(column: Column, missing: NDArray[np.bool_], cells: Cells, skip: bool) -> Decision | None:
+    """The decision for a column of dates; None where it is none.
+
+    Raises:
+        CouloirError: most cells are dates, and some are not.
+    """
+    assert column.texts is not None
+    different = list(dict.fromkeys(column.texts[~missing].tolist()))
+    if not different or not _any_date(different[:FEW]):
+        return None
+    values, form = _dates(column, missing, cells, None)
+    decision = Decision(column, "date", f"dates, {form}", values, missing, form)
+    wrong = decision.wrong
+    if not wrong.any():
+        return decision
+    if int(wrong.sum()) * 2 > int((~missing).sum()):
+        return None
+    if not skip:
+        refuse_cells(
+            column, wrong, cells, f"which is not a date in the form {form}",
+            f"correct the cell, leave the column out with data.ignore=[{column.name}], or state what it is: "
+            f"{_type(column)}",
+        )  # fmt: skip
+    return decision
+
+
+def _any_date(texts: Sequence[str]) -> bool:
+    """Whether some texts hold a date, which may be ambiguous; a look before all of them are read."""
+    dates = read_dates(texts)
+    return dates.ambiguous is not None or bool(np.isfinite(dates.days).any())
+
+
+def refuse_cells(
+    column: Column, rows: NDArray[np.bool_], cells: Cells, what: str, next_step: str, of: str = "Column"
+) -> NoReturn:
+    """Name the cells of some rows, the first with its place.
+
+    Raises:
+        CouloirError: always.
+    """
+    places = np.flatnonzero(rows)
+    first = int(places[0])
+    more = ""
+    if len(places) > 1:
+        lines = ", ".join(str(cells.lines[row]) for row in places[:LINES_NAMED].tolist())
+        more = f" ({len(places):,} such cells, on the lines {lines}{', ...' * (len(places) > LINES_NAMED)})"
+    cell = column.cell(first)
+    if is_infinite(cell):
+        what = "which is infinite in 32 bits"
+    raise CouloirError(
+        f"{of} '{column.name}' holds '{cell}', {what}{more}.",
+        place=cells.place(first),
+        next_step=next_step,
+    )
+
+
+def reason(decision: Decision, row: int) -> str:
+    """What is wrong with the cell of a row that cannot be used, in a sentence."""
+    column = decision.column
+    cell = column.cell(row)
+    if decision.missing[row]:
+        return f"Column '{column.name}' {f'holds {cell!r}, a word for missing' if cell else 'is empty'}."
+    kind = {"date": "not a date", "boolean": "not one of two words"}.get(decision.kind, "not a number")
+    if decision.kind == "number" and is_infinite(cell):
+        kind = "infinite in 32 bits"
+    return f"Column '{column.name}' holds '{cell}', which is {kind}."
+
+
+def is_infinite(text: str) -> bool:
+    """Whether a text is a number that is infinite in 32 bits."""
+    try:
+        return abs(float(text)) > LARGEST
+    except ValueError:
+        return False
+
+
+def features_of(decisions: Iterable[Decision], rows: NDArray[np.int64], indicators: bool) -> list[Feature]:
+    """How the columns that are used become inputs.
+
+    Args:
+        decisions: of `decide`.
+        rows: the rows that are used.
+        indicators: whether a column with missing values gets an input that says so.
+    """
+    return [_feature(each, rows, indicators) for each in decisions if each.used]
+
+
+def _feature(decision: Decision, rows: NDArray[np.int64], indicators: bool) -> Feature:
+    column, missing = decision.column, decision.missing[rows]
+    indicator = indicators and bool(missing.any())
+    if decision.kind == "category":
+        texts = column.texts
+        assert texts is not None
+        there = texts[rows][~missing].tolist()
+        return Feature(column.name, "category", categories=sorted(set(there)), indicator=indicator)
+    assert decision.values is not None
+    values = decision.values[rows]
+    if decision.kind == "boolean":
+        words = ["0", "1"]
+        if column.texts is not None:
+            said = dict(zip(values.tolist(), column.texts[rows].tolist(), strict=True))
+            words = [said.get(0.0, ""), said.get(1.0, "")]
+        return Feature(column.name, "boolean", categories=words, indicator=indicator)
+    if decision.kind == "number":
+        return Feature(column.name, "number", offset_of(values), indicator=indicator)
+    varies = [name for name, part in calendar(values).items() if len(np.unique(part[~missing])) > 1]
+    # A date with all its parts is many digits: always near zero.
+    offset = float(np.floor(np.nanmedian(values))) if len(values) > missing.sum() else 0.0
+    return Feature(column.name, "date", offset, form=decision.form, cycles=varies, indicator=indicator)
+
+
+def offset_of(values: NDArray[np.float64]) -> float:
+    """What is taken off a column before it becomes float32; 0 where float32 keeps what its values differ by.
+
+    Integers stay exact where their range allows it. YYYYMMDD, for one, needs 25 bits, and float32 has 24.
+
+    Args:
+        values: (N,), NaN where there is none.
+    """
+    values = values[np.isfinite(values)]
+    if not len(values) or (low := float(values.min())) == (high := float(values.max())):
+        return 0.0
+    lost = _lost(values)
+    if lost == 0.0 or (lost <= LOSS * float(values.std()) and not bool(np.all(values == np.floor(values)))):
+        return 0.0
+    offset = float(np.floor(low / 2 + high / 2))
+    return offset if _lost(values - offset) < lost else 0.0
+
+
+def _lost(values: NDArray[np.float64]) -> float:
+    return float(np.abs(values.astype(np.float32) - values).max())
+
+
+def encode(features: Sequence[Feature], decisions: Sequence[Decision], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Some rows as the compact table, (N, C) float32; NaN is missing, -1 an unknown category.
+
+    Args:
+        features: what the columns become.
+        decisions: what is known of the column of each.
+        rows: which rows.
+    """
+    table = np.empty((len(rows), sum(feature.width for feature in features)), dtype=np.float32)
+    place = 0
+    for feature, decision in zip(features, decisions, strict=True):
+        if feature.kind == "category":
+            table[:, place] = _codes(feature, decision, rows)
+        else:
+            assert decision.values is not None
+            values = decision.values[rows]
+            table[:, place] = values - feature.offset if feature.offset else values
+            if feature.cycles:
+                parts = calendar(values)
+                for number, cycle in enumerate(feature.cycles, 1):
+                    table[:, place + number] = parts[cycle]
+        place += feature.width
+    return table
+
+
+def _codes(feature: Feature, decision: Decision, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    texts = decision.column.texts
+    assert texts is not None
+    index = {category: float(code) for code, category in enumerate(feature.categories)}
+    codes = np.fromiter((index.get(text, UNKNOWN) for text in texts[rows]), dtype=np.float32, count=len(rows))
+    return np.where(decision.missing[rows], np.float32(np.nan), codes)
+
+
+def decided_before(features: Sequence[Feature], cells: Cells) -> list[Decision]:
+    """The columns of another table as the features of a run take them.
+
+    Raises:
+        CouloirError: a column is not there, or its cells are of another kind.
+    """
+    return [_decided_before(feature, cells) for feature in features]
+
+
+def _decided_before(feature: Feature, cells: Cells) -> Decision:
+    column = next((column for column in cells.columns if column.name == feature.name), None)
+    if column is None:
+        raise no_column(cells, feature.name)
+    if feature.kind in ("category", "number"):
+        values = column.numbers if feature.kind == "number" else None
+        return Decision(column, feature.kind, "as in training", values, column.missing)
+    missing = _without_maybe(column)
+    if feature.kind == "boolean":
+        values = _booleans(column, missing, digits=True)
+        assert values is not None
+        return Decision(column, feature.kind, "as in training", values, missing)
+    values, form = _dates(column, missing, cells, feature.form)
+    return Decision(column, feature.kind, "as in training", values, missing, form)
+
+
+def texts_needed(stated: Mapping[str, str], features: Sequence[Feature] = ()) -> list[str]:
+    """The columns whose cells are needed as they are written."""
+    by_word = [name for name, kind in stated.items() if kind not in ("number", "identifier", "ignore")]
+    return [*by_word, *(feature.name for feature in features if feature.kind != "number")]
+
+
+def describe(decisions: Sequence[Decision], features: Sequence[Feature], rows: NDArray[np.int64]) -> list[Described]:
+    """The columns as they are shown, in their order."""
+    inputs = {feature.name: feature.inputs for feature in features}
+    return [
+        Described(
+            each.column.name, each.kind, each.why, int(each.missing[rows].sum()), inputs.get(each.column.name, [])
+        )
+        for each in decisions
+    ]
+
+
+def blocks(features: Sequence[Feature]) -> list[list[int]]:
+    """Where the one-hot inputs of each category begin, and how many they are."""
+    found, place = [], 0
+    for feature in features:
+        if feature.kind == "category":
+            found.append([place, len(feature.categories)])
+        place += len(feature.inputs)
+    return found
+
+
+def in_words(described: Sequence[Described], missing: str) -> Iterator[str]:
+    """The columns by kind, a line each, for the console.
+
+    Args:
+        described: of `describe`, with the targets.
+        missing: what became of missing values: `impute` or `drop`.
+    """
+    for kind, plural in (("number", "numbers"), ("category", "categories"), ("boolean", "booleans"), ("date", "dates")):
+        of_kind = [each for each in described if each.kind == kind]
+        if of_kind:
+            yield f"{len(of_kind)} {kind if len(of_kind) == 1 else plural}: {_listed(map(_shown, of_kind))}"
+    left_out = [f"{each.name} ({each.why})" for each in described if each.kind in ("identifier", "ignore")]
+    if left_out:
+        yield f"left out: {_listed(left_out)}"
+    gaps = [f"{each.name} ({each.missing:,})" for each in described if each.missing and each.inputs]
+    if gaps:
+        yield f"missing values, filled in from the training split: {_listed(gaps)}"
+
+
+def _shown(each: Described) -> str:
+    names = [name.partition("=")[2] for name in each.inputs if "=" in name]
+    if each.kind == "category":
+        return f"{each.name} ({_listed(names, most=4)})"
+    if each.kind == "date":
+        cycles = [name.split(".")[-2] for name in each.inputs if name.endswith(".sin")]
+        return f"{each.name} ({', '.join(['day', *cycles])})"
+    return each.name
+
+
+def _listed(names: Iterable[str], most: int = 8) -> str:
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

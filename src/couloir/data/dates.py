@@ -1,0 +1,143 @@
+"""Dates of a column: their form is found over all cells, and is the same for all. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+MICROSECONDS = 86_400_000_000
+"""Of a day."""
+_TIME = r"(?:(?:T|\s+)(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?P<f>[.,]\d+)?)?\s*(?P<z>Z|UTC|[+-]\d{2}:?\d{2})?)?"
+_NAMES = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_MONTH = (
+    r"(?P<b>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|"
+    r"nov(?:ember)?|dec(?:ember)?)\.?"
+)
+_YEAR_FIRST = re.compile(rf"(?P<Y>\d{{4}})(?P<sep>[-/.])(?P<m>\d{{1,2}})(?P=sep)(?P<d>\d{{1,2}}){_TIME}")
+_DIGITS = re.compile(r"(?P<Y>\d{4})(?P<m>\d{2})(?P<d>\d{2})")
+_YEAR_LAST = re.compile(rf"(?P<p>\d{{1,2}})(?P<sep>[-/.])(?P<q>\d{{1,2}})(?P=sep)(?P<Y>\d{{4}}){_TIME}")
+_DAY_NAME = re.compile(rf"(?P<d>\d{{1,2}})[- .]+{_MONTH}[- ,.]+(?P<Y>\d{{4}}){_TIME}", re.IGNORECASE)
+_NAME_DAY = re.compile(rf"{_MONTH}[- ]+(?P<d>\d{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<Y>\d{{4}}){_TIME}", re.IGNORECASE)
+_FORMS = ("year-month-day", "YYYYMMDD", "day.month.year", "day/month/year", "month/day/year", "day month year")
+
+
+class Dates(NamedTuple):
+    """What the texts of a column are as dates.
+
+    Attributes:
+        days: days since 1970 with their fraction, (N,); NaN where a text is no date of this form.
+        form: in words, or the format that was stated; `read_dates` takes it for other texts of the same column.
+        ambiguous: a text that may be day/month and month/day, where no other says which; the days are NaN then.
+    """
+
+    days: NDArray[np.float64]
+    form: str
+    ambiguous: str | None = None
+
+
+def read_dates(texts: Sequence[str], form: str | None = None, digits: bool = False) -> Dates:
+    """The dates in some texts.
+
+    Args:
+        texts: different texts, (N,).
+        form: one that was found or stated before, such as `day/month/year` or `%d/%m/%y`; None: the one that most of
+            the texts have.
+        digits: whether eight digits may be a date.
+    """
+    if form is not None and "%" in form:
+        return Dates(_of_format(texts, form), form)
+    if form is not None:
+        return Dates(_of_form(texts, form), form)
+    if (days := _iso(texts)) is not None:
+        return Dates(days, "year-month-day")
+    tried = {name: _of_form(texts, name) for name in _FORMS if digits or name != "YYYYMMDD"}
+    counts = {name: int(np.isfinite(days).sum()) for name, days in tried.items()}
+    best = max(counts, key=lambda name: counts[name])
+    slashes = ("day/month/year", "month/day/year")
+    if best in slashes and counts[slashes[0]] == counts[slashes[1]]:
+        one, other = (tried[name] for name in slashes)
+        differ = np.flatnonzero(np.isfinite(one) & (one != other))
+        if len(differ):
+            return Dates(np.full(len(texts), np.nan), "", ambiguous=texts[int(differ[0])])
+    return Dates(tried[best], best)
+
+
+def calendar(days: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """The month (0 to 11), the weekday (Monday is 0) and the hour with its fraction of some days; NaN stays NaN."""
+    missing = np.isnan(days)
+    instants = np.rint(np.where(missing, 0.0, days) * MICROSECONDS).astype("datetime64[us]")
+    whole = instants.astype("datetime64[D]")
+    parts = {
+        "month": instants.astype("datetime64[M]").astype(np.int64) % 12,
+        "weekday": (whole.astype(np.int64) + 3) % 7,
+        "hour": (instants - whole).astype(np.int64) / (MICROSECONDS / 24),
+    }
+    return {name: np.where(missing, np.nan, values) for name, values in parts.items()}
+
+
+def _iso(texts: Sequence[str]) -> NDArray[np.float64] | None:
+    """All of them as NumPy reads them, which is fast; None where it does not."""
+    if not all(text[:4].isdigit() and text[4:5] == "-" for text in texts):  # NumPy also knows "now"
+        return None
+    try:
+        instants = np.array(list(texts), dtype="datetime64[us]")
+    except ValueError:
+        return None
+    found: NDArray[np.float64] = instants.astype(np.int64) / MICROSECONDS
+    return found
+
+
+def _of_form(texts: Sequence[str], form: str) -> NDArray[np.float64]:
+    return np.array([_days(text, form) for text in texts], dtype=np.float64)
+
+
+def _days(text: str, form: str) -> float:
+    found: re.Match[str] | None
+    if form == "year-month-day":
+        found = _YEAR_FIRST.fullmatch(text)
+    elif form == "YYYYMMDD":
+        found = _DIGITS.fullmatch(text)
+    elif form == "day month year":
+        found = _DAY_NAME.fullmatch(text) or _NAME_DAY.fullmatch(text)
+    else:
+        found = _YEAR_LAST.fullmatch(text)
+        if found is not None and (found["sep"] == ".") != (form == "day.month.year"):
+            return np.nan
+    if found is None:
+        return np.nan
+    parts = found.groupdict()
+    if "p" in parts:
+        first, second = ("m", "d") if form == "month/day/year" else ("d", "m")
+        parts |= {first: parts["p"], second: parts["q"]}
+    month = _NAMES.index(parts["b"][:3].lower()) + 1 if "b" in parts else int(parts["m"])
+    hour, minute, second_ = (int(parts.get(name) or 0) for name in "HMS")
+    try:
+        date = datetime(int(parts["Y"]), month, int(parts["d"]), hour, minute, second_, tzinfo=UTC)
+    except ValueError:
+        return np.nan
+    fraction = float((parts.get("f") or "0").replace(",", "."))
+    return date.timestamp() / 86_400 + (fraction - _east(parts.get("z"))) / 86_400
+
+
+def _east(zone: str | None) -> float:
+    """How many seconds a zone is ahead of UTC."""
+    if zone is None or zone in ("Z", "UTC"):
+        return 0.0
+    digits = zone[1:].replace(":", "")
+    return (-1 if zone[0] == "-" else 1) * (int(digits[:2]) * 3600 + int(digits[2:]) * 60)
+
+
+def _of_format(texts: Sequence[str], form: str) -> NDArray[np.float64]:
+    def days(text: str) -> float:
+        try:
+            date = datetime.strptime(text, form)
+        except ValueError:
+            return np.nan
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() / 86_400
+
+    return np.array([days(text) for text in texts], dtype=np.float64)

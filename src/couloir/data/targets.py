@@ -1,0 +1,243 @@
+"""What a table is for: the classes, labels or values of its target columns. Nothing here imports torch.
+
+Labels are texts until every one is an integer: 1.3 and 1.7 are two classes, and 1, 1.0 and 01 are one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from couloir.data.cells import Cells, Column
+from couloir.data.columns import BOOLEANS, FEW, LARGEST, count_texts, is_few_texts_a_mistake, is_infinite, refuse_cells
+from couloir.errors import CouloirError
+
+INTEGER = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
+"""An integer as people and programs write it; not 5E2, which may be a name."""
+OTHER = "name another column with data.target=..."
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is learned.
+
+    Attributes:
+        columns: the target columns, all of their rows.
+        task: `classification`, `multi_label` or `regression`.
+        why: in a few words.
+        labels: (N,) of a classification, the name of each row's class; None otherwise.
+    """
+
+    columns: list[Column]
+    task: str
+    why: str
+    labels: list[str] | None = None
+
+    def names(self, rows: NDArray[np.int64]) -> list[str]:
+        """The classes of some rows in the order of their labels: numbers by their value, then texts."""
+        assert self.labels is not None
+        return sorted({self.labels[row] for row in rows.tolist()}, key=_number_first)
+
+    def codes(self, classes: Sequence[str], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The label of some rows, (N,): the place of their class among `classes`."""
+        assert self.labels is not None
+        index = {name: label for label, name in enumerate(classes)}
+        return np.array([index[self.labels[row]] for row in rows.tolist()], dtype=np.int64)
+
+    def values(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The values, or the labels as zeros and ones, of some rows, (N, K)."""
+        numbers = []
+        for column in self.columns:
+            labels = _as_zero_and_one(column) if self.task == "multi_label" else None
+            numbers.append((column.numbers if labels is None else labels)[rows])
+        return np.stack(numbers, axis=1).astype(np.float32)
+
+
+def read_target(columns: list[Column], cells: Cells, rows: NDArray[np.int64], task: str | None) -> Target:
+    """What the target columns are for, decided over all rows that are used.
+
+    Args:
+        columns: the target columns.
+        cells: the table.
+        rows: the rows that are used; each has a target.
+        task: what was stated; None: what the columns say.
+
+    Raises:
+        CouloirError: the columns do not say what they are for, or cannot be what was stated.
+    """
+    if len(columns) > 1:
+        return _several(columns, cells, rows, task)
+    (column,) = columns
+    if task == "multi_label":
+        if _as_zero_and_one(column) is None:
+            raise _not_labels(column, cells, rows)
+        return Target(columns, task, "stated")
+    if task == "regression":
+        _check_numbers(column, cells, rows, "a regression predicts numbers", "leave data.task out, or " + OTHER)
+        return Target(columns, task, _noted("stated", column))
+    if task not in (None, "classification"):
+        raise CouloirError(
+            f"A table has no targets for the task '{task}'.",
+            next_step="data.task=classification, data.task=multi_label or data.task=regression",
+        )
+    return _one(column, cells, rows, stated=task is not None)
+
+
+def _one(column: Column, cells: Cells, rows: NDArray[np.int64], stated: bool) -> Target:
+    there = _of(rows, len(column.missing))
+    if _numeric(column, rows):
+        numbers = column.numbers[rows]
+        integers = bool(np.all(numbers == np.floor(numbers)))
+        different = len(np.unique(numbers))
+        if not stated and (not integers or different > FEW or different == 1):
+            _check_numbers(column, cells, rows, "", OTHER)
+            what = "fractions" if not integers else f"integers of {different:,} values"
+            if different == 1:
+                what = f"always {column.cell(int(rows[0]))}: there is nothing to learn"
+            return Target([column], "regression", _noted(what, column))
+        why = _noted(f"integers of {different:,} values" if integers else f"{different:,} different numbers", column)
+    else:
+        counts = count_texts(column, there)
+        if not stated and is_few_texts_a_mistake(column, counts, there):
+            refuse_cells(
+                column, there & ~np.isfinite(column.numbers), cells,
+                "which is not a number, and most of its cells are",
+                "correct the cells, or leave their rows out with data.on_error=skip; data.task=classification makes "
+                "each different cell a class",
+                of="The target",
+            )  # fmt: skip
+        why = _noted(f"{len(counts):,} different texts", column)
+    labels = class_names(column, rows)
+    different = len({labels[row] for row in rows.tolist()})
+    _check_classes(column, cells, rows, different, stated)
+    return Target([column], "classification", "stated" if stated else why, labels)
+
+
+def _of(rows: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
+    there = np.zeros(count, dtype=bool)
+    there[rows] = True
+    return there
+
+
+def _noted(why: str, column: Column) -> str:
+    return ", ".join([why, *column.notes])
+
+
+def _numeric(column: Column, rows: NDArray[np.int64]) -> bool:
+    return bool(np.all(np.isfinite(column.numbers[rows])))
+
+
+def class_names(column: Column, rows: NDArray[np.int64]) -> list[str]:
+    """The name of each row's class, (N,): integers by their value, everything else as it is written.
+
+    Args:
+        column: the target.
+        rows: the rows that are used; they decide.
+    """
+    assert column.texts is not None, "a target is read as text"
+    texts: list[str] = column.texts.tolist()
+    different = {texts[row] for row in rows.tolist()}
+    if not all(INTEGER.fullmatch(text) for text in different):
+        return texts
+    names = {text: by_value(text) for text in different}
+    return [names.get(text, text) for text in texts]
+
+
+def by_value(text: str) -> str:
+    """The one name of an integer: of 1, 1.0 and 01; any other text as it is."""
+    return str(int(text.partition(".")[0])) if INTEGER.fullmatch(text) else text
+
+
+def wrong(column: Column, task: str | None, skip: bool) -> NDArray[np.bool_]:
+    """(N,) the rows whose target cannot be used: it is infinite or, where rows may be skipped, text among numbers."""
+    assert column.texts is not None, "a target is read as text"
+    there = ~column.missing
+    infinite = {text for text in count_texts(column, there) if is_infinite(text)}
+    found = np.array([text in infinite for text in column.texts.tolist()]) if infinite else np.zeros(len(there), bool)
+    there &= ~found
+    counts = count_texts(column, there)
+    if skip and (task == "regression" or is_few_texts_a_mistake(column, counts, there)):
+        found |= there & ~np.isfinite(column.numbers)
+    return found
+
+
+def _check_classes(column: Column, cells: Cells, rows: NDArray[np.int64], different: int, stated: bool) -> None:
+    """There are several classes, and not nearly one a row."""
+    count, place = len(rows), cells.place(int(rows[0]))
+    if different == 1:
+        raise CouloirError(
+            f"The target '{column.name}' is always '{column.cell(int(rows[0]))}': there is nothing to learn.",
+            place=place,
+            next_step=OTHER,
+        )
+    if different == count or (different > FEW and different * 2 > count and not stated):
+        raise CouloirError(
+            f"The target '{column.name}' has {different:,} different texts in {count:,} rows: nearly each row would be "
+            "a class of its own.",
+            place=place,
+            next_step=f"{OTHER}; the rows' names are no classes",
+        )
+
+
+def _check_numbers(column: Column, cells: Cells, rows: NDArray[np.int64], why: str, next_step: str) -> None:
+    there = _of(rows, len(column.missing))
+    texts = there & ~np.isfinite(column.numbers)
+    if texts.any():
+        refuse_cells(column, texts, cells, f"which is text; {why}", next_step, of="The target")
+    large = there & (np.abs(column.numbers) > LARGEST)
+    if large.any():
+        refuse_cells(column, large, cells, "which is infinite in 32 bits", "correct the cell", of="The target")
+
+
+def _as_zero_and_one(column: Column) -> NDArray[np.float64] | None:
+    """A column of two words such as no and yes, or of 0 and 1, as numbers; None where it is something else."""
+    there = ~column.missing
+    if bool(np.all(np.isin(column.numbers[there], (0.0, 1.0)))):
+        return column.numbers
+    assert column.texts is not None, "a target is read as text"
+    words = {text: text.lower() for text in count_texts(column, there)}
+    pair = next((pair for pair in BOOLEANS if set(words.values()) <= pair), None)
+    if pair is None:
+        return None
+    yes = max(pair)
+    return np.array([float(words.get(text) == yes) for text in column.texts.tolist()])
+
+
+def _not_labels(column: Column, cells: Cells, rows: NDArray[np.int64]) -> CouloirError:
+    return CouloirError(
+        f"The target '{column.name}' is neither 0 and 1 nor two words such as no and yes.",
+        place=cells.place(int(rows[0])),
+        next_step="several labels a row are a column of 0 and 1 each; leave data.task out, or " + OTHER,
+    )
+
+
+def _several(columns: list[Column], cells: Cells, rows: NDArray[np.int64], task: str | None) -> Target:
+    named = ", ".join(column.name for column in columns)
+    if task == "classification":
+        raise CouloirError(
+            f"A classification has one target, and data.target names {len(columns)}: {named}.",
+            next_step="data.task=multi_label for columns of 0 and 1, or one data.target",
+        )
+    others = [column for column in columns if _as_zero_and_one(column) is None]
+    if task == "multi_label" or (task is None and not others):
+        if others:
+            raise _not_labels(others[0], cells, rows)
+        return Target(columns, "multi_label", "0 and 1, or two words, in each column" if task is None else "stated")
+    for column in columns:
+        _check_numbers(
+            column, cells, rows, "several targets are all numbers, or all 0 and 1 or two words",
+            f"leave {column.name} out of data.target",
+        )  # fmt: skip
+    return Target(columns, "regression", "numbers" if task is None else "stated")
+
+
+def _number_first(name: str) -> tuple[int, float, str]:
+    if INTEGER.fullmatch(name):
+        return (0, int(name.partition(".")[0]), name)
+    if re.fullmatch(r"[+-]?\d+(\.\d+)?", name, re.ASCII):
+        return (0, float(name), name)
+    return (1, 0.0, name)
