@@ -32,7 +32,7 @@ def cache_of(root: Path, folder: Path, limit: float = 1e9) -> Cache:
 
 
 def fill(root: Path, cache: Cache) -> None:
-    Frames(listing(root), 32, 3, cache).get(range(len(cache.paths)))
+    Frames(listing(root), 32, cache=cache).get(range(len(cache.paths)))
 
 
 def check(root: Path, cache: Cache) -> int:
@@ -42,7 +42,7 @@ def check(root: Path, cache: Cache) -> int:
         frame = cache.read(number)
         if frame is not None:
             found += 1
-            assert torch.equal(frame, read_frame(path, 32, 3))
+            assert torch.equal(frame, read_frame(path, 32))
     return found
 
 
@@ -51,7 +51,7 @@ def bytes_in(folder: Path) -> int:
 
 
 def add_one_by_one(root: Path, folder: Path, begin: Event, reached: Event, number_reached: int, stop: int) -> None:
-    frames = Frames(listing(root), 32, 3, cache_of(root, folder))
+    frames = Frames(listing(root), 32, cache=cache_of(root, folder))
     begin.wait()
     for number in range(len(frames.paths)):
         frames.get([number])
@@ -133,7 +133,7 @@ def test_two_processes_that_build_at_once_write_each_frame_once(tmp_path: Path) 
         assert process.exitcode == 0
     cache = cache_of(root, tmp_path / "cache")
     assert check(root, cache) == 64
-    pixels = sum(read_frame(path, 32, 3).numel() for path in listing(root))
+    pixels = sum(read_frame(path, 32).numel() for path in listing(root))
     assert (cache.set / "frames").stat().st_size == pixels
 
 
@@ -225,7 +225,7 @@ def test_a_folder_that_cannot_be_written_is_said_once_and_training_goes_on(tmp_p
 def test_a_full_disk_is_said_and_leaves_no_half_of_a_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make_photographs(tmp_path / "photos")
     cache = cache_of(root, tmp_path / "cache")
-    Frames(listing(root), 32, 3, cache).get([0, 1])
+    Frames(listing(root), 32, cache=cache).get([0, 1])
     before = (cache.set / "frames").stat().st_size
 
     def full(_: int) -> None:

@@ -18,7 +18,7 @@ from couloir.augmentation.transform import in_turn
 from couloir.cli.main import run as command
 from couloir.config.compose import compose_sentence
 from couloir.data import images
-from couloir.data.decode import read_frame
+from couloir.data.decode import Reading, read_frame
 from couloir.data.folder import FileSource
 from couloir.data.standardise import Standardise
 from couloir.data.windows import windows_first
@@ -51,7 +51,7 @@ def test_a_frame_is_pillows_within_a_few_grey_levels(
 ) -> None:
     file = tmp_path / f"x.{ending}"
     smooth(width, height, 0).save(file)
-    frame = read_frame(file, resize, 3)
+    frame = read_frame(file, resize)
     assert frame.dtype == torch.uint8
     assert min(frame.shape[:2]) == resize
     with Image.open(file) as image:
@@ -65,7 +65,7 @@ def test_a_frame_is_pillows_within_a_few_grey_levels(
 @pytest.mark.parametrize("channels", [1, 3])
 def test_grey_and_printed_photographs_have_the_channels_asked_for(mode: str, channels: int, tmp_path: Path) -> None:
     smooth(64, 48, 0).convert(mode).save(tmp_path / "x.jpg", quality=95)
-    frame = read_frame(tmp_path / "x.jpg", 32, channels)
+    frame = read_frame(tmp_path / "x.jpg", 32, Reading(channels))
     with Image.open(tmp_path / "x.jpg") as image:
         expected = np.asarray(image.convert("RGB" if channels == 3 else "L"), dtype=float).mean()
     assert frame.shape[2] == channels
@@ -230,13 +230,13 @@ def test_a_photograph_of_too_many_pixels_is_refused_before_it_is_decoded(
 ) -> None:
     file = tmp_path / f"x.{ending}"
     smooth(60, 50, 0).save(file)
-    assert read_frame(file, 30, 3, max_pixels=3000).shape == (30, 36, 3)
+    assert read_frame(file, 30, Reading(max_pixels=3000)).shape == (30, 36, 3)
     monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("its pixels were decoded"))
     monkeypatch.setattr("simplejpeg.decode_jpeg", lambda *_, **__: pytest.fail("its pixels were decoded"))
     with pytest.raises(
         CouloirError, match=rf"x\.{ending} has 60 x 50 pixels; the limit is data\.max_pixels=2999"
     ) as error:
-        read_frame(file, 30, 3, max_pixels=2999)
+        read_frame(file, 30, Reading(max_pixels=2999))
     assert str(file) in str(error.value)
     assert "raise data.max_pixels" in str(error.value)
 
@@ -267,4 +267,4 @@ def test_a_decompression_bomb_in_a_folder_ends_the_run_with_its_name(
 def test_a_photograph_that_scaling_would_blow_up_is_refused(tmp_path: Path) -> None:
     Image.new("RGB", (40_000, 1)).save(tmp_path / "thin.png")
     with pytest.raises(CouloirError, match=r"40000 x 1 pixels and would have 2007040000 once its shorter side is 224"):
-        read_frame(tmp_path / "thin.png", 224, 3)
+        read_frame(tmp_path / "thin.png", 224)

@@ -17,7 +17,7 @@ from PIL import Image
 import couloir
 from couloir.cli.main import run
 from couloir.data import unreadable
-from couloir.data.decode import decode
+from couloir.data.decode import Reading, decode
 from couloir.data.images import image_folder, inspect
 from couloir.data.listing import list_images
 from couloir.data.samples import Samples
@@ -121,7 +121,7 @@ def test_no_bytes_make_the_decoder_fail_in_another_way() -> None:
             for _ in range(rng.randrange(1, 12)):
                 content[rng.randrange(len(content) if rng.random() < 0.5 else 64)] = rng.randrange(256)
             try:
-                decode(_Bytes(bytes(content[: rng.randrange(len(content)) if rng.random() < 0.2 else None])), 20, 3)  # type: ignore[arg-type]
+                decode(_Bytes(bytes(content[: rng.randrange(len(content)) if rng.random() < 0.2 else None])), 20)  # type: ignore[arg-type]
             except CouloirError as error:
                 said = ("x.jpg cannot be decoded: ", "x.jpg has ")  # more pixels than are decoded
                 assert error.fact.startswith(said)  # noqa: PT017  most are decoded after all
@@ -170,9 +170,9 @@ def test_a_second_run_does_not_decode_everything_again_but_what_has_changed(
     root = with_broken(tmp_path / "photos")
     looked: list[str] = []
 
-    def counted(path: Path, least: int, channels: int, max_pixels: int) -> Any:
+    def counted(path: Path, least: int, reading: Reading) -> Any:
         looked.append(path.name)
-        return decode(path, least, channels, max_pixels)
+        return decode(path, least, reading)
 
     monkeypatch.setattr(unreadable, "decode", counted)
     first = skipping(root, tmp_path / "kept").skipped

@@ -52,13 +52,16 @@ class Cache:
         resize: pixels of a frame's shorter side.
         channels: 3 or 1.
         limit: bytes that all caches in the folder may take together.
+        reading: how pixels were made of the files, in words: another reading is another set.
     """
 
-    def __init__(self, folder: Path, paths: list[Path], resize: int, channels: int, limit: float) -> None:
+    def __init__(
+        self, folder: Path, paths: list[Path], resize: int, channels: int, limit: float, reading: str = ""
+    ) -> None:
         self.folder, self.channels, self.limit = folder, channels, limit
         self.paths = [os.path.abspath(path) for path in paths]  # noqa: PTH100  a string, and symbolic links stay
         self.stamps = [_stamp(path) for path in self.paths]
-        self.set = folder / _name(self.paths, self.stamps, resize, channels)
+        self.set = folder / _name(self.paths, self.stamps, resize, channels, reading)
         self.problem: str | None = None
         self._use: FileLock | None = None
         self._index: NDArray[Any] | None = None
@@ -195,8 +198,8 @@ def _stamp(path: str) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def _name(paths: list[str], stamps: list[tuple[int, int]], resize: int, channels: int) -> str:
-    digest = hashlib.sha256(f"{DECODER}\0{resize}\0{channels}\0".encode())
+def _name(paths: list[str], stamps: list[tuple[int, int]], resize: int, channels: int, reading: str) -> str:
+    digest = hashlib.sha256(f"{DECODER}\0{resize}\0{channels}\0{reading}\0".encode())
     for path, (size, changed) in zip(paths, stamps, strict=True):
         digest.update(f"{path}\0{size}\0{changed}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]

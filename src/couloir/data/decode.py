@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,58 +16,85 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from couloir.data.headers import FORMATS, START, UNREADABLE, jpeg_orientation, orientation_of, recognised, refuse_format
 from couloir.errors import CouloirError
 
 Pixels = NDArray[np.uint8]
 
-UNREADABLE = (
-    OSError, SyntaxError, ValueError, EOFError, LookupError, ArithmeticError, struct.error, zlib.error,
-)  # fmt: skip
-"""What Pillow's decoders raise over bytes that are not what they seem."""
 MAX_PIXELS = 178_956_970
 """Pixels of a photograph beyond which it is taken for a decompression bomb: where Pillow refuses by default, too."""
-Image.MAX_IMAGE_PIXELS = None  # the limit here goes for all decoders, and a key raises it
-
 MODES = {1: "L", 3: "RGB"}
-DECODER = f"1 simplejpeg {simplejpeg.__version__} pillow {PIL.__version__} torch {torch.__version__}"
+DECODER = f"2 simplejpeg {simplejpeg.__version__} pillow {PIL.__version__} torch {torch.__version__}"
 """What the pixels of a frame follow from besides the file: raised where this module decodes otherwise than before."""
+BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262
 
 
-def read_frame(path: Path, resize: int, channels: int, max_pixels: int = MAX_PIXELS) -> Tensor:
-    """One photograph as a frame: uint8 (H, W, C), the shorter side `resize` pixels.
+@dataclass(frozen=True)
+class Reading:
+    """How pixels are made of a file, whatever their number.
+
+    Attributes:
+        channels: 3 or 1.
+        max_pixels: photographs of more pixels are refused.
+        background: red, green and blue of what shows where a photograph is transparent.
+        bits: bits that greys of more than 8 bits use; None: as many as the file says.
+    """
+
+    channels: int = 3
+    max_pixels: int = MAX_PIXELS
+    background: tuple[int, int, int] = (255, 255, 255)
+    bits: int | None = None
+
+    def __str__(self) -> str:
+        """What a cache of the pixels must be named after."""
+        return f"{self.channels} {self.background} {self.bits}"
+
+
+COLOUR = Reading()
+
+
+def read_frame(path: Path, resize: int, reading: Reading = COLOUR) -> Tensor:
+    """One photograph as a frame: uint8 (H, W, C), upright, the shorter side `resize` pixels.
 
     Raises:
         CouloirError: the file cannot be read or decoded.
     """
-    return scaled(decode(path, resize, channels, max_pixels), resize)
+    return scaled(decode(path, resize, reading), resize)
 
 
-def decode(path: Path, least: int, channels: int, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """The pixels of a file, (H, W, C), unless its header promises more than `max_pixels`.
+def decode(path: Path, least: int, reading: Reading = COLOUR) -> Pixels:
+    """The pixels of a file, (H, W, C), upright, unless its header promises more than the limit.
 
+    What a file is, its first bytes say, and not its name. Of an animation or of several pages the first is taken.
     A JPEG is decoded at the smallest of the scales 1, 1/2, 1/4 and 1/8 whose shorter side is still `least`.
     libjpeg-turbo knows all eighths, but vectorises only these: 5/8 of 500x375 takes 0.87 ms, the whole of it 0.70 ms.
 
     Raises:
         CouloirError: the file cannot be read or decoded.
     """
+    mode = MODES[reading.channels]
     try:
         content = path.read_bytes()
         if content[:2] == b"\xff\xd8":
-            pixels = _decode_jpeg(path, content, least, channels, max_pixels)
+            pixels = _decode_jpeg(path, content, least, reading)
             if pixels is not None:
-                return pixels
-        with Image.open(io.BytesIO(content)) as opened:
-            _check_size(path, *opened.size, least, max_pixels)
-            opened.draft(MODES[channels], (least, least))
-            image = opened.convert(MODES[channels])
+                return _upright(pixels, jpeg_orientation(content))
+        refuse_format(path, recognised(content[:START]))
+        with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+            _check_size(path, *opened.size, least, reading.max_pixels)
+            opened.draft(mode, (least, least))
+            opened.load()
+            image = _of_eight_bits(path, opened, reading.bits) if opened.mode[0] in "IF" else opened
+            if image.has_transparency_data:
+                image = _on(reading.background, image)
+            pixels = np.array(image.convert(mode))
+            return _upright(pixels.reshape(image.height, image.width, reading.channels), orientation_of(opened))
     except UNREADABLE as error:
         raise CouloirError(
             f"{path.name} cannot be decoded: {_reason(error)}",
             place=str(path),
             next_step="remove or repair the file; data.on_error=skip leaves out, at the start, what cannot be decoded",
         ) from error
-    return np.array(image).reshape(image.height, image.width, channels)
 
 
 def _reason(error: Exception) -> str:
@@ -93,11 +119,11 @@ def _check_size(path: Path, width: int, height: int, least: int, max_pixels: int
         )
 
 
-def _decode_jpeg(path: Path, content: bytes, least: int, channels: int, max_pixels: int) -> Pixels | None:
-    """A JPEG by libjpeg-turbo; None where Pillow should have a look: CMYK, torn, or damaged."""
+def _decode_jpeg(path: Path, content: bytes, least: int, reading: Reading) -> Pixels | None:
+    """A JPEG by libjpeg-turbo, as it is stored; None where Pillow should have a look: CMYK, torn, or damaged."""
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(content)
-        _check_size(path, width, height, least, max_pixels)
+        _check_size(path, width, height, least, reading.max_pixels)
         if space not in ("YCbCr", "RGB", "Gray"):
             return None
         shorter = min(height, width)
@@ -108,11 +134,68 @@ def _decode_jpeg(path: Path, content: bytes, least: int, channels: int, max_pixe
         # Colours are smoothed where the photograph is scaled down anyway: 54 dB from the exact ones, and 7% faster.
         shrinks = 3 * -(-shorter // factor) >= 4 * least
         pixels: Pixels = simplejpeg.decode_jpeg(
-            content, "GRAY" if channels == 1 else "RGB", fastupsample=shrinks, **keys
+            content, "GRAY" if reading.channels == 1 else "RGB", fastupsample=shrinks, **keys
         )
     except ValueError:
         return None
     return pixels
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Pixels (H, W, C) turned and mirrored as EXIF's orientation, 1 to 8, says."""
+    if orientation == 1:
+        return pixels
+    if orientation > 4:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _of_eight_bits(path: Path, image: Image.Image, bits: int | None) -> Image.Image:
+    """An image of greys of 12, 16 or 32 bits, or of fractions, as one of 8 bits: the whole range becomes 0..255.
+
+    Raises:
+        CouloirError: nothing says what the range is, or a value lies outside of it.
+    """
+    values = np.asarray(image)
+    tags: Any = getattr(image, "tag_v2", {})
+    stated = bits or _bits_of(image, tags)
+    low, high = float(values.min()), float(values.max())
+    top = 1.0 if stated is None and image.mode == "F" else 2.0 ** (stated or 0) - 1
+    if not (low >= 0 and top > 0 and high <= top):
+        allowed = "0 to 1" if image.mode == "F" and stated is None else f"0 to {top:.0f} (data.bits={stated})"
+        raise CouloirError(
+            f"{path.name} has greys from {low:g} to {high:g}, and {f'not {allowed}' if top else 'no stated range'}.",
+            place=str(path),
+            next_step="data.bits=16 (or 12, ...) says that 2^bits - 1 is white; or save the files with 8 or 16 bits",
+        )
+    if tags.get(PHOTOMETRIC) == 0:
+        values = top - values  # zero is white
+    grey = Image.fromarray(np.floor(values * (255 / top) + 0.5).astype(np.uint8))
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        grey.putalpha(Image.fromarray(np.where(np.asarray(image) == clear, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _bits_of(image: Image.Image, tags: Any) -> int | None:
+    """The bits that a file states; None where its greys may be anything."""
+    if image.mode.startswith("I;16"):
+        return int(tags.get(BITS_PER_SAMPLE, (16,))[0])
+    return 16 if image.mode == "I" and image.format in ("PNG", "PPM") else None
+
+
+def _on(background: tuple[int, int, int], image: Image.Image) -> Image.Image:
+    """A transparent image as it looks on a colour: RGB."""
+    if image.mode in ("La", "RGBa"):  # Pillow turns back what is multiplied by alpha in one way only
+        image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
+    above = image.convert("RGBA")
+    canvas = Image.new("RGB", image.size, background)
+    canvas.paste(above, mask=above.getchannel("A"))
+    return canvas
 
 
 def scaled(pixels: Pixels, resize: int) -> Tensor:

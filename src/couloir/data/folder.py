@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from couloir.data.cache import Cache
-from couloir.data.decode import MAX_PIXELS, MODES, resampled
+from couloir.data.decode import COLOUR, MODES, Reading, resampled
 from couloir.data.frames import AT_A_TIME, Frames
 from couloir.data.source import ArraySource, Loaded, Source
 from couloir.data.splits import Indices
@@ -58,7 +58,7 @@ class FileSource:
         self.paths = [path for path, _ in samples]
         self.targets: NDArray[Any] = np.array([label for _, label in samples], dtype=np.int64)
         self.image_size, self.channels, self.first = image_size, channels, first
-        self.frames = frames or Frames(self.paths, image_size, channels)
+        self.frames = frames or Frames(self.paths, image_size, Reading(channels))
 
     def fetch(self, indices: Tensor) -> Tensor:
         """The squares of some photographs: uint8 (B, C, S, S), or (B, 3, C, S, S) where three are asked for."""
@@ -152,12 +152,11 @@ def load_folder(
     splits: dict[str, list[tuple[Path, int]]],
     classes: list[str],
     image_size: int,
-    channels: int,
     memory_budget: float,
+    reading: Reading = COLOUR,
     resize: int | None = None,
     windows: bool = False,
     cache: tuple[Path, float] | None = None,
-    max_pixels: int = MAX_PIXELS,
 ) -> Loaded:
     """Paths and labels by split as sources, in memory where they fit once decoded.
 
@@ -165,26 +164,26 @@ def load_folder(
         splits: paths and labels of each split.
         classes: the classes' names.
         image_size: pixels of the samples' sides.
-        channels: 1 or 3.
         memory_budget: GiB that the training split may take in memory, as whole frames or as squares, and GiB that the
         other splits may take as squares.
+        reading: how pixels are made of the files.
         resize: pixels of the frames' shorter sides; None: `image_size`.
         windows: whether the training samples are windows of whole frames.
         cache: the folder of all caches and the bytes they may take; None: no cache.
-        max_pixels: photographs of more pixels are refused.
 
     Raises:
         CouloirError: `channels` is neither 1 nor 3, or a file cannot be decoded.
     """
+    channels = reading.channels
     if channels not in MODES:
         raise CouloirError(f"Images have 1 or 3 channels, not {channels}.", next_step="data.channels=3 or 1")
     resize = resize or image_size
     paths = [path for samples in splits.values() for path, _ in samples]
-    kept = None if cache is None else Cache(cache[0], paths, resize, channels, cache[1])
+    kept = None if cache is None else Cache(cache[0], paths, resize, channels, cache[1], str(reading))
     if kept is not None and kept.problem is not None:
         say.warning("%s", kept.problem)
         kept = None
-    frames = Frames(paths, resize, channels, kept, max_pixels)
+    frames = Frames(paths, resize, reading, kept)
     budget = memory_budget * 2**30
     fits = len(paths) * channels * image_size**2 <= budget
     sources: dict[str, Source] = {}

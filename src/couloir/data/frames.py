@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from couloir.data.cache import Cache
-from couloir.data.decode import MAX_PIXELS, UNREADABLE, Pixels, decode, scaled
+from couloir.data.decode import COLOUR, Pixels, Reading, decode, scaled
+from couloir.data.headers import UNREADABLE, read_header
 from couloir.machine import cores, one_thread
 
 AT_A_TIME = 64
@@ -29,21 +29,13 @@ class Frames:
     Args:
         paths: the files.
         resize: pixels of a frame's shorter side.
-        channels: 3 or 1.
+        reading: how their pixels are made.
         cache: where frames are kept on disk, if they are.
-        max_pixels: photographs of more pixels are refused.
     """
 
-    def __init__(
-        self,
-        paths: list[Path],
-        resize: int,
-        channels: int,
-        cache: Cache | None = None,
-        max_pixels: int = MAX_PIXELS,
-    ) -> None:
-        self.paths, self.resize, self.channels, self.cache = paths, resize, channels, cache
-        self.max_pixels = max_pixels
+    def __init__(self, paths: list[Path], resize: int, reading: Reading = COLOUR, cache: Cache | None = None) -> None:
+        self.paths, self.resize, self.reading, self.cache = paths, resize, reading, cache
+        self.channels = reading.channels
         self._kept: dict[int, int] = {}
         self._pixels = torch.empty(0, dtype=torch.uint8)
         self._sizes: list[tuple[int, int, int]] = []
@@ -73,7 +65,7 @@ class Frames:
 
     def _decode(self, numbers: list[int]) -> list[Tensor]:
         def pixels(number: int) -> Pixels:
-            return decode(self.paths[number], self.resize, self.channels, self.max_pixels)
+            return decode(self.paths[number], self.resize, self.reading)
 
         if len(numbers) == 1 or get_worker_info() is not None:
             with one_thread():
@@ -109,8 +101,8 @@ class Frames:
         ratios: list[float] = []
         for path in self.paths[:: max(1, -(-len(self.paths) // MEASURED))]:
             try:
-                with Image.open(path) as image:
-                    ratios.append(max(image.size) / min(image.size))
+                header = read_header(path)
+                ratios.append(max(header.width, header.height) / min(header.width, header.height))
             except UNREADABLE:
                 continue  # decoding will say what is wrong
         mean = sum(ratios) / len(ratios) if ratios else 4 / 3

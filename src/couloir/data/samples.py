@@ -194,6 +194,7 @@ class Samples(LightningDataModule):
             self.mean, self.std = [0.0] * self.channels, [1.0] * self.channels
         if self.mean is None or self.std is None:
             mean, std = self._channel_statistics()
+            self._refuse_constant(std)
             self.mean, self.std = self.mean or mean, self.std or std
         if len(self.mean) != self.channels or len(self.std) != self.channels:
             raise CouloirError(
@@ -207,6 +208,16 @@ class Samples(LightningDataModule):
         if self.encoding is not None:
             mean = [value - offset for value, offset in zip(mean, self.encoding.offsets, strict=True)]
         self._standardise = Standardise(mean, std, image=self.image_size is not None)
+
+    def _refuse_constant(self, std: list[float]) -> None:
+        split = self.splits["train"]
+        if any(std) or not split.source.paths:
+            return
+        raise CouloirError(
+            "All training photographs have the same value in every pixel: there is nothing to learn from them.",
+            place=str(split.source.paths[split.indices[0]]),
+            next_step="look at the files; data.standardize=false trains on them all the same",
+        )
 
     def _channel_statistics(self) -> tuple[list[float], list[float]]:
         split = self.splits["train"]

@@ -27,7 +27,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from couloir.data.decode import DECODER, MAX_PIXELS, decode
+from couloir.data.decode import DECODER, Reading, decode
 from couloir.data.listing import Listing
 from couloir.data.skipped import Skipped
 from couloir.errors import CouloirError
@@ -45,18 +45,15 @@ SAVED_SECONDS = 60.0
 Stamps = NDArray[np.uint64]
 
 
-def leave_out_unreadable(
-    listing: Listing, root: Path, resize: int, channels: int, folder: Path, max_pixels: int = MAX_PIXELS
-) -> list[Skipped]:
+def leave_out_unreadable(listing: Listing, root: Path, resize: int, reading: Reading, folder: Path) -> list[Skipped]:
     """Take the photographs that cannot be decoded out of a listing.
 
     Args:
         listing: what was found below the root; afterwards it holds readable photographs alone.
         root: the set's folder.
         resize: pixels of the frames' shorter sides.
-        channels: 3 or 1.
+        reading: how pixels are made of the files.
         folder: where it is remembered what could be decoded.
-        max_pixels: photographs of more pixels cannot be decoded.
 
     Raises:
         CouloirError: nothing is left of a class in the training split, or of a whole split.
@@ -66,13 +63,13 @@ def leave_out_unreadable(
         if path.exists() and not path.is_file():
             return "is not a file"  # a pipe would be waited for
         try:
-            decode(path, resize, channels, max_pixels)
+            decode(path, resize, reading)
         except CouloirError as error:
             return error.fact.removeprefix(f"{path.name} ")
         return None
 
     paths = [path for samples in listing.splits.values() for path, _ in samples]
-    key = f"{DECODER}\0{resize}\0{channels}\0{max_pixels}\0{root.absolute()}"
+    key = f"{DECODER}\0{resize}\0{reading}\0{reading.max_pixels}\0{root.absolute()}"
     name = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:32]
     reasons = find_unreadable(paths, root, why_not, folder / f"readable-{name}.npy")
     skipped = []
