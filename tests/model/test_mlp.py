@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
-from couloir.model.mlp import mlp
+from couloir.errors import CouloirError
+from couloir.initializer.variance import he_normal
+from couloir.model.mlp import Embedding, mlp
 
 
 def test_an_mlp_has_the_layers_asked_for() -> None:
@@ -38,3 +41,30 @@ def test_an_mlp_is_its_formula() -> None:
 
 def test_an_mlp_without_hidden_layers_is_linear() -> None:
     assert [type(layer).__name__ for layer in mlp(2, 3, 4, hidden=[])] == ["Flatten", "Linear"]
+
+
+def test_an_embedding_is_a_table_of_vectors() -> None:
+    torch.manual_seed(0)
+    net = mlp(8, None, 3, hidden=[], embedding=5, categories=[[1, 3], [5, 2]])
+    first, second = (layer.weight.T for layer in net.modules() if isinstance(layer, Embedding))
+    assert (first.shape, second.shape) == ((3, 5), (2, 5))
+    codes = torch.tensor([[0, 1], [2, 0], [1, 1]])
+    numbers = torch.randn(3, 3)
+    one_hot = [torch.nn.functional.one_hot(codes[:, 0], 3), torch.nn.functional.one_hot(codes[:, 1], 2)]
+    x = torch.cat([numbers[:, :1], one_hot[0], numbers[:, 1:2], one_hot[1], numbers[:, 2:]], dim=1)
+    looked_up = torch.cat(
+        [numbers, nn.functional.embedding(codes[:, 0], first), nn.functional.embedding(codes[:, 1], second)], dim=1
+    )
+    torch.testing.assert_close(net(x), net[-1](looked_up))
+
+
+def test_an_initializer_takes_an_embedding_for_a_sum_over_one_input() -> None:
+    net = mlp(2000, None, 3, hidden=[8], embedding=64, categories=[[0, 2000]])
+    he_normal(net)
+    (embedding,) = (layer for layer in net.modules() if isinstance(layer, Embedding))
+    assert float(embedding.weight.detach().std()) == pytest.approx(2**0.5, rel=0.02), "Var w = 2 / F, F = 1"
+
+
+def test_an_embedding_without_categories_is_refused() -> None:
+    with pytest.raises(CouloirError, match="the data has none"):
+        mlp(4, None, 3, hidden=[8], embedding=2, categories=[])

@@ -406,6 +406,11 @@ def _check_parts(sentence: Sentence) -> None:
         f"{task} needs a loss, but the sentence has none.",
         f"leave ~loss out: the task's own is loss={cfg.task.get('loss')}",
     )
+    _refuse(
+        cfg.model.get("embedding") is not None and not cfg.model.get("categories"),
+        f"model.embedding={cfg.model.get('embedding')} is for categories; data={choices.get('data')} has none.",
+        "leave model.embedding out; data.columns={NAME: category} makes a column a category",
+    )
     rule = f"momentum_schedule={choices.get('momentum_schedule')}"
     _refuse(
         cfg.momentum_schedule is not None and "momentum" not in cfg.optimizer,

@@ -48,6 +48,7 @@ class Decision:
             wrong; None for other kinds.
         missing: (N,) the cells without a value.
         form: of a date, as `couloir.data.dates` names it.
+        words: of a boolean, the word for no and the one for yes.
     """
 
     column: Column
@@ -56,6 +57,7 @@ class Decision:
     values: NDArray[np.float64] | None
     missing: NDArray[np.bool_]
     form: str = ""
+    words: Sequence[str] = ()
 
     @property
     def used(self) -> bool:
@@ -78,7 +80,7 @@ class Feature:
         name: the column's name.
         kind: `number`, `category`, `boolean` or `date`.
         offset: what is taken off in float64 before numbers become float32.
-        categories: the texts by their codes; of a boolean the word for no and the one for yes.
+        categories: the texts by their codes; of a boolean its words, in small letters.
         form: of a date.
         cycles: the parts of a date that vary, names of `CYCLES`.
         indicator: whether an input says that the value is missing.
@@ -211,7 +213,8 @@ def _stated(column: Column, kind: str, cells: Cells) -> Decision:
         wanted = "a number"
     elif kind == "boolean":
         missing = _without_maybe(column)
-        decision = Decision(column, kind, "stated", _booleans(column, missing, digits=True), missing)
+        words = two_words(column, missing, any_two=True) or ["no", "yes"]
+        decision = Decision(column, kind, "stated", zero_and_one(column, words), missing, words=words)
         wanted = "one of two words such as no and yes"
     else:
         missing = _without_maybe(column)
@@ -234,9 +237,9 @@ def _of_texts(column: Column, cells: Cells, skip: bool) -> Decision:
     is_number = np.isfinite(column.numbers)
     counts = count_texts(column, there)
     if not is_few_texts_a_mistake(column, counts, there):
-        if (values := _booleans(column, column.missing)) is not None:
-            words = sorted({text.lower() for text in counts})
-            return Decision(column, "boolean", f"the words {' and '.join(words)}", values, column.missing)
+        if (words := two_words(column, column.missing)) is not None:
+            why = f"the words {' and '.join(sorted({text.lower() for text in counts}))}"
+            return Decision(column, "boolean", why, zero_and_one(column, words), column.missing, words=words)
         dates = _found_dates(column, _without_maybe(column), cells, skip)
         return dates or _category_or_identifier(column, len(counts), int(there.sum()))
     if not skip:
@@ -292,19 +295,28 @@ def _without_maybe(column: Column) -> NDArray[np.bool_]:
     return np.logical_or(column.missing, maybe)
 
 
-def _booleans(column: Column, missing: NDArray[np.bool_], digits: bool = False) -> NDArray[np.float64] | None:
-    """A column of two words as 0 and 1; None where it is something else, which for `digits` is all NaN."""
+def two_words(column: Column, missing: NDArray[np.bool_], any_two: bool = False) -> list[str] | None:
+    """The word for no and the one for yes, in small letters, of a column that has no others; None where it has.
+
+    Args:
+        column: of texts; for `any_two` it may also be numbers.
+        missing: the cells without a value.
+        any_two: whether all pairs will do, not only those that mean no and yes.
+    """
     if column.texts is None:
-        return np.where(np.isin(column.numbers, (0.0, 1.0)), column.numbers, np.nan) if digits else None
-    words = {text: text.lower() for text in count_texts(column, ~missing)}
-    pair = next((pair for pair in BOOLEANS if set(words.values()) <= pair), None)
-    if pair is None and digits:
-        pair = {"0", "1"}
-    if pair is None or not words:
-        return None
-    no, yes = sorted(pair)
-    codes = {text: {no: 0.0, yes: 1.0}.get(word, np.nan) for text, word in words.items()}
-    return np.array([codes.get(text, np.nan) for text in column.texts.tolist()], dtype=np.float64)
+        return ["0", "1"] if any_two and bool(np.all(np.isin(column.numbers[~missing], (0.0, 1.0)))) else None
+    words = {text.lower() for text in count_texts(column, ~missing)}
+    pair = next((sorted(pair) for pair in BOOLEANS if words and words <= pair), None)
+    return pair or (sorted(words) if any_two and len(words) == 2 else None)
+
+
+def zero_and_one(column: Column, words: Sequence[str]) -> NDArray[np.float64]:
+    """The cells of a column of two words as 0 and 1, (N,); NaN where a cell is neither."""
+    if column.texts is None:
+        return np.where(np.isin(column.numbers, (0.0, 1.0)), column.numbers, np.nan)
+    codes = {word: float(code) for code, word in enumerate(words)}
+    by_text = {text: codes.get(text.lower(), np.nan) for text in set(column.texts.tolist())}
+    return np.array([by_text[text] for text in column.texts.tolist()], dtype=np.float64)
 
 
 def _dates(
@@ -432,11 +444,7 @@ def _feature(decision: Decision, rows: NDArray[np.int64], indicators: bool) -> F
     assert decision.values is not None
     values = decision.values[rows]
     if decision.kind == "boolean":
-        words = ["0", "1"]
-        if column.texts is not None:
-            said = dict(zip(values.tolist(), column.texts[rows].tolist(), strict=True))
-            words = [said.get(0.0, ""), said.get(1.0, "")]
-        return Feature(column.name, "boolean", categories=words, indicator=indicator)
+        return Feature(column.name, "boolean", categories=list(decision.words), indicator=indicator)
     if decision.kind == "number":
         return Feature(column.name, "number", offset_of(values), indicator=indicator)
     varies = [name for name, part in calendar(values).items() if len(np.unique(part[~missing])) > 1]
@@ -518,9 +526,8 @@ def _decided_before(feature: Feature, cells: Cells) -> Decision:
         return Decision(column, feature.kind, "as in training", values, column.missing)
     missing = _without_maybe(column)
     if feature.kind == "boolean":
-        values = _booleans(column, missing, digits=True)
-        assert values is not None
-        return Decision(column, feature.kind, "as in training", values, missing)
+        values = zero_and_one(column, feature.categories)
+        return Decision(column, feature.kind, "as in training", values, missing, words=feature.categories)
     values, form = _dates(column, missing, cells, feature.form)
     return Decision(column, feature.kind, "as in training", values, missing, form)
 
@@ -552,12 +559,11 @@ def blocks(features: Sequence[Feature]) -> list[list[int]]:
     return found
 
 
-def in_words(described: Sequence[Described], missing: str) -> Iterator[str]:
+def in_words(described: Sequence[Described]) -> Iterator[str]:
     """The columns by kind, a line each, for the console.
 
     Args:
         described: of `describe`, with the targets.
-        missing: what became of missing values: `impute` or `drop`.
     """
     for kind, plural in (("number", "numbers"), ("category", "categories"), ("boolean", "booleans"), ("date", "dates")):
         of_kind = [each for each in described if each.kind == kind]
@@ -565,7 +571,7 @@ def in_words(described: Sequence[Described], missing: str) -> Iterator[str]:
             yield f"{len(of_kind)} {kind if len(of_kind) == 1 else plural}: {_listed(map(_shown, of_kind))}"
     left_out = [f"{each.name} ({each.why})" for each in described if each.kind in ("identifier", "ignore")]
     if left_out:
-        yield f"left out: {_listed(left_out)}"
+        yield f"left out: {_listed(left_out)}; data.columns={{NAME: KIND}} says otherwise"
     gaps = [f"{each.name} ({each.missing:,})" for each in described if each.missing and each.inputs]
     if gaps:
         yield f"missing values, filled in from the training split: {_listed(gaps)}"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from couloir.data import targets
 from couloir.data.cells import Cells, Column, read_cells
 from couloir.data.columns import (
+    UNKNOWN,
     Decision,
     Described,
     Feature,
@@ -31,6 +32,7 @@ from couloir.data.columns import (
 from couloir.data.skipped import Skipped
 from couloir.data.targets import Target, read_target
 from couloir.errors import CouloirError
+from couloir.log import say
 
 if TYPE_CHECKING:
     from couloir.data.samples import Samples
@@ -180,6 +182,9 @@ class _Load:
         state = self.state
         before = None if state is None else Encoding.of_plain(state)
         found = read_table(self.wanted, None if before is None else before.features)
+        if before is not None:
+            for line in unknown_categories(found):
+                say.warning("%s", f"warning: {line}")
         gaps = bool(np.isnan(found.compact).any())
         encoding = Encoding(found.features, None if before is None else before.fills, gaps)
         target, names = found.target, list(self.wanted.targets)
@@ -199,6 +204,20 @@ class _Load:
             columns=found.described,
             notes=list(in_sentences(found, self.wanted)),
         )
+
+
+def unknown_categories(found: Table) -> Iterator[str]:
+    """A sentence for each category column with texts that the run does not know."""
+    place = 0
+    for feature in found.features:
+        unknown = np.flatnonzero(found.compact[:, place] == UNKNOWN)
+        if feature.kind == "category" and len(unknown):
+            column = next(column for column in found.cells.columns if column.name == feature.name)
+            yield (
+                f"{len(unknown):,} of {len(found.rows):,} rows have a '{feature.name}' that the run does not know, for "
+                f"example '{column.cell(int(found.rows[unknown[0]]))}': they count as none of its categories"
+            )
+        place += feature.width
 
 
 def _splits(found: Table) -> dict[str, slice]:
@@ -390,7 +409,7 @@ def in_sentences(found: Table, wanted: Wanted) -> Iterator[str]:
     yield f"{name}{noted}: {len(found.rows):,} rows; target {', '.join(wanted.targets)}: " + (
         f"{found.target.task.replace('_', '-')} ({found.target.why})"
     )
-    for line in in_words(found.described, wanted.missing):
+    for line in in_words(found.described):
         yield f"  {line}"
 
 

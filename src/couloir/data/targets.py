@@ -8,16 +8,28 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from couloir.data.cells import Cells, Column
-from couloir.data.columns import BOOLEANS, FEW, LARGEST, count_texts, is_few_texts_a_mistake, is_infinite, refuse_cells
+from couloir.data.columns import (
+    FEW,
+    LARGEST,
+    count_texts,
+    is_few_texts_a_mistake,
+    is_infinite,
+    refuse_cells,
+    two_words,
+    zero_and_one,
+)
 from couloir.errors import CouloirError
 
 INTEGER = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
 """An integer as people and programs write it; not 5E2, which may be a name."""
+EXACT = 2.0**53
+"""Integers from here on may lose digits in float64."""
 OTHER = "name another column with data.target=..."
 
 
@@ -92,7 +104,8 @@ def _one(column: Column, cells: Cells, rows: NDArray[np.int64], stated: bool) ->
     if _numeric(column, rows):
         numbers = column.numbers[rows]
         integers = bool(np.all(numbers == np.floor(numbers)))
-        different = len(np.unique(numbers))
+        exact = bool(np.abs(numbers).max() < EXACT)
+        different = len(np.unique(numbers) if exact else set(_texts(column)[rows].tolist()))
         if not stated and (not integers or different > FEW or different == 1):
             _check_numbers(column, cells, rows, "", OTHER)
             what = "fractions" if not integers else f"integers of {different:,} values"
@@ -123,6 +136,11 @@ def _of(rows: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
     return there
 
 
+def _texts(column: Column) -> NDArray[Any]:
+    assert column.texts is not None, "a target is read as text"
+    return column.texts
+
+
 def _noted(why: str, column: Column) -> str:
     return ", ".join([why, *column.notes])
 
@@ -138,8 +156,7 @@ def class_names(column: Column, rows: NDArray[np.int64]) -> list[str]:
         column: the target.
         rows: the rows that are used; they decide.
     """
-    assert column.texts is not None, "a target is read as text"
-    texts: list[str] = column.texts.tolist()
+    texts: list[str] = _texts(column).tolist()
     different = {texts[row] for row in rows.tolist()}
     if not all(INTEGER.fullmatch(text) for text in different):
         return texts
@@ -154,10 +171,9 @@ def by_value(text: str) -> str:
 
 def wrong(column: Column, task: str | None, skip: bool) -> NDArray[np.bool_]:
     """(N,) the rows whose target cannot be used: it is infinite or, where rows may be skipped, text among numbers."""
-    assert column.texts is not None, "a target is read as text"
-    there = ~column.missing
+    there, texts = ~column.missing, _texts(column).tolist()
     infinite = {text for text in count_texts(column, there) if is_infinite(text)}
-    found = np.array([text in infinite for text in column.texts.tolist()]) if infinite else np.zeros(len(there), bool)
+    found = np.array([text in infinite for text in texts]) if infinite else np.zeros(len(there), bool)
     there &= ~found
     counts = count_texts(column, there)
     if skip and (task == "regression" or is_few_texts_a_mistake(column, counts, there)):
@@ -195,16 +211,10 @@ def _check_numbers(column: Column, cells: Cells, rows: NDArray[np.int64], why: s
 
 def _as_zero_and_one(column: Column) -> NDArray[np.float64] | None:
     """A column of two words such as no and yes, or of 0 and 1, as numbers; None where it is something else."""
-    there = ~column.missing
-    if bool(np.all(np.isin(column.numbers[there], (0.0, 1.0)))):
+    if bool(np.all(np.isin(column.numbers[~column.missing], (0.0, 1.0)))):
         return column.numbers
-    assert column.texts is not None, "a target is read as text"
-    words = {text: text.lower() for text in count_texts(column, there)}
-    pair = next((pair for pair in BOOLEANS if set(words.values()) <= pair), None)
-    if pair is None:
-        return None
-    yes = max(pair)
-    return np.array([float(words.get(text) == yes) for text in column.texts.tolist()])
+    words = two_words(column, column.missing)
+    return None if words is None else zero_and_one(column, words)
 
 
 def _not_labels(column: Column, cells: Cells, rows: NDArray[np.int64]) -> CouloirError:

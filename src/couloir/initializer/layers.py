@@ -49,11 +49,14 @@ def set_weights(net: nn.Module, draw: Callable[[Layer], object]) -> None:
 
 
 def fans(layer: Layer) -> tuple[int, int]:
-    """The inputs that an output sums over, and the outputs that an input goes into: channels / groups x kernel."""
+    """The inputs that an output sums over, and the outputs that an input goes into: channels / groups x kernel.
+
+    A layer most of whose inputs are zero says in `active_inputs` how many are not.
+    """
     first, second = layer.weight.shape[:2]
     kernel = math.prod(layer.weight.shape[2:])
     if isinstance(layer, nn.Linear):
-        return second, first
+        return getattr(layer, "active_inputs", second), first
     per_group = first // layer.groups
     if isinstance(layer, TransposedConvolution):  # its weight is (in, out / groups, ...)
         return per_group * kernel, second * kernel

@@ -1,15 +1,62 @@
-"""The multi-layer perceptron: [linear -> normalisation? -> activation -> dropout?] a hidden layer, and a linear
-output.
+"""The multi-layer perceptron: embeddings of categories?, [linear -> normalisation? -> activation -> dropout?] a hidden
+layer, and a linear output.
 """
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Sequence
 
+import torch
+from torch import Tensor, nn
+
+from couloir.errors import CouloirError
 from couloir.model.activation import Maxout
 from couloir.model.activation import activation as activation_layer
 from couloir.model.linear import features
 from couloir.model.weights import loads_weights
+
+
+class Embedding(nn.Linear):
+    """A vector for each category, as the bias-free linear map of its one-hot inputs (Guo and Berkhahn, 2016).
+
+    Args:
+        categories: how many there are.
+        width: numbers of a vector.
+    """
+
+    active_inputs = 1
+    """Inputs that are not zero at a time, for initializers: a vector is no sum over categories."""
+
+    def __init__(self, categories: int, width: int) -> None:
+        super().__init__(categories, width, bias=False)
+
+    def reset_parameters(self) -> None:
+        """Draw as a linear layer does, from U[-1/sqrt(F), 1/sqrt(F)], with the one input that is not zero as F."""
+        nn.init.uniform_(self.weight, -1.0, 1.0)
+
+
+class Embeddings(nn.Module):
+    """Replaces the one-hot inputs of each category by their embedding; all other inputs come first, as they are.
+
+    Args:
+        channels: inputs.
+        categories: where the one-hot inputs of each category begin, and how many there are.
+        width: numbers that stand for a category.
+    """
+
+    def __init__(self, channels: int, categories: Sequence[Sequence[int]], width: int) -> None:
+        super().__init__()
+        self.blocks = [slice(begin, begin + count) for begin, count in categories]
+        hot = {place for block in self.blocks for place in range(block.start, block.stop)}
+        self.rest = [place for place in range(channels) if place not in hot]
+        self.maps = nn.ModuleList(Embedding(count, width) for _, count in categories)
+        self.width = len(self.rest) + width * len(self.maps)
+        """Outputs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, F) -> (B, width)."""
+        parts = [embed(x[:, block]) for block, embed in zip(self.blocks, self.maps, strict=True)]
+        return torch.cat([x[:, self.rest], *parts], dim=1)
 
 
 @loads_weights
@@ -22,6 +69,8 @@ def mlp(
     dropout: float = 0.0,
     batch_norm: bool = False,
     maxout_pieces: int = 2,
+    embedding: int | None = None,
+    categories: Sequence[Sequence[int]] | None = None,
 ) -> nn.Sequential:
     """A fully-connected network over the sample laid flat.
 
@@ -34,9 +83,20 @@ def mlp(
         dropout: share of hidden units that is dropped in training (Srivastava et al., 2014).
         batch_norm: normalise over the batch before each activation (Ioffe and Szegedy, 2015).
         maxout_pieces: affine pieces of a maxout unit.
+        embedding: numbers that stand for a category of a table instead of its one-hot inputs; None: these.
+        categories: where the one-hot inputs of each category begin, and how many there are.
+
+    Raises:
+        CouloirError: there are no categories to embed.
     """
     layers: list[nn.Module] = [nn.Flatten()]
     width = features(channels, image_size)
+    if embedding is not None:
+        if not categories:
+            raise CouloirError("model.embedding is for categories, and the data has none.", next_step="leave it out")
+        embeddings = Embeddings(width, categories, embedding)
+        layers.append(embeddings)
+        width = embeddings.width
     for units in hidden:
         maxout = activation == "maxout"
         layers.append(Maxout(width, units, maxout_pieces) if maxout else nn.Linear(width, units))
