@@ -1,0 +1,227 @@
+"""Blocks of plain numbers, parsed in compiled code: what makes large tables fast.
+
+A block is text without quotes. Its bytes are checked against the grammar of numbers, and SciPy's reader of Matrix
+Market files, which rounds each number correctly, makes one array of them. What does not follow the grammar is left to
+the reader of cells, whose answer is the same.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEAST = 1 << 18
+"""Characters of a block that this is worth it for: SciPy's reader takes a third of a second to import."""
+_DIGITS = b"0123456789"
+_WRONG = (b"..", b"e.", b"ee", b"e-.", b"e+.", b"e-e", b"e+e", b"-e-e", b"e--", b"e+-", b"e-+", b"e++")
+"""What no number has, once its digits are left out."""
+EXACT = 2.0**53
+"""Integers from here on are not all float64 numbers."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of cells.
+
+    Attributes:
+        numbers: (columns of numbers, rows) float64, NaN where a cell is empty.
+        integers: of each of these columns whether all its numbers are written as integers.
+        odd: of each whether it has integers with leading zeros, or ones that float64 does not have.
+        texts: the cells of the other columns, by position.
+        rows: how many.
+    """
+
+    numbers: NDArray[np.float64]
+    integers: list[bool]
+    odd: list[bool]
+    texts: dict[int, list[str]]
+    rows: int
+
+
+def parsed(block: str, separator: str, width: int, texts: Sequence[int]) -> Block | None:
+    """A block as numbers and texts; None where its cells must be looked at one by one.
+
+    Args:
+        block: whole lines, each ended by a line feed, without quotes.
+        separator: one character of ASCII.
+        width: cells of a row.
+        texts: the positions of columns whose texts are wanted, ascending.
+    """
+    if separator in "0123456789.+-eE" or not separator.isascii():
+        return None
+    raw = block.encode()
+    mark = separator.encode()
+    rows = raw.count(b"\n")
+    numeric = [position for position in range(width) if position not in set(texts)]
+    ends: NDArray[np.int64] | None = None
+    if texts:
+        ends = _ends(raw, mark, rows, width)
+        if ends is None:
+            return None
+    found = {} if ends is None else _texts(block, raw, ends, texts)
+    if not numeric:
+        if any(not any(cells) for cells in zip(*found.values(), strict=True)):
+            return None  # a row without anything is left out
+        return Block(np.empty((0, rows)), [], [], found, rows)
+    body = raw if ends is None else _without(raw, ends, texts)
+    numbers = _values(body, mark, len(numeric), rows, width > 1) if _is_plain(body, mark, len(numeric)) else None
+    if numbers is None:
+        return None
+    whole = [_is_whole(column) for column in numbers]
+    integers, odd = [False] * len(numeric), [False] * len(numeric)
+    if any(whole):
+        ends = _ends(raw, mark, rows, width) if ends is None else ends
+        if ends is None:
+            return None
+        for index, position in enumerate(numeric):
+            if whole[index]:
+                integers[index], odd[index] = _as_integers(raw, ends, position, numbers[index])
+    return Block(numbers, integers, odd, found, rows)
+
+
+def _is_whole(column: NDArray[np.float64]) -> bool:
+    return all(
+        bool(np.all(np.isnan(part) | (part == np.floor(part)))) for part in (column[:64], column[64:])
+    )  # the first ones tell mostly
+
+
+def _ends(raw: bytes, mark: bytes, rows: int, width: int) -> NDArray[np.int64] | None:
+    """Where each cell ends, (rows, width); None where the rows do not all have so many cells."""
+    content = np.frombuffer(raw, np.uint8)
+    ends = np.flatnonzero((content == mark[0]) | (content == 10))
+    if ends.size != rows * width or not rows:
+        return None
+    table = ends.reshape(rows, width)
+    return table if bool(np.all(content[table[:, -1]] == 10)) else None
+
+
+def _starts(ends: NDArray[np.int64], position: int) -> NDArray[np.int64]:
+    if position:
+        return ends[:, position - 1] + 1
+    return np.concatenate([[0], ends[:-1, -1] + 1])
+
+
+def _without(raw: bytes, ends: NDArray[np.int64], texts: Sequence[int]) -> bytes:
+    """A block without some columns: each with the separator behind it, the last ones with that before them."""
+    width = ends.shape[1]
+    if len(texts) == width:
+        return b""
+    change = np.zeros(len(raw) + 1, np.int8)
+    gone = set(texts)
+    for position in texts:
+        if position - 1 in gone:
+            continue
+        last = position
+        while last + 1 in gone:
+            last += 1
+        if last == width - 1:
+            change[_starts(ends, position) - 1] += 1
+            change[ends[:, last]] -= 1
+        else:
+            change[_starts(ends, position)] += 1
+            change[ends[:, last] + 1] -= 1
+    kept = np.cumsum(change[:-1], dtype=np.int8) == 0
+    left: bytes = np.frombuffer(raw, np.uint8)[kept].tobytes()
+    return left
+
+
+def _texts(block: str, raw: bytes, ends: NDArray[np.int64] | None, positions: Sequence[int]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for position in positions:
+        assert ends is not None
+        limits = zip(_starts(ends, position).tolist(), ends[:, position].tolist(), strict=True)
+        if len(block) == len(raw):
+            found[position] = [block[start:end].strip() for start, end in limits]
+        else:
+            found[position] = [raw[start:end].decode().strip() for start, end in limits]
+    return found
+
+
+def _is_plain(body: bytes, mark: bytes, width: int) -> bool:
+    """Whether all rows have so many cells, and what stands in them are numbers or nothing."""
+    without_digits = body.translate(None, _DIGITS)
+    lines = without_digits.translate(None, b".-+eE").split(b"\n")
+    if lines.pop() or set(lines) != {mark * (width - 1)}:
+        return False
+    content = np.frombuffer(body, np.uint8)
+    before, after = content[:-1], content[1:]
+    # Before a minus stands the end of a cell or an e; numbers from "+" (43) to "9" (57) but the comma (44) are wrong.
+    minus = after == 45
+    if bool(np.any(minus & ((before - np.uint8(45)) <= 12))) or b"+-" in without_digits:
+        return False
+    if b"e" in without_digits or b"E" in without_digits:
+        body, without_digits = body.replace(b"E", b"e"), without_digits.replace(b"E", b"e")
+        cut = tuple(b"e" + sign + end for sign in (b"", b"-", b"+") for end in (mark, b"\n"))
+        if any(wrong in body for wrong in cut):
+            return False
+    if b"+" in without_digits and body.count(b"+") != body.count(b"e+"):
+        return False
+    return not any(wrong in without_digits for wrong in _WRONG)
+
+
+def _values(body: bytes, mark: bytes, width: int, rows: int, gaps: bool) -> NDArray[np.float64] | None:
+    """The numbers of a block, (width, rows), NaN where a cell is empty; None where one is infinite or no number.
+
+    Args:
+        body: what `_is_plain` has checked.
+        mark: what separates cells.
+        width: cells of a row.
+        rows: how many.
+        gaps: whether cells may be empty.
+    """
+    from scipy.io import mmread
+
+    head = b"%%MatrixMarket matrix array real general\n" + f"{width} {rows}\n".encode()
+    for filled in (False, True) if gaps else (False,):
+        cells = _with_gaps(body, mark) if filled else body
+        with suppress(ValueError, OverflowError):  # an empty cell, mostly
+            numbers: NDArray[np.float64] = mmread(io.BytesIO(head + cells.replace(mark, b"\n")))
+            lost = bool(np.any(np.isinf(numbers))) or (filled and bool(np.any(np.all(np.isnan(numbers), axis=0))))
+            return None if lost else numbers
+    return None
+
+
+def _with_gaps(body: bytes, mark: bytes) -> bytes:
+    """A block in which empty cells are written as nan."""
+    lines = b"\n" + body
+    for before in (mark, b"\n"):
+        for after in (mark, b"\n"):
+            for _ in range(2):  # two gaps beside each other share a separator
+                lines = lines.replace(before + after, before + b"nan" + after)
+    return lines[1:]
+
+
+def _as_integers(raw: bytes, ends: NDArray[np.int64], position: int, numbers: NDArray[np.float64]) -> tuple[bool, bool]:
+    """Of a column of whole numbers: whether all are written as integers, and whether some of these are odd.
+
+    An integer without leading zeros has as many characters as its value has digits, and one more for a minus.
+    """
+    present = ~np.isnan(numbers)
+    values = numbers[present]
+    if not values.size:
+        return True, False
+    starts, stops = _starts(ends, position)[present], ends[:, position][present]
+    content = np.frombuffer(raw, np.uint8)
+    size = np.abs(values)
+    powers = 10.0 ** np.arange(1, 17)
+    digits = 1 + np.searchsorted(powers, size, side="right")
+    short = (stops - starts == digits + np.signbit(values)) & (size < EXACT)
+    if b"e" in raw or b"E" in raw:
+        marks = np.flatnonzero((content == 101) | (content == 69))
+        place = np.searchsorted(starts, marks, side="right") - 1
+        if bool(np.any((place >= 0) & (marks < stops[np.maximum(place, 0)]))):
+            return False, False
+    if bool(np.all(short)):
+        return True, False
+    left = np.flatnonzero(~short)
+    dotted = (content[stops[left] - 1] == 46) | (content[np.maximum(stops[left] - 2, 0)] == 46)
+    if bool(np.any(dotted)):
+        return False, False
+    written = [raw[start:stop] for start, stop in zip(starts[left].tolist(), stops[left].tolist(), strict=True)]
+    integers = all(b"." not in cell for cell in written)
+    return integers, integers
