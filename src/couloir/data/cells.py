@@ -9,7 +9,6 @@ from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,11 @@ from numpy.typing import NDArray
 from couloir.data.skipped import Skipped
 from couloir.data.tabular import arrays
 from couloir.data.tabular.columns import Found, Gathering, of_numbers, of_texts
-from couloir.data.tabular.layout import Layout, layout_of
+from couloir.data.tabular.layout import SAMPLE_LINES, Layout, layout_of
 from couloir.data.tabular.plain import Block
 from couloir.data.tabular.records import Chunk, chunks
 from couloir.data.tabular.source import Sources, sources_of
-from couloir.data.tabular.text import blocks, encoding_of
+from couloir.data.tabular.text import blocks, encoding_of, line_ends
 from couloir.errors import CouloirError
 
 MISSING_WORDS = (
@@ -211,6 +210,17 @@ def _read(sources: Sources, _stamps: tuple[tuple[int, int], ...], manner: _Manne
         texts |= late
 
 
+def _first_lines(file: Path, encoding: str) -> str:
+    found: list[str] = []
+    count = 0
+    for block in blocks(file, encoding):
+        found.append(block)
+        count += line_ends(block)
+        if count > SAMPLE_LINES:
+            break
+    return "".join(found)
+
+
 class _Reading:
     """One way through the files."""
 
@@ -229,9 +239,8 @@ class _Reading:
 
     def _read(self, file: Path, texts: set[str]) -> None:
         encoding, notes = encoding_of(file, self.manner.encoding)
-        sample = "".join(islice(blocks(file, encoding), 1))
         manner = self.manner
-        layout = layout_of(file, sample, manner.delimiter, manner.comment, manner.header)
+        layout = layout_of(file, _first_lines(file, encoding), manner.delimiter, manner.comment, manner.header)
         if not self.starts:
             self.names, self.unnamed = layout.names, set(layout.unnamed)
             self.columns = [

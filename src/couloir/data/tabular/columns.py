@@ -194,8 +194,9 @@ def of_texts(
     found.missing = np.fromiter((cell in words for cell in cells), bool, len(cells))
     found.integers = found.integers and bool(np.any(np.isfinite(found.numbers)))
     if found.integers and not is_text:
-        found.notes += _odd_integers(values)
-        keep = keep or bool(found.notes)
+        odd_integers = _odd_integers(values)
+        found.notes += odd_integers
+        keep = keep or bool(odd_integers)
     if keep or is_text:
         same: dict[str, str] = {}
         found.texts = np.array([same.setdefault(cell, cell) for cell in cells], dtype=object)

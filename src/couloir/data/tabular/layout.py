@@ -119,6 +119,8 @@ def layout_of(file: Path, sample: str, delimiter: str | None, comment: str | Non
     if marked and comment is None:
         notes.append(f"{marked} line{'s' if marked > 1 else ''} before the table that begin with #")
     head, rows = records[0], [record.cells for record in records[1:]]
+    if not delimiter:
+        _refuse_other_separator(file, records, before)
     if header is False:
         width = len(head.cells)
         names = [f"c{number}" for number in range(1, width + 1)]
@@ -206,6 +208,20 @@ def _recognised(lines: Sequence[str], comment: str | None) -> Separator:
     if regular and all(any(plain_number(cell) is not None for cell in cells) for cells in records[1:]):
         return white
     return Separator(max(scores, key=lambda score: score[1])[3] if scores else ",")
+
+
+def _refuse_other_separator(file: Path, records: Sequence[Record], before: int) -> None:
+    """Refuse lines of one cell each in which another sign stands as often as in the header."""
+    if len(records) < 2 or any(len(record.cells) > 1 for record in records):
+        return
+    head = records[0].cells[0]
+    for sign in sorted(set(":/^~#!&*+=") & set(head)):
+        if all(record.cells[0].count(sign) == head.count(sign) for record in records):
+            raise CouloirError(
+                f"Each line of {file} is one cell, and '{sign}' may separate others: {head}",
+                place=f"{file}, line {before + records[0].begin}",
+                next_step=f"data.delimiter='{sign}' where it does, data.delimiter=comma where it does not",
+            )
 
 
 def _readable(text: str) -> str:

@@ -15,6 +15,7 @@ CURRENCIES = (
     "HUF", "RUB",
 )  # fmt: skip
 """What may stand before or after an amount."""
+SAME_CURRENCY = {"EUR": "€", "USD": "$", "US$": "$", "GBP": "£", "JPY": "¥", "CNY": "¥", "INR": "₹", "BRL": "R$"}
 SPACES = " \u00a0\u2009\u202f"
 """What may stand between groups of digits: a space, or one that does not break or is thin."""
 APOSTROPHES = "'’"
@@ -92,6 +93,7 @@ def taken_apart(text: str) -> Amount | None:
     units = [unit for unit in (found["before"], found["after"], found["percent"]) if unit]
     if len(units) > 1:
         return None
+    unit = SAME_CURRENCY.get(units[0], units[0]) if units else ""
     sign = found["sign"] or found["inner"] or ""
     if found["open"] and sign:
         return None
@@ -106,7 +108,7 @@ def taken_apart(text: str) -> Amount | None:
         return None
     return Amount(
         f"{'-' if negative else ''}{digits}{found['power'] or ''}",
-        decimal, thousands, doubtful, units[0] if units else "", bool(found["open"]), sign not in ("", "-", "+"),
+        decimal, thousands, doubtful, unit, bool(found["open"]), sign not in ("", "-", "+"),
         script,
     )  # fmt: skip
 
@@ -115,6 +117,8 @@ def _simple(character: str) -> str:
     """A digit of any script, or a wide form of an ASCII character, as the ASCII character."""
     if character.isdecimal():
         return str(unicodedata.decimal(character))
+    if character in SPACES:
+        return " "
     code = ord(character)
     return chr(code - 0xFEE0) if 0xFF01 <= code <= 0xFF5E and character not in MINUS else character
 

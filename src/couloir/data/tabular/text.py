@@ -42,7 +42,7 @@ OTHERS = (
     (b"\x28\xb5\x2f\xfd", "compressed with Zstandard", "unpack it, or pack it with gzip"),
 )
 """How files begin that are no text, what they are, and what to do."""
-WESTERN = re.compile("[\x00-\x7fÀ-ÖØ-öø-ÿŒœŠšŽžŸ€£§°²³µ«»·¡¿ª º‘’“”–—…•©®™½¼¾´¨]*", re.DOTALL)
+WESTERN = re.compile("[\x00-\x7f\u00a0À-ÖØ-öø-ÿŒœŠšŽžŸ€£§°²³µ«»·¡¿ªº‘’“”–—…•©®™½¼¾´¨]*", re.DOTALL)
 """The letters and signs of Western European languages."""
 
 
@@ -79,8 +79,7 @@ def blocks(file: Path, encoding: str) -> Iterator[str]:
                 if text:
                     yield text
                 return
-            # The last character may be the first half of \r\n.
-            end = max(text.rfind("\n", 0, -1), text.rfind("\r", 0, -1)) + 1
+            end = max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1  # a last \r may be the first half of \r\n
             if not end:
                 if len(text) > LONGEST_LINE:
                     raise CouloirError(
@@ -89,8 +88,6 @@ def blocks(file: Path, encoding: str) -> Iterator[str]:
                     )
                 rest = text
                 continue
-            if text[end - 1] == "\r" and text[end] == "\n":
-                end += 1
             block, rest = text[:end], text[end:]
             line += line_ends(block)
             yield block
