@@ -270,7 +270,7 @@ def test_classes_whose_number_is_stated_keep_their_values_as_labels(tmp_path: Pa
         ("x,y\n1,0\nnan,1\n3,0\n", {"missing": "refuse"}, "Column 'x' holds 'nan'"),
         ("x,y\n1,0\n2,\n3,0\n", {}, "The target 'y' is empty"),
         ("x,z\n1,0\n", {}, "has no column 'y'"),
-        ("x,y\n1,0,5\n", {}, "A row has 3 cells, the header has 2"),
+        ("x,y\n1,0\n1,0,5\n3,4\n", {}, "A row has 3 cells, the header has 2"),
         ("x,y\n1,0\n2,1\n", {}, "has 2 rows"),
         ("", {}, "is empty"),
         ("y\n" + "1\n" * 9, {}, "no column besides 'y'"),

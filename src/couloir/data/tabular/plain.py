@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 LEAST = 1 << 18
 """Characters of a block that this is worth it for: SciPy's reader takes a third of a second to import."""
 _DIGITS = b"0123456789"
-_WRONG = (b"..", b"e.", b"ee", b"e-.", b"e+.", b"e-e", b"e+e", b"-e-e", b"e--", b"e+-", b"e-+", b"e++")
-"""What no number has, once its digits are left out."""
 EXACT = 2.0**53
 """Integers from here on are not all float64 numbers."""
 
@@ -43,11 +41,12 @@ class Block:
     rows: int
 
 
-def parsed(block: str, separator: str, width: int, texts: Sequence[int]) -> Block | None:
+def parsed(block: str, rows: int, separator: str, width: int, texts: Sequence[int]) -> Block | None:
     """A block as numbers and texts; None where its cells must be looked at one by one.
 
     Args:
         block: whole lines, each ended by a line feed, without quotes.
+        rows: how many lines.
         separator: one character of ASCII.
         width: cells of a row.
         texts: the positions of columns whose texts are wanted, ascending.
@@ -56,7 +55,6 @@ def parsed(block: str, separator: str, width: int, texts: Sequence[int]) -> Bloc
         return None
     raw = block.encode()
     mark = separator.encode()
-    rows = raw.count(b"\n")
     numeric = [position for position in range(width) if position not in set(texts)]
     ends: NDArray[np.int64] | None = None
     if texts:
@@ -144,24 +142,36 @@ def _texts(block: str, raw: bytes, ends: NDArray[np.int64] | None, positions: Se
 
 def _is_plain(body: bytes, mark: bytes, width: int) -> bool:
     """Whether all rows have so many cells, and what stands in them are numbers or nothing."""
-    without_digits = body.translate(None, _DIGITS)
-    lines = without_digits.translate(None, b".-+eE").split(b"\n")
+    signs = body.translate(None, _DIGITS)
+    lines = signs.translate(None, b".-+eE").split(b"\n")
     if lines.pop() or set(lines) != {mark * (width - 1)}:
         return False
-    content = np.frombuffer(body, np.uint8)
-    before, after = content[:-1], content[1:]
-    # Before a minus stands the end of a cell or an e; numbers from "+" (43) to "9" (57) but the comma (44) are wrong.
-    minus = after == 45
-    if bool(np.any(minus & ((before - np.uint8(45)) <= 12))) or b"+-" in without_digits:
+    content, left = np.frombuffer(body, np.uint8), np.frombuffer(signs, np.uint8)
+    # Before a minus stands what ends a cell, or an e: not what is from "-" (45) to "9" (57).
+    minus = content[1:] == 45
+    minus &= (content[:-1] - np.uint8(45)) <= 12
+    dots = left == 46
+    if bool(minus.any()) or bool(np.any(dots[1:] & dots[:-1])):
         return False
-    if b"e" in without_digits or b"E" in without_digits:
-        body, without_digits = body.replace(b"E", b"e"), without_digits.replace(b"E", b"e")
-        cut = tuple(b"e" + sign + end for sign in (b"", b"-", b"+") for end in (mark, b"\n"))
-        if any(wrong in body for wrong in cut):
-            return False
-    if b"+" in without_digits and body.count(b"+") != body.count(b"e+"):
+    if b"e" not in signs and b"E" not in signs:
+        return b"+" not in signs
+    # Behind an e stand a sign or none, and then digits to the end of the cell; a plus stands nowhere else.
+    plus = np.flatnonzero(content == 43)
+    if bool(np.any((content[plus - 1] | 32) != 101)):
         return False
-    return not any(wrong in without_digits for wrong in _WRONG)
+    behind = _behind_power(content)
+    if bool(np.any((behind < 48) | (behind > 57))):
+        return False
+    behind = _behind_power(left)
+    return bool(np.all((behind == mark[0]) | (behind == 10)))
+
+
+def _behind_power(content: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What stands behind each e, or behind its sign."""
+    content = np.append(content, np.uint8(10))
+    places = np.flatnonzero((content | 32) == 101) + 1
+    behind: NDArray[np.uint8] = content[places + ((content[places] == 43) | (content[places] == 45))]
+    return behind
 
 
 def _values(body: bytes, mark: bytes, width: int, rows: int, gaps: bool) -> NDArray[np.float64] | None:

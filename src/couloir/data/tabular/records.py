@@ -67,7 +67,7 @@ def chunks(
         count = ending.count("\n")
         found = None
         if len(block) >= plain.LEAST and not (comment and comment in block):
-            found = plain.parsed(ending, layout.separator.one, layout.width, texts())
+            found = plain.parsed(ending, count, layout.separator.one, layout.width, texts())
         if found is not None:
             yield Chunk(np.arange(line + 1, line + 1 + count), found)
         else:

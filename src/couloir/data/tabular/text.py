@@ -57,18 +57,18 @@ def blocks(file: Path, encoding: str) -> Iterator[str]:
         CouloirError: bytes that the encoding does not have, NUL characters, a torn archive, or a line without end.
     """
     decoder = codecs.getincrementaldecoder(encoding)()
-    rest, line = "", 1
+    rest, seen = "", 0
     with opened(file) as stream:
         while True:
             content = stream.read(BLOCK)
             try:
                 text = decoder.decode(content, final=not content)
             except UnicodeDecodeError as error:
-                before = rest + error.object[: error.start].decode(encoding, errors="replace")
-                line += line_ends(before)
+                before = error.object[: error.start].decode(encoding, errors="replace")
+                line = _line_after(file, encoding, seen) + line_ends(rest + before)
                 raise _undecodable(file, line, encoding, error.object[error.start : error.end]) from error
             if "\0" in text:
-                line += line_ends((rest + text).partition("\0")[0])
+                line = _line_after(file, encoding, seen) + line_ends(rest + text.partition("\0")[0])
                 raise CouloirError(
                     "A NUL character stands in the text; no table has one.",
                     place=f"{file}, line {line}",
@@ -80,17 +80,27 @@ def blocks(file: Path, encoding: str) -> Iterator[str]:
                     yield text
                 return
             end = max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1  # a last \r may be the first half of \r\n
-            if not end:
-                if len(text) > LONGEST_LINE:
-                    raise CouloirError(
-                        f"A line of {file} has more than {LONGEST_LINE:,} characters; this is no table.",
-                        place=f"{file}, line {line}",
-                    )
-                rest = text
-                continue
+            if not end and len(text) > LONGEST_LINE:
+                raise CouloirError(
+                    f"A line of {file} has more than {LONGEST_LINE:,} characters; this is no table.",
+                    place=f"{file}, line {_line_after(file, encoding, seen)}",
+                    next_step="name the table with data.path=FILE.csv",
+                )
             block, rest = text[:end], text[end:]
-            line += line_ends(block)
-            yield block
+            if block:
+                seen += len(block)
+                yield block
+
+
+def _line_after(file: Path, encoding: str, count: int) -> int:
+    """The number of the line that begins after so many characters."""
+    decoder, line = codecs.getincrementaldecoder(encoding)(errors="replace"), 1
+    with opened(file) as stream:
+        while count > 0 and (content := stream.read(BLOCK)):
+            text = decoder.decode(content)[:count]
+            count -= len(text)
+            line += line_ends(text)
+    return line
 
 
 def line_ends(text: str) -> int:
