@@ -31,6 +31,15 @@ def mean(value: float) -> float:
     return float(shared) / dist.get_world_size()
 
 
+def total(value: torch.Tensor) -> torch.Tensor:
+    """The sum of all processes' tensors, on their device: nothing waits for a GPU."""
+    if not several():
+        return value
+    shared = value.clone()
+    dist.all_reduce(shared)
+    return shared
+
+
 def average(values: torch.Tensor) -> None:
     """Put the mean of all processes' values into a tensor, in place."""
     if several():

@@ -30,7 +30,8 @@ def resume(run: Path, *overrides: str) -> int:
 
 
 PLACES = {
-    "augmentation=mixup averaging=ema scheduler=plateau scheduler.patience=1": [("train", 10), ("val", 2)],
+    "augmentation=mixup averaging=ema scheduler=plateau scheduler.patience=1 data.sampler=balanced "
+    "loss.class_weights=balanced": [("train", 10), ("val", 2)],
     "averaging=swa scheduler=one_cycle optimizer=sgd": [("train", STEPS), ("val", 3)],
     "optimizer=sdlm callbacks.checkpoint.every_n_steps=3": [("train", 4), ("test", 2)],
     "optimizer=nesterov momentum_schedule=linear averaging=polyak trainer.short_steps=false": [("train", 11)],

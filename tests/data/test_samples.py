@@ -287,3 +287,71 @@ def test_a_checkpoint_can_hold_the_statistics() -> None:
     torch.save(ready(image_samples()).state_dict(), stream)
     stream.seek(0)
     assert len(torch.load(stream, weights_only=True)["mean"]) == 3
+
+
+def unequal(**keys: Any) -> Samples:
+    """Rows of which most are of class 0, a few of class 2, and still fewer of class 1."""
+    labels = np.array([0] * 80 + [2] * 15 + [1] * 5)
+
+    def load() -> Loaded:
+        return Loaded(ArraySource(np.arange(100, dtype=np.float32)[:, None], labels), classes=["a", "b", "c"])
+
+    sizes: dict[str, Any] = {"channels": 1, "image_size": None, "num_classes": 3, "batch_size": 8}
+    samples = Samples(load, task="classification", **sizes, **keys)
+    samples.setup()
+    return samples
+
+
+def test_balanced_draws_take_each_class_as_often_and_each_of_its_samples_too() -> None:
+    samples = unequal(sampler="balanced", test_fraction=0.2, val_fraction=0.2)
+    loader, labels = samples.train_dataloader(), samples.splits["train"].targets
+    sizes = np.bincount(labels, minlength=3)
+    assert 0 < sizes[1] < sizes[2] < sizes[0]
+    epochs = 400
+    drawn = np.concatenate([loader.order(epoch).numpy() for epoch in range(epochs)])
+    assert len(drawn) == epochs * len(labels)
+    # The probability of a sample: that of its class, and then one of the class's; five deviations of a binomial.
+    probability = 1 / 3 / sizes[labels]
+    times, expected = np.bincount(drawn, minlength=len(labels)), len(drawn) * probability
+    assert (np.abs(times - expected) < 5 * np.sqrt(expected * (1 - probability))).all()
+    by_class = np.bincount(labels[drawn], minlength=3) / len(drawn)
+    np.testing.assert_allclose(by_class, 1 / 3, atol=5 * np.sqrt(2 / 9 / len(drawn)))
+
+
+def test_an_order_follows_from_seed_and_epoch_and_without_a_balance_it_is_what_it_was() -> None:
+    balanced = unequal(sampler="balanced", seed=4).train_dataloader()
+    again, other = unequal(sampler="balanced", seed=4).train_dataloader(), unequal(sampler="balanced", seed=5)
+    assert torch.equal(balanced.order(3), again.order(3))
+    assert not torch.equal(balanced.order(3), balanced.order(4))
+    assert not torch.equal(balanced.order(3), other.train_dataloader().order(3))
+    shuffled = unequal(seed=4).train_dataloader()
+    generator = torch.Generator().manual_seed(4 * 1_000_003 + 3)
+    assert torch.equal(shuffled.order(3), torch.randperm(shuffled.num_samples, generator=generator))
+    held_out = unequal(sampler="balanced").val_dataloader()
+    assert torch.equal(held_out.order(0), torch.arange(held_out.num_samples)), "only the training is balanced"
+
+
+def test_batches_of_balanced_draws_hold_the_samples_that_were_drawn() -> None:
+    samples = unequal(sampler="balanced", standardize=False)
+    loader, split = samples.train_dataloader(), samples.splits["train"]
+    batches = list(loader)
+    chosen = split.indices[loader.order(0).numpy()]
+    np.testing.assert_array_equal(torch.cat([batch["row"] for batch in batches])[:, 0].numpy(), chosen)
+    labels = torch.cat([batch["label"] for batch in batches]).numpy()
+    np.testing.assert_array_equal(labels, split.source.targets[chosen])
+
+
+def test_the_classes_of_a_training_are_counted_and_a_checkpoints_counts_stay() -> None:
+    samples = unequal(test_fraction=0.25, val_fraction=0.25)
+    expected = np.bincount(samples.splits["train"].targets, minlength=3).tolist()
+    assert samples.class_counts() == (expected, sum(expected))
+    later = unequal(test_fraction=0.5)
+    assert later.class_counts() != samples.class_counts()
+    later.standardised_as(samples.state_dict())
+    assert later.class_counts() == samples.class_counts(), "a loss weighs classes as in its training"
+
+
+def test_samples_without_a_single_class_cannot_be_balanced() -> None:
+    with pytest.raises(CouloirError, match="no single class"):
+        Samples(lambda: None, task="regression", channels=1, image_size=None, num_classes=1, batch_size=2,
+                sampler="balanced")  # type: ignore[arg-type,return-value]  # fmt: skip

@@ -101,3 +101,15 @@ def test_a_share_is_taken_up_where_it_was_left() -> None:
     seen += list(later)
     expected = [batch["row"].tolist() for batch in batches(21, 3, rank=1, world=2, shuffle=True)]
     assert [batch["row"].tolist() for batch in seen] == expected
+
+
+def test_balanced_draws_are_shared_without_loss_and_taken_up_where_they_were_left() -> None:
+    options: dict[str, Any] = {"shuffle": True, "seed": 3, "strata": torch.tensor([0] * 18 + [1] * 5)}
+    alone = [batch["row"].tolist() for batch in batches(23, 8, **options)]
+    parts = [batches(23, 4, rank, 2, **options) for rank in range(2)]
+    assert [counted(one) + counted(other) for one, other in zip(*parts, strict=True)] == alone
+    first, later = (batches(23, 8, **options) for _ in range(2))
+    seen = [batch["row"].tolist() for batch in itertools.islice(first, 1)]
+    later.load_state_dict(first.state_dict())
+    assert seen + [batch["row"].tolist() for batch in later] == alone
+    assert [batch["row"].tolist() for batch in later] != alone, "another epoch draws others"

@@ -14,7 +14,17 @@ from couloir.config import contract, tree
 from couloir.config.needs import lacking
 
 FILES = tree.choices("loss")
-CLASSIFICATION = {"cross_entropy", "lenet_map", "nll", "bce", "bce_with_logits", "kl", "bhattacharyya"}
+CLASSIFICATION = {
+    "cross_entropy",
+    "lenet_map",
+    "nll",
+    "bce",
+    "bce_with_logits",
+    "kl",
+    "bhattacharyya",
+    "focal",
+    "sigmoid_focal",
+}
 REGRESSION = {"mse", "mae", "msle", "huber", "ead", "mlnet"}
 PREPARED = {
     "logits": lambda z: z,

@@ -52,6 +52,16 @@ def test_gathered_batches_measure_the_same(sizes: list[int], task: str) -> None:
         torch.testing.assert_close(value, expected[name], rtol=1e-12, atol=1e-12, equal_nan=True)
 
 
+def test_a_batch_counts_its_weight_where_it_has_one_also_after_a_checkpoint() -> None:
+    together = Gathered(("loss",), {})
+    together.add(torch.tensor(0.5), (torch.tensor(1.0),), ())
+    taken_up = Gathered(("loss",), {})
+    taken_up.load_state_dict(together.state_dict())
+    for gathered_so_far in (together, taken_up):
+        gathered_so_far.add(torch.tensor(1.5), (torch.tensor(3.0),), ())
+        assert float(gathered_so_far.compute()["loss"]) == pytest.approx((0.5 * 1 + 1.5 * 3) / 2)
+
+
 def test_each_sample_weighs_the_same_in_the_mean_of_a_loss_not_each_batch() -> None:
     together = Gathered(("loss",), {})
     for samples, loss in ((7, 1.0), (1, 5.0), (4, 2.0)):

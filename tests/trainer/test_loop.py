@@ -174,22 +174,35 @@ def test_validation_within_an_epoch_comes_at_the_end_of_a_step_and_at_the_epochs
 
 
 @pytest.mark.parametrize("short_steps", ["true", "false"])
-@pytest.mark.parametrize(("gathered", "together"), [(2, 32), (3, 48), (5, 72), (7, 72), (70, 72)])
-def test_gathered_gradients_are_those_of_one_large_batch(
-    gathered: int, together: int, short_steps: str, tmp_path: Path
+@pytest.mark.parametrize(
+    ("gathered", "together", "weights"),
+    [
+        (2, 32, "null"),
+        (3, 48, "null"),
+        (3, 48, "[0.2,1.0,5.0,0.5]"),
+        (5, 72, "null"),
+        (7, 72, "null"),
+        (70, 72, "null"),
+    ],
+)
+def test_gathered_gradients_are_those_of_one_large_batch_also_where_classes_have_weights(
+    gathered: int, together: int, weights: str, short_steps: str, tmp_path: Path
 ) -> None:
-    def after_an_epoch(*words: str) -> dict[str, Tensor]:
+    def after_an_epoch(*words: str) -> tuple[dict[str, Tensor], dict[str, float]]:
         sentence = ["data=blobs", "data.samples=100", "model=mlp", "model.hidden=[8]", "optimizer=momentum"]
         sentence += ["optimizer.lr=0.5", "trainer.max_epochs=1", "logger=csv", f"output_dir={tmp_path}"]
-        run = couloir.train(couloir.compose([*sentence, *words])).dir
-        state: dict[str, Tensor] = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
-        return {name: value for name, value in state.items() if name.startswith("net.")}
+        result = couloir.train(couloir.compose([*sentence, f"loss.class_weights={weights}", *words]))
+        state: dict[str, Tensor] = torch.load(result.dir / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        return {name: value for name, value in state.items() if name.startswith("net.")}, result.metrics
 
     # 4 batches of 16, and one of 8: what is left at the end of the epoch has fewer batches, and a smaller one.
     words = [f"trainer.accumulate_grad_batches={gathered}", f"trainer.short_steps={short_steps}"]
-    ours, theirs = after_an_epoch("data.batch_size=16", *words), after_an_epoch(f"data.batch_size={together}")
+    ours, numbers = after_an_epoch("data.batch_size=16", *words)
+    theirs, expected = after_an_epoch(f"data.batch_size={together}")
     for name, value in theirs.items():
         torch.testing.assert_close(ours[name], value, rtol=1e-5, atol=1e-6)
+    for name in ("val/loss", "test/loss"):  # the mean over all samples, however they are batched
+        assert numbers[name] == pytest.approx(expected[name], rel=1e-5)
 
 
 def test_data_that_changes_its_batches_on_the_way_goes_lightnings_way() -> None:

@@ -75,7 +75,8 @@ def assert_same_training(one: Path, other: Path) -> None:
 
 def test_two_processes_train_as_one_with_twice_the_batch_and_write_one_folder(tmp_path: Path) -> None:
     words = ["model=convnet", "model.batch_norm=true", "optimizer=momentum", ODD, "averaging=ema", "tta=mirror",
-             "trainer.accumulate_grad_batches=2", "trainer.sync_batchnorm=true", "scheduler=one_cycle"]  # fmt: skip
+             "trainer.accumulate_grad_batches=2", "trainer.sync_batchnorm=true", "scheduler=one_cycle",
+             "data.sampler=balanced", "loss.class_weights=[0.2,1,2,0.5,4,1,1,0.1,3,1]"]  # fmt: skip
     before = dict(os.environ)
     two = trained(tmp_path / "two", *words, "data.batch_size=32", *TWO)
     left = {name for name in World(0, 2, 0, 2).environment("", 0) if os.environ.get(name) != before.get(name)}

@@ -17,7 +17,7 @@ from couloir.config import contract, resolvers, scaling, targets, tree
 from couloir.config.compose import SWEEP_GROUPS, Sentence, compose_sentence
 from couloir.config.contract import Key
 from couloir.config.defaults import ignored_words
-from couloir.config.fields import KINDS
+from couloir.config.fields import KINDS, TARGETS, fields_of, of_kind
 from couloir.config.metrics import FACTS, check_facts, check_stated, measured, measuring, task_of
 from couloir.config.needs import fitting, lacking, told
 from couloir.config.settle import FROM_RUN, settle
@@ -97,6 +97,7 @@ def _check(sentence: Sentence, reads_data: bool) -> None:
     _check_needs(sentence)
     _check_values(sentence, {path: entries for path, entries in keys.items() if path not in data}, keys)
     _check_parts(sentence)
+    _check_classes(sentence, keys)
     _check_metrics(sentence, keys)
     _check_monitors(sentence)
     _check_accelerator(sentence.cfg)
@@ -438,6 +439,31 @@ def _check_parts(sentence: Sentence) -> None:
                 f"averaging.{name}={start} starts too late to average anything: the run has {epochs} epochs.",
                 f"averaging.{name}={epochs // 2}, or more trainer.max_epochs",
             )
+
+
+def _check_classes(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
+    """What goes by classes fits those of the data."""
+    cfg, path = sentence.cfg, "loss.class_weights"
+    own = [not str((cfg.get(group) or {}).get("_target_")).startswith("couloir.") for group in ("loss", "data")]
+    weights, classes = OmegaConf.select(cfg, path), cfg.data.get("num_classes")
+    if not own[0] and OmegaConf.is_list(weights) and isinstance(classes, int) and len(weights) != classes:
+        names = [str(name) for name in cfg.data.get("classes") or ()]
+        order = f" in the order {', '.join(names[:12])}{', ...' * (len(names) > 12)}" if names else ""
+        raise CouloirError(
+            f"{path} has {len(weights)} weights; the data has {classes} classes.",
+            place=_place(path, keys, sentence),
+            next_step=f"give one weight for each class{order}, or {path}=balanced",
+        )
+    path = "data.sampler"
+    fields = fields_of(cfg.data)
+    if not own[1] and OmegaConf.select(cfg, path) == "balanced" and "label" not in fields.values():
+        learned = " and ".join(KINDS[fields[name]] for name in of_kind(fields, TARGETS))
+        raise CouloirError(
+            f"{path}=balanced draws each class as often as every other, and a sample of this data has no single "
+            f"class: it has {learned or 'no target'}.",
+            place=_place(path, keys, sentence),
+            next_step=f"leave {path} out, or {path}=shuffled",
+        )
 
 
 def _check_kept(checkpoint: DictConfig) -> None:

@@ -35,6 +35,33 @@ class Share(NamedTuple):
     weight: float
 
 
+class Strata(NamedTuple):
+    """The samples of a split by their class.
+
+    Attributes:
+        members: all samples, those of one class after those of another, (N,).
+        starts: where each class begins among them, (C,).
+        sizes: how many samples each class has, at least one, (C,).
+    """
+
+    members: Tensor
+    starts: Tensor
+    sizes: Tensor
+
+    @classmethod
+    def of(cls, labels: Tensor) -> Strata:
+        """The strata of labels (N,); classes without a sample are none."""
+        _, sizes = torch.unique(labels, return_counts=True)
+        return cls(labels.argsort(stable=True), sizes.cumsum(0) - sizes, sizes)
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Samples with replacement: first a class, then one of its samples, each as likely as the others, (count,)."""
+        drawn = torch.randint(len(self.sizes), (count,), generator=generator)
+        sizes = self.sizes[drawn]
+        place = (torch.rand(count, generator=generator, dtype=torch.float64) * sizes).long()
+        return self.members[self.starts[drawn] + torch.minimum(place, sizes - 1)]
+
+
 class Batches:
     """An iterable over a split, one epoch each time it is iterated.
 
@@ -50,6 +77,8 @@ class Batches:
         prepare: raw inputs and targets -> the fields as the network and the loss take them, on their device; runs in
             this process.
         shuffle: draw a new order each epoch.
+        strata: the class of each sample, (num_samples,) int64; an epoch then draws as many samples with replacement,
+            every class that there is as likely as every other. None: each sample once.
         seed: what the orders follow from.
         drop_single: leave out a last batch of one sample, which batch normalisation cannot train on.
         rank: this process among those that share every batch: all cut the same order into batches of
@@ -65,6 +94,7 @@ class Batches:
         read: Read,
         prepare: Prepare,
         shuffle: bool = False,
+        strata: Tensor | None = None,
         seed: int = 0,
         drop_single: bool = False,
         rank: int = 0,
@@ -75,6 +105,7 @@ class Batches:
         self.num_samples, self.batch_size = num_samples, batch_size
         self.read, self.prepare = read, prepare
         self.shuffle, self.seed = shuffle, seed
+        self._strata = None if strata is None else Strata.of(strata)
         self.epoch = 0
         self.position = 0
         self._takes_up = False
@@ -92,11 +123,13 @@ class Batches:
         return self.batch_size == 1 or self.num_samples == 1
 
     def order(self, epoch: int) -> Tensor:
-        """The order of the samples in an epoch, (num_samples,)."""
+        """The samples of an epoch in their order, (num_samples,)."""
         if not self.shuffle:
             return torch.arange(self.num_samples)
         # Two seeds of one epoch, and two epochs of one seed, must not share a stream.
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        if self._strata is not None:
+            return self._strata.draw(self.num_samples, generator)
         return torch.randperm(self.num_samples, generator=generator)
 
     def part(self, batch: Tensor) -> tuple[Tensor, Share | None]:

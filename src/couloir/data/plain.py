@@ -133,6 +133,9 @@ class Plain(LightningDataModule):
     def cut_squares(self, count: int) -> None:
         """Images come as they are."""
 
+    def class_counts(self) -> None:
+        """Not known."""
+
     def target_bounds(self) -> tuple[float, float] | None:
         """Not known."""
         return None

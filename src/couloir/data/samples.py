@@ -75,6 +75,8 @@ class Samples(LightningDataModule):
         mean: the channels' means, images in [0, 1]; None: computed from the training split.
         std: the channels' deviations; None: computed.
         target_scaling: `none`, `standardize` or `unit` (to [0, 1]), of a regression's targets, each on its own.
+        sampler: `shuffled`, an epoch has each training sample once; `balanced`, it draws as many with replacement, each
+            class as often as every other.
         augmentation: of the training batches.
         world: this process's place among those that share every batch.
     """
@@ -97,6 +99,7 @@ class Samples(LightningDataModule):
         mean: list[float] | None = None,
         std: list[float] | None = None,
         target_scaling: str = "none",
+        sampler: str = "shuffled",
         fields: Fields | None = None,
         augmentation: Callable[..., Any] | None = None,
         world: World = ALONE,
@@ -110,7 +113,12 @@ class Samples(LightningDataModule):
         self.task, self.channels, self.image_size, self.num_classes = task, channels, image_size, num_classes
         self.batch_size, self.seed, self.workers = batch_size, seed, workers
         self.val_fraction, self.test_fraction, self.subset = val_fraction, test_fraction, subset
-        self.standardize, self.target_scaling = standardize, target_scaling
+        self.standardize, self.target_scaling, self.sampler = standardize, target_scaling, sampler
+        if sampler == "balanced" and self.kind != "label":
+            raise CouloirError(
+                "data.sampler=balanced goes by the class of a sample, and these samples have no single class.",
+                next_step="leave data.sampler out",
+            )
         self.mean, self.std = mean, std
         self.target_offset: float | list[float] = 0.0
         self.target_scale: float | list[float] = 1.0
@@ -293,6 +301,20 @@ class Samples(LightningDataModule):
         """How many samples each split has."""
         return {name: len(split.indices) for name, split in self.splits.items()}
 
+    def class_counts(self) -> tuple[list[int], int] | None:
+        """The training samples of each class, and all training samples; None where there are no classes.
+
+        Of a checkpoint's run where its statistics are used.
+        """
+        if "class_counts" in self._statistics:
+            return list(self._statistics["class_counts"]), int(self._statistics["train_samples"])
+        if "train" not in self.splits:
+            return None
+        targets = self.splits["train"].targets
+        if self.kind == "label":
+            return np.bincount(targets, minlength=self.num_classes or 0).tolist(), len(targets)
+        return (targets.astype(np.int64).sum(axis=0).tolist(), len(targets)) if self.kind == "labels" else None
+
     def target_bounds(self) -> tuple[float, float] | None:
         """The least and the largest value over all splits, as the loss sees them; None where there are no values."""
         if self.kind != "value":
@@ -375,6 +397,7 @@ class Samples(LightningDataModule):
             read,
             partial(self._prepare, augmentation=augmentation),
             shuffle=shuffle,
+            strata=torch.from_numpy(split.targets) if shuffle and self.sampler == "balanced" else None,
             seed=self.seed,
             drop_single=name == "train",
             rank=self.world.rank,
@@ -427,7 +450,9 @@ class Samples(LightningDataModule):
             self.device = device
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint must know to standardise new samples in the same way."""
+        """What a checkpoint must know to standardise new samples, and to weigh classes, in the same way."""
+        counted = self.class_counts()
+        counts = {} if counted is None else {"class_counts": counted[0], "train_samples": counted[1]}
         return {
             "mean": self.mean,
             "std": self.std,
@@ -435,6 +460,7 @@ class Samples(LightningDataModule):
             "target_scale": self.target_scale,
             "classes": self.classes,
             **({} if self.encoding is None else {"columns": self.encoding.plain()}),
+            **counts,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -139,7 +139,7 @@ def _together(predictors: Sequence[Predictor], between: Callable[[], None] | Non
             if gathered is None:
                 gathered = Gathered(tuple(step.losses), task.measures(), task.further_metrics("test"), task.chosen)
                 gathered.metrics.to(task.device)
-            gathered.add(len(answer), tuple(step.losses.values()), step.tensors)
+            gathered.add(len(answer) if step.weight is None else step.weight, tuple(step.losses.values()), step.tensors)
             if "confusion" in seen:
                 seen["confusion"].update(*step.tensors)
             if between is not None:

@@ -8,22 +8,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from couloir.loss.class_weights import ClassWeights, WeightedMean, WeightedPresence
 from couloir.loss.targets import are_labels, as_probabilities, check_bounds, in_full_precision
 
 
-class CrossEntropy(nn.Module):
+class CrossEntropy(WeightedMean):
     """Mean of -sum_j y_j log softmax(z)_j over the batch.
+
+    With class weights it is -sum_i sum_j w_j s_ij log softmax(z_i)_j / sum_i sum_j w_j y_ij, s being y with label
+    smoothing: for labels what torch computes; for class probabilities torch divides by the number of samples instead.
 
     Source: Szegedy et al., 2016, Rethinking the Inception Architecture for Computer Vision, section 7 (smoothing).
 
     Args:
         label_smoothing: the share of the target that is spread evenly over all C classes, y (1 - s) + s / C.
+        class_weights: C weights > 0, `balanced`, or None.
     """
 
     expects: ClassVar[str] = "logits"
 
-    def __init__(self, label_smoothing: float = 0.0) -> None:
-        super().__init__()
+    def __init__(self, label_smoothing: float = 0.0, class_weights: ClassWeights = None) -> None:
+        super().__init__(class_weights)
         self.label_smoothing = label_smoothing
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -33,12 +38,22 @@ class CrossEntropy(nn.Module):
             CouloirError: the shapes do not belong together.
         """
         logits = in_full_precision(prediction)
-        target = target.long() if are_labels(logits, target) else target.to(logits.dtype)
-        return F.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
+        labels, weights = are_labels(logits, target), self.of_classes(logits)
+        target = target.long() if labels else target.to(logits.dtype)
+        loss = F.cross_entropy(logits, target, weights, label_smoothing=self.label_smoothing)
+        if weights is None or labels:
+            return loss
+        return loss * (target.numel() / target.shape[1]) / (target.movedim(1, -1) @ weights).sum()
 
 
-class NegativeLogLikelihood(nn.Module):
-    """Mean of -sum_j y_j log p_j over the batch, of logarithms that the network has taken itself."""
+class NegativeLogLikelihood(WeightedMean):
+    """Mean of -sum_j y_j log p_j over the batch, of logarithms that the network has taken itself.
+
+    With class weights it is -sum_i sum_j w_j y_ij log p_ij / sum_i sum_j w_j y_ij.
+
+    Args:
+        class_weights: C weights > 0, `balanced`, or None.
+    """
 
     expects: ClassVar[str] = "log_probabilities"
 
@@ -50,10 +65,8 @@ class NegativeLogLikelihood(nn.Module):
         """
         log_p = in_full_precision(prediction)
         if are_labels(log_p, target):
-            return F.nll_loss(log_p, target.long())
-        y = target.to(log_p.dtype)
-        terms = torch.where(y > 0, y * log_p, 0.0)  # 0 log 0 is 0, not NaN
-        return -terms.sum(dim=1).mean()
+            return F.nll_loss(log_p, target.long(), self.of_classes(log_p))
+        return self.mean(-log_p, target)
 
 
 class MaximumAPosteriori(nn.Module):
@@ -85,12 +98,15 @@ class MaximumAPosteriori(nn.Module):
         return (everything - (y * scores).sum(dim=1)).mean()
 
 
-class BinaryCrossEntropy(nn.Module):
-    """Mean of -(y log p + (1 - y) log(1 - p)) over batch and classes.
+class BinaryCrossEntropy(WeightedPresence):
+    """Mean of -(w y log p + (1 - y) log(1 - p)) over batch and classes, w being 1 where there are no class weights.
 
     A probability that was rounded to 0 or 1 counts as the nearest number in between that its precision can tell apart
     (at least 1e-12), so that loss and gradient stay finite in half precision as well. Compared with `bce_with_logits`,
     which never rounds, a saturated sigmoid learns slowly.
+
+    Args:
+        class_weights: C weights > 0 of the classes' presence, `balanced`, or None.
     """
 
     expects: ClassVar[str] = "probabilities"
@@ -107,11 +123,16 @@ class BinaryCrossEntropy(nn.Module):
         y = as_probabilities(p, target)
         inside = p.detach().clamp(max(precision.tiny, 1e-12), 1 - precision.eps / 2)
         p = p + (inside - p.detach())  # the value of `inside`, the gradient of p also where it was moved
-        return -(y * p.log() + (1 - y) * torch.log1p(-p)).mean()
+        there, weights = y * p.log(), self.of_classes(p)
+        return -((there if weights is None else weights * there) + (1 - y) * torch.log1p(-p)).mean()
 
 
-class BinaryCrossEntropyWithLogits(nn.Module):
-    """Mean of -(y log sigmoid(z) + (1 - y) log(1 - sigmoid(z))) over batch and classes, without rounding."""
+class BinaryCrossEntropyWithLogits(WeightedPresence):
+    """Mean of -(w y log sigmoid(z) + (1 - y) log(1 - sigmoid(z))) over batch and classes, without rounding.
+
+    Args:
+        class_weights: C weights > 0 of the classes' presence, `balanced`, or None: w = 1.
+    """
 
     expects: ClassVar[str] = "logits"
 
@@ -122,4 +143,5 @@ class BinaryCrossEntropyWithLogits(nn.Module):
             CouloirError: the shapes do not belong together.
         """
         logits = in_full_precision(prediction)
-        return F.binary_cross_entropy_with_logits(logits, as_probabilities(logits, target))
+        y = as_probabilities(logits, target)
+        return F.binary_cross_entropy_with_logits(logits, y, pos_weight=self.of_classes(logits))

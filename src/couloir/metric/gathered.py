@@ -18,12 +18,12 @@ BATCHES = 64
 VALUES = 1 << 20
 """Predicted values that are kept at most, 4 MiB in float32."""
 Tensors = tuple[Tensor, ...]
-Kept = tuple[int, Tensors, Tensors]
-"""Of a batch: how many samples, its mean losses, and what the metrics take."""
+Kept = tuple[int | Tensor, Tensors, Tensors]
+"""Of a batch: its samples or the sum of their weights, its mean losses, and what the metrics take."""
 
 
 class MeanLosses(Metric):
-    """The means of losses over all samples.
+    """The means of losses over all samples, or over their weights.
 
     Args:
         names: of the losses, L of them.
@@ -37,12 +37,12 @@ class MeanLosses(Metric):
         super().__init__()
         self.names = tuple(names)
         self.add_state("sums", torch.zeros(len(names), dtype=WIDE), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=WIDE), dist_reduce_fx="sum")
 
-    def update(self, means: Tensor, count: int) -> None:
-        """Add the mean losses (L,) of `count` samples."""
+    def update(self, means: Tensor, count: int | Tensor) -> None:
+        """Add the mean losses (L,) of `count` samples, or of samples whose weights add up to it."""
         self.sums += means.to(WIDE) * count
-        self.count += count
+        self.count = self.count + count
 
     def compute(self) -> dict[str, Tensor]:
         """Each loss by its name, in the sums' precision."""
@@ -76,17 +76,18 @@ class Gathered:
         self.added = 0
         """Batches that have come in so far."""
 
-    def add(self, count: int, losses: Tensors, tensors: Tensors) -> None:
+    def add(self, count: int | Tensor, losses: Tensors, tensors: Tensors) -> None:
         """Keep a batch; nothing waits for the device.
 
         Args:
-            count: samples, whose means the losses are.
+            count: samples, whose means the losses are, or the sum of their weights.
             losses: a scalar for each name.
             tensors: what the metrics take, (B, ...) each.
         """
         # Those before it, and not it as well: the newest can be taken back.
         if len(self._batches) >= BATCHES or self._values >= VALUES:
             self.flush()
+        count = count.detach() if isinstance(count, Tensor) else count
         self._batches.append((count, tuple(x.detach() for x in losses), tuple(x.detach() for x in tensors)))
         if tensors:
             self._values += tensors[0].numel()
@@ -111,8 +112,10 @@ class Gathered:
         self.forget()
         if losses[0]:
             values = torch.stack([value for batch in losses for value in batch]).to(WIDE).view(len(counts), -1)
-            sizes = torch.tensor(counts, dtype=WIDE).to(values.device)
-            self.means.update((values * sizes[:, None]).sum(dim=0) / sizes.sum(), sum(counts))
+            weighted = isinstance(counts[0], Tensor)
+            sizes = torch.stack(counts).to(WIDE) if weighted else torch.tensor(counts, dtype=WIDE).to(values.device)
+            mean = (values * sizes[:, None]).sum(dim=0) / sizes.sum()
+            self.means.update(mean, sizes.sum() if weighted else sum(counts))
         if not tensors[0]:
             return
         joined = tuple(torch.cat(parts) for parts in zip(*tensors, strict=True))
@@ -146,7 +149,10 @@ class Gathered:
     def state_dict(self) -> dict[str, Any]:
         """The metrics' states, and the batches that are kept: taken in earlier, they would be rounded otherwise."""
         states = {name: _state(cast(Metric, metric)) for name, metric in self.metrics.items()}
-        batches = [[count, [x.cpu() for x in losses], [x.cpu() for x in rest]] for count, losses, rest in self._batches]
+        batches = [
+            [_moved(count, "cpu"), [x.cpu() for x in losses], [x.cpu() for x in rest]]
+            for count, losses, rest in self._batches
+        ]
         return {"states": states, "batches": batches}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -158,7 +164,7 @@ class Gathered:
         for name, saved in state["states"].items():
             _load(cast(Metric, self.metrics[name]), saved)
         self._batches = [
-            (count, tuple(x.to(device) for x in losses), tuple(x.to(device) for x in rest))
+            (_moved(count, device), tuple(x.to(device) for x in losses), tuple(x.to(device) for x in rest))
             for count, losses, rest in state["batches"]
         ]
         self._values = sum(rest[0].numel() for _, _, rest in self._batches if rest)
@@ -166,7 +172,7 @@ class Gathered:
     def _of_an_older_version(self, state: dict[str, Any]) -> dict[str, Any]:
         """The state of one metric that summed the loss as well, in today's form."""
         sums, updates = dict(state["sums"]), state["updates"]
-        losses = {"sums": sums.pop("loss_sum")[None], "count": sums["count"].long()}
+        losses = {"sums": sums.pop("loss_sum")[None], "count": sums["count"].to(WIDE)}
         (name,) = self.own
         return {
             "states": {
@@ -189,8 +195,8 @@ def _load(metric: Metric, state: dict[str, Any]) -> None:
     set_update_count(metric, state["updates"])
 
 
-def _moved(value: Tensor | list[Tensor], device: Any) -> Tensor | list[Tensor]:
-    """A copy of a metric's state on a device."""
+def _moved(value: Any, device: Any) -> Any:
+    """A copy of a metric's state, a tensor or a list of tensors, on a device; a number as it is."""
     if isinstance(value, list):
         return [part.detach().to(device, copy=True) for part in value]
-    return value.detach().to(device, copy=True)
+    return value.detach().to(device, copy=True) if isinstance(value, Tensor) else value

@@ -32,6 +32,7 @@ from couloir.data.worker_processes import lost_worker, workers_ended
 from couloir.errors import Interrupted
 from couloir.inference.evaluation import tta_numbers
 from couloir.log import note, run_log, say, silence
+from couloir.loss.class_weights import in_words as class_weights_in_words
 from couloir.machine import print_any_character
 from couloir.record.checkpoint import LAST, network_state, read_checkpoint
 from couloir.record.columns import write_columns
@@ -152,6 +153,8 @@ def _train(
     module, trainer, record = assemble()
     parameters = sum(parameter.numel() for parameter in module.net.parameters())  # before fsdp makes shares of them
     say.info(_opening(sentence, data, parameters, trainer))
+    if weights := class_weights_in_words(module.loss, data.classes):
+        say.info("%s", weights)
     if module.automatic_optimization and (limit := limit_in_words(cfg, data)):
         say.info("%s", limit)
     checkpoint = None if earlier is None else earlier.checkpoint
@@ -296,6 +299,8 @@ def _describe(data: Any) -> dict[str, Any]:
     described = {name: getattr(data, name) for name in names}
     if data.target_scale != 1.0 or data.target_offset != 0.0 or data.task == "regression":
         described |= {"target_offset": data.target_offset, "target_scale": data.target_scale}
+    if (counted := data.class_counts()) is not None:
+        described["class_counts"] = counted[0]
     return {"fingerprint": data.fingerprint(), "sizes": data.sizes(), "skipped": len(data.skipped), **described}
 
 

@@ -11,6 +11,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from couloir.data.batches import Batch
 from couloir.loss.classification import CrossEntropy
+from couloir.loss.focal import Focal
 from couloir.metric.classification import ClassificationMetrics
 from couloir.metric.mistakes import WorstMistakes
 from couloir.task.forms import class_probabilities
@@ -45,17 +46,18 @@ class Classification(Prediction):
     def compare(self, answer: Tensor, batch: Batch) -> Step:
         """The loss and the metrics' tensors of probabilities (B, C), in the network's own form.
 
-        Of a mean probability there is no logit, so that a loss of logits is left out, the cross-entropy excepted.
+        Of a mean probability there is no logit, so that a loss of logits is left out, excepted those that take their
+        softmax: cross-entropy and focal loss.
         """
         y, logits = batch[self.target], answer.clamp_min(torch.finfo(answer.dtype).tiny).log()
         given = getattr(self.net, "output", "logits")
         wanted = getattr(self.loss, "expects", "values")
         output = answer if given == "probabilities" else logits
         assert self.loss is not None
-        if not isinstance(self.loss, CrossEntropy) and wanted not in ("log_probabilities", "distribution"):
+        if not isinstance(self.loss, CrossEntropy | Focal) and wanted not in ("log_probabilities", "distribution"):
             return Step({}, (output, y))
         form = logits if wanted != "distribution" else answer
-        return Step({"loss": self.loss(form, y)}, (output, y))
+        return Step({"loss": self.loss(form, y)}, (output, y), self.weight(y))
 
     def chosen(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Probabilities (B, C) and labels (B,)."""

@@ -19,7 +19,13 @@ class Prediction(Task):
         """The loss; prediction and target for the metrics."""
         outputs, y = self.net(batch[self.input]), batch[self.target]
         prediction = outputs[0] if isinstance(outputs, tuple) else outputs
-        return Step({"loss": self.criterion(outputs, y)}, (prediction, y))
+        return Step({"loss": self.criterion(outputs, y)}, (prediction, y), self.weight(y))
+
+    def weight(self, y: Tensor) -> Tensor | None:
+        """What a batch with these targets counts among others; None: the number of its samples."""
+        total_weight = getattr(self.loss, "total_weight", None)
+        found: Tensor | None = None if total_weight is None else total_weight(y)
+        return found
 
     def criterion(self, outputs: Any, y: Tensor) -> Tensor:
         """The loss of what the network returns, its auxiliary heads' in training included."""

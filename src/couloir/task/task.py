@@ -20,7 +20,7 @@ from torchmetrics import Metric
 from couloir.config.fields import SHARE, input_field, of_kind
 from couloir.data.batches import Batch, samples_in
 from couloir.data.ragged import length
-from couloir.distributed import mean
+from couloir.distributed import mean, several, total
 from couloir.errors import CouloirError
 from couloir.metric.gathered import Gathered
 from couloir.metric.precision import WIDE
@@ -38,10 +38,12 @@ class Step(NamedTuple):
         losses: scalars by name, each the mean over the batch; `loss` is what automatic optimization minimises, and
             where there is none, the sum of the others is what is written down as the loss.
         tensors: what the metrics' `update` takes, such as (prediction, target), each with a first axis of samples.
+        weight: what the batch counts among others where it is not the number of its samples: the sum of their weights.
     """
 
     losses: dict[str, Tensor]
     tensors: tuple[Tensor, ...] = ()
+    weight: Tensor | None = None
 
 
 class Task(LightningModule):
@@ -75,6 +77,8 @@ class Task(LightningModule):
         super().__init__()
         self.net = net
         self.loss = loss
+        if getattr(loss, "class_weights", None) == "balanced":
+            _balance(cast(nn.Module, loss), data)
         self.make_optimizer = make_optimizer
         self.make_scheduler = make_scheduler
         self.input = input_field(data.fields)
@@ -107,10 +111,12 @@ class Task(LightningModule):
         self.skipped_step = False
         """Whether the newest step left the weights as they were, since its loss or gradients were not finite."""
         self._logged_step = 0
-        self.batch_weight = 1.0
+        self.batch_weight: float | Tensor = 1.0
         """What the newest batch's loss was multiplied by, where the gradients of several are gathered."""
-        self._window: list[int] = []
-        """The samples of each batch whose gradients are being gathered, over all processes."""
+        self._window: list[Any] = []
+        """What each batch counts whose gradients are being gathered: samples or weight, over all processes."""
+        self._newest_weight: Tensor | None = None
+        """The weight of the newest training batch over all processes, where its samples have weights."""
 
     # What a task says.
 
@@ -176,10 +182,23 @@ class Task(LightningModule):
         loss = sum_of(losses)
         if share is None or share.own > 0:
             values = (loss, *(losses[name] for name in self.parts)) if self.parts else (loss,)
-            self.gathered[split].add(length(batch), values, step.tensors)
+            self.gathered[split].add(length(batch) if step.weight is None else step.weight, values, step.tensors)
             if split == "test":
                 self.observe(batch, step)
+        if split == "train":
+            self._newest_weight = None
+            if step.weight is not None:
+                return self._weighted(loss, step.weight, counts=share is None or share.own > 0)
         return loss if share is None else loss * share.weight
+
+    def _weighted(self, loss: Tensor, weight: Tensor, counts: bool) -> Tensor:
+        """A loss whose mean over all processes is the weighted mean over all their samples."""
+        if not several():
+            self._newest_weight = weight.detach()
+            return loss
+        weight = weight.detach() if counts else torch.zeros_like(weight)
+        self._newest_weight = total(weight)
+        return loss * (weight * self.trainer.world_size / self._newest_weight)
 
     def descend(self, batch: Batch, loss: Tensor, optimizer: Any) -> None:
         """One step of one optimizer, for tasks with manual optimization: it is watched as every other step is.
@@ -227,10 +246,12 @@ class Task(LightningModule):
         gathered = self.trainer.accumulate_grad_batches
         if gathered == 1:
             return loss
-        samples = samples_in(batch, self.trainer.world_size)
-        self._window = [samples] if batch_idx % gathered == 0 else [*self._window, samples]
-        self.batch_weight = samples / self._window[0]
-        return loss if self.batch_weight == 1.0 else loss * self.batch_weight
+        weighted = self._newest_weight is not None
+        counted: Any = self._newest_weight if weighted else samples_in(batch, self.trainer.world_size)
+        self._window = [counted] if batch_idx % gathered == 0 else [*self._window, counted]
+        self.batch_weight = counted / self._window[0]
+        # No look at a weight's value: a GPU would have to be waited for.
+        return loss if not weighted and self.batch_weight == 1.0 else loss * self.batch_weight
 
     def on_after_backward(self) -> None:
         """Make the gradients of a step those of the mean loss over all its samples.
@@ -243,7 +264,7 @@ class Task(LightningModule):
         if gathered == 1 or not self._window or steps.gathers():
             return
         counted, samples = gathered * self._window[0], sum(self._window)
-        if counted != samples:
+        if self._newest_weight is not None or counted != samples:
             with torch.no_grad():
                 for parameter in self.parameters():
                     if parameter.grad is not None:
@@ -358,6 +379,22 @@ class Task(LightningModule):
         if monitor is not None:
             entry["monitor"] = monitor
         return {"optimizer": optimizer, "lr_scheduler": entry}
+
+
+def _balance(loss: nn.Module, data: Any) -> None:
+    """Let the weights of a loss follow from the samples of each class in the training split.
+
+    Raises:
+        CouloirError: the data does not say how many there are.
+    """
+    counted = data.class_counts()
+    if counted is None:
+        raise CouloirError(
+            "loss.class_weights=balanced needs to know how many training samples each class has, and this data does "
+            "not say it.",
+            next_step=f"state them: loss.class_weights=[...], one for each of the {data.num_classes} classes",
+        )
+    cast(Any, loss).balance(*counted)
 
 
 def sum_of(losses: Mapping[str, Tensor]) -> Tensor:
