@@ -7,9 +7,10 @@ makes of such rows what a network takes, a batch at a time.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, NoReturn
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,11 @@ LINES_NAMED = 3
 LARGEST = float(np.finfo(np.float32).max)
 LOSS = 1e-5
 """What float32 may change a number by, in deviations of its column, before an offset is taken off first."""
+EXACT = float(1 << 24)
+"""Integers up to here are exact in float32."""
+SAMPLED = 10_000
+"""Values that a column's spread is estimated from."""
+BLOCK = 4096
 CYCLES = {"month": 12.0, "weekday": 7.0, "hour": 24.0}
 """The parts of a date that come round again, and after how many steps."""
 UNKNOWN = -1.0
@@ -127,6 +133,45 @@ class Described:
     def cells(self) -> tuple[str, str, str, int, str]:
         """The same as a row of a table."""
         return self.name, self.kind, self.why, self.missing, "; ".join(self.inputs)
+
+
+class Factor(NamedTuple):
+    """The texts of a column by their codes: each text is looked at once, however many rows have it.
+
+    Attributes:
+        codes: (N,) the place of each row's text among the different ones.
+        texts: the different texts, in the order in which they come.
+    """
+
+    codes: NDArray[np.int32]
+    texts: list[str]
+
+    def used(self, rows: NDArray[np.int64]) -> list[int]:
+        """The codes of some rows, each once."""
+        codes: list[int] = np.flatnonzero(np.bincount(at(self.codes, rows), minlength=1)).tolist()
+        return codes
+
+    def mapped(self, values: Sequence[Any], dtype: Any = np.float64) -> NDArray[Any]:
+        """A value for each row, (N,), from one for each different text."""
+        found: NDArray[Any] = np.array(values, dtype=dtype)[self.codes] if len(self.codes) else np.empty(0, dtype)
+        return found
+
+
+_factors: dict[int, tuple[weakref.ref[Column], Factor]] = {}
+
+
+def factor(column: Column) -> Factor:
+    """The texts of a column by their codes; the same as long as the column lives."""
+    known = _factors.get(id(column))
+    if known is not None and known[0]() is column:
+        return known[1]
+    assert column.texts is not None, "a column is read as text where its texts are needed"
+    texts = column.texts.tolist()
+    index = {text: code for code, text in enumerate(dict.fromkeys(texts))}
+    found = Factor(np.fromiter(map(index.__getitem__, texts), dtype=np.int32, count=len(texts)), list(index))
+    key = id(column)
+    _factors[key] = weakref.ref(column, lambda _: _factors.pop(key, None)), found
+    return found
 
 
 def decide(cells: Cells, targets: Sequence[str], stated: Mapping[str, str], skip: bool) -> list[Decision]:
@@ -266,11 +311,9 @@ def _category_or_identifier(column: Column, different: int, count: int) -> Decis
 
 def count_texts(column: Column, there: NDArray[np.bool_]) -> dict[str, int]:
     """How often each text occurs in some rows of a column with texts."""
-    counts: dict[str, int] = {}
-    assert column.texts is not None
-    for text in column.texts[there].tolist():
-        counts[text] = counts.get(text, 0) + 1
-    return counts
+    codes, texts = factor(column)
+    counts = np.bincount(codes[there], minlength=len(texts)).tolist()
+    return {text: count for text, count in zip(texts, counts, strict=True) if count}
 
 
 def is_few_texts_a_mistake(column: Column, counts: Mapping[str, int], there: NDArray[np.bool_]) -> bool:
@@ -281,9 +324,8 @@ def is_few_texts_a_mistake(column: Column, counts: Mapping[str, int], there: NDA
     numbers, count = int(np.isfinite(column.numbers[there]).sum()), int(there.sum())
     if numbers * 2 < count or numbers == count:
         return False
-    assert column.texts is not None
-    texts = set(column.texts[there & ~np.isfinite(column.numbers)].tolist())
-    rare = (count - numbers) < SHARE_OF_TEXTS * count or any(counts[text] < 2 for text in texts)
+    texts = count_texts(column, there & ~np.isfinite(column.numbers))
+    rare = (count - numbers) < SHARE_OF_TEXTS * count or min(texts.values()) < 2
     return rare or len(counts) > FEW
 
 
@@ -291,8 +333,9 @@ def _without_maybe(column: Column) -> NDArray[np.bool_]:
     """The missing cells, with those whose words are missing in a column of anything but texts."""
     if column.texts is None:
         return column.missing
-    maybe = np.array([text in MAYBE_WORDS for text in column.texts.tolist()], dtype=np.bool_)
-    return np.logical_or(column.missing, maybe)
+    texts = factor(column)
+    maybe: NDArray[np.bool_] = texts.mapped([text in MAYBE_WORDS for text in texts.texts], np.bool_)
+    return maybe | column.missing
 
 
 def two_words(column: Column, missing: NDArray[np.bool_], any_two: bool = False) -> list[str] | None:
@@ -314,9 +357,8 @@ def zero_and_one(column: Column, words: Sequence[str]) -> NDArray[np.float64]:
     """The cells of a column of two words as 0 and 1, (N,); NaN where a cell is neither."""
     if column.texts is None:
         return np.where(np.isin(column.numbers, (0.0, 1.0)), column.numbers, np.nan)
-    codes = {word: float(code) for code, word in enumerate(words)}
-    by_text = {text: codes.get(text.lower(), np.nan) for text in set(column.texts.tolist())}
-    return np.array([by_text[text] for text in column.texts.tolist()], dtype=np.float64)
+    codes, texts = {word: float(code) for code, word in enumerate(words)}, factor(column)
+    return texts.mapped([codes.get(text.lower(), np.nan) for text in texts.texts])
 
 
 def _dates(
@@ -327,21 +369,24 @@ def _dates(
     Raises:
         CouloirError: it cannot be told the day from the month.
     """
-    texts = [f"{number:.0f}" for number in column.numbers] if column.texts is None else column.texts.tolist()
-    different = list(dict.fromkeys(text for text, gone in zip(texts, missing.tolist(), strict=True) if not gone))
+    if column.texts is None:
+        column = replace(column, texts=np.array([f"{number:.0f}" for number in column.numbers], dtype=object))
+    different = list(count_texts(column, ~missing))
     dates = read_dates(different, form, digits=True)
     if dates.ambiguous is not None:
-        raise _ambiguous(column, dates.ambiguous, cells, texts)
-    by_text = dict(zip(different, dates.days.tolist(), strict=True))
-    return np.array([by_text.get(text, np.nan) for text in texts], dtype=np.float64), dates.form
+        raise _ambiguous(column, dates.ambiguous, cells)
+    by_text, texts = dict(zip(different, dates.days.tolist(), strict=True)), factor(column)
+    return texts.mapped([by_text.get(text, np.nan) for text in texts.texts]), dates.form
 
 
-def _ambiguous(column: Column, text: str, cells: Cells, texts: list[str]) -> CouloirError:
+def _ambiguous(column: Column, text: str, cells: Cells) -> CouloirError:
     separator = "-" if "-" in text else "/"
     forms = [f"%d{separator}%m{separator}%Y", f"%m{separator}%d{separator}%Y"]
     return CouloirError(
         f"Column '{column.name}' holds '{text}', which may be day and month or month and day.",
-        place=cells.place(texts.index(text)),
+        place=cells.place(
+            int(np.argmax(factor(column).mapped([each == text for each in factor(column).texts], np.bool_)))
+        ),
         next_step=" or ".join(f"'{_type(column, form)}'" for form in forms),
     )
 
@@ -352,8 +397,7 @@ def _found_dates(column: Column, missing: NDArray[np.bool_], cells: Cells, skip:
     Raises:
         CouloirError: most cells are dates, and some are not.
     """
-    assert column.texts is not None
-    different = list(dict.fromkeys(column.texts[~missing].tolist()))
+    different = list(count_texts(column, ~missing))
     if not different or not _any_date(different[:FEW]):
         return None
     values, form = _dates(column, missing, cells, None)
@@ -434,15 +478,14 @@ def features_of(decisions: Iterable[Decision], rows: NDArray[np.int64], indicato
 
 
 def _feature(decision: Decision, rows: NDArray[np.int64], indicators: bool) -> Feature:
-    column, missing = decision.column, decision.missing[rows]
+    column, missing = decision.column, at(decision.missing, rows)
     indicator = indicators and bool(missing.any())
     if decision.kind == "category":
-        texts = column.texts
-        assert texts is not None
-        there = texts[rows][~missing].tolist()
-        return Feature(column.name, "category", categories=sorted(set(there)), indicator=indicator)
+        there = np.zeros(len(decision.missing), dtype=bool)
+        there[rows] = ~missing
+        return Feature(column.name, "category", categories=sorted(count_texts(column, there)), indicator=indicator)
     assert decision.values is not None
-    values = decision.values[rows]
+    values = at(decision.values, rows)
     if decision.kind == "boolean":
         return Feature(column.name, "boolean", categories=list(decision.words), indicator=indicator)
     if decision.kind == "number":
@@ -461,9 +504,15 @@ def offset_of(values: NDArray[np.float64]) -> float:
     Args:
         values: (N,), NaN where there is none.
     """
-    values = values[np.isfinite(values)]
-    if not len(values) or (low := float(values.min())) == (high := float(values.max())):
+    low, high = float(np.fmin.reduce(values)), float(np.fmax.reduce(values))
+    largest = max(abs(low), abs(high))
+    if low == high or np.isnan(low):
         return 0.0
+    some = values[:: max(1, len(values) // SAMPLED)]
+    spread = float(np.std(some[np.isfinite(some)])) if np.isfinite(some).any() else 0.0
+    if largest < EXACT and largest / EXACT <= LOSS * spread:  # half of a unit in the last place, at most
+        return 0.0
+    values = values[np.isfinite(values)]
     lost = _lost(values)
     if lost == 0.0 or (lost <= LOSS * float(values.std()) and not bool(np.all(values == np.floor(values)))):
         return 0.0
@@ -483,29 +532,36 @@ def encode(features: Sequence[Feature], decisions: Sequence[Decision], rows: NDA
         decisions: what is known of the column of each.
         rows: which rows.
     """
-    table = np.empty((len(rows), sum(feature.width for feature in features)), dtype=np.float32)
-    place = 0
+    columns: list[tuple[NDArray[Any], float]] = []
     for feature, decision in zip(features, decisions, strict=True):
         if feature.kind == "category":
-            table[:, place] = _codes(feature, decision, rows)
-        else:
-            assert decision.values is not None
-            values = decision.values[rows]
-            table[:, place] = values - feature.offset if feature.offset else values
-            if feature.cycles:
-                parts = calendar(values)
-                for number, cycle in enumerate(feature.cycles, 1):
-                    table[:, place + number] = parts[cycle]
-        place += feature.width
+            columns.append((_codes(feature, decision, rows), 0.0))
+            continue
+        assert decision.values is not None
+        values = at(decision.values, rows)
+        columns.append((values, feature.offset))
+        if feature.cycles:
+            parts = calendar(values)
+            columns += [(parts[cycle].astype(np.float32), 0.0) for cycle in feature.cycles]
+    table = np.empty((len(rows), len(columns)), dtype=np.float32)
+    for start in range(0, len(rows), BLOCK):  # a block of rows fits into the cache, a column does not
+        part = slice(start, start + BLOCK)
+        for place, (values, offset) in enumerate(columns):
+            table[part, place] = values[part] - offset if offset else values[part]
     return table
 
 
+def at(values: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+    """The values of some rows, ascending; no copy where that is all of them."""
+    return values if len(rows) == len(values) else values[rows]
+
+
 def _codes(feature: Feature, decision: Decision, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    texts = decision.column.texts
-    assert texts is not None
     index = {category: float(code) for code, category in enumerate(feature.categories)}
-    codes = np.fromiter((index.get(text, UNKNOWN) for text in texts[rows]), dtype=np.float32, count=len(rows))
-    return np.where(decision.missing[rows], np.float32(np.nan), codes)
+    texts = factor(decision.column)
+    codes = texts.mapped([index.get(text, UNKNOWN) for text in texts.texts], np.float32)
+    codes[decision.missing] = np.nan
+    return at(codes, rows)
 
 
 def decided_before(features: Sequence[Feature], cells: Cells) -> list[Decision]:
@@ -543,7 +599,7 @@ def describe(decisions: Sequence[Decision], features: Sequence[Feature], rows: N
     inputs = {feature.name: feature.inputs for feature in features}
     return [
         Described(
-            each.column.name, each.kind, each.why, int(each.missing[rows].sum()), inputs.get(each.column.name, [])
+            each.column.name, each.kind, each.why, int(at(each.missing, rows).sum()), inputs.get(each.column.name, [])
         )
         for each in decisions
     ]

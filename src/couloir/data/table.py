@@ -458,8 +458,7 @@ def class_names(found: Table, stated: int | None) -> list[str]:
     if all(targets.INTEGER.fullmatch(name) for name in names):
         outside = next((name for name in names if not 0 <= int(name) < stated), None)
         if outside is not None:
-            assert found.target.labels is not None
-            row = next(row for row in found.rows.tolist() if found.target.labels[row] == outside)
+            row = int(found.rows[np.argmax(found.target.codes([outside], found.rows) == 0)])
             raise CouloirError(
                 f"Label {outside} is outside of the {stated} classes 0..{stated - 1}.",
                 place=found.cells.place(row),

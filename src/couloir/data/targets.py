@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from couloir.data.columns import (
     FEW,
     LARGEST,
     count_texts,
+    factor,
     is_few_texts_a_mistake,
     is_infinite,
     refuse_cells,
@@ -41,24 +41,23 @@ class Target:
         columns: the target columns, all of their rows.
         task: `classification`, `multi_label` or `regression`.
         why: in a few words.
-        labels: (N,) of a classification, the name of each row's class; None otherwise.
+        labels: of a classification, the class of each different text; empty otherwise.
     """
 
     columns: list[Column]
     task: str
     why: str
-    labels: list[str] | None = None
+    labels: list[str] = field(default_factory=list)
 
     def names(self, rows: NDArray[np.int64]) -> list[str]:
         """The classes of some rows in the order of their labels: numbers by their value, then texts."""
-        assert self.labels is not None
-        return sorted({self.labels[row] for row in rows.tolist()}, key=_number_first)
+        return sorted({self.labels[code] for code in factor(self.columns[0]).used(rows)}, key=_number_first)
 
     def codes(self, classes: Sequence[str], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The label of some rows, (N,): the place of their class among `classes`."""
-        assert self.labels is not None
+        """The label of some rows, (N,): the place of their class among `classes`; -1 where it is none of them."""
         index = {name: label for label, name in enumerate(classes)}
-        return np.array([index[self.labels[row]] for row in rows.tolist()], dtype=np.int64)
+        found = factor(self.columns[0]).mapped([index.get(name, -1) for name in self.labels], np.int64)
+        return found[rows]
 
     def values(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The values, or the labels as zeros and ones, of some rows, (N, K)."""
@@ -105,7 +104,7 @@ def _one(column: Column, cells: Cells, rows: NDArray[np.int64], stated: bool) ->
         numbers = column.numbers[rows]
         integers = bool(np.all(numbers == np.floor(numbers)))
         exact = bool(np.abs(numbers).max() < EXACT)
-        different = len(np.unique(numbers) if exact else set(_texts(column)[rows].tolist()))
+        different = len(np.unique(numbers) if exact else factor(column).used(rows))
         if not stated and (not integers or different > FEW or different == 1):
             _check_numbers(column, cells, rows, "", OTHER)
             what = "fractions" if not integers else f"integers of {different:,} values"
@@ -125,7 +124,7 @@ def _one(column: Column, cells: Cells, rows: NDArray[np.int64], stated: bool) ->
             )  # fmt: skip
         why = _noted(f"{len(counts):,} different texts", column)
     labels = class_names(column, rows)
-    different = len({labels[row] for row in rows.tolist()})
+    different = len({labels[code] for code in factor(column).used(rows)})
     _check_classes(column, cells, rows, different, stated)
     return Target([column], "classification", "stated" if stated else why, labels)
 
@@ -134,11 +133,6 @@ def _of(rows: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
     there = np.zeros(count, dtype=bool)
     there[rows] = True
     return there
-
-
-def _texts(column: Column) -> NDArray[Any]:
-    assert column.texts is not None, "a target is read as text"
-    return column.texts
 
 
 def _noted(why: str, column: Column) -> str:
@@ -150,18 +144,15 @@ def _numeric(column: Column, rows: NDArray[np.int64]) -> bool:
 
 
 def class_names(column: Column, rows: NDArray[np.int64]) -> list[str]:
-    """The name of each row's class, (N,): integers by their value, everything else as it is written.
+    """The class of each different text of a column: integers by their value, everything else as it is written.
 
     Args:
         column: the target.
         rows: the rows that are used; they decide.
     """
-    texts: list[str] = _texts(column).tolist()
-    different = {texts[row] for row in rows.tolist()}
-    if not all(INTEGER.fullmatch(text) for text in different):
-        return texts
-    names = {text: by_value(text) for text in different}
-    return [names.get(text, text) for text in texts]
+    texts = factor(column).texts
+    used = [texts[code] for code in factor(column).used(rows)]
+    return [by_value(text) for text in texts] if all(map(INTEGER.fullmatch, used)) else texts
 
 
 def by_value(text: str) -> str:
@@ -171,10 +162,10 @@ def by_value(text: str) -> str:
 
 def wrong(column: Column, task: str | None, skip: bool) -> NDArray[np.bool_]:
     """(N,) the rows whose target cannot be used: it is infinite or, where rows may be skipped, text among numbers."""
-    there, texts = ~column.missing, _texts(column).tolist()
-    infinite = {text for text in count_texts(column, there) if is_infinite(text)}
-    found = np.array([text in infinite for text in texts]) if infinite else np.zeros(len(there), bool)
-    there &= ~found
+    texts = factor(column)
+    infinite = texts.mapped([is_infinite(text) for text in texts.texts], np.bool_)
+    found = infinite & ~column.missing
+    there = ~column.missing & ~found
     counts = count_texts(column, there)
     if skip and (task == "regression" or is_few_texts_a_mistake(column, counts, there)):
         found |= there & ~np.isfinite(column.numbers)
