@@ -46,6 +46,8 @@ CASES: list[tuple[str, list[str], str, str]] = [
     ("European dates", [f"{n % 28 + 1}.2.2024" for n in range(N)], "date", "dates, day.month.year"),
     ("day first", [f"{n % 28 + 1:02}/02/2024" for n in range(N)], "date", "dates, day/month/year"),
     ("month first", [f"02/{n % 28 + 1:02}/2024" for n in range(N)], "date", "dates, month/day/year"),
+    ("zip", [f"0{n % 7}000" for n in range(N)], "category", "7 different texts, leading zeros"),
+    ("key", [f"1234567890123456789{n:02}" for n in range(N)], "identifier", "all 30 different texts"),
     ("nothing", ["", "NA", "?"] * 10, "ignore", "no row has a value"),
     ("many texts", [f"t{n % 300}" for n in range(900)], "ignore", "300 different texts, more than 256"),
 ]  # fmt: skip

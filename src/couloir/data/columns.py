@@ -221,7 +221,7 @@ def _decided(column: Column, kind: str | None, cells: Cells, skip: bool) -> Deci
         return _stated(column, kind, cells)
     if bool(column.missing.all()):
         return Decision(column, "ignore", "no row has a value", None, column.missing)
-    if column.is_numeric:
+    if column.is_numeric and column.texts is None:  # of codes, 01 and 1 or more digits than fit, the texts are kept
         first = counts_from(column)
         if first is not None:
             return Decision(column, "identifier", f"counts the rows from {first}", None, column.missing)
@@ -298,7 +298,8 @@ def _of_texts(column: Column, cells: Cells, skip: bool) -> Decision:
 
 def _category_or_identifier(column: Column, different: int, count: int) -> Decision:
     def decided(kind: str, why: str) -> Decision:
-        return Decision(column, kind, why, None, column.missing)
+        zeros = ", leading zeros" if "leading zeros" in column.notes else ""
+        return Decision(column, kind, why + zeros, None, column.missing)
 
     if different == count and count > 1:
         return decided("identifier", f"all {count:,} different texts")
