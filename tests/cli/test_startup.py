@@ -71,6 +71,7 @@ def test_help_loads_nothing_beyond_the_standard_library(tmp_path: Path) -> None:
         ["list", "model"],
         ["--help"],
         ["summary", "--help"],
+        ["data", "--help"],
         ["find-lr", "--help"],
         ["find-batch-size", "--help"],
         ["board", "--help"],

@@ -78,8 +78,8 @@ def test_photographs_that_two_splits_share_are_found_by_their_bytes_and_an_examp
     content[-3] ^= 1  # the same size, and the same in the middle
     (root / "test/a/z.jpg").write_bytes(bytes(content))
     whole: list[Path] = []
-    digest = health._digest
-    monkeypatch.setattr(health, "_digest", lambda path: whole.append(path) or digest(path))
+    digest = health.digest
+    monkeypatch.setattr(health, "digest", lambda path: whole.append(path) or digest(path))
     samples = image_folder(
         str(root), memory_budget, task="classification", channels=3, image_size=8, num_classes=2, batch_size=4
     )

@@ -22,7 +22,7 @@
     margin: { l: 56, r: 16, t: 34, b: 46 }, hovermode: "closest",
     hoverlabel: { bgcolor: "--card", bordercolor: "--line", font: { color: "--ink" }, align: "left" },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: "--muted", activecolor: "--ink" },
-    legend: { orientation: "h", yanchor: "bottom", y: 1.02, x: 0, font: { color: "--muted" } },
+    legend: { orientation: "h", traceorder: "normal", yanchor: "bottom", y: 1.02, x: 0, font: { color: "--muted" } },
   };
 
   const followers = (group) => charts.filter(({ place }) => place.dataset.group === group);

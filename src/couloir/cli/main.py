@@ -12,7 +12,7 @@ from couloir.errors import CouloirError, Interrupted, did_you_mean
 from couloir.machine import print_any_character
 
 CONFIG_DIR = ("--config-dir", "-cd")
-SENTENCES = ("train", "summary", "find-lr", "find-batch-size")
+SENTENCES = ("train", "data", "summary", "find-lr", "find-batch-size")
 """Verbs that take a sentence; others take a run, or nothing of a sentence."""
 VERSION = ("-V", "--version")
 VERBS = {
@@ -22,6 +22,7 @@ VERBS = {
     "evaluate": "the test split again: a run's best checkpoint, several views of each image, several runs together",
     "rerun": "a run once more in a new folder, and whether it comes out the same to the last bit",
     "diff": "what differs between two runs: configuration, environment, data, results",
+    "data": "what a data set holds: counts, sizes, columns, broken and doubled files; a page of samples and charts",
     "find-lr": "a learning rate for a sentence: a range test, its picture, a suggestion",
     "find-batch-size": "the largest batch that fits into memory, and the fastest",
     "summary": "the layers of a network: output shapes, parameters, multiply-adds",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from couloir.data.columns import Described
     from couloir.data.samples import Samples
 
 
@@ -53,7 +54,8 @@ def _classes(read: Callable[[], Any], keys: dict[str, Any]) -> Samples:
     def load() -> Loaded:
         bunch = read()
         source = ArraySource(bunch.data.astype(np.float32), bunch.target.astype(np.int64))
-        return Loaded(source, classes=[str(name) for name in bunch.target_names])
+        names = [str(name) for name in bunch.target_names]
+        return Loaded(source, classes=names, columns=_described(bunch, ["class"]))
 
     return Samples(load, **keys)
 
@@ -65,6 +67,15 @@ def _values(read: Callable[[], Any], names: list[str], keys: dict[str, Any]) -> 
     def load() -> Loaded:
         bunch = read()
         values = bunch.target.astype(np.float32).reshape(len(bunch.data), -1)
-        return Loaded(ArraySource(bunch.data.astype(np.float32), values), targets=names)
+        source = ArraySource(bunch.data.astype(np.float32), values)
+        return Loaded(source, targets=names, columns=_described(bunch, names))
 
     return Samples(load, **keys)
+
+
+def _described(bunch: Any, targets: list[str]) -> list[Described]:
+    """The columns as they are shown."""
+    from couloir.data.columns import Described
+
+    columns = [Described(str(name), "number", "numbers", 0, [str(name)]) for name in bunch.feature_names]
+    return [*columns, *(Described(name, "target", "", 0) for name in targets)]

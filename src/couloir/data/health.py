@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from couloir.data.folder import HASHED_BYTES
+from couloir.data.doubles import HASHED_BYTES, OPENED, digest, middle
 from couloir.data.samples import Samples, Split
 from couloir.data.skipped import in_words, legible
 from couloir.data.source import CHUNK
@@ -20,10 +19,6 @@ from couloir.log import note, say
 WORDS = {"train": "training", "val": "validation", "test": "test"}
 NAMED = 8
 """Classes that are named; the others are counted."""
-MIDDLE = 1024
-"""Bytes from the middle of two files of one size that tell whether a look at the whole of them is worth while."""
-OPENED = 200_000
-"""Files of a size that others have as well, beyond which none of them is opened."""
 
 
 def report(data: Samples) -> None:
@@ -86,13 +81,13 @@ def shared_samples(data: Samples) -> Iterator[str]:
 
 
 def _shared_rows(train: Split, others: dict[str, Split]) -> dict[str, Shared]:
-    held = {name: list(_row_hashes(split)) for name, split in others.items()}
+    held = {name: list(row_hashes(split)) for name, split in others.items()}
     wanted = set().union(*held.values())
-    found = {value for value in _row_hashes(train) if value in wanted}
+    found = {value for value in row_hashes(train) if value in wanted}
     return {name: Shared(sum(value in found for value in values)) for name, values in held.items()}
 
 
-def _row_hashes(split: Split) -> Iterator[int]:
+def row_hashes(split: Split) -> Iterator[int]:
     """Python's own hash of each sample's bytes: 64 bits, a GB/s, no package."""
     for start in range(0, len(split.indices), CHUNK):
         part = split.indices[start : start + CHUNK]
@@ -118,9 +113,9 @@ def _shared_files(train: Split, others: dict[str, Split]) -> dict[str, Shared]:
     if len(files) > OPENED:
         note.info("%s", f"not checked for samples in two splits: {len(files):,} files have the size of another file")
         return {}
-    files = _in_both([file.looked_at(_middle) for file in files])
+    files = _in_both([file.looked_at(middle) for file in files])
     whole = np.cumsum([file.key[0] for file in files]) <= HASHED_BYTES
-    files = _in_both([file.looked_at(_digest) for file, within in zip(files, whole, strict=True) if within])
+    files = _in_both([file.looked_at(digest) for file, within in zip(files, whole, strict=True) if within])
     first = {file.key: file.path for file in reversed(files) if file.split == "train"}
     found = {}
     for name in others:
@@ -159,14 +154,3 @@ def _in_both(files: list[File]) -> list[File]:
     train = {file.key for file in files if file.split == "train"}
     common = {file.key for file in files if file.split != "train"} & train
     return sorted((file for file in files if file.key in common), key=lambda file: file.key[0])
-
-
-def _middle(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - MIDDLE) // 2)
-        return stream.read(MIDDLE)
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest()

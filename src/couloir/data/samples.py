@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
+from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 
 from couloir.config.fields import Fields, default_fields, input_field, target_field
@@ -449,6 +451,33 @@ class Samples(LightningDataModule):
         finally:
             self.device = device
 
+    def seen(self, split: str, places: Indices, seed: int | None = None) -> Batch:
+        """Some samples of a split as the network sees them; no random number of the run is drawn.
+
+        Args:
+            split: its name.
+            places: their numbers in the split.
+            seed: what their augmentation follows from, as in training; None: they are not augmented.
+        """
+        chosen = self.splits[split]
+        indices, y = chosen.indices[places], self._scaled(chosen.targets)[torch.from_numpy(places)]
+        windows, augmentation = None, self.augmentation
+        if isinstance(chosen.source, Cuttable):
+            windows, augmentation = windows_first(augmentation)
+        device, self.device = self.device, torch.device("cpu")
+        try:
+            with isolate_rng():
+                seed_generators(0 if seed is None else seed)
+                if isinstance(chosen.source, Cuttable) and windows is not None and seed is not None:
+                    room = chosen.source.empty(len(indices))
+                    chosen.source.cut(indices.tolist(), room, windows, seed)
+                    x = room.movedim(-1, -3)
+                else:
+                    x = chosen.source.fetch(torch.from_numpy(indices)).cpu()
+                return self._prepare(x, y, None if seed is None else augmentation)
+        finally:
+            self.device = device
+
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must know to standardise new samples, and to weigh classes, in the same way."""
         counted = self.class_counts()
@@ -472,3 +501,10 @@ class Samples(LightningDataModule):
 def as_float(x: Tensor) -> Tensor:
     """uint8 images as float32 in [0, 1]; what is float already stays as it is."""
     return x.float().div_(255.0) if x.dtype == torch.uint8 else x
+
+
+def seed_generators(seed: int) -> None:
+    """Seed the generators that an augmentation may draw from: those of Python, NumPy and torch."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)

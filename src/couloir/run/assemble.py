@@ -30,8 +30,14 @@ ONE_VALUE = "more than 1 value per channel"
 """What torch says where a batch has nothing to be normalised by."""
 
 
-def load_data(cfg: DictConfig, world: World = ALONE) -> Any:
-    """The data, read and split, with the augmentation of its training batches and a process's share of each batch."""
+def load_data(cfg: DictConfig, world: World = ALONE, reports: bool = True) -> Any:
+    """The data, read and split, with the augmentation of its training batches and a process's share of each batch.
+
+    Args:
+        cfg: the configuration.
+        world: this process's place among those that share every batch.
+        reports: whether what is wrong with the samples is said.
+    """
     augmentation = build(cfg, "augmentation")
     data = prepared(cfg, build(cfg, "data", augmentation=augmentation, world=world), augmentation)
     if isinstance(data, Plain) and world.size > 1:
@@ -42,7 +48,7 @@ def load_data(cfg: DictConfig, world: World = ALONE) -> Any:
     with first_here_first(world):
         data.prepare_data()
     data.setup()
-    if world.rank == 0 and isinstance(data, Samples):
+    if reports and world.rank == 0 and isinstance(data, Samples):
         report(data)
     if cfg.overfit is not None:
         data.keep_only(cfg.overfit)

@@ -1,0 +1,141 @@
+"""Many pictures of one size in one file, which a page shows tile by tile."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from couloir.artifacts.page import text
+from couloir.record.tested import read_grid
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BYTES = 300_000
+"""Of a sheet of pictures at most, before it is written as text."""
+SIDE = 112
+"""Pixels of a tile at most, where the sheet is larger than that."""
+SHARP = 64
+"""Up to so many pixels of a side, a tile's pixels are shown as squares."""
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Pictures of one size in rows, as one file.
+
+    Attributes:
+        content: the file.
+        columns: pictures in a row.
+        tile: width and height of a picture in pixels.
+        count: how many there are.
+        layer: of filters, the layer's name.
+    """
+
+    content: bytes
+    columns: int
+    tile: tuple[int, int]
+    count: int
+    layer: str = ""
+
+    @classmethod
+    def read(cls, run: Path, name: str) -> Sheet | None:
+        """The sheet `NAME.png` as `pictures.json` describes it; None where either is missing or torn."""
+        grid = read_grid(run, name)
+        if grid is None:
+            return None
+        try:
+            content = (run / f"{name}.png").read_bytes()
+            size = struct.unpack(">II", content[16:24])
+        except (OSError, struct.error):
+            return None
+        rows = -(-grid.count // grid.columns)
+        fits = size[0] >= grid.tile[0] * min(grid.columns, grid.count) and size[1] >= grid.tile[1] * rows
+        if not content.startswith(PNG) or not fits:
+            return None
+        return cls(content, grid.columns, grid.tile, grid.count, grid.layer).lightened()
+
+    @classmethod
+    def of(cls, pictures: Sequence[NDArray[Any]], most: int = BYTES) -> Sheet:
+        """Pictures of one size as a sheet, smaller and fewer where they would take more than `most` bytes.
+
+        Args:
+            pictures: uint8 (H, W) grey or (H, W, 3) colour, at least one.
+            most: bytes of the file.
+        """
+        import numpy as np
+        from PIL import Image
+
+        height, width = pictures[0].shape[:2]
+        columns = math.ceil(math.sqrt(len(pictures)))
+        rows = -(-len(pictures) // columns)
+        whole = np.zeros((rows * height, columns * width, *pictures[0].shape[2:]), dtype=np.uint8)
+        for place, picture in enumerate(pictures):
+            row, column = divmod(place, columns)
+            whole[row * height : (row + 1) * height, column * width : (column + 1) * width] = picture
+        stream = io.BytesIO()
+        Image.fromarray(whole).save(stream, "PNG")
+        sheet = cls(stream.getvalue(), columns, (width, height), len(pictures)).lightened(most)
+        assert sheet is not None, "it was written a moment ago"
+        return sheet
+
+    def lightened(self, most: int = BYTES) -> Sheet | None:
+        """The same with smaller pictures, and fewer, where the file is too large; None where it cannot be read."""
+        if len(self.content) <= most:
+            return self
+        from PIL import Image, UnidentifiedImageError
+
+        try:
+            with Image.open(io.BytesIO(self.content)) as opened:
+                image = opened.convert("RGB")
+        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError):
+            return None
+        factor = min(1.0, SIDE / max(self.tile))
+        tile = (max(1, round(self.tile[0] * factor)), max(1, round(self.tile[1] * factor)))
+        count = self.count
+        while True:
+            rows = -(-count // self.columns)
+            cut = image.crop((0, 0, self.tile[0] * self.columns, self.tile[1] * rows))
+            stream = io.BytesIO()
+            cut.resize((tile[0] * self.columns, tile[1] * rows), Image.Resampling.BOX).save(stream, "JPEG", quality=80)
+            if stream.tell() <= most or rows == 1:
+                return Sheet(stream.getvalue(), self.columns, tile, min(count, rows * self.columns), self.layer)
+            count = (rows - 1) * self.columns
+
+    def style(self, name: str) -> str:
+        """The rule that gives the tiles of a class their picture."""
+        kind = "png" if self.content.startswith(PNG) else "jpeg"
+        rows = -(-self.count // self.columns)
+        ratio = f"{self.tile[0]} / {self.tile[1]}"
+        address = f"data:image/{kind};base64,{base64.b64encode(self.content).decode('ascii')}"
+        size = f"{100 * self.columns}% {100 * rows}%"
+        return f".tile.{name} {{ aspect-ratio: {ratio}; background-size: {size}; background-image: url({address}); }}\n"
+
+    def tile_at(self, place: int, name: str, told: str) -> str:
+        """One picture; `told` is what it shows, for those who do not see it."""
+        rows = -(-self.count // self.columns)
+        row, column = divmod(place, self.columns)
+        x = 100 * column / (self.columns - 1) if self.columns > 1 else 0
+        y = 100 * row / (rows - 1) if rows > 1 else 0
+        small = " small" if max(self.tile) < SHARP else ""
+        return (
+            f'<span class="tile {name}{small}" role="img" aria-label="{text(told)}" '
+            f'style="background-position:{x:.6g}% {y:.6g}%"></span>'
+        )
+
+    @property
+    def shown_side(self) -> int:
+        """The width of a tile on the page: a whole multiple of small pictures' pixels."""
+        width = self.tile[0]
+        return width * max(1, round(88 / width)) if width < SHARP else min(max(width, 96), SIDE)
+
+
+def tiles(items: Sequence[str], side: int, first: int = 1) -> str:
+    """Items of a list, each with a tile of some width in pixels, beside each other as far as there is room."""
+    return f'<ol class="tiles" start="{first}" style="--side:{side}px">{"".join(items)}</ol>'

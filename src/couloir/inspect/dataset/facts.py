@@ -1,0 +1,207 @@
+"""The facts of a sentence's data, as plain values: what `couloir data` prints, draws, and answers with `--json`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import seed_everything
+from torch import Tensor
+
+from couloir.config.compose import Sentence
+from couloir.data.doubles import Doubles, same_files, same_rows
+from couloir.data.health import row_hashes
+from couloir.data.ragged import length
+from couloir.data.samples import Samples
+from couloir.errors import CouloirError
+from couloir.inspect.dataset import targets
+from couloir.inspect.dataset.attention import attention
+from couloir.inspect.dataset.columns import Seen, Target, columns_of, compared, determines, target_of, with_target
+from couloir.inspect.dataset.photographs import Headers
+from couloir.inspect.dataset.pixels import Pixels
+from couloir.run.assemble import load_data
+
+LISTED = 100
+"""Broken files, samples left out and groups of doubles that are listed; all are counted."""
+DEFAULTS: dict[str, Any] = {
+    "samples": None, "splits": {}, "classes": None, "values": None, "images": None, "photographs": None,
+    "columns": None, "correlations": None, "notes": [],
+    "doubles": {"within": {}, "across": [], "contradicting": 0, "examples": [], "complete": False},
+    "broken": {"number": 0, "files": []}, "left_out": {"number": 0, "samples": []}, "first_batch": None,
+}  # fmt: skip
+"""What stands where nothing is known."""
+
+
+@dataclass
+class Look:
+    """A data set that was looked at: its facts, and what the page draws besides.
+
+    Attributes:
+        sentence: a checked sentence.
+        data: the data, set up.
+        facts: plain values.
+        columns: of a table.
+        target: what a table's columns are compared with.
+        pixels: of images.
+        headers: of photographs.
+    """
+
+    sentence: Sentence
+    data: Any
+    facts: dict[str, Any] = field(default_factory=dict)
+    columns: list[Seen] = field(default_factory=list)
+    target: Target | None = None
+    pixels: Pixels | None = None
+    headers: Headers | None = None
+
+
+def look_at(sentence: Sentence, refusal: CouloirError | None = None) -> Look:
+    """Read the data of a sentence and find out what there is to know; photographs are not decoded, but for a few.
+
+    Args:
+        sentence: a checked sentence.
+        refusal: why training would refuse the data, where it would.
+
+    Raises:
+        CouloirError: the data cannot be read.
+    """
+    cfg = _sparing(sentence.cfg, refusal is not None)
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    data = load_data(cfg, reports=False)
+    found = Look(sentence, data)
+    found.facts = {
+        "data": sentence.choices.get("data"),
+        "task": cfg.data.get("task"),
+        "fields": dict(data.fields),
+        "attention": [],
+        **DEFAULTS,
+        "refused": None if refusal is None else _told(refusal),
+    }
+    if isinstance(data, Samples):
+        _samples(found, data, cfg)
+    else:
+        _plain(found, data)
+    found.facts["attention"] = attention(found.facts, _keys(sentence.cfg))
+    return found
+
+
+def _sparing(cfg: DictConfig, refused: bool) -> DictConfig:
+    """The configuration for one look: no photograph is decoded ahead of it."""
+    sparing = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    assert isinstance(sparing, DictConfig)
+    if "memory_budget" in cfg.data:
+        sparing.data.update({"memory_budget": 0.0, "workers": 0})
+        if "cache" in cfg.data:
+            sparing.data.cache = False
+        if refused:  # what is broken is found by the headers
+            sparing.data.on_error = "raise"
+        if cfg.data.mean is None or cfg.data.std is None:
+            sparing.data.standardize = False
+    return sparing
+
+
+def _keys(cfg: DictConfig) -> set[str]:
+    groups = ("data", "loss")
+    return {f"{group}.{key}" for group in groups if OmegaConf.is_dict(cfg.get(group)) for key in cfg[group]}
+
+
+def _absolute(file: str | Path) -> str:
+    return str(Path(file).absolute())
+
+
+def _told(error: CouloirError) -> dict[str, Any]:
+    return {"message": error.fact, "where": error.place, "next": error.next_step}
+
+
+def _samples(found: Look, data: Samples, cfg: DictConfig) -> None:
+    facts = found.facts
+    train = data.splits["train"]
+    own = {name: name != "train" and split.source is not train.source for name, split in data.splits.items()}
+    facts["samples"] = sum(data.sizes().values())
+    facts["splits"] = {name: {"samples": size, "own": own[name]} for name, size in data.sizes().items()}
+    facts["notes"] = list(data.notes)
+    facts["classes"], facts["values"] = targets.classes(data), targets.values(data)
+    facts["left_out"] = {"number": len(data.skipped), "samples": [
+        {"split": each.split or None, "file": _absolute(each.file), "line": each.line, "class": each.label or None,
+         "reason": each.reason, "by": each.by} for each in data.skipped[:LISTED]
+    ]}  # fmt: skip
+    kind = data.fields[data.input]
+    if kind == "image":
+        found.pixels = Pixels.of(data)
+        facts["images"] = found.pixels.facts()
+    paths = {name: [split.source.paths[at] for at in split.indices.tolist()] for name, split in data.splits.items()
+             if split.source.paths}  # fmt: skip
+    if len(paths) == len(data.splits):
+        _photographs(found, data, paths, int(cfg.data.get("resize") or cfg.data.image_size))
+        doubles = same_files(paths)
+    else:
+        doubles = same_rows({name: list(row_hashes(split)) for name, split in data.splits.items()})
+    facts["doubles"] = _doubles(data, doubles, paths)
+    if kind == "row":
+        found.columns, found.target = columns_of(data), target_of(data)
+        facts["columns"] = [_column(column, found.target) for column in found.columns]
+        facts["correlations"] = compared(found.columns, found.target)
+
+
+def _column(column: Seen, target: Target | None) -> dict[str, Any]:
+    told = column.facts()
+    told["with_target"] = None if target is None else with_target(column, target)
+    told["determines_target"] = target is not None and determines(column, target)
+    return told
+
+
+def _photographs(found: Look, data: Samples, paths: dict[str, list[Path]], shorter: int) -> None:
+    found.headers = Headers.of(paths)
+    found.facts["photographs"] = found.headers.facts(shorter)
+    reasons = dict(found.headers.reasons)
+    if found.pixels is not None:
+        reasons = {("train", number): reason for number, reason in found.pixels.broken.items()} | reasons
+    files = []
+    for (split, number), reason in sorted(reasons.items()):
+        label = int(data.splits[split].targets[number])
+        name = data.classes[label] if label < len(data.classes) else str(label)
+        files.append({"split": split, "class": name, "file": _absolute(paths[split][number]), "reason": reason})
+    found.facts["broken"] = {"number": len(files), "files": files[:LISTED]}
+
+
+def _doubles(data: Samples, doubles: Doubles, paths: dict[str, list[Path]]) -> dict[str, Any]:
+    splits = list(data.splits)
+    pairs = [("train", "val"), ("train", "test"), ("val", "test")]
+    images = data.fields[data.input] == "image" and data.target != data.input
+    return {
+        "within": {split: doubles.within(split) for split in splits},
+        "across": [{"in": one, "of": other, "samples": doubles.across(one, other)} for one, other in pairs
+                   if one in splits and other in splits],
+        "contradicting": doubles.contradicting({name: split.targets for name, split in data.splits.items()})
+        if images else 0,
+        "examples": [
+            [{"split": split, "number": number, "file": _absolute(paths[split][number]) if split in paths else None}
+             for split, number in group] for group in doubles.groups[:LISTED]
+        ],
+        "complete": doubles.complete,
+    }  # fmt: skip
+
+
+def _plain(found: Look, data: Any) -> None:
+    """What a data module of the user's own tells: sizes where its sets have a length, and its first batch."""
+    sizes = data.sizes()
+    found.facts["splits"] = {name: {"samples": size or None, "own": True} for name, size in sizes.items()}
+    found.facts["samples"] = sum(sizes.values()) if all(sizes.values()) else None
+    batch = data.example_batch()
+    found.facts["first_batch"] = {"samples": length(batch), "fields": {
+        name: {"kind": data.fields.get(name), **_field(value)} for name, value in batch.items()
+    }}  # fmt: skip
+
+
+def _field(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Tensor):
+        return {"shape": None, "type": type(value).__name__, "min": None, "max": None}
+    numbers = value.detach().cpu().double().numpy()
+    there = numbers[np.isfinite(numbers)]
+    bounds = (float(there.min()), float(there.max())) if there.size else (None, None)
+    return {
+        "shape": list(value.shape), "type": str(value.dtype).removeprefix("torch."), "min": bounds[0], "max": bounds[1],
+    }  # fmt: skip
