@@ -39,7 +39,7 @@ def one_of_each(names: Iterable[str]) -> list[Any]:
     return [pytest.param(name, marks=pytest.mark.skipif(name in DEEPER and not whole, reason=reason)) for name in names]
 
 
-def build(name: str, channels: int = 3, image_size: int | None = 32, classes: int = 10, **keys: Any) -> nn.Module:
+def build(name: str, channels: int = 3, image_size: Any = 32, classes: int = 10, **keys: Any) -> nn.Module:
     """The network of `model=name` for such data."""
     data = {"channels": channels, "image_size": image_size, "num_classes": classes}
     cfg = OmegaConf.create({"data": data})

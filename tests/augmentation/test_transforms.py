@@ -46,6 +46,14 @@ def images(batch: int = 8, channels: int = 3, size: int = 12) -> torch.Tensor:
     return torch.rand(batch, channels, size, size, generator=torch.Generator().manual_seed(3))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_images_that_are_not_square_keep_their_shape(name: str) -> None:
+    x = torch.rand(8, 3, 10, 16, generator=torch.Generator().manual_seed(3))
+    out = build(name)(x)
+    assert out.shape == x.shape
+    assert torch.isfinite(out).all()
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", NAMES)
 def test_shape_and_type_are_kept_and_the_input_is_not_changed(name: str, channels: int) -> None:

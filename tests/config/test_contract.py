@@ -34,6 +34,9 @@ def keys_of(tmp_path: Path, text: str) -> dict:
         ("k: 0.1  # the rate > 0 or so; prose", [-3.0, 2], ["x"]),
         ("k: null  # anything at all", [None, 1, "x", [2]], []),
         ("k: ${data.size}  # int >= 8; pixels", [8, 32], [4, None]),
+        ("k: 8  # int >= 8 or [height, width]; pixels", [8, [8, 9]], [4, None, [8], [8, 4], [8, 8, 8], [8, 8.5], "x"]),
+        ("k: null  # int >= 1 or [low, high] or null", [None, 1, [1, 2]], [0, [0, 1], [None, 1]]),
+        ("k: [1, 2]  # [low, high]; prose without what stands before", [[], [3]], [3]),
     ],
 )
 def test_a_value_outside_of_its_contract_is_found(tmp_path: Path, line: str, good: list, bad: list) -> None:

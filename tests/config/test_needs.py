@@ -26,6 +26,8 @@ def file(tmp_path: Path, line: str) -> Path:
     [
         ("# Needs: image", [[Field("image", {})]]),
         ("# Needs: image(channels=3)", [[Field("image", {"channels": 3})]]),
+        ("# Needs: image(square)", [[Field("image", {}, square=True)]]),
+        ("# Needs: image(square, channels=1)", [[Field("image", {"channels": 1}, square=True)]]),
         ("# Needs: row or image", [[Field("row", {}), Field("image", {})]]),
         (
             "# Needs: image(channels=3, image_size=32), label or labels(num_classes=2)",
@@ -87,6 +89,13 @@ def test_a_users_own_line_is_refused_before_the_run(tmp_path: Path, monkeypatch:
             "# Needs: image(channels=3)",
             IMAGES,
             ("images with channels=3", "images and classes with channels=1"),
+        ),
+        ("# Needs: image(square)", IMAGES, None),
+        ("# Needs: image(square, image_size=28)", IMAGES | {"image_size": [28, 28]}, None),
+        (
+            "# Needs: image(square, channels=1)",
+            IMAGES | {"image_size": [28, 20]},
+            ("square images with channels=1", "images and classes with channels=1, image_size=[28,20]"),
         ),
         ("# Needs: image, labels or map", IMAGES, ("several labels a sample or maps", "images and classes")),
         ("", TABLE, None),

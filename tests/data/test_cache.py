@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import signal
 from multiprocessing import get_context
@@ -14,8 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from couloir.data.cache import Cache, cache_folder
-from couloir.data.decode import read_frame
+from couloir.data.cache import GIB, Cache, cache_folder
+from couloir.data.decode import DECODER, read_frame
 from couloir.data.frames import Frames
 from couloir.log import say
 from pairs import pair
@@ -89,6 +90,23 @@ def test_a_later_run_decodes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("couloir.data.frames.decode", nothing)
     assert torch.equal(epochs(photograph_samples(root, **keys)), first)
+
+
+def test_frames_that_cover_another_rectangle_are_another_set(tmp_path: Path) -> None:
+    root = make_photographs(tmp_path / "photos", train=2, other=2)
+
+    def name(resize: Any) -> str:
+        cache = Cache(tmp_path / "cache", listing(root), resize, 3, GIB)
+        cache.close()
+        return cache.set.name
+
+    paths = [os.path.abspath(path) for path in listing(root)]  # noqa: PTH100
+    digest = hashlib.sha256("\0".join([DECODER, "32", "3", ""]).encode())
+    for path in paths:
+        found = Path(path).stat()
+        digest.update(f"{path}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
+    assert name(32) == name([32, 32]) == digest.hexdigest()[:32], "caches of squares are found again"
+    assert len({name(32), name([32, 48]), name([48, 32]), name(48)}) == 4
 
 
 def test_what_has_changed_been_added_or_removed_is_seen(tmp_path: Path) -> None:

@@ -78,7 +78,10 @@ def test_a_window_is_what_pillow_cuts_and_scales_and_mirrors(tmp_path: Path) -> 
     source = FileSource([(file, 0)] * 3, 60, 3)
 
     class Three:
-        def windows(self, sizes: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        def windows(
+            self, sizes: torch.Tensor, generator: torch.Generator, aspect: float
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            assert aspect == 1.0
             assert sizes.tolist() == [[60, 90]] * 3
             boxes = torch.tensor([[0, 0, 60, 90], [10, 20, 30, 40], [40, 70, 20, 10]])
             return boxes, torch.tensor([False, True, False])
@@ -112,6 +115,72 @@ def test_windows_lie_in_the_photograph_and_have_the_area_and_shape_asked_for(of:
     across = sizes[:, 1] > sizes[:, 0]
     outside = (left[across] < 50) | (left + width > 250)[across]
     assert outside.any() == (of != "middle")
+
+
+@pytest.mark.parametrize("size", [(40, 100), (90, 30)])
+@pytest.mark.parametrize("of", ["whole", "square", "middle"])
+def test_windows_for_rectangles_have_their_shape(of: str, size: tuple[int, int]) -> None:
+    """A window of the shape asked for is not distorted; what `of` says of squares goes for rectangles of the shape."""
+    sizes = torch.tensor([[200, 300], [400, 250], [256, 256]]).repeat(300, 1)
+    aspect = size[1] / size[0]
+    boxes, _ = RandomResizedCrop([0.2, 0.3], [1.0, 1.0], 0.5, of).windows(
+        sizes, torch.Generator().manual_seed(0), aspect
+    )
+    top, left, height, width = boxes.double().unbind(1)
+    assert (boxes >= 0).all()
+    assert (top + height <= sizes[:, 0]).all()
+    assert (left + width <= sizes[:, 1]).all()
+    assert torch.allclose(width / height, torch.full_like(width, aspect), rtol=0.05)
+    largest = torch.stack([torch.minimum(h.double(), w / aspect) ** 2 * aspect for h, w in sizes])
+    share = height * width / (sizes.prod(dim=1) if of == "whole" else largest)
+    assert 0.19 < share.min() < share.max() < 0.31
+    off_middle = (top + height / 2 - sizes[:, 0] / 2).abs() > torch.sqrt(largest / aspect) / 2
+    off_middle |= (left + width / 2 - sizes[:, 1] / 2).abs() > torch.sqrt(largest * aspect) / 2
+    assert off_middle.any() == (of != "middle")
+
+
+@pytest.mark.parametrize(("size", "top", "left"), [((60, 40), 0, 30), ((30, 100), 15, 0), ((60, 100), 0, 0)])
+def test_the_middle_of_a_photograph_is_cut_as_a_rectangle(
+    size: tuple[int, int], top: int, left: int, tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(0).integers(256, size=(60, 100, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    source = FileSource([(tmp_path / "x.png", 0)], list(size), 3)
+    expected = pixels[top : top + size[0], left : left + size[1]].transpose(2, 0, 1)
+    assert np.array_equal(source.fetch(torch.tensor([0]))[0].numpy(), expected)
+    source.squares = 3
+    parts = source.fetch(torch.tensor([0]))[0].numpy()
+    assert np.array_equal(parts[1], expected)
+    assert np.array_equal(parts[0], pixels[: size[0], : size[1]].transpose(2, 0, 1))
+    assert np.array_equal(parts[2], pixels[60 - size[0] :, 100 - size[1] :].transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("resize", [[40, 150], [90, 60], [30, 60], [200, 300]])
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_a_frame_just_covers_a_rectangle_and_is_pillows(resize: list[int], ending: str, tmp_path: Path) -> None:
+    file = tmp_path / f"x.{ending}"
+    smooth(300, 200, 0).save(file, quality=95)
+    frame = read_frame(file, resize, 3)
+    height, width = frame.shape[:2]
+    assert height == resize[0] or width == resize[1]
+    assert height >= resize[0]
+    assert width >= resize[1]
+    assert width / height == pytest.approx(1.5, rel=0.05)
+    with Image.open(file) as image:
+        expected = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
+    difference = np.abs(frame.numpy().astype(int) - np.asarray(expected))
+    assert difference.mean() < 1.5
+    assert difference.max() <= 12
+
+
+def test_a_rectangle_has_the_same_pixels_from_memory_cache_and_workers(tmp_path: Path) -> None:
+    root = make_photographs(tmp_path / "photos", train=6, other=2)
+    keys: dict[str, Any] = {"image_size": [16, 30], "resize": [20, 36]}
+    expected = epochs(photograph_samples(root, **keys))
+    assert expected.shape[1:] == (3, 16, 30)
+    for more in ({"workers": 1}, {"memory_budget": 1.0}, {"cache": True}, {"cache": True, "memory_budget": 1.0}):
+        got = epochs(photograph_samples(root, cache_dir=str(tmp_path / "cache"), **keys, **more))
+        assert torch.equal(got, expected), more
 
 
 def test_a_photograph_too_long_for_any_window_gives_its_middle() -> None:

@@ -43,6 +43,12 @@ def test_a_picture_is_what_was_there_before_it_was_standardised() -> None:
     np.testing.assert_array_equal(found.images, images[[1, 2]].numpy())
 
 
+def test_a_picture_keeps_its_shape_when_it_is_made_smaller() -> None:
+    assert WorstMistakes([0.0], [1.0], [20, 30]).pictures.shape[1:] == (1, 20, 30)
+    assert WorstMistakes([0.0], [1.0], [2 * SIDE, SIDE]).pictures.shape[1:] == (1, SIDE, SIDE // 2)
+    assert WorstMistakes([0.0], [1.0], [1, 3 * SIDE]).pictures.shape[1:] == (1, 1, SIDE)
+
+
 def test_a_single_mistake_and_a_large_picture_keep_their_shape() -> None:
     metric = WorstMistakes([0.0], [1.0], 2 * SIDE)
     metric.update(torch.tensor([[0.9, 0.1]]), torch.tensor([1]), torch.ones(1, 1, 2 * SIDE, 2 * SIDE))

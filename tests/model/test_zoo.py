@@ -12,6 +12,8 @@ from torch import nn
 from couloir.artifacts.layer_table import layers, totals
 from couloir.cli.main import run
 from couloir.config import tree
+from couloir.config.needs import lacking
+from couloir.errors import CouloirError
 from networks import build, one_of_each
 
 IMAGENET, CIFAR = (3, 224, 1000), (3, 32, 10)
@@ -147,6 +149,46 @@ def test_other_channels_and_classes_are_taken(name: str) -> None:
     with torch.device("meta"):
         size = 96
         assert build(name, 1, size, 7).eval()(torch.zeros(2, 1, size, size)).shape == (2, 7)
+
+
+RECTANGLES = dict.fromkeys(["lenet5", "lenet5_1998"], "square images")
+"""Networks that take squares alone, and what they are refused with."""
+
+
+@pytest.mark.parametrize("name", one_of_each(tree.choices("model")))
+def test_every_network_takes_images_that_are_not_square_or_says_that_it_cannot(name: str) -> None:
+    data = {"fields": {"x": "image", "y": "label"}, "channels": 3, "image_size": [96, 128], "num_classes": 10}
+    missing = lacking(tree.choices("model")[name], data)
+    assert (None if missing is None else missing[0]) == RECTANGLES.get(name)
+    if missing is not None:
+        with pytest.raises(CouloirError, match=f"model={name} needs square images, not 96x128"):
+            build(name, 3, [96, 128], 10)
+        return
+    with torch.device("meta"):
+        net = build(name, 3, [96, 128], 10)
+        outputs = net.train()(torch.zeros(2, 3, 96, 128))
+    assert all(out.shape == (2, 10) for out in (outputs if isinstance(outputs, tuple) else [outputs]))
+
+
+@pytest.mark.parametrize("name", ["convnet", "resnet20", "mobilenet", "squeezenet", "vgg_like", "network_in_network"])
+def test_upright_and_across_a_network_has_the_same_cost_between_those_of_two_squares(name: str) -> None:
+    def cost(height: int, width: int) -> int:
+        with torch.device("meta"):
+            net = build(name, 3, [height, width], 10)
+            return totals(layers(net, 3, [height, width]), net)["multiply_adds"]
+
+    assert cost(64, 64) < cost(64, 96) == cost(96, 64) < cost(96, 96)
+
+
+def test_a_rectangle_has_an_input_for_each_of_its_pixels() -> None:
+    """Worked by hand: 3 channels of 20x30 pixels are 1,800 inputs; vgg_like leaves 2x4 of them for 64 maps."""
+    assert [parameters(build(name, 3, [20, 30], 10)) for name in ("linear", "perceptron")] == [18_010] * 2
+    assert parameters(build("mlp", 3, [20, 30], 10, hidden=[7])) == 1801 * 7 + 8 * 10
+    convolutions = 896 + 9_248 + 18_496 + 36_928
+    assert parameters(build("vgg_like", 3, [20, 30], 10)) == convolutions + 256 * (64 * 2 * 4 + 1) + 2_570
+    rows = layers(build("vgg_like", 3, [20, 30], 10), 3, [20, 30])
+    assert rows[0].output_shape == [32, 18, 28]
+    assert rows[0].multiply_adds == 32 * 18 * 28 * 27
 
 
 @pytest.mark.parametrize(("name", "count"), [("vgg16", 138_357_544), ("googlenet_bn", 13_004_888)])

@@ -29,6 +29,21 @@ def test_ten_crops_are_corners_middle_and_mirrors_of_224_in_256() -> None:
         assert torch.equal(crops[2 * number + 1], window.flip(3))
 
 
+def test_ten_crops_of_rectangles_lie_in_their_corners() -> None:
+    ten = views("ten_crop")
+    assert ten.load_size([112, 224]) == [128, 256]
+    x = torch.randn(2, 3, 128, 256)
+    crops = list(ten(x, [112, 224]))
+    ends = [x[..., :112, :224], x[..., :112, 32:], x[..., 16:, :224], x[..., 16:, 32:], x[..., 8:120, 16:240]]
+    for number, window in enumerate(ends):
+        assert torch.equal(crops[2 * number], window)
+        assert torch.equal(crops[2 * number + 1], window.flip(3))
+    multi = views("multi_crop")
+    assert multi.load_size([28, 56]) == [44, 88]
+    assert len(list(multi(torch.randn(1, 3, 3, 44, 88), [28, 56]))) == 144
+    assert all(view.shape == (1, 3, 28, 56) for view in multi(torch.randn(1, 3, 44, 88), [28, 56]))
+
+
 def test_there_are_144_views_of_a_photograph_and_48_of_a_square() -> None:
     multi = views("multi_crop")
     assert multi.load_size(224) == 352
@@ -80,6 +95,12 @@ def test_a_sliding_classifier_averages_over_all_places() -> None:
         windows = [features[..., t : t + 6, s : s + 6].flatten(1) for t in (0, 1) for s in (0, 1)]
         expected = torch.stack([net.classifier(window) for window in windows]).mean(dim=0)
         assert torch.allclose(Dense(256 / 224).adapt(net)(x), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_fully_connected_layers_do_not_slide_over_rectangles() -> None:
+    net = build("alexnet", image_size=[224, 256]).eval()
+    with pytest.raises(CouloirError, match="slides fully-connected layers over square images alone"):
+        Dense(256 / 224).adapt(net)(torch.zeros(1, 3, 256, 293))
 
 
 def test_networks_that_average_their_last_map_slide_as_they_are() -> None:

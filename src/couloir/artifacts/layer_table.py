@@ -12,6 +12,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from couloir.config.build import build
+from couloir.config.image_size import ImageSize, sample_shape
 from couloir.errors import CouloirError
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -39,14 +40,14 @@ class Layer:
     multiply_adds: int
 
 
-def layers(net: nn.Module, channels: int, image_size: int | None) -> list[Layer]:
+def layers(net: nn.Module, channels: int, image_size: ImageSize | None) -> list[Layer]:
     """The layers in the order in which one sample passes through them, and last those with parameters that it does not
     pass, such as a head for training alone: the rows' parameters add up to the network's.
 
     Args:
         net: the network; the modes of its modules are left as they were.
         channels: channels of the images, or columns of the table.
-        image_size: pixels of a side, None for tables.
+        image_size: of the images, None for tables.
     """
     names = {module: name or type(net).__name__ for name, module in net.named_modules()}
     modes = {module: module.training for module in names}
@@ -103,9 +104,9 @@ def layers_of(cfg: DictConfig, net: nn.Module | None = None) -> tuple[list[Layer
         return layers(net, channels, image_size), net
 
 
-def _zeros(net: nn.Module, channels: int, image_size: int | None) -> Tensor:
+def _zeros(net: nn.Module, channels: int, image_size: ImageSize | None) -> Tensor:
     """A batch of one sample where the network's weights are, and of their precision."""
-    shape = (1, channels) if image_size is None else (1, channels, image_size, image_size)
+    shape = (1, *sample_shape(channels, image_size))
     first = next((parameter for parameter in net.parameters() if parameter.is_floating_point()), torch.empty(0))
     return torch.zeros(shape, dtype=first.dtype, device=first.device)
 

@@ -5,6 +5,7 @@ layer, its layers.
 from __future__ import annotations
 
 import io
+import math
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from couloir.artifacts.layer_table import as_dict, layers_of
+from couloir.config.image_size import ImageSize, sample_shape
 from couloir.layer_kinds import Convolution
 from couloir.metric.mistakes import Mistakes, WorstMistakes
 from couloir.record.files import write_atomically
@@ -89,13 +91,13 @@ def _write_mistakes(mistakes: Mistakes, classes: list[str], folder: RunFolder) -
     write_mistakes(folder, rows)
 
 
-def first_filters(net: nn.Module, channels: int, image_size: int | None) -> tuple[str, Tensor | None]:
+def first_filters(net: nn.Module, channels: int, image_size: ImageSize | None) -> tuple[str, Tensor | None]:
     """The name of the layer that sees the image first and its filters, each scaled to the full range of uint8.
 
     Args:
         net: its first layer with weights in the order of definition is that layer.
         channels: channels of the images.
-        image_size: pixels of a side; None for tables.
+        image_size: of the images; None for tables.
 
     Returns:
         the filters, (O, C, h, w), at most `FILTERS`; None where they would be no picture.
@@ -106,9 +108,10 @@ def first_filters(net: nn.Module, channels: int, image_size: int | None) -> tupl
         return name, None
     weight = layer.weight.detach().float().cpu()[:FILTERS]
     if isinstance(layer, nn.Linear):
-        if weight.shape[1] != channels * image_size**2:
+        shape = sample_shape(channels, image_size)
+        if weight.shape[1] != math.prod(shape):
             return name, None
-        weight = weight.view(-1, channels, image_size, image_size)
+        weight = weight.view(-1, *shape)
     if weight.dim() != 4 or min(weight.shape[2:]) < SMALLEST:
         return name, None
     low, high = weight.flatten(1).amin(1).view(-1, 1, 1, 1), weight.flatten(1).amax(1).view(-1, 1, 1, 1)

@@ -257,35 +257,38 @@ class RandomResizedCrop(Resampled):
         rows = [torch.stack([width * sign, zero, centre_x], dim=1), torch.stack([zero, height, centre_y], dim=1)]
         return torch.stack(rows, dim=1)
 
-    def windows(self, sizes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def windows(self, sizes: Tensor, generator: torch.Generator, aspect: float = 1.0) -> tuple[Tensor, Tensor]:
         """Windows out of photographs of heights and widths (B, 2): top, left, height and width (B, 4); mirrored, (B,).
 
         Area and shape are drawn up to ten times, until the window fits; a photograph into which none of them fits
-        gives its middle, as large as the ratios allow.
+        gives its middle, as large as the ratios allow. `aspect` is the width over the height of the samples that the
+        windows are scaled to: `ratio` says how far a window's own may be from it, and what is said of squares goes for
+        rectangles of this shape.
         """
         count = len(sizes)
         draw = torch.rand(2, ATTEMPTS, count, generator=generator, dtype=torch.float64)
         place = torch.rand(2, count, generator=generator, dtype=torch.float64)
         mirror = torch.rand(count, generator=generator) < self.flip
         height, width = sizes.double().unbind(dim=1)
-        shorter = torch.minimum(height, width)
+        square_h = torch.minimum(height, width / aspect)
+        square_w = square_h * aspect
         if self.of == "middle":
-            height = width = shorter
-        area = height * width if self.of == "whole" else shorter.square()
+            height, width = square_h, square_w
+        area = height * width if self.of == "whole" else square_h * square_w
         area = area * (self.scale[0] + (self.scale[1] - self.scale[0]) * draw[0])
         low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
-        aspect = torch.exp(low + (high - low) * draw[1])
-        h, w = (area / aspect).sqrt().round(), (area * aspect).sqrt().round()
+        shape = aspect * torch.exp(low + (high - low) * draw[1])
+        h, w = (area / shape).sqrt().round(), (area * shape).sqrt().round()
         fits = (h >= 1) & (h <= height) & (w >= 1) & (w <= width)
         first = fits.int().argmax(dim=0, keepdim=True)
-        fallback_h = torch.minimum(height, width / self.ratio[0]).round()
-        fallback_w = torch.minimum(width, height * self.ratio[1]).round()
+        fallback_h = torch.minimum(height, width / (aspect * self.ratio[0])).round()
+        fallback_w = torch.minimum(width, height * (aspect * self.ratio[1])).round()
         fitting = fits.any(dim=0)
         h = torch.where(fitting, h.gather(0, first)[0], fallback_h).clamp(min=1)
         w = torch.where(fitting, w.gather(0, first)[0], fallback_w).clamp(min=1)
         place = torch.where(fitting, place, 0.5)
         top, left = (place[0] * (height - h + 1)).floor(), (place[1] * (width - w + 1)).floor()
         if self.of == "middle":
-            top = top + ((sizes[:, 0] - shorter) / 2).floor()
-            left = left + ((sizes[:, 1] - shorter) / 2).floor()
+            top = top + ((sizes[:, 0] - square_h) / 2).floor()
+            left = left + ((sizes[:, 1] - square_w) / 2).floor()
         return torch.stack([top, left, h, w], dim=1).long(), mirror

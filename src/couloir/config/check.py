@@ -17,7 +17,12 @@ from couloir.config import contract, resolvers, scaling, targets, tree
 from couloir.config.compose import SWEEP_GROUPS, Sentence, compose_sentence
 from couloir.config.contract import Key
 from couloir.config.defaults import ignored_words
+<<<<<<< HEAD
 from couloir.config.fields import KINDS, TARGETS, fields_of, of_kind
+=======
+from couloir.config.fields import KINDS
+from couloir.config.image_size import in_words, meant_by
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
 from couloir.config.metrics import FACTS, check_facts, check_stated, measured, measuring, task_of
 from couloir.config.needs import fitting, lacking, told
 from couloir.config.settle import FROM_RUN, settle
@@ -311,7 +316,8 @@ def _out_of_contract(key: Key, path: str, value: Any, accepted: str, place: str,
     if group == "model" and name == "image_size":
         model, data = sentence.choices["model"], sentence.choices["data"]
         return CouloirError(
-            f"The images of data={data} are too small for model={model}: {value} pixels, it takes {accepted}.",
+            f"The images of data={data} are too small for model={model}: {in_words(value)} pixels, it takes "
+            f"{accepted}.",
             place=place,
             next_step="use larger images (data.image_size=...), or a model for small ones (mlp, linear)",
         )
@@ -331,12 +337,14 @@ def _out_of_contract(key: Key, path: str, value: Any, accepted: str, place: str,
 
 def _plainly(value: Any) -> Iterator[Any]:
     """What a value may have meant that a key does not take: the number in a text, one number for a list of one, 10.0
-    for 10.
+    for 10, height and width for 192x256.
     """
     if isinstance(value, str):
         for kind in (int, float):
             with suppress(ValueError):
                 yield kind(value.replace(",", "."))
+        if (sides := meant_by(value)) is not None:
+            yield sides
         yield {"true": True, "false": False, "null": None, "none": None}.get(value.casefold(), value)
     elif isinstance(value, float) and value.is_integer():
         yield int(value)

@@ -25,6 +25,7 @@ _NUMBER = r"-?(?:\d+(?:\.\d*)?(?:e-?\d+)?|inf)"
 _COMPARISON = re.compile(rf"(>=|<=|>|<)\s*({_NUMBER})$")
 _INTERVAL = re.compile(rf"([\[(])\s*({_NUMBER})\s*,\s*({_NUMBER})\s*([\])])$")
 _SCIENTIFIC = re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$")
+_PAIR = re.compile(r"\[[a-z]+, [a-z]+\]")
 _TYPES = ("int", "float", "str", "bool", "list")
 _TYPE_NAMES = {"int": "an integer", "float": "a number", "str": "a word", "bool": "true or false", "list": "a list"}
 
@@ -109,7 +110,8 @@ def _parse(contract: str, inferred: str) -> list[_Test]:
         return tests if not also and " or null" not in contract else [*tests, _null()]
     tests = []
     for part in contract.split(" or "):
-        test = _alternative(part.strip(), inferred)
+        pair = _PAIR.fullmatch(part.strip())
+        test = _pair_of(tests[-1], pair[0]) if pair and tests else _alternative(part.strip(), inferred)
         if test is None:
             return []
         tests.append(test)
@@ -118,6 +120,14 @@ def _parse(contract: str, inferred: str) -> list[_Test]:
 
 def _null() -> _Test:
     return _Test(lambda value: value is None, "null")
+
+
+def _pair_of(one: _Test, names: str) -> _Test:
+    """A list of two values that each fit the alternative before: `int >= 1 or [height, width]`."""
+    return _Test(
+        lambda value: isinstance(value, list) and len(value) == 2 and all(map(one.accepts, value)),
+        f"two of them as {names}",
+    )
 
 
 def _alternative(text: str, inferred: str) -> _Test | None:

@@ -47,7 +47,7 @@ def target_field(fields: Fields) -> str:
     return next(iter(of_kind(fields, TARGETS)), input_field(fields))
 
 
-def default_fields(task: str, image_size: int | None) -> dict[str, str]:
+def default_fields(task: str, image_size: Any) -> dict[str, str]:
     """The fields of a set that states none, by its task and the size of its images (None: a table)."""
     target = {"classification": "label", "multi_label": "labels"}.get(task, "value")
     first = "row" if image_size is None else "image"

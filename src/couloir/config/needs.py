@@ -1,11 +1,12 @@
 """What a part needs of the data's fields: the header line `# Needs:` of its YAML file. Nothing here imports torch.
 
     # Needs: image(channels=3)
+    # Needs: image(square)
     # Needs: row or image
     # Needs: image, label or labels
 
 A comma stands between needs that must all be met, `or` between fields that meet the same need. In parentheses stands
-what keys of the data must be.
+what keys of the data must be; `square` says that images are as high as they are wide.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from typing import Any, cast
 
 from couloir.config import contract, tree
 from couloir.config.fields import KINDS, fields_of
+from couloir.config.image_size import is_square, size_of
 from couloir.errors import CouloirError, did_you_mean, display
 
 KEYS = ("channels", "image_size", "num_classes")
 """The keys of the data that a need may fix."""
+IMAGE_SIZE, SQUARE = "image_size", "square"
 _MARK = "Needs:"
 _FIELD = re.compile(r"([a-z]+)(?:\(([^()]*)\))?")
 _BETWEEN_NEEDS = re.compile(r",(?![^()]*\))")  # not within parentheses
@@ -29,19 +32,38 @@ _BETWEEN_NEEDS = re.compile(r",(?![^()]*\))")  # not within parentheses
 
 @dataclass(frozen=True)
 class Field:
-    """One field that meets a need: its kind, and what keys of the data must be."""
+    """One field that meets a need: its kind, what keys of the data must be, and whether images must be square."""
 
     kind: str
     keys: dict[str, int]
+    square: bool = False
+
+    @property
+    def asked(self) -> list[str]:
+        """The keys of the data that the need looks at."""
+        return [*self.keys, *([IMAGE_SIZE] if self.square else [])]
 
     def there(self, data: Mapping[str, Any]) -> bool:
-        """Whether a data node has such a field."""
-        return self.kind in fields_of(data).values() and all(data.get(key) == value for key, value in self.keys.items())
+        """Whether a data node has such a field.
+
+        Raises:
+            CouloirError: the size of the data's images is not one.
+        """
+        if self.kind not in fields_of(data).values():
+            return False
+        if self.square and data.get(IMAGE_SIZE) is not None and not is_square(data[IMAGE_SIZE]):
+            return False
+        return all(_same(key, data.get(key), value) for key, value in self.keys.items())
 
     def __str__(self) -> str:
-        """In the words of a message: `images with channels=3`."""
+        """In the words of a message: `square images with channels=3`."""
         keys = ", ".join(f"{key}={value}" for key, value in self.keys.items())
-        return f"{KINDS[self.kind]} with {keys}" if keys else KINDS[self.kind]
+        kind = f"{SQUARE} {KINDS[self.kind]}" if self.square else KINDS[self.kind]
+        return f"{kind} with {keys}" if keys else kind
+
+
+def _same(key: str, there: Any, needed: int) -> bool:
+    return size_of(there) == size_of(needed) if key == IMAGE_SIZE and there is not None else bool(there == needed)
 
 
 def needs(file: Path) -> list[list[Field]]:
@@ -67,13 +89,18 @@ def _field(text: str, line: str, file: Path) -> Field:
     if kind not in KINDS:
         hint = did_you_mean(kind, list(KINDS), form="{}")
         raise _unreadable(f"there is no kind of field '{kind}'", line, file, hint or f"kinds: {', '.join(KINDS)}")
-    keys = {}
+    keys, square = {}, False
     for part in [] if inside is None else inside.split(","):
         key, _, value = (word.strip() for word in part.partition("="))
+        if part.strip() == SQUARE:
+            square = True
+            continue
         if key not in KEYS or not value.isdigit():
-            raise _unreadable(f"'{part.strip()}' is not KEY=NUMBER", line, file, f"keys: {', '.join(KEYS)}")
+            raise _unreadable(
+                f"'{part.strip()}' is not KEY=NUMBER", line, file, f"{SQUARE}, or keys: {', '.join(KEYS)}"
+            )
         keys[key] = int(value)
-    return Field(kind, keys)
+    return Field(kind, keys, square)
 
 
 def _unreadable(fact: str, line: str, file: Path, next_step: str) -> CouloirError:
@@ -93,7 +120,8 @@ def lacking(file: Path, data: Mapping[str, Any]) -> tuple[str, str] | None:
     for need in needs(file):
         if not any(field.there(data) for field in need):
             kinds = " and ".join(KINDS.get(kind, kind) for kind in fields_of(data).values())
-            keys = ", ".join(f"{key}={data.get(key)}" for field in need for key in field.keys)
+            asked = dict.fromkeys(key for field in need for key in field.asked)
+            keys = ", ".join(f"{key}={data.get(key)}".replace(" ", "") for key in asked)
             return " or ".join(map(str, need)), f"{kinds} with {keys}" if keys else kinds
     return None
 

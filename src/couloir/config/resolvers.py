@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from couloir.config import targets
+from couloir.config.image_size import as_image_size, size_of
 from couloir.config.omegaconf_private import root
 from couloir.errors import CouloirError
 
@@ -32,9 +33,13 @@ def by_scale(full: Any, smoke: Any, *, _root_: DictConfig) -> Any:
     return smoke if _root_.get("scale") == "smoke" else full
 
 
-def in_proportion(length: int, side: int, *, _parent_: DictConfig) -> int:
-    """A length that belongs to images of one side, for `image_size` of the same node: 256 to 224 is 342 to 299."""
-    return round(int(_parent_["image_size"]) * length / side)
+def in_proportion(length: int, side: int, *, _parent_: DictConfig) -> int | list[int]:
+    """A length that belongs to images of one side, for `image_size` of the same node: 256 to 224 is 342 to 299.
+
+    Where height and width differ, it is one for each.
+    """
+    height, width = size_of(_parent_["image_size"])
+    return as_image_size((round(height * length / side), round(width * length / side)))
 
 
 def run_name() -> str:

@@ -9,6 +9,7 @@ hash over the files' names, sizes and times of change: a set that has changed ha
 from __future__ import annotations
 
 import hashlib
+import math
 import mmap
 import os
 import re
@@ -24,6 +25,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
+from couloir.config.image_size import ImageSize, in_words, size_of
 from couloir.data.decode import DECODER
 
 ROW = np.dtype([("place", "<u8"), ("height", "<u4"), ("width", "<u4")])
@@ -49,15 +51,19 @@ class Cache:
     Args:
         folder: where the caches of all sets are.
         paths: the files of the set.
-        resize: pixels of a frame's shorter side.
+        resize: what a frame covers: pixels of its shorter side, or a height and a width.
         channels: 3 or 1.
         limit: bytes that all caches in the folder may take together.
         reading: how pixels were made of the files, in words: another reading is another set.
     """
 
+<<<<<<< HEAD
     def __init__(
         self, folder: Path, paths: list[Path], resize: int, channels: int, limit: float, reading: str = ""
     ) -> None:
+=======
+    def __init__(self, folder: Path, paths: list[Path], resize: ImageSize, channels: int, limit: float) -> None:
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
         self.folder, self.channels, self.limit = folder, channels, limit
         self.paths = [os.path.abspath(path) for path in paths]  # noqa: PTH100  a string, and symbolic links stay
         self.stamps = [_stamp(path) for path in self.paths]
@@ -67,7 +73,7 @@ class Cache:
         self._index: NDArray[Any] | None = None
         self._pixels: Tensor | None = None
         try:
-            self._open(len(paths) * channels * resize**2 * 4 / 3)
+            self._open(len(paths) * channels * math.prod(size_of(resize)) * 4 / 3)
         except (OSError, NotImplementedError) as error:
             self._fail(error)
 
@@ -198,8 +204,13 @@ def _stamp(path: str) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
+<<<<<<< HEAD
 def _name(paths: list[str], stamps: list[tuple[int, int]], resize: int, channels: int, reading: str) -> str:
     digest = hashlib.sha256(f"{DECODER}\0{resize}\0{channels}\0{reading}\0".encode())
+=======
+def _name(paths: list[str], stamps: list[tuple[int, int]], resize: ImageSize, channels: int) -> str:
+    digest = hashlib.sha256(f"{DECODER}\0{in_words(resize)}\0{channels}\0".encode())
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
     for path, (size, changed) in zip(paths, stamps, strict=True):
         digest.update(f"{path}\0{size}\0{changed}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]

@@ -1,9 +1,18 @@
-"""From a file to a frame: a whole photograph as uint8 (H, W, C), its shorter side scaled to what is asked for."""
+"""From a file to a frame: a whole photograph as uint8 (H, W, C), scaled until it just covers what is asked for.
+
+What is asked for is a square, whose side the photograph's shorter side then has, or a rectangle.
+"""
 
 from __future__ import annotations
 
 import io
+<<<<<<< HEAD
 from dataclasses import dataclass
+=======
+import struct
+import zlib
+from fractions import Fraction
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +25,11 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+<<<<<<< HEAD
 from couloir.data.headers import FORMATS, START, UNREADABLE, jpeg_orientation, orientation_of, recognised, refuse_format
+=======
+from couloir.config.image_size import ImageSize, Size, covered_size, in_words, is_square, size_of
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
 from couloir.errors import CouloirError
 
 Pixels = NDArray[np.uint8]
@@ -29,6 +42,7 @@ DECODER = f"2 simplejpeg {simplejpeg.__version__} pillow {PIL.__version__} torch
 BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262
 
 
+<<<<<<< HEAD
 @dataclass(frozen=True)
 class Reading:
     """How pixels are made of a file, whatever their number.
@@ -55,6 +69,10 @@ COLOUR = Reading()
 
 def read_frame(path: Path, resize: int, reading: Reading = COLOUR) -> Tensor:
     """One photograph as a frame: uint8 (H, W, C), upright, the shorter side `resize` pixels.
+=======
+def read_frame(path: Path, resize: ImageSize, channels: int, max_pixels: int = MAX_PIXELS) -> Tensor:
+    """One photograph as a frame: uint8 (H, W, C), just covering `resize`.
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
 
     Raises:
         CouloirError: the file cannot be read or decoded.
@@ -62,22 +80,34 @@ def read_frame(path: Path, resize: int, reading: Reading = COLOUR) -> Tensor:
     return scaled(decode(path, resize, reading), resize)
 
 
+<<<<<<< HEAD
 def decode(path: Path, least: int, reading: Reading = COLOUR) -> Pixels:
     """The pixels of a file, (H, W, C), upright, unless its header promises more than the limit.
 
     What a file is, its first bytes say, and not its name. Of an animation or of several pages the first is taken.
     A JPEG is decoded at the smallest of the scales 1, 1/2, 1/4 and 1/8 whose shorter side is still `least`.
+=======
+def decode(path: Path, resize: ImageSize, channels: int, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """The pixels of a file, (H, W, C), unless its header promises more than `max_pixels`.
+
+    A JPEG is decoded at the smallest of the scales 1, 1/2, 1/4 and 1/8 that still covers `resize`.
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
     libjpeg-turbo knows all eighths, but vectorises only these: 5/8 of 500x375 takes 0.87 ms, the whole of it 0.70 ms.
 
     Raises:
         CouloirError: the file cannot be read or decoded.
     """
+<<<<<<< HEAD
     mode = MODES[reading.channels]
+=======
+    least = size_of(resize)
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
     try:
         content = path.read_bytes()
         if content[:2] == b"\xff\xd8":
             pixels = _decode_jpeg(path, content, least, reading)
             if pixels is not None:
+<<<<<<< HEAD
                 return _upright(pixels, jpeg_orientation(content))
         refuse_format(path, recognised(content[:START]))
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
@@ -89,6 +119,13 @@ def decode(path: Path, least: int, reading: Reading = COLOUR) -> Pixels:
                 image = _on(reading.background, image)
             pixels = np.array(image.convert(mode))
             return _upright(pixels.reshape(image.height, image.width, reading.channels), orientation_of(opened))
+=======
+                return pixels
+        with Image.open(io.BytesIO(content)) as opened:
+            _check_size(path, *opened.size, least, max_pixels)
+            opened.draft(MODES[channels], (least[1], least[0]))
+            image = opened.convert(MODES[channels])
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
     except UNREADABLE as error:
         raise CouloirError(
             f"{path.name} cannot be decoded: {_reason(error)}",
@@ -105,13 +142,14 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _check_size(path: Path, width: int, height: int, least: int, max_pixels: int) -> None:
+def _check_size(path: Path, width: int, height: int, least: Size, max_pixels: int) -> None:
     """Before it is decoded: a small file can promise more pixels than there is memory, whole or once it is scaled."""
-    shorter = max(1, min(width, height))
-    frame = least * max(least, round(max(width, height) * least / shorter))
+    rows, columns = covered_size(max(1, height), max(1, width), least)
+    frame = rows * columns
     if width * height > max_pixels or frame > max_pixels:
         fact = f"{path.name} has {width} x {height} pixels"
-        fact += f" and would have {frame} once its shorter side is {least}" if width * height <= max_pixels else ""
+        scaled_to = f"its shorter side is {least[0]}" if is_square(least) else f"it covers {in_words(least)}"
+        fact += f" and would have {frame} once {scaled_to}" if width * height <= max_pixels else ""
         raise CouloirError(
             f"{fact}; the limit is data.max_pixels={max_pixels}.",
             place=str(path),
@@ -119,20 +157,24 @@ def _check_size(path: Path, width: int, height: int, least: int, max_pixels: int
         )
 
 
+<<<<<<< HEAD
 def _decode_jpeg(path: Path, content: bytes, least: int, reading: Reading) -> Pixels | None:
     """A JPEG by libjpeg-turbo, as it is stored; None where Pillow should have a look: CMYK, torn, or damaged."""
+=======
+def _decode_jpeg(path: Path, content: bytes, least: Size, channels: int, max_pixels: int) -> Pixels | None:
+    """A JPEG by libjpeg-turbo; None where Pillow should have a look: CMYK, torn, or damaged."""
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(content)
         _check_size(path, width, height, least, reading.max_pixels)
         if space not in ("YCbCr", "RGB", "Gray"):
             return None
-        shorter = min(height, width)
-        factor = max((factor for factor in (2, 4, 8) if -(-shorter // factor) >= least), default=1)
+        factor = max((factor for factor in (2, 4, 8) if _reach(height, width, factor, least) >= 1), default=1)
         keys: dict[str, Any] = {}
         if factor > 1:
             keys = {"min_height": -(-height // factor), "min_width": -(-width // factor), "min_factor": factor}
         # Colours are smoothed where the photograph is scaled down anyway: 54 dB from the exact ones, and 7% faster.
-        shrinks = 3 * -(-shorter // factor) >= 4 * least
+        shrinks = 3 * _reach(height, width, factor, least) >= 4
         pixels: Pixels = simplejpeg.decode_jpeg(
             content, "GRAY" if reading.channels == 1 else "RGB", fastupsample=shrinks, **keys
         )
@@ -141,6 +183,7 @@ def _decode_jpeg(path: Path, content: bytes, least: int, reading: Reading) -> Pi
     return pixels
 
 
+<<<<<<< HEAD
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
     """Pixels (H, W, C) turned and mirrored as EXIF's orientation, 1 to 8, says."""
     if orientation == 1:
@@ -200,9 +243,17 @@ def _on(background: tuple[int, int, int], image: Image.Image) -> Image.Image:
 
 def scaled(pixels: Pixels, resize: int) -> Tensor:
     """Pixels (H, W, C) with a shorter side of `resize`: uint8 (H', W', C), bilinear, antialiased."""
+=======
+def _reach(height: int, width: int, factor: int, least: Size) -> Fraction:
+    """How far the sides of a photograph, divided by a factor, go beyond those of a rectangle; 1: it is just covered."""
+    return min(Fraction(-(-height // factor), least[0]), Fraction(-(-width // factor), least[1]))
+
+
+def scaled(pixels: Pixels, resize: ImageSize) -> Tensor:
+    """Pixels (H, W, C) that just cover `resize`: uint8 (H', W', C), bilinear, antialiased."""
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
     height, width = pixels.shape[:2]
-    scale = resize / min(height, width)
-    size = max(resize, round(height * scale)), max(resize, round(width * scale))
+    size = covered_size(height, width, size_of(resize))
     frame = torch.from_numpy(pixels)
     if size[0] < height:  # the rows first: that pass is the cheaper one, and leaves less to the other
         frame = resampled(frame, (size[0], width))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from couloir.config.image_size import ImageSize
+
 if TYPE_CHECKING:
     from couloir.data.samples import Samples
     from couloir.data.source import Loaded
@@ -18,7 +20,7 @@ def digits(**keys: Any) -> Samples:
     return Samples(lambda: _load(keys["image_size"]), **keys)
 
 
-def _load(image_size: int) -> Loaded:
+def _load(image_size: ImageSize) -> Loaded:
     from sklearn.datasets import load_digits
 
     from couloir.data.source import ArraySource, Loaded

@@ -1,7 +1,8 @@
-"""Photographs as samples: squares and windows cut out of their frames."""
+"""Photographs as samples: their middles, and windows, cut out of their frames."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from couloir.config.image_size import ImageSize, size_of
 from couloir.data.cache import Cache
 from couloir.data.decode import COLOUR, MODES, Reading, resampled
 from couloir.data.frames import AT_A_TIME, Frames
@@ -30,18 +32,18 @@ MEASURED = 2000
 
 
 class FileSource:
-    """Photographs out of which squares and windows are cut when they are asked for.
+    """Photographs out of which their middles, or windows, are cut when they are asked for.
 
     Args:
         samples: paths and labels.
-        image_size: the side of the squares.
+        image_size: of the samples.
         channels: 3 or 1.
-        frames: the frames of these photographs and perhaps of others; None: of these alone, their shorter side scaled
-        to `image_size`.
+        frames: the frames of these photographs and perhaps of others; None: of these alone, scaled until they just
+        cover `image_size`.
         first: the number of the first sample among the frames.
 
     Attributes:
-        squares: 1, the middle of each image, or 3, both ends of its longer side as well: (B, 3, C, S, S).
+        squares: 1, the middle of each image, or 3, both ends of its longer side as well: (B, 3, C, H, W).
     """
 
     squares = 1
@@ -50,35 +52,40 @@ class FileSource:
     def __init__(
         self,
         samples: list[tuple[Path, int]],
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         frames: Frames | None = None,
         first: int = 0,
     ) -> None:
         self.paths = [path for path, _ in samples]
         self.targets: NDArray[Any] = np.array([label for _, label in samples], dtype=np.int64)
+<<<<<<< HEAD
         self.image_size, self.channels, self.first = image_size, channels, first
         self.frames = frames or Frames(self.paths, image_size, Reading(channels))
+=======
+        self.size, self.channels, self.first = size_of(image_size), channels, first
+        self.frames = frames or Frames(self.paths, image_size, channels)
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
 
     def fetch(self, indices: Tensor) -> Tensor:
-        """The squares of some photographs: uint8 (B, C, S, S), or (B, 3, C, S, S) where three are asked for."""
+        """The middles of some photographs: uint8 (B, C, H, W), or (B, 3, C, H, W) where three parts are asked for."""
         out = self.empty(len(indices))
         for start in range(0, len(indices), AT_A_TIME):
             self.cut(indices[start : start + AT_A_TIME].tolist(), out[start : start + AT_A_TIME])
         return out.movedim(-1, -3)
 
     def empty(self, count: int) -> Tensor:
-        """Room for `count` samples: uint8 (B, S, S, C) or (B, 3, S, S, C)."""
+        """Room for `count` samples: uint8 (B, H, W, C) or (B, 3, H, W, C)."""
         places = () if self.squares == 1 else (self.squares,)
-        return torch.empty((count, *places, self.image_size, self.image_size, self.channels), dtype=torch.uint8)
+        return torch.empty((count, *places, *self.size, self.channels), dtype=torch.uint8)
 
     def cut(self, indices: Sequence[int], out: Tensor, windows: CutsWindows | None = None, seed: int = 0) -> None:
-        """Cut the squares of some photographs into `out`, or random windows, scaled to the same size.
+        """Cut the middles of some photographs into `out`, or random windows, scaled to the same size.
 
         Args:
             indices: which of the samples.
             out: as `empty` makes it.
-            windows: draws the windows; None: squares.
+            windows: draws the windows; None: the middles.
             seed: what the windows follow from, together with the indices' places and the frames' sizes.
 
         Raises:
@@ -89,20 +96,20 @@ class FileSource:
             self._cut(frames, out, windows, seed)
 
     def _cut(self, frames: list[Tensor], out: Tensor, windows: CutsWindows | None, seed: int) -> None:
-        size = self.image_size
+        height, width = self.size
         if windows is None:
             places = (0.5,) if self.squares == 1 else (0.0, 0.5, 1.0)
-            for room, frame in zip(out.view(len(out), len(places), size, size, self.channels), frames, strict=True):
-                for square, place in zip(room, places, strict=True):
-                    top, left = int((frame.shape[0] - size) * place), int((frame.shape[1] - size) * place)
-                    square.copy_(frame[top : top + size, left : left + size])
+            for room, frame in zip(out.view(len(out), len(places), *self.size, self.channels), frames, strict=True):
+                for part, place in zip(room, places, strict=True):
+                    top, left = int((frame.shape[0] - height) * place), int((frame.shape[1] - width) * place)
+                    part.copy_(frame[top : top + height, left : left + width])
             return
         sizes = torch.tensor([frame.shape[:2] for frame in frames])
-        boxes, mirror = windows.windows(sizes, torch.Generator().manual_seed(seed))
-        for room, frame, (top, left, height, width), mirrored in zip(
+        boxes, mirror = windows.windows(sizes, torch.Generator().manual_seed(seed), width / height)
+        for room, frame, (top, left, rows, columns), mirrored in zip(
             out, frames, boxes.tolist(), mirror.tolist(), strict=True
         ):
-            window = resampled(frame[top : top + height, left : left + width], (size, size))
+            window = resampled(frame[top : top + rows, left : left + columns], self.size)
             # torch mirrors planes whose channels come last in one vectorised pass, but not (H, W, C).
             room.copy_(window[None].permute(0, 3, 1, 2).flip(3)[0].permute(1, 2, 0) if mirrored else window)
 
@@ -129,7 +136,7 @@ class FileSource:
         """Files stay where they are."""
 
     def in_memory(self) -> ArraySource:
-        """The squares of all photographs, cut once."""
+        """The middles of all photographs, cut once."""
         source = ArraySource(self.fetch(torch.arange(len(self.targets))).numpy(), self.targets)
         source.measured, source.paths = MEASURED, self.paths
         return source
@@ -151,10 +158,17 @@ def _asked(path: Path, question: Callable[[Path], T]) -> T:
 def load_folder(
     splits: dict[str, list[tuple[Path, int]]],
     classes: list[str],
+<<<<<<< HEAD
     image_size: int,
     memory_budget: float,
     reading: Reading = COLOUR,
     resize: int | None = None,
+=======
+    image_size: ImageSize,
+    channels: int,
+    memory_budget: float,
+    resize: ImageSize | None = None,
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
     windows: bool = False,
     cache: tuple[Path, float] | None = None,
 ) -> Loaded:
@@ -163,11 +177,19 @@ def load_folder(
     Args:
         splits: paths and labels of each split.
         classes: the classes' names.
+<<<<<<< HEAD
         image_size: pixels of the samples' sides.
         memory_budget: GiB that the training split may take in memory, as whole frames or as squares, and GiB that the
         other splits may take as squares.
         reading: how pixels are made of the files.
         resize: pixels of the frames' shorter sides; None: `image_size`.
+=======
+        image_size: pixels of the samples' sides, or height and width.
+        channels: 1 or 3.
+        memory_budget: GiB that the training split may take in memory, as whole frames or as samples, and GiB that the
+        other splits may take as samples.
+        resize: what a frame covers: pixels of its shorter side, or a height and a width; None: `image_size`.
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
         windows: whether the training samples are windows of whole frames.
         cache: the folder of all caches and the bytes they may take; None: no cache.
 
@@ -185,7 +207,7 @@ def load_folder(
         kept = None
     frames = Frames(paths, resize, reading, kept)
     budget = memory_budget * 2**30
-    fits = len(paths) * channels * image_size**2 <= budget
+    fits = len(paths) * channels * math.prod(size_of(image_size)) <= budget
     sources: dict[str, Source] = {}
     first = 0
     for split, samples in splits.items():

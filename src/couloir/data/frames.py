@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
+from couloir.config.image_size import ImageSize, size_of
 from couloir.data.cache import Cache
 from couloir.data.decode import COLOUR, Pixels, Reading, decode, scaled
 from couloir.data.headers import UNREADABLE, read_header
@@ -22,20 +23,38 @@ MEASURED = 256
 
 
 class Frames:
-    """Whole photographs as uint8 (H, W, C), the shorter side scaled to one length.
+    """Whole photographs as uint8 (H, W, C), each scaled until it just covers one size.
 
     The pixels are the same wherever they come from.
 
     Args:
         paths: the files.
+<<<<<<< HEAD
         resize: pixels of a frame's shorter side.
         reading: how their pixels are made.
+=======
+        resize: what a frame covers: pixels of its shorter side, or a height and a width.
+        channels: 3 or 1.
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
         cache: where frames are kept on disk, if they are.
     """
 
+<<<<<<< HEAD
     def __init__(self, paths: list[Path], resize: int, reading: Reading = COLOUR, cache: Cache | None = None) -> None:
         self.paths, self.resize, self.reading, self.cache = paths, resize, reading, cache
         self.channels = reading.channels
+=======
+    def __init__(
+        self,
+        paths: list[Path],
+        resize: ImageSize,
+        channels: int,
+        cache: Cache | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.paths, self.resize, self.channels, self.cache = paths, resize, channels, cache
+        self.max_pixels = max_pixels
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
         self._kept: dict[int, int] = {}
         self._pixels = torch.empty(0, dtype=torch.uint8)
         self._sizes: list[tuple[int, int, int]] = []
@@ -98,12 +117,18 @@ class Frames:
 
     def estimated_bytes(self, count: int) -> float:
         """About how many bytes `count` frames have, from the headers of some evenly spaced files."""
-        ratios: list[float] = []
+        rows, columns = size_of(self.resize)
+        areas: list[float] = []
         for path in self.paths[:: max(1, -(-len(self.paths) // MEASURED))]:
             try:
+<<<<<<< HEAD
                 header = read_header(path)
                 ratios.append(max(header.width, header.height) / min(header.width, header.height))
+=======
+                with Image.open(path) as image:
+                    areas.append(image.width * image.height * max(rows / image.height, columns / image.width) ** 2)
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
             except UNREADABLE:
                 continue  # decoding will say what is wrong
-        mean = sum(ratios) / len(ratios) if ratios else 4 / 3
-        return count * self.channels * self.resize**2 * mean
+        mean = sum(areas) / len(areas) if areas else rows * columns * 4 / 3
+        return count * self.channels * mean

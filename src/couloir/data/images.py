@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+<<<<<<< HEAD
 from PIL import ImageColor
 
 from couloir.data.headers import START, recognised, refuse_format
+=======
+from couloir.config.image_size import ImageSize, covering, is_square, size_of, typed
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
 from couloir.data.listing import list_images
 from couloir.data.roots import data_root
 from couloir.errors import CouloirError
@@ -23,7 +27,7 @@ LOOKED_AT = 2000
 def image_folder(
     root: str | None,
     memory_budget: float,
-    resize: int | None = None,
+    resize: ImageSize | None = None,
     cache: bool = False,
     cache_size: float = 50.0,
     cache_dir: str | None = None,
@@ -38,8 +42,8 @@ def image_folder(
     Args:
         root: the folder.
         memory_budget: GiB of decoded images that may stay in memory.
-        resize: pixels that the shorter side of each photograph is scaled to, before squares or random windows are cut
-        out of it; None: the images' size.
+        resize: pixels that the shorter side of each photograph is scaled to, before its middle or random windows are
+            cut out of it; or `[height, width]`, which it then just covers; None: the images' size.
         cache: whether decoded photographs are kept on disk, for later epochs and runs.
         cache_size: GiB that the caches of all sets may take together.
         cache_dir: the folder of the caches; None: `$COULOIR_CACHE` or `~/.cache/couloir`.
@@ -93,10 +97,12 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
     if stated_root is None:
         raise CouloirError("The folder of the images is missing.", next_step="add data.root=FOLDER")
     resize, size = keys.get("resize"), keys.get("image_size")
-    if resize is not None and size is not None and resize < size:
+    if resize is not None and size is not None and size_of(covering(resize, size)) != size_of(resize):
+        shape = "square" if is_square(size) else "rectangle"
         raise CouloirError(
-            f"data.resize={resize} is smaller than data.image_size={size}: there is no such square in the photographs.",
-            next_step=f"data.resize={size} or more, or null",
+            f"data.resize={typed(resize)} is smaller than data.image_size={typed(size)}: there is no such {shape} in "
+            "the photographs.",
+            next_step=f"data.resize={typed(covering(resize, size))} or more, or null",
         )
     colour(keys.get("background", "white"))
     listing = list_images(data_root(stated_root, "images"))

@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 
 from couloir.config.fields import Fields, default_fields, input_field, target_field
+from couloir.config.image_size import ImageSize
 from couloir.config.world import ALONE, World
 from couloir.data.batches import Batch, Batches
 from couloir.data.columns import Described
@@ -63,8 +64,13 @@ class Samples(LightningDataModule):
         task: what the set is for, a choice of the group `task`.
         fields: the kind of the input and of the target, by the names that they have in a batch; None: what the task
             and the image size say.
+<<<<<<< HEAD
         channels: channels of the images, or inputs that the columns of a table become.
         image_size: pixels of the images' sides, None for tables.
+=======
+        channels: channels of the images, or columns of the table.
+        image_size: pixels of the images' sides, or height and width; None for tables.
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
         num_classes: classes, or outputs of a regression; None: there are none.
         batch_size: samples a batch, of each process where there are several.
         val_fraction: share of the training samples held out for validation, where the set brings none.
@@ -89,7 +95,7 @@ class Samples(LightningDataModule):
         *,
         task: str,
         channels: int,
-        image_size: int | None,
+        image_size: ImageSize | None,
         num_classes: int | None,
         batch_size: int,
         val_fraction: float = 0.15,

@@ -13,8 +13,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+<<<<<<< HEAD
 from couloir.data.columns import Described
 from couloir.data.encoding import Encoding
+=======
+from couloir.config.image_size import ImageSize, size_of
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
 from couloir.data.skipped import Skipped
 from couloir.data.splits import Indices
 from couloir.data.windows import CutsWindows
@@ -51,7 +55,7 @@ class Cuttable(Source, Protocol):
         """What the user should know about, though it stops nothing."""
 
     def empty(self, count: int) -> Tensor:
-        """Room for `count` samples, uint8 (B, ..., S, S, C)."""
+        """Room for `count` samples, uint8 (B, ..., H, W, C)."""
 
     def cut(self, indices: Sequence[int], out: Tensor, windows: CutsWindows | None = None, seed: int = 0) -> None:
         """Cut some samples into `out`: by windows that follow from the seed, or always the same ones."""
@@ -63,18 +67,22 @@ class ArraySource:
     Args:
         inputs: uint8 images (N, C, H, W) or float32 tables (N, F).
         targets: labels (N,) int64, or labels or values (N, K) float32.
-        image_size: what images are resized to, once; None leaves them.
+        image_size: what images are resized to, once, each side by its own factor; None leaves them.
     """
 
     measured = 50_000
 
-    def __init__(self, inputs: NDArray[Any], targets: NDArray[Any], image_size: int | None = None) -> None:
+    def __init__(self, inputs: NDArray[Any], targets: NDArray[Any], image_size: ImageSize | None = None) -> None:
         self.inputs = torch.from_numpy(np.ascontiguousarray(inputs))
         self.targets = targets
         self.paths: list[Path] = []
+<<<<<<< HEAD
         self.lines: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         """The lines of a table's file that the samples stand on, (N,); empty where there are none."""
         if self.inputs.ndim == 4 and image_size is not None and self.inputs.shape[-2:] != (image_size, image_size):
+=======
+        if self.inputs.ndim == 4 and image_size is not None and self.inputs.shape[-2:] != size_of(image_size):
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
             self.inputs = torch.cat([resized(part, image_size) for part in torch.split(self.inputs, CHUNK)])
 
     def fetch(self, indices: Tensor) -> Tensor:
@@ -92,9 +100,9 @@ class ArraySource:
         self.inputs = self.inputs.to(device)
 
 
-def resized(images: Tensor, size: int) -> Tensor:
-    """uint8 images (B, C, H, W) as (B, C, size, size): bilinear, antialiased where they shrink."""
-    scaled = F.interpolate(images.float(), (size, size), mode="bilinear", antialias=True)
+def resized(images: Tensor, image_size: ImageSize) -> Tensor:
+    """uint8 images (B, C, H, W) at another size: bilinear, antialiased where they shrink."""
+    scaled = F.interpolate(images.float(), size_of(image_size), mode="bilinear", antialias=True)
     return scaled.round_().clamp_(0, 255).to(torch.uint8)
 
 

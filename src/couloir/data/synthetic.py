@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from couloir.config.image_size import sample_shape
+
 if TYPE_CHECKING:
     from couloir.data.samples import Samples
 
@@ -17,7 +19,7 @@ def synthetic(samples: int, **keys: Any) -> Samples:
 
     def load() -> Loaded:
         rng = np.random.default_rng(keys["seed"])
-        shape = (samples, keys["channels"], keys["image_size"], keys["image_size"])
+        shape = (samples, *sample_shape(keys["channels"], keys["image_size"]))
         images = rng.integers(256, size=shape, dtype=np.uint8)
         labels = rng.permutation(np.arange(samples) % keys["num_classes"])
         return Loaded(ArraySource(images, labels), classes=[str(label) for label in range(keys["num_classes"])])

@@ -12,12 +12,13 @@ from torch import Generator, Tensor, nn
 class CutsWindows(Protocol):
     """Says where it would cut images of given sizes."""
 
-    def windows(self, sizes: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    def windows(self, sizes: Tensor, generator: Generator, aspect: float = 1.0) -> tuple[Tensor, Tensor]:
         """A window for each image, and whether it is mirrored.
 
         Args:
             sizes: heights and widths in pixels, (B, 2).
             generator: what all random numbers are drawn from.
+            aspect: width over height of the samples that the windows become.
 
         Returns:
             top, left, height and width in pixels, (B, 4), and (B,) bool.

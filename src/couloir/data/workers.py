@@ -39,7 +39,7 @@ class Cutting:
         indices: which of them the split has, (N,).
         targets: the targets of the split, (N,).
         batch_size: samples a batch.
-        windows: draws the windows; None: squares.
+        windows: draws the windows; None: the middles of the photographs.
         workers: processes; 0: this one.
     """
 
@@ -61,7 +61,7 @@ class Cutting:
         self._warned = False
 
     def __call__(self, batches: Sequence[Tensor], seeds: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Raw inputs, uint8 (B, C, S, S), and targets, batch by batch.
+        """Raw inputs, uint8 (B, C, H, W), and targets, batch by batch.
 
         Args:
             batches: indices into the split.

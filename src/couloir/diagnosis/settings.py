@@ -7,6 +7,7 @@ from functools import cached_property
 
 from omegaconf import OmegaConf
 
+from couloir.config.image_size import size_of
 from couloir.config.scaling import unscaled
 from couloir.diagnosis.finding import Remedy
 from couloir.diagnosis.reading import Reading
@@ -211,7 +212,7 @@ class Settings:
         if self.get("data.image_size") is None or self.reading.augmented() or not self.free:
             return
         name = "shift" if self.get("data.channels") == 1 else "flip_crop"
-        small = name == "shift" and (self.number("data.image_size") or 0) < SMALL_IMAGE
+        small = name == "shift" and min(size_of(self.get("data.image_size"))) < SMALL_IMAGE
         words = f"augmentation={name}" + (" augmentation.pixels=1" if small else "")
         epochs = self.number("trainer.max_epochs") or FEW_EPOCHS
         if epochs < FEW_EPOCHS:

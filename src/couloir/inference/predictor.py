@@ -16,6 +16,7 @@ from omegaconf import DictConfig, open_dict
 from torch import Tensor, nn
 
 from couloir.config.build import build
+from couloir.config.image_size import covering, sample_shape
 from couloir.data.batches import Batch
 from couloir.data.plain import prepared
 from couloir.data.ragged import moved
@@ -190,12 +191,12 @@ def check_views(net: nn.Module, views: Any, data: Any) -> None:
     """
     if data.image_size is None:
         raise CouloirError("tta takes several views of an image, and the data has no images.", next_step="tta=none")
-    side = views.load_size(data.image_size)
+    shape = sample_shape(data.channels, views.load_size(data.image_size))
     training = net.training
     try:
         with torch.no_grad():
             looking = views.adapt(net.eval())
-            looking(next(iter(views(torch.zeros(1, data.channels, side, side), data.image_size))))
+            looking(next(iter(views(torch.zeros(1, *shape), data.image_size))))
     except (RuntimeError, ValueError, IndexError) as error:
         raise CouloirError(
             f"The network cannot take the views of {type(views).__name__}: {str(error).splitlines()[0]}",
@@ -211,9 +212,9 @@ def _load(cfg: DictConfig, views: Any, statistics: dict[str, Any]) -> Any:
     if views is not None:
         with open_dict(cfg):
             resize = cfg.data.get("resize")
-            cfg.data.image_size = views.load_size(int(cfg.data.image_size))
+            cfg.data.image_size = views.load_size(cfg.data.image_size)
             if resize is not None:  # as in training, unless the views look at more than that
-                cfg.data.resize = max(int(resize), cfg.data.image_size)
+                cfg.data.resize = covering(resize, cfg.data.image_size)
             if views.squares > 1 and "memory_budget" in cfg.data:
                 cfg.data.memory_budget = 0.0  # from the files, which are not square
     data = prepared(cfg, build(cfg, "data"))

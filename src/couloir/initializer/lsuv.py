@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from couloir.config.image_size import ImageSize, sample_shape
 from couloir.errors import CouloirError
 from couloir.initializer.layers import set_weights, weighted_layers
 from couloir.initializer.orthogonal import draw_orthogonal
@@ -24,7 +25,7 @@ def lsuv(
     *,
     batch: Tensor | None = None,
     channels: int = 1,
-    image_size: int | None = None,
+    image_size: ImageSize | None = None,
     tolerance: float = 0.1,
     max_iterations: int = 10,
 ) -> None:
@@ -40,7 +41,7 @@ def lsuv(
         net: any network.
         batch: standardised training samples (B, C, H, W) or (B, F); standard-normal noise where it is left out.
         channels: C or F of the noise.
-        image_size: H and W of the noise; None where samples are rows of a table.
+        image_size: H and W of the noise, or one number for both; None where samples are rows of a table.
         tolerance: how far the variance may be from 1.
         max_iterations: attempts for each layer.
 
@@ -52,7 +53,7 @@ def lsuv(
     if not layers:
         return
     if batch is None:
-        batch = torch.randn(NOISE_SAMPLES, channels, *([] if image_size is None else [image_size, image_size]))
+        batch = torch.randn(NOISE_SAMPLES, *sample_shape(channels, image_size))
 
     scaled: set[int] = set()
 

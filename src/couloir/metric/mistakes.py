@@ -12,12 +12,21 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
+from couloir.config.image_size import ImageSize, Size, size_of
+
 KEPT = 100
 """Mistakes that are kept at most."""
 SIDE = 96
 """Pixels of a picture's longer side at most; larger ones are made smaller."""
 NO_MISTAKE = 2.0
 """The place of a mistake that is not taken: no probability is as large."""
+
+
+def _shown_size(image_size: ImageSize) -> Size:
+    """The size of a picture: the longer side is `SIDE` at most."""
+    height, width = size_of(image_size)
+    factor = min(1.0, SIDE / max(height, width))
+    return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 class Mistakes(NamedTuple):
@@ -46,7 +55,7 @@ class WorstMistakes(Metric):
     Args:
         mean: what standardised images were shifted by, a value a channel, images in [0, 1]; None: there are no images.
         std: what they were divided by.
-        image_size: pixels of a side.
+        image_size: of the images; None: there are none.
     """
 
     full_state_update = False
@@ -54,15 +63,15 @@ class WorstMistakes(Metric):
     pictures: Tensor
     seen: Tensor
 
-    def __init__(self, mean: list[float] | None, std: list[float] | None, image_size: int | None) -> None:
+    def __init__(self, mean: list[float] | None, std: list[float] | None, image_size: ImageSize | None) -> None:
         super().__init__()
         self._mean = torch.tensor(mean or [])
         self._std = torch.tensor(std or [])
-        side = min(image_size or 0, SIDE)
+        size = (0, 0) if image_size is None else _shown_size(image_size)
         # label_confidence, confidence, label, prediction, index; of a fixed size, so that processes can be stacked.
         empty = torch.tensor([NO_MISTAKE, 0, 0, 0, 0], dtype=torch.float32).repeat(KEPT, 1)
         self.add_state("numbers", empty, dist_reduce_fx=None)
-        self.add_state("pictures", torch.zeros(KEPT, len(self._mean), side, side, dtype=torch.uint8), None)
+        self.add_state("pictures", torch.zeros(KEPT, len(self._mean), *size, dtype=torch.uint8), None)
         self.add_state("seen", torch.zeros((), dtype=torch.long), None)
 
     def update(self, probabilities: Tensor, target: Tensor, x: Tensor) -> None:

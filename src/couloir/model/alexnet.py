@@ -21,6 +21,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from couloir.config.image_size import ImageSize
 from couloir.model.head import hidden_4096
 from couloir.model.normalisation import local_response_norm
 from couloir.model.weights import loads_weights
@@ -43,12 +44,12 @@ class AlexNet(nn.Module):
 
 
 @loads_weights
-def alexnet(channels: int, image_size: int, num_classes: int, dropout: float = 0.5) -> AlexNet:
+def alexnet(channels: int, image_size: ImageSize, num_classes: int, dropout: float = 0.5) -> AlexNet:
     """The one column: 61,100,840 parameters at three channels and a thousand classes.
 
     Args:
         channels: channels of the images.
-        image_size: pixels of a side; 224 gives a map of 6x6, others are pooled to it.
+        image_size: pixels of a side, or `[height, width]`; 224 gives a map of 6x6, others are pooled to it.
         num_classes: classes, or outputs of a regression.
         dropout: share of the inputs of the first two fully-connected layers dropped in training.
     """
@@ -80,7 +81,7 @@ def alexnet(channels: int, image_size: int, num_classes: int, dropout: float = 0
 
 
 @loads_weights
-def alexnet_2012(channels: int, image_size: int, num_classes: int, dropout: float = 0.5) -> AlexNet:
+def alexnet_2012(channels: int, image_size: ImageSize, num_classes: int, dropout: float = 0.5) -> AlexNet:
     """The paper's two groups: 60,965,224 parameters at three channels and a thousand classes.
 
     It starts as the paper's section 5 says: weights from N(0, 0.01²); biases of the second, fourth and fifth
@@ -88,7 +89,7 @@ def alexnet_2012(channels: int, image_size: int, num_classes: int, dropout: floa
 
     Args:
         channels: channels of the images.
-        image_size: pixels of a side; 224 gives a map of 6x6, others are pooled to it.
+        image_size: pixels of a side, or `[height, width]`; 224 gives a map of 6x6, others are pooled to it.
         num_classes: classes, or outputs of a regression.
         dropout: share of the units of the hidden fully-connected layers dropped in training.
     """

@@ -13,8 +13,11 @@ What it covers (the course, convolutional networks, architectures):
 
 from __future__ import annotations
 
+import math
+
 from torch import nn
 
+from couloir.config.image_size import ImageSize, Size, size_of
 from couloir.errors import CouloirError
 from couloir.model.activation import activation as activation_layer
 from couloir.model.weights import loads_weights
@@ -26,7 +29,7 @@ GROUPS = 8
 @loads_weights
 def convnet(
     channels: int,
-    image_size: int,
+    image_size: ImageSize,
     num_classes: int,
     N: int,
     M: int,
@@ -47,7 +50,7 @@ def convnet(
 
     Args:
         channels: channels of the images.
-        image_size: pixels of a side.
+        image_size: pixels of a side, or `[height, width]`.
         num_classes: classes, or outputs of a regression.
         N: convolutions a stage.
         M: stages.
@@ -81,12 +84,12 @@ def convnet(
         )
     norm = "batch" if batch_norm else norm
     layers: list[nn.Module] = []
-    size, width = image_size, channels
+    size, width = size_of(image_size), channels
     for stage, out_channels in enumerate(stage_widths, 1):
         for _ in range(N):
             size = _next_size(size, stage, kernel_size, stride, padding, dilation)
             layers.append(nn.Conv2d(width, out_channels, kernel_size, stride, padding, dilation))
-            if norm == "instance" and size == 1:
+            if norm == "instance" and size == (1, 1):
                 raise CouloirError(
                     f"The image is too small for this convnet: stage {stage} has one pixel, and model.norm="
                     "instance needs at least two.",
@@ -99,7 +102,7 @@ def convnet(
             size = _next_size(size, stage, 2, 2, 0, 1)
             layers.append(nn.MaxPool2d(2) if pool == "max" else nn.AvgPool2d(2))
     layers.append(nn.Flatten())
-    width *= size**2
+    width *= math.prod(size)
     for units in fc_widths:
         layers += [nn.Dropout(dropout)] if dropout else []
         layers += [nn.Linear(width, units), activation_layer(activation)]
@@ -120,18 +123,19 @@ def _as_list(key: str, value: int | list[int], count: int, factors: list[int]) -
     return value
 
 
-def _next_size(size: int, stage: int, kernel_size: int, stride: int, padding: int | str, dilation: int) -> int:
-    """The side of the next map, floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1."""
+def _next_size(size: Size, stage: int, kernel_size: int, stride: int, padding: int | str, dilation: int) -> Size:
+    """The size of the next map, each side floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1."""
     if padding == "same":
         return size
-    after = (size + 2 * int(padding) - dilation * (kernel_size - 1) - 1) // stride + 1
-    if after < 1:
+    window = dilation * (kernel_size - 1) + 1
+    height, width = ((side + 2 * int(padding) - window) // stride + 1 for side in size)
+    if min(height, width) < 1:
         raise CouloirError(
-            f"The image is too small for this convnet: in stage {stage} a map of {size}x{size} pixels meets windows of "
-            f"{dilation * (kernel_size - 1) + 1}.",
+            f"The image is too small for this convnet: in stage {stage} a map of {size[0]}x{size[1]} pixels meets "
+            f"windows of {window}.",
             next_step="fewer stages (model.M), more padding (model.padding=same), model.pool=none, or larger images",
         )
-    return after
+    return height, width
 
 
 def _norm(name: str, channels: int) -> list[nn.Module]:

@@ -26,6 +26,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from couloir.config.image_size import ImageSize
 from couloir.errors import CouloirError
 from couloir.model.stage import recomputed
 from couloir.model.start import he_normal_by_fan_out
@@ -156,7 +157,7 @@ def _named(depths: list[int], rate: int) -> Callable[..., DenseNet]:
 
     def build(
         channels: int,
-        image_size: int,
+        image_size: ImageSize,
         num_classes: int,
         growth_rate: int = rate,
         bottleneck: bool = True,
@@ -180,7 +181,7 @@ densenet264 = _named([6, 12, 64, 48], 32)
 @loads_weights
 def densenet_cifar(
     channels: int,
-    image_size: int,
+    image_size: ImageSize,
     num_classes: int,
     depth: int = 40,
     growth_rate: int = 12,

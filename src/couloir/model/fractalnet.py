@@ -26,6 +26,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from couloir.config.image_size import ImageSize, in_words, size_of
 from couloir.errors import CouloirError
 from couloir.model.start import he_normal_by_fan_out
 from couloir.model.weights import loads_weights
@@ -89,7 +90,7 @@ class FractalNet(nn.Module):
 
     Args:
         channels: channels of the images.
-        image_size: pixels of a side; the last map is averaged to one pixel.
+        image_size: pixels of a side, or `[height, width]`; the last map is averaged to one pixel.
         num_classes: classes, or outputs of a regression.
         columns: C; a block is 2^(C - 1) layers deep.
         dropout: share of the maps dropped in the last block; the first has none, the others lie evenly in between.
@@ -102,16 +103,17 @@ class FractalNet(nn.Module):
     def __init__(
         self,
         channels: int,
-        image_size: int,
+        image_size: ImageSize,
         num_classes: int,
         columns: int = 3,
         dropout: float = 0.4,
         drop_path: float = 0.15,
     ) -> None:
         super().__init__()
-        if image_size < 2 ** len(WIDTHS):
+        if min(size_of(image_size)) < 2 ** len(WIDTHS):
             raise CouloirError(
-                f"Images of {image_size} pixels are too small for model=fractalnet, which halves them five times.",
+                f"Images of {in_words(image_size)} pixels are too small for model=fractalnet, which halves them five "
+                "times.",
                 next_step="enlarge them with data.image_size=32 or more",
             )
         self.columns, self.drop_path = columns, drop_path

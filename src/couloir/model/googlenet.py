@@ -37,6 +37,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from couloir.config.image_size import ImageSize
 from couloir.model.normalisation import local_response_norm
 from couloir.model.weights import loads_weights
 
@@ -132,7 +133,7 @@ class Auxiliary(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, num_classes); 14x14 gives the paper's 4x4, other maps are pooled to it."""
-        if not self.to_four and x.shape[-1] >= 5:
+        if not self.to_four and min(x.shape[2:]) >= 5:
             x = F.avg_pool2d(x, 5, stride=3)
         x = torch.flatten(self.conv(F.adaptive_avg_pool2d(x, 4)), 1)
         logits: Tensor = self.fc2(self.dropout(F.relu(self.fc1(x))))
@@ -237,7 +238,7 @@ def on_unit_scale(x: Tensor) -> Tensor:
 @loads_weights
 def googlenet(
     channels: int,
-    image_size: int,
+    image_size: ImageSize,
     num_classes: int,
     aux_logits: bool = True,
     dropout: float = 0.4,
@@ -250,7 +251,7 @@ def googlenet(
 @loads_weights
 def googlenet_bn(
     channels: int,
-    image_size: int,
+    image_size: ImageSize,
     num_classes: int,
     aux_logits: bool = True,
     dropout: float = 0.2,

@@ -18,6 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from couloir.config.image_size import ImageSize
 from couloir.model.start import he_normal_by_fan_out
 from couloir.model.weights import loads_weights
 
@@ -48,13 +49,13 @@ class Highway(nn.Module):
 
 @loads_weights
 def highway(
-    channels: int, image_size: int, num_classes: int, gate_bias: float = -2.0, dropout: float = 0.2
+    channels: int, image_size: ImageSize, num_classes: int, gate_bias: float = -2.0, dropout: float = 0.2
 ) -> nn.Sequential:
     """The network of 19 layers: 2.3 million parameters at three channels and ten classes.
 
     Args:
         channels: channels of the images.
-        image_size: pixels of a side; any that two poolings leave a pixel of.
+        image_size: pixels of a side, or `[height, width]`; any that two poolings leave a pixel of.
         num_classes: classes, or outputs of a regression.
         gate_bias: bias of all gates at the start.
         dropout: share of the maps dropped before each group of layers.

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from couloir.config.image_size import ImageSize
 from couloir.model.googlenet import on_unit_scale
 from couloir.model.weights import loads_weights
 
@@ -170,7 +171,7 @@ class Auxiliary(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps of fewer than 17x17, from smaller images, are spread to the 5x5 that the convolution takes."""
-        x = F.avg_pool2d(x, 5, stride=3) if x.shape[-1] >= 17 else F.adaptive_avg_pool2d(x, 5)
+        x = F.avg_pool2d(x, 5, stride=3) if min(x.shape[2:]) >= 17 else F.adaptive_avg_pool2d(x, 5)
         x = F.adaptive_avg_pool2d(self.conv1(self.conv0(x)), 1)
         logits: Tensor = self.fc(torch.flatten(x, 1))
         return logits
@@ -183,7 +184,7 @@ class InceptionV3(nn.Module):
 
     Args:
         channels: channels of the images.
-        image_size: pixels of a side; the paper's is 299.
+        image_size: pixels of a side, or `[height, width]`; the paper's is 299.
         num_classes: classes, or outputs of a regression.
         aux_logits: an auxiliary classifier in training.
         dropout: share of the last features dropped in training.
@@ -196,7 +197,7 @@ class InceptionV3(nn.Module):
     def __init__(
         self,
         channels: int,
-        image_size: int,
+        image_size: ImageSize,
         num_classes: int,
         aux_logits: bool = True,
         dropout: float = 0.5,

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from couloir.config.image_size import ImageSize, side_of
 from couloir.model.activation import activation as activation_layer
 from couloir.model.weights import loads_weights
 
@@ -37,7 +38,8 @@ class LeNet5(nn.Module):
     """61,706 parameters for one channel and ten classes, whatever the size of the images.
 
     The input field is the paper's 32x32. Images of 28x28 are centred in it, as the paper centres MNIST's; those of
-    another size are scaled to 28x28 first, but 32x32 fills the field as it is.
+    another size are scaled to 28x28 first, but 32x32 fills the field as it is. The field is square, and so must the
+    images be.
 
     Args:
         channels: channels of the images.
@@ -53,7 +55,7 @@ class LeNet5(nn.Module):
     def __init__(
         self,
         channels: int,
-        image_size: int,
+        image_size: ImageSize,
         num_classes: int,
         activation: str = "relu",
         pool: str = "max",
@@ -61,7 +63,7 @@ class LeNet5(nn.Module):
         border: str = "mean",
     ) -> None:
         super().__init__()
-        self.image_size, self.border = image_size, border
+        self.image_size, self.border = side_of(image_size, "lenet5"), border
         pooling = nn.MaxPool2d if pool == "max" else nn.AvgPool2d
         self.c1 = nn.Conv2d(channels, 6, kernel_size=5)
         self.f1 = activation_layer(activation)

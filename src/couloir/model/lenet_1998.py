@@ -21,6 +21,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from couloir.config.image_size import ImageSize, side_of
 from couloir.errors import CouloirError
 from couloir.model.activation import ScaledTanh
 from couloir.model.lenet import in_field
@@ -131,14 +132,14 @@ class LeNet5Of1998(nn.Module):
         CouloirError: there are not ten classes.
     """
 
-    def __init__(self, channels: int, image_size: int, num_classes: int) -> None:
+    def __init__(self, channels: int, image_size: ImageSize, num_classes: int) -> None:
         super().__init__()
         if num_classes != 10:
             raise CouloirError(
                 f"model=lenet5_1998 compares with the bitmaps of ten digits; the data has {num_classes} classes.",
                 next_step="model=lenet5 takes any number of classes",
             )
-        self.image_size = image_size
+        self.image_size = side_of(image_size, "lenet5_1998")
         self.c1 = nn.Conv2d(channels, 6, 5)
         self.s2 = Subsampling(6)
         self.c3 = TableConvolution()

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
 
+from couloir.config.image_size import ImageSize, sample_shape
 from couloir.model.activation import activation as activation_layer
 
 
-def features(channels: int, image_size: int | None) -> int:
+def features(channels: int, image_size: ImageSize | None) -> int:
     """Numbers a sample has once it is laid flat."""
-    return channels if image_size is None else channels * image_size**2
+    return math.prod(sample_shape(channels, image_size))
 
 
-def linear(channels: int, image_size: int | None, num_classes: int) -> nn.Sequential:
+def linear(channels: int, image_size: ImageSize | None, num_classes: int) -> nn.Sequential:
     """y = W x + b over the sample laid flat: linear regression, or, with cross-entropy, logistic regression.
 
     Args:
         channels: channels of the images, or columns of the table.
-        image_size: pixels of a side, None for tables.
+        image_size: pixels of a side, or `[height, width]`, None for tables.
         num_classes: classes, or outputs of a regression.
     """
     layers = OrderedDict(flatten=nn.Flatten(), linear=nn.Linear(features(channels, image_size), num_classes))
@@ -43,12 +45,12 @@ class Powers(nn.Module):
         return torch.cat([x**power for power in range(1, self.degree + 1)], dim=1)
 
 
-def polynomial(channels: int, image_size: int | None, num_classes: int, degree: int) -> nn.Sequential:
+def polynomial(channels: int, image_size: ImageSize | None, num_classes: int, degree: int) -> nn.Sequential:
     """y = b + sum over k of w_k x^k: still linear in its parameters.
 
     Args:
         channels: channels of the images, or columns of the table.
-        image_size: pixels of a side, None for tables.
+        image_size: pixels of a side, or `[height, width]`, None for tables.
         num_classes: classes, or outputs of a regression.
         degree: the highest power.
     """
@@ -62,12 +64,14 @@ class Perceptron(nn.Sequential):
 
     Args:
         channels: channels of the images, or columns of the table.
-        image_size: pixels of a side, None for tables.
+        image_size: pixels of a side, or `[height, width]`, None for tables.
         num_classes: neurons, one a class.
         activation: f, by name.
     """
 
-    def __init__(self, channels: int, image_size: int | None, num_classes: int, activation: str = "sigmoid") -> None:
+    def __init__(
+        self, channels: int, image_size: ImageSize | None, num_classes: int, activation: str = "sigmoid"
+    ) -> None:
         super().__init__()
         self.flatten = nn.Flatten()
         self.linear = nn.Linear(features(channels, image_size), num_classes)

@@ -6,10 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+<<<<<<< HEAD
 import torch
 from torch import Tensor, nn
 
 from couloir.errors import CouloirError
+=======
+from couloir.config.image_size import ImageSize
+>>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
 from couloir.model.activation import Maxout
 from couloir.model.activation import activation as activation_layer
 from couloir.model.linear import features
@@ -62,7 +66,7 @@ class Embeddings(nn.Module):
 @loads_weights
 def mlp(
     channels: int,
-    image_size: int | None,
+    image_size: ImageSize | None,
     num_classes: int,
     hidden: list[int],
     activation: str = "relu",
@@ -76,7 +80,7 @@ def mlp(
 
     Args:
         channels: channels of the images, or columns of the table.
-        image_size: pixels of a side, None for tables.
+        image_size: pixels of a side, or `[height, width]`, None for tables.
         num_classes: classes, or outputs of a regression.
         hidden: the widths of the hidden layers; none makes the network linear.
         activation: by name; `maxout` replaces linear layer and activation by one maxout layer.

@@ -28,6 +28,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from couloir.config.image_size import ImageSize
 from couloir.model.start import he_normal_by_fan_out
 from couloir.model.weights import loads_weights
 
@@ -48,13 +49,13 @@ def convolution(
 
 @loads_weights
 def mobilenet(
-    channels: int, image_size: int, num_classes: int, width: float = 1.0, dropout: float = 0.001
+    channels: int, image_size: ImageSize, num_classes: int, width: float = 1.0, dropout: float = 0.001
 ) -> nn.Sequential:
     """The first MobileNet: 4,231,976 parameters at three channels, a thousand classes and width 1.
 
     Args:
         channels: channels of the images.
-        image_size: pixels of a side; smaller ones are the paper's resolution multiplier.
+        image_size: pixels of a side, or `[height, width]`; smaller ones are the paper's resolution multiplier.
         num_classes: classes, or outputs of a regression.
         width: the paper's alpha, which multiplies the channels of every layer.
         dropout: share of the last features dropped in training.
@@ -104,14 +105,14 @@ class MobileNetV2(nn.Module):
 
     Args:
         channels: channels of the images.
-        image_size: pixels of a side.
+        image_size: pixels of a side, or `[height, width]`.
         num_classes: classes, or outputs of a regression.
         width: multiplies the channels of every layer, rounded to eights; the last 1280 only grow.
         dropout: share of the last features dropped in training.
     """
 
     def __init__(
-        self, channels: int, image_size: int, num_classes: int, width: float = 1.0, dropout: float = 0.2
+        self, channels: int, image_size: ImageSize, num_classes: int, width: float = 1.0, dropout: float = 0.2
     ) -> None:
         super().__init__()
         before = in_eights(32 * width)

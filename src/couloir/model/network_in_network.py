@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from couloir.config.image_size import ImageSize
 from couloir.model.start import he_normal_by_fan_out
 from couloir.model.weights import loads_weights
 
@@ -32,12 +33,12 @@ def _layer(in_channels: int, out_channels: int, kernel_size: int, stride: int = 
 
 
 @loads_weights
-def network_in_network(channels: int, image_size: int, num_classes: int, dropout: float = 0.5) -> nn.Sequential:
+def network_in_network(channels: int, image_size: ImageSize, num_classes: int, dropout: float = 0.5) -> nn.Sequential:
     """966,986 parameters at three channels and ten classes; the last map is averaged whatever its size.
 
     Args:
         channels: channels of the images.
-        image_size: pixels of a side.
+        image_size: pixels of a side, or `[height, width]`.
         num_classes: classes, or outputs of a regression.
         dropout: share of the maps dropped after the first and the second stage.
     """
@@ -64,13 +65,13 @@ def network_in_network(channels: int, image_size: int, num_classes: int, dropout
 
 @loads_weights
 def all_cnn(
-    channels: int, image_size: int, num_classes: int, input_dropout: float = 0.2, dropout: float = 0.5
+    channels: int, image_size: ImageSize, num_classes: int, input_dropout: float = 0.2, dropout: float = 0.5
 ) -> nn.Sequential:
     """All-CNN-C: 1,369,738 parameters at three channels and ten classes; the last map is averaged whatever its size.
 
     Args:
         channels: channels of the images.
-        image_size: pixels of a side.
+        image_size: pixels of a side, or `[height, width]`.
         num_classes: classes, or outputs of a regression.
         input_dropout: share of the pixels dropped.
         dropout: share of the maps dropped after each convolution of stride 2.

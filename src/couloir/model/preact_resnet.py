@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from couloir.config.image_size import ImageSize
 from couloir.errors import CouloirError
 from couloir.model.stage import Stage
 from couloir.model.start import he_normal_by_fan_out
@@ -115,7 +116,7 @@ class PreActResNet(nn.Module):
 
 @loads_weights
 def preact_resnet164(
-    channels: int, image_size: int, num_classes: int, gradient_checkpointing: bool = False
+    channels: int, image_size: ImageSize, num_classes: int, gradient_checkpointing: bool = False
 ) -> PreActResNet:
     """Pre-activation ResNet-164: 18 bottlenecks in each of three stages."""
     return PreActResNet(18, 1, True, channels, num_classes, gradient_checkpointing=gradient_checkpointing)
@@ -123,7 +124,7 @@ def preact_resnet164(
 
 @loads_weights
 def preact_resnet1001(
-    channels: int, image_size: int, num_classes: int, gradient_checkpointing: bool = False
+    channels: int, image_size: ImageSize, num_classes: int, gradient_checkpointing: bool = False
 ) -> PreActResNet:
     """Pre-activation ResNet-1001: 111 bottlenecks in each of three stages."""
     return PreActResNet(111, 1, True, channels, num_classes, gradient_checkpointing=gradient_checkpointing)
@@ -132,7 +133,7 @@ def preact_resnet1001(
 @loads_weights
 def wide_resnet(
     channels: int,
-    image_size: int,
+    image_size: ImageSize,
     num_classes: int,
     depth: int = 16,
     width: int = 8,

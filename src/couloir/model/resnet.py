@@ -22,6 +22,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from couloir.config.image_size import ImageSize
 from couloir.model.shortcut import shortcut
 from couloir.model.stage import Stage
 from couloir.model.start import he_normal_by_fan_out
@@ -98,7 +99,7 @@ class ResNet(nn.Module):
         block: `BasicBlock` or `Bottleneck`.
         depths: blocks of the four stages.
         channels: channels of the images.
-        image_size: pixels of a side; any is taken, the head pools to one pixel.
+        image_size: pixels of a side, or `[height, width]`; any is taken, the head pools to one pixel.
         num_classes: classes, or outputs of a regression.
         stem: `imagenet` (7x7 stride 2, maximum pooling) or `cifar` (3x3 stride 1, for images of about 32 pixels).
         shortcut: where shapes differ, `A` pads with zeros, `B` projects (section 3.3).
@@ -111,7 +112,7 @@ class ResNet(nn.Module):
         block: type[BasicBlock] | type[Bottleneck],
         depths: tuple[int, int, int, int],
         channels: int,
-        image_size: int,
+        image_size: ImageSize,
         num_classes: int,
         stem: str = "imagenet",
         shortcut: str = "B",
@@ -158,7 +159,7 @@ def _named(block: type[BasicBlock] | type[Bottleneck], depths: tuple[int, int, i
 
     def build(
         channels: int,
-        image_size: int,
+        image_size: ImageSize,
         num_classes: int,
         stem: str = "imagenet",
         shortcut: str = "B",

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from couloir.config.image_size import ImageSize
 from couloir.model.weights import loads_weights
 
 
@@ -54,14 +55,14 @@ class ResNet9(nn.Module):
 
     Args:
         channels: channels of the images.
-        image_size: pixels of a side, at least 8.
+        image_size: pixels of a side, or `[height, width]`, at least 8.
         num_classes: classes.
         width: channels of the first convolution; the others have two, four and eight times as many.
         output_scale: what the last layer's result is multiplied by, so that the softmax begins flat.
     """
 
     def __init__(
-        self, channels: int, image_size: int, num_classes: int, width: int = 64, output_scale: float = 0.125
+        self, channels: int, image_size: ImageSize, num_classes: int, width: int = 64, output_scale: float = 0.125
     ) -> None:
         super().__init__()
         self.output_scale = output_scale

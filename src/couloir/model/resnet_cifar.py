@@ -23,6 +23,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from couloir.config.image_size import ImageSize
 from couloir.model.shortcut import shortcut as make_shortcut
 from couloir.model.shortcut import stochastic_depth as thinned
 from couloir.model.stage import Stage
@@ -111,7 +112,7 @@ def _named(n: int) -> Callable[..., CifarResNet]:
 
     def build(
         channels: int,
-        image_size: int,
+        image_size: ImageSize,
         num_classes: int,
         shortcut: str = "A",
         stochastic_depth: float = 0.0,

@@ -21,6 +21,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from couloir.config.image_size import ImageSize
 from couloir.model.weights import loads_weights
 
 
@@ -52,12 +53,12 @@ class SqueezeNet(nn.Module):
 
     Args:
         channels: channels of the images.
-        image_size: pixels of a side.
+        image_size: pixels of a side, or `[height, width]`.
         num_classes: classes, or outputs of a regression.
         dropout: share of the last map dropped in training.
     """
 
-    def __init__(self, channels: int, image_size: int, num_classes: int, dropout: float = 0.5) -> None:
+    def __init__(self, channels: int, image_size: ImageSize, num_classes: int, dropout: float = 0.5) -> None:
         super().__init__()
 
         def pool() -> nn.MaxPool2d:

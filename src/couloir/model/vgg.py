@@ -22,6 +22,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from couloir.config.image_size import ImageSize, in_words, size_of
 from couloir.errors import CouloirError
 from couloir.model.head import hidden_4096
 from couloir.model.normalisation import local_response_norm
@@ -83,7 +84,9 @@ class VGG(nn.Module):
 def _named(stages: list[list[int]], lrn: bool = False) -> Callable[..., VGG]:
     """The constructor of one column of the table."""
 
-    def build(channels: int, image_size: int, num_classes: int, batch_norm: bool = False, dropout: float = 0.5) -> VGG:
+    def build(
+        channels: int, image_size: ImageSize, num_classes: int, batch_norm: bool = False, dropout: float = 0.5
+    ) -> VGG:
         return VGG(stages, channels, num_classes, batch_norm, dropout, lrn)
 
     return loads_weights(build)
@@ -98,7 +101,7 @@ vgg19 = _named(E)
 
 
 @loads_weights
-def vgg_like(channels: int, image_size: int, num_classes: int) -> nn.Sequential:
+def vgg_like(channels: int, image_size: ImageSize, num_classes: int) -> nn.Sequential:
     """32, 32, pooling, 64, 64, pooling, 256, classes; 3x3 without padding, dropout 0.25, 0.25 and 0.5.
 
     Keras's guide to the sequential model, "VGG-like convnet"; the head depends on the size of the images: at 100x100
@@ -107,11 +110,11 @@ def vgg_like(channels: int, image_size: int, num_classes: int) -> nn.Sequential:
     Raises:
         CouloirError: no pixel is left.
     """
-    size = ((image_size - 4) // 2 - 4) // 2
-    if size < 1:
+    height, width = (((side - 4) // 2 - 4) // 2 for side in size_of(image_size))
+    if min(height, width) < 1:
         raise CouloirError(
-            f"Images of {image_size} pixels are too small for model=vgg_like: it has four convolutions without padding "
-            "and two poolings, and needs at least 16 pixels.",
+            f"Images of {in_words(image_size)} pixels are too small for model=vgg_like: it has four convolutions "
+            "without padding and two poolings, and needs at least 16 pixels.",
             next_step="enlarge them with data.image_size=16 or more",
         )
     return nn.Sequential(
@@ -128,7 +131,7 @@ def vgg_like(channels: int, image_size: int, num_classes: int) -> nn.Sequential:
         nn.MaxPool2d(2),
         nn.Dropout(0.25),
         nn.Flatten(),
-        nn.Linear(64 * size**2, 256),
+        nn.Linear(64 * height * width, 256),
         nn.ReLU(inplace=True),
         nn.Dropout(0.5),
         nn.Linear(256, num_classes),

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from couloir.config.image_size import ImageSize
 from couloir.model.stage import Stage
 from couloir.model.start import he_normal_by_fan_out
 from couloir.model.weights import loads_weights
@@ -67,7 +68,7 @@ class Block(nn.Module):
 @loads_weights
 def xception(
     channels: int,
-    image_size: int,
+    image_size: ImageSize,
     num_classes: int,
     dropout: float = 0.5,
     gradient_checkpointing: bool = False,
@@ -76,7 +77,7 @@ def xception(
 
     Args:
         channels: channels of the images.
-        image_size: pixels of a side; the paper's is 299.
+        image_size: pixels of a side, or `[height, width]`; the paper's is 299.
         num_classes: classes, or outputs of a regression.
         dropout: share of the last features dropped in training.
         gradient_checkpointing: keep the blocks' inputs only, and run the blocks twice.

@@ -21,6 +21,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from couloir.config.image_size import ImageSize
 from couloir.model.head import hidden_4096
 from couloir.model.normalisation import local_response_norm
 from couloir.model.weights import loads_weights
@@ -31,7 +32,7 @@ class ZFNet(nn.Module):
 
     Args:
         channels: channels of the images.
-        image_size: pixels of a side; 224 gives the paper's maps.
+        image_size: pixels of a side, or `[height, width]`; 224 gives the paper's maps.
         num_classes: classes, or outputs of a regression.
         widths: kernels of layers 3, 4 and 5.
         dropout: share of the units of layers 6 and 7 dropped in training.
@@ -40,7 +41,7 @@ class ZFNet(nn.Module):
     def __init__(
         self,
         channels: int,
-        image_size: int,
+        image_size: ImageSize,
         num_classes: int,
         widths: list[int],
         dropout: float = 0.5,

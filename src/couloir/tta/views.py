@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from couloir.config.image_size import ImageSize, enlarged, in_words, size_of
 from couloir.errors import CouloirError
 
 
@@ -17,16 +18,16 @@ class Mirror:
 
     squares = 1
 
-    def load_size(self, image_size: int) -> int:
-        """The side at which images are loaded."""
+    def load_size(self, image_size: ImageSize) -> ImageSize:
+        """The size at which images are loaded."""
         return image_size
 
     def adapt(self, net: nn.Module) -> nn.Module:
         """The network that looks at the views."""
         return net
 
-    def __call__(self, x: Tensor, size: int) -> Iterator[Tensor]:
-        """(B, C, size, size) -> two views of the same shape."""
+    def __call__(self, x: Tensor, size: ImageSize) -> Iterator[Tensor]:
+        """(B, C, H, W) -> two views of the same shape."""
         yield x
         yield x.flip(3)
 
@@ -44,12 +45,12 @@ class TenCrop(Mirror):
     def __init__(self, margin: float) -> None:
         self.margin = margin
 
-    def load_size(self, image_size: int) -> int:
-        """The side at which images are loaded: `margin` times the network's, rounded."""
-        return round(image_size * self.margin)
+    def load_size(self, image_size: ImageSize) -> ImageSize:
+        """The size at which images are loaded: `margin` times the network's, rounded."""
+        return enlarged(image_size, self.margin)
 
-    def __call__(self, x: Tensor, size: int) -> Iterator[Tensor]:
-        """(B, C, S, S) -> ten views (B, C, size, size)."""
+    def __call__(self, x: Tensor, size: ImageSize) -> Iterator[Tensor]:
+        """(B, C, H, W) -> ten views of `size`, (B, C, h, w)."""
         for window in corners_and_middle(x, size):
             yield window
             yield window.flip(3)
@@ -72,15 +73,15 @@ class MultiCrop(Mirror):
     def __init__(self, margins: list[float]) -> None:
         self.margins = margins
 
-    def load_size(self, image_size: int) -> int:
-        """The side at which images are loaded: the largest margin."""
-        return round(image_size * max(self.margins))
+    def load_size(self, image_size: ImageSize) -> ImageSize:
+        """The size at which images are loaded: the largest margin."""
+        return enlarged(image_size, max(self.margins))
 
-    def __call__(self, x: Tensor, size: int) -> Iterator[Tensor]:
-        """(B, C, S, S) or (B, squares, C, S, S) -> views (B, C, size, size)."""
+    def __call__(self, x: Tensor, size: ImageSize) -> Iterator[Tensor]:
+        """(B, C, H, W) or (B, squares, C, H, W) -> views of `size`, (B, C, h, w)."""
         for square in x.unbind(1) if x.ndim == 5 else (x,):
             for margin in self.margins:
-                scaled = resized(square, round(size * margin))
+                scaled = resized(square, enlarged(size, margin))
                 for window in (*corners_and_middle(scaled, size), resized(scaled, size)):
                     yield window
                     yield window.flip(3)
@@ -99,34 +100,37 @@ class Dense(Mirror):
     def __init__(self, margin: float) -> None:
         self.margin = margin
 
-    def load_size(self, image_size: int) -> int:
-        """The side at which images are loaded: `margin` times the network's, rounded."""
-        return round(image_size * self.margin)
+    def load_size(self, image_size: ImageSize) -> ImageSize:
+        """The size at which images are loaded: `margin` times the network's, rounded."""
+        return enlarged(image_size, self.margin)
 
     def adapt(self, net: nn.Module) -> nn.Module:
         """The network as one that slides."""
         return fully_convolutional(net)
 
 
-def corners_and_middle(x: Tensor, size: int) -> Iterator[Tensor]:
-    """Five windows of images (B, C, S, S): top left, top right, bottom left, bottom right, middle.
+def corners_and_middle(x: Tensor, size: ImageSize) -> Iterator[Tensor]:
+    """Five windows of images (B, C, H, W): top left, top right, bottom left, bottom right, middle.
 
     Raises:
         CouloirError: the images are smaller than the windows.
     """
-    side = x.shape[3]
-    if side < size:
-        raise CouloirError(f"Windows of {size} pixels do not fit into images of {side}.", next_step="a margin above 1")
-    end, middle = side - size, (side - size) // 2
-    for top, left in ((0, 0), (0, end), (end, 0), (end, end), (middle, middle)):
-        yield x[:, :, top : top + size, left : left + size]
+    height, width = size_of(size)
+    down, right = x.shape[2] - height, x.shape[3] - width
+    if min(down, right) < 0:
+        raise CouloirError(
+            f"Windows of {in_words(size)} pixels do not fit into images of {in_words(tuple(x.shape[2:]))}.",
+            next_step="a margin above 1",
+        )
+    for top, left in ((0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2)):
+        yield x[:, :, top : top + height, left : left + width]
 
 
-def resized(x: Tensor, size: int) -> Tensor:
-    """Images (B, C, S, S) as (B, C, size, size): bilinear, antialiased."""
-    if x.shape[-1] == size:
+def resized(x: Tensor, size: ImageSize) -> Tensor:
+    """Images (B, C, H, W) at another size: bilinear, antialiased."""
+    if x.shape[-2:] == size_of(size):
         return x
-    return F.interpolate(x, (size, size), mode="bilinear", antialias=True)
+    return F.interpolate(x, size_of(size), mode="bilinear", antialias=True)
 
 
 class Sliding(nn.Module):
@@ -137,7 +141,16 @@ class Sliding(nn.Module):
         self.features, self.classifier, self.side = features, classifier, side
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, S, S) -> the mean over all places, (B, num_classes)."""
+        """(B, C, S, S) -> the mean over all places, (B, num_classes).
+
+        Raises:
+            CouloirError: the images are not square: training squeezes their map into a square one.
+        """
+        if x.shape[2] != x.shape[3]:
+            raise CouloirError(
+                "tta=dense slides fully-connected layers over square images alone.",
+                next_step="tta=ten_crop or tta=multi_crop, or a network that averages its last map (resnet50, ...)",
+            )
         x = self.features(x)
         if min(x.shape[2:]) < self.side:  # small images: the map is spread, as it was in training
             x = F.adaptive_avg_pool2d(x, self.side)
