@@ -54,7 +54,9 @@ def words_for(group: str, name: str, files: Path) -> list[str]:
         extra.append(f"data.root={files / 'photos'}")
     data = ["data=cifar10"] if group in ("model", "augmentation") else []
     smallest = (
-        re.search(r"# int >= (\d+); pixels", tree.choices("model")[name].read_text()) if group == "model" else None
+        re.search(r"# int >= (\d+) or \[height, width\]; pixels", tree.choices("model")[name].read_text())
+        if group == "model"
+        else None
     )
     if smallest and int(smallest[1]) > 32:
         data += [f"data.image_size={smallest[1]}"]

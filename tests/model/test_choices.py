@@ -28,7 +28,8 @@ HEAVY = [
 def smallest(name: str) -> int:
     """The smallest images that the YAML file says the network takes."""
     found = re.search(
-        r"image_size: \$\{data.image_size\} +# int >= (\d+); pixels", tree.choices("model")[name].read_text()
+        r"image_size: \$\{data.image_size\} +# int >= (\d+) or \[height, width\]; pixels",
+        tree.choices("model")[name].read_text(),
     )
     return int(found[1]) if found else 8
 
