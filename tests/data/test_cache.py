@@ -101,7 +101,7 @@ def test_frames_that_cover_another_rectangle_are_another_set(tmp_path: Path) -> 
         return cache.set.name
 
     paths = [os.path.abspath(path) for path in listing(root)]  # noqa: PTH100
-    digest = hashlib.sha256("\0".join([DECODER, "32", "3", ""]).encode())
+    digest = hashlib.sha256("\0".join([DECODER, "32", "3", "", ""]).encode())
     for path in paths:
         found = Path(path).stat()
         digest.update(f"{path}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())

@@ -160,7 +160,7 @@ def test_the_middle_of_a_photograph_is_cut_as_a_rectangle(
 def test_a_frame_just_covers_a_rectangle_and_is_pillows(resize: list[int], ending: str, tmp_path: Path) -> None:
     file = tmp_path / f"x.{ending}"
     smooth(300, 200, 0).save(file, quality=95)
-    frame = read_frame(file, resize, 3)
+    frame = read_frame(file, resize)
     height, width = frame.shape[:2]
     assert height == resize[0] or width == resize[1]
     assert height >= resize[0]
@@ -171,6 +171,20 @@ def test_a_frame_just_covers_a_rectangle_and_is_pillows(resize: list[int], endin
     difference = np.abs(frame.numpy().astype(int) - np.asarray(expected))
     assert difference.mean() < 1.5
     assert difference.max() <= 12
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_turned_photograph_covers_a_rectangle_once_it_is_upright(orientation: int, tmp_path: Path) -> None:
+    """Stored as 400x200, it is 200x400 upright: of [90, 40] the height decides, and half of it is decoded."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = smooth(400, 200, 0)
+    picture.save(tmp_path / "x.jpg", quality=95, exif=exif)
+    frame = read_frame(tmp_path / "x.jpg", [90, 40])
+    assert frame.shape[:2] == ((90, 45) if orientation == 6 else (90, 180))
+    turned = picture.rotate(-90, expand=True) if orientation == 6 else picture.rotate(180)
+    expected = np.asarray(turned.resize((frame.shape[1], frame.shape[0]), Image.Resampling.BILINEAR)).astype(int)
+    assert np.abs(frame.numpy().astype(int) - expected).mean() < 2
 
 
 def test_a_rectangle_has_the_same_pixels_from_memory_cache_and_workers(tmp_path: Path) -> None:

@@ -17,12 +17,8 @@ from couloir.config import contract, resolvers, scaling, targets, tree
 from couloir.config.compose import SWEEP_GROUPS, Sentence, compose_sentence
 from couloir.config.contract import Key
 from couloir.config.defaults import ignored_words
-<<<<<<< HEAD
 from couloir.config.fields import KINDS, TARGETS, fields_of, of_kind
-=======
-from couloir.config.fields import KINDS
 from couloir.config.image_size import in_words, meant_by
->>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
 from couloir.config.metrics import FACTS, check_facts, check_stated, measured, measuring, task_of
 from couloir.config.needs import fitting, lacking, told
 from couloir.config.settle import FROM_RUN, settle

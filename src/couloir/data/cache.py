@@ -57,13 +57,9 @@ class Cache:
         reading: how pixels were made of the files, in words: another reading is another set.
     """
 
-<<<<<<< HEAD
     def __init__(
-        self, folder: Path, paths: list[Path], resize: int, channels: int, limit: float, reading: str = ""
+        self, folder: Path, paths: list[Path], resize: ImageSize, channels: int, limit: float, reading: str = ""
     ) -> None:
-=======
-    def __init__(self, folder: Path, paths: list[Path], resize: ImageSize, channels: int, limit: float) -> None:
->>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
         self.folder, self.channels, self.limit = folder, channels, limit
         self.paths = [os.path.abspath(path) for path in paths]  # noqa: PTH100  a string, and symbolic links stay
         self.stamps = [_stamp(path) for path in self.paths]
@@ -204,13 +200,8 @@ def _stamp(path: str) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-<<<<<<< HEAD
-def _name(paths: list[str], stamps: list[tuple[int, int]], resize: int, channels: int, reading: str) -> str:
-    digest = hashlib.sha256(f"{DECODER}\0{resize}\0{channels}\0{reading}\0".encode())
-=======
-def _name(paths: list[str], stamps: list[tuple[int, int]], resize: ImageSize, channels: int) -> str:
-    digest = hashlib.sha256(f"{DECODER}\0{in_words(resize)}\0{channels}\0".encode())
->>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
+def _name(paths: list[str], stamps: list[tuple[int, int]], resize: ImageSize, channels: int, reading: str) -> str:
+    digest = hashlib.sha256(f"{DECODER}\0{in_words(resize)}\0{channels}\0{reading}\0".encode())
     for path, (size, changed) in zip(paths, stamps, strict=True):
         digest.update(f"{path}\0{size}\0{changed}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]

@@ -59,13 +59,8 @@ class FileSource:
     ) -> None:
         self.paths = [path for path, _ in samples]
         self.targets: NDArray[Any] = np.array([label for _, label in samples], dtype=np.int64)
-<<<<<<< HEAD
-        self.image_size, self.channels, self.first = image_size, channels, first
-        self.frames = frames or Frames(self.paths, image_size, Reading(channels))
-=======
         self.size, self.channels, self.first = size_of(image_size), channels, first
-        self.frames = frames or Frames(self.paths, image_size, channels)
->>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
+        self.frames = frames or Frames(self.paths, image_size, Reading(channels))
 
     def fetch(self, indices: Tensor) -> Tensor:
         """The middles of some photographs: uint8 (B, C, H, W), or (B, 3, C, H, W) where three parts are asked for."""
@@ -158,17 +153,10 @@ def _asked(path: Path, question: Callable[[Path], T]) -> T:
 def load_folder(
     splits: dict[str, list[tuple[Path, int]]],
     classes: list[str],
-<<<<<<< HEAD
-    image_size: int,
+    image_size: ImageSize,
     memory_budget: float,
     reading: Reading = COLOUR,
-    resize: int | None = None,
-=======
-    image_size: ImageSize,
-    channels: int,
-    memory_budget: float,
     resize: ImageSize | None = None,
->>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
     windows: bool = False,
     cache: tuple[Path, float] | None = None,
 ) -> Loaded:
@@ -177,19 +165,11 @@ def load_folder(
     Args:
         splits: paths and labels of each split.
         classes: the classes' names.
-<<<<<<< HEAD
-        image_size: pixels of the samples' sides.
-        memory_budget: GiB that the training split may take in memory, as whole frames or as squares, and GiB that the
-        other splits may take as squares.
-        reading: how pixels are made of the files.
-        resize: pixels of the frames' shorter sides; None: `image_size`.
-=======
         image_size: pixels of the samples' sides, or height and width.
-        channels: 1 or 3.
         memory_budget: GiB that the training split may take in memory, as whole frames or as samples, and GiB that the
         other splits may take as samples.
+        reading: how pixels are made of the files.
         resize: what a frame covers: pixels of its shorter side, or a height and a width; None: `image_size`.
->>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
         windows: whether the training samples are windows of whole frames.
         cache: the folder of all caches and the bytes they may take; None: no cache.
 

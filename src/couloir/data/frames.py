@@ -29,32 +29,16 @@ class Frames:
 
     Args:
         paths: the files.
-<<<<<<< HEAD
-        resize: pixels of a frame's shorter side.
-        reading: how their pixels are made.
-=======
         resize: what a frame covers: pixels of its shorter side, or a height and a width.
-        channels: 3 or 1.
->>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
+        reading: how their pixels are made.
         cache: where frames are kept on disk, if they are.
     """
 
-<<<<<<< HEAD
-    def __init__(self, paths: list[Path], resize: int, reading: Reading = COLOUR, cache: Cache | None = None) -> None:
+    def __init__(
+        self, paths: list[Path], resize: ImageSize, reading: Reading = COLOUR, cache: Cache | None = None
+    ) -> None:
         self.paths, self.resize, self.reading, self.cache = paths, resize, reading, cache
         self.channels = reading.channels
-=======
-    def __init__(
-        self,
-        paths: list[Path],
-        resize: ImageSize,
-        channels: int,
-        cache: Cache | None = None,
-        max_pixels: int = MAX_PIXELS,
-    ) -> None:
-        self.paths, self.resize, self.channels, self.cache = paths, resize, channels, cache
-        self.max_pixels = max_pixels
->>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
         self._kept: dict[int, int] = {}
         self._pixels = torch.empty(0, dtype=torch.uint8)
         self._sizes: list[tuple[int, int, int]] = []
@@ -121,13 +105,8 @@ class Frames:
         areas: list[float] = []
         for path in self.paths[:: max(1, -(-len(self.paths) // MEASURED))]:
             try:
-<<<<<<< HEAD
                 header = read_header(path)
-                ratios.append(max(header.width, header.height) / min(header.width, header.height))
-=======
-                with Image.open(path) as image:
-                    areas.append(image.width * image.height * max(rows / image.height, columns / image.width) ** 2)
->>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
+                areas.append(header.width * header.height * max(rows / header.height, columns / header.width) ** 2)
             except UNREADABLE:
                 continue  # decoding will say what is wrong
         mean = sum(areas) / len(areas) if areas else rows * columns * 4 / 3

@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-<<<<<<< HEAD
 from PIL import ImageColor
 
-from couloir.data.headers import START, recognised, refuse_format
-=======
 from couloir.config.image_size import ImageSize, covering, is_square, size_of, typed
->>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
+from couloir.data.headers import START, recognised, refuse_format
 from couloir.data.listing import list_images
 from couloir.data.roots import data_root
 from couloir.errors import CouloirError

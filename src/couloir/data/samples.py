@@ -64,13 +64,8 @@ class Samples(LightningDataModule):
         task: what the set is for, a choice of the group `task`.
         fields: the kind of the input and of the target, by the names that they have in a batch; None: what the task
             and the image size say.
-<<<<<<< HEAD
         channels: channels of the images, or inputs that the columns of a table become.
-        image_size: pixels of the images' sides, None for tables.
-=======
-        channels: channels of the images, or columns of the table.
         image_size: pixels of the images' sides, or height and width; None for tables.
->>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
         num_classes: classes, or outputs of a regression; None: there are none.
         batch_size: samples a batch, of each process where there are several.
         val_fraction: share of the training samples held out for validation, where the set brings none.

@@ -13,12 +13,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-<<<<<<< HEAD
+from couloir.config.image_size import ImageSize, size_of
 from couloir.data.columns import Described
 from couloir.data.encoding import Encoding
-=======
-from couloir.config.image_size import ImageSize, size_of
->>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
 from couloir.data.skipped import Skipped
 from couloir.data.splits import Indices
 from couloir.data.windows import CutsWindows
@@ -76,13 +73,9 @@ class ArraySource:
         self.inputs = torch.from_numpy(np.ascontiguousarray(inputs))
         self.targets = targets
         self.paths: list[Path] = []
-<<<<<<< HEAD
         self.lines: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         """The lines of a table's file that the samples stand on, (N,); empty where there are none."""
-        if self.inputs.ndim == 4 and image_size is not None and self.inputs.shape[-2:] != (image_size, image_size):
-=======
         if self.inputs.ndim == 4 and image_size is not None and self.inputs.shape[-2:] != size_of(image_size):
->>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
             self.inputs = torch.cat([resized(part, image_size) for part in torch.split(self.inputs, CHUNK)])
 
     def fetch(self, indices: Tensor) -> Tensor:

@@ -27,12 +27,8 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-<<<<<<< HEAD
-from couloir.data.decode import DECODER, Reading, decode
-=======
 from couloir.config.image_size import ImageSize, in_words
-from couloir.data.decode import DECODER, MAX_PIXELS, decode
->>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
+from couloir.data.decode import DECODER, Reading, decode
 from couloir.data.listing import Listing
 from couloir.data.skipped import Skipped
 from couloir.errors import CouloirError
@@ -50,25 +46,16 @@ SAVED_SECONDS = 60.0
 Stamps = NDArray[np.uint64]
 
 
-<<<<<<< HEAD
-def leave_out_unreadable(listing: Listing, root: Path, resize: int, reading: Reading, folder: Path) -> list[Skipped]:
-=======
 def leave_out_unreadable(
-    listing: Listing, root: Path, resize: ImageSize, channels: int, folder: Path, max_pixels: int = MAX_PIXELS
+    listing: Listing, root: Path, resize: ImageSize, reading: Reading, folder: Path
 ) -> list[Skipped]:
->>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
     """Take the photographs that cannot be decoded out of a listing.
 
     Args:
         listing: what was found below the root; afterwards it holds readable photographs alone.
         root: the set's folder.
-<<<<<<< HEAD
-        resize: pixels of the frames' shorter sides.
-        reading: how pixels are made of the files.
-=======
         resize: what a frame covers: pixels of its shorter side, or a height and a width.
-        channels: 3 or 1.
->>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
+        reading: how pixels are made of the files.
         folder: where it is remembered what could be decoded.
 
     Raises:
@@ -85,11 +72,7 @@ def leave_out_unreadable(
         return None
 
     paths = [path for samples in listing.splits.values() for path, _ in samples]
-<<<<<<< HEAD
-    key = f"{DECODER}\0{resize}\0{reading}\0{reading.max_pixels}\0{root.absolute()}"
-=======
-    key = f"{DECODER}\0{in_words(resize)}\0{channels}\0{max_pixels}\0{root.absolute()}"
->>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
+    key = f"{DECODER}\0{in_words(resize)}\0{reading}\0{reading.max_pixels}\0{root.absolute()}"
     name = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:32]
     reasons = find_unreadable(paths, root, why_not, folder / f"readable-{name}.npy")
     skipped = []

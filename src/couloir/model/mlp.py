@@ -6,14 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-<<<<<<< HEAD
 import torch
 from torch import Tensor, nn
 
-from couloir.errors import CouloirError
-=======
 from couloir.config.image_size import ImageSize
->>>>>>> e9f6039 (Take images that are not square: data.image_size=[height,width])
+from couloir.errors import CouloirError
 from couloir.model.activation import Maxout
 from couloir.model.activation import activation as activation_layer
 from couloir.model.linear import features
