@@ -315,7 +315,8 @@ def test_photographs_of_all_kinds_are_found_and_decoded(tmp_path: Path) -> None:
     root = photographs(tmp_path / "photos")
     (root / "train/ants/notes.txt").write_text("not an image, and not called one")
     facts = images.inspect("image_folder", {"root": str(root)})
-    assert facts == {"num_classes": 2, "classes": ["ants", "bees"]}
+    fields = {"image": "image", "label": "label"}
+    assert facts == {"task": "classification", "fields": fields, "num_classes": 2, "classes": ["ants", "bees"]}
     loaded = load(list_images(root), 1.0)
     assert len(loaded.train.targets) == 12
     assert loaded.val is not None

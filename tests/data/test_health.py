@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import couloir
-from couloir.data import health
-from couloir.data.health import absent_classes, shared_samples
+from couloir.data import doubles
+from couloir.data.health import absent_classes, rare_classes, repeated_samples, shared_samples
 from couloir.data.images import image_folder
 from couloir.data.samples import Samples
 from couloir.data.source import ArraySource, Loaded
@@ -78,8 +78,8 @@ def test_photographs_that_two_splits_share_are_found_by_their_bytes_and_an_examp
     content[-3] ^= 1  # the same size, and the same in the middle
     (root / "test/a/z.jpg").write_bytes(bytes(content))
     whole: list[Path] = []
-    digest = health.digest
-    monkeypatch.setattr(health, "digest", lambda path: whole.append(path) or digest(path))
+    digest = doubles.digest
+    monkeypatch.setattr(doubles, "digest", lambda path: whole.append(path) or digest(path))
     samples = image_folder(
         str(root), memory_budget, task="classification", channels=3, image_size=8, num_classes=2, batch_size=4
     )
@@ -91,9 +91,9 @@ def test_photographs_that_two_splits_share_are_found_by_their_bytes_and_an_examp
         f"{root}/val/a/y.jpg",
     ]
     assert len(whole) == 6, "the copies, their originals, and what differs at its end"
-    monkeypatch.setattr(health, "HASHED_BYTES", 0)
+    monkeypatch.setattr(doubles, "HASHED_BYTES", 0)
     assert list(shared_samples(samples)) == []
-    monkeypatch.setattr(health, "OPENED", 3)
+    monkeypatch.setattr(doubles, "OPENED", 3)
     assert list(shared_samples(samples)) == []
 
 
@@ -109,7 +109,7 @@ def test_a_file_that_cannot_be_read_is_like_no_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", ["digits", "moons", "line", "spirals"])
 def test_the_sets_that_everybody_begins_with_are_not_warned_about(data: str) -> None:
     samples = load_data(couloir.compose([f"data={data}"]).cfg)
-    assert [*absent_classes(samples), *shared_samples(samples)] == []
+    assert [*absent_classes(samples), *rare_classes(samples), *repeated_samples(samples)] == []
 
 
 def test_mnist_has_no_image_twice_and_is_looked_through_in_no_time(couloir_data: Path) -> None:
@@ -117,3 +117,30 @@ def test_mnist_has_no_image_twice_and_is_looked_through_in_no_time(couloir_data:
     began = time.process_time()
     assert list(shared_samples(samples)) == []
     assert time.process_time() - began < 20, "measured: 0.17 s; every pair of them would be hours"
+
+
+def test_photographs_that_repeat_are_told_within_a_class_and_under_two_labels(tmp_path: Path) -> None:
+    root = make_photographs(tmp_path / "photos")
+    for copy, original in (("a/x.jpg", "a/004.jpg"), ("a/y.jpg", "a/004.jpg"), ("b/x.jpg", "a/002.jpg")):
+        (root / "train" / copy).write_bytes((root / "train" / original).read_bytes())
+    samples = image_folder(str(root), 0.0, task="classification", channels=3, image_size=8, num_classes=2, batch_size=4)
+    samples.setup()
+    train = root / "train"
+    assert list(repeated_samples(samples)) == [
+        f"2 photographs repeat others of the same split and label, for example {train}/a/x.jpg is {train}/a/004.jpg",
+        f"1 photograph has two labels: for example {train}/a/002.jpg and {train}/b/x.jpg are the same file",
+    ]
+    assert list(shared_samples(samples)) == []
+
+
+def test_classes_of_one_or_two_samples_are_told(tmp_path: Path) -> None:
+    images = RNG.integers(256, size=(43, 1, 4, 4), dtype=np.uint8)
+    labels = np.array([0] * 40 + [1] + [2] * 2)
+    samples = Samples(
+        lambda: Loaded(ArraySource(images, labels), classes=["ant", "bee", "wasp"]),
+        task="classification", channels=1, image_size=4, num_classes=3, batch_size=8,
+    )  # fmt: skip
+    samples.setup()
+    (line,) = rare_classes(samples)
+    assert line == "2 of 3 classes have one or two samples, which training gets before validation and test: bee, wasp"
+    assert np.bincount(samples.splits["train"].targets).tolist()[1:] == [1, 2]

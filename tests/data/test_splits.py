@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from couloir.data.splits import hold_out, take
+from couloir.data.splits import hold_out, rare, take
 
 TARGETS = np.repeat([0, 1, 2], [600, 300, 100])
 
@@ -44,3 +44,26 @@ def test_what_is_held_out_and_what_stays_are_the_pool(stratify: bool) -> None:
 def test_two_samples_are_still_split() -> None:
     kept, held = hold_out(np.array([5, 9]), TARGETS, 0.01, seed=0, stratify=True)
     assert len(kept) == len(held) == 1
+
+
+def test_a_class_of_one_or_two_samples_is_trained_on_before_it_is_held_out() -> None:
+    targets = np.array([0] * 40 + [1] + [2] * 40 + [3] * 2 + [4] * 3)
+    assert rare(targets).tolist() == [1, 3]
+    for seed in range(20):
+        pool, test = hold_out(np.arange(len(targets)), targets, 0.2, seed, stratify=True)
+        kept, val = hold_out(pool, targets, 0.2, seed + 1, stratify=True)
+        assert len(test) == round(len(targets) * 0.2)
+        assert not {1, 3} & set(targets[test]) | {1, 3} & set(targets[val])
+        assert set(targets[kept]) == {0, 1, 2, 3, 4}
+
+
+def test_without_a_rare_class_the_draw_is_the_one_of_the_classes_shares() -> None:
+    pool = np.arange(0, 1000, 3)
+    count = round(len(pool) * 0.2)
+    _, held = hold_out(pool, TARGETS, 0.2, seed=5, stratify=True)
+    assert np.array_equal(held, pool[take(TARGETS[pool], count, 5, stratify=True)])
+
+
+def test_where_every_class_is_rare_they_are_held_out_all_the_same() -> None:
+    kept, held = hold_out(np.arange(4), np.array([0, 0, 1, 1]), 0.25, seed=0, stratify=True)
+    assert (len(kept), len(held)) == (3, 1)

@@ -7,15 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from couloir.config.image_size import ImageSize, size_of
 from couloir.data.cache import Cache
 from couloir.data.decode import COLOUR, MODES, Reading, resampled
 from couloir.data.frames import AT_A_TIME, Frames
+from couloir.data.listing import as_array
 from couloir.data.source import ArraySource, Loaded, Source
 from couloir.data.splits import Indices
 from couloir.data.windows import CutsWindows
@@ -35,12 +34,13 @@ class FileSource:
     """Photographs out of which their middles, or windows, are cut when they are asked for.
 
     Args:
-        samples: paths and labels.
+        samples: paths and targets.
         image_size: of the samples.
         channels: 3 or 1.
         frames: the frames of these photographs and perhaps of others; None: of these alone, scaled until they just
         cover `image_size`.
         first: the number of the first sample among the frames.
+        classes: how many there are, where a sample may have several.
 
     Attributes:
         squares: 1, the middle of each image, or 3, both ends of its longer side as well: (B, 3, C, H, W).
@@ -51,14 +51,15 @@ class FileSource:
 
     def __init__(
         self,
-        samples: list[tuple[Path, int]],
+        samples: list[tuple[Path, Any]],
         image_size: ImageSize,
         channels: int,
         frames: Frames | None = None,
         first: int = 0,
+        classes: int = 0,
     ) -> None:
         self.paths = [path for path, _ in samples]
-        self.targets: NDArray[Any] = np.array([label for _, label in samples], dtype=np.int64)
+        self.targets = as_array([target for _, target in samples], classes)
         self.size, self.channels, self.first = size_of(image_size), channels, first
         self.frames = frames or Frames(self.paths, image_size, Reading(channels))
 
@@ -151,7 +152,7 @@ def _asked(path: Path, question: Callable[[Path], T]) -> T:
 
 
 def load_folder(
-    splits: dict[str, list[tuple[Path, int]]],
+    splits: dict[str, list[tuple[Path, Any]]],
     classes: list[str],
     image_size: ImageSize,
     memory_budget: float,
@@ -160,10 +161,10 @@ def load_folder(
     windows: bool = False,
     cache: tuple[Path, float] | None = None,
 ) -> Loaded:
-    """Paths and labels by split as sources, in memory where they fit once decoded.
+    """Paths and targets by split as sources, in memory where they fit once decoded.
 
     Args:
-        splits: paths and labels of each split.
+        splits: paths and targets of each split.
         classes: the classes' names.
         image_size: pixels of the samples' sides, or height and width.
         memory_budget: GiB that the training split may take in memory, as whole frames or as samples, and GiB that the
@@ -191,7 +192,7 @@ def load_folder(
     sources: dict[str, Source] = {}
     first = 0
     for split, samples in splits.items():
-        source = FileSource(samples, image_size, channels, frames, first)
+        source = FileSource(samples, image_size, channels, frames, first, len(classes))
         first += len(samples)
         if windows and split == "train":
             if fits and frames.estimated_bytes(len(samples)) <= budget:

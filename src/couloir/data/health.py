@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from couloir.data.doubles import HASHED_BYTES, OPENED, digest, middle
+from couloir.data.doubles import Doubles, Place, same_files
 from couloir.data.samples import Samples, Split
 from couloir.data.skipped import in_words, legible
 from couloir.data.source import CHUNK
+from couloir.data.splits import rare
 from couloir.log import note, say
 
 WORDS = {"train": "training", "val": "validation", "test": "test"}
@@ -22,12 +22,12 @@ NAMED = 8
 
 
 def report(data: Samples) -> None:
-    """Say what the files hold, and warn of what was left out, what a split lacks, and what two splits share."""
+    """Say what the files hold, and warn of what is left out, of classes that are rare or missing, and of samples that
+    repeat.
+    """
     for line in data.notes:
         say.info("%s", legible(line))
-    if data.skipped:
-        say.warning("%s", f"warning: {in_words(data.skipped)}")
-    for line in (*absent_classes(data), *shared_samples(data)):
+    for line in (*in_words(data.skipped), *absent_classes(data), *rare_classes(data), *repeated_samples(data)):
         say.warning("%s", f"warning: {line}")
 
 
@@ -39,11 +39,9 @@ def absent_classes(data: Samples) -> Iterator[str]:
         counts = np.bincount(split.targets, minlength=data.num_classes)
         absent = np.flatnonzero(counts == 0).tolist()
         if absent:
-            known = [data.classes[label] if label < len(data.classes) else str(label) for label in absent]
-            names = ", ".join(known[:NAMED]) + (f" and {len(known) - NAMED} more" if len(known) > NAMED else "")
             yield legible(
                 f"none of the {len(split.indices):,} {WORDS[name]} samples is of the class{'es' * (len(absent) > 1)} "
-                f"{names} ({len(absent)} of {data.num_classes})"
+                f"{_names(data, absent)} ({len(absent)} of {data.num_classes})"
             )
 
 
@@ -61,21 +59,108 @@ class Shared(NamedTuple):
     complete: bool = True
 
 
-def shared_samples(data: Samples) -> Iterator[str]:
+def rare_classes(data: Samples) -> Iterator[str]:
+    """A sentence about classes of so few samples that they are trained on and not held out."""
+    split = data.splits["train"]
+    own = all(data.splits[name].source is not split.source for name in ("val", "test"))
+    if data.kind != "label" or data.num_classes is None or own:
+        return
+    few = rare(split.source.targets)
+    few = few[np.isin(few, split.targets)]
+    if len(few):
+        yield legible(
+            f"{len(few)} of {data.num_classes} classes {'have' if len(few) > 1 else 'has'} one or two samples, which "
+            f"training gets before validation and test: {_names(data, few.tolist())}"
+        )
+
+
+def _names(data: Samples, labels: list[int]) -> str:
+    known = [data.classes[label] if label < len(data.classes) else str(label) for label in labels]
+    return ", ".join(known[:NAMED]) + (f" and {len(known) - NAMED} more" if len(known) > NAMED else "")
+
+
+def repeated_samples(data: Samples) -> Iterator[str]:
+    """Sentences about samples that are there more than once: in two splits, in a class, and under two labels."""
+    if not _from_files(data):
+        yield from shared_samples(data)
+        return
+    doubles = _same_files(data)
+    yield from shared_samples(data, doubles)
+    least = "" if doubles.complete else "at least "
+    within = list(_within(data, doubles))
+    if within:
+        several = len(within) > 1
+        yield legible(
+            f"{least}{len(within):,} photograph{'s repeat others' if several else ' repeats another'} of the same "
+            f"split and label, for example {within[0][1]} is {within[0][0]}"
+        )
+    if data.target == data.input:
+        return
+    clashes = [pair for group in doubles.groups if (pair := _clash(data, group)) is not None]
+    if clashes:
+        yield legible(
+            f"{least}{len(clashes):,} photograph{'s have' if len(clashes) > 1 else ' has'} two labels: for example "
+            f"{clashes[0][0]} and {clashes[0][1]} are the same file"
+        )
+
+
+def _from_files(data: Samples) -> bool:
+    return all(split.source.paths for split in data.splits.values())
+
+
+def _same_files(data: Samples) -> Doubles:
+    paths = {name: [split.source.paths[at] for at in split.indices.tolist()] for name, split in data.splits.items()}
+    doubles = same_files(paths)
+    if not doubles.complete and not doubles.groups:
+        note.info("%s", "not checked for samples that repeat: too many files have the size of another file")
+    return doubles
+
+
+def _path(data: Samples, place: Place) -> Path:
+    split = data.splits[place.split]
+    path: Path = split.source.paths[split.indices[place.number]]
+    return path
+
+
+def _target(data: Samples, place: Place) -> bytes:
+    split = data.splits[place.split]
+    told: bytes = np.asarray(split.source.targets[split.indices[place.number]]).tobytes()
+    return told
+
+
+def _within(data: Samples, doubles: Doubles) -> Iterator[tuple[Path, Path]]:
+    """A photograph, and one that repeats it in the same split with the same target."""
+    for group in doubles.groups:
+        first: dict[tuple[str, bytes], Place] = {}
+        for place in group:
+            earlier = first.setdefault((place.split, _target(data, place)), place)
+            if earlier != place:
+                yield _path(data, earlier), _path(data, place)
+
+
+def _clash(data: Samples, group: list[Place]) -> tuple[Path, Path] | None:
+    """Two photographs of a group that have different targets, if there are any."""
+    told = _target(data, group[0])
+    other = next((place for place in group if _target(data, place) != told), None)
+    return None if other is None else (_path(data, group[0]), _path(data, other))
+
+
+def shared_samples(data: Samples, doubles: Doubles | None = None) -> Iterator[str]:
     """A sentence for each of test and validation whose samples, some of them, are in the training split as well.
 
     Samples are the same where their bytes are: those of a photograph's file, of an image's pixels, or of a table's row
     with its target.
     """
-    train = data.splits["train"]
-    others = {name: data.splits[name] for name in ("test", "val")}
-    files = all(split.source.paths for split in data.splits.values())
-    for name, shared in (_shared_files(train, others) if files else _shared_rows(train, others)).items():
+    if _from_files(data):
+        found = _shared_files(data, doubles or _same_files(data))
+    else:
+        found = _shared_rows(data.splits["train"], {name: data.splits[name] for name in ("test", "val")})
+    for name, shared in found.items():
         if shared.number:
             count = f"{'' if shared.complete else 'at least '}{shared.number:,}"
             pair = "" if shared.example is None else f", for example {shared.example[0]} and {shared.example[1]}"
             yield legible(
-                f"{count} of {len(others[name].indices):,} {WORDS[name]} samples "
+                f"{count} of {len(data.splits[name].indices):,} {WORDS[name]} samples "
                 f"{'is' if shared.number == 1 else 'are'} also in the training split{pair}"
             )
 
@@ -100,57 +185,13 @@ def row_hashes(split: Split) -> Iterator[int]:
             yield hash(content[begin : begin + size])
 
 
-def _shared_files(train: Split, others: dict[str, Split]) -> dict[str, Shared]:
-    """Files are compared by size first, then by their middle, and read whole only where both agree."""
-    sizes = {name: _sizes(split) for name, split in {"train": train, **others}.items()}
-    common = np.intersect1d(sizes["train"], np.concatenate([sizes[name] for name in others]))
-    files: list[File] = []
-    for name, split in {"train": train, **others}.items():
-        alike = np.flatnonzero(np.isin(sizes[name], common) & (sizes[name] >= 0))
-        files += [
-            File(name, split.source.paths[split.indices[place]], (int(sizes[name][place]),)) for place in alike.tolist()
-        ]
-    if len(files) > OPENED:
-        note.info("%s", f"not checked for samples in two splits: {len(files):,} files have the size of another file")
-        return {}
-    files = _in_both([file.looked_at(middle) for file in files])
-    whole = np.cumsum([file.key[0] for file in files]) <= HASHED_BYTES
-    files = _in_both([file.looked_at(digest) for file, within in zip(files, whole, strict=True) if within])
-    first = {file.key: file.path for file in reversed(files) if file.split == "train"}
+def _shared_files(data: Samples, doubles: Doubles) -> dict[str, Shared]:
     found = {}
-    for name in others:
-        pairs = [(first[file.key], file.path) for file in files if file.split == name]
-        found[name] = Shared(len(pairs), pairs[0] if pairs else None, bool(whole.all()))
+    for name in ("test", "val"):
+        pairs = []
+        for group in doubles.groups:
+            train = next((place for place in group if place.split == "train"), None)
+            if train is not None:
+                pairs += [(_path(data, train), _path(data, place)) for place in group if place.split == name]
+        found[name] = Shared(len(pairs), pairs[0] if pairs else None, doubles.complete)
     return found
-
-
-class File(NamedTuple):
-    """A file of a split, and what is known of its bytes."""
-
-    split: str
-    path: Path
-    key: tuple[Any, ...]
-
-    def looked_at(self, look: Callable[[Path], bytes]) -> File:
-        """The same file with more known of it; one that cannot be read is like no other."""
-        try:
-            return self._replace(key=(*self.key, look(self.path)))
-        except OSError:
-            return self._replace(key=(*self.key, self.path))
-
-
-def _sizes(split: Split) -> NDArray[np.int64]:
-    def size(path: Path) -> int:
-        try:
-            return path.stat().st_size
-        except OSError:
-            return -1  # whoever decodes it will say so
-
-    return np.array([size(split.source.paths[index]) for index in split.indices.tolist()], dtype=np.int64)
-
-
-def _in_both(files: list[File]) -> list[File]:
-    """Those whose key is found in the training split and in another one; the larger files last."""
-    train = {file.key for file in files if file.split == "train"}
-    common = {file.key for file in files if file.split != "train"} & train
-    return sorted((file for file in files if file.key in common), key=lambda file: file.key[0])

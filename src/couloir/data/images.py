@@ -10,13 +10,16 @@ from PIL import ImageColor
 
 from couloir.config.image_size import ImageSize, covering, is_square, size_of, typed
 from couloir.data.headers import START, recognised, refuse_format
-from couloir.data.listing import list_images
+from couloir.data.labels import list_labelled, usual_table
+from couloir.data.listing import Listing, list_images
 from couloir.data.roots import data_root
 from couloir.errors import CouloirError
 
 if TYPE_CHECKING:
     from couloir.data.samples import Samples
 
+TASKS = {"label": "classification", "labels": "multi_label", "value": "regression"}
+"""What is learned of each kind of target."""
 LOOKED_AT = 2000
 """Files whose first bytes are looked at before training, evenly spaced; all are looked at when they are decoded."""
 
@@ -32,6 +35,9 @@ def image_folder(
     max_pixels: int | None = None,
     background: str | list[int] = "white",
     bits: int | None = None,
+    labels: str | None = None,
+    label_columns: Mapping[str, Any] | None = None,
+    label_separator: str | None = None,
     **keys: Any,
 ) -> Samples:
     """The folder as `Samples`; what fits into `memory_budget` GiB once decoded is decoded once.
@@ -49,6 +55,9 @@ def image_folder(
         max_pixels: photographs of more pixels are refused; None: `couloir.data.decode.MAX_PIXELS`.
         background: the colour that shows where a photograph is transparent: a name, `#rrggbb`, or red, green and blue.
         bits: bits that greys of more than 8 bits use; None: as many as each file says.
+        labels: a table of labels below the folder; None: the folders are the classes.
+        label_columns: the names of its columns `file`, `label` and `split`, where they are not the usual ones.
+        label_separator: what stands between several labels in a cell; None: `;` or `|` where cells have it.
         keys: those of `couloir.data.samples.Samples`.
     """
     from couloir.data.cache import GIB, cache_folder
@@ -62,7 +71,10 @@ def image_folder(
 
     def load() -> Any:
         folder = data_root(root, "images")
-        listing, skipped = list_images(folder), []
+        listing, skipped = (
+            listed(root, labels, label_columns, label_separator, keys["task"], keys.get("fields"), on_error),
+            [],
+        )
         if on_error == "skip":
             frames = resize or keys["image_size"]
             skipped = leave_out_unreadable(listing, folder, frames, reading, cache_folder(cache_dir))
@@ -76,7 +88,7 @@ def image_folder(
             windows=windows_first(samples.augmentation)[0] is not None,
             cache=(cache_folder(cache_dir), cache_size * GIB) if cache else None,
         )
-        loaded.skipped = skipped
+        loaded.skipped, loaded.notes = [*skipped, *listing.left_out], listing.notes
         return loaded
 
     samples = Samples(load, **keys)
@@ -102,19 +114,55 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
             next_step=f"data.resize={typed(covering(resize, size))} or more, or null",
         )
     colour(keys.get("background", "white"))
-    listing = list_images(data_root(stated_root, "images"))
+    listing = listed(
+        stated_root, keys.get("labels"), keys.get("label_columns"), keys.get("label_separator"), keys.get("task"),
+        keys.get("fields"), keys.get("on_error"),
+    )  # fmt: skip
     stated = keys.get("num_classes")
-    if stated is not None and stated != len(listing.classes):
+    count = len(listing.classes) or 1
+    if stated is not None and stated != count:
+        named = f"{count} {'classes in the table' if keys.get('labels') else 'class folders'}"
         raise CouloirError(
-            f"There are {len(listing.classes)} class folders, not {stated}: {', '.join(listing.classes[:12])}.",
+            f"There are {named if listing.classes else 'values to predict, one each'}, not {stated}"
+            f"{': ' * bool(listing.classes)}{', '.join(listing.classes[:12])}.",
             place=str(stated_root),
-            next_step="leave data.num_classes out: Couloir counts the folders",
+            next_step="leave data.num_classes out: Couloir counts them",
         )
     if keys.get("on_error") != "skip":
         files = [path for samples in listing.splits.values() for path, _ in samples]
         for path in files[:: -(-len(files) // LOOKED_AT)]:
             _check_signature(path)
-    return {"num_classes": len(listing.classes), "classes": listing.classes}
+    return {
+        "task": TASKS[listing.kind], "fields": {"image": "image", listing.kind: listing.kind}, "num_classes": count,
+        "classes": listing.classes,
+    }  # fmt: skip
+
+
+def listed(
+    root: str | None,
+    labels: str | None = None,
+    columns: Mapping[str, Any] | None = None,
+    separator: str | None = None,
+    task: str | None = None,
+    fields: Mapping[str, str] | None = None,
+    on_error: str | None = "raise",
+) -> Listing:
+    """What a folder holds, by its class folders or by a table of labels; the arguments are those of `image_folder`.
+
+    Raises:
+        CouloirError: the folder, or the table, cannot be used.
+    """
+    folder, skip = data_root(root, "images"), on_error == "skip"
+    found = labels or usual_table(folder)
+    if found is not None:
+        return list_labelled(folder, found, columns, separator, task, skip)
+    if columns or separator:
+        raise CouloirError(
+            "data.label_columns and data.label_separator are for a table of labels.",
+            next_step="add data.labels=FILE.csv",
+        )
+    learns_labels = fields is None or not {"label", "labels"}.isdisjoint(fields.values())
+    return list_images(folder, skip, least=2 if learns_labels else 1)
 
 
 def colour(stated: str | list[int]) -> tuple[int, int, int]:

@@ -1,15 +1,19 @@
-"""What `data.on_error=skip` leaves out of a set, and how it is told. Nothing here imports torch."""
+"""What is left out of a set, and how it is told. Nothing here imports torch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from couloir.record import files
 
+NAMED = 8
+"""Kinds of files that are named; the others are counted."""
+
 
 class Skipped(NamedTuple):
-    """A sample that cannot be used.
+    """A sample that cannot be used, or a file that is not taken for one.
 
     Attributes:
         split: the split that it was found in; empty for a table, whose rows are split afterwards.
@@ -18,6 +22,8 @@ class Skipped(NamedTuple):
         label: the class, or what stands in the target's cell; empty where that cannot be told.
         reason: what is wrong with it.
         by: the key that leaves it out.
+        kind: what is not taken for a sample, in words that go for others as well; empty for samples that cannot be
+            used.
     """
 
     split: str
@@ -26,6 +32,7 @@ class Skipped(NamedTuple):
     label: str
     reason: str
     by: str = "data.on_error=skip"
+    kind: str = ""
 
 
 def as_csv(skipped: Sequence[Skipped]) -> str:
@@ -34,15 +41,34 @@ def as_csv(skipped: Sequence[Skipped]) -> str:
     return legible(files.as_csv(columns, [row[: len(columns)] for row in skipped]))
 
 
-def in_words(skipped: Sequence[Skipped]) -> str:
-    """How many there are, and the first of them: one sentence for the console."""
-    first, rows = skipped[0], skipped[0].line is not None
-    what = "row" if rows else "photograph"
-    count = f"{len(skipped):,} {what}{'' if len(skipped) == 1 else 's'}"
-    place = f"{first.file}, line {first.line}" if rows else first.file
-    return legible(
-        f"{count} left out ({' and '.join(sorted({row.by for row in skipped}))}), first {place}: {first.reason}"
-    )
+def in_words(skipped: Sequence[Skipped]) -> Iterator[str]:
+    """Sentences for the console: how many samples there are, and the first; how many other files, by kind."""
+    samples = unusable(skipped)
+    if samples:
+        first, rows = samples[0], samples[0].line is not None
+        what = "row" if rows else "photograph"
+        count = f"{len(samples):,} {what}{'' if len(samples) == 1 else 's'}"
+        place = f"{first.file}, line {first.line}" if rows else first.file
+        keys = " and ".join(sorted({row.by for row in samples}))
+        yield legible(f"{count} left out ({keys}), first {place}: {first.reason}")
+    kinds: dict[str, list[Skipped]] = {}
+    for entry in skipped:
+        if entry.kind:
+            kinds.setdefault(entry.kind, []).append(entry)
+    if kinds:
+        parts = [f"{len(entries):,} {kind} ({_named(entries[0])})" for kind, entries in kinds.items()]
+        more = f" and {len(parts) - NAMED} more kinds" if len(parts) > NAMED else ""
+        yield legible(f"not used, listed in skipped.csv: {', '.join(parts[:NAMED])}{more}")
+
+
+def unusable(skipped: Sequence[Skipped]) -> list[Skipped]:
+    """The samples that cannot be used, without the files that nobody takes for samples."""
+    return [entry for entry in skipped if not entry.kind]
+
+
+def _named(entry: Skipped) -> str:
+    file = Path(entry.file)
+    return f"{file.name}, line {entry.line}" if entry.line else f"{file.parent.name}/{file.name}"
 
 
 def legible(text: str) -> str:

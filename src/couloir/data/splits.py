@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
 
+FEW = 3
+"""Samples that a class needs to be in training, validation and test."""
+
 
 def take(targets: NDArray[np.generic], count: int, seed: int, stratify: bool) -> Indices:
     """The sorted indices of `count` samples, drawn without replacement.
@@ -54,6 +57,9 @@ def hold_out(
 ) -> tuple[Indices, Indices]:
     """Split a pool of indices into what stays and what is held out, at least one sample each.
 
+    A class of which the whole set has one or two samples is held out only where the others are too few: it is trained
+    on first.
+
     Args:
         pool: indices into `targets`.
         targets: one target a sample of the whole set.
@@ -62,5 +68,19 @@ def hold_out(
         stratify: whether the targets are classes.
     """
     count = min(max(1, round(len(pool) * fraction)), len(pool) - 1)
-    held = take(targets[pool], count, seed, stratify)
+    common = np.flatnonzero(~np.isin(targets[pool], rare(targets))) if stratify else np.arange(len(pool))
+    if len(common) <= count:
+        common = np.arange(len(pool))
+    held = common[take(targets[pool[common]], count, seed, stratify)]
     return np.delete(pool, held), pool[held]
+
+
+def rare(targets: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The classes with one or two samples.
+
+    Args:
+        targets: one label a sample, (N,).
+    """
+    classes, sizes = np.unique(targets, return_counts=True)
+    few: NDArray[np.generic] = classes[sizes < FEW]
+    return few

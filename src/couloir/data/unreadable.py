@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -80,7 +81,7 @@ def leave_out_unreadable(
     for split, samples in listing.splits.items():
         bad = [(place, reasons[first + place]) for place in range(len(samples)) if first + place in reasons]
         skipped += [
-            Skipped(split, str(samples[place][0]), None, listing.classes[samples[place][1]], reason)
+            Skipped(split, str(samples[place][0]), None, listing.name_of(samples[place][1]), reason)
             for place, reason in bad
         ]
         first += len(samples)
@@ -91,12 +92,12 @@ def leave_out_unreadable(
     return skipped
 
 
-def _check_left(listing: Listing, split: str, readable: list[tuple[Path, int]], skipped: list[Skipped]) -> None:
-    left = {label for _, label in readable}
-    lost = [label for label in range(len(listing.classes)) if label not in left]
+def _check_left(listing: Listing, split: str, readable: list[tuple[Path, Any]], skipped: list[Skipped]) -> None:
+    left = {target for _, target in readable}
+    lost = [label for label in range(len(listing.classes)) if label not in left] if listing.kind == "label" else []
     if left and (split != "train" or not lost):
         return  # a class that has nothing in another split is worth a warning
-    name = listing.classes[lost[0]]
+    name = listing.classes[lost[0]] if lost else ""
     mine = [sample for sample in skipped if sample.split == split and (not left or sample.label == name)]
     fact = f"None of the {len(mine)} photographs of the class '{name}' can be decoded"
     raise CouloirError(

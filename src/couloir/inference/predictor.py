@@ -107,8 +107,8 @@ def evaluate(cfgs: Sequence[DictConfig], runs: Sequence[Path], between: Callable
                 cfg.data.batch_size = first.data.batch_size
     predictors = [Predictor(cfg, run) for cfg, run in zip(cfgs, runs, strict=True)]
     leader = predictors[0]
-    if leader.data.skipped and between is None:
-        say.warning("%s", f"warning: {in_words(leader.data.skipped)}")
+    for line in in_words(leader.data.skipped) if between is None else ():
+        say.warning("%s", f"warning: {line}")
     return _alone(leader, between) if len(predictors) == 1 and leader.views is None else _together(predictors, between)
 
 

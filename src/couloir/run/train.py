@@ -27,7 +27,7 @@ from couloir.config.compose import Sentence
 from couloir.config.metrics import stated_metrics
 from couloir.config.scaling import limit_in_words, scaled_lr_in_words
 from couloir.config.world import World
-from couloir.data.skipped import as_csv
+from couloir.data.skipped import as_csv, unusable
 from couloir.data.worker_processes import lost_worker, workers_ended
 from couloir.errors import Interrupted
 from couloir.inference.evaluation import tta_numbers
@@ -301,7 +301,12 @@ def _describe(data: Any) -> dict[str, Any]:
         described |= {"target_offset": data.target_offset, "target_scale": data.target_scale}
     if (counted := data.class_counts()) is not None:
         described["class_counts"] = counted[0]
-    return {"fingerprint": data.fingerprint(), "sizes": data.sizes(), "skipped": len(data.skipped), **described}
+    return {
+        "fingerprint": data.fingerprint(),
+        "sizes": data.sizes(),
+        "skipped": len(unusable(data.skipped)),
+        **described,
+    }
 
 
 def _opening(sentence: Sentence, data: Any, parameters: int, trainer: Trainer) -> str:

@@ -16,6 +16,7 @@ from couloir.data.doubles import Doubles, same_files, same_rows
 from couloir.data.health import row_hashes
 from couloir.data.ragged import length
 from couloir.data.samples import Samples
+from couloir.data.skipped import in_words, unusable
 from couloir.errors import CouloirError
 from couloir.inspect.dataset import targets
 from couloir.inspect.dataset.attention import attention
@@ -122,11 +123,12 @@ def _samples(found: Look, data: Samples, cfg: DictConfig) -> None:
     own = {name: name != "train" and split.source is not train.source for name, split in data.splits.items()}
     facts["samples"] = sum(data.sizes().values())
     facts["splits"] = {name: {"samples": size, "own": own[name]} for name, size in data.sizes().items()}
-    facts["notes"] = list(data.notes)
+    samples = unusable(data.skipped)
+    facts["notes"] = [*data.notes, *in_words([each for each in data.skipped if each.kind])]
     facts["classes"], facts["values"] = targets.classes(data), targets.values(data)
-    facts["left_out"] = {"number": len(data.skipped), "samples": [
+    facts["left_out"] = {"number": len(samples), "samples": [
         {"split": each.split or None, "file": _absolute(each.file), "line": each.line, "class": each.label or None,
-         "reason": each.reason, "by": each.by} for each in data.skipped[:LISTED]
+         "reason": each.reason, "by": each.by} for each in samples[:LISTED]
     ]}  # fmt: skip
     kind = data.fields[data.input]
     if kind == "image":
@@ -161,8 +163,7 @@ def _photographs(found: Look, data: Samples, paths: dict[str, list[Path]], short
         reasons = {("train", number): reason for number, reason in found.pixels.broken.items()} | reasons
     files = []
     for (split, number), reason in sorted(reasons.items()):
-        label = int(data.splits[split].targets[number])
-        name = data.classes[label] if label < len(data.classes) else str(label)
+        name = targets.name_of(data, data.splits[split].targets[number])
         files.append({"split": split, "class": name, "file": _absolute(paths[split][number]), "reason": reason})
     found.facts["broken"] = {"number": len(files), "files": files[:LISTED]}
 

@@ -36,6 +36,14 @@ def _counts(data: Samples, split: Split) -> list[int]:
     return counts
 
 
+def name_of(data: Samples, target: Any) -> str:
+    """A sample's target in words: its class, its labels with `;` between them, or its values."""
+    if data.kind == "value":
+        return ";".join(f"{value:g}" for value in np.ravel(target))
+    labels = np.flatnonzero(target > 0.5).tolist() if data.kind == "labels" else [int(target)]
+    return ";".join(data.classes[label] if label < len(data.classes) else str(label) for label in labels)
+
+
 def values(data: Samples) -> list[dict[str, Any]] | None:
     """The values to predict: of each its name, and its measures by split; None where none are predicted."""
     if data.kind != "value" or data.target == data.input:
