@@ -22,6 +22,7 @@ recipes: .venv/.dev
 # Kills, signals, full disks, damaged files, mistakes in words and files, everything made again: long.
 faults: .venv/.dev
 	COULOIR_ALL_FAULTS=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest --durations=0 tests/faults tests/diagnosis tests/model tests/test_docs.py $(ARGS)
+	COULOIR_ALL_FAULTS=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest --durations=0 -m slow tests $(ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check

@@ -13,6 +13,16 @@ import pytest
 from victims import Victims
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is marked `slow` runs with COULOIR_ALL_FAULTS=1 alone."""
+    if os.environ.get("COULOIR_ALL_FAULTS") == "1":
+        return
+    skip = pytest.mark.skip(reason="slow: make faults runs it")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def light_runs() -> Iterator[None]:
     """Runs within the tests' own process draw no pictures and wait for no disk; those in others do.

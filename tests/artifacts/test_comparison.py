@@ -136,6 +136,7 @@ def test_the_initialization_study_in_short(tmp_path: Path) -> None:
     assert 0.1 < last[1] / first[1] < 10, "He's weights keep it"
 
 
+@pytest.mark.slow
 def test_the_activation_study_in_short(couloir_data: Path, tmp_path: Path) -> None:
     words = ["experiment=relu_vs_tanh", f"data.root={couloir_data / 'cifar10'}", "data.subset=300", "model.widths=4"]
     folder = sweep(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
@@ -66,12 +64,14 @@ def check(words: list[str]) -> None:
             pytest.fail(f"{of}: {remedy} does not go with {' '.join(words)}: {error}")
 
 
-@pytest.mark.parametrize("words", SENTENCES)
+@pytest.mark.parametrize(
+    "words", [SENTENCES[0], *(pytest.param(words, marks=pytest.mark.slow) for words in SENTENCES[1:])]
+)
 def test_remedies_compose_with_the_words_of_their_run(words: str) -> None:
     check(words.split())
 
 
-@pytest.mark.skipif(os.environ.get("COULOIR_ALL_FAULTS") != "1", reason="many more sentences; make faults")
+@pytest.mark.slow
 @pytest.mark.parametrize("words", MORE)
 def test_remedies_compose_with_rarer_sentences(words: str) -> None:
     check(words.split())

@@ -34,6 +34,7 @@ SHORT = [
     "trainer.limit_test_batches=1",
 ]
 WHOLE = os.environ.get("COULOIR_WHOLE_RECIPES") == "1"
+SLOW_UNLESS_WHOLE = () if WHOLE else pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +76,9 @@ def assert_went_through(result: couloir.RunResult) -> None:
     assert math.isfinite(result.metrics["test/loss"])
 
 
-@pytest.mark.parametrize("name", PHOTOGRAPHS)
+@pytest.mark.parametrize(
+    "name", [*PHOTOGRAPHS[:3], *(pytest.param(name, marks=SLOW_UNLESS_WHOLE) for name in PHOTOGRAPHS[3:])]
+)
 def test_a_recipe_for_photographs_runs_to_its_end(name: str, photographs: Path, tmp_path: Path) -> None:
     result = smoke([f"experiment={name}", f"data.root={photographs}"], tmp_path)
     assert_went_through(result)

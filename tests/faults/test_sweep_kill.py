@@ -120,6 +120,7 @@ def test_a_killed_sweep_is_finished_with_no_trial_lost_run_twice_or_different(
         assert numbers(folder, row["number"]) == numbers(untouched(sampler), row["number"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), *([(signal.SIGTERM, 143)] if ALL else [])])
 def test_a_stopped_sweep_saves_its_trials_and_says_how_it_goes_on(
     number: int, code: int, tmp_path: Path, victims: Victims

@@ -207,6 +207,7 @@ def test_no_two_runs_have_the_same_gpu_and_all_end_with_the_sweep(tmp_path: Path
     assert not (todo[2].path / "console.log").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_the_runs_of_joblib_and_says_how_to_go_on(project: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="the package for joblib is not installed")
     words = [

@@ -33,6 +33,7 @@ def cluster() -> Iterator[str]:
     made.shutdown()
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_over_the_workers_of_a_cluster(
     cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -50,6 +51,7 @@ def job(folder: Path, number: int, words: list[str]) -> Job:
     return Job(number, 0, words, str(folder / str(number)), str(folder), ["train", "-m"])
 
 
+@pytest.mark.slow
 def test_a_stopped_run_saves_its_state_and_a_killed_worker_is_known(cluster: str, tmp_path: Path) -> None:
     from couloir.sweep.engine.ray import Cluster
 
