@@ -17,6 +17,7 @@ from couloir.errors import CouloirError
 from couloir.record.folder import RunFolder
 from faults import places
 from interruption import assert_same, rows, stopped
+from repeats import few
 from victims import Victims
 
 WORDS = ["data.subset=120", "data.batch_size=16", "trainer.max_epochs=3", "trainer.threads=1"]
@@ -30,6 +31,10 @@ def resume(run: Path, *overrides: str) -> int:
 
 
 PLACES = {
+    "trainer.val_check_interval=3 trainer.max_steps=17 scheduler=plateau scheduler.patience=0": [
+        ("val", 2),
+        ("train", 9),
+    ],
     "augmentation=mixup averaging=ema scheduler=plateau scheduler.patience=1 data.sampler=balanced "
     "loss.class_weights=balanced": [("train", 10), ("val", 2)],
     "averaging=swa scheduler=one_cycle optimizer=sgd": [("train", STEPS), ("val", 3)],
@@ -42,15 +47,11 @@ PLACES = {
     "trainer.limit_train_batches=5 callbacks.signals.every_n_epochs=1 augmentation=shift": [("train", 5), ("train", 6)],
     "callbacks.stop_at.monitor=train/loss callbacks.stop_at.threshold=9": [("test", 1)],
     "data=moons data.workers=2": [("train", 9)],
-    "trainer.val_check_interval=3 trainer.max_steps=17 scheduler=plateau scheduler.patience=0": [
-        ("val", 2),
-        ("train", 9),
-    ],
 }
 """Words, and the batches in which a signal strikes."""
 
 
-@pytest.mark.parametrize(("words", "places"), PLACES.items())
+@pytest.mark.parametrize(("words", "places"), few(PLACES.items(), 5))
 def test_a_stopped_run_goes_on_to_the_bit(
     words: str, places: list[tuple[str, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +123,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_previous_one_used(
     assert previous.exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_saved_nothing_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = [*WORDS, f"output_dir={tmp_path}"]
     run = stopped(words, "train", 3, monkeypatch)

@@ -51,7 +51,9 @@ def test_it_trains_tests_reports_and_is_evaluated_and_says_once_what_it_lacks(
     assert evaluated["test/accuracy"] == numbers["test/accuracy"]
 
 
-@pytest.mark.parametrize("more", [[], ["data.named=true", "augmentation=noise"], ["data.workers=2"]])
+@pytest.mark.parametrize(
+    "more", [[], ["data.named=true", "augmentation=noise"], pytest.param(["data.workers=2"], marks=pytest.mark.slow)]
+)
 def test_a_run_that_was_stopped_within_an_epoch_goes_on_to_the_bit(
     more: list[str], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

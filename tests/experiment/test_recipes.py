@@ -86,7 +86,7 @@ def test_a_recipe_for_photographs_runs_to_its_end(name: str, photographs: Path, 
     assert ("tta/accuracy" in result.metrics) == any("override /tta" in entry for entry in views)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [*SMALL[:1], *(pytest.param(name, marks=SLOW_UNLESS_WHOLE) for name in SMALL[1:])])
 def test_a_recipe_for_small_images_runs_to_its_end(name: str, couloir_data: Path, tmp_path: Path) -> None:
     data = "mnist" if name == "lenet5_1998" else "cifar10"
     assert_went_through(smoke([f"experiment={name}", f"data.root={couloir_data / data}"], tmp_path))

@@ -30,7 +30,7 @@ WORDS = [
     "model.dropout=range(0,0.8,0.2)",
 ]
 LISTED = ["optimizer=sgd,nesterov,adam", "model.depth=range(1,9)", 'nu=tag("optimizer=adam", choice(1,2))', "seed=1,2"]
-SAMPLERS = ["random", "tpe", "gp", "cmaes"]
+SAMPLERS = ["random", "tpe", "cmaes", pytest.param("gp", marks=pytest.mark.slow)]
 Formula = Callable[[Setting], list[float]]
 
 
@@ -166,7 +166,7 @@ def test_a_grid_that_is_taken_up_goes_on_where_it_was(tmp_path: Path) -> None:
     assert first + go_on(study("grid", tmp_path / "halves", LISTED), 11) == whole
 
 
-@pytest.mark.parametrize("name", ["random", "tpe", "gp"])
+@pytest.mark.parametrize("name", ["random", "tpe", pytest.param("gp", marks=pytest.mark.slow)])
 def test_several_objectives_end_in_a_front_that_nothing_beats(name: str, tmp_path: Path) -> None:
     made = study(name, tmp_path, WORDS, objectives=2)
     go_on(made, 7, accuracy_and_parameters)

@@ -88,6 +88,7 @@ def test_a_diverging_trial_is_one_and_the_code_says_so(sweep: Sweep) -> None:
     assert swept.status("1")["status"] == "diverged"
 
 
+@pytest.mark.slow
 def test_a_killed_trial_goes_on_when_the_sweep_is_taken_up_and_the_others_stay(sweep: Sweep, project: Path) -> None:
     swept = sweep("loss=strange", "loss.what=kill,nothing")
     assert swept.states == ["failed", "completed"]
@@ -114,6 +115,7 @@ def test_a_signal_while_a_run_is_being_started_reaches_it(sweep: Sweep, monkeypa
     assert swept.states == ["interrupted"]
 
 
+@pytest.mark.slow
 def test_more_trials_can_be_asked_for_later(sweep: Sweep) -> None:
     first = sweep("sweep=random", "sweep.n_trials=2", "optimizer.lr=tag(log,interval(1e-4,1e-1))")
     rates = [row["optimizer.lr"] for row in first.rows]
@@ -134,6 +136,7 @@ def test_the_same_words_go_on_by_themselves_where_they_are_told_to(sweep: Sweep)
     assert sweep(*words).folder != other.folder  # there is nothing left of that one
 
 
+@pytest.mark.slow
 def test_too_many_failures_end_a_sweep_where_it_was_told_to_go_and_it_can_be_finished_there(
     sweep: Sweep, project: Path
 ) -> None:
@@ -167,6 +170,7 @@ def test_each_setting_with_several_seeds_counts_by_its_mean(sweep: Sweep) -> Non
     assert find_run(str(swept.folder / "1" / "0"))
 
 
+@pytest.mark.slow
 def test_two_objectives_give_a_front(sweep: Sweep) -> None:
     swept = sweep(
         "model=mlp", "model.hidden=[4],[64]", "sweep.objective=[best/accuracy,parameters]", "trainer.max_epochs=3"

@@ -15,6 +15,7 @@ from couloir.config import tree
 from couloir.config.needs import fitting
 from couloir.errors import CouloirError
 from couloir.task.forms import converted
+from repeats import few
 
 LOGITS = torch.tensor([[1.5, -0.5, 0.25], [-2.0, 0.0, 3.0]])
 
@@ -71,13 +72,13 @@ REGRESSION = fitting("loss", {"fields": {"value": "value"}})
 
 
 @pytest.mark.parametrize("loss", CLASSIFICATION)
-@pytest.mark.parametrize("model", ["mlp", "perceptron"])
+@pytest.mark.parametrize("model", few(["mlp", "perceptron"], 1))
 def test_every_classification_loss_learns_with_and_without_probabilities(loss: str, model: str, tmp_path: Path) -> None:
     words = ["data=blobs", f"model={model}", f"loss={loss}", "trainer.max_epochs=4", "optimizer.lr=0.05"]
     assert quick(words, tmp_path)["test/accuracy"] > 0.8, "the clouds overlap a little; chance is 0.25"
 
 
-@pytest.mark.parametrize("loss", CLASSIFICATION)
+@pytest.mark.parametrize("loss", few(CLASSIFICATION, 2))
 def test_every_classification_loss_takes_mixed_targets(loss: str, tmp_path: Path) -> None:
     words = ["data=blobs", "augmentation=mixup", f"loss={loss}", "trainer.max_epochs=4", "optimizer.lr=0.05"]
     assert quick(words, tmp_path)["test/accuracy"] > 0.85
@@ -96,7 +97,7 @@ def test_a_loss_that_is_not_defined_for_the_targets_is_explained(tmp_path: Path)
         quick(["data=line", "loss=mlnet"], tmp_path)
 
 
-@pytest.mark.parametrize("scheduler", list(tree.choices("scheduler")))
+@pytest.mark.parametrize("scheduler", few(tree.choices("scheduler"), 5))
 def test_every_schedule_runs_to_the_end_of_a_run(scheduler: str, tmp_path: Path) -> None:
     words = ["data=moons", f"scheduler={scheduler}", "trainer.max_epochs=3", "optimizer=momentum"]
     assert quick(words, tmp_path)["epochs"] == 3

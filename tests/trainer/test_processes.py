@@ -96,6 +96,7 @@ def test_two_processes_train_as_one_with_twice_the_batch_and_write_one_folder(tm
     assert json.loads((two.dir / "status.json").read_text())["status"] == "completed"
 
 
+@pytest.mark.slow
 def test_torchrun_with_shared_weights_gives_the_same_training_in_one_folder(tmp_path: Path) -> None:
     words = ["model=convnet", "optimizer=momentum", ODD]
     fsdp = ["trainer=fsdp", "trainer.accelerator=cpu", "trainer.min_shard_parameters=1000", "trainer.max_epochs=2"]
@@ -126,6 +127,7 @@ def own_children() -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_sigterm_stops_all_processes_after_the_step_with_a_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
