@@ -54,6 +54,8 @@ def test_all_losses_are_written_down_by_name_and_the_task_learns(task: list[str]
             assert values["loss"] == pytest.approx(sums, rel=1e-6)
     numbers = json.loads((project / "outputs/latest/result.json").read_text())
     assert {f"test/{name}" for name in parts} <= set(numbers)
+    assert not (project / "outputs/latest/predictions.csv").exists(), "an image a sample is no row"
+    assert "no predictions.csv: the answers of " in (project / "outputs/latest/train.log").read_text()
     if task is PIXELS:
         assert float(table[-1]["val/fit"]) < 0.8 * float(table[0]["val/fit"])
         assert 0.5 < numbers["test/pixel_accuracy"] <= 1

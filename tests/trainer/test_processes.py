@@ -28,6 +28,7 @@ from couloir.config.world import World, launched
 from couloir.errors import CouloirError, Diverged, Interrupted, ProcessLost
 from couloir.record.folder import RunFolder
 from couloir.record.metrics import TIMES
+from couloir.record.predictions import read_predictions
 from couloir.record.result import RunResult
 from couloir.task.task import Task
 from couloir.trainer import processes
@@ -71,6 +72,13 @@ def assert_same_training(one: Path, other: Path) -> None:
         assert all(result.pop(clock) > 0 for result in results)
     assert results[0] == pytest.approx(results[1], abs=1e-5)
     assert (one / "confusion.csv").read_text() == (other / "confusion.csv").read_text()
+    predictions = [list(read_predictions(run)) for run in (one, other)]
+    for row, expected in zip(*predictions, strict=True):
+        text = {name for name in expected if not name.startswith("p(")}
+        assert {name: row[name] for name in text} == {name: expected[name] for name in text}
+        for name in row.keys() - text:
+            assert float(row[name]) == pytest.approx(float(expected[name]), abs=1e-4)
+    assert [int(row["sample"]) for row in predictions[0]] == list(range(len(predictions[0])))
 
 
 def test_two_processes_train_as_one_with_twice_the_batch_and_write_one_folder(tmp_path: Path) -> None:

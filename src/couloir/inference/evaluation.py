@@ -20,7 +20,7 @@ from couloir.record.tested import Confusion, write_confusion
 
 
 def record_evaluation(cfgs: list[DictConfig], runs: list[Path], folder: RunFolder, overrides: list[str]) -> None:
-    """Evaluate runs together, and write `result.json`, `confusion.csv` and `status.json`.
+    """Evaluate runs together, and write `result.json`, `confusion.csv`, `predictions.csv` and `status.json`.
 
     Raises:
         CouloirError: what `evaluate` says of the runs.
@@ -30,7 +30,7 @@ def record_evaluation(cfgs: list[DictConfig], runs: list[Path], folder: RunFolde
         command = ["couloir", "evaluate", *(str(run) for run in runs), *overrides]
         write_provenance(folder, command, int(cfgs[0].seed), {"runs": [str(run) for run in runs]})
         try:
-            numbers, matrix, classes = evaluate(cfgs, runs)
+            numbers, matrix, classes = evaluate(cfgs, runs, folder=folder)
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             folder.write_status("interrupted" if interrupted else "failed", error=f"{type(error).__name__}: {error}")

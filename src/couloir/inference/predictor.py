@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import torch
 from omegaconf import DictConfig, open_dict
 from torch import Tensor, nn
 
+from couloir.artifacts.prediction_table import predictions_recorded
 from couloir.config.build import build
 from couloir.config.image_size import covering, sample_shape
 from couloir.data.batches import Batch
@@ -26,6 +28,7 @@ from couloir.errors import CouloirError
 from couloir.log import say
 from couloir.metric.gathered import Gathered
 from couloir.record.checkpoint import best_weights, network_state, read_checkpoint
+from couloir.record.folder import RunFolder
 from couloir.task.build import build_task
 from couloir.task.task import Task
 from couloir.trainer.within_memory import WithinMemory
@@ -86,7 +89,12 @@ class Tested(NamedTuple):
     classes: list[str]
 
 
-def evaluate(cfgs: Sequence[DictConfig], runs: Sequence[Path], between: Callable[[], None] | None = None) -> Tested:
+def evaluate(
+    cfgs: Sequence[DictConfig],
+    runs: Sequence[Path],
+    between: Callable[[], None] | None = None,
+    folder: RunFolder | None = None,
+) -> Tested:
     """The metrics of the test split by the mean answer of all runs and views.
 
     The loss of a mean answer is left out where it would have to be guessed: of a mean probability there is a
@@ -96,6 +104,7 @@ def evaluate(cfgs: Sequence[DictConfig], runs: Sequence[Path], between: Callable
         cfgs: the configuration of each run.
         runs: their folders, or checkpoints of theirs.
         between: called after each batch; it may end the work by an exception.
+        folder: where `predictions.csv` goes; None: nowhere.
 
     Raises:
         CouloirError: the runs have no checkpoint, or not the same test split.
@@ -109,7 +118,11 @@ def evaluate(cfgs: Sequence[DictConfig], runs: Sequence[Path], between: Callable
     leader = predictors[0]
     for line in in_words(leader.data.skipped) if between is None else ():
         say.warning("%s", f"warning: {line}")
-    return _alone(leader, between) if len(predictors) == 1 and leader.views is None else _together(predictors, between)
+    recorded = nullcontext() if folder is None else predictions_recorded(leader.task, leader.data, folder)
+    with recorded:
+        if len(predictors) == 1 and leader.views is None:
+            return _alone(leader, between)
+        return _together(predictors, between)
 
 
 def _alone(predictor: Predictor, between: Callable[[], None] | None) -> Tested:
@@ -140,6 +153,8 @@ def _together(predictors: Sequence[Predictor], between: Callable[[], None] | Non
             if gathered is None:
                 gathered = Gathered(tuple(step.losses), task.measures(), task.further_metrics("test"), task.chosen)
                 gathered.metrics.to(task.device)
+            if task.told is not None:
+                task.told(batches[0], task.tabled(batches[0], step, answer))
             gathered.add(len(answer) if step.weight is None else step.weight, tuple(step.losses.values()), step.tensors)
             if "confusion" in seen:
                 seen["confusion"].update(*step.tensors)

@@ -8,6 +8,17 @@ from torchmetrics import Metric
 
 from couloir.metric.precision import WIDE
 
+TOP = 5
+"""Of more classes than this, a true class among so many of the most probable ones counts as well."""
+
+
+def predicted(scores: Tensor) -> Tensor:
+    """The class of each sample (B,) that scores (B, C) speak for, as accuracy counts it.
+
+    Of classes with the same score, the largest one of several and the largest one of all need not be the same.
+    """
+    return scores.topk(TOP, dim=1).indices[:, 0] if scores.shape[1] > TOP else scores.argmax(dim=1)
+
 
 class ClassificationMetrics(Metric):
     """Sums on the device what an epoch's accuracies need.
@@ -26,7 +37,7 @@ class ClassificationMetrics(Metric):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.top5 = num_classes > 5
+        self.top5 = num_classes > TOP
         for name in ("correct", "correct_top5", "count"):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
@@ -35,11 +46,11 @@ class ClassificationMetrics(Metric):
         labels = target if target.ndim == 1 else target.argmax(dim=1)
         self.count += len(labels)
         if self.top5:
-            best = prediction.topk(5, dim=1).indices == labels[:, None]
+            best = prediction.topk(TOP, dim=1).indices == labels[:, None]
             self.correct += best[:, 0].sum()
             self.correct_top5 += best.sum()
         else:
-            self.correct += (prediction.argmax(dim=1) == labels).sum()
+            self.correct += (predicted(prediction) == labels).sum()
 
     def compute(self) -> dict[str, Tensor]:
         """`accuracy` and, with more than five classes, `top5_accuracy`; each in the sums' precision."""

@@ -14,9 +14,10 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -42,15 +43,13 @@ def _loader() -> Any:
 LOADER = _loader()
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file under a temporary name in the same folder, flush it to the disk, and rename it.
-
-    Text becomes UTF-8; bytes of a file's name that are no text stay as they are.
-    """
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file under a temporary name in the same folder, flushed to the disk and renamed where the block ends well."""
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(content.encode(errors="surrogateescape") if isinstance(content, str) else content)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide the record from colleagues
@@ -58,6 +57,15 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file under a temporary name in the same folder, flush it to the disk, and rename it.
+
+    Text becomes UTF-8; bytes of a file's name that are no text stay as they are.
+    """
+    with written_whole(path) as stream:
+        stream.write(content.encode(errors="surrogateescape") if isinstance(content, str) else content)
 
 
 def rename(temporary: Path, name: Path) -> None:

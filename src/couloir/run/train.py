@@ -15,6 +15,7 @@ from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.strategies import FSDPStrategy
 
 from couloir.artifacts.board import conclude_on_board
+from couloir.artifacts.prediction_table import predictions_recorded
 from couloir.artifacts.terminal_curves import show_chart
 from couloir.artifacts.tested import Tested, tested, write_exhibits
 from couloir.callbacks.checkpoint import Checkpoint, best_checkpoint, last_checkpoint
@@ -113,7 +114,7 @@ def train_along() -> RunResult:
         assemble = partial(_assemble, cfg, data, folder, stop, world)
         module, trainer, _ = assemble()
         with workers_ended(data):
-            module, _ = _fit_and_test(module, trainer, data, assemble, checkpoint, is_tested(cfg))
+            module, _ = _fit_and_test(module, trainer, data, assemble, checkpoint, is_tested(cfg), None)
         return RunResult(folder.path, dict(module.measured), "completed")
 
 
@@ -159,7 +160,7 @@ def _train(
         say.info("%s", limit)
     checkpoint = None if earlier is None else earlier.checkpoint
     with workers_ended(data):
-        module, seen = _fit_and_test(module, trainer, data, assemble, checkpoint, is_tested(cfg))
+        module, seen = _fit_and_test(module, trainer, data, assemble, checkpoint, is_tested(cfg), folder)
     return Trained(module, parameters, seen, data.classes, record)
 
 
@@ -223,8 +224,11 @@ def _fit_and_test(
     assemble: Callable[[], tuple[Task, Trainer, Record]],
     checkpoint: Path | None,
     test: bool,
+    folder: RunFolder | None,
 ) -> tuple[Task, Tested | None]:
     """Train, from a checkpoint on if there is one, and test with the best, unless `test` is false.
+
+    The first process of a run names the folder that `predictions.csv` goes to.
 
     Returns:
         the module with the best weights, and what the test has seen, if the data has classes.
@@ -239,7 +243,8 @@ def _fit_and_test(
         module.net.load_state_dict(network_state(read_checkpoint(Path(chosen))))
         return module, None
     log_no_hyperparameters(module)  # the training has done so, and Lightning's test would again
-    trainer.test(module, datamodule=data, ckpt_path=chosen, verbose=False, weights_only=True)
+    with predictions_recorded(module, data, folder):
+        trainer.test(module, datamodule=data, ckpt_path=chosen, verbose=False, weights_only=True)
     return module, tested(module)
 
 

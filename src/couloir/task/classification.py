@@ -12,7 +12,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from couloir.data.batches import Batch
 from couloir.loss.classification import CrossEntropy
 from couloir.loss.focal import Focal
-from couloir.metric.classification import ClassificationMetrics
+from couloir.metric.classification import ClassificationMetrics, predicted
 from couloir.metric.mistakes import WorstMistakes
 from couloir.task.forms import class_probabilities
 from couloir.task.prediction import Prediction
@@ -42,6 +42,12 @@ class Classification(Prediction):
     def answer(self, output: Tensor) -> Tensor:
         """The probabilities of the classes, (B, C)."""
         return class_probabilities(output, self.net)
+
+    def tabled(self, batch: Batch, step: Step, answer: Tensor | None = None) -> dict[str, Tensor]:
+        """The true class and the predicted one, (B,), and the probabilities, (B, C)."""
+        prediction, y = step.tensors
+        p = self.answer(prediction) if answer is None else answer
+        return {"truth": y, "prediction": predicted(prediction), "p": p}
 
     def compare(self, answer: Tensor, batch: Batch) -> Step:
         """The loss and the metrics' tensors of probabilities (B, C), in the network's own form.

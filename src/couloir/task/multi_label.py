@@ -17,17 +17,27 @@ class MultiLabel(Prediction):
 
     def measures(self) -> dict[str, Metric]:
         """The share of labels that are right, and of samples whose labels all are."""
-        return {"labels": MultiLabelMetrics(probabilities=getattr(self.net, "output", "logits") == "probabilities")}
+        return {"labels": MultiLabelMetrics(self.gives_probabilities)}
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether the network's outputs are probabilities; else logits."""
+        return bool(getattr(self.net, "output", "logits") == "probabilities")
 
     def answer(self, output: Tensor) -> Tensor:
         """The probability of each class, (B, K), each from a sigmoid of its own."""
-        given = getattr(self.net, "output", "logits")
-        return output.float() if given == "probabilities" else torch.sigmoid(output.float())
+        return output.float() if self.gives_probabilities else torch.sigmoid(output.float())
+
+    def tabled(self, batch: Batch, step: Step, answer: Tensor | None = None) -> dict[str, Tensor]:
+        """Of each class whether it is there, whether it is predicted, and its probability, (B, K) each."""
+        prediction, y = step.tensors
+        p = self.answer(prediction) if answer is None else answer
+        there = prediction > MultiLabelMetrics(self.gives_probabilities).threshold
+        return {"truth": (y > 0.5).long(), "prediction": there.long(), "p": p}
 
     def compare(self, answer: Tensor, batch: Batch) -> Step:
         """The metrics' tensors of probabilities (B, K); a mean of probabilities has no logit, and so no loss."""
-        probabilities = getattr(self.net, "output", "logits") == "probabilities"
-        return Step({}, (answer if probabilities else torch.logit(answer), batch[self.target]))
+        return Step({}, (answer if self.gives_probabilities else torch.logit(answer), batch[self.target]))
 
     def chosen(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Probabilities (B, K) and labels (B, K) int64."""

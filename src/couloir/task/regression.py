@@ -40,6 +40,11 @@ class Regression(Prediction):
         prediction, y = tensors
         return self.answer(prediction.to(WIDE)), self.answer(y.to(WIDE))
 
+    def tabled(self, batch: Batch, step: Step, answer: Tensor | None = None) -> dict[str, Tensor]:
+        """Target and prediction in the data's units, (B, K)."""
+        prediction = self.answer(step.tensors[0]) if answer is None else answer
+        return {"truth": self.truth(batch), "prediction": prediction}
+
     def truth(self, batch: Batch) -> Tensor:
         """Targets in the data's units, (B, K)."""
         return self.answer(batch[self.target])

@@ -28,6 +28,7 @@ from couloir.metric.precision import WIDE
 MakeOptimizer = Callable[..., Optimizer]
 MakeScheduler = Callable[[Optimizer], Any]
 Watch = Callable[[Batch, Tensor], None]
+Tell = Callable[[Batch, dict[str, Tensor]], None]
 SPLITS = ("train", "val", "test")
 
 
@@ -106,6 +107,8 @@ class Task(LightningModule):
         """The newest epoch's metrics of each split, in float64."""
         self.watch: Watch | None = None
         """Sees each training batch and its loss before the gradients of the step before are cleared."""
+        self.told: Tell | None = None
+        """Hears of each test batch what `tabled` says of it."""
         self.after_epoch: Callable[[], None] | None = None
         """Called before the gradients of the epoch's last step are cleared for validation."""
         self.skipped_step = False
@@ -142,6 +145,21 @@ class Task(LightningModule):
     def chosen(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """What metrics that the user has chosen take: the answer and its target, in the data's own units."""
         return tensors
+
+    def tabled(self, batch: Batch, step: Step, answer: Tensor | None = None) -> dict[str, Tensor]:
+        """What `predictions.csv` says of the samples of a batch: columns (B,), or (B, K) for several, by name.
+
+        It says nothing where the first of the step's tensors is no row of numbers for each sample.
+
+        Args:
+            batch: the batch.
+            step: what came of it.
+            answer: where it is known already; of several views or runs it is their mean.
+        """
+        if answer is None and step.tensors:
+            answer = self.answer(step.tensors[0])
+        rows = isinstance(answer, Tensor) and 1 <= answer.ndim <= 2 and len(answer) == length(batch)
+        return {"answer": answer} if rows and answer is not None else {}
 
     def truth(self, batch: Batch) -> Tensor:
         """The target of a batch, in the data's own units."""
@@ -185,6 +203,8 @@ class Task(LightningModule):
             self.gathered[split].add(length(batch) if step.weight is None else step.weight, values, step.tensors)
             if split == "test":
                 self.observe(batch, step)
+        if split == "test" and self.told is not None:
+            self.told(batch, self.tabled(batch, step))
         if split == "train":
             self._newest_weight = None
             if step.weight is not None:

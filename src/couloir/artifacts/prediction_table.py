@@ -1,0 +1,193 @@
+"""`predictions.csv`, written while a test runs: what the network says of each sample, beside the truth."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from couloir.config.fields import SAMPLE, SHARE
+from couloir.data.batches import Batch
+from couloir.data.ragged import length
+from couloir.data.skipped import legible
+from couloir.distributed import everyones
+from couloir.log import say
+from couloir.record.folder import RunFolder
+from couloir.record.predictions import FILE, AddRows, predictions_file
+from couloir.task.task import Task
+
+MOST = 100
+"""Classes that have a column each; of more than that, the most probable ones have."""
+TOP = 5
+BATCHES = 64
+"""Batches whose answers are kept before they are written: a test does not wait for each of them."""
+Parts = dict[str, NDArray[Any]]
+
+
+@contextmanager
+def predictions_recorded(task: Task, data: Any, folder: RunFolder | None) -> Iterator[Predictions]:
+    """Write `predictions.csv` of the test that the block runs; nothing is left of it where the block ends in an error.
+
+    Args:
+        task: what is tested; it tells of each batch.
+        data: the data, set up.
+        folder: the folder of the run; None in all processes of a run but the first.
+    """
+    with ExitStack() as stack:
+        open_file = None if folder is None else lambda: stack.enter_context(predictions_file(folder))
+        predictions = Predictions(data, task.classes, open_file)
+        task.told = predictions.add
+        try:
+            yield predictions
+            predictions.flush()
+        finally:
+            task.told = None
+    if predictions.refused and folder is not None:
+        say.info("no %s: the answers of %s are not a row of numbers for each sample", FILE, type(task).__name__)
+
+
+class Predictions:
+    """The rows of the table, in the order of the split, whatever the number of processes.
+
+    Args:
+        data: the data.
+        classes: the names of the classes.
+        open_file: begins the file, and returns what adds rows to it; None: another process writes it.
+    """
+
+    def __init__(self, data: Any, classes: Sequence[str], open_file: Callable[[], AddRows] | None) -> None:
+        self.data, self.classes = data, list(classes)
+        self.refused = False
+        self._open_file = open_file
+        self._add_rows: AddRows | None = None
+        self._kept: list[dict[str, Tensor]] = []
+        self._batches = self._seen = 0
+        self._origin = _origin(data) if open_file is not None else None
+
+    def add(self, batch: Batch, columns: dict[str, Tensor]) -> None:
+        """Take in a batch.
+
+        Args:
+            batch: as it was tested; without samples of this process that count, it is only counted.
+            columns: of `Task.tabled`; none where a table cannot hold the answers.
+        """
+        self._batches += 1
+        share = batch.get(SHARE)
+        if not columns:
+            self.refused = True
+        elif share is None or share.own > 0:
+            count = length(batch)
+            numbers = batch[SAMPLE] if SAMPLE in batch else torch.arange(self._seen, self._seen + count)
+            self._seen += count
+            self._kept.append({SAMPLE: numbers, **_narrow(columns)})
+        if self._batches % BATCHES == 0:  # of all batches, so that all processes come to it together
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has been taken in."""
+        kept, self._kept = self._kept, []
+        own = {name: _array(torch.cat([columns[name] for columns in kept])) for name in kept[0]} if kept else {}
+        parts: list[Parts] = [part for part in everyones(own) if part]
+        if self._open_file is None or not parts:
+            return
+        rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        if len(parts) > 1:
+            order = rows[SAMPLE].argsort(kind="stable")
+            rows = {name: values[order] for name, values in rows.items()}
+        table = self._cells(rows)
+        if self._add_rows is None:
+            self._add_rows = self._open_file()
+            self._add_rows([list(table)])
+        self._add_rows(zip(*table.values(), strict=True))
+
+    def _cells(self, rows: Parts) -> dict[str, list[str]]:
+        """The text of each column by its name."""
+        numbers = rows.pop(SAMPLE)
+        table = {SAMPLE: [str(number) for number in numbers.tolist()]}
+        if self._origin is not None:
+            name, find = self._origin
+            table[name] = find(numbers)
+        self._take_stated_values(rows, numbers)
+        wide = {name: values for name, values in rows.items() if values.ndim == 2}
+        for name, values in rows.items():
+            if values.ndim == 1:
+                table[name] = self._text(name, values)
+        if "top" in wide:
+            for place in range(TOP):
+                table[f"top{place + 1}"] = self._text("prediction", wide["top"][:, place])
+                table[f"p{place + 1}"] = self._text("p", wide["p_top"][:, place])
+            return table
+        for place in range(max((values.shape[1] for values in wide.values()), default=0)):
+            for name, values in wide.items():
+                if place < values.shape[1]:
+                    table[self._named(name, place, values.shape[1])] = self._text(name, values[:, place])
+        return table
+
+    def _take_stated_values(self, rows: Parts, numbers: NDArray[Any]) -> None:
+        """The true values as the data states them: scaled and scaled back, they would be rounded."""
+        if getattr(self.data, "kind", "") != "value" or not getattr(self.data, "splits", None) or "truth" not in rows:
+            return
+        stated = self.data.splits["test"].targets[numbers]
+        rows["truth"] = stated.reshape(len(stated), -1)
+
+    def _named(self, name: str, place: int, count: int) -> str:
+        """The name of a column of several: `p(cat)`."""
+        if count == 1:
+            return name
+        values = list(getattr(self.data, "targets", ()))
+        names = next((names for names in (self.classes, values) if len(names) == count), None)
+        return f"{name}({place if names is None else legible(names[place])})"
+
+    def _text(self, name: str, values: NDArray[Any]) -> list[str]:
+        if values.dtype.kind != "f":
+            labels = name in ("truth", "prediction") and getattr(self.data, "kind", "") == "label" and self.classes
+            return [legible(self.classes[label]) if labels else str(label) for label in values.tolist()]
+        if name == "p" or name.startswith("p_"):
+            return [f"{value:.9g}" for value in values.tolist()]  # nine digits are enough for any number of 32 bits
+        text: list[str] = values.astype(str).tolist()  # the shortest text that is this number
+        return [cell.removesuffix(".0") for cell in text]
+
+
+def _narrow(columns: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Of the probabilities of many classes, those of the most probable ones and of the true one."""
+    p, truth = columns.get("p"), columns.get("truth")
+    if p is None or truth is None or truth.ndim != 1 or p.shape[1] <= MOST:
+        return columns
+    values, top = p.topk(TOP, dim=1)
+    rest = {name: column for name, column in columns.items() if name != "p"}
+    return {**rest, "p_truth": p.gather(1, truth[:, None])[:, 0], "top": top, "p_top": values}
+
+
+def _array(values: Tensor) -> NDArray[Any]:
+    if values.is_floating_point() and values.dtype not in (torch.float32, torch.float64):
+        values = values.float()
+    array: NDArray[Any] = values.detach().cpu().numpy()
+    return array.astype(np.int64) if array.dtype == np.bool_ else array
+
+
+def _origin(data: Any) -> tuple[str, Callable[[NDArray[Any]], list[str]]] | None:
+    """The name of the column that says where samples come from, and what it says of some of them.
+
+    That is the file, below the folder that all files of the set are in, or the line of a table.
+    """
+    splits = getattr(data, "splits", None)
+    if not splits:
+        return None
+    split = splits["test"]
+    paths, lines = split.source.paths, getattr(split.source, "lines", ())
+    if paths:
+        folders = {os.path.dirname(path) for each in splits.values() for path in each.source.paths}  # noqa: PTH120
+        root = Path(os.path.commonpath(folders))
+        return "file", lambda numbers: [
+            legible(paths[index].relative_to(root).as_posix()) for index in split.indices[numbers].tolist()
+        ]
+    if len(lines):
+        return "line", lambda numbers: [str(line) for line in lines[split.indices[numbers]].tolist()]
+    return None
