@@ -1,7 +1,8 @@
 """Make the generated parts of the documentation: `docs/groups.md`, the README's table and picture, `docs/diagnosis.md`,
 and the outputs that the README and `docs/curriculum.md` quote.
 
-    make docs
+    make docs                      # all of it: minutes
+    python docs/build.py groups    # from the configuration tree: docs/groups.md and the README's table
 
 The table and the list follow from the configuration tree, the picture from a real run of the default sentence, the
 diagnosis's pictures and measurements from the labelled runs of the tests.
@@ -55,12 +56,19 @@ def _shown(value: object) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def main() -> None:
-    """Write the list, fill in the tables, and draw the pictures."""
-    build_diagnosis()
+def build_groups() -> None:
+    """Write the list of groups, and the README's table of them."""
     (ROOT / "docs/groups.md").write_text(groups_page(), encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (ROOT / "README.md").write_text(TABLE.sub(rf"\g<1>{groups_table()}\n\g<2>", readme), encoding="utf-8")
+
+
+def main() -> None:
+    """Write the list, fill in the tables, and draw the pictures."""
+    build_groups()
+    if sys.argv[1:] == ["groups"]:
+        return
+    build_diagnosis()
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([str(Path(sys.executable).with_name("train"))], cwd=folder, check=True)
         (ROOT / "docs/images").mkdir(exist_ok=True)
