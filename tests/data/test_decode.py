@@ -364,3 +364,18 @@ def test_photographs_of_one_value_are_refused_and_nothing_is_learnt_from_them(
     Image.new("L", (8, 8), 8).save(tmp_path / "a/1.png")
     Image.new("L", (8, 8), 8).save(tmp_path / "a/2.png")
     samples().setup()
+
+
+def test_a_header_is_read_without_a_pixel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (8, 6), (1, 2, 3)).save(tmp_path / "x.png")
+    content = (tmp_path / "x.png").read_bytes()
+    tags = b"eXIf" + exif(6).tobytes()[6:]
+    late = struct.pack(">I", len(tags) - 4) + tags + struct.pack(">I", zlib.crc32(tags))
+    (tmp_path / "late.png").write_bytes(content[:-12] + late + content[-12:])
+    assert read_header(tmp_path / "late.png") == ("PNG", "RGB", 6, 8, 6)
+    assert read(tmp_path / "late.png").shape == (8, 6, 3)
+    for ending in ("jpg", "gif", "webp", "tif", "bmp"):
+        Image.new("RGB", (8, 6)).save(tmp_path / f"x.{ending}")
+    monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("its pixels were decoded"))
+    for file in sorted(tmp_path.glob("x.*")):
+        assert read_header(file)[2:] == (8, 6, 1)

@@ -6,7 +6,7 @@ import re
 import struct
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from PIL import Image, features
 
@@ -50,6 +50,8 @@ START = 256
 HEAD = 1 << 15
 """Bytes in which most JPEGs say their size."""
 ORIENTATION = 0x0112
+IN_PNG = {"exif", "Raw profile type exif", "Raw profile type APP1", "XML:com.adobe.xmp", "xmp"}
+"""Where Pillow finds an orientation among what stands before a PNG's pixels."""
 _XMP = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 
 
@@ -113,19 +115,31 @@ def read_header(path: Path) -> Header:
     Raises:
         OSError, SyntaxError, ValueError and the like (`UNREADABLE`): it cannot be read, or is no photograph.
     """
-    with path.open("rb") as stream:
-        start = stream.read(HEAD)
+    with path.open("rb", buffering=0) as stream:
+        start = stream.read(HEAD) or b""
         if start[:2] == b"\xff\xd8":
-            found = _jpeg_header(start) or _jpeg_header(start + stream.read())
+            found = _jpeg_header(start) or _jpeg_header(start + (stream.read() or b""))
             if found is not None:
                 return found
         stream.seek(0)
         with Image.open(stream, formats=FORMATS) as image:
-            orientation = orientation_of(image)
+            orientation = 1 if image.format == "PNG" and not _png_has_exif(image, stream) else orientation_of(image)
             width, height = image.size
             if image.format != "TIFF" and orientation > 4:  # Pillow gives a TIFF's size upright
                 width, height = height, width
             return Header(str(image.format), image.mode, width, height, orientation)
+
+
+def _png_has_exif(image: Image.Image, stream: BinaryIO) -> bool:
+    """Whether a PNG may state an orientation; Pillow would decode all pixels to find out."""
+    if not IN_PNG.isdisjoint(map(str, image.info)):
+        return True
+    stream.seek(8)
+    while len(start := stream.read(8)) == 8:
+        if start[4:] == b"eXIf":
+            return True
+        stream.seek(int.from_bytes(start[:4]) + 4, 1)
+    return False
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -139,8 +153,12 @@ def orientation_of(image: Image.Image) -> int:
 
 def jpeg_orientation(content: bytes) -> int:
     """The orientation that a JPEG states in EXIF, or where that says nothing in XMP; 1 where nothing states it."""
+    return _orientation(content, _segments(content))
+
+
+def _orientation(content: bytes, segments: list[tuple[int, int, int]]) -> int:
     xmp = 1
-    for marker, start, end in _segments(content):
+    for marker, start, end in segments:
         if marker == 0xE1 and content[start : start + 6] == b"Exif\0\0":
             found = _exif_orientation(content[start + 6 : end])
             if found is not None:
@@ -191,7 +209,8 @@ def _exif_orientation(tiff: bytes) -> int | None:
 
 def _jpeg_header(content: bytes) -> Header | None:
     """What a JPEG's segments say; None where the frame's size is not among these bytes."""
-    for marker, start, end in _segments(content):
+    segments = _segments(content)
+    for marker, start, end in segments:
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             if end > len(content):
                 return None
@@ -199,6 +218,6 @@ def _jpeg_header(content: bytes) -> Header | None:
             mode = {1: "L", 3: "RGB", 4: "CMYK"}.get(components)
             if mode is None or not height or not width:
                 return None
-            orientation = jpeg_orientation(content)
+            orientation = _orientation(content, segments)
             return Header("JPEG", mode, *((height, width) if orientation > 4 else (width, height)), orientation)
     return None
