@@ -353,17 +353,16 @@ def _usable(
             if not wanted.skip:
                 raise CouloirError(
                     reason(decision, row),
-                    place=cells.place(row),
+                    place=_places(cells, wrong),
                     next_step=f"correct the cell, or leave the column out with data.ignore=[{name}]",
                 )
             leave_out(wrong, lambda row, of=decision: reason(of, row), "data.on_error=skip")
         if decision.missing.any() and wanted.missing != "impute":
             row = int(np.argmax(decision.missing))
             if wanted.missing == "refuse":
-                count = int(decision.missing.sum())
                 raise CouloirError(
                     reason(decision, row),
-                    place=cells.place(row) + (f", and {count - 1:,} more" if count > 1 else ""),
+                    place=_places(cells, decision.missing),
                     next_step="data.missing=impute (the training split's median or most frequent value), "
                     f"data.missing=drop (without such rows), or data.ignore=[{name}]",
                 )
@@ -376,11 +375,11 @@ def _usable(
             continue
         row = int(np.argmax(bad))
         if not (wanted.skip or (wanted.missing == "drop" and not wrong.any())):
+            leave = "data.on_error=skip" if wrong.any() else "data.missing=drop"
             raise CouloirError(
                 f"The target '{column.name}' is {column.cell(row) or 'empty'}.",
-                place=cells.place(row),
-                next_step="correct the cell or remove the row"
-                + ("" if wrong[row] else "; data.missing=drop leaves such rows out"),
+                place=_places(cells, bad),
+                next_step=f"correct the cell or remove the row; {leave} leaves such rows out",
             )
         key = "data.on_error=skip" if wanted.skip else "data.missing=drop"
         leave_out(bad, lambda row, of=column: f"The target '{of.name}' is {of.cell(row) or 'empty'}.", key)
@@ -391,6 +390,12 @@ def _usable(
         for row, why in reasons.items()
     ]
     return np.flatnonzero(kept), skipped
+
+
+def _places(cells: Cells, rows: NDArray[np.bool_]) -> str:
+    """Where the first of some rows is, and how many others there are."""
+    more = int(rows.sum()) - 1
+    return cells.place(int(np.argmax(rows))) + (f", and {more:,} more" if more else "")
 
 
 def _label(answers: list[Column], row: int) -> str:
