@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -26,19 +27,41 @@ from couloir.compare import resume
 from couloir.config.compose import check_sweep
 from couloir.config.finished import amend, run_config
 from couloir.data.ragged import Ragged
+from couloir.data.table import Wanted, in_sentences, read_table
 from couloir.record.find import find_run
 from interruption import rows
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
     "README.md",
-    *(f"docs/{name}.md" for name in ("curriculum", "diagnosis", "metrics", "recipes", "reports", "scale", "watching")),
+    *(
+        f"docs/{name}.md"
+        for name in ("curriculum", "data", "diagnosis", "metrics", "recipes", "reports", "scale", "watching")
+    ),
 ]
 # What a reader has and the suite makes: a table and a folder of photographs.
 STAND_INS = {
     "photos": "{root}/photos", "houses.csv": "{root}/houses.csv", "FOLDER": "{root}/photos", "RUN": "{root}/run",
-    "FILE.pth": "{root}/weights.pth", "mymodule.my_init": "torch.nn.Module.eval",
+    "shop.csv": "{root}/shop.csv", "table.csv": "{root}/shop.csv", "FILE.pth": "{root}/weights.pth",
+    "mymodule.my_init": "torch.nn.Module.eval",
 }  # fmt: skip
+
+
+def shop() -> str:
+    """The table that docs/data.md speaks of."""
+    rng = np.random.default_rng(0)
+    n = 400
+    city = rng.choice(["Bonn", "Lima", "Oslo", "Rome"], n)
+    age, visits, member = rng.integers(18, 80, n), rng.integers(1, 30, n), rng.random(n) < 0.4
+    joined = np.datetime64("2021-03-01") + rng.integers(0, 1000, n)
+    price = 200 + 3 * age + 50 * (city == "Oslo") + 20 * member + 4 * visits + rng.normal(0, 5, n)
+    late, returned = rng.random(n) < 0.1 + 0.3 * (city == "Lima"), rng.random(n) < age / 160
+    rows = [
+        f"{i + 1},customer {i * 7919 % 10007},{'' if i % 17 == 5 else age[i]},{city[i]},{'yes' if member[i] else 'no'},"
+        f"{joined[i]},{visits[i]},{price[i]:.2f},{int(late[i])},{int(returned[i])}"
+        for i in range(n)
+    ]
+    return "\n".join(["id,name,age,city,member,joined,visits,price,late,returned", *rows, ""])
 
 
 def commands() -> list[str]:
@@ -50,7 +73,9 @@ def commands() -> list[str]:
         lines += re.findall(r"`((?:train|couloir)(?: [^`]*)?)`", text)
         found += [line for line in lines if re.match(r"(train|couloir) \S", line)]
     # Placeholders of a grammar, the wrong ones, and the reader's own model are not for composing.
-    left_out = ("GROUP", "VERB", "...", "resnet5O", "=-1", "mynet", "data=moons model=lenet5")
+    left_out = (
+        "GROUP", "VERB", "...", "resnet5O", "=-1", "mynet", "data=moons model=lenet5", "target=name", "missing=refuse",
+    )  # fmt: skip
     return sorted({line for line in found if not any(word in line for word in left_out)})
 
 
@@ -60,6 +85,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     root = tmp_path_factory.mktemp("reader")
     (root / "houses.csv").write_text("size,price\n" + "\n".join(f"{n},{n * 1000.5}" for n in range(30)))
+    (root / "shop.csv").write_text(shop())
     (root / "weights.pth").touch()
     (root / "run/checkpoints").mkdir(parents=True)
     (root / "run/checkpoints/best.ckpt").touch()
@@ -132,6 +158,28 @@ def test_a_mistake_is_answered_as_the_readme_shows(
     assert len(WRONG) == 3
     assert run(["train", *shlex.split(words)]) == 2
     assert capsys.readouterr().err == message
+
+
+DATA = (ROOT / "docs/data.md").read_text()
+REFUSED = re.findall(r"^\$ train (.*)\n(error: (?:[^`\n].*\n)+)", DATA, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("words", "message"), REFUSED, ids=[words for words, _ in REFUSED])
+def test_a_table_is_refused_as_its_page_shows(
+    words: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("shop.csv").write_text(shop())
+    assert run(["train", *shlex.split(words)]) == 2
+    assert capsys.readouterr().err == message
+
+
+def test_the_columns_of_a_table_are_said_as_its_page_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("shop.csv").write_text(shop())
+    assert "\n".join(shop().splitlines()[:3]) in DATA
+    wanted = Wanted.of({"path": "shop.csv", "target": "price", "ignore": ["late", "returned"]})
+    assert "\n".join(in_sentences(read_table(wanted), wanted)) in DATA
 
 
 def test_the_documentation_shows_enough_commands() -> None:
