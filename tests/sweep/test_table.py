@@ -114,7 +114,7 @@ def test_the_end_says_which_settings_differ_from_the_best_within_noise_only(tmp_
     assert [line.split("│")[3].strip() for line in text.splitlines() if line.startswith("│")] == [
         "best", "within noise", "worse",
     ]  # fmt: skip
-    assert "1 other trial is within noise of the best (Welch's t-test over the seeds, p >= 0.05): 1." in text
+    assert "1 other trial is within noise of the best (Welch's t-test over the 3 seeds, p >= 0.05): 1." in text
 
 
 def test_with_one_seed_the_end_says_something_of_noise_only_where_the_samples_are_too_few(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from couloir.config.compose import SWEEP_GROUPS, Sentence, compose_sentence
 from couloir.config.contract import Key
 from couloir.config.defaults import ignored_words
 from couloir.config.fields import KINDS, TARGETS, fields_of, of_kind
+from couloir.config.folds import check_folds
 from couloir.config.image_size import in_words, meant_by
 from couloir.config.metrics import FACTS, check_facts, check_stated, measured, measuring, task_of
 from couloir.config.needs import fitting, lacking, told
@@ -39,22 +40,23 @@ GPU_DEVICES = ("dev/nvidia[0-9]*", "dev/nvidiactl", "dev/kfd", "dev/dxg")
 """What Linux shows below / where there is a GPU that torch can drive (NVIDIA, AMD, WSL)."""
 
 
-def checked(words: list[str], reads_data: bool = True) -> Sentence:
+def checked(words: list[str], reads_data: bool = True, each_fold: bool = False) -> Sentence:
     """The sentence that words make: composed, settled and checked.
 
     Args:
         words: what follows `train` at the prompt.
         reads_data: whether the data will be read; otherwise its sizes are enough, and its files need not be there.
+        each_fold: whether a sweep names the fold that each of its runs tests on.
 
     Raises:
         CouloirError: a mistake in the sentence.
     """
     sentence = settle(compose_sentence(words))
-    check(sentence, reads_data)
+    check(sentence, reads_data, each_fold)
     return sentence
 
 
-def check(sentence: Sentence, reads_data: bool = True) -> None:
+def check(sentence: Sentence, reads_data: bool = True, each_fold: bool = False) -> None:
     """Check a settled sentence: required keys, data files, types and ranges, and whether the parts fit together.
 
     It only reads.
@@ -62,12 +64,13 @@ def check(sentence: Sentence, reads_data: bool = True) -> None:
     Args:
         sentence: of `settle`.
         reads_data: whether the data will be read.
+        each_fold: whether a sweep names the fold that each of its runs tests on.
 
     Raises:
         CouloirError: the first thing that is wrong.
     """
     with _told():
-        _check(sentence, reads_data)
+        _check(sentence, reads_data, each_fold)
         OmegaConf.to_container(sentence.cfg, resolve=True)  # also what nobody has asked for yet refers to something
 
 
@@ -82,7 +85,7 @@ def _told() -> Iterator[None]:
         raise CouloirError("The configuration is nested too deeply, or refers to itself.") from error
 
 
-def _check(sentence: Sentence, reads_data: bool) -> None:
+def _check(sentence: Sentence, reads_data: bool, each_fold: bool) -> None:
     keys = _keys_by_path(sentence)
     _check_targets(sentence, keys)
     if sentence.sources:  # a run that was composed before may be of a version that had other keys
@@ -94,6 +97,7 @@ def _check(sentence: Sentence, reads_data: bool) -> None:
     _check_files(sentence, keys)
     data = {path: entries for path, entries in keys.items() if path.startswith("data.")}
     _check_values(sentence, data, keys)
+    check_folds(sentence, each_fold, reads_data)
     _check_fields(sentence, keys)
     _check_needs(sentence)
     _check_values(sentence, {path: entries for path, entries in keys.items() if path not in data}, keys)

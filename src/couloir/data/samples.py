@@ -22,6 +22,7 @@ from couloir.config.world import ALONE, World
 from couloir.data.batches import Batch, Batches
 from couloir.data.columns import Described
 from couloir.data.encoding import Encoding
+from couloir.data.folds import cut, hold_out_groups
 from couloir.data.ragged import moved
 from couloir.data.rows import Rows
 from couloir.data.skipped import Skipped
@@ -71,7 +72,10 @@ class Samples(LightningDataModule):
         val_fraction: share of the training samples held out for validation, where the set brings none.
         test_fraction: share of all samples held out for the test, where the set brings none.
         subset: at most so many samples to train and validate on, at most so many of a validation split that the set
-            brings, and at most so many to test on; stratified.
+            brings, and at most so many to test on; stratified. With folds: of all samples that the folds are made of.
+        folds: the samples are divided into so many folds, one of which is the test split, instead of the set's own;
+            `leave_one_group_out`: each group is a fold; None: there are no folds.
+        fold: which fold is the test split, from 0.
         seed: what splits and orders follow from.
         workers: processes that prepare batches; 0: this one; None: for photographs as many as there are cores.
         standardize: subtract the mean and divide by the deviation of each channel.
@@ -96,6 +100,8 @@ class Samples(LightningDataModule):
         val_fraction: float = 0.15,
         test_fraction: float = 0.15,
         subset: int | None = None,
+        folds: int | str | None = None,
+        fold: int | None = None,
         seed: int = 0,
         workers: int | None = 0,
         standardize: bool = True,
@@ -122,6 +128,7 @@ class Samples(LightningDataModule):
                 "data.sampler=balanced goes by the class of a sample, and these samples have no single class.",
                 next_step="leave data.sampler out",
             )
+        self.folds, self.fold = folds, fold
         self.mean, self.std = mean, std
         self.target_offset: float | list[float] = 0.0
         self.target_scale: float | list[float] = 1.0
@@ -178,22 +185,43 @@ class Samples(LightningDataModule):
         least = 3 - (loaded.val is not None) - (loaded.test is not None)
         if len(pool) < least:
             raise CouloirError(f"There are {len(pool)} samples, too few to train, validate and test on.")
-        if loaded.test is None:
-            pool, held = hold_out(pool, train.targets, self.test_fraction, seed, stratify)
-            test = Split(train, held)
+        if self.folds is not None:
+            if self.subset is not None:
+                pool = pool[take(train.targets[pool], self.subset, seed, stratify)]
+            groups = None if loaded.groups is None else loaded.groups[pool]
+            held, which = cut(train.targets[pool], self.folds, self.fold, seed, stratify, groups)
+            aside = "" if loaded.test is None else f"; the set's own {len(loaded.test.targets):,} are left aside"
+            self.notes = [*self.notes, f"{which}, {len(held):,} of {len(pool):,} samples, is the test split{aside}"]
+            test, pool = Split(train, pool[held]), np.delete(pool, held)
         else:
-            test = Split(loaded.test, np.arange(len(loaded.test.targets)))
-        if self.subset is not None:
-            pool = pool[take(train.targets[pool], max(2, self.subset), seed, stratify)]
-            test.indices = test.indices[take(test.targets, self.subset, seed, stratify)]
+            if loaded.test is None:
+                pool, held = self._hold_out(loaded, pool, self.test_fraction, seed)
+                test = Split(train, held)
+            else:
+                test = Split(loaded.test, np.arange(len(loaded.test.targets)))
+            if self.subset is not None:
+                pool = pool[take(train.targets[pool], max(2, self.subset), seed, stratify)]
+                test.indices = test.indices[take(test.targets, self.subset, seed, stratify)]
         if loaded.val is None:
-            pool, held = hold_out(pool, train.targets, self.val_fraction, seed + 1, stratify)
+            pool, held = self._hold_out(loaded, pool, self.val_fraction, seed + 1)
             val = Split(train, held)
         else:
             val = Split(loaded.val, np.arange(len(loaded.val.targets)))
             if self.subset is not None:
                 val.indices = val.indices[take(val.targets, self.subset, seed, stratify)]
         return {"train": Split(train, pool), "val": val, "test": test}
+
+    def _hold_out(self, loaded: Loaded, pool: Indices, fraction: float, seed: int) -> tuple[Indices, Indices]:
+        """Hold samples out of a pool, whole groups where there are groups."""
+        stratify, targets = self.kind == "label", loaded.train.targets
+        if loaded.groups is None:
+            return hold_out(pool, targets, fraction, seed, stratify)
+        if len(np.unique(loaded.groups[pool])) < 2:
+            raise CouloirError(
+                f"{len(pool):,} samples of one group cannot be divided: no group is in two splits.",
+                next_step="name another column or pattern for the groups, or more folds",
+            )
+        return hold_out_groups(pool, targets, loaded.groups, fraction, seed, stratify)
 
     def _measure_inputs(self) -> None:
         """What stands for missing values, and mean and deviation of each channel, over the training split."""

@@ -113,6 +113,8 @@ class Loaded:
         encoding: of a table, what its columns become.
         columns: of a table, what each column is.
         notes: what the console says of the files.
+        groups: a name or a number for each training sample, (N,): samples of one group stay in one split; None: each
+            sample may go anywhere.
     """
 
     train: Source
@@ -124,6 +126,7 @@ class Loaded:
     encoding: Encoding | None = None
     columns: list[Described] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    groups: NDArray[Any] | None = None
 
 
 Load = Callable[[], Loaded]

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from omegaconf import DictConfig, open_dict
 from torch import Tensor, nn
@@ -116,6 +117,7 @@ def evaluate(
                 cfg.data.batch_size = first.data.batch_size
     predictors = [Predictor(cfg, run) for cfg, run in zip(cfgs, runs, strict=True)]
     leader = predictors[0]
+    _check_splits(predictors)
     for line in in_words(leader.data.skipped) if between is None else ():
         say.warning("%s", f"warning: {line}")
     recorded = nullcontext() if folder is None else predictions_recorded(leader.task, leader.data, folder)
@@ -165,6 +167,26 @@ def _together(predictors: Sequence[Predictor], between: Callable[[], None] | Non
     return Tested({name: float(value) for name, value in numbers.items()}, matrix.cpu(), first.data.classes)
 
 
+def _check_splits(predictors: Sequence[Predictor]) -> None:
+    """The numbers of the test samples, where they come out of one set that the runs have divided themselves.
+
+    Raises:
+        CouloirError: they are not the same: the runs have another seed, say, or another fold.
+    """
+    first, *others = predictors
+    for other in others:
+        one, its = (getattr(each.data, "splits", {}).get("test") for each in (first, other))
+        if one is not None and its is not None and not np.array_equal(one.indices, its.indices):
+            raise _other_split(first, other)
+
+
+def _other_split(first: Predictor, other: Predictor) -> CouloirError:
+    return CouloirError(
+        f"The runs {first.run.name} and {other.run.name} do not have the same test split.",
+        next_step="evaluate runs together that have the same data, seed, fold and splits",
+    )
+
+
 def _check_same(batches: Sequence[Batch | None], predictors: Sequence[Predictor]) -> None:
     """The targets of one batch, as each run has them, in the data's own units.
 
@@ -179,10 +201,7 @@ def _check_same(batches: Sequence[Batch | None], predictors: Sequence[Predictor]
             one, other = (each.task.truth(found).cpu().double() for each, found in pairs)
             same = one.shape == other.shape and torch.allclose(one, other, rtol=1e-4, atol=1e-6)
         if not same or batch is None or batches[0] is None:
-            raise CouloirError(
-                f"The runs {first.run.name} and {predictor.run.name} do not have the same test split.",
-                next_step="evaluate runs together that have the same data, seed and splits",
-            )
+            raise _other_split(first, predictor)
 
 
 def _trained(cfg: DictConfig, checkpoint: dict[str, Any], run: Path) -> nn.Module:

@@ -36,6 +36,7 @@ class SweepFacts:
         mode: whether the monitored value is to rise (`max`) or to fall (`min`).
         differ: which of `task`, `loss`, `data` and `monitor` are not the same in all trials.
         total: how many trials there are to be; None: no number.
+        folds: of the data, on each of which every setting is trained; None: there are none.
         begun: when.
         format: of the folder; None in an older sweep.
     """
@@ -49,6 +50,7 @@ class SweepFacts:
     mode: str | None = None
     differ: list[str] = field(default_factory=list)
     total: int | None = None
+    folds: int | None = None
     begun: str = ""
     format: int | None = None
 
@@ -62,7 +64,7 @@ class TrialRow:
         state: of the trial.
         numbers: objectives and test metrics by name: the mean over the runs; a number that is not there is left out.
         deviations: over the runs; a deviation that is not known is left out.
-        runs: how many runs gave these numbers; None where each setting has one.
+        runs: how many runs (seeds times folds) gave these numbers; None where each setting has one.
         seconds: of all runs together.
         parameters: the keys that the sweep goes over, as they would be typed.
         error: why it failed.
@@ -127,7 +129,7 @@ def _facts(file: Path, content: Any) -> SweepFacts:
             place=str(file),
             next_step="pip install --upgrade couloir",
         )
-    objectives, total = content.get("objectives"), content.get("total")
+    objectives, total, folds = content.get("objectives"), content.get("total"), content.get("folds")
     facts: dict[str, Any] = {name: _words(content.get(name)) for name in ("words", "command", "differ")}
     texts = ("study", "directory", "monitor", "mode", "begun")
     facts |= {name: str(content[name]) for name in texts if content.get(name) is not None}
@@ -135,6 +137,7 @@ def _facts(file: Path, content: Any) -> SweepFacts:
         **facts,
         objectives={str(goal): str(way) for goal, way in objectives.items()} if isinstance(objectives, dict) else {},
         total=total if isinstance(total, int) else None,
+        folds=folds if isinstance(folds, int) else None,
         format=number if isinstance(number, int) else None,
     )
 
@@ -146,8 +149,8 @@ def _words(value: Any) -> list[str]:
 def write_table(folder: Path, table: SweepTable) -> Path:
     """Write `sweep.csv`, a row a trial, and return its path.
 
-    Columns: number, state, each objective's mean (with several seeds also `NAME std` and `runs`), the test metrics in
-    the same way, seconds, a column for each key that was swept, and the error.
+    Columns: number, state, each objective's mean (with several seeds or folds also `NAME std` and `runs`), the test
+    metrics in the same way, seconds, a column for each key that was swept, and the error.
     """
     several = any(row.runs is not None for row in table.rows)
     names = [name for metric in table.objectives for name in _columns(metric, several)]

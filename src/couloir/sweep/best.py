@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from couloir.config.compose import Sentence, compose_sentence
+from couloir.config.folds import FOLDS
 from couloir.config.settle import settle_parts
 from couloir.config.targets import KEY
 from couloir.errors import CouloirError, as_typed
@@ -23,10 +24,21 @@ NOT_IN_A_RECIPE = ("experiment", "sweep")
 
 
 def best_words(record: SweepRecord) -> list[str] | None:
-    """What one would type after `train` for the best setting; None without a completed trial."""
+    """What one would type after `train` for the best setting; None without a completed trial.
+
+    Without the folds: the setting is trained on all samples but those that the data usually holds out.
+    """
     if record.best is None:
         return None
-    return [*record.words, *(f"{key}={value}" for key, value in record.best.parameters.items())]
+    words = [*record.words, *(f"{key}={value}" for key, value in record.best.parameters.items())]
+    if record.folds is None:
+        return words
+    words = [word for word in words if word.lstrip("+").partition("=")[0] != FOLDS]
+    try:
+        of_a_file = compose_sentence(words).cfg.data.get("folds") is not None
+    except CouloirError:  # a file of the user's is gone meanwhile
+        of_a_file = False
+    return [*words, f"{FOLDS}=null"] if of_a_file else words
 
 
 def write_best(record: SweepRecord) -> Path | None:
@@ -114,8 +126,7 @@ def _default(group: str, choice: str | None) -> str:
 
 
 def _header(record: SweepRecord, best: TrialRecord, words: list[str], typed_only: list[str]) -> list[str]:
-    runs = max((len(numbers) for numbers in best.values), default=0)
-    seeds = f", the mean of {runs} seeds" if runs > 1 else ""
+    seeds = f", the mean of {record.repeats}" if record.repeats else ""
     numbers = []
     for goal, measured in zip(record.objectives, best.values, strict=True):
         spread = deviation(measured)

@@ -162,7 +162,7 @@ def importances(shares: dict[str, float], goal: Objective) -> Chart:
 
 
 def curves(record: SweepRecord) -> list[Chart]:
-    """The monitored value and the losses of the best trials over their epochs, the mean over the seeds.
+    """The monitored value and the losses of the best trials over their epochs, the mean over seeds and folds.
 
     Losses of different units share no axis: they are left out where the trials differ in their loss.
     """

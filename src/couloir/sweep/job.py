@@ -46,7 +46,7 @@ class Job:
 
     Attributes:
         number: of its trial.
-        place: of its seed among those of the trial.
+        place: of its seed and fold among those of the trial.
         overrides: its sentence.
         folder: its run folder.
         directory: the working directory of the sweep, whose modules and `./conf` it needs.

@@ -36,6 +36,7 @@ def load_sweep(folder: Path) -> SweepRecord:
         total=max(len(trials), facts.total or 0),
         mode=facts.mode,
         differ=facts.differ,
+        folds=facts.folds,
     )
 
 

@@ -46,7 +46,7 @@ class UnderWay:
         proposal: which.
         waiting: its runs that have not begun.
         running: how many are under way.
-        ends: how the others ended, by the place of their seed.
+        ends: how the others ended, by the place of their seed and fold.
         seconds: how long these took.
     """
 
@@ -113,7 +113,7 @@ class SweepLoop:
     def record(self) -> SweepRecord:
         """Where it stands."""
         states = {number: trial.state for number, trial in self.under_way.items()}
-        return self.plan.record(self.study.records(len(self.plan.settings.seeds), states))
+        return self.plan.record(self.study.records(len(self.plan.settings.runs), states))
 
     @property
     def over(self) -> bool:
@@ -177,7 +177,7 @@ class SweepLoop:
         trial = self.under_way.pop(number)
         if not trial.ends:
             return  # it has not begun, and is found when the sweep is taken up
-        runs = len(self.plan.settings.seeds)
+        runs = [" ".join(words) for words in self.plan.settings.runs]
         outcome = outcome_of(
             trial.ends, runs, self.plan.settings.ranking.objectives, trial.seconds, self.received is not None
         )

@@ -44,6 +44,33 @@ def within_noise(one: Sequence[float], other: Sequence[float]) -> bool | None:
     return probability >= LEVEL
 
 
+def within_noise_of_folds(one: Sequence[float], other: Sequence[float], share: float) -> bool | None:
+    """Whether two settings' means differ by no more than their folds do: the corrected resampled t-test, two-sided.
+
+    The runs of a setting train on much the same samples, so that their numbers lie closer together than those of
+    independent runs; and both settings have the same folds, so that runs are compared in pairs.
+    Source: Nadeau and Bengio, 2003, Inference for the Generalization Error, section 3.
+
+    Args:
+        one: a number of each run of the first setting.
+        other: the same of the second, in the same order of folds.
+        share: measured samples to training samples of a run.
+
+    Returns:
+        True where p >= 0.05; None where the runs are fewer than two, or do not pair.
+    """
+    if len(one) < 2 or len(one) != len(other):
+        return None
+    differences = [a - b for a, b in zip(one, other, strict=True)]
+    mean, spread = sum(differences) / len(differences), deviation(differences) or 0.0
+    if spread == 0:
+        return mean == 0
+    from scipy.special import stdtr  # at the end of a sweep only: a plan is made without it
+
+    error = spread * math.sqrt(1 / len(differences) + share)
+    return 2 * float(stdtr(len(differences) - 1, -abs(mean) / error)) >= LEVEL
+
+
 def closer_than_samples_tell(one: float, other: float, samples: int) -> bool:
     """Whether two accuracies in [0, 1] differ by less than the binomial standard error of one on so many samples."""
     return abs(one - other) < standard_error(one, samples)

@@ -179,6 +179,22 @@ def about(objectives: list[Objective], differ: list[str]) -> str:
     return f"ranked by {goal}: the trials differ in their {_list(differ)}"
 
 
+def about_folds(objectives: list[Objective], folds: int | None) -> str:
+    """On which samples of the folds the numbers of a sweep are measured; empty where there are no folds."""
+    if folds is None:
+        return ""
+    goal = objectives[0].name
+    if goal.startswith("test/"):
+        return (
+            f"each setting is trained on {folds} folds, and ranked by {goal} on the folds themselves: the best one's "
+            "number is chosen from many, and new data will give a worse one"
+        )
+    return (
+        f"each setting is trained on {folds} folds and ranked by {goal}; test/* are measured on the folds themselves, "
+        "and have no part in the ranking"
+    )
+
+
 def _list(names: list[str]) -> str:
     return " and ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} and {names[-1]}"
 

@@ -84,13 +84,13 @@ def _in_words(code: int | None, memory_short: bool) -> str:
 
 
 def outcome_of(
-    ends: dict[int, RunEnd], runs: int, objectives: list[Objective], seconds: float, stopped: bool = False
+    ends: dict[int, RunEnd], runs: list[str], objectives: list[Objective], seconds: float, stopped: bool = False
 ) -> Outcome:
     """What a trial has come to, once no run of it is under way.
 
     Args:
-        ends: how its runs ended, by the place of their seed; those after a run that failed are not there.
-        runs: how many there were to be.
+        ends: how its runs ended, by their place; those after a run that failed are not there.
+        runs: for each run that there was to be, what makes it differ from the others: `seed=1 data.fold=0`.
         objectives: what is read of each.
         seconds: how long they took together.
         stopped: whether the sweep was stopped, so that runs that are not there are still to come.
@@ -100,12 +100,12 @@ def outcome_of(
     for state in ("interrupted", "failed", "diverged", "pruned"):
         for place, end in sorted(ends.items()):
             if end.state == state:
-                error = f"seed {place}: {end.error}" if runs > 1 and end.error else end.error
+                error = f"{runs[place]}: {end.error}" if runs[place] and end.error else end.error
                 return Outcome(state, values, seconds, error, final=not end.killed)
-    if stopped and len(ends) < runs:
+    if stopped and len(ends) < len(runs):
         return Outcome("interrupted", values, seconds, final=False)
     for goal, numbers in zip(objectives, values, strict=True):
-        if len(numbers) < runs or not all(map(math.isfinite, numbers)):
+        if len(numbers) < len(runs) or not all(map(math.isfinite, numbers)):
             return Outcome("failed", values, seconds, f"it has no {goal.name}")
     names = dict.fromkeys(name for end in in_order for name in end.numbers if name.startswith(TEST))
     tests = {name: [end.numbers[name] for end in in_order if name in end.numbers] for name in names}

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from couloir.config.check import check_sweep_values, checked
 from couloir.config.compose import Sentence, compose_sweep, is_of_a_sweep
+from couloir.config.folds import FOLD, FOLDS, LEAVE_ONE_GROUP_OUT
 from couloir.errors import CouloirError
 from couloir.sweep.engine.choice import threads_each
 from couloir.sweep.job import Job, Report
@@ -25,6 +26,12 @@ from couloir.sweep.storage import address
 from couloir.sweep.study import Proposal, run_folders
 from couloir.sweep.trials import SweepRecord, TrialRecord
 
+SAME_GROUPS = tuple(
+    f"data.{key}" for key in (
+        "batch_size", "val_fraction", "image_size", "resize", "standardize", "target_scaling", "sampler", "workers",
+    )
+)  # fmt: skip
+"""Keys of the data that may be swept where each group is a fold: they leave the groups as they are."""
 TRIED = 3
 """Settings that must all be wrong before a sweep is refused for it."""
 
@@ -59,6 +66,11 @@ class Plan:
     environment: dict[str, str]
     trial: Sentence
 
+    @property
+    def folds(self) -> int | None:
+        """How many folds each setting is trained on; None: the data has no folds, or one of them is chosen."""
+        return None if self.settings.folds is None else len(self.settings.folds)
+
     def known(self, key: str) -> str:
         """What a key or group is that is not swept, as it would be typed; empty where it is not there."""
         if key in self.trial.choices:
@@ -67,25 +79,24 @@ class Plan:
         return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
     def jobs(self, proposal: Proposal) -> list[Job]:
-        """The runs of a trial, one for each seed."""
-        folders = run_folders(proposal.folder, len(self.settings.seeds))
+        """The runs of a trial, one for each seed and fold."""
+        folders = run_folders(proposal.folder, len(self.settings.runs))
         return [
             Job(
                 number=proposal.number,
                 place=place,
-                overrides=[*self.space.words, *as_words(proposal.setting), *self._of_each(seed)],
+                overrides=[*self.space.words, *as_words(proposal.setting), *words, *self._threads()],
                 folder=str(folder),
                 directory=str(self.directory),
                 command=self.command,
                 report=self._report(proposal) if place == 0 else None,
                 environment=self.environment,
             )
-            for place, (seed, folder) in enumerate(zip(self.settings.seeds, folders, strict=True))
+            for place, (words, folder) in enumerate(zip(self.settings.runs, folders, strict=True))
         ]
 
-    def _of_each(self, seed: int) -> list[str]:
-        words = [f"seed={seed}"] if len(self.settings.seeds) > 1 else []
-        return [*words, *([] if self.threads is None else [f"trainer.threads={self.threads}"])]
+    def _threads(self) -> list[str]:
+        return [] if self.threads is None else [f"trainer.threads={self.threads}"]
 
     def _report(self, proposal: Proposal) -> Report | None:
         pruner = self.settings.pruner
@@ -98,7 +109,7 @@ class Plan:
         ranking = self.settings.ranking
         return SweepRecord(
             self.folder, self.name, self.space.words, self.space.keys, ranking.objectives,
-            ranking.monitor, self.command, trials, self.total, ranking.mode, ranking.differ,
+            ranking.monitor, self.command, trials, self.total, ranking.mode, ranking.differ, self.folds,
         )  # fmt: skip
 
 
@@ -131,7 +142,7 @@ def make_plan(
         )
     setting, trial = _first_trial(space)
     settings = Settings.read(sweep, space, setting, trial)
-    _check_seeds(settings, space)
+    _check_repeats(settings, space, trial)
     name = study_name(settings, default_folder, [word for word in words if word not in hydras])
     shared = settings.storage is not None or settings.name is not None
     typed = any(word.lstrip("+").startswith("hydra.sweep.dir=") for word in hydras)
@@ -187,7 +198,7 @@ def _first_trial(space: Space) -> tuple[Setting, Sentence]:
     for place in range(TRIED):
         setting = _somewhere(space, place)
         try:
-            sentence = checked([*space.words, *as_words(setting)])
+            sentence = checked([*space.words, *as_words(setting)], each_fold=True)
         except CouloirError as error:
             mistakes.append(error)
             continue
@@ -213,9 +224,32 @@ def _value_at(parameter: Parameter, share: float, draw: random.Random) -> str:
     return str(draw.randint(int(low), int(high))) if parameter.numbers.integer else repr(low + share * (high - low))
 
 
-def _check_seeds(settings: Settings, space: Space) -> None:
+def _check_repeats(settings: Settings, space: Space, trial: Sentence) -> None:
+    """What a setting is repeated over is the same for all settings.
+
+    Raises:
+        CouloirError: it is not, or the folds would not be tested.
+    """
     if len(settings.seeds) > 1 and "seed" in space.keys:
         raise CouloirError(
             "Both seed=... and sweep.seeds repeat over seeds.",
             next_step="leave one of them out; sweep.seeds reports means",
         )
+    swept = next((key for key in (FOLDS, FOLD) if key in space.keys), None)
+    if swept is not None:
+        raise CouloirError(
+            f"{swept} cannot be swept: the settings of a sweep are compared on the same folds.",
+            next_step=f"{FOLDS}=5 trains each setting on all five; {FOLDS}=5 {FOLD}=0 on the first one only",
+        )
+    if settings.folds is not None and not trial.cfg.get("test", True):
+        raise CouloirError(
+            f"test=false leaves out the test, and {FOLDS} makes folds to be tested.",
+            next_step=f"leave test=false or {FOLDS} out",
+        )
+    if settings.folds is not None and settings.by_group:
+        other = next((key for key in space.keys if key == "data" or key.startswith("data.")), None)
+        if other is not None and other not in SAME_GROUPS:
+            raise CouloirError(
+                f"With {FOLDS}={LEAVE_ONE_GROUP_OUT}, {other} may change how many folds there are.",
+                next_step=f"a sweep for each value of {other}, or a number of folds",
+            )

@@ -20,7 +20,7 @@ LATEST = 5
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a trial stands: in its present run, of several seeds the one that is going on.
+    """Where a trial stands: in its present run, of several seeds and folds the one that is going on.
 
     Attributes:
         epoch: epochs that are complete.

@@ -14,7 +14,7 @@ from couloir.record.files import write_atomically
 from couloir.sweep import charts as figures
 from couloir.sweep import importance
 from couloir.sweep.best import best_words
-from couloir.sweep.objective import about
+from couloir.sweep.objective import about, about_folds
 from couloir.sweep.progress import duration
 from couloir.sweep.table import (
     against_best,
@@ -22,9 +22,9 @@ from couloir.sweep.table import (
     in_order,
     mean_and_deviation,
     measured_words,
+    noise_test,
     ranked,
     sentence,
-    several_seeds,
     swept_keys,
     tested_metrics,
 )
@@ -58,7 +58,7 @@ def write_report(record: SweepRecord, file: Path | None = None) -> Path:
     _parameters(page, record, shares)
     curves = figures.curves(record)
     if curves:
-        of = "; the mean over the seeds" if several_seeds(record) else ""
+        of = f"; the mean over the {record.repeats}" if record.repeats else ""
         page.section(
             "Curves of the best trials",
             charts(curves),
@@ -94,14 +94,14 @@ def _header(record: SweepRecord) -> str:
     for state in ("pruned", "failed", "diverged", "interrupted", "running"):
         number = sum(trial.state == state for trial in record.trials)
         numbers += [(state, str(number))] if number else []
-    if several_seeds(record):
-        numbers.append(("seeds", str(max(len(trial.runs) for trial in record.trials))))
+    if record.repeats:
+        numbers.append(("runs of a trial", record.repeats))
     if seconds:
         numbers.append(("time of all trials", duration(sum(seconds))))
         numbers.append(("a trial", duration(sum(seconds) / len(seconds))))
     written = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
-    note = about(record.objectives, record.differ)
-    about_order = f'<p class="note">{text(note[0].upper() + note[1:])}.</p>' if note else ""
+    notes = [about(record.objectives, record.differ), about_folds(record.objectives, record.folds)]
+    about_order = "".join(f'<p class="note">{text(note[0].upper() + note[1:])}.</p>' for note in notes if note)
     return (
         f'<header><h1>Sweep {text(record.name)}</h1><p class="note">{text(goals)}; written {written}</p>{about_order}'
         f"{copyable(as_typed(record.command))}{facts(numbers)}</header>"
@@ -113,12 +113,12 @@ def _best(page: Page, record: SweepRecord) -> None:
     if words is None or best is None:
         page.section("Best setting", note=f"No trial has completed: {counts(record)}.")
         return
-    runs = f" over {len(best.values[0])} seeds" if len(best.values[0]) > 1 else ""
+    runs = f" over {record.repeats}" if record.repeats else ""
     note = f"Trial {best.number}: {measured_words(record, best)}{runs}."
-    if several_seeds(record):
-        near = sum(against_best(trial, best) == "within noise" for trial in ranked(record))
+    if record.repeats:
+        near = sum(verdict == "within noise" for verdict in against_best(record).values())
         are = "trial is" if near == 1 else "trials are"
-        note += f" {near or 'No'} other {are} within noise of it (Welch's t-test over the seeds, p ≥ 0.05)."
+        note += f" {near or 'No'} other {are} within noise of it ({noise_test(record).replace('>=', '≥')})."
     if len(record.objectives) > 1:
         note += f" It is the best by {record.objectives[0].name}; the Pareto front has {len(record.front())} trials."
     page.parts.append(
@@ -181,26 +181,27 @@ def _results(page: Page, record: SweepRecord) -> None:
 
 
 def _table(record: SweepRecord, trials: list[TrialRecord]) -> str:
-    noise = several_seeds(record)
+    verdicts = against_best(record)
     keys = swept_keys(record)
     goals = [goal.name for goal in record.objectives]
     tests = tested_metrics(record)
-    columns = ["trial", "state", *goals, *(["against the best"] if noise else []), *tests, *keys, "seconds"]
+    columns = ["trial", "state", *goals, *(["against the best"] if record.repeats else []), *tests, *keys, "seconds"]
     best = record.best
-    rows = [_row(trial, best, len(goals), tests, keys, noise) for trial in trials]
+    told = [verdicts.get(trial.number, "") if record.repeats else None for trial in trials]
+    rows = [_row(trial, best, len(goals), tests, keys, word) for trial, word in zip(trials, told, strict=True)]
     return table(columns, rows, "trials and their results")
 
 
 def _row(
-    trial: TrialRecord, best: TrialRecord | None, goals: int, tests: list[str], keys: list[str], noise: bool
+    trial: TrialRecord, best: TrialRecord | None, goals: int, tests: list[str], keys: list[str], verdict: str | None
 ) -> list[Cell]:
     is_best = best is not None and trial.number == best.number
     state = f"{trial.state}, best" if is_best else trial.state
     cells = [Cell(str(trial.number), float(trial.number), "number best" if is_best else "number")]
     cells.append(Cell(state, kind=f"state {'best' if is_best else trial.state}"))
     cells += [_measured(numbers) for numbers in trial.values or [[]] * goals]
-    if noise:
-        cells.append(Cell(against_best(trial, best) if best is not None and trial.means is not None else ""))
+    if verdict is not None:
+        cells.append(Cell(verdict))
     cells += [_measured(trial.tests.get(name, [])) for name in tests]
     for value in (trial.parameters.get(key, "") for key in keys):
         cells.append(Cell(value[:LONGEST], kind="code" if len(value) <= SHORT else "code long"))

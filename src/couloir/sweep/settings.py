@@ -10,6 +10,7 @@ from typing import Any, Literal
 from omegaconf import OmegaConf
 
 from couloir.config.compose import Sentence
+from couloir.config.folds import FOLD, LEAVE_ONE_GROUP_OUT, number_of_folds
 from couloir.sweep.objective import Ranking, ranking
 from couloir.sweep.space import Setting, Space
 
@@ -23,6 +24,9 @@ class Settings:
         ranking: how trials are compared.
         n_trials: how many settings are tried; None: all of a grid.
         seeds: of each setting's runs.
+        folds: the words for each fold of the data, on which a setting is trained with every seed; None: there are no
+            folds, or all runs test on one of them.
+        by_group: whether each group of the data is a fold.
         seed: of the proposals.
         workers: runs that go on at a time; None: one, or as many as the launcher takes.
         isolation: whether each run is a process of its own.
@@ -37,6 +41,8 @@ class Settings:
     ranking: Ranking
     n_trials: int | None
     seeds: list[int]
+    folds: list[str] | None
+    by_group: bool
     seed: int
     workers: int | None
     isolation: Literal["process", "none"]
@@ -68,6 +74,8 @@ class Settings:
             ranking=compared,
             n_trials=node.n_trials,
             seeds=[first + place for place in range(count)],
+            folds=_folds(trial),
+            by_group=trial.cfg.data.get("folds") == LEAVE_ONE_GROUP_OUT,
             seed=first if node.seed is None else int(node.seed),
             workers=node.workers,
             isolation=node.isolation,
@@ -77,6 +85,19 @@ class Settings:
             sampler=OmegaConf.to_container(node.sampler, resolve=True),  # type: ignore[arg-type]
             pruner=None if pruner is None else OmegaConf.to_container(pruner, resolve=True),  # type: ignore[arg-type]
         )
+
+    @property
+    def runs(self) -> list[list[str]]:
+        """The words of each run of a setting: its seed, and its fold; all folds of the first seed come first."""
+        seeds = [[f"seed={seed}"] if len(self.seeds) > 1 else [] for seed in self.seeds]
+        folds: list[list[str]] = [[]] if self.folds is None else [[fold] for fold in self.folds]
+        return [[*seed, *fold] for seed in seeds for fold in folds]
+
+
+def _folds(trial: Sentence) -> list[str] | None:
+    count = number_of_folds(trial.cfg)
+    plus = "" if FOLD.partition(".")[2] in trial.cfg.data else "+"  # a set of the user's own need not list the key
+    return None if count is None else [f"{plus}{FOLD}={fold}" for fold in range(count)]
 
 
 def study_name(settings: Settings, folder: Path, words: list[str]) -> str:

@@ -23,7 +23,7 @@ from couloir.record.sweep import FILE, SweepFacts, write_facts
 from couloir.sweep.best import write_best
 from couloir.sweep.engine.choice import engine
 from couloir.sweep.loop import SweepLoop
-from couloir.sweep.objective import about
+from couloir.sweep.objective import about, about_folds
 from couloir.sweep.plan import Plan, make_plan
 from couloir.sweep.samplers import sampler
 from couloir.sweep.study import Proposal, Study
@@ -106,6 +106,7 @@ def _prepare(plan: Plan, words: Sequence[str]) -> None:
                 mode=ranking.mode,
                 differ=ranking.differ,
                 total=plan.total if plan.total < MANY else None,
+                folds=plan.folds,
                 begun=datetime.now().astimezone().isoformat(timespec="seconds"),
             )
             write_facts(plan.folder, facts)
@@ -149,8 +150,10 @@ def _say_what_is_there(plan: Plan, study: Study, left: list[Proposal]) -> None:
     if there or left:
         text += f"; {there} are there" + (f", {len(left)} go on" if left else "")
     print(text)  # noqa: T201
-    if note := about(plan.settings.ranking.objectives, plan.settings.ranking.differ):
-        print(note)  # noqa: T201
+    ranking = plan.settings.ranking
+    for note in (about(ranking.objectives, ranking.differ), about_folds(ranking.objectives, plan.folds)):
+        if note:
+            print(note)  # noqa: T201
 
 
 def _conclude(record: SweepRecord) -> None:

@@ -15,7 +15,13 @@ from couloir.log import rendered
 from couloir.record.provenance import read_provenance
 from couloir.record.sweep import TEST, SweepTable, TrialRow, write_table
 from couloir.sweep.best import best_words
-from couloir.sweep.noise import closer_than_samples_tell, deviation, standard_error, within_noise
+from couloir.sweep.noise import (
+    closer_than_samples_tell,
+    deviation,
+    standard_error,
+    within_noise,
+    within_noise_of_folds,
+)
 from couloir.sweep.objective import about
 from couloir.sweep.trials import SweepRecord, TrialRecord
 
@@ -24,13 +30,13 @@ ALL_SHOWN = 15
 """Up to so many completed trials, the table shows all of them."""
 ERRORS_SHOWN = 5
 WIDTH = 100
-SPLITS = {"best": "val", "val": "val", "test": "test"}
+SPLITS = {"train": "train", "best": "val", "val": "val", "test": "test"}
 """The split that an accuracy was measured on, by the first part of its name."""
 
 
 def write_csv(record: SweepRecord) -> Path:
     """Write `sweep.csv`, a row a trial, and return its path."""
-    several = several_seeds(record)
+    several = bool(record.repeats)
     goals = [goal.name for goal in record.objectives]
     tests = tested_metrics(record)
     rows = []
@@ -84,11 +90,6 @@ def last_words(record: SweepRecord) -> str:
     files = [record.folder / name for name in ("sweep.csv", "best.yaml", "report.html")]
     lines = [f"{file.stem + ':':<8}{_short(file)}" for file in files if file.exists()]
     return "\n\n".join([*parts, "\n".join(lines)]).rstrip()
-
-
-def several_seeds(record: SweepRecord) -> bool:
-    """Whether a setting has several runs."""
-    return any(len(trial.runs) > 1 for trial in record.trials)
 
 
 def swept_keys(record: SweepRecord) -> list[str]:
@@ -158,18 +159,42 @@ def first_line(error: str) -> str:
     return next((line.strip() for line in error.splitlines() if line.strip()), "")
 
 
-def against_best(trial: TrialRecord, best: TrialRecord) -> str:
-    """`best`, `within noise` of it, or `worse`; empty where nothing is known of the noise."""
-    if trial.number == best.number:
-        return "best"
-    verdict = within_noise(trial.values[0], best.values[0])
-    return "" if verdict is None else "within noise" if verdict else "worse"
+def against_best(record: SweepRecord) -> dict[int, str]:
+    """For each completed trial by its number `best`, `within noise` of it, or `worse`; empty where nothing is known of
+    the noise.
+    """
+    best = record.best
+    if best is None or not record.repeats:
+        return {}
+    share = _measured_share(best, record)
+    said = {True: "within noise", False: "worse", None: ""}
+    told = {}
+    for trial in record.completed:
+        one, other = trial.values[0], best.values[0]
+        told[trial.number] = said[
+            within_noise(one, other) if share is None else within_noise_of_folds(one, other, share)
+        ]
+    return {**told, best.number: "best"}
+
+
+def _measured_share(trial: TrialRecord, record: SweepRecord) -> float | None:
+    """Of a trial with folds, how many samples an objective was measured on to each one that was trained on."""
+    if record.folds is None:
+        return None
+    measured, trained = (_samples(trial, split) for split in (record.objectives[0].name, "train/loss"))
+    return 1 / (record.folds - 1) if measured is None or trained is None else measured / trained
+
+
+def noise_test(record: SweepRecord) -> str:
+    """How it is told what is noise: `Welch's t-test over the 5 seeds, p >= 0.05`."""
+    test = "Welch's" if record.folds is None else "the corrected resampled"
+    return f"{test} t-test over the {record.repeats}, p >= 0.05"
 
 
 def _best_table(record: SweepRecord) -> str:
     trials = ranked(record)
     shown_trials = trials if len(trials) <= ALL_SHOWN else trials[:BEST_SHOWN]
-    noise = several_seeds(record)
+    noise = bool(record.repeats)
     title = (
         "" if len(shown_trials) == len(trials) else f"the best {len(shown_trials)} of {len(trials)} completed trials"
     )
@@ -192,7 +217,8 @@ def _table(record: SweepRecord, trials: list[TrialRecord], title: str, noise: bo
     rows = [[str(trial.number), *map(mean_and_deviation, trial.values)] for trial in trials]
     if noise and best is not None:
         head.append("against the best")
-        rows = [[*row, against_best(trial, best)] for row, trial in zip(rows, trials, strict=True)]
+        verdicts = against_best(record)
+        rows = [[*row, verdicts[trial.number]] for row, trial in zip(rows, trials, strict=True)]
     tests = comparable_tests(record)
     for keys in (list(names), ["setting"]):
         settings = [
@@ -239,9 +265,10 @@ def _about_noise(record: SweepRecord) -> list[str]:
     trials = ranked(record)
     if len(trials) < 2:
         return []
-    if several_seeds(record):
-        near = [trial.number for trial in trials[1:] if against_best(trial, trials[0]) == "within noise"]
-        level = "(Welch's t-test over the seeds, p >= 0.05)"
+    if record.repeats:
+        verdicts = against_best(record)
+        near = [trial.number for trial in trials[1:] if verdicts[trial.number] == "within noise"]
+        level = f"({noise_test(record)})"
         if not near:
             return [f"No other trial is within noise of the best {level}."]
         few = ", ".join(map(str, near[:ALL_SHOWN])) + (", ..." if len(near) > ALL_SHOWN else "")

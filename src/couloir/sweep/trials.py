@@ -31,14 +31,14 @@ class Objective:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial: a setting, and one run of it for each seed.
+    """One trial: a setting, and one run of it for each seed and fold.
 
     Attributes:
         number: its place in the sweep, from 0.
         parameters: key -> value as it would be typed, for the keys that the sweep goes over; a key that is under a
             condition is missing where the condition does not hold.
         state: of the trial as a whole.
-        runs: the folders of its runs, one a seed, in the order of the seeds; some may not exist yet.
+        runs: the folders of its runs, all folds of the first seed first; some may not exist yet.
         values: of each objective, the number of each run that has it; a list of runs' numbers for each objective.
         seconds: how long its runs took together; None before the end.
         error: why it failed; empty otherwise.
@@ -78,6 +78,7 @@ class SweepRecord:
         total: how many trials there are to be.
         mode: whether the monitored value is to rise (`max`) or to fall (`min`); None: as its name says.
         differ: which of `task`, `loss`, `data` and `monitor` are not the same in all trials.
+        folds: of the data, on each of which every setting is trained; None: there are none.
     """
 
     folder: Path
@@ -91,6 +92,15 @@ class SweepRecord:
     total: int
     mode: str | None = None
     differ: list[str] = field(default_factory=list)
+    folds: int | None = None
+
+    @property
+    def repeats(self) -> str:
+        """What a setting's runs differ in: `3 seeds`, `5 folds`, `3 seeds x 5 folds`; empty where it has one run."""
+        runs = max((max(len(trial.runs), *map(len, trial.values), 1) for trial in self.trials), default=1)
+        seeds = runs // (self.folds or 1)
+        parts = [f"{seeds} seeds"] if seeds > 1 else []
+        return " x ".join([*parts, f"{self.folds} folds"] if self.folds else parts)
 
     @property
     def completed(self) -> list[TrialRecord]:
