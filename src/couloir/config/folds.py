@@ -32,6 +32,8 @@ def check_folds(sentence: Sentence, each: bool, reads_data: bool) -> None:
     cfg = sentence.cfg
     folds, fold = cfg.data.get("folds"), cfg.data.get("fold")
     if folds is None:
+        if reads_data and _grouped(cfg):
+            _counts(cfg)  # which looks whether a group is in two splits
         if fold is not None:
             raise CouloirError(
                 f"{FOLD}={fold} chooses a fold, and {FOLDS} does not say how many there are.",
@@ -55,10 +57,9 @@ def check_folds(sentence: Sentence, each: bool, reads_data: bool) -> None:
             next_step=f"`{as_typed(['train', '-m', *words])}` trains a run for each fold; "
             f"`{as_typed(['train', *words, f'{FOLD}=0'])}` trains one, tested on the first fold",
         )
-    known = reads_data and (folds == LEAVE_ONE_GROUP_OUT or str(cfg.data.get("_target_")).startswith("couloir."))
-    facts = resolvers.inspect_data(cfg.data) if known else {}
-    refuse_too_few(folds, facts.get("samples"), facts.get("groups"))
-    count = facts.get("groups") if folds == LEAVE_ONE_GROUP_OUT else folds
+    samples, groups = _counts(cfg) if reads_data else (None, None)
+    refuse_too_few(folds, samples, groups)
+    count = groups if folds == LEAVE_ONE_GROUP_OUT else folds
     if fold is not None and count is not None:
         refuse_beyond(fold, count)
 
@@ -77,14 +78,14 @@ def number_of_folds(cfg: DictConfig) -> int | None:
         return None
     if folds != LEAVE_ONE_GROUP_OUT:
         return int(folds)
-    count = resolvers.inspect_data(cfg.data).get("groups")
-    if count is None:
+    _, groups = _counts(cfg)
+    if groups is None:
         raise CouloirError(
             "The data does not say how many groups it has.",
-            place=f"`inspect` of {str(cfg.data.get('_target_')).rpartition('.')[0]}",
-            next_step=f"let `inspect` return {{'groups': COUNT}}, or state how many folds there are: {FOLDS}=5",
+            place=str(cfg.data.get("_target_")).rpartition(".")[0],
+            next_step=f"let its module have a function count(keys) -> (samples, groups), or say {FOLDS}=5",
         )
-    return int(count)
+    return groups
 
 
 def refuse_too_few(folds: int | str, samples: int | None, groups: int | None) -> None:
@@ -126,6 +127,14 @@ def refuse_beyond(fold: int, folds: int) -> None:
             f"There is no {FOLD}={fold}: the {folds} folds are 0 to {folds - 1}.",
             next_step=f"{FOLD}={folds - 1} tests on the last one",
         )
+
+
+def _counts(cfg: DictConfig) -> tuple[int | None, int | None]:
+    """The samples and the groups of the data, where it is Couloir's own or must say so: another module may import
+    torch.
+    """
+    own = str(cfg.data.get("_target_")).startswith("couloir.")
+    return resolvers.count_data(cfg.data) if own or cfg.data.get("folds") == LEAVE_ONE_GROUP_OUT else (None, None)
 
 
 def _grouped(cfg: DictConfig) -> Any:

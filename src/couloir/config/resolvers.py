@@ -7,6 +7,7 @@ import json
 import re
 import secrets
 from datetime import datetime
+from types import ModuleType
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -80,17 +81,31 @@ def inspect_data(node: DictConfig) -> dict[str, Any]:
     Raises:
         CouloirError: the files are missing, torn, or not what the keys say, or the data may not be called.
     """
+    target, keys = str(node.get("_target_", "")), _stated_keys(node)
+    cache_key = json.dumps([target, keys], sort_keys=True, default=str)
+    if cache_key not in _facts:
+        inspect = getattr(_module_of(node), "inspect", None)
+        _facts[cache_key] = inspect(target.rpartition(".")[2], keys) if callable(inspect) else {}
+    return _facts[cache_key]
+
+
+def count_data(node: DictConfig) -> tuple[int | None, int | None]:
+    """How many samples the data's own `count` says that folds are made of, and how many groups these are in; None
+    where it does not say.
+
+    Raises:
+        CouloirError: the groups are not what they should be, or the data may not be called.
+    """
+    count = getattr(_module_of(node), "count", None)
+    return count(_stated_keys(node)) if callable(count) else (None, None)
+
+
+def _module_of(node: DictConfig) -> ModuleType:
     target = str(node.get("_target_", ""))
     reason = targets.refused(target, targets.extended(root(node)))
     if reason is not None:
         raise targets.refusal("data._target_", target, reason, None)
-    module_name, _, function = target.rpartition(".")
-    keys = _stated_keys(node)
-    cache_key = json.dumps([target, keys], sort_keys=True, default=str)
-    if cache_key not in _facts:
-        inspect = getattr(importlib.import_module(module_name), "inspect", None)
-        _facts[cache_key] = inspect(function, keys) if callable(inspect) else {}
-    return _facts[cache_key]
+    return importlib.import_module(target.rpartition(".")[0])
 
 
 def _stated_keys(node: DictConfig) -> dict[str, Any]:

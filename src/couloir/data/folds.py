@@ -39,13 +39,13 @@ def cut(
     names = None if groups is None else np.unique(groups)
     refuse_too_few(folds, len(targets), None if names is None else len(names))
     by_group = folds == LEAVE_ONE_GROUP_OUT
-    if by_group and groups is None:
-        raise CouloirError(
-            f"data.folds={folds} needs to know the group of each sample.",
-            next_step="hand `groups` to `Loaded`, or state how many folds there are: data.folds=5",
-        )
-    if groups is not None and by_group:
-        of_each, count = fold_of_each_group(groups), len(np.unique(groups))
+    if by_group:
+        if groups is None or names is None:
+            raise CouloirError(
+                f"data.folds={folds} needs to know the group of each sample.",
+                next_step="hand `groups` to `Loaded`, or state how many folds there are: data.folds=5",
+            )
+        of_each, count = fold_of_each_group(groups), len(names)
     else:
         count = int(folds)
         of_each = fold_of_each(targets, count, seed, stratify, groups)

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
 from PIL import ImageColor
 
 from couloir.config.image_size import ImageSize, covering, is_square, size_of, typed
+from couloir.data.groups import counted, groups_of_files
 from couloir.data.headers import START, recognised, refuse_format
 from couloir.data.labels import list_labelled, usual_table
 from couloir.data.listing import Listing, list_images
@@ -32,6 +34,7 @@ def image_folder(
     cache_size: float = 50.0,
     cache_dir: str | None = None,
     on_error: str = "raise",
+    group_pattern: str | None = None,
     max_pixels: int | None = None,
     background: str | list[int] = "white",
     bits: int | None = None,
@@ -52,6 +55,8 @@ def image_folder(
         cache_dir: the folder of the caches; None: `$COULOIR_CACHE` or `~/.cache/couloir`.
         on_error: `raise` or `skip`: whether a photograph that cannot be decoded ends the run, or is left out from the
             beginning (see `couloir.data.unreadable`).
+        group_pattern: a regular expression that finds the group of each photograph in its path below the root; None:
+            there are no groups.
         max_pixels: photographs of more pixels are refused; None: `couloir.data.decode.MAX_PIXELS`.
         background: the colour that shows where a photograph is transparent: a name, `#rrggbb`, or red, green and blue.
         bits: bits that greys of more than 8 bits use; None: as many as each file says.
@@ -89,6 +94,7 @@ def image_folder(
             cache=(cache_folder(cache_dir), cache_size * GIB) if cache else None,
         )
         loaded.skipped, loaded.notes = [*skipped, *listing.left_out], listing.notes
+        loaded.groups = _groups(listing, folder, group_pattern).get("train")
         return loaded
 
     samples = Samples(load, **keys)
@@ -114,10 +120,7 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
             next_step=f"data.resize={typed(covering(resize, size))} or more, or null",
         )
     colour(keys.get("background", "white"))
-    listing = listed(
-        stated_root, keys.get("labels"), keys.get("label_columns"), keys.get("label_separator"), keys.get("task"),
-        keys.get("fields"), keys.get("on_error"),
-    )  # fmt: skip
+    listing = _listed_by(keys)
     stated = keys.get("num_classes")
     count = len(listing.classes) or 1
     if stated is not None and stated != count:
@@ -163,6 +166,31 @@ def listed(
         )
     learns_labels = fields is None or not {"label", "labels"}.isdisjoint(fields.values())
     return list_images(folder, skip, least=2 if learns_labels else 1)
+
+
+def _listed_by(keys: Mapping[str, Any]) -> Listing:
+    return listed(
+        keys["root"], keys.get("labels"), keys.get("label_columns"), keys.get("label_separator"), keys.get("task"),
+        keys.get("fields"), keys.get("on_error"),
+    )  # fmt: skip
+
+
+def count(keys: Mapping[str, Any]) -> tuple[int, int | None]:
+    """How many photographs folds are made of, and how many groups these are in; None: there are no groups.
+
+    Raises:
+        CouloirError: a file has no group, or a group is in two splits.
+    """
+    listing, folder = _listed_by(keys), data_root(keys["root"], "images")
+    groups = _groups(listing, folder, keys.get("group_pattern"))
+    return len(listing.splits["train"]), counted(groups, keys.get("folds") is not None, str(keys["root"]))
+
+
+def _groups(listing: Listing, root: Path, pattern: str | None) -> dict[str, NDArray[Any]]:
+    """The groups of the photographs of each split that there is; empty without a pattern."""
+    if pattern is None:
+        return {}
+    return {name: groups_of_files([path for path, _ in files], root, pattern) for name, files in listing.splits.items()}
 
 
 def colour(stated: str | list[int]) -> tuple[int, int, int]:

@@ -29,6 +29,7 @@ from couloir.data.columns import (
     reason,
     texts_needed,
 )
+from couloir.data.groups import counted
 from couloir.data.skipped import Skipped
 from couloir.data.targets import Target, read_target
 from couloir.errors import CouloirError
@@ -56,6 +57,7 @@ class Wanted:
         indicators: whether columns with missing values get an input that says so.
         skip: whether rows that cannot be used are left out.
         task: the task, None: what the target says.
+        group: the column whose rows of one value stay in one split; None: each row may go anywhere.
         reading: how the file is read, arguments of `read_cells`.
     """
 
@@ -66,6 +68,7 @@ class Wanted:
     indicators: bool
     skip: bool
     task: str | None
+    group: str | None
     reading: Mapping[str, Any]
 
     @classmethod
@@ -89,17 +92,26 @@ class Wanted:
                 next_step="data.columns={age: number, city: category}",
             )
         columns = {str(name): str(kind) for name, kind in stated.items()}
+        group = None if keys.get("group") is None else str(keys["group"])
+        if group is not None and (group in names or columns.get(group, "ignore") not in ("ignore", "identifier")):
+            use = "data.target predicts it" if group in names else f"data.columns makes it a {columns[group]}"
+            raise CouloirError(
+                f"data.group={group} says which rows belong together, and {use}.",
+                next_step="use a column for one of them",
+            )
+        ignored = [*map(str, keys.get("ignore") or ()), *([] if group is None else [group])]
         task = keys.get("task") or next(
             (TASK_OF[columns[name]] for name in names if columns.get(name) in TASK_OF), None
         )
         return cls(
             path=str(keys["path"]),
             targets=tuple(names),
-            columns={**columns, **{str(name): "ignore" for name in keys.get("ignore") or ()}},
+            columns={**columns, **dict.fromkeys(ignored, "ignore")},
             missing=keys.get("missing") or ("drop" if skip else "impute"),
             indicators=bool(keys.get("missing_indicator")),
             skip=skip,
             task=task if task is None or len(names) == 1 else keys.get("task"),
+            group=group,
             reading={name: keys[name] for name in ("delimiter",) if keys.get(name) is not None},
         )
 
@@ -116,6 +128,7 @@ class Table:
         target: what is learned.
         described: all columns, as they are shown.
         skipped: the rows that are left out.
+        groups: of the rows that are used, (N,); None: there are none.
     """
 
     cells: Cells
@@ -125,6 +138,11 @@ class Table:
     target: Target
     described: list[Described]
     skipped: list[Skipped]
+    groups: NDArray[Any] | None = None
+
+    def groups_by_split(self) -> dict[str, NDArray[Any]]:
+        """The groups of the rows of each split that there is; empty where there are none."""
+        return {} if self.groups is None else {name: self.groups[part] for name, part in _splits(self).items()}
 
 
 def table(
@@ -138,6 +156,7 @@ def table(
     missing: str | None = None,
     missing_indicator: bool = False,
     on_error: str = "raise",
+    group: str | None = None,
     categories: list[list[int]] | None = None,
     **keys: Any,
 ) -> Samples:
@@ -149,7 +168,7 @@ def table(
 
     wanted = Wanted.of({
         "path": path, "target": target, "ignore": ignore, "delimiter": delimiter, "task": task, "columns": columns,
-        "missing": missing, "missing_indicator": missing_indicator, "on_error": on_error,
+        "missing": missing, "missing_indicator": missing_indicator, "on_error": on_error, "group": group,
     })  # fmt: skip
     return Samples(_Load(wanted, classes), task=task, **keys)
 
@@ -196,7 +215,10 @@ class _Load:
             sources[name] = ArraySource(found.compact[part], y[part])
             sources[name].lines = found.cells.lines[found.rows[part]]
         return Loaded(
-            **sources,
+            sources["train"],
+            val=sources.get("val"),
+            test=sources.get("test"),
+            groups=found.groups_by_split().get("train"),
             classes=self.classes if labelled else names if target.task == "multi_label" else [],
             skipped=found.skipped,
             targets=names if target.task == "regression" else [],
@@ -251,6 +273,17 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
     return {**facts, "num_classes": len(classes), "classes": classes}
 
 
+def count(keys: Mapping[str, Any]) -> tuple[int, int | None]:
+    """How many rows folds are made of, and how many groups these are in; None: there are no groups.
+
+    Raises:
+        CouloirError: a group is in two splits.
+    """
+    found = read_table(Wanted.of(keys))
+    groups = counted(found.groups_by_split(), keys.get("folds") is not None, str(keys["path"]))
+    return len(found.rows[_splits(found)["train"]]), groups
+
+
 def columns_of(keys: Mapping[str, Any]) -> list[Described]:
     """What each column of a table is, for whoever shows it without training.
 
@@ -271,7 +304,11 @@ def read_table(wanted: Wanted, features: Sequence[Feature] | None = None) -> Tab
         CouloirError: the file is not there or empty, a column is missing, too few rows are left, or, unless they are
             skipped, a row cannot be used.
     """
-    as_text = [*wanted.targets, *texts_needed(wanted.columns, features or ())]
+    as_text = [
+        *wanted.targets,
+        *([] if wanted.group is None else [wanted.group]),
+        *texts_needed(wanted.columns, features or ()),
+    ]
     cells = read_cells(wanted.path, as_text=sorted({*as_text}), skip=wanted.skip, **wanted.reading)
     stated, unstated = repr((wanted, features)), repr((replace(wanted, task=None), features))
     for key in (unstated, stated):  # what the check has read before the task was settled is the same table
@@ -295,7 +332,10 @@ def _read_table(cells: Cells, wanted: Wanted, features: Sequence[Feature] | None
     for name in wanted.targets:
         if name not in by_name:
             raise no_column(cells, name)
+    if wanted.group is not None and wanted.group not in by_name:
+        raise no_column(cells, wanted.group)
     answers = [by_name[name] for name in wanted.targets]
+    group = None if wanted.group is None else by_name[wanted.group]
     if features is None:
         decisions = decide(cells, wanted.targets, wanted.columns, wanted.skip)
     else:
@@ -308,7 +348,7 @@ def _read_table(cells: Cells, wanted: Wanted, features: Sequence[Feature] | None
             place=why or None,
             next_step=f"data.columns={{{decisions[0].column.name}: category}} keeps it" if decisions else None,
         )
-    rows, left_out = _usable(cells, wanted, used, answers)
+    rows, left_out = _usable(cells, wanted, used, answers, group)
     skipped = sorted([*cells.skipped, *left_out], key=lambda row: (row.file, row.line or 0))
     if len(rows) < LEAST_ROWS:
         raise CouloirError(
@@ -319,9 +359,21 @@ def _read_table(cells: Cells, wanted: Wanted, features: Sequence[Feature] | None
     if features is None:
         features = features_of(used, rows, wanted.indicators)
     described = [*describe(decisions, features, rows), *_targets_described(target)]
+    groups = None if group is None else _groups(group)[rows]
+    if group is not None and groups is not None:
+        described = [each for each in described if each.name != group.name]
+        described.append(Described(group.name, "group", f"{len(np.unique(groups)):,} groups", 0))
     order = {name: place for place, name in enumerate(cells.names)}
     described.sort(key=lambda each: order[each.name])
-    return Table(cells, rows, list(features), encode(features, used, rows), target, described, skipped)
+    return Table(cells, rows, list(features), encode(features, used, rows), target, described, skipped, groups)
+
+
+def _groups(column: Column) -> NDArray[Any]:
+    """The cells of a column, which are the same where they are one number: 7 and 7.0."""
+    if column.is_numeric:
+        return column.numbers.astype(np.int64) if column.integers else column.numbers
+    assert column.texts is not None, "texts are asked for"
+    return column.texts.astype(str)
 
 
 def _targets_described(target: Target) -> Iterator[Described]:
@@ -330,7 +382,7 @@ def _targets_described(target: Target) -> Iterator[Described]:
 
 
 def _usable(
-    cells: Cells, wanted: Wanted, used: Sequence[Decision], answers: list[Column]
+    cells: Cells, wanted: Wanted, used: Sequence[Decision], answers: list[Column], group: Column | None
 ) -> tuple[Rows, list[Skipped]]:
     """The rows that can be used, and the others.
 
@@ -383,6 +435,16 @@ def _usable(
             )
         key = "data.on_error=skip" if wanted.skip else "data.missing=drop"
         leave_out(bad, lambda row, of=column: f"The target '{of.name}' is {of.cell(row) or 'empty'}.", key)
+    if group is not None and group.missing.any():
+        row = int(np.argmax(group.missing))
+        if not wanted.skip and wanted.missing != "drop":
+            raise CouloirError(
+                f"The group '{group.name}' is {group.cell(row) or 'empty'}.",
+                place=cells.place(row),
+                next_step="correct the cell or remove the row; data.missing=drop leaves such rows out",
+            )
+        key = "data.on_error=skip" if wanted.skip else "data.missing=drop"
+        leave_out(group.missing, lambda row: f"The group '{group.name}' is empty.", key)
     kept = np.ones(len(cells.lines), dtype=bool)
     kept[list(reasons)] = False
     skipped = [
@@ -414,6 +476,8 @@ def in_sentences(found: Table, wanted: Wanted) -> Iterator[str]:
     yield f"{name}{noted}: {len(found.rows):,} rows; target {', '.join(wanted.targets)}: " + (
         f"{found.target.task.replace('_', '-')} ({found.target.why})"
     )
+    if found.groups is not None:
+        yield f"  {len(np.unique(found.groups)):,} groups by {wanted.group}: no group is in two splits"
     for line in in_words(found.described):
         yield f"  {line}"
 
