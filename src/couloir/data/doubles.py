@@ -93,22 +93,24 @@ def _alike(values: NDArray[Any]) -> Iterator[list[int]]:
     yield from found.values()
 
 
-def same_files(paths: Mapping[str, Sequence[Path]]) -> Doubles:
+def same_files(paths: Mapping[str, Sequence[Path]], sizes: Mapping[str, Sequence[int]] | None = None) -> Doubles:
     """The files whose bytes are the same: compared by size, then by their middle, and read whole where both agree.
 
     Args:
         paths: the files of each split.
+        sizes: the bytes of each, where somebody has asked for them already; -1: it cannot be read.
     """
     places = [Place(split, number) for split, files in paths.items() for number in range(len(files))]
     files = [path for each in paths.values() for path in each]
-    sizes = np.array([-1 if size is None else size for size in _asked(_size, files)], dtype=np.int64)
-    alike = [place for group in _alike(sizes) for place in group if sizes[place] >= 0]
+    found = _asked(_size, files) if sizes is None else [size for split in paths for size in sizes[split]]
+    bytes_of = np.array([-1 if size is None else size for size in found], dtype=np.int64)
+    alike = [place for group in _alike(bytes_of) for place in group if bytes_of[place] >= 0]
     if len(alike) > OPENED:
         return Doubles(complete=False)
     middles = dict(zip(alike, _asked(middle, [files[place] for place in alike]), strict=True))
-    alike = _still(alike, lambda place: (int(sizes[place]), middles[place]))
-    order = sorted(alike, key=lambda place: int(sizes[place]))
-    whole = np.cumsum(sizes[order]) <= HASHED_BYTES if order else np.ones(0, dtype=bool)
+    alike = _still(alike, lambda place: (int(bytes_of[place]), middles[place]))
+    order = sorted(alike, key=lambda place: int(bytes_of[place]))
+    whole = np.cumsum(bytes_of[order]) <= HASHED_BYTES if order else np.ones(0, dtype=bool)
     chosen = [place for place, within in zip(order, whole.tolist(), strict=True) if within]
     digests = dict(zip(chosen, _asked(digest, [files[place] for place in chosen]), strict=True))
     groups: dict[Any, list[int]] = {}

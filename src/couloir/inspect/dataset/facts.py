@@ -138,7 +138,8 @@ def _samples(found: Look, data: Samples, cfg: DictConfig) -> None:
              if split.source.paths}  # fmt: skip
     if len(paths) == len(data.splits):
         _photographs(found, data, paths, int(cfg.data.get("resize") or cfg.data.image_size))
-        doubles = same_files(paths)
+        assert found.headers is not None
+        doubles = same_files(paths, found.headers.bytes)
     else:
         doubles = same_rows({name: list(row_hashes(split)) for name, split in data.splits.items()})
     facts["doubles"] = _doubles(data, doubles, paths)

@@ -28,12 +28,12 @@ class Headers:
     Attributes:
         read: of each split the headers in the order of its samples; None where there is none to be read.
         reasons: why not, by split and the sample's number there.
-        bytes: the size of all files.
+        bytes: of each split the sizes of its files; -1 where there is no file any more.
     """
 
     read: dict[str, list[Header | None]]
     reasons: dict[tuple[str, int], str]
-    bytes: int
+    bytes: dict[str, list[int]]
 
     @classmethod
     def of(cls, paths: Mapping[str, Sequence[Path]]) -> Headers:
@@ -49,15 +49,15 @@ class Headers:
         ]
         read: dict[str, list[Header | None]] = {split: [] for split in paths}
         reasons: dict[tuple[str, int], str] = {}
-        size = 0
+        sizes: dict[str, list[int]] = {split: [] for split in paths}
         with ThreadPoolExecutor(cores()) as pool:
             for (split, at, _), answers in zip(parts, pool.map(lambda part: _read(part[2]), parts), strict=True):
                 for number, (header, told, length) in enumerate(answers, at):
                     read[split].append(header)
-                    size += length
+                    sizes[split].append(length)
                     if header is None:
                         reasons[split, number] = told
-        return cls(read, reasons, size)
+        return cls(read, reasons, sizes)
 
     def sizes(self) -> NDArray[np.int64]:
         """Width and height of each photograph that has a header, upright, (N, 2)."""
@@ -71,24 +71,24 @@ class Headers:
             shorter: pixels that their shorter sides are scaled to.
         """
         found = [header for each in self.read.values() for header in each if header is not None]
-        sizes = self.sizes()
+        sides = self.sizes()
         return {
             "files": sum(len(each) for each in self.read.values()),
-            "bytes": self.bytes,
+            "bytes": sum(max(0, size) for sizes in self.bytes.values() for size in sizes),
             "formats": _counted(header.format for header in found),
             "modes": _counted(header.mode for header in found),
             "orientations": _counted(str(header.orientation) for header in found),
-            "width": _measured(sizes[:, 0]),
-            "height": _measured(sizes[:, 1]),
+            "width": _measured(sides[:, 0]),
+            "height": _measured(sides[:, 1]),
             "scaled_to": shorter,
-            "enlarged": int((sizes.min(axis=1) < shorter).sum()) if len(sizes) else 0,
+            "enlarged": int((sides.min(axis=1) < shorter).sum()) if len(sides) else 0,
         }
 
 
 def _read(files: Sequence[Path]) -> list[tuple[Header | None, str, int]]:
     answers: list[tuple[Header | None, str, int]] = []
     for file in files:
-        size = 0
+        size = -1
         try:
             size = os.stat(file).st_size  # noqa: PTH116  a million of them: Path objects would take longer than the calls
             answers.append((read_header(file), "", size))

@@ -18,6 +18,7 @@ from couloir.config.fields import of_kind
 from couloir.data.ragged import part
 from couloir.data.samples import Samples, seed_generators
 from couloir.errors import CouloirError
+from couloir.inspect.dataset import targets
 
 EACH = 6
 """Samples of a class that are shown."""
@@ -93,11 +94,11 @@ def _by_class(data: Samples) -> list[tuple[str, list[int]]]:
     split = data.splits["train"]
     if data.kind != "label" or data.target == data.input:
         return [("", _spread(np.arange(len(split.indices)), EACH * 4))]
-    targets = split.targets
+    labels = split.targets
     groups = []
-    for label in np.unique(targets)[:CLASSES].tolist():
+    for label in np.unique(labels)[:CLASSES].tolist():
         name = data.classes[label] if label < len(data.classes) else str(label)
-        groups.append((name, _spread(np.flatnonzero(targets == label), EACH)))
+        groups.append((name, _spread(np.flatnonzero(labels == label), EACH)))
     return groups
 
 
@@ -112,13 +113,8 @@ def _told(data: Samples, number: int) -> str:
     split = data.splits["train"]
     index = int(split.indices[number])
     name = split.source.paths[index].name if split.source.paths else f"no. {number}"
-    if data.kind == "value" and data.target != data.input:
-        return f"{name}: {', '.join(f'{value:.4g}' for value in np.ravel(split.targets[number])[:3])}"
-    if data.kind == "labels":
-        labels = np.flatnonzero(split.targets[number] > 0.5).tolist()
-        return (
-            f"{name}: {', '.join(data.classes[at] if at < len(data.classes) else str(at) for at in labels) or 'none'}"
-        )
+    if data.kind in ("value", "labels") and data.target != data.input:
+        return f"{name}: {targets.name_of(data, split.targets[number])}"
     return name
 
 

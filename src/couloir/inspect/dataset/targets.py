@@ -37,9 +37,11 @@ def _counts(data: Samples, split: Split) -> list[int]:
 
 
 def name_of(data: Samples, target: Any) -> str:
-    """A sample's target in words: its class, its labels with `;` between them, or its values."""
+    """A sample's target in words: its class, its labels with `;` between them, or its values; nothing of a map."""
     if data.kind == "value":
         return ";".join(f"{value:g}" for value in np.ravel(target))
+    if data.kind == "map":
+        return ""
     labels = np.flatnonzero(target > 0.5).tolist() if data.kind == "labels" else [int(target)]
     return ";".join(data.classes[label] if label < len(data.classes) else str(label) for label in labels)
 
