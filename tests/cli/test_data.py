@@ -59,6 +59,8 @@ def photographs(here: Path) -> Path:
     smooth(40, 30, seed=2).convert("L").save(root / "train/b/grey.png")
     shutil.copy(root / "train/a/000.jpg", root / "test/b/again.jpg")
     (root / "val/a/broken.jpg").write_bytes(b"no photograph")
+    (root / "train/a/notes.txt").write_text("Two notes")
+    (root / "train/b/._000.jpg").write_text("of a system")
     return root
 
 
@@ -144,7 +146,7 @@ def test_photographs_are_told_by_their_headers_with_what_is_broken_and_what_is_t
     assert found["formats"] == {"JPEG": 26, "PNG": 1}
     assert found["modes"] == {"RGB": 26, "L": 1}
     assert found["orientations"] == {"1": 26, "6": 1}
-    assert found["bytes"] == sum(file.stat().st_size for file in root.rglob("*.*"))
+    assert found["bytes"] == sum(file.stat().st_size for file in root.rglob("[0-9a-z]*.*g"))
     # The turned one is 50 wide and 75 high as one sees it.
     assert (found["width"]["min"], found["width"]["max"], found["height"]["max"]) == (40, 75, 75)
     assert facts["splits"]["train"] == {"samples": 14, "own": False}
@@ -155,6 +157,9 @@ def test_photographs_are_told_by_their_headers_with_what_is_broken_and_what_is_t
     ]
     across = {(entry["in"], entry["of"]): entry["samples"] for entry in facts["doubles"]["across"]}
     assert across == {("train", "val"): 0, ("train", "test"): 1, ("val", "test"): 0}
+    others = {entry["kind"]: (entry["number"], Path(entry["example"]).name) for entry in facts["other_files"]}
+    assert set(others.values()) == {(1, "notes.txt"), (1, "._000.jpg")}
+    assert found["covers"] == [24, 24]
     assert facts["doubles"]["contradicting"] == 1, "it is an a in training and a b in the test"
     assert cases(facts)[:3] == ["broken_files", "shared_samples", "contradicting_doubles"]
     assert "photos/test/b/again.jpg" in facts["attention"][1]["says"]
@@ -253,3 +258,21 @@ def test_a_table_tells_what_each_column_is_and_what_it_holds(here: Path, answer:
     assert columns["member"]["frequent"] == [{"value": "yes", "count": 32}, {"value": "no", "count": 8}]
     assert columns["age"]["with_target"]["value"] == pytest.approx(1, abs=1e-4)
     assert columns["note"]["with_target"] is None
+
+
+def test_photographs_of_several_labels_and_rectangles_are_told_as_they_are(here: Path, answer: Any) -> None:
+    (here / "many/images").mkdir(parents=True)
+    lines = ["file,label"]
+    for number in range(12):
+        smooth(40, 30, seed=number).save(here / f"many/images/{number}.png")
+        lines.append(f"{number}.png,{'cat;dog' if number % 3 == 0 else 'dog' if number % 3 == 1 else 'cat'}")
+    (here / "many/labels.csv").write_text("\n".join(lines) + "\n")
+    words = ["data=image_folder", "data.root=many", "data.labels=labels.csv", "data.image_size=[36,48]", "model=mlp"]
+    facts = answer(*words)
+    assert (facts["task"], facts["classes"]["names"]) == ("multi_label", ["cat", "dog"])
+    counts = facts["classes"]["counts"].values()
+    assert [sum(each[at] for each in counts) for at in (0, 1)] == [8, 8]
+    assert (facts["images"]["height"], facts["images"]["width"]) == (36, 48)
+    assert facts["photographs"]["covers"] == [36, 48]
+    assert facts["photographs"]["enlarged"] == 12
+    assert "enlarged" in cases(facts)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from couloir.config.image_size import in_words
 from couloir.data.health import WORDS
 from couloir.errors import display
 from couloir.inspect.dataset.columns import LEAK
@@ -224,8 +225,8 @@ def enlarged(facts: Facts, keys: Collection[str]) -> Iterator[dict[str, Any]]:
     if found is not None and found["files"] and found["enlarged"] >= MOSTLY * found["files"]:
         yield _finding(
             "enlarged",
-            f"{found['enlarged']:,} of {found['files']:,} photographs are smaller than {found['scaled_to']} pixels, "
-            "and are enlarged.",
+            f"{found['enlarged']:,} of {found['files']:,} photographs are smaller than {in_words(found['covers'])} "
+            "pixels, and are enlarged.",
             "a smaller data.image_size trains faster, and loses nothing of them",
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from pytorch_lightning import seed_everything
 from torch import Tensor
 
 from couloir.config.compose import Sentence
+from couloir.config.image_size import ImageSize
 from couloir.data.doubles import Doubles, same_files, same_rows
 from couloir.data.health import row_hashes
 from couloir.data.ragged import length
 from couloir.data.samples import Samples
-from couloir.data.skipped import in_words, unusable
+from couloir.data.skipped import Skipped, unusable
 from couloir.errors import CouloirError
 from couloir.inspect.dataset import targets
 from couloir.inspect.dataset.attention import attention
@@ -31,7 +33,8 @@ DEFAULTS: dict[str, Any] = {
     "samples": None, "splits": {}, "classes": None, "values": None, "images": None, "photographs": None,
     "columns": None, "correlations": None, "notes": [],
     "doubles": {"within": {}, "across": [], "contradicting": 0, "examples": [], "complete": False},
-    "broken": {"number": 0, "files": []}, "left_out": {"number": 0, "samples": []}, "first_batch": None,
+    "broken": {"number": 0, "files": []}, "left_out": {"number": 0, "samples": []}, "other_files": [],
+    "first_batch": None,
 }  # fmt: skip
 """What stands where nothing is known."""
 
@@ -124,7 +127,7 @@ def _samples(found: Look, data: Samples, cfg: DictConfig) -> None:
     facts["samples"] = sum(data.sizes().values())
     facts["splits"] = {name: {"samples": size, "own": own[name]} for name, size in data.sizes().items()}
     samples = unusable(data.skipped)
-    facts["notes"] = [*data.notes, *in_words([each for each in data.skipped if each.kind])]
+    facts["notes"], facts["other_files"] = list(data.notes), _other_files(data.skipped)
     facts["classes"], facts["values"] = targets.classes(data), targets.values(data)
     facts["left_out"] = {"number": len(samples), "samples": [
         {"split": each.split or None, "file": _absolute(each.file), "line": each.line, "class": each.label or None,
@@ -137,7 +140,7 @@ def _samples(found: Look, data: Samples, cfg: DictConfig) -> None:
     paths = {name: [split.source.paths[at] for at in split.indices.tolist()] for name, split in data.splits.items()
              if split.source.paths}  # fmt: skip
     if len(paths) == len(data.splits):
-        _photographs(found, data, paths, int(cfg.data.get("resize") or cfg.data.image_size))
+        _photographs(found, data, paths, cfg.data.get("resize") or cfg.data.image_size)
         assert found.headers is not None
         doubles = same_files(paths, found.headers.bytes)
     else:
@@ -149,6 +152,17 @@ def _samples(found: Look, data: Samples, cfg: DictConfig) -> None:
         facts["correlations"] = compared(found.columns, found.target)
 
 
+def _other_files(skipped: Sequence[Skipped]) -> list[dict[str, Any]]:
+    """What is in a folder and taken for no sample, by kind."""
+    kinds: dict[str, list[Skipped]] = {}
+    for entry in skipped:
+        if entry.kind:
+            kinds.setdefault(entry.kind, []).append(entry)
+    return [
+        {"kind": kind, "number": len(entries), "example": _absolute(entries[0].file)} for kind, entries in kinds.items()
+    ]
+
+
 def _column(column: Seen, target: Target | None) -> dict[str, Any]:
     told = column.facts()
     told["with_target"] = None if target is None else with_target(column, target)
@@ -156,9 +170,9 @@ def _column(column: Seen, target: Target | None) -> dict[str, Any]:
     return told
 
 
-def _photographs(found: Look, data: Samples, paths: dict[str, list[Path]], shorter: int) -> None:
+def _photographs(found: Look, data: Samples, paths: dict[str, list[Path]], covered: ImageSize) -> None:
     found.headers = Headers.of(paths)
-    found.facts["photographs"] = found.headers.facts(shorter)
+    found.facts["photographs"] = found.headers.facts(covered)
     reasons = dict(found.headers.reasons)
     if found.pixels is not None:
         reasons = {("train", number): reason for number, reason in found.pixels.broken.items()} | reasons

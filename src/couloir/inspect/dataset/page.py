@@ -8,6 +8,7 @@ from typing import Any
 
 from couloir.artifacts.page import Cell, Page, beside, charts, copyable, facts, table, text
 from couloir.artifacts.sheet import Sheet
+from couloir.config.image_size import in_words
 from couloir.data.health import WORDS
 from couloir.data.samples import Samples
 from couloir.errors import as_typed, display
@@ -48,6 +49,7 @@ def page_of(look: Look) -> Page:
     _batch(page, found)
     _doubles(page, found)
     _listed(page, found)
+    _other_files(page, found)
     page.parts.insert(1, page.contents())
     return page
 
@@ -187,7 +189,7 @@ def _images(page: Page, look: Look) -> None:
         sizes = table(["pixels", "min", "median", "max"], sides, "sizes of the photographs")
         note = (
             f"{files['files']:,} files of {files['bytes'] / 2**20:,.1f} MiB, from their headers; sizes as one sees "
-            f"them, orientation 1 is stored upright. Shorter sides are scaled to {files['scaled_to']} pixels."
+            f"them, orientation 1 is stored upright. They are scaled until they cover {in_words(files['covers'])}."
         )
         drawn = charts(drawings.photograph_sizes(look), width=310)
         page.section("Photographs", tables, drawn, sizes, note=note)
@@ -286,6 +288,16 @@ def _listed(page: Page, found: dict[str, Any]) -> None:
             ]  # fmt: skip
             note = f"{number:,} in all" + (f"; the first {len(entries)}." if len(entries) < number else ".")
             page.section(title, table(["split", "class", "file", "reason"], rows, title.lower()), note=note)
+
+
+def _other_files(page: Page, found: dict[str, Any]) -> None:
+    if found["other_files"]:
+        rows = [
+            [Cell(each["kind"], kind="key"), _number(each["number"]), Cell(display(Path(each["example"])), kind="long")]
+            for each in found["other_files"]
+        ]
+        note = "What is in the folder and is taken for no sample."
+        page.section("Other files", table(["what", "files", "for example"], rows, "files that are not used"), note=note)
 
 
 def _place(entry: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from couloir.config.image_size import ImageSize, size_of
 from couloir.data.headers import START, UNREADABLE, Header, read_header, recognised, refuse_format
 from couloir.errors import CouloirError
 from couloir.machine import cores
@@ -64,12 +65,13 @@ class Headers:
         found = [(header.width, header.height) for each in self.read.values() for header in each if header is not None]
         return np.array(found, dtype=np.int64).reshape(-1, 2)
 
-    def facts(self, shorter: int) -> dict[str, Any]:
+    def facts(self, covered: ImageSize) -> dict[str, Any]:
         """The photographs in numbers.
 
         Args:
-            shorter: pixels that their shorter sides are scaled to.
+            covered: what they cover once they are scaled: pixels of both sides, or height and width.
         """
+        height, width = size_of(covered)
         found = [header for each in self.read.values() for header in each if header is not None]
         sides = self.sizes()
         return {
@@ -80,8 +82,8 @@ class Headers:
             "orientations": _counted(str(header.orientation) for header in found),
             "width": _measured(sides[:, 0]),
             "height": _measured(sides[:, 1]),
-            "scaled_to": shorter,
-            "enlarged": int((sides.min(axis=1) < shorter).sum()) if len(sides) else 0,
+            "covers": [height, width],
+            "enlarged": int(((sides[:, 0] < width) | (sides[:, 1] < height)).sum()),
         }
 
 

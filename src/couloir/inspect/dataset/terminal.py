@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from couloir.config.image_size import in_words
 from couloir.data.health import WORDS
 from couloir.data.skipped import legible
+from couloir.errors import display
 
 CLASSES = 30
 """Classes that are listed at most."""
@@ -32,6 +35,13 @@ def told(facts: dict[str, Any]) -> Iterator[str | Table]:
         yield _values(facts["values"])
     if facts["photographs"] is not None:
         yield _photographs(facts["photographs"])
+    for note in (
+        facts["notes"] if facts["columns"] is None else ()
+    ):  # the table of columns says more than those of a table
+        yield legible(note)
+    for other in facts["other_files"]:
+        number = other["number"]
+        yield legible(f"not used: {number:,} {other['kind']}, for example {display(Path(other['example']))}")
     if facts["images"] is not None:
         yield _images(facts["images"])
     if facts["columns"] is not None:
@@ -90,7 +100,7 @@ def _photographs(found: dict[str, Any]) -> str:
         f"{found['files']:,} files, {found['bytes'] / 2**20:,.1f} MiB; formats: {listed(found['formats'])}; "
         f"modes: {listed(found['modes'])}\n"
         f"width {sides(found['width'])}, height {sides(found['height'])} (min / median / max), "
-        f"shorter sides are scaled to {found['scaled_to']}; {sum(turned.values()):,} stored turned or mirrored"
+        f"scaled until they cover {in_words(found['covers'])}; {sum(turned.values()):,} stored turned or mirrored"
     )
 
 
