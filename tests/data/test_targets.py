@@ -45,7 +45,9 @@ def learned(stated: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray]:
         (["12345678901234567890", "12345678901234567891"], ["12345678901234567890", "12345678901234567891"], None),
         (["True", "False"], ["False", "True"], None),
         (["yes", "no"], ["no", "yes"], None),
+        (["Yes", "no", "yes"], ["no", "yes"], {"Yes": "yes"}),
         (["spam", "ham"], ["ham", "spam"], None),
+        (["Spam", "spam"], ["Spam", "spam"], None),
         (["None", "some", "NA"], ["NA", "None", "some"], None),
     ],
     ids=lambda value: "|".join(value) if isinstance(value, list) else "",
@@ -149,6 +151,18 @@ def test_several_targets_that_do_not_go_together_are_refused(
 ) -> None:
     with pytest.raises(CouloirError, match=fact):
         table.inspect("table", keys(tmp_path, ["0", "1"] * 20, other, **more))
+
+
+def test_classes_that_differ_in_case_alone_are_said(tmp_path: Path) -> None:
+    wanted = table.Wanted.of(keys(tmp_path, ["Spam", "spam", "ham"] * 10))
+    *_, last = table.in_sentences(table.read_table(wanted), wanted)
+    assert last == "  warning: the classes Spam and spam differ only in the case of their letters"
+
+
+@pytest.mark.parametrize("more", [{"ignore": ["y"]}, {"columns": {"y": "date"}}, {"columns": {"y": "identifier"}}])
+def test_a_target_that_is_stated_to_be_none_is_refused(more: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(CouloirError, match="'y' is the target, and"):
+        table.inspect("table", keys(tmp_path, ["0", "1"] * 20, **more))
 
 
 def test_a_target_that_is_named_twice_is_refused(tmp_path: Path) -> None:

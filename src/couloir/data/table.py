@@ -100,13 +100,20 @@ class Wanted:
                 next_step="use a column for one of them",
             )
         ignored = [*map(str, keys.get("ignore") or ()), *([] if group is None else [group])]
+        columns |= dict.fromkeys(ignored, "ignore")
+        odd = next((name for name in names if columns.get(name, "number") not in TASK_OF), None)
+        if odd is not None:
+            raise CouloirError(
+                f"'{odd}' is the target, and {columns[odd]} by data.ignore or data.columns.",
+                next_step="a target is a number, a category or a boolean; or name another column with data.target=...",
+            )
         task = keys.get("task") or next(
             (TASK_OF[columns[name]] for name in names if columns.get(name) in TASK_OF), None
         )
         return cls(
             path=str(keys["path"]),
             targets=tuple(names),
-            columns={**columns, **dict.fromkeys(ignored, "ignore")},
+            columns=columns,
             missing=keys.get("missing") or ("drop" if skip else "impute"),
             indicators=bool(keys.get("missing_indicator")),
             skip=skip,
@@ -480,6 +487,8 @@ def in_sentences(found: Table, wanted: Wanted) -> Iterator[str]:
         yield f"  {len(np.unique(found.groups)):,} groups by {wanted.group}: no group is in two splits"
     for line in in_words(found.described):
         yield f"  {line}"
+    if found.target.labels and (pair := targets.in_two_cases(found.target.names(found.rows))):
+        yield f"  warning: the classes {pair[0]} and {pair[1]} differ only in the case of their letters"
 
 
 def _settled(found: Table, classes: Collection[str] | None) -> list[str]:

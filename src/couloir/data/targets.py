@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from couloir.data.cells import Cells, Column
 from couloir.data.columns import (
+    BOOLEANS,
     FEW,
     LARGEST,
     count_texts,
@@ -146,13 +147,29 @@ def _numeric(column: Column, rows: NDArray[np.int64]) -> bool:
 def class_names(column: Column, rows: NDArray[np.int64]) -> list[str]:
     """The class of each different text of a column: integers by their value, everything else as it is written.
 
+    Words such as no and yes that are written in several ways, `yes` and `Yes`, are two classes all the same.
+
     Args:
         column: the target.
         rows: the rows that are used; they decide.
     """
     texts = factor(column).texts
     used = [texts[code] for code in factor(column).used(rows)]
-    return [by_value(text) for text in texts] if all(map(INTEGER.fullmatch, used)) else texts
+    if all(map(INTEGER.fullmatch, used)):
+        return [by_value(text) for text in texts]
+    words = {text.lower() for text in used}
+    is_boolean = any(words <= pair for pair in BOOLEANS)
+    return [text.lower() for text in texts] if is_boolean and len(words) < len(used) else texts
+
+
+def in_two_cases(names: Sequence[str]) -> tuple[str, str] | None:
+    """Two classes that differ only in the case of their letters."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            return other, name
+    return None
 
 
 def by_value(text: str) -> str:
