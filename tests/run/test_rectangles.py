@@ -74,6 +74,15 @@ def test_every_verb_takes_such_images(
     monkeypatch.chdir(tmp_path)
     assert command(["evaluate", str(finished), "tta=ten_crop"]) == 0
     assert command(["report", str(finished)]) == 0
+    root = run_config(finished).data.root
+    photographs = ["data=image_folder", f"data.root={root}", "data.image_size=[60,40]", "model=resnet20"]
+    capsys.readouterr()
+    assert command(["data", *photographs, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)["photographs"]
+    assert facts["covers"] == [60, 40]
+    assert facts["enlarged"] == facts["files"] - _of_61_rows(Path(root)) > 0
+    assert command(["data", *photographs]) == 0
+    assert "scaled until they cover 60x40" in capsys.readouterr().out
     assert command(["diagnose", str(finished)]) == 0
     capsys.readouterr()
     data = ["data=synthetic", "data.samples=60", "data.image_size=[16,24]", *NETWORK]
@@ -82,6 +91,15 @@ def test_every_verb_takes_such_images(
     assert totals["parameters"] == 4 * 28 + (4 * 8 * 12 + 1) * 8 + 9 * 10
     assert command(["find-batch-size", *data, "--min", "2", "--max", "4", "--steps", "3"]) == 0
     assert command(["find-lr", *data, "data.batch_size=8"]) == 0
+
+
+def _of_61_rows(root: Path) -> int:
+    """Photographs that are high enough; the others have 50 rows."""
+    count = 0
+    for file in root.rglob("*.jpg"):
+        with Image.open(file) as image:
+            count += image.height == 61
+    return count
 
 
 @pytest.mark.skipif(os.environ.get("COULOIR_ALL_FAULTS") != "1", reason="COULOIR_ALL_FAULTS=1: a sweep is slow")

@@ -41,6 +41,7 @@ OPENED = Opened(
         "data.channels",
         "data.image_size",
         "data.num_classes",
+        "data.classes",
         "data.folds",
         "data.fold",
     ),

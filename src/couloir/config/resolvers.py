@@ -26,6 +26,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("inspect", _inspect, replace=True)
     OmegaConf.register_new_resolver("by_scale", by_scale, replace=True)
     OmegaConf.register_new_resolver("in_proportion", in_proportion, replace=True)
+    OmegaConf.register_new_resolver("chosen", chosen, replace=True)
     OmegaConf.register_new_resolver("couloir.run_name", run_name, replace=True, use_cache=True)
 
 
@@ -43,6 +44,12 @@ def in_proportion(length: int, side: int, *, _parent_: DictConfig) -> int | list
     return as_image_size((round(height * length / side), round(width * length / side)))
 
 
+def chosen(all_classes: int, *, _parent_: DictConfig) -> int:
+    """How many classes `classes` of the same node names; all of them where it names none."""
+    classes = _parent_.get("classes")
+    return len(classes) if OmegaConf.is_list(classes) else all_classes
+
+
 def run_name() -> str:
     """`<date>_<time>_<short id>`: the id keeps two launches in one second apart."""
     return f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
@@ -56,7 +63,7 @@ def _inspect(fact: str, unseen: Any = None, *, _parent_: DictConfig) -> Any:
         unseen: what it is as far as one knows, where the files are not named.
     """
     if unseen is not None and any(OmegaConf.is_missing(_parent_, key) for key in _parent_):
-        return unseen
+        return chosen(unseen, _parent_=_parent_) if fact == "num_classes" else unseen
     facts = inspect_data(_parent_)
     if fact not in facts:
         raise CouloirError(f"The data does not state '{fact}'.", next_step=f"state it: data.{fact}=...")

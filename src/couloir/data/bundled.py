@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from couloir.data.classes import check_choice
+
 if TYPE_CHECKING:
     from couloir.data.columns import Described
     from couloir.data.samples import Samples
+
+
+NAMES = {
+    "iris": ["setosa", "versicolor", "virginica"],
+    "wine": ["class_0", "class_1", "class_2"],
+    "breast_cancer": ["malignant", "benign"],
+}
+"""The classes, as scikit-learn names them."""
 
 
 def iris(**keys: Any) -> Samples:
@@ -79,3 +89,14 @@ def _described(bunch: Any, targets: list[str]) -> list[Described]:
 
     columns = [Described(str(name), "number", "numbers", 0, [str(name)]) for name in bunch.feature_names]
     return [*columns, *(Described(name, "target", "", 0) for name in targets)]
+
+
+def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Check which classes take part.
+
+    Raises:
+        CouloirError: as `couloir.data.classes.check_choice`.
+    """
+    if target in NAMES:
+        check_choice(keys, NAMES[target])
+    return {}

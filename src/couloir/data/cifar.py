@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from couloir.data.classes import check_choice
 from couloir.data.download import Remote, download
 from couloir.data.roots import data_root, find_file
 from couloir.errors import CouloirError
@@ -47,8 +48,11 @@ def cifar10(root: str | None, **keys: Any) -> Samples:
 
 def cifar100(root: str | None, labels: str, **keys: Any) -> Samples:
     """A hundred fine or twenty coarse classes: 50,000 training and 10,000 test images of 32x32."""
-    names = [str(label) for label in range(LABEL_CLASSES[labels])]
-    return _samples("cifar100", root, 1 if labels == "fine" else 0, 2, names, keys)
+    return _samples("cifar100", root, 1 if labels == "fine" else 0, 2, _numbered(labels), keys)
+
+
+def _numbered(labels: str) -> list[str]:
+    return [str(label) for label in range(LABEL_CLASSES[labels])]
 
 
 def _samples(name: str, root: str | None, label_byte: int, label_bytes: int, classes: list[str], keys: Any) -> Samples:
@@ -154,12 +158,14 @@ def _is_gzip(archive: Path) -> bool:
 
 
 def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the folder: the binary files or their archive, with sizes that can be right.
+    """Check which classes take part, and the folder: the binary files or their archive, with sizes that can be right.
 
     Raises:
-        CouloirError: a stated folder without them, the pickled layout alone, or files of a wrong size.
+        CouloirError: no such class, a stated folder without them, the pickled layout alone, or files of a wrong size.
     """
-    facts = {"num_classes": LABEL_CLASSES.get(str(keys.get("labels")), 10)}
+    kind = str(keys.get("labels"))
+    names = _numbered(kind) if kind in LABEL_CLASSES else NAMES
+    facts = {"num_classes": len(check_choice(keys, names))}
     stated = keys.get("root")
     folder = data_root(stated, target)
     files = (*TRAIN[target], *TEST[target])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from couloir.config.image_size import ImageSize
+from couloir.data.classes import check_choice
 
 if TYPE_CHECKING:
     from couloir.data.samples import Samples
     from couloir.data.source import Loaded
+
+
+CLASSES = [str(digit) for digit in range(10)]
 
 
 def digits(**keys: Any) -> Samples:
@@ -28,4 +33,14 @@ def _load(image_size: ImageSize) -> Loaded:
     bunch = load_digits()
     # Sixteen grey levels, 0 to 16, spread over the range of a byte.
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
-    return Loaded(ArraySource(images, bunch.target, image_size), classes=[str(digit) for digit in range(10)])
+    return Loaded(ArraySource(images, bunch.target, image_size), classes=CLASSES)
+
+
+def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Check which classes take part.
+
+    Raises:
+        CouloirError: as `couloir.data.classes.check_choice`.
+    """
+    check_choice(keys, CLASSES)
+    return {}

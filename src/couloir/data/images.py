@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import ImageColor
 
 from couloir.config.image_size import ImageSize, covering, is_square, size_of, typed
+from couloir.data.classes import check_choice, only
 from couloir.data.groups import counted, groups_of_files
 from couloir.data.headers import START, recognised, refuse_format
 from couloir.data.labels import list_labelled, usual_table
@@ -41,6 +42,7 @@ def image_folder(
     labels: str | None = None,
     label_columns: Mapping[str, Any] | None = None,
     label_separator: str | None = None,
+    classes: Sequence[str | int] | None = None,
     **keys: Any,
 ) -> Samples:
     """The folder as `Samples`; what fits into `memory_budget` GiB once decoded is decoded once.
@@ -63,6 +65,7 @@ def image_folder(
         labels: a table of labels below the folder; None: the folders are the classes.
         label_columns: the names of its columns `file`, `label` and `split`, where they are not the usual ones.
         label_separator: what stands between several labels in a cell; None: `;` or `|` where cells have it.
+        classes: the classes that take part, by name or number, in the order of their labels; None: all.
         keys: those of `couloir.data.samples.Samples`.
     """
     from couloir.data.cache import GIB, cache_folder
@@ -77,7 +80,10 @@ def image_folder(
     def load() -> Any:
         folder = data_root(root, "images")
         listing, skipped = (
-            listed(root, labels, label_columns, label_separator, keys["task"], keys.get("fields"), on_error),
+            only(
+                listed(root, labels, label_columns, label_separator, keys["task"], keys.get("fields"), on_error),
+                classes,
+            ),
             [],
         )
         if on_error == "skip":
@@ -169,10 +175,15 @@ def listed(
 
 
 def _listed_by(keys: Mapping[str, Any]) -> Listing:
-    return listed(
+    """What `inspect` and `count` are told of: the chosen classes alone."""
+    listing = listed(
         keys["root"], keys.get("labels"), keys.get("label_columns"), keys.get("label_separator"), keys.get("task"),
         keys.get("fields"), keys.get("on_error"),
     )  # fmt: skip
+    if keys.get("classes") is None:
+        return listing
+    check_choice(keys, listing.classes)
+    return only(listing, keys["classes"])
 
 
 def count(keys: Mapping[str, Any]) -> tuple[int, int | None]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from couloir.data.classes import check_choice
 from couloir.data.download import Remote, download
 from couloir.data.roots import data_root, find_file
 from couloir.errors import CouloirError
@@ -58,12 +59,13 @@ SUBFOLDERS = {
     "mnist": ("mnist", "MNIST/raw", "raw"),
     "fashion_mnist": ("fashion_mnist", "FashionMNIST/raw", "fashion", "raw"),
 }
+DIGITS = [str(digit) for digit in range(CLASSES)]
 GARMENTS = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
 
 
 def mnist(root: str | None, **keys: Any) -> Samples:
     """The handwritten digits: 60,000 training and 10,000 test images of 28x28."""
-    return _samples("mnist", root, keys, [str(digit) for digit in range(CLASSES)])
+    return _samples("mnist", root, keys, DIGITS)
 
 
 def fashion_mnist(root: str | None, **keys: Any) -> Samples:
@@ -98,11 +100,12 @@ def _file(name: str, folder: Path, file: str) -> Path:
 
 
 def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the files that are there: headers, sizes and labels.
+    """Check which classes take part, and the files that are there: headers, sizes and labels.
 
     Raises:
-        CouloirError: a stated folder without the files, a torn file, labels that are not digits.
+        CouloirError: no such class, a stated folder without the files, a torn file, labels that are not digits.
     """
+    check_choice(keys, GARMENTS if target == "fashion_mnist" else DIGITS)
     stated = keys.get("root")
     folder = data_root(stated, target)
     for split in ("train", "t10k"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -16,10 +16,11 @@ from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 
-from couloir.config.fields import Fields, default_fields, input_field, target_field
+from couloir.config.fields import KINDS, Fields, default_fields, input_field, target_field
 from couloir.config.image_size import ImageSize
 from couloir.config.world import ALONE, World
 from couloir.data.batches import Batch, Batches
+from couloir.data.classes import chosen_classes
 from couloir.data.columns import Described
 from couloir.data.encoding import Encoding
 from couloir.data.folds import cut, hold_out_groups
@@ -34,6 +35,8 @@ from couloir.data.workers import Cutting
 from couloir.errors import CouloirError
 from couloir.machine import cores
 
+LEFT_OUT = -1
+"""The label of samples whose class does not take part."""
 CHUNK_VALUES = 1 << 21
 """Values that the statistics are computed from at a time: 16 MB in double precision, and some copies of them."""
 
@@ -68,6 +71,7 @@ class Samples(LightningDataModule):
         channels: channels of the images, or inputs that the columns of a table become.
         image_size: pixels of the images' sides, or height and width; None for tables.
         num_classes: classes, or outputs of a regression; None: there are none.
+        classes: the classes that take part, by name or number, in the order of their labels; None: all.
         batch_size: samples a batch, of each process where there are several.
         val_fraction: share of the training samples held out for validation, where the set brings none.
         test_fraction: share of all samples held out for the test, where the set brings none.
@@ -96,6 +100,7 @@ class Samples(LightningDataModule):
         channels: int,
         image_size: ImageSize | None,
         num_classes: int | None,
+        classes: Sequence[str | int] | None = None,
         batch_size: int,
         val_fraction: float = 0.15,
         test_fraction: float = 0.15,
@@ -133,6 +138,7 @@ class Samples(LightningDataModule):
         self.target_offset: float | list[float] = 0.0
         self.target_scale: float | list[float] = 1.0
         self.classes: list[str] = []
+        self._chosen = classes
         self.targets: list[str] = []
         """The names of a regression's values, where they have names."""
         self.encoding: Encoding | None = None
@@ -152,6 +158,7 @@ class Samples(LightningDataModule):
         if self.splits:
             return
         loaded = self._load()
+        self._choose(loaded)
         self.classes, self.targets, self.skipped = loaded.classes, loaded.targets, loaded.skipped
         self.encoding, self.columns, self.notes = loaded.encoding, loaded.columns, loaded.notes
         self._check(loaded)
@@ -159,8 +166,35 @@ class Samples(LightningDataModule):
         self._measure_inputs()
         self._measure_targets()
 
+    def _choose(self, loaded: Loaded) -> None:
+        """Give the chosen classes the labels 0, 1, ..., and all others `LEFT_OUT`.
+
+        Raises:
+            CouloirError: there is no such class, or a split without a sample of the chosen ones.
+        """
+        if self._chosen is None:
+            return
+        if self.kind != "label":
+            raise CouloirError(
+                f"data.classes chooses one class a sample; here a sample has {KINDS[self.kind]}.",
+                next_step="leave data.classes out",
+            )
+        names = chosen_classes(self._chosen, loaded.classes)
+        labels = np.full(len(loaded.classes), LEFT_OUT)
+        labels[[loaded.classes.index(name) for name in names]] = np.arange(len(names))
+        for source in _sources(loaded):
+            source.targets = labels[source.targets]
+            if len(self._part(source)) == 0:
+                raise CouloirError(
+                    "A split has no sample of the classes that data.classes names.", next_step="add other classes"
+                )
+        loaded.classes = names
+
+    def _part(self, source: Source) -> Indices:
+        """The numbers of the samples that take part."""
+        return np.arange(len(source.targets)) if self._chosen is None else np.flatnonzero(source.targets != LEFT_OUT)
+
     def _check(self, loaded: Loaded) -> None:
-        sources = [source for source in (loaded.train, loaded.val, loaded.test) if source is not None]
         inputs = getattr(loaded.train, "inputs", None)  # files are decoded to as many channels as are asked for
         if inputs is not None:
             channels = inputs.shape[1] if self.encoding is None else len(self.encoding.inputs)
@@ -170,8 +204,9 @@ class Samples(LightningDataModule):
                 )
         if self.kind != "label" or self.num_classes is None:
             return
-        for source in sources:
-            low, high = int(source.targets.min()), int(source.targets.max())
+        for source in _sources(loaded):
+            labels = source.targets[self._part(source)]
+            low, high = int(labels.min()), int(labels.max())
             if low < 0 or high >= self.num_classes:
                 wrong = low if low < 0 else high
                 raise CouloirError(
@@ -181,7 +216,7 @@ class Samples(LightningDataModule):
 
     def _split(self, loaded: Loaded) -> dict[str, Split]:
         stratify, seed, train = self.kind == "label", self.seed, loaded.train
-        pool = np.arange(len(train.targets))
+        pool = self._part(train)
         least = 3 - (loaded.val is not None) - (loaded.test is not None)
         if len(pool) < least:
             raise CouloirError(f"There are {len(pool)} samples, too few to train, validate and test on.")
@@ -198,7 +233,7 @@ class Samples(LightningDataModule):
                 pool, held = self._hold_out(loaded, pool, self.test_fraction, seed)
                 test = Split(train, held)
             else:
-                test = Split(loaded.test, np.arange(len(loaded.test.targets)))
+                test = Split(loaded.test, self._part(loaded.test))
             if self.subset is not None:
                 pool = pool[take(train.targets[pool], max(2, self.subset), seed, stratify)]
                 test.indices = test.indices[take(test.targets, self.subset, seed, stratify)]
@@ -206,7 +241,7 @@ class Samples(LightningDataModule):
             pool, held = self._hold_out(loaded, pool, self.val_fraction, seed + 1)
             val = Split(train, held)
         else:
-            val = Split(loaded.val, np.arange(len(loaded.val.targets)))
+            val = Split(loaded.val, self._part(loaded.val))
             if self.subset is not None:
                 val.indices = val.indices[take(val.targets, self.subset, seed, stratify)]
         return {"train": Split(train, pool), "val": val, "test": test}
@@ -525,6 +560,10 @@ class Samples(LightningDataModule):
         """The statistics follow from the data and the seed; a checkpoint's are for those who have only the
         checkpoint.
         """
+
+
+def _sources(loaded: Loaded) -> list[Source]:
+    return [source for source in (loaded.train, loaded.val, loaded.test) if source is not None]
 
 
 def as_float(x: Tensor) -> Tensor:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from couloir.data.classes import check_choice
+
 if TYPE_CHECKING:
     from couloir.data.samples import Samples
 
+OF_TWO, TWO = ("moons", "circles"), ["0", "1"]
+"""Sets of two classes, and their names; the others have as many as `num_classes` says."""
 Points = tuple[NDArray[Any], NDArray[Any]]
 
 
@@ -61,3 +66,14 @@ def _points(make: Any, keys: dict[str, Any]) -> Samples:
         return Loaded(ArraySource(points.astype(np.float32), labels.astype(np.int64)), classes=classes)
 
     return Samples(load, **keys)
+
+
+def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Check which classes take part, where the set has classes of its own.
+
+    Raises:
+        CouloirError: as `couloir.data.classes.check_choice`.
+    """
+    if target in OF_TWO:
+        check_choice(keys, TWO)
+    return {}
