@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from couloir.data.decode import Reading, decode
+from couloir.data.decode import Reading, decode, unused_bits
 from couloir.data.frames import Frames
 from couloir.data.headers import jpeg_orientation, read_header
 from couloir.data.images import colour, image_folder, inspect
@@ -379,3 +379,15 @@ def test_a_header_is_read_without_a_pixel(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("its pixels were decoded"))
     for file in sorted(tmp_path.glob("x.*")):
         assert read_header(file)[2:] == (8, 6, 1)
+
+
+@pytest.mark.parametrize(("top", "bits"), [(4095, 12), (1000, 10), (70, 8), (20_000, None), (65535, None)])
+def test_deep_greys_that_use_fewer_bits_are_told(top: int, bits: int | None, tmp_path: Path) -> None:
+    for number in range(5):
+        Image.fromarray(np.minimum(DEEP, top - number)).save(tmp_path / f"{number}.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / "5.png")
+    (tmp_path / "6.png").write_text("none")
+    notes = unused_bits(sorted(tmp_path.iterdir()))
+    assert (
+        [f"data.bits={bits} makes {2**bits - 1:,} white" in note for note in notes] == [True] if bits else notes == []
+    )

@@ -69,7 +69,7 @@ def image_folder(
         keys: those of `couloir.data.samples.Samples`.
     """
     from couloir.data.cache import GIB, cache_folder
-    from couloir.data.decode import MAX_PIXELS, Reading
+    from couloir.data.decode import MAX_PIXELS, Reading, unused_bits
     from couloir.data.folder import load_folder
     from couloir.data.samples import Samples
     from couloir.data.unreadable import leave_out_unreadable
@@ -79,13 +79,9 @@ def image_folder(
 
     def load() -> Any:
         folder = data_root(root, "images")
-        listing, skipped = (
-            only(
-                listed(root, labels, label_columns, label_separator, keys["task"], keys.get("fields"), on_error),
-                classes,
-            ),
-            [],
-        )
+        found = listed(root, labels, label_columns, label_separator, keys["task"], keys.get("fields"), on_error)
+        listing = only(found, classes)
+        skipped = []
         if on_error == "skip":
             frames = resize or keys["image_size"]
             skipped = leave_out_unreadable(listing, folder, frames, reading, cache_folder(cache_dir))
@@ -101,6 +97,8 @@ def image_folder(
         )
         loaded.skipped, loaded.notes = [*skipped, *listing.left_out], listing.notes
         loaded.groups = _groups(listing, folder, group_pattern).get("train")
+        if bits is None:
+            loaded.notes += unused_bits([path for path, _ in listing.splits["train"]], reading.max_pixels)
         return loaded
 
     samples = Samples(load, **keys)

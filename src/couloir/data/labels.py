@@ -117,8 +117,7 @@ def _named_columns(columns: Mapping[str, Any]) -> dict[str, list[str]]:
             raise CouloirError(
                 f"data.label_columns has no '{key}'.",
                 place="it has file, label and split",
-                next_step=did_you_mean(str(key), ["file", "label", "split"])
-                or "data.label_columns={file: name, label: class}",
+                next_step=did_you_mean(str(key), ["file", "label", "split"]) or "data.label_columns={file:NAME}",
             )
     return {
         key: [str(name) for name in (value if isinstance(value, list) else [value])] for key, value in columns.items()
@@ -221,7 +220,7 @@ def _no_column(file: Path, role: str, names: Sequence[str]) -> CouloirError:
     return CouloirError(
         f"It is not clear which column of {file.name} holds the {'files' if role == 'file' else 'labels'}.",
         place=f"{file}, columns: {', '.join(names[:20])}",
-        next_step=f"data.label_columns={{{role}: {names[0 if role == 'file' else -1]}}}",
+        next_step=f"data.label_columns={{{role}:{names[0 if role == 'file' else -1]}}}",
     )
 
 
@@ -250,7 +249,7 @@ def _rows(
         raise CouloirError(
             f"The column '{wrong.name}' is one of several of labels, and holds other cells than 0 and 1.",
             place=str(cells.files[0]),
-            next_step="name one column: data.label_columns={label: NAME}",
+            next_step="name one column: data.label_columns={label:NAME}",
         )
     cut = separator or _separator(labels[0], cells)
     walk.left_out += [row._replace(kind="a row of another length") for row in cells.skipped]
@@ -279,7 +278,7 @@ def _rows(
             raise CouloirError(
                 f"The split '{splits.cell(number)}' is not one of train, val and test.",
                 place=f"{place[0]}, line {place[1]}",
-                next_step="correct the cell, or name another column: data.label_columns={split: NAME}",
+                next_step="correct the cell, or name another column: data.label_columns={split:NAME}",
             )
         rows.append(Row(place, found[0], words, float("nan") if several else float(labels[0].numbers[number]), mine))
     return (None, [column.name for column in labels]) if several else (labels[0], [cut] if cut else [])
@@ -393,7 +392,7 @@ def _classes(
         raise CouloirError(
             f"All photographs have the one label '{classes[0] if classes else ''}': a classifier needs two or more.",
             place=str(table),
-            next_step="name another column with data.label_columns={label: NAME}",
+            next_step="name another column with data.label_columns={label:NAME}",
         )
     index = {word: label for label, word in enumerate(classes)}
     if multi:
