@@ -104,6 +104,10 @@ def test_one_class_alone_is_refused_before_torch_and_its_folder_named(tmp_path: 
         inspect("image_folder", {"root": str(tmp_path)})
     assert caught.value.place == str(tmp_path / "cat")
     assert inspect("image_folder", {"root": str(tmp_path), "fields": {"image": "image"}})["classes"] == ["cat"]
+    put(tmp_path, "train.csv")
+    with pytest.raises(CouloirError) as caught:
+        inspect("image_folder", {"root": str(tmp_path)})
+    assert "data.labels=train.csv" in str(caught.value.next_step)
 
 
 def test_files_without_class_folders_are_refused_with_the_way_to_label_them(tmp_path: Path) -> None:

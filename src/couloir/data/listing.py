@@ -257,7 +257,8 @@ def list_images(root: Path, skip: bool = False, least: int = 1) -> Listing:
         raise CouloirError(
             f"There is one class folder alone, '{classes[0]}': a classifier needs two or more.",
             place=str(train / classes[0]),
-            next_step="put the images into data.root/<class>/, a folder a class, or name a table: data.labels=FILE",
+            next_step="put the images into data.root/<class>/, a folder a class, or name a table: "
+            f"data.labels={next(iter(_tables(files)), 'FILE')}",
         )
     listing.left_out = walk.left_out
     listing.notes += walk.note_nested()
@@ -341,7 +342,7 @@ def _is_hidden(name: str) -> bool:
 
 def _without_classes(root: Path, train: Path, walk: Walk) -> CouloirError:
     files = walk.top(train)[1]
-    tables = sorted(name for name in walk.top(root)[1] if name.lower().endswith((".csv", ".tsv")))
+    tables = _tables(walk.top(root)[1])
     images = sum(map(is_image, files))
     held = f", but {images:,} images such as {next(filter(is_image, files))}" if images else ""
     step = "put the images into data.root/train/<class>/, a folder a class"
@@ -349,6 +350,10 @@ def _without_classes(root: Path, train: Path, walk: Walk) -> CouloirError:
     return CouloirError(
         f"{train} has no class folders{held}.", next_step=f"{step}; or name the labels: {named}" if images else step
     )
+
+
+def _tables(files: Sequence[str]) -> list[str]:
+    return [name for name in files if name.lower().endswith((".csv", ".tsv"))]
 
 
 def _without_images(folder: Path, walk: Walk) -> CouloirError:
