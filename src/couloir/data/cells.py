@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from couloir.data.skipped import Skipped
 from couloir.data.tabular import arrays
-from couloir.data.tabular.columns import Found, Gathering, of_numbers, of_texts
+from couloir.data.tabular.columns import Found, Gathering, of_numbers, of_texts, only_texts
 from couloir.data.tabular.layout import SAMPLE_LINES, Layout, layout_of
 from couloir.data.tabular.plain import Block
 from couloir.data.tabular.records import Chunk, chunks
@@ -175,7 +175,8 @@ def read_cells(
         missing_words: cells that mean missing, instead of `MISSING_WORDS`; the empty cell always does. A number means
             all cells of its value.
         as_text: names of columns whose texts are kept in any case; unknown ones do not matter.
-        ignore: names of columns that are left out; unknown ones do not matter.
+        ignore: names of columns that are read as texts and nothing else, so that nothing in them is refused; unknown
+            ones do not matter.
         skip: leave out rows that have more or fewer cells than the header.
 
     Raises:
@@ -243,21 +244,20 @@ class _Reading:
         layout = layout_of(file, _first_lines(file, encoding), manner.delimiter, manner.comment, manner.header)
         if not self.starts:
             self.names, self.unnamed = layout.names, set(layout.unnamed)
-            self.columns = [
-                Gathering(name, manner.words, name in texts) for name in layout.names if name not in manner.ignore
-            ]
+            texts = texts | set(manner.ignore)
+            self.columns = [Gathering(name, manner.words, name in texts) for name in layout.names]
         else:
             _same_columns(self.sources.files[0], self.names, file, layout.names)
         for note in (*notes, *layout.notes):
             if note not in self.notes:
                 self.notes.append(note)
         by_name = {column.name: column for column in self.columns}
-        here = {position: by_name[name] for position, name in enumerate(layout.names) if name in by_name}
-        ignored = set(range(layout.width)) - set(here)
+        here = {position: by_name[name] for position, name in enumerate(layout.names)}
+        behind = set(range(layout.width)) - set(here)
         self.starts.append(self.count)
 
         def wanted() -> list[int]:
-            return sorted(ignored | {position for position, column in here.items() if column.needs_texts})
+            return sorted(behind | {position for position, column in here.items() if column.needs_texts})
 
         blank = 0
         for chunk in chunks(file, encoding, layout, manner.comment, wanted):
@@ -313,7 +313,9 @@ class _Reading:
         maybe, stated = self.manner.maybe_words, self.manner.decimal
         found: dict[str, Found] = {}
         for column in self.columns:
-            if column.is_text:
+            if column.name in self.manner.ignore:
+                found[column.name] = only_texts(column)
+            elif column.is_text:
                 as_text = column.name in self.manner.as_text
                 found[column.name] = of_texts(column, maybe, as_text, stated, False)
                 if not found[column.name].open:

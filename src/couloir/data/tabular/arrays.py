@@ -44,7 +44,7 @@ def read_arrays(file: Path, kind: str, ignore: tuple[str, ...], as_found: AsFoun
     Args:
         file: the file.
         kind: `npz` or `parquet`.
-        ignore: names of columns that are left out.
+        ignore: names of columns that nobody looks at.
         as_found: makes columns of texts.
 
     Raises:
@@ -61,13 +61,12 @@ def read_arrays(file: Path, kind: str, ignore: tuple[str, ...], as_found: AsFoun
             f"{file} holds Python objects, and a pickle can run code." if pickled else f"{file} is damaged: {error}",
             next_step="save arrays of numbers or texts: numpy.savez(file, x=..., y=...)",
         ) from error
-    return {
-        split: {name: found for name, found in columns.items() if name not in ignore}
-        for split, columns in _npz(file, arrays, as_found).items()
-    }
+    return _npz(file, arrays, ignore, as_found)
 
 
-def _npz(file: Path, arrays: dict[str, NDArray[Any]], as_found: AsFound) -> dict[str, dict[str, Found]]:
+def _npz(
+    file: Path, arrays: dict[str, NDArray[Any]], ignore: tuple[str, ...], as_found: AsFound
+) -> dict[str, dict[str, Found]]:
     pairs: dict[str, dict[str, NDArray[Any]]] = {}
     for name, array in arrays.items():
         words = re.split(r"[_\-. ]", name.lower())
@@ -90,7 +89,7 @@ def _npz(file: Path, arrays: dict[str, NDArray[Any]], as_found: AsFound) -> dict
         if set(roles) != {"x", "y"} or len(roles["x"]) != len(roles["y"]):
             raise _other_arrays(file, arrays, "inputs and targets do not go together")
         found[split] = {
-            name: _of_array(file, name, column, as_found)
+            name: _unread(len(column), str(column.dtype)) if name in ignore else _of_array(file, name, column, as_found)
             for role in ("x", "y")
             for name, column in _columns(file, role, roles[role])
         }
@@ -130,6 +129,12 @@ def _of_array(file: Path, name: str, array: NDArray[Any], as_found: AsFound) -> 
     if kind == "f":
         return _of_floats(array.astype(np.float64))
     raise CouloirError(f"The array {name} of {file} has the type {array.dtype}; numbers and texts can be read.")
+
+
+def _unread(count: int, kind: str) -> Found:
+    """A column that nobody looks at."""
+    texts = np.full(count, f"({kind})", dtype=object)
+    return Found(np.full(count, np.nan), texts, np.zeros(count, bool), False)
 
 
 def _of_floats(numbers: NDArray[np.float64]) -> Found:
@@ -172,6 +177,7 @@ def _parquet(file: Path, ignore: tuple[str, ...], as_found: AsFound) -> Iterator
             )
     for name, column in zip(names, table.columns, strict=True):
         if name in ignore:
+            yield name, _unread(len(column), str(column.type))
             continue
         kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
         if pa.types.is_dictionary(column.type):

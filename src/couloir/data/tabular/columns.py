@@ -148,6 +148,14 @@ def of_numbers(gathered: Gathering) -> Found:
     return Found(numbers, None, missing, gathered.integers and not bool(missing.all()), [], word_of)
 
 
+def only_texts(gathered: Gathering) -> Found:
+    """A column whose texts are all that is wanted of it."""
+    same: dict[str, str] = {}
+    texts = [same.setdefault(cell, cell) for text in gathered.texts for cell in text.split(CELL_END)]
+    missing = np.fromiter((cell in gathered.words for cell in texts), bool, len(texts))
+    return Found(np.full(len(texts), math.nan), np.array(texts, dtype=object), missing, False)
+
+
 def of_texts(
     gathered: Gathering, maybe: frozenset[str], keep: bool, decimal: str | None, comma_elsewhere: bool
 ) -> Found:

@@ -8,6 +8,7 @@ the reader of cells, whose answer is the same.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 LEAST = 1 << 18
 """Characters of a block that this is worth it for: SciPy's reader takes a third of a second to import."""
 _DIGITS = b"0123456789"
+_NEGATIVE_ZERO = re.compile(rb"-0*\.?0*(?:[eE][+-]?\d+)?[^\d.eE+-]")
 EXACT = 2.0**53
 """Integers from here on are not all float64 numbers."""
 
@@ -192,6 +194,8 @@ def _values(body: bytes, mark: bytes, width: int, rows: int, gaps: bool) -> NDAr
         with suppress(ValueError, OverflowError):  # an empty cell, mostly
             numbers: NDArray[np.float64] = mmread(io.BytesIO(head + cells.replace(mark, b"\n")))
             lost = bool(np.any(np.isinf(numbers))) or (filled and bool(np.any(np.all(np.isnan(numbers), axis=0))))
+            # SciPy's reader forgets the sign of -0.
+            lost = lost or (not numbers.all() and _NEGATIVE_ZERO.search(cells) is not None)
             return None if lost else numbers
     return None
 
