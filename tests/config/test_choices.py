@@ -22,6 +22,8 @@ CHOICES = [(group, name) for group in tree.groups() for name in tree.choices(gro
 # What only the user can know.
 NEEDED = {
     "data=csv": ["data.path={root}/table.csv", "data.target=y"],
+    "data=npz": ["data.path={root}/table.csv"],
+    "data=parquet": ["data.path={root}/table.csv", "data.target=y"],
     "data=image_folder": ["data.root={root}/photos"],
     "data=imagenet": ["data.root={root}/photos"],
     "initializer=custom": ["initializer.function=torch.nn.Module.eval"],

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 LEAST_ROWS = 5
 TASK_OF = {"category": "classification", "boolean": "classification", "number": "regression"}
 """What a target is for that `data.columns` names."""
+READING = ("val_path", "test_path", "delimiter", "decimal", "encoding", "comment", "header", "missing_words")
+"""Keys that say how a file is read: arguments of `read_cells`."""
 Rows = NDArray[np.int64]
 
 
@@ -79,7 +81,12 @@ class Wanted:
             CouloirError: they do not say it in the form that they should.
         """
         target, stated, skip = keys["target"], keys.get("columns") or {}, keys.get("on_error") == "skip"
-        names = [str(name) for name in ([target] if isinstance(target, str | int | float) else target)]
+        numbered = keys.get("header") is False  # the columns are called c1, c2, ...: c2 is 2 as well
+
+        def named(name: object) -> str:
+            return f"c{name}" if numbered and str(name).isdecimal() else str(name)
+
+        names = [named(name) for name in ([target] if isinstance(target, str | int | float) else target)]
         twice = next((name for name in names if names.count(name) > 1), None)
         if not names or twice is not None:
             raise CouloirError(
@@ -91,15 +98,15 @@ class Wanted:
                 f"data.columns takes the kinds of columns by name, not {stated!r}.",
                 next_step="data.columns={age: number, city: category}",
             )
-        columns = {str(name): str(kind) for name, kind in stated.items()}
-        group = None if keys.get("group") is None else str(keys["group"])
+        columns = {named(name): str(kind) for name, kind in stated.items()}
+        group = None if keys.get("group") is None else named(keys["group"])
         if group is not None and (group in names or columns.get(group, "ignore") not in ("ignore", "identifier")):
             use = "data.target predicts it" if group in names else f"data.columns makes it a {columns[group]}"
             raise CouloirError(
                 f"data.group={group} says which rows belong together, and {use}.",
                 next_step="use a column for one of them",
             )
-        ignored = [*map(str, keys.get("ignore") or ()), *([] if group is None else [group])]
+        ignored = [*map(named, keys.get("ignore") or ()), *([] if group is None else [group])]
         columns |= dict.fromkeys(ignored, "ignore")
         odd = next((name for name in names if columns.get(name, "number") not in TASK_OF), None)
         if odd is not None:
@@ -119,7 +126,7 @@ class Wanted:
             skip=skip,
             task=task if task is None or len(names) == 1 else keys.get("task"),
             group=group,
-            reading={name: keys[name] for name in ("delimiter",) if keys.get(name) is not None},
+            reading={name: keys[name] for name in READING if keys.get(name) is not None},
         )
 
 
@@ -156,7 +163,8 @@ def table(
     path: str,
     target: str | list[str],
     ignore: list[str],
-    delimiter: str | None,
+    delimiter: str | None = None,
+    *,
     task: str,
     classes: list[str],
     columns: Mapping[str, str] | None = None,
@@ -165,6 +173,13 @@ def table(
     on_error: str = "raise",
     group: str | None = None,
     categories: list[list[int]] | None = None,
+    val_path: str | None = None,
+    test_path: str | None = None,
+    decimal: str | None = None,
+    encoding: str | None = None,
+    comment: str | None = None,
+    header: bool | int | None = None,
+    missing_words: list[Any] | None = None,
     **keys: Any,
 ) -> Samples:
     """The table as `Samples`; a row's label is the place of its target in `classes`, which `inspect` finds.
@@ -176,6 +191,8 @@ def table(
     wanted = Wanted.of({
         "path": path, "target": target, "ignore": ignore, "delimiter": delimiter, "task": task, "columns": columns,
         "missing": missing, "missing_indicator": missing_indicator, "on_error": on_error, "group": group,
+        "val_path": val_path, "test_path": test_path, "decimal": decimal, "encoding": encoding, "comment": comment,
+        "header": header, "missing_words": missing_words,
     })  # fmt: skip
     return Samples(_Load(wanted, classes), task=task, **keys)
 
@@ -316,7 +333,8 @@ def read_table(wanted: Wanted, features: Sequence[Feature] | None = None) -> Tab
         *([] if wanted.group is None else [wanted.group]),
         *texts_needed(wanted.columns, features or ()),
     ]
-    cells = read_cells(wanted.path, as_text=sorted({*as_text}), skip=wanted.skip, **wanted.reading)
+    unread = sorted(name for name, kind in wanted.columns.items() if kind == "ignore" and name != wanted.group)
+    cells = read_cells(wanted.path, as_text=sorted({*as_text}), ignore=unread, skip=wanted.skip, **wanted.reading)
     stated, unstated = repr((wanted, features)), repr((replace(wanted, task=None), features))
     for key in (unstated, stated):  # what the check has read before the task was settled is the same table
         known, found = _remembered.get(key, (None, None))
