@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -16,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from couloir.data.skipped import Skipped
-from couloir.data.tabular import arrays
+from couloir.data.tabular import arrays, plain
 from couloir.data.tabular.columns import Found, Gathering, of_numbers, of_texts, only_texts
 from couloir.data.tabular.layout import SAMPLE_LINES, Layout, layout_of
-from couloir.data.tabular.plain import Block
 from couloir.data.tabular.records import Chunk, chunks
 from couloir.data.tabular.source import Sources, sources_of
 from couloir.data.tabular.text import blocks, encoding_of, line_ends
@@ -195,14 +195,16 @@ def read_cells(
 
 
 @lru_cache(maxsize=2)
-def _read(sources: Sources, _stamps: tuple[tuple[int, int], ...], manner: _Manner) -> Cells:
+def _read(sources: Sources, stamps: tuple[tuple[int, int], ...], manner: _Manner) -> Cells:
     """Read the columns; those whose texts turn out to be needed after some rows are read again, as texts."""
     kinds = [arrays.kind_of(file) for file in sources.files]
     if any(kinds):
         return _of_arrays(sources, kinds, manner)
     texts: set[str] = set(manner.as_text)
+    large = any(size >= plain.LEAST for _, size in stamps)
     while True:
-        reading = _Reading(sources, manner, texts)
+        with plain.one_thread() if large else nullcontext():
+            reading = _Reading(sources, manner, texts)
         late = {column.name for column in reading.columns if column.late}
         if not late:
             found, late = reading.found()
@@ -262,14 +264,16 @@ class _Reading:
         blank = 0
         for chunk in chunks(file, encoding, layout, manner.comment, wanted):
             blank += chunk.blank
-            if isinstance(chunk.rows, Block):
+            if isinstance(chunk.rows, plain.Block):
                 self._add_block(chunk.lines, chunk.rows, layout, here)
             else:
                 self._add_rows(file, chunk, layout, here)
         if blank:
             self.notes.append(f"{blank} line{'s' if blank > 1 else ''} without values")
 
-    def _add_block(self, lines: NDArray[np.int64], block: Block, layout: Layout, here: dict[int, Gathering]) -> None:
+    def _add_block(
+        self, lines: NDArray[np.int64], block: plain.Block, layout: Layout, here: dict[int, Gathering]
+    ) -> None:
         numeric = [position for position in range(layout.width) if position not in block.texts]
         for index, position in enumerate(numeric):
             here[position].add_block(block.numbers[index], block.integers[index], block.odd[index])

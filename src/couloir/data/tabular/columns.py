@@ -150,10 +150,11 @@ def of_numbers(gathered: Gathering) -> Found:
 
 def only_texts(gathered: Gathering) -> Found:
     """A column whose texts are all that is wanted of it."""
-    same: dict[str, str] = {}
-    texts = [same.setdefault(cell, cell) for text in gathered.texts for cell in text.split(CELL_END)]
-    missing = np.fromiter((cell in gathered.words for cell in texts), bool, len(texts))
-    return Found(np.full(len(texts), math.nan), np.array(texts, dtype=object), missing, False)
+    cells = [cell for text in gathered.texts for cell in text.split(CELL_END)]
+    number_of = {text: number for number, text in enumerate(dict.fromkeys(cells))}
+    codes = np.fromiter(map(number_of.__getitem__, cells), np.int64, len(cells))
+    missing = np.array([text in gathered.words for text in number_of], dtype=bool)[codes]
+    return Found(np.full(len(cells), math.nan), np.array([*number_of], dtype=object)[codes], missing, False)
 
 
 def of_texts(
@@ -198,16 +199,17 @@ def of_texts(
                 f"'{word}' ({counts[word]} cells) is a value; data.missing_words=[{word}] makes it missing"
             )
         words = words - maybe
-    found.numbers = np.fromiter((values.get(cell, math.nan) for cell in cells), np.float64, len(cells))
-    found.missing = np.fromiter((cell in words for cell in cells), bool, len(cells))
+    number_of = {text: number for number, text in enumerate(counts)}
+    codes = np.fromiter(map(number_of.__getitem__, cells), np.int64, len(cells))
+    found.numbers = np.array([values.get(text, math.nan) for text in counts], dtype=np.float64)[codes]
+    found.missing = np.array([text in words for text in counts], dtype=bool)[codes]
     found.integers = found.integers and bool(np.any(np.isfinite(found.numbers)))
     if found.integers and not is_text:
         odd_integers = _odd_integers(values)
         found.notes += odd_integers
         keep = keep or bool(odd_integers)
     if keep or is_text:
-        same: dict[str, str] = {}
-        found.texts = np.array([same.setdefault(cell, cell) for cell in cells], dtype=object)
+        found.texts = np.array([*counts], dtype=object)[codes]
     found.word_of = {row: cells[row] for row in np.flatnonzero(found.missing).tolist() if cells[row]}
     return found
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,7 @@ class Block:
         odd: of each whether it has integers with leading zeros, or ones that float64 does not have.
         texts: the cells of the other columns, by position.
         rows: how many.
+        gaps: whether some cells are empty.
     """
 
     numbers: NDArray[np.float64]
@@ -41,9 +42,10 @@ class Block:
     odd: list[bool]
     texts: dict[int, list[str]]
     rows: int
+    gaps: bool = False
 
 
-def parsed(block: str, rows: int, separator: str, width: int, texts: Sequence[int]) -> Block | None:
+def parsed(block: str, rows: int, separator: str, width: int, texts: Sequence[int], gaps: bool = False) -> Block | None:
     """A block as numbers and texts; None where its cells must be looked at one by one.
 
     Args:
@@ -52,6 +54,7 @@ def parsed(block: str, rows: int, separator: str, width: int, texts: Sequence[in
         separator: one character of ASCII.
         width: cells of a row.
         texts: the positions of columns whose texts are wanted, ascending.
+        gaps: whether empty cells are likely; they are read in any case.
     """
     if separator in "0123456789.+-eE" or not separator.isascii():
         return None
@@ -65,11 +68,16 @@ def parsed(block: str, rows: int, separator: str, width: int, texts: Sequence[in
             return None
     found = {} if ends is None else _texts(block, raw, ends, texts)
     if not numeric:
-        if any(not any(cells) for cells in zip(*found.values(), strict=True)):
+        if any(not any(map(str.strip, cells)) for cells in zip(*found.values(), strict=True)):
             return None  # a row without anything is left out
         return Block(np.empty((0, rows)), [], [], found, rows)
     body = raw if ends is None else _without(raw, ends, texts)
-    numbers = _values(body, mark, len(numeric), rows, width > 1) if _is_plain(body, mark, len(numeric)) else None
+    if not _is_plain(body, mark, len(numeric)):
+        return None
+    numbers = None if gaps and width > 1 else _values(body, mark, len(numeric), rows, False)
+    gaps = numbers is None
+    if numbers is None and width > 1:
+        numbers = _values(body, mark, len(numeric), rows, True)
     if numbers is None:
         return None
     whole = [_is_whole(column) for column in numbers]
@@ -81,7 +89,7 @@ def parsed(block: str, rows: int, separator: str, width: int, texts: Sequence[in
         for index, position in enumerate(numeric):
             if whole[index]:
                 integers[index], odd[index] = _as_integers(raw, ends, position, numbers[index])
-    return Block(numbers, integers, odd, found, rows)
+    return Block(numbers, integers, odd, found, rows, gaps)
 
 
 def _is_whole(column: NDArray[np.float64]) -> bool:
@@ -136,9 +144,9 @@ def _texts(block: str, raw: bytes, ends: NDArray[np.int64] | None, positions: Se
         assert ends is not None
         limits = zip(_starts(ends, position).tolist(), ends[:, position].tolist(), strict=True)
         if len(block) == len(raw):
-            found[position] = [block[start:end].strip() for start, end in limits]
+            found[position] = [block[start:end] for start, end in limits]
         else:
-            found[position] = [raw[start:end].decode().strip() for start, end in limits]
+            found[position] = [raw[start:end].decode() for start, end in limits]
     return found
 
 
@@ -170,44 +178,65 @@ def _is_plain(body: bytes, mark: bytes, width: int) -> bool:
 
 def _behind_power(content: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """What stands behind each e, or behind its sign."""
-    content = np.append(content, np.uint8(10))
-    places = np.flatnonzero((content | 32) == 101) + 1
+    places = np.flatnonzero((content | 32) == 101) + 1  # a line feed follows the last one
     behind: NDArray[np.uint8] = content[places + ((content[places] == 43) | (content[places] == 45))]
     return behind
 
 
 def _values(body: bytes, mark: bytes, width: int, rows: int, gaps: bool) -> NDArray[np.float64] | None:
-    """The numbers of a block, (width, rows), NaN where a cell is empty; None where one is infinite or no number.
+    """The numbers of a block, (width, rows); None where one is infinite, no number, or not there.
 
     Args:
         body: what `_is_plain` has checked.
         mark: what separates cells.
         width: cells of a row.
         rows: how many.
-        gaps: whether cells may be empty.
+        gaps: whether cells may be empty, and are NaN then.
     """
+    numbers: NDArray[np.float64]
+    if not gaps:
+        whole = _read(body.replace(mark, b"\n"), width, rows)
+        if whole is None:
+            return None
+        numbers = whole
+    else:
+        ends = _ends(body, mark, rows, width)
+        if ends is None:
+            return None
+        lengths = np.diff(ends.reshape(-1), prepend=-1) - 1
+        full = lengths > 0
+        found = _read(body.replace(mark, b"\n"), 1, int(full.sum()))  # it passes over empty lines
+        if found is None:
+            return None
+        flat = np.full(rows * width, np.nan)
+        flat[full] = found.reshape(-1)
+        numbers = np.ascontiguousarray(flat.reshape(rows, width).T)
+        if bool(np.any(np.all(np.isnan(numbers), axis=0))):
+            return None  # a row without anything is left out
+    # SciPy's reader forgets the sign of -0.
+    lost = bool(np.any(np.isinf(numbers))) or (not numbers.all() and _NEGATIVE_ZERO.search(body) is not None)
+    return None if lost else numbers
+
+
+def _read(lines: bytes, width: int, rows: int) -> NDArray[np.float64] | None:
+    """One number a line, the numbers of a row one after the other, (width, rows); None where there are not so many."""
     from scipy.io import mmread
 
     head = b"%%MatrixMarket matrix array real general\n" + f"{width} {rows}\n".encode()
-    for filled in (False, True) if gaps else (False,):
-        cells = _with_gaps(body, mark) if filled else body
-        with suppress(ValueError, OverflowError):  # an empty cell, mostly
-            numbers: NDArray[np.float64] = mmread(io.BytesIO(head + cells.replace(mark, b"\n")))
-            lost = bool(np.any(np.isinf(numbers))) or (filled and bool(np.any(np.all(np.isnan(numbers), axis=0))))
-            # SciPy's reader forgets the sign of -0.
-            lost = lost or (not numbers.all() and _NEGATIVE_ZERO.search(cells) is not None)
-            return None if lost else numbers
+    with suppress(ValueError, OverflowError):
+        numbers: NDArray[np.float64] = mmread(io.BytesIO(head + lines))
+        return numbers
     return None
 
 
-def _with_gaps(body: bytes, mark: bytes) -> bytes:
-    """A block in which empty cells are written as nan."""
-    lines = b"\n" + body
-    for before in (mark, b"\n"):
-        for after in (mark, b"\n"):
-            for _ in range(2):  # two gaps beside each other share a separator
-                lines = lines.replace(before + after, before + b"nan" + after)
-    return lines[1:]
+def one_thread() -> AbstractContextManager[object]:
+    """SciPy's reader with one thread: to share a block among the cores takes longer than to read it."""
+    from scipy.io import mmread
+    from threadpoolctl import threadpool_limits
+
+    mmread(io.BytesIO(b"%%MatrixMarket matrix array real general\n1 1\n0\n"))  # loads what is to be limited
+    limits: AbstractContextManager[object] = threadpool_limits(1, user_api="scipy")
+    return limits
 
 
 def _as_integers(raw: bytes, ends: NDArray[np.int64], position: int, numbers: NDArray[np.float64]) -> tuple[bool, bool]:

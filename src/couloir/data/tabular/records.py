@@ -53,6 +53,7 @@ def chunks(
     """
     line, before = 0, layout.lines
     source = blocks(file, encoding)
+    gaps = False
     for block in source:
         while before and block:
             block = _after_first_line(block)
@@ -67,8 +68,9 @@ def chunks(
         count = ending.count("\n")
         found = None
         if len(block) >= plain.LEAST and not (comment and comment in block):
-            found = plain.parsed(ending, count, layout.separator.one, layout.width, texts())
+            found = plain.parsed(ending, count, layout.separator.one, layout.width, texts(), gaps)
         if found is not None:
+            gaps = gaps or found.gaps
             yield Chunk(np.arange(line + 1, line + 1 + count), found)
         else:
             yield from _unquoted(file, ending, line, layout, comment)
