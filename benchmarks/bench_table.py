@@ -15,7 +15,6 @@ import argparse
 import csv
 import importlib.util
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -25,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import last_json, run, write_report
 
 from couloir.data.cells import read_cells
 from couloir.data.tabular.plain import one_thread
+from measure import last_json, run, write_report
 
 FORMS = {
     "6 significant digits": "%.6g",
@@ -135,7 +134,7 @@ def main() -> None:
                         continue
                     command = [sys.executable, __file__, "--read", side, str(file)]
                     found.setdefault(side, []).append(last_json(run(command).output))
-            size = os.path.getsize(file) / 2**20
+            size = file.stat().st_size / 2**20
         report[form] = {"file_mib": size}
         print(f"{form}: {rows:,} x {columns}, {size:,.0f} MiB")
         for side, values in found.items():
