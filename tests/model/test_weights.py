@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 import torch
 
+import couloir
 import networks
+from couloir.cli.main import run
+from couloir.config import tree
 from couloir.errors import CouloirError
 from couloir.model.mlp import mlp
+from couloir.model.weights import first_convolution
 from networks import build
 
 REFERENCE = json.loads((Path(__file__).parent / "reference.json").read_text())
@@ -130,3 +134,140 @@ def test_a_file_that_is_not_there_is_torn_or_runs_code_is_explained(tmp_path: Pa
         mlp(2, None, 3, [4], weights=str(tmp_path / "numbers.pth"))
     with pytest.raises(CouloirError, match="not a state dict"):
         mlp(2, None, 3, [4], weights=saved({"loss": 1.0}, tmp_path / "number.pth"))
+
+
+def colour_of(grey: torch.Tensor) -> torch.Tensor:
+    return grey.repeat(1, 3, 1, 1)
+
+
+def has_channels(name: str) -> bool:
+    """Whether a network takes weights for other channels."""
+    return "adapt_channels" in tree.choices("model")[name].read_text()
+
+
+ADAPTED = [
+    "squeezenet",
+    "resnet18",
+    "resnet20",
+    "vgg_like",
+    "mobilenet",
+    "densenet121",
+    "lenet5",
+    "fractalnet",
+    "convnet",
+]
+
+
+@pytest.mark.parametrize("name", ADAPTED)
+def test_summed_weights_see_in_a_grey_image_what_the_files_see_in_its_three_channels(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    colour = build(name, 3, 32, 10).eval()
+    file = saved(colour, tmp_path / "colour.pth")
+    grey = build(name, 1, 32, 10, weights=file, adapt_channels="sum").eval()
+    x = torch.randn(2, 1, 32, 32)
+    with torch.no_grad():
+        expected = colour(colour_of(x))
+        assert torch.allclose(grey(x), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_spread_weights_see_the_mean_of_the_channels(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    grey = build("resnet20", 1, 32, 10).eval()
+    file = saved(grey, tmp_path / "grey.pth")
+    colour = build("resnet20", 3, 32, 10, weights=file, adapt_channels="mean").eval()
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(colour(x), grey(x.mean(dim=1, keepdim=True)), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", networks.one_of_each(name for name in tree.choices("model") if has_channels(name)))
+def test_the_first_convolution_of_every_network_sees_the_images(name: str) -> None:
+    with torch.device("meta"):
+        net = build(name, 5, 96, 10)
+    found = net.get_submodule(first_convolution(net) or "")
+    assert isinstance(found, torch.nn.Conv2d)
+    assert (found.in_channels, found.groups) == (5, 1)
+    assert sum(layer.in_channels == 5 for layer in net.modules() if isinstance(layer, torch.nn.Conv2d)) == 1
+
+
+@pytest.mark.parametrize(
+    ("file_channels", "channels", "adapt", "fact", "next_step"),
+    [
+        (
+            3,
+            1,
+            None,
+            r"1 of another shape \(c1\.weight: \(6, 3, 5, 5\) in the file",
+            "model.adapt_channels=sum adds up",
+        ),
+        (
+            1,
+            3,
+            None,
+            r"\(6, 1, 5, 5\) in the file, \(6, 3, 5, 5\) in the network",
+            "model.adapt_channels=mean lets it see",
+        ),
+        (4, 3, None, "1 of another shape", "data.channels=4"),
+        (4, 3, "mean", "The weights are for 4 channels, the data has 3", "data.channels=4"),
+        (1, 3, "sum", "The weights are for 1 channels, the data has 3", "model.adapt_channels=mean"),
+        (3, 1, "mean", "The weights are for 3 channels, the data has 1", "model.adapt_channels=sum"),
+    ],
+)
+def test_channels_that_do_not_fit_are_refused_with_the_words_to_type(
+    file_channels: int, channels: int, adapt: str | None, fact: str, next_step: str, tmp_path: Path
+) -> None:
+    file = saved(build("lenet5", file_channels, 32, 10), tmp_path / "w.pth")
+    with pytest.raises(CouloirError, match=fact) as raised:
+        build("lenet5", channels, 32, 10, weights=file, adapt_channels=adapt)
+    assert next_step in str(raised.value.next_step)
+
+
+def test_where_more_than_channels_differs_channels_are_not_blamed(tmp_path: Path) -> None:
+    file = saved(build("resnet34", 3, 32, 10), tmp_path / "34.pth")
+    with pytest.raises(CouloirError, match="left over") as raised:
+        build("resnet18", 1, 32, 10, weights=file)
+    assert "choose the model that the file was saved from" in str(raised.value.next_step)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("model=resnet20 model.adapt_channels=sum", "model.weights names none"),
+        ("model=resnet20 model.adapt_channels=add", "takes one of sum, mean or null, not add"),
+        ("data=cifar10 model=resnet20 model.adapt_channels=sum model.weights={file}", "the data has 3"),
+        ("model=resnet20 model.adapt_channels=mean model.weights={file}", "the data has one"),
+        ("model=mlp model.adapt_channels=sum model.weights={file}", "model=mlp has no key 'adapt_channels'"),
+    ],
+)
+def test_a_word_that_adapts_nothing_is_refused_before_torch(
+    words: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = saved(build("lenet5", 3, 32, 10), tmp_path / "w.pth")
+    assert run(["train", *words.format(file=file).split()]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_published_network_takes_grey_photographs(couloir_data: Path) -> None:
+    file = str(couloir_data / "weights/squeezenet1_0-imagenet.pth")
+    colour = build("squeezenet", 3, 64, 1000, weights=file).eval()
+    grey = build("squeezenet", 1, 64, 1000, weights=file, adapt_channels="sum").eval()
+    x = torch.randn(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = colour(colour_of(x))
+        assert torch.allclose(grey(x), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+        assert torch.equal(grey(x).argmax(1), expected.argmax(1))
+
+
+def test_a_run_begins_with_adapted_weights_and_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    given = build("convnet", 3, 8, 10, M=1, widths=4, hidden=8)
+    file = saved(given, tmp_path / "colour.pth")
+    words = [
+        f"model.weights={file}", "model.adapt_channels=sum", "model=convnet", "model.M=1", "model.widths=4",
+        "model.hidden=8", "data.subset=40", "optimizer.lr=1e-9", "trainer.max_epochs=1", "trainer=cpu", "logger=none",
+    ]  # fmt: skip
+    result = couloir.train(couloir.compose(words))
+    state = torch.load(result.dir / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
+    assert torch.allclose(state["net.0.weight"], given[0].weight.sum(dim=1, keepdim=True), atol=1e-6)
+    assert run(["evaluate", str(result.dir)]) == 0

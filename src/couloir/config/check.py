@@ -420,6 +420,7 @@ def _check_parts(sentence: Sentence) -> None:
         f"model.embedding={cfg.model.get('embedding')} is for categories; data={choices.get('data')} has none.",
         "leave model.embedding out; data.columns={NAME: category} makes a column a category",
     )
+    _check_adapting(cfg)
     rule = f"momentum_schedule={choices.get('momentum_schedule')}"
     _refuse(
         cfg.momentum_schedule is not None and "momentum" not in cfg.optimizer,
@@ -472,6 +473,29 @@ def _check_classes(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
             place=_place(path, keys, sentence),
             next_step=f"leave {path} out, or {path}=shuffled",
         )
+
+
+def _check_adapting(cfg: DictConfig) -> None:
+    """Weights for other channels need a file to come from, and data that they fit afterwards."""
+    adapt, channels = cfg.model.get("adapt_channels"), cfg.data.get("channels")
+    if adapt is None:
+        return
+    key = f"model.adapt_channels={adapt}"
+    _refuse(
+        cfg.model.get("weights") is None,
+        f"{key} changes weights from a file, and model.weights names none.",
+        f"add model.weights=FILE, or leave {key} out",
+    )
+    _refuse(
+        adapt == "sum" and channels != 1,
+        f"{key} makes weights for one channel, and the data has {channels}.",
+        f"data.channels=1, or leave {key} out",
+    )
+    _refuse(
+        adapt == "mean" and channels == 1,
+        f"{key} makes weights for several channels, and the data has one.",
+        f"model.adapt_channels=sum makes weights for one, or leave {key} out",
+    )
 
 
 def _check_kept(checkpoint: DictConfig) -> None:

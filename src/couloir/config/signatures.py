@@ -16,8 +16,8 @@ DEEPEST = 12
 """Names, base classes and calls that are followed from one target."""
 PLAIN_DECORATORS = ("staticmethod", "classmethod", "no_grad", "cache", "lru_cache", "final", "_defaults_from_env_vars")
 """Decorators that leave a signature as it is."""
-ADDING = {"loads_weights": "weights"}
-"""Decorators that add a keyword to a constructor."""
+ADDING = {"loads_weights": frozenset({"weights", "adapt_channels"})}
+"""Decorators that add keywords to a constructor."""
 BARE = ("torch.nn.modules.module.Module",)
 """Classes whose constructor takes `**kwargs` and refuses all of them."""
 LIBRARIES = ("couloir", "torch", "pytorch_lightning", "lightning_fabric", "torchmetrics")
@@ -156,7 +156,7 @@ def _returned(value: ast.expr, module: _Module, body: Sequence[ast.stmt], depth:
     """The function or class that a decorator's call, or a name within a function, stands for."""
     added: frozenset[str] = frozenset()
     if isinstance(value, ast.Call) and _last_name(value.func) in ADDING and len(value.args) == 1:
-        added, value = frozenset({ADDING[_last_name(value.func)]}), value.args[0]
+        added, value = ADDING[_last_name(value.func)], value.args[0]
     inner = [node for node in body if isinstance(node, ast.FunctionDef) and _is(value, node.name)]
     found = _Found(inner[-1], module) if inner else _named(value, module, depth - 1)
     return None if found is None else _Found(found.node, found.module, found.owner, found.added | added)
@@ -217,7 +217,7 @@ def _keywords(found: _Found, depth: int) -> frozenset[str] | None:
     for decorator in found.node.decorator_list:
         name = _last_name(decorator)
         if name in ADDING:
-            added.add(ADDING[name])
+            added |= ADDING[name]
         elif name not in PLAIN_DECORATORS:
             return None
     node = found.node

@@ -38,6 +38,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from couloir.config.image_size import ImageSize
+from couloir.errors import CouloirError
 from couloir.model.normalisation import local_response_norm
 from couloir.model.weights import loads_weights
 
@@ -180,6 +181,8 @@ class GoogLeNet(nn.Module):
         super().__init__()
         convolution = NormalisedConvolution if batch_norm else PlainConvolution
         large = 3 if batch_norm else 5
+        if transform_input:
+            check_colour(channels)
         self.transform_input = transform_input
         self.conv1 = convolution(channels, 64, 7, stride=2, padding=3)
         self.maxpool1 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
@@ -226,6 +229,19 @@ def _glorot(layer: nn.Conv2d | nn.Linear) -> float:
 
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def check_colour(channels: int) -> None:
+    """Three statistics are of red, green and blue.
+
+    Raises:
+        CouloirError: the images have other channels.
+    """
+    if channels != 3:
+        raise CouloirError(
+            f"model.transform_input=true goes by the statistics of colour images; the images have {channels} channels.",
+            next_step="leave model.transform_input out",
+        )
 
 
 def on_unit_scale(x: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from couloir.config.image_size import ImageSize
-from couloir.model.googlenet import on_unit_scale
+from couloir.model.googlenet import check_colour, on_unit_scale
 from couloir.model.weights import loads_weights
 
 Pair = tuple[int, int]
@@ -204,6 +204,8 @@ class InceptionV3(nn.Module):
         transform_input: bool = False,
     ) -> None:
         super().__init__()
+        if transform_input:
+            check_colour(channels)
         self.transform_input = transform_input
         self.Conv2d_1a_3x3 = Convolution(channels, 32, 3, stride=2, padding=0)
         self.Conv2d_2a_3x3 = Convolution(32, 32, 3, padding=0)

@@ -28,26 +28,30 @@ OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
 
 
 def loads_weights(build: Callable[..., Network]) -> Callable[..., Network]:
-    """Give a network's constructor the last argument `weights`, a file whose state dict it begins with.
+    """Give a network's constructor the last arguments `weights`, a file whose state dict it begins with, and
+    `adapt_channels`, how weights for other channels become its own (see `load_weights`).
 
     Args:
         build: takes `num_classes` among its arguments, and returns the network.
     """
 
     @wraps(build, updated=())
-    def built(*args: Any, weights: str | None = None, **keys: Any) -> Network:
+    def built(*args: Any, weights: str | None = None, adapt_channels: str | None = None, **keys: Any) -> Network:
         net = build(*args, **keys)
         if weights is not None:
-            load_weights(net, weights)
+            load_weights(net, weights, adapt_channels)
         return net
 
     own = inspect.signature(build)
-    parameter = inspect.Parameter("weights", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="str | None")
-    built.__signature__ = own.replace(parameters=[*own.parameters.values(), parameter])  # type: ignore[attr-defined]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation="str | None")
+        for name in ("weights", "adapt_channels")
+    ]
+    built.__signature__ = own.replace(parameters=[*own.parameters.values(), *added])  # type: ignore[attr-defined]
     return built
 
 
-def load_weights(net: nn.Module, file: str | Path) -> None:
+def load_weights(net: nn.Module, file: str | Path, adapt_channels: str | None = None) -> None:
     """Copy a file's state dict into the network, and say what stays as it was.
 
     Heads for another number of classes stay as they are, and so do auxiliary heads that only one side has; every other
@@ -56,12 +60,19 @@ def load_weights(net: nn.Module, file: str | Path) -> None:
     Args:
         net: changed in place.
         file: what `torch.save` wrote; no code in it is run.
+        adapt_channels: how the first convolution of weights for other channels is taken over. `sum`: the network has
+            one channel, and gives for a grey image what the file's network gives for that image in all its channels.
+            `mean`: the file's network has one channel, and the network gives what that gives for the mean of its own.
 
     Raises:
         CouloirError: the file is not there, holds no state dict, or its names or shapes are not the network's.
     """
     state = _renamed(read_state(file), net)
     own = net.state_dict()
+    other = _other_channels(net, own, state)
+    if other is not None and adapt_channels is not None:
+        state = {**state, other: _adapted(state[other], own[other].shape[1], adapt_channels, file)}
+        other = None
     heads = [name for name in own if name in state and _is_other_head(own[name], state[name])]
     wrong = [name for name in own if name in state and own[name].shape != state[name].shape and name not in heads]
     missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
@@ -74,16 +85,67 @@ def load_weights(net: nn.Module, file: str | Path) -> None:
     heads_only = _last_layers(net)
     wrong += [name for name in heads if name.rpartition(".")[0] not in heads_only]
     heads = [name for name in heads if name not in wrong]
+    if missing or left_over or wrong != ([other] if other else []):
+        other = None  # there is more to it than channels
     if missing or left_over or wrong:
         raise CouloirError(
             f"The weights do not fit this network: {_differences(own, state, wrong, missing, left_over)}.",
             place=f"model.weights={file}",
-            next_step="choose the model that the file was saved from, with the same keys (batch_norm, widths, ...)",
+            next_step=_adapting(other, own, state)
+            or "choose the model that the file was saved from, with the same keys (batch_norm, widths, ...)",
         )
     net.load_state_dict(
         {name: value for name, value in state.items() if name in own and name not in heads}, strict=False
     )
     _say_what_stays(file, heads, spared, own, state)
+
+
+def first_convolution(net: nn.Module) -> str | None:
+    """The name of the convolution that sees the images, the first one in the order of definition, if there is one."""
+    return next((name for name, module in net.named_modules() if isinstance(module, nn.Conv2d)), None)
+
+
+def _other_channels(net: nn.Module, own: State, state: State) -> str | None:
+    """The name of the first convolution's weights, where they differ from the file's in their input channels alone."""
+    name = f"{first_convolution(net)}.weight"
+    if name not in own or name not in state or own[name].ndim != state[name].ndim:
+        return None
+    (out, channels, *kernel), (other_out, other_channels, *other_kernel) = own[name].shape, state[name].shape
+    return name if (out, kernel) == (other_out, other_kernel) and channels != other_channels else None
+
+
+def _adapted(weight: Tensor, channels: int, adapt_channels: str, file: str | Path) -> Tensor:
+    """The weights of a first convolution, (O, C, h, w), for another number of channels, (O, `channels`, h, w)."""
+    given = weight.shape[1]
+    if (channels if adapt_channels == "sum" else given) != 1:
+        fitting = _fitting(given, channels)
+        raise CouloirError(
+            f"The weights are for {given} channels, the data has {channels}: model.adapt_channels={adapt_channels} "
+            f"{'sums them into one' if adapt_channels == 'sum' else 'spreads one over several'}.",
+            place=f"model.weights={file}",
+            next_step=f"model.adapt_channels={fitting}" if fitting else f"data.channels={given}",
+        )
+    if adapt_channels == "sum":
+        say.info("weights from %s: the %d input channels of the first convolution are summed", Path(file).name, given)
+        return weight.sum(dim=1, keepdim=True)
+    say.info("weights from %s: the first convolution sees the mean of the %d channels", Path(file).name, channels)
+    return (weight / channels).repeat(1, channels, *[1] * (weight.ndim - 2))
+
+
+def _fitting(given: int, channels: int) -> str | None:
+    return "sum" if channels == 1 else "mean" if given == 1 else None
+
+
+def _adapting(name: str | None, own: State, state: State) -> str | None:
+    """What to type where the channels alone are others."""
+    if name is None:
+        return None
+    channels, given = own[name].shape[1], state[name].shape[1]
+    fitting = _fitting(given, channels)
+    if fitting is None:
+        return f"data.channels={given}"
+    meaning = "adds up its input channels" if fitting == "sum" else f"lets it see the mean of the {channels} channels"
+    return f"model.adapt_channels={fitting} {meaning}, or data.channels={given}"
 
 
 def read_state(file: str | Path) -> State:

@@ -91,7 +91,7 @@ def build_network(cfg: DictConfig, data: Any) -> torch.nn.Module:
     else:
         initialise(net)
     if file is not None:
-        load_weights(net, file)
+        load_weights(net, file, cfg.model.get("adapt_channels"))
     _check_single(cfg, net, data)
     return net
 
