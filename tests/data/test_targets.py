@@ -79,6 +79,14 @@ def test_numbers_are_values(cells: list[str], tmp_path: Path) -> None:
     assert found[:, 0].tolist() == [float(cell) for cell in cells]
 
 
+def test_values_that_float32_would_blur_are_scaled_before(tmp_path: Path) -> None:
+    days = [str(20240101 + n) for n in range(31)]
+    facts, found = learned(keys(tmp_path, days))
+    assert facts["task"] == "regression"
+    assert found[:, 0].tolist() == [float(day) for day in days], "float32 has one number for two days"
+    assert learned(keys(tmp_path, [f"{n / 7}" for n in range(N)]))[1].dtype == np.float32
+
+
 def test_what_is_stated_of_the_target_counts(tmp_path: Path) -> None:
     few = [str(n % 3) for n in range(N)]
     assert learned(keys(tmp_path, few, task="regression"))[0]["task"] == "regression"

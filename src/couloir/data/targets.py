@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from couloir.data.columns import (
     factor,
     is_few_texts_a_mistake,
     is_infinite,
+    offset_of,
     refuse_cells,
     two_words,
     zero_and_one,
@@ -60,13 +62,14 @@ class Target:
         found = factor(self.columns[0]).mapped([index.get(name, -1) for name in self.labels], np.int64)
         return found[rows]
 
-    def values(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The values, or the labels as zeros and ones, of some rows, (N, K)."""
+    def values(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """The values, or the labels as zeros and ones, of some rows, (N, K): float32, or float64 where it blurs."""
         numbers = []
         for column in self.columns:
             labels = _as_zero_and_one(column) if self.task == "multi_label" else None
             numbers.append((column.numbers if labels is None else labels)[rows])
-        return np.stack(numbers, axis=1).astype(np.float32)
+        blurred = any(map(offset_of, numbers))  # they are scaled in float64 before they become float32
+        return np.stack(numbers, axis=1).astype(np.float64 if blurred else np.float32)
 
 
 def read_target(columns: list[Column], cells: Cells, rows: NDArray[np.int64], task: str | None) -> Target:
