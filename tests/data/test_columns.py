@@ -48,6 +48,7 @@ CASES: list[tuple[str, list[str], str, str]] = [
     ("month first", [f"02/{n % 28 + 1:02}/2024" for n in range(N)], "date", "dates, month/day/year"),
     ("zip", [f"0{n % 7}000" for n in range(N)], "category", "7 different texts, leading zeros"),
     ("key", [f"1234567890123456789{n:02}" for n in range(N)], "identifier", "all 30 different texts"),
+    ("ticket", [f"A/5 {n}" if n % 4 == 1 else str(n * 7919) for n in range(N)], "identifier", "all 30 different texts"),
     ("nothing", ["", "NA", "?"] * 10, "ignore", "no row has a value"),
     ("many texts", [f"t{n % 300}" for n in range(900)], "ignore", "300 different texts, more than 256"),
 ]  # fmt: skip
@@ -70,11 +71,12 @@ def test_the_only_column_is_kept_though_it_counts_the_rows(tmp_path: Path) -> No
     [
         (["abc" if n == 6 else str(n * n) for n in range(N)], "holds 'abc', which is not a number", 8),
         (["12 kg" if n in (6, 9) else str(n * n) for n in range(N)], "(2 such cells, on the lines 8, 11)", 8),
+        (["sold" if n % 4 == 1 else str(n * n) for n in range(N)], "'sold', which is not a number (8 such cells", 3),
         (["inf" if n == 6 else str(n * n) for n in range(N)], "'inf', which is infinite in 32 bits", 8),
         ([f"2024-02-{n + 1:02}" for n in range(N)], "'2024-02-30', which is not a date in the form year-month-day", 31),
         ([f"0{n % 9 + 1}/0{n % 8 + 1}/2024" for n in range(N)], "may be day and month or month and day", 10),
     ],
-    ids=["one text", "two texts", "infinite", "no such day", "ambiguous"],
+    ids=["one text", "two texts", "one word often", "infinite", "no such day", "ambiguous"],
 )
 def test_a_column_that_is_neither_one_thing_nor_another_is_refused(
     cells: list[str], fact: str, line: int, tmp_path: Path

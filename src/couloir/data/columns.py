@@ -28,6 +28,8 @@ MOST_CATEGORIES = 256
 """Different texts up to which a column is a category where nobody says so."""
 SHARE_OF_TEXTS = 0.1
 """Of a column that is mostly numbers: with a smaller share, the texts are taken for mistakes."""
+FEW_TEXTS = 3
+"""Of a column that is mostly numbers: so few texts are taken for mistakes."""
 LINES_NAMED = 3
 LARGEST = float(np.finfo(np.float32).max)
 LOSS = 1e-5
@@ -318,16 +320,19 @@ def count_texts(column: Column, there: NDArray[np.bool_]) -> dict[str, int]:
 
 
 def is_few_texts_a_mistake(column: Column, counts: Mapping[str, int], there: NDArray[np.bool_]) -> bool:
-    """Whether a column is mostly numbers, and the texts among them look like mistakes, not like categories.
+    """Whether a column is mostly numbers, and the texts among them look like mistakes or words for missing values.
 
-    Categories are few, and the texts among them are many and come more than once: 1.3, 1.7, 2.0, failed.
+    They do not where they are many and different, as in codes (113803, PC 17599), or where there are few different
+    cells, and each text comes more than once (1.3, 1.7, 2.0, failed).
     """
     numbers, count = int(np.isfinite(column.numbers[there]).sum()), int(there.sum())
     if numbers * 2 < count or numbers == count:
         return False
     texts = count_texts(column, there & ~np.isfinite(column.numbers))
-    rare = (count - numbers) < SHARE_OF_TEXTS * count or min(texts.values()) < 2
-    return rare or len(counts) > FEW
+    cells = count - numbers
+    if cells < SHARE_OF_TEXTS * count or cells <= FEW_TEXTS:
+        return True
+    return min(texts.values()) < 2 if len(counts) <= FEW else len(texts) * 2 <= cells
 
 
 def _without_maybe(column: Column) -> NDArray[np.bool_]:
