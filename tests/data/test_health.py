@@ -11,7 +11,7 @@ import pytest
 
 import couloir
 from couloir.data import doubles
-from couloir.data.health import absent_classes, rare_classes, repeated_samples, shared_samples
+from couloir.data.health import absent_classes, rare_classes, repeated_samples, shared_samples, unequal_classes
 from couloir.data.images import image_folder
 from couloir.data.samples import Samples
 from couloir.data.source import ArraySource, Loaded
@@ -144,3 +144,20 @@ def test_classes_of_one_or_two_samples_are_told(tmp_path: Path) -> None:
     (line,) = rare_classes(samples)
     assert line == "2 of 3 classes have one or two samples, which training gets before validation and test: bee, wasp"
     assert np.bincount(samples.splits["train"].targets).tolist()[1:] == [1, 2]
+
+
+@pytest.mark.parametrize(("counts", "told"), [((200, 12), True), ((100, 20), False), ((300, 40, 4), True)])
+def test_imbalanced_classes_are_told_with_the_counts_of_the_extremes(counts: tuple[int, ...], told: bool) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    rows = np.arange(len(labels), dtype=np.float32)[:, None]
+    names = ["common", "rare", "rarest"][: len(counts)]
+    samples = Samples(
+        lambda: Loaded(ArraySource(rows, labels), classes=names), task="classification", channels=1, image_size=None,
+        num_classes=len(counts), batch_size=8, val_fraction=0.25, test_fraction=0.2,
+    )  # fmt: skip
+    samples.setup()
+    left = np.bincount(labels[samples.splits["train"].indices])
+    said = unequal_classes(samples)
+    assert bool(said) == told
+    if told:
+        assert f"{left[0]:,} training samples are of the class common, {left[-1]:,} of {names[-1]}" in said

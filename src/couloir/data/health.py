@@ -17,6 +17,8 @@ from couloir.data.splits import rare
 from couloir.log import note, say
 
 WORDS = {"train": "training", "val": "validation", "test": "test"}
+UNEQUAL = 10
+"""Times the samples of the smallest class that the largest one has, from which on classes are called imbalanced."""
 NAMED = 8
 """Classes that are named; the others are counted."""
 
@@ -27,8 +29,23 @@ def report(data: Samples) -> None:
     """
     for line in data.notes:
         say.info("%s", legible(line))
+    if line := unequal_classes(data):
+        say.info("%s", line)
     for line in (*in_words(data.skipped), *absent_classes(data), *rare_classes(data), *repeated_samples(data)):
         say.warning("%s", f"warning: {line}")
+
+
+def unequal_classes(data: Samples) -> str:
+    """A sentence about a training split whose largest class has `UNEQUAL` times the samples of its smallest, or ""."""
+    counted = data.class_counts() if data.kind == "label" else None
+    there = [] if counted is None else [(count, label) for label, count in enumerate(counted[0]) if count]
+    if not there or max(there)[0] < UNEQUAL * min(there)[0]:
+        return ""
+    (most, largest), (fewest, smallest) = max(there), min(there)
+    return legible(
+        f"the classes are imbalanced: {most:,} training samples are of the class {_names(data, [largest])}, "
+        f"{fewest:,} of {_names(data, [smallest])}"
+    )
 
 
 def absent_classes(data: Samples) -> Iterator[str]:

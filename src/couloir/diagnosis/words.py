@@ -9,6 +9,7 @@ from rich.table import Table
 
 from couloir.diagnosis.diagnosis import Diagnosis, diagnose_reading
 from couloir.diagnosis.finding import Evidence, Finding
+from couloir.diagnosis.given_up import given_up_by
 from couloir.diagnosis.reading import read_run
 from couloir.errors import as_typed
 from couloir.log import rendered
@@ -33,6 +34,8 @@ def in_full(run: Path) -> str:
         parts += _to_try(finding, reading.words)
     if diagnosis.findings and diagnosis.note:
         parts.append(diagnosis.note)
+    if said := given_up_by(run):
+        parts.append(said)
     return "\n\n".join([*parts, *_table(diagnosis)])
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from couloir.callbacks.progress import shown_number
 from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.config.build import build
+from couloir.diagnosis.given_up import given_up_by
 from couloir.inference.predictor import evaluate
 from couloir.log import note, rendered, run_log, say
 from couloir.record.configuration import write_configuration
@@ -44,6 +45,8 @@ def record_evaluation(cfgs: list[DictConfig], runs: list[Path], folder: RunFolde
         for name, value in numbers.items():
             table.add_row(name, shown_number(value))
         say.info("%s", rendered(table))
+        if said := given_up_by(folder.path):
+            say.warning("warning: %s", said)
         views = type(build(cfgs[0], "tta")).__name__ if cfgs[0].get("tta") else "each image as it is"
         say.info("%s", f"runs: {len(runs)}; views: {views}; record: {folder.path}")
 

@@ -30,6 +30,8 @@ from couloir.config.scaling import limit_in_words, scaled_lr_in_words
 from couloir.config.world import World
 from couloir.data.skipped import as_csv, unusable
 from couloir.data.worker_processes import lost_worker, workers_ended
+from couloir.diagnosis.given_up import given_up, given_up_by
+from couloir.distributed import total
 from couloir.errors import Interrupted
 from couloir.inference.evaluation import tta_numbers
 from couloir.log import note, run_log, say, silence
@@ -37,7 +39,7 @@ from couloir.loss.class_weights import in_words as class_weights_in_words
 from couloir.machine import print_any_character
 from couloir.record.checkpoint import LAST, network_state, read_checkpoint
 from couloir.record.columns import write_columns
-from couloir.record.configuration import write_configuration
+from couloir.record.configuration import dotted, write_configuration
 from couloir.record.folder import RunFolder
 from couloir.record.provenance import write_provenance
 from couloir.record.result import RunResult, summarise, write_result
@@ -187,7 +189,18 @@ def _conclude(sentence: Sentence, folder: RunFolder, stop: StopOnSignal, trained
     say.info(closing_table(numbers, folder))
     if said := closing_diagnosis(folder):
         say.info("%s", said)
+    if said := _given_up(cfg, folder, trained):
+        say.warning("warning: %s", said)
     return RunResult(folder.path, numbers, "completed")
+
+
+def _given_up(cfg: DictConfig, folder: RunFolder, trained: Trained) -> str:
+    """What the test says of classes that the network never says or, where there was none, the last validation."""
+    if trained.seen is not None or trained.module.validated is None:
+        return given_up_by(folder.path)
+    there, said = trained.module.validated.tolist()
+    keys = dotted(OmegaConf.to_container(cfg, resolve=True))
+    return given_up(said, there, trained.classes, "validation", keys)
 
 
 def _assemble(
@@ -235,10 +248,12 @@ def _fit_and_test(
     """
     with reported(trainer):
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    validated = None if module.validated is None else total(module.validated)
     best = best_checkpoint(trainer)
     chosen = trainer.strategy.broadcast(best if best.exists() else last_checkpoint(trainer))
     if isinstance(trainer.strategy, FSDPStrategy):
         module, trainer, _ = assemble()  # training has cut the weights into shares, which Lightning cannot wrap again
+    module.validated = validated
     if not test:
         module.net.load_state_dict(network_state(read_checkpoint(Path(chosen))))
         return module, None

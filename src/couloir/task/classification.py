@@ -9,6 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from couloir.config.fields import SHARE
 from couloir.data.batches import Batch
 from couloir.loss.classification import CrossEntropy
 from couloir.loss.focal import Focal
@@ -38,6 +39,19 @@ class Classification(Prediction):
         prediction, y = step.tensors
         self.seen["confusion"].update(prediction, y)
         self.seen["mistakes"].update(self.answer(prediction.detach()), y, batch[self.input])
+
+    def note(self, split: str, batch: Batch, step: Step) -> Tensor:
+        """Count, in a validation, how often each class is there and is said."""
+        if split == "val":
+            if self.validated is None:
+                self.validated = torch.zeros(2, self.num_classes, dtype=torch.long, device=self.device)
+            share = batch.get(SHARE)
+            if share is None or share.own > 0:
+                prediction, y = step.tensors
+                pairs = torch.stack([y, predicted(prediction)])
+                # No bincount: it would wait for a GPU.
+                self.validated += (pairs[..., None] == torch.arange(self.num_classes, device=y.device)).sum(dim=1)
+        return super().note(split, batch, step)
 
     def answer(self, output: Tensor) -> Tensor:
         """The probabilities of the classes, (B, C)."""

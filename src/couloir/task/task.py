@@ -107,6 +107,10 @@ class Task(LightningModule):
         """The newest epoch's metrics of each split, in float64."""
         self.watch: Watch | None = None
         """Sees each training batch and its loss before the gradients of the step before are cleared."""
+        self.validated: Tensor | None = None
+        """Of the newest validation how many samples have each class, and how many are taken for it, (2, C) int64; this
+        process's samples alone. None where there are no classes.
+        """
         self.told: Tell | None = None
         """Hears of each test batch what `tabled` says of it."""
         self.after_epoch: Callable[[], None] | None = None
@@ -364,6 +368,7 @@ class Task(LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Begin to measure; a validation that was broken off counts for nothing."""
         self.gathered["val"].reset()
+        self.validated = None
 
     def on_test_epoch_start(self) -> None:
         """Begin to measure."""
