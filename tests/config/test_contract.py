@@ -31,6 +31,7 @@ def keys_of(tmp_path: Path, text: str) -> dict:
         ("k: 1e-8  # > 0; a float that YAML 1.1 reads as a word must still be one", [1e-8, 1], []),
         ("k: false  # switch it on", [True, False], [1, "yes"]),
         ("k: word", ["other"], [1, None, True]),
+        ("k: 3  # one of 1, 3; channels", [1, 3], [2, 4, "3", 3.0, True, None]),
         ("k: 0.1  # the rate > 0 or so; prose", [-3.0, 2], ["x"]),
         ("k: null  # anything at all", [None, 1, "x", [2]], []),
         ("k: ${data.size}  # int >= 8; pixels", [8, 32], [4, None]),

@@ -25,6 +25,7 @@ _NUMBER = r"-?(?:\d+(?:\.\d*)?(?:e-?\d+)?|inf)"
 _COMPARISON = re.compile(rf"(>=|<=|>|<)\s*({_NUMBER})$")
 _INTERVAL = re.compile(rf"([\[(])\s*({_NUMBER})\s*,\s*({_NUMBER})\s*([\])])$")
 _SCIENTIFIC = re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$")
+_INTEGER = re.compile(r"-?\d+")
 _PAIR = re.compile(r"\[[a-z]+, [a-z]+\]")
 _TYPES = ("int", "float", "str", "bool", "list")
 _TYPE_NAMES = {"int": "an integer", "float": "a number", "str": "a word", "bool": "true or false", "list": "a list"}
@@ -105,8 +106,7 @@ def _parse(contract: str, inferred: str) -> list[_Test]:
     if contract.startswith("one of "):
         # The words may contain "or", so the list is read before alternatives are split.
         words, _, also = contract.removeprefix("one of ").partition(" or null")
-        names = [word.strip() for word in words.split(",")]
-        tests = [_Test(lambda value: value in names, f"one of {', '.join(names)}")]
+        tests = [_one_of(words)]
         return tests if not also and " or null" not in contract else [*tests, _null()]
     tests = []
     for part in contract.split(" or "):
@@ -116,6 +116,13 @@ def _parse(contract: str, inferred: str) -> list[_Test]:
             return []
         tests.append(test)
     return tests
+
+
+def _one_of(words: str) -> _Test:
+    """One of some words and integers."""
+    names = [word.strip() for word in words.split(",")]
+    values = [int(name) if _INTEGER.fullmatch(name) else name for name in names]
+    return _Test(lambda value: not isinstance(value, bool | float) and value in values, f"one of {', '.join(names)}")
 
 
 def _null() -> _Test:
@@ -134,8 +141,7 @@ def _alternative(text: str, inferred: str) -> _Test | None:
     if text == "null":
         return _null()
     if text.startswith("one of "):
-        names = [word.strip() for word in text.removeprefix("one of ").split(",")]
-        return _Test(lambda value: value in names, f"one of {', '.join(names)}")
+        return _one_of(text.removeprefix("one of "))
     if text.startswith("list of "):
         item = _alternative(text.removeprefix("list of ").strip(), "")
         if item is None:
