@@ -166,7 +166,11 @@ def test_everything_that_is_not_used_is_listed_with_its_reason(tmp_path: Path) -
         "not a photograph: .txt",
     )
     (line,) = in_words(listing.left_out)
-    for part in ("4 hidden or made by the system", "2 .xml (dog/a.xml)", "1 an empty class folder (val/dog)"):
+    for part in (
+        "hidden or made by the system (4, such as",
+        ".xml (2, such as dog/a.xml)",
+        "an empty class folder (1,",
+    ):
         assert part in line
     assert len(as_csv(listing.left_out).splitlines()) == 1 + 12
 
@@ -241,7 +245,7 @@ def test_a_run_says_and_lists_what_it_does_not_use(tmp_path: Path, capsys: pytes
         "trainer.max_epochs=1", "trainer=cpu", "logger=csv", f"output_dir={tmp_path / 'out'}",
     ]  # fmt: skip
     assert run(["train", *words]) == 0
-    shown_line = "not used, listed in skipped.csv: 1 beside the class folders (pets/readme.md), 1 hidden"
+    shown_line = "not used: beside the class folders (1, such as pets/readme.md), hidden or made by the system (1, such"
     assert shown_line in capsys.readouterr().out
     (folder,) = (tmp_path / "out/train").iterdir()
     assert len((folder / "skipped.csv").read_text().splitlines()) == 1 + 3
@@ -265,3 +269,19 @@ def test_samples_are_those_of_the_listing(tmp_path: Path) -> None:
     samples.setup()
     held = [samples.splits[name].source.paths[i] for name in samples.splits for i in samples.splits[name].indices]
     assert sorted(held) == sorted(path for path, _ in list_images(tmp_path).splits["train"])
+
+
+def test_splits_below_classes_are_refused(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{name}/{split}/0.png" for name in ("cat", "dog") for split in ("Train", "test")))
+    with pytest.raises(CouloirError, match="class folder 'cat' holds the folder 'Train', which looks like a split"):
+        list_images(tmp_path)
+
+
+def test_masks_are_not_taken_for_a_class(tmp_path: Path) -> None:
+    put(tmp_path, "images/0.png", "masks/0.png")
+    with pytest.raises(CouloirError, match="'images' and 'masks' look like photographs and their masks"):
+        list_images(tmp_path)
+    put(tmp_path / "in", "cat/a 1.png", "cat/a 1_mask.png", "cat/b.png", "dog/a.png", "dog/b_mask.png")
+    (note,) = list_images(tmp_path / "in").notes
+    assert "trained on as photographs: 1, such as" in note
+    assert "a 1_mask.png" in note

@@ -40,6 +40,13 @@ SYSTEMS = (
     "icon\r",
 )  # fmt: skip
 """What operating systems put into folders, in small letters, besides names that begin with a dot."""
+BESIDE_MASKS = (
+    "images", "image", "imgs", "img", "masks", "mask", "labels", "label", "annotations", "annotation", "gt",
+    "ground_truth", "groundtruth", "segmentation", "segmentations",
+)  # fmt: skip
+"""What folders of photographs and of their masks are called, in small letters."""
+MASK = re.compile(r"[-_ ](mask|seg|gt|label)([-_ ]?\d+)?$", re.IGNORECASE)
+"""How the name of a mask ends, after that of its photograph."""
 HIDDEN, CIRCLE, NOWHERE = "hidden or made by the system", "a link in a circle", "a link that leads nowhere"
 BESIDE, EMPTY = "beside the class folders", "an empty class folder"
 Target = int | float | tuple[int, ...]
@@ -228,6 +235,13 @@ def list_images(root: Path, skip: bool = False, least: int = 1) -> Listing:
         classes = _class_folders(walk, train, "train")
     if not classes:
         raise _without_classes(root, train, walk)
+    if len(classes) > 1 and all(name.lower() in BESIDE_MASKS for name in classes):
+        raise CouloirError(
+            f"The folders {' and '.join(repr(name) for name in classes[:3])} look like photographs and their masks or "
+            "labels, and not like classes.",
+            place=str(train),
+            next_step="put the images into data.root/<class>/, a folder a class, or name a table: data.labels=FILE",
+        )
     listing = Listing(classes, notes=notes)
     places = {"train": train} | {name: root / splits[name] for name in ("val", "test") if name in splits}
     for split, folder in places.items():
@@ -253,6 +267,7 @@ def list_images(root: Path, skip: bool = False, least: int = 1) -> Listing:
                 next_step="add images, or remove the folder: then a part of the training images is held out",
             )
         listing.splits[split] = samples
+    _refuse_splits_below(walk, {folder / name for folder in places.values() for name in classes})
     if len(classes) < least:
         raise CouloirError(
             f"There is one class folder alone, '{classes[0]}': a classifier needs two or more.",
@@ -261,8 +276,35 @@ def list_images(root: Path, skip: bool = False, least: int = 1) -> Listing:
             f"data.labels={next(iter(_tables(files)), 'FILE')}",
         )
     listing.left_out = walk.left_out
-    listing.notes += walk.note_nested()
+    listing.notes += [*walk.note_nested(), *_note_masks(listing)]
     return listing
+
+
+def _refuse_splits_below(walk: Walk, folders: set[Path]) -> None:
+    for name in walk.nested:
+        path = Path(name)
+        if path.name.lower() in SPLIT_NAMES and path.parent in folders:
+            raise CouloirError(
+                f"The class folder '{path.parent.name}' holds the folder '{path.name}', which looks like a split.",
+                place=name,
+                next_step="put the splits above the classes: data.root/train/<class>/, data.root/test/<class>/",
+            )
+
+
+def _note_masks(listing: Listing) -> list[str]:
+    """A sentence about files that may be the masks of others."""
+    files = [path for samples in listing.splits.values() for path, _ in samples]
+    ends = [(path, MASK.sub("", path.stem)) for path in files if MASK.search(path.stem)]
+    if not ends:
+        return []
+    known = {(path.parent, path.stem) for path in files}
+    masks = [path for path, stem in ends if (path.parent, stem) in known]
+    if not masks:
+        return []
+    return [
+        f"files called like another one and a mask, trained on as photographs: {len(masks):,}, such as {masks[0]}; "
+        "move masks out of data.root"
+    ]
 
 
 def unwrapped(root: Path) -> tuple[Path, list[str]]:

@@ -56,9 +56,9 @@ def in_words(skipped: Sequence[Skipped]) -> Iterator[str]:
         if entry.kind:
             kinds.setdefault(entry.kind, []).append(entry)
     if kinds:
-        parts = [f"{len(entries):,} {kind} ({_named(entries[0])})" for kind, entries in kinds.items()]
+        parts = [f"{kind} ({len(entries):,}, such as {_named(entries[0])})" for kind, entries in kinds.items()]
         more = f" and {len(parts) - NAMED} more kinds" if len(parts) > NAMED else ""
-        yield legible(f"not used, listed in skipped.csv: {', '.join(parts[:NAMED])}{more}")
+        yield legible(f"not used: {', '.join(parts[:NAMED])}{more}; skipped.csv lists them")
 
 
 def unusable(skipped: Sequence[Skipped]) -> list[Skipped]:
