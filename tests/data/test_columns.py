@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import couloir
 from couloir.data.cells import read_cells
-from couloir.data.columns import Decision, decide, in_words, offset_of, texts_needed
+from couloir.data.columns import Decision, decide, ignoring, in_words, offset_of, stating, texts_needed
 from couloir.data.table import columns_of
 from couloir.errors import CouloirError
 
@@ -86,6 +88,14 @@ def test_a_column_that_is_neither_one_thing_nor_another_is_refused(
     assert fact in caught.value.fact
     assert caught.value.place == f"{tmp_path / 't.csv'}, line {line}"
     assert "data.columns={x: " in str(caught.value.next_step), "it says what to type"
+
+
+@pytest.mark.parametrize("name", ["x", "the day (local)", "a, b: [c]", "x\\y = {z}"])
+def test_what_is_to_be_typed_of_a_column_can_be_typed(name: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f'"{name}",w,y\n' + "".join(f"0{n},{n * n % 7}.5,{n % 2}\n" for n in range(1, 10)))
+    words = ["data=csv", f"data.path={tmp_path / 't.csv'}", "data.target=y"]
+    for typed, channels in ((stating(name, "number"), 2), (ignoring(name), 1)):
+        assert couloir.compose([*words, *shlex.split(typed)]).cfg.data.channels == channels
 
 
 def test_with_rows_to_skip_a_text_among_numbers_is_one(tmp_path: Path) -> None:
@@ -170,6 +180,6 @@ def test_the_console_names_what_is_used_and_what_is_not(tmp_path: Path) -> None:
         "1 number: a",
         "1 category: b (a, b)",
         "1 date: c (day, weekday)",
-        "left out: id (counts the rows from 0); data.columns={NAME: KIND} says otherwise",
+        "left out: id (counts the rows from 0); 'data.columns={NAME: KIND}' says otherwise",
         "missing values, filled in from the training split: a (8)",
     ]

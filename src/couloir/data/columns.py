@@ -7,6 +7,7 @@ makes of such rows what a network takes, a batch at a time.
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from couloir.data.cells import MAYBE_WORDS, Cells, Column
 from couloir.data.dates import calendar, read_dates
-from couloir.errors import CouloirError, did_you_mean
+from couloir.errors import CouloirError, as_typed, did_you_mean
 
 KINDS = ("number", "category", "boolean", "date", "identifier", "ignore")
 """What `data.columns` may say of a column; a date may also be stated by its format, `%d/%m/%y`."""
@@ -42,6 +43,8 @@ BLOCK = 4096
 CYCLES = {"month": 12.0, "weekday": 7.0, "hour": 24.0}
 """The parts of a date that come round again, and after how many steps."""
 UNKNOWN = -1.0
+NAMING = "'data.columns={NAME: KIND}'"
+"""How a kind is stated, in quotes for the shell."""
 
 
 @dataclass(frozen=True)
@@ -269,13 +272,26 @@ def _stated(column: Column, kind: str, cells: Cells) -> Decision:
         decision = Decision(column, "date", f"stated, {form}", values, missing, form)
         wanted = f"a date in the form {form}"
     if bool(np.all(decision.wrong | decision.missing)):
-        refuse_cells(column, decision.wrong, cells, f"which is not {wanted}", f"state another kind: {_type(column)}")
+        refuse_cells(
+            column, decision.wrong, cells, f"which is not {wanted}", f"state another kind: {stating(column.name)}"
+        )
     return decision
 
 
-def _type(column: Column, kind: str = "category") -> str:
-    """What is typed to state a kind."""
-    return f"data.columns={{{column.name}: {kind}}}"
+def stating(name: str, kind: str = "category") -> str:
+    """What is typed to state a column's kind."""
+    return as_typed([f"data.columns={{{_escaped(name)}: {kind}}}"])
+
+
+def ignoring(name: str) -> str:
+    """What is typed to leave a column out."""
+    word = f"data.ignore=[{_escaped(name)}]"
+    return word if re.fullmatch(r"[\w.-]+", name) else as_typed([word])
+
+
+def _escaped(name: str) -> str:
+    """A name within an override, where Hydra takes some characters for its own."""
+    return re.sub(r"([\\()\[\]{}:=,])", r"\\\1", name)
 
 
 def _of_texts(column: Column, cells: Cells, skip: bool) -> Decision:
@@ -292,8 +308,8 @@ def _of_texts(column: Column, cells: Cells, skip: bool) -> Decision:
     if not skip:
         refuse_cells(
             column, there & ~is_number, cells, "which is not a number",
-            f"correct the cell, leave the column out with data.ignore=[{column.name}], or state what it is: "
-            f"{_type(column)}; a word for missing values goes into data.missing_words",
+            f"correct the cell, leave the column out with {ignoring(column.name)}, or state what it is: "
+            f"{stating(column.name)}; a word for missing values goes into data.missing_words",
         )  # fmt: skip
     return Decision(column, "number", _noted("mostly numbers", column), column.numbers, column.missing)
 
@@ -393,7 +409,7 @@ def _ambiguous(column: Column, text: str, cells: Cells) -> CouloirError:
         place=cells.place(
             int(np.argmax(factor(column).mapped([each == text for each in factor(column).texts], np.bool_)))
         ),
-        next_step=" or ".join(f"'{_type(column, form)}'" for form in forms),
+        next_step=" or ".join(stating(column.name, form) for form in forms),
     )
 
 
@@ -416,8 +432,8 @@ def _found_dates(column: Column, missing: NDArray[np.bool_], cells: Cells, skip:
     if not skip:
         refuse_cells(
             column, wrong, cells, f"which is not a date in the form {form}",
-            f"correct the cell, leave the column out with data.ignore=[{column.name}], or state what it is: "
-            f"{_type(column)}",
+            f"correct the cell, leave the column out with {ignoring(column.name)}, or state what it is: "
+            f"{stating(column.name)}",
         )  # fmt: skip
     return decision
 
@@ -633,7 +649,7 @@ def in_words(described: Sequence[Described]) -> Iterator[str]:
             yield f"{len(of_kind)} {kind if len(of_kind) == 1 else plural}: {_listed(map(_shown, of_kind))}"
     left_out = [f"{each.name} ({each.why})" for each in described if each.kind in ("identifier", "ignore")]
     if left_out:
-        yield f"left out: {_listed(left_out)}; data.columns={{NAME: KIND}} says otherwise"
+        yield f"left out: {_listed(left_out)}; {NAMING} says otherwise"
     gaps = [f"{each.name} ({each.missing:,})" for each in described if each.missing and each.inputs]
     if gaps:
         yield f"missing values, filled in from the training split: {_listed(gaps)}"

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from couloir.data.columns import CYCLES, Feature
+from couloir.data.columns import CYCLES, Feature, ignoring
 from couloir.data.dates import calendar
 from couloir.errors import CouloirError
 
@@ -80,7 +80,7 @@ class Encoding:
             if not len(values):
                 raise CouloirError(
                     f"No row of the training split has a value in the column '{feature.name}'.",
-                    next_step=f"leave the column out with data.ignore=[{feature.name}]",
+                    next_step=f"leave the column out with {ignoring(feature.name)}",
                 )
             fills += _fills(feature, values)
         self.fills = fills

@@ -23,10 +23,12 @@ from couloir.data.columns import (
     describe,
     encode,
     features_of,
+    ignoring,
     in_words,
     is_infinite,
     no_column,
     reason,
+    stating,
     texts_needed,
 )
 from couloir.data.groups import counted
@@ -371,7 +373,7 @@ def _read_table(cells: Cells, wanted: Wanted, features: Sequence[Feature] | None
         raise CouloirError(
             f"{cells.files[0]} has no column besides {' and '.join(map(repr, wanted.targets))} to learn from.",
             place=why or None,
-            next_step=f"data.columns={{{decisions[0].column.name}: category}} keeps it" if decisions else None,
+            next_step=f"{stating(decisions[0].column.name)} keeps it" if decisions else None,
         )
     rows, left_out = _usable(cells, wanted, used, answers, group)
     skipped = sorted([*cells.skipped, *left_out], key=lambda row: (row.file, row.line or 0))
@@ -431,7 +433,7 @@ def _usable(
                 raise CouloirError(
                     reason(decision, row),
                     place=_places(cells, wrong),
-                    next_step=f"correct the cell, or leave the column out with data.ignore=[{name}]",
+                    next_step=f"correct the cell, or leave the column out with {ignoring(name)}",
                 )
             leave_out(wrong, lambda row, of=decision: reason(of, row), "data.on_error=skip")
         if decision.missing.any() and wanted.missing != "impute":
@@ -441,7 +443,7 @@ def _usable(
                     reason(decision, row),
                     place=_places(cells, decision.missing),
                     next_step="data.missing=impute (the training split's median or most frequent value), "
-                    f"data.missing=drop (without such rows), or data.ignore=[{name}]",
+                    f"data.missing=drop (without such rows), or {ignoring(name)}",
                 )
             key = "data.missing=drop" if not wanted.skip else "data.on_error=skip"
             leave_out(decision.missing, lambda row, of=decision: reason(of, row), key)
