@@ -229,3 +229,25 @@ def test_a_run_learns_what_the_table_says(kind: str, tmp_path: Path) -> None:
     assert sentence.choices["task"] == kind
     assert sentence.cfg.data.num_classes == (2 if kind == "multi_label" else 1)
     assert run(["train", *words]) == 0
+
+
+def test_labels_that_are_neither_classes_nor_values_are_refused_unless_the_task_is_stated(tmp_path: Path) -> None:
+    pictures(tmp_path, *(f"images/{number}.png" for number in range(25)))
+
+    def write(cells: list[str]) -> None:
+        (tmp_path / "labels.csv").write_text(
+            "file,age\n" + "".join(f"{n}.png,{cell}\n" for n, cell in enumerate(cells))
+        )
+
+    write([*(str(number / 2) for number in range(24)), "ten"])
+    with pytest.raises(CouloirError, match="The column 'age' holds numbers, but also 'ten'") as caught:
+        listed(str(tmp_path))
+    assert str(caught.value.place).endswith("line 26")
+    write([f"a photograph of {number}" for number in range(25)])
+    with pytest.raises(CouloirError, match="'age' has 25 different texts in 25 rows"):
+        listed(str(tmp_path))
+    assert len(listed(str(tmp_path), task="classification").classes) == 25
+    write([*(str(number / 2) for number in range(24)), "NA"])
+    with pytest.raises(CouloirError, match=r"The row '24\.png' has no label") as caught:
+        listed(str(tmp_path))
+    assert str(caught.value.place).endswith("line 26")

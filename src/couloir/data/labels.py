@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from couloir.data.cells import Cells, Column, read_cells
 from couloir.data.listing import SPLIT_NAMES, Listing, Target, Walk, split_folders, unwrapped
@@ -329,6 +330,8 @@ def _listing(
     values = numeric and (not np.all(numbers == np.floor(numbers)) or len(np.unique(numbers)) > MOST_CLASSES)
     if task == "regression" or (values and task not in ("classification", "multi_label")):
         return _values(root, by_file, numeric, walk, table)
+    if column is not None and not kinds[0][1] and task is None:
+        _refuse_unclear(column.name, rows, numbers)
     whole = numeric and bool(np.all(numbers == np.floor(numbers)))
     labels = {
         path: list(
@@ -337,6 +340,26 @@ def _listing(
         for path, mine in by_file.items()
     }
     return _classes(root, by_file, labels, kinds, task, separator, whole, walk, table)
+
+
+def _refuse_unclear(column: str, rows: list[Row], numbers: NDArray[np.float64]) -> None:
+    """Refuse labels that are neither values nor classes: numbers among which stand texts, or a class a photograph."""
+    words = Counter(row.labels[0] for row in rows if row.labels)
+    texts = np.flatnonzero(~np.isfinite(numbers))
+    if len(words) > MOST_CLASSES and 0 < len(texts) < len(rows) / 2:
+        row = rows[texts[0]]
+        more = f", and {len(texts) - 1} more" if len(texts) > 1 else ""
+        raise CouloirError(
+            f"The column '{column}' holds numbers, but also {' '.join(row.labels)!r}.",
+            place=f"{row.place[0]}, line {row.place[1]}{more}",
+            next_step="correct the cell, or data.task=classification: each text is a class",
+        )
+    if len(words) > MOST_CLASSES and len(texts) and 2 * len(words) > len(rows):
+        raise CouloirError(
+            f"The column '{column}' has {len(words):,} different texts in {len(rows):,} rows, too many for classes.",
+            place=rows[0].place[0],
+            next_step="name another column with data.label_columns={label:NAME}, or data.task=classification",
+        )
 
 
 def _values(root: Path, by_file: dict[Path, list[Row]], numeric: bool, walk: Walk, table: Path) -> Listing:
