@@ -122,7 +122,7 @@ MISTAKES: list[tuple[list[str], list[str]]] = [
     ),
     (["loss.class_weights=even"], ["loss.class_weights takes a list, each item a number > 0 or one of balanced"]),
     (["data=moons", "loss.class_weights=[1,0]"], ["each item a number > 0"]),
-    (["data=line", "loss.class_weights=balanced"], ["no key 'class_weights'"]),
+    (["data=line", "loss.class_weights=balanced"], ["no key 'class_weights'", "it is a key of loss=bce"]),
     (["data.sampler=weighted"], ["data.sampler takes one of shuffled, balanced, not weighted"]),
     (["data=line", "data.sampler=balanced"], ["no key 'sampler'"]),
     (["data=moons", "model=lenet5"], ["model=lenet5 needs images, and data=moons has rows of a table", "mlp"]),

@@ -459,7 +459,7 @@ def _check_classes(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
         names = [str(name) for name in cfg.data.get("classes") or ()]
         order = f" in the order {', '.join(names[:12])}{', ...' * (len(names) > 12)}" if names else ""
         raise CouloirError(
-            f"{path} has {len(weights)} weights; the data has {classes} classes.",
+            f"{path} has {len(weights)} weight{'s' * (len(weights) != 1)}; the data has {classes} classes.",
             place=_place(path, keys, sentence),
             next_step=f"give one weight for each class{order}, or {path}=balanced",
         )

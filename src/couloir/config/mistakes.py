@@ -347,10 +347,13 @@ def _unknown_key(override: Override, cfg: DictConfig, choices: Choices, words: W
     nearest_key = next((entry for entry in keys if close and entry.path == close[0]), None)
     place = (files[0], 1) if nearest_key is None else (nearest_key.file, nearest_key.line)
     named = choice or f"[{','.join(path.stem for path in files)}]"
+    owned = owners(rest, [group])
+    if owned is not None and step is not None and f"{group}." not in step:
+        step = None  # another choice of the group has this very key: no other group's is meant
     return CouloirError(
         f"{group}={named} has no key '{rest}'.",
         place=f"{display(place[0])}, line {place[1]}; keys: {', '.join(names)}",
-        next_step=step or owners(rest, [group]) or f"`train {group}={named} --cfg job` shows every key",
+        next_step=step or owned or f"`train {group}={named} --cfg job` shows every key",
     )
 
 
