@@ -49,6 +49,12 @@ def test_what_is_no_date_is_none(text: str) -> None:
     assert np.isnan(read_dates([text, "2024-01-01"]).days[0])
 
 
+def test_months_are_dates_and_codes_are_not() -> None:
+    months = np.array(["1949-01", "1949-02"], dtype="datetime64[D]")
+    assert read_dates(["1949-01", "1949-02"]).days.tolist() == months.astype(int).tolist()
+    assert np.isnan(read_dates(["4711-01", "1949-02"]).days).all()
+
+
 def test_a_form_is_kept_for_other_texts() -> None:
     form = read_dates(["13/06/2024"]).form
     assert read_dates(["03/04/2024"], form).days == read_dates(["2024-04-03"]).days

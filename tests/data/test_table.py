@@ -140,7 +140,7 @@ def test_a_table_of_numbers_is_in_memory_as_it_was(tmp_path: Path) -> None:
     assert samples.encoding.signature == b"", "the fingerprint is that of the numbers alone"
 
 
-def test_what_a_checkpoint_keeps_prepares_another_table_alike(tmp_path: Path) -> None:
+def test_what_a_checkpoint_keeps_prepares_another_table_alike(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rows = [f"{'' if n % 5 == 1 else n * n},{CITIES[n % 3]},2024-0{1 + n % 9}-11,{n % 2}" for n in range(60)]
     samples = loaded(write(tmp_path / "t.csv", "a,city,day,y", rows))
     state = samples.state_dict()
@@ -162,7 +162,9 @@ def test_what_a_checkpoint_keeps_prepares_another_table_alike(tmp_path: Path) ->
         batch_size=8,
     )
     other.standardised_as(state)
-    other.setup()
+    with caplog.at_level("WARNING", logger="couloir"):
+        other.setup()
+    assert "6 of 12 rows have a 'city' that the run does not know, for example 'Lima'" in caplog.text
     assert other.encoding is not None
     assert other.encoding.inputs == samples.encoding.inputs  # type: ignore[union-attr]
     assert (other.mean, other.std) == (samples.mean, samples.std)

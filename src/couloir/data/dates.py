@@ -85,6 +85,8 @@ def _iso(texts: Sequence[str]) -> NDArray[np.float64] | None:
     """All of them as NumPy reads them, which is fast; None where it does not."""
     if not all(map(_PLAIN_ISO.match, texts)):  # NumPy also knows "now", and warns of zones
         return None
+    if any(len(text) == 7 and not 1800 <= int(text[:4]) < 2200 for text in texts):  # 4711-05 is no month, but a code
+        return None
     try:
         instants = np.array(list(texts), dtype="datetime64[us]")
     except ValueError:
