@@ -75,6 +75,7 @@ def test_each_group_of_a_table_is_left_out_once(tmp_path: Path) -> None:
             "needs three groups",
         ),
         (["data.group=patient"], [*["a", "", "b"] * 20], "line 3"),
+        (["data.group=patient", "data.folds=leave_one_group_out", "data.subset=9"], None, "leave data.subset out"),
         (["data.folds=leave_one_group_out", "data.fold=0"], None, "add data.group=..."),
         (["data.folds=61", "data.fold=0"], None, "at least 61 samples; there are 60"),
     ],

@@ -44,6 +44,11 @@ def check_folds(sentence: Sentence, each: bool, reads_data: bool) -> None:
         keys = [f"data.{key}=..." for key in GROUP_KEYS if key in cfg.data]
         way = f"add {keys[0]}" if keys else f"this data has no groups; {FOLDS}=5 makes folds of samples"
         raise CouloirError(f"{FOLDS}={folds} needs to know the group of each sample.", next_step=way)
+    if folds == LEAVE_ONE_GROUP_OUT and cfg.data.get("subset") is not None:
+        raise CouloirError(
+            f"data.subset may leave whole groups out, and {FOLDS}={folds} makes a fold for each.",
+            next_step=f"leave data.subset out, or {FOLDS}=5",
+        )
     if cfg.get("overfit") is not None:
         raise CouloirError(
             f"overfit={cfg.overfit} trains and tests on the same samples, so there are no folds.",

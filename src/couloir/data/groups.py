@@ -36,7 +36,7 @@ def groups_of_files(files: Sequence[Path], root: Path, pattern: str) -> NDArray[
         raise CouloirError(
             f"data.group_pattern is no regular expression: {error}.",
             place=pattern,
-            next_step=r"such as 'data.group_pattern=\"(patient\\d+)_\"', in quotes",
+            next_step="such as 'data.group_pattern=\"(patient[0-9]+)_\"', in quotes",
         ) from error
     names = []
     for file in files:
