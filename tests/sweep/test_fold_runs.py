@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from scipy.stats import t as student
+from sklearn.datasets import load_digits
 
 import couloir
 from couloir.cli.main import run as command
@@ -47,6 +49,17 @@ def test_each_setting_is_trained_on_every_fold_and_a_stopped_sweep_goes_on_with_
         assert [float(row[name]) for row in swept.rows] == pytest.approx([np.mean(each) for each in values])
         assert [float(row[f"{name} std"]) for row in swept.rows] == pytest.approx([np.std(v, ddof=1) for v in values])
     assert [row["runs"] for row in swept.rows] == ["4", "4"]
+    with (swept.folder / "out_of_fold.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    targets = load_digits().target
+    assert [row["truth"] for row in rows] == [str(targets[int(row["sample"])]) for row in rows]
+    of_seeds = [[row for row in rows if row["seed"] == seed] for seed in "01"]
+    assert [len({row["sample"] for row in of_seed}) for of_seed in of_seeds] == [48, 48]
+    right = [sum(row["truth"] == row["prediction"] for row in of_seed) / 48 for of_seed in of_seeds]
+    best = next(row for row in swept.rows if row["number"] == str(load_sweep(swept.folder).best.number))
+    assert float(best["out_of_fold/accuracy"]) == pytest.approx(np.mean(right))
+    assert float(best["out_of_fold/accuracy std"]) == pytest.approx(np.std(right, ddof=1))
+    assert float(best["test/accuracy"]) == pytest.approx(np.mean(right)), "the folds are of one size"
     record = load_sweep(swept.folder)
     assert (record.folds, record.repeats) == (2, "2 seeds x 2 folds")
     assert "over the 2 seeds x 2 folds" in swept.console

@@ -20,7 +20,7 @@ from couloir.data.skipped import legible
 from couloir.distributed import everyones
 from couloir.log import say
 from couloir.record.folder import RunFolder
-from couloir.record.predictions import FILE, AddRows, predictions_file
+from couloir.record.predictions import FILE, INDEX, AddRows, predictions_file
 from couloir.task.task import Task
 
 MOST = 100
@@ -111,6 +111,8 @@ class Predictions:
         """The text of each column by its name."""
         numbers = rows.pop(SAMPLE)
         table = {SAMPLE: [str(number) for number in numbers.tolist()]}
+        if getattr(self.data, "folds", None) is not None and getattr(self.data, "splits", None):
+            table[INDEX] = [str(number) for number in self.data.splits["test"].indices[numbers].tolist()]
         if self._origin is not None:
             name, find = self._origin
             table[name] = find(numbers)

@@ -12,6 +12,8 @@ from couloir.record.files import unreadable, written_whole
 from couloir.record.folder import RunFolder
 
 FILE = "predictions.csv"
+INDEX = "index"
+"""The column that has the number of a sample in the data, where the test split is a fold of it."""
 AddRows = Callable[[Iterable[Sequence[str]]], None]
 
 

@@ -1,10 +1,13 @@
-"""The files of a sweep's folder: `sweep.yaml`, what was asked for, and `sweep.csv`, a row a trial. Nothing here imports
+"""The files of a sweep's folder: `sweep.yaml`, what was asked for, `sweep.csv`, a row a trial, and
+`out_of_fold.csv`, the predictions of the best one's folds. Nothing here imports
 torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,14 +15,16 @@ from typing import Any
 import yaml
 
 from couloir.errors import CouloirError
-from couloir.record.files import as_csv, read_table, read_yaml, write_atomically
+from couloir.record.files import as_csv, read_table, read_yaml, write_atomically, written_whole
 
-FILE, TABLE = "sweep.yaml", "sweep.csv"
+FILE, TABLE, FOLDS_FILE = "sweep.yaml", "sweep.csv", "out_of_fold.csv"
 FORMAT = 1
 """Of the folders that this version writes; a folder without a number is of a version before there was one."""
 DEVIATION = " std"
 """Ends the name of a column that belongs to the column before it."""
 TEST = "test/"
+OUT_OF_FOLD = "out_of_fold/"
+"""Begins the names of numbers that are measured over the folds' test samples together."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,17 @@ def write_table(folder: Path, table: SweepTable) -> Path:
     path = folder / TABLE
     write_atomically(path, as_csv(columns, rows))
     return path
+
+
+def write_out_of_fold(folder: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> Path:
+    """Write `out_of_fold.csv`, a row a sample, one after the other, and return its path."""
+    with written_whole(folder / FOLDS_FILE) as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
+        writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        text.detach()
+    return folder / FOLDS_FILE
 
 
 def _columns(metric: str, several: bool) -> list[str]:

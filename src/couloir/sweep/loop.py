@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Protocol
 
 from couloir.machine import taken
 from couloir.sweep.engine import Engine
 from couloir.sweep.job import Job
+from couloir.sweep.out_of_fold import scores
 from couloir.sweep.outcome import RunEnd, end_of, out_of_memory_kills, outcome_of
 from couloir.sweep.plan import Plan
 from couloir.sweep.study import Proposal, Study
@@ -181,6 +182,9 @@ class SweepLoop:
         outcome = outcome_of(
             trial.ends, runs, self.plan.settings.ranking.objectives, trial.seconds, self.received is not None
         )
+        if outcome.state == "completed" and self.plan.folds is not None:
+            folders = [job.path for job in self.plan.jobs(trial.proposal)]
+            outcome = replace(outcome, tests={**scores(folders, self.plan.folds), **outcome.tests})
         self.study.tell(number, outcome)
         record = self.record()
         self.view.ended(next(entry for entry in record.trials if entry.number == number), record)

@@ -190,8 +190,8 @@ def about_folds(objectives: list[Objective], folds: int | None) -> str:
             "number is chosen from many, and new data will give a worse one"
         )
     return (
-        f"each setting is trained on {folds} folds and ranked by {goal}; test/* are measured on the folds themselves, "
-        "and have no part in the ranking"
+        f"each setting is trained on {folds} folds and ranked by {goal}; test/* (the mean of the folds) and "
+        "out_of_fold/* (all their samples at once) have no part in the ranking"
     )
 
 

@@ -24,6 +24,7 @@ from couloir.sweep.best import write_best
 from couloir.sweep.engine.choice import engine
 from couloir.sweep.loop import SweepLoop
 from couloir.sweep.objective import about, about_folds
+from couloir.sweep.out_of_fold import write_out_of_fold
 from couloir.sweep.plan import Plan, make_plan
 from couloir.sweep.samplers import sampler
 from couloir.sweep.study import Proposal, Study
@@ -162,5 +163,9 @@ def _conclude(record: SweepRecord) -> None:
 
     write_csv(record)
     write_best(record)
+    try:
+        write_out_of_fold(record)
+    except CouloirError as error:  # the trials are done: a file that somebody has changed is no failure of theirs
+        print(f"out_of_fold.csv is not written: {error.fact}", file=sys.stderr)  # noqa: T201
     draw(record)
     print(last_words(record))  # noqa: T201

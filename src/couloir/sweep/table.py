@@ -9,11 +9,11 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from couloir.config.metrics import facts
+from couloir.config.metrics import facts, leading
 from couloir.errors import as_typed
 from couloir.log import rendered
 from couloir.record.provenance import read_provenance
-from couloir.record.sweep import TEST, SweepTable, TrialRow, write_table
+from couloir.record.sweep import FOLDS_FILE, OUT_OF_FOLD, TEST, SweepTable, TrialRow, write_table
 from couloir.sweep.best import best_words
 from couloir.sweep.noise import (
     closer_than_samples_tell,
@@ -87,8 +87,10 @@ def last_words(record: SweepRecord) -> str:
     words = best_words(record)
     if words is not None and record.best is not None:
         parts.append(f"best:   trial {record.best.number}, {measured_words(record, record.best)}\n  {sentence(words)}")
-    files = [record.folder / name for name in ("sweep.csv", "best.yaml", "report.html")]
-    lines = [f"{file.stem + ':':<8}{_short(file)}" for file in files if file.exists()]
+    files = [record.folder / name for name in ("sweep.csv", "best.yaml", FOLDS_FILE, "report.html")]
+    files = [file for file in files if file.exists()]
+    width = max((len(file.stem) for file in files), default=0) + 2
+    lines = [f"{file.stem + ':':<{width}}{_short(file)}" for file in files]
     return "\n\n".join([*parts, "\n".join(lines)]).rstrip()
 
 
@@ -237,11 +239,14 @@ def _table(record: SweepRecord, trials: list[TrialRecord], title: str, noise: bo
 
 
 def comparable_tests(record: SweepRecord) -> list[str]:
-    """The test metrics that trials can be compared by, the one of the first objective first."""
+    """The test metrics that trials can be compared by, the one of the first objective first; with folds, that of all
+    folds together and the mean of the metric that leads beside the loss.
+    """
     without_loss = {"task", "loss"} & set(record.differ)
     tests = [name for name in tested_metrics(record) if not (without_loss and name == f"{TEST}loss")]
-    first = TEST + record.objectives[0].name.rpartition("/")[2]
-    return sorted(tests, key=lambda name: name != first)
+    metric = record.objectives[0].name.rpartition("/")[2]
+    first = TEST + ((leading(tests) or metric) if record.folds else metric)
+    return sorted(tests, key=lambda name: (not name.startswith(OUT_OF_FOLD), name != first))
 
 
 def _cell(numbers: list[float] | None) -> str:
