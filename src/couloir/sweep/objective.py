@@ -24,7 +24,7 @@ from couloir.sweep.trials import Objective
 DIRECTIONS = {"max": "maximize", "min": "minimize"}
 LOSS = "loss"
 MONITOR = "callbacks.checkpoint.monitor"
-DATA = ("path", "root", "target", "target_scaling", "num_classes", "labels", "task", "fields")
+DATA = ("path", "root", "target", "group", "group_pattern", "target_scaling", "num_classes", "labels", "task", "fields")
 """Keys of `data` that say which samples and targets these are, and in which unit the loss sees them."""
 OTHERS_TOO = re.compile(r"^\s*- +(override +)?/|@package +_global_", re.MULTILINE)
 """What the file of a choice holds that chooses for other groups as well."""
