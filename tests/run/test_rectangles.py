@@ -93,6 +93,41 @@ def test_every_verb_takes_such_images(
     assert command(["find-lr", *data, "data.batch_size=8"]) == 0
 
 
+MODULE = """
+import torch
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader, TensorDataset
+
+
+class Strips(LightningDataModule):
+    def __init__(self, batch_size):
+        super().__init__()
+        self.batch_size = batch_size
+
+    def loader(self):
+        labels = torch.arange(12) % 2
+        images = torch.rand(12, 1, 8, 12) + labels[:, None, None, None]
+        return DataLoader(TensorDataset(images, labels), self.batch_size)
+
+    train_dataloader = val_dataloader = test_dataloader = loader
+"""
+
+
+def test_a_module_of_the_users_own_states_height_and_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "conf/data").mkdir(parents=True)
+    (tmp_path / "strips.py").write_text(MODULE)
+    (tmp_path / "conf/data/strips.yaml").write_text(
+        "# Strips.\n# Source: none.\n_target_: strips.Strips\nfields: {image: image, label: label}\nchannels: 1\n"
+        "image_size: [8, 12]\nnum_classes: 2\nbatch_size: 4\n"
+    )
+    words = ["data=strips", *NETWORK, "trainer.max_epochs=1", "trainer=cpu", "logger=tensorboard"]
+    run = couloir.train(couloir.compose(words)).dir
+    assert json.loads((run / "provenance.json").read_text())["data"]["image_size"] == [8, 12]
+    assert json.loads((run / "layers.json").read_text())["layers"][0]["output_shape"] == [4, 8, 12]
+
+
 def _of_61_rows(root: Path) -> int:
     """Photographs that are high enough; the others have 50 rows."""
     count = 0

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from couloir.config.fields import Fields, fields_of, input_field, of_kind, target_field
+from couloir.config.image_size import as_image_size, size_of
 from couloir.data.batches import Batch
 from couloir.data.ragged import joined, length, part
 from couloir.errors import CouloirError
@@ -65,7 +66,8 @@ class Plain(LightningDataModule):
         self.module, self.seed, self.augmentation = module, seed, augmentation
         self.fields: Fields = fields_of(facts)
         self.task, self.channels = str(facts.get("task")), facts.get("channels")
-        self.image_size, self.num_classes = facts.get("image_size"), facts.get("num_classes")
+        size, self.num_classes = facts.get("image_size"), facts.get("num_classes")
+        self.image_size = None if size is None else as_image_size(size_of(size))
         self.classes = [str(name) for name in facts.get("classes") or self._numbered()]
         self.batch_size = facts.get("batch_size") or getattr(module, "batch_size", None)
         self.kind = self.fields[target_field(self.fields)]
