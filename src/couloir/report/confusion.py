@@ -97,11 +97,24 @@ def per_class(matrix: Confusion) -> tuple[str, str]:
             Cell(f"{support:,}", support, "number"), Cell(told),
         ]))  # fmt: skip
     entries.sort(key=lambda entry: entry[0])
-    note = "The test split; the class with the least F1 first."
+    note = f"The test split; the class with the least F1 first.{_macro(matrix)}"
     if len(entries) > ROWS:
         note += f" The {ROWS} worst of {len(entries)}; confusion.csv has all."
     columns = ["class", "precision", "recall", "F1", "support", "most often taken for"]
     return table(columns, [cells for _, cells in entries[:ROWS]], "precision and recall of each class"), note
+
+
+def _macro(matrix: Confusion) -> str:
+    """A sentence with the means over the classes that have samples, each of which counts the same."""
+    recalls, f1 = [], []
+    for place, row in enumerate(matrix.counts):
+        if support := sum(row):
+            recalls.append(row[place] / support)
+            f1.append(2 * row[place] / (support + sum(other[place] for other in matrix.counts)))
+    if not recalls:
+        return ""
+    means = (sum(values) / len(values) for values in (recalls, f1))
+    return " Where each class counts the same: balanced accuracy {:.4f}, macro F1 {:.4f}.".format(*means)
 
 
 def _share(value: float | None) -> Cell:
