@@ -121,6 +121,8 @@ def lacking(file: Path, data: Mapping[str, Any]) -> tuple[str, str] | None:
         if not any(field.there(data) for field in need):
             kinds = " and ".join(KINDS.get(kind, kind) for kind in fields_of(data).values())
             asked = dict.fromkeys(key for field in need for key in field.asked)
+            if data.get(IMAGE_SIZE) is None:  # a table has none
+                asked.pop(IMAGE_SIZE, None)
             keys = ", ".join(f"{key}={data.get(key)}".replace(" ", "") for key in asked)
             return " or ".join(map(str, need)), f"{kinds} with {keys}" if keys else kinds
     return None
