@@ -14,8 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from test_table import inputs_and_targets, loaded, write
 
-from couloir.data.columns import Feature
 from couloir.data.encoding import Encoding
+from couloir.data.features import Feature
 from couloir.errors import CouloirError
 
 CITIES = ["Rome", "Oslo", "Bonn", "Lima"]

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from couloir.data.columns import CYCLES, Feature, ignoring
+from couloir.data.columns import ignoring
 from couloir.data.dates import calendar
+from couloir.data.features import CYCLES, Feature
 from couloir.errors import CouloirError
 
 

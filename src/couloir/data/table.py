@@ -13,24 +13,17 @@ from numpy.typing import NDArray
 from couloir.data import targets
 from couloir.data.cells import Cells, Column, read_cells
 from couloir.data.columns import (
-    UNKNOWN,
     Decision,
     Described,
-    Feature,
-    blocks,
     decide,
-    decided_before,
-    describe,
-    encode,
-    features_of,
     ignoring,
     in_words,
     is_infinite,
     no_column,
     reason,
     stating,
-    texts_needed,
 )
+from couloir.data.features import UNKNOWN, Feature, blocks, decided_before, describe, encode, features_of, texts_needed
 from couloir.data.groups import counted
 from couloir.data.skipped import Skipped
 from couloir.data.targets import Target, read_target

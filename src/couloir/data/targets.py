@@ -22,11 +22,11 @@ from couloir.data.columns import (
     factor,
     is_few_texts_a_mistake,
     is_infinite,
-    offset_of,
     refuse_cells,
     two_words,
     zero_and_one,
 )
+from couloir.data.features import offset_of
 from couloir.errors import CouloirError
 
 INTEGER = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)

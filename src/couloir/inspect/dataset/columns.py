@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from couloir.data.columns import Described, Feature
+from couloir.data.columns import Described
+from couloir.data.features import Feature
 from couloir.data.samples import Samples
 from couloir.data.source import CHUNK
 from couloir.inspect.dataset.numbers import (
