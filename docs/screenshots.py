@@ -1,6 +1,7 @@
-"""Take the pictures of a report for the documentation, `docs/images/report_*.png`, from a run's folder.
+"""Take the pictures of a page for the documentation, `docs/images/report_*.png`, from a run's folder.
 
     couloir report RUN && python docs/screenshots.py RUN
+    couloir data augmentation=affine && python docs/screenshots.py outputs/data/FOLDER/data.html --name data --width 800
 
 Three widths, the narrowest in dark, cut to the first screens, as Chromium shows them.
 """
@@ -41,17 +42,21 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a run folder with a report.html, or the file itself")
     parser.add_argument("--into", type=Path, default=IMAGES)
     parser.add_argument("--whole", action="store_true", help="the whole page, not only its first screens")
+    parser.add_argument("--name", default="report", help="how the pictures' names begin")
+    parser.add_argument("--width", type=int, choices=SHOTS, help="this one alone")
     asked = parser.parse_args()
     report = asked.run if asked.run.is_file() else asked.run / "report.html"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         for width, (scheme, height) in SHOTS.items():
+            if asked.width not in (None, width):
+                continue
             page = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
             if asked.whole:
                 page.set_viewport_size({"width": width, "height": 1000})
                 page.goto(report.resolve().as_uri())
                 height = int(page.evaluate("document.documentElement.scrollHeight"))
-            shoot(page, report, width, height, asked.into / f"report_{width}.png")
+            shoot(page, report, width, height, asked.into / f"{asked.name}_{width}.png")
             page.close()
         browser.close()
 

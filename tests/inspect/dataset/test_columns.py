@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from couloir.inspect.dataset import columns
 from couloir.inspect.dataset.columns import Seen, Target, compared, determines, with_target
 
 CLASSES = np.arange(60) % 3
@@ -64,9 +65,17 @@ def test_a_column_in_numbers_has_its_gaps_and_its_most_frequent_words() -> None:
     assert (told["missing"], told["distinct"], told["min"], told["median"], told["max"]) == (1, 2, 1, 3, 3)
 
 
-def test_the_matrix_has_the_values_to_predict_as_well_and_null_where_nothing_varies() -> None:
+def test_the_matrix_has_the_values_to_predict_as_well_and_null_where_nothing_varies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     x = np.arange(10.0)
     found = compared([number(x), number(np.ones(10))], Target("y", None, -x[:, None], ["y"]))
     assert found is not None
     assert found["names"] == ["x", "x", "y"]
     assert found["matrix"][0] == [pytest.approx(1), None, pytest.approx(-1)]
+    assert found["rows"] == 10
+    monkeypatch.setattr(columns, "CELLS", 9)
+    few = compared([number(x), number(x**2)], None)
+    assert few is not None
+    assert few["rows"] == 4, "every third of them"
+    assert few["matrix"][0][1] == pytest.approx(np.corrcoef(x[::3], x[::3] ** 2)[0, 1])

@@ -241,7 +241,7 @@ def small_splits(facts: Facts, keys: Collection[str]) -> Iterator[dict[str, Any]
         yield _finding(
             "small_split",
             f"There are {' and '.join(small)} samples: numbers measured on so few vary by chance.",
-            "data.folds=5 with -m tests on every sample once" if "data.folds" in keys else None,
+            "train -m data.folds=5 tests on every sample once" if "data.folds" in keys else None,
         )
 
 

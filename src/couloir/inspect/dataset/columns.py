@@ -30,6 +30,8 @@ CODES = 20
 """Different numbers up to which a column of them is compared with the target as categories, too."""
 COMPARED = 200
 """Columns of numbers at most that are compared with each other."""
+CELLS = 20_000_000
+"""Numbers at most that are held at once to compare columns with each other."""
 LEAK = 0.999
 """A column that goes together with the target more closely than this is likely to be made from it."""
 
@@ -217,7 +219,7 @@ def determines(column: Seen, target: Target) -> bool:
 def compared(columns: Sequence[Seen], target: Target | None) -> dict[str, Any] | None:
     """The correlations of the columns of numbers with each other and with the values to predict; None: there are none.
 
-    Numbers that do not vary have none: null.
+    Numbers that do not vary have none: null. Of a large table some rows are compared, evenly spaced.
     """
     chosen = [column for column in columns if column.numbers is not None][:COMPARED]
     names, numbers = [column.name for column in chosen], [column.numbers for column in chosen]
@@ -226,8 +228,11 @@ def compared(columns: Sequence[Seen], target: Target | None) -> dict[str, Any] |
         numbers += list(target.values.T)
     if len(names) < 2:
         return None
-    matrix = correlations(np.stack([each for each in numbers if each is not None], axis=1))
-    return {"names": names, "matrix": [[_told(value) for value in row] for row in matrix.tolist()]}
+    filled = [each for each in numbers if each is not None]
+    step = max(1, -(-len(filled[0]) * len(filled) // CELLS))
+    matrix = correlations(np.stack([each[::step] for each in filled], axis=1))
+    told = [[_told(value) for value in row] for row in matrix.tolist()]
+    return {"names": names, "rows": len(filled[0][::step]), "matrix": told}
 
 
 def _told(value: float) -> float | None:

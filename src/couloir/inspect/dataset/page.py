@@ -215,15 +215,19 @@ def _table(page: Page, look: Look) -> None:
     rows = []
     for column in columns[:ROWS]:
         goes = column["with_target"]
-        told = Cell("") if goes is None else Cell(f"{goes['value']:.3f} ({goes['measure']})", abs(goes["value"]))
+        told = Cell("") if goes is None else Cell(f"{goes['value']:.3f}", abs(goes["value"]), "number")
+        measured = {} if column["kind"] == "date" else column
         often = ", ".join(f"{each['value']} ({each['count']:,})" for each in column.get("frequent", [])[:6])
         often = f"{column['first']} to {column['last']}" if "first" in column else often
         rows.append([
             Cell(column["name"], kind="key"), Cell(column["kind"]), Cell(column["why"]), _number(column["missing"]),
-            _number(column["distinct"]), *(_number(column.get(name)) for name in MEASURES), Cell(often), told,
+            _number(column["distinct"]), *(_number(measured.get(name)) for name in MEASURES),
+            Cell(often), told,
         ])  # fmt: skip
     heads = ["column", "kind", "why", "missing", "different", *HEADS, "most frequent, or dates", "with the target"]
+    closeness = {column["with_target"]["measure"] for column in columns if column["with_target"]}
     note = "Over all rows that are used."
+    note += f" With the target: {' or '.join(sorted(closeness))}." if closeness else ""
     note += f" The first {ROWS} of {len(columns)} columns." if len(columns) > ROWS else ""
     kept = [at for at in range(len(heads)) if at == 0 or any(row[at].shown for row in rows)]
     heads, rows = [heads[at] for at in kept], [[row[at] for at in kept] for row in rows]
