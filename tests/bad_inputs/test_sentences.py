@@ -125,7 +125,7 @@ MISTAKES: list[tuple[list[str], list[str]]] = [
     (["data=line", "loss.class_weights=balanced"], ["no key 'class_weights'", "it is a key of loss=bce"]),
     (["data.sampler=weighted"], ["data.sampler takes one of shuffled, balanced, not weighted"]),
     (["data=line", "data.sampler=balanced"], ["no key 'sampler'"]),
-    (["data=moons", "model=lenet5"], ["model=lenet5 needs square images, and data=moons has rows of a table", "mlp"]),
+    (["data=moons", "model=lenet5"], ["model=lenet5 needs images, and data=moons has rows of a table", "mlp"]),
     (["data=synthetic", "data.image_size=4", "model=lenet5"], ["too small for model=lenet5", "data.image_size"]),
     (["data=moons", "augmentation=flip_crop"], ["augmentation=flip_crop needs images"]),
     (

@@ -91,7 +91,7 @@ def test_a_users_own_line_is_refused_before_the_run(tmp_path: Path, monkeypatch:
             ("images with channels=3", "images and classes with channels=1"),
         ),
         ("# Needs: image(square)", IMAGES, None),
-        ("# Needs: image(square)", TABLE, ("square images", "rows of a table and values to predict")),
+        ("# Needs: image(square)", TABLE, ("images", "rows of a table and values to predict")),
         ("# Needs: image(square, image_size=28)", IMAGES | {"image_size": [28, 28]}, None),
         (
             "# Needs: image(square, channels=1)",

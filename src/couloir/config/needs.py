@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -120,9 +120,9 @@ def lacking(file: Path, data: Mapping[str, Any]) -> tuple[str, str] | None:
     for need in needs(file):
         if not any(field.there(data) for field in need):
             kinds = " and ".join(KINDS.get(kind, kind) for kind in fields_of(data).values())
+            # Of data without images it is not their shape that matters.
+            need = [field if field.kind in fields_of(data).values() else replace(field, square=False) for field in need]
             asked = dict.fromkeys(key for field in need for key in field.asked)
-            if data.get(IMAGE_SIZE) is None:  # a table has none
-                asked.pop(IMAGE_SIZE, None)
             keys = ", ".join(f"{key}={data.get(key)}".replace(" ", "") for key in asked)
             return " or ".join(map(str, need)), f"{kinds} with {keys}" if keys else kinds
     return None
