@@ -14,8 +14,6 @@ from couloir.data.listing import Listing, list_images
 from couloir.data.skipped import as_csv, in_words
 from couloir.errors import CouloirError
 
-PIXEL = Image.new("RGB", (8, 8), (200, 30, 10))
-
 
 def put(root: Path, *names: str) -> Path:
     """Photographs, no two of the same bytes; what does not end like one is a text."""
@@ -176,24 +174,19 @@ def test_everything_that_is_not_used_is_listed_with_its_reason(tmp_path: Path) -
 
 
 def test_linked_folders_are_followed_and_none_is_followed_for_ever(tmp_path: Path) -> None:
-    put(tmp_path, "cat/0.png", "dog/0.png")
-    put(tmp_path / "else", "more/1.png", "other/2.png")
-    (tmp_path / "cat/linked").symlink_to(tmp_path / "else/more")
-    (tmp_path / "else/more/over").symlink_to(tmp_path / "else/other")
-    (tmp_path / "else/other/back").symlink_to(tmp_path / "else/more")
-    (tmp_path / "cat/self").symlink_to(tmp_path / "cat")
-    os.rename(tmp_path / "else", tmp_path.parent / f"{tmp_path.name}-else")  # noqa: PTH104
-    for link, target in (("cat/linked", "more"),):
-        (tmp_path / link).unlink()
-        (tmp_path / link).symlink_to(tmp_path.parent / f"{tmp_path.name}-else" / target)
-    elsewhere = tmp_path.parent / f"{tmp_path.name}-else"
-    for link, target in (("more/over", "other"), ("other/back", "more")):
-        (elsewhere / link).unlink()
-        (elsewhere / link).symlink_to(elsewhere / target)
-    listing = list_images(tmp_path)
-    names = [path.relative_to(tmp_path).as_posix() for path, label in listing.splits["train"] if label == 0]
+    root, elsewhere = (
+        put(tmp_path / "root", "cat/0.png", "dog/0.png"),
+        put(tmp_path / "else", "more/1.png", "other/2.png"),
+    )
+    for link, target in (
+        (root / "cat/linked", elsewhere / "more"), (elsewhere / "more/over", elsewhere / "other"),
+        (elsewhere / "other/back", elsewhere / "more"), (root / "cat/self", root / "cat"), (root / "cat/up", root),
+    ):  # fmt: skip
+        link.symlink_to(target)
+    listing = list_images(root)
+    names = [path.relative_to(root).as_posix() for path, label in listing.splits["train"] if label == 0]
     assert names == ["cat/0.png", "cat/linked/1.png", "cat/linked/over/2.png"]
-    assert sorted(Path(entry.file).name for entry in listing.left_out) == ["back", "self"]
+    assert [Path(entry.file).name for entry in listing.left_out] == ["back", "self", "up"]
 
 
 def test_a_link_that_leads_nowhere_and_a_folder_that_cannot_be_read_are_refused(
@@ -226,7 +219,7 @@ def test_pictures_of_formats_that_are_not_read_are_refused_or_left_out(tmp_path:
     assert [(Path(entry.file).name, entry.reason) for entry in left] == [
         ("IMG_1.HEIC", "is a picture in the format HEIC"), ("1.cr2", "is a picture in the format RAW"),
     ]  # fmt: skip
-    PIXEL.save(tmp_path / "cat/IMG_1.HEIC", "JPEG")  # its content is that of a photograph
+    Image.new("RGB", (8, 8)).save(tmp_path / "cat/IMG_1.HEIC", "JPEG")  # its content is that of a photograph
     (tmp_path / "dog/1.cr2").unlink()
     assert len(list_images(tmp_path).splits["train"]) == 3
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from couloir.data.cells import Cells, Column, read_cells
 from couloir.data.listing import SPLIT_NAMES, Listing, Target, Walk, split_folders, unwrapped
 from couloir.data.skipped import Skipped
-from couloir.errors import CouloirError, did_you_mean
+from couloir.errors import CouloirError, as_typed, did_you_mean
 
 FILE_COLUMNS = (
     "file", "filename", "file_name", "filepath", "file_path", "path", "image", "image_name", "image_id", "imageid",
@@ -140,7 +140,7 @@ def _tables(root: Path, table: str) -> dict[str, Path]:
     raise CouloirError(
         f"There is no table {table} in {root}.",
         place=f"tables there: {', '.join(others[:6])}" if others else None,
-        next_step=f"data.labels={others[0]}"
+        next_step=as_typed([f"data.labels={others[0]}"])
         if others
         else "data.labels=FILE.csv, with a column for files and one for labels",
     )
@@ -221,7 +221,7 @@ def _no_column(file: Path, role: str, names: Sequence[str]) -> CouloirError:
     return CouloirError(
         f"It is not clear which column of {file.name} holds the {'files' if role == 'file' else 'labels'}.",
         place=f"{file}, columns: {', '.join(names[:20])}",
-        next_step=f"data.label_columns={{{role}:{names[0 if role == 'file' else -1]}}}",
+        next_step=as_typed([f"data.label_columns={{{role}: {names[0 if role == 'file' else -1]}}}"]),
     )
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from couloir.data.headers import FORMATS, REFUSED, START, recognised
 from couloir.data.skipped import Skipped
-from couloir.errors import CouloirError
+from couloir.errors import CouloirError, as_typed
 
 ENDINGS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".avif",
@@ -273,7 +273,7 @@ def list_images(root: Path, skip: bool = False, least: int = 1) -> Listing:
             f"There is one class folder alone, '{classes[0]}': a classifier needs two or more.",
             place=str(train / classes[0]),
             next_step="put the images into data.root/<class>/, a folder a class, or name a table: "
-            f"data.labels={next(iter(_tables(files)), 'FILE')}",
+            + as_typed([f"data.labels={next(iter(_tables(files)), 'FILE')}"]),
         )
     listing.left_out = walk.left_out
     listing.notes += [*walk.note_nested(), *_note_masks(listing)]
@@ -388,7 +388,11 @@ def _without_classes(root: Path, train: Path, walk: Walk) -> CouloirError:
     images = sum(map(is_image, files))
     held = f", but {images:,} images such as {next(filter(is_image, files))}" if images else ""
     step = "put the images into data.root/train/<class>/, a folder a class"
-    named = f"data.labels={tables[0]}" if tables else "data.labels=labels.csv, a table with the columns file and label"
+    named = (
+        as_typed([f"data.labels={tables[0]}"])
+        if tables
+        else "data.labels=labels.csv, a table with the columns file and label"
+    )
     return CouloirError(
         f"{train} has no class folders{held}.", next_step=f"{step}; or name the labels: {named}" if images else step
     )
