@@ -17,6 +17,7 @@ from couloir.config.finished import amend, run_config
 from couloir.errors import CouloirError
 from couloir.record.checkpoint import best_weights
 from couloir.record.find import find_run
+from couloir.record.predictions import read_predictions
 from pairs import pair
 
 
@@ -148,6 +149,22 @@ def test_runs_with_other_test_splits_are_no_ensemble(outputs: Path, tmp_path: Pa
     other = couloir.train(couloir.compose(words)).dir
     assert command(["evaluate", str(runs(outputs)[0]), str(other), f"output_dir={outputs}"]) == 2
     assert "do not have the same test split" in capsys.readouterr().err  # type: ignore[attr-defined]
+
+
+def test_two_folds_are_no_ensemble_though_their_labels_are_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["data=iris", "data.folds=5", "trainer.max_epochs=1", "logger=csv", "trainer=cpu", f"output_dir={tmp_path}"]
+    folds = [str(couloir.train(couloir.compose([*words, f"data.fold={fold}"])).dir) for fold in (0, 1)]
+    labels = [[row["truth"] for row in read_predictions(Path(run))] for run in folds]
+    assert labels[0] == labels[1], "the flowers are sorted by their species, and so is each fold"
+    assert command(["evaluate", *folds, f"output_dir={tmp_path}"]) == 2
+    assert "do not have the same test split" in capsys.readouterr().err
+    assert command(["evaluate", folds[0], "data.fold=1", f"output_dir={tmp_path}"]) == 2
+    assert "'data.fold' cannot change after training" in capsys.readouterr().err
+    assert command(["evaluate", folds[1], f"output_dir={tmp_path}"]) == 0
+    own = json.loads((Path(folds[1]) / "result.json").read_text())
+    assert evaluated(tmp_path)["test/loss"] == pytest.approx(own["test/loss"], rel=1e-5)
 
 
 def test_mistakes_are_explained(outputs: Path, tmp_path: Path) -> None:

@@ -125,4 +125,7 @@ def test_the_score_over_all_folds_stands_before_those_of_each(tmp_path: Path) ->
     by_loss = replace(swept, objectives=[Objective("best/loss", "minimize")])
     for ranked in (swept, by_loss):
         assert comparable_tests(ranked) == ["out_of_fold/accuracy", "test/accuracy", "test/loss"]
-    assert comparable_tests(replace(by_loss, folds=None))[1:] == ["test/loss", "test/accuracy"]
+    assert comparable_tests(replace(by_loss, folds=None))[0] == "test/loss"
+    swept.trials[0].tests.clear()
+    swept.trials[0].tests.update({key: [0.5] for key in ["out_of_fold/mae", "out_of_fold/r2", "test/loss", "test/r2"]})
+    assert comparable_tests(swept) == ["out_of_fold/r2", "test/r2", "out_of_fold/mae", "test/loss"]

@@ -245,8 +245,9 @@ def comparable_tests(record: SweepRecord) -> list[str]:
     without_loss = {"task", "loss"} & set(record.differ)
     tests = [name for name in tested_metrics(record) if not (without_loss and name == f"{TEST}loss")]
     metric = record.objectives[0].name.rpartition("/")[2]
-    first = TEST + ((leading(tests) or metric) if record.folds else metric)
-    return sorted(tests, key=lambda name: (not name.startswith(OUT_OF_FOLD), name != first))
+    metric = (leading(tests) or metric) if record.folds else metric
+    first = [f"{OUT_OF_FOLD}{metric}", f"{TEST}{metric}"]
+    return [*(name for name in first if name in tests), *(name for name in tests if name not in first)]
 
 
 def _cell(numbers: list[float] | None) -> str:
