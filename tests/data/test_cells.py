@@ -123,6 +123,8 @@ def test_what_does_not_read_as_western_letters_is_refused_with_the_key(codec: st
 
 def test_encodings_that_there_are_not_and_nul_characters_are_refused(tmp_path: Path) -> None:
     assert "no encoding 'utf9'" in refusal(tmp_path, "a,b\n1,2\n", encoding="utf9").fact
+    assert "is not in utf-16" in refusal(tmp_path, "a,b\n1,2\n", encoding="utf-16").fact
+    assert "cannot separate cells" in refusal(tmp_path, "a,b\n1,2\n", delimiter='"').fact
     assert "NUL" in (error := refusal(tmp_path, b"a,b\n1,2\n3,\0\n")).fact
     assert "line 3" in str(error.place)
 

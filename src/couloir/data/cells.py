@@ -265,6 +265,10 @@ class _Reading:
         for chunk in chunks(file, encoding, layout, manner.comment, wanted):
             blank += chunk.blank
             if isinstance(chunk.rows, plain.Block):
+                if self.count == self.starts[-1]:
+                    likely = int(1.02 * chunk.rows.rows * file.stat().st_size / chunk.characters)
+                    for column in self.columns:
+                        column.room = self.count + likely
                 self._add_block(chunk.lines, chunk.rows, layout, here)
             else:
                 self._add_rows(file, chunk, layout, here)

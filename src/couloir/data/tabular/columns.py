@@ -35,7 +35,9 @@ class Gathering:
         """Whether its texts are needed, and those of the rows before are gone: they must be read again."""
         self.count = 0
         self.texts: list[str] = []
-        self.numbers: list[NDArray[np.float64]] = []
+        self.room = 0
+        """Numbers that are likely to come: memory that is not written to costs nothing."""
+        self._numbers: NDArray[np.float64] = np.empty(0)
         self.integers = True
         self.word_of: dict[int, str] = {}
 
@@ -52,12 +54,12 @@ class Gathering:
             integers: whether all are written as integers.
             odd: whether some integers have leading zeros, or are too large for float64.
         """
-        self.count += len(numbers)
         if odd:
-            self.late, self.numbers = True, []
+            self.late, self._numbers = True, np.empty(0)
         elif not self.late:
             self.integers = self.integers and integers
-            self.numbers.append(np.ascontiguousarray(numbers))
+            self._keep(numbers)
+        self.count += len(numbers)
 
     def add(self, cells: Sequence[str]) -> None:
         """Add cells as they are written."""
@@ -65,7 +67,7 @@ class Gathering:
             return
         if not self.needs_texts and not self._add_numbers(cells):
             self.is_text, self.late = self.count == 0, self.count > 0
-            self.numbers = []
+            self._numbers = np.empty(0)
         if self.is_text:
             self.texts.append(CELL_END.join(map(str.strip, cells)))
         self.count += len(cells)
@@ -104,8 +106,21 @@ class Gathering:
                 self.word_of = {row: word for row, word in self.word_of.items() if row < self.count}
                 return False
         self.integers = self.integers and integers
-        self.numbers.append(values)
+        self._keep(values)
         return True
+
+    def _keep(self, values: NDArray[np.float64]) -> None:
+        end = self.count + len(values)
+        if end > len(self._numbers):
+            larger = np.empty(max(end + end // 2, self.room))
+            larger[: self.count] = self._numbers[: self.count]
+            self._numbers = larger
+        self._numbers[self.count : end] = values
+
+    def taken(self) -> NDArray[np.float64]:
+        """The numbers, (N,); they are kept here no longer."""
+        numbers, self._numbers = self._numbers[: self.count], np.empty(0)
+        return numbers
 
 
 @dataclass
@@ -137,8 +152,7 @@ class Found:
 
 def of_numbers(gathered: Gathering) -> Found:
     """A column of plain numbers."""
-    numbers = np.concatenate(gathered.numbers) if gathered.numbers else np.empty(0)
-    gathered.numbers = []
+    numbers = gathered.taken()
     word_of = dict(gathered.word_of)
     for value, word in styles.words_as_values(gathered.words).items():
         rows = np.flatnonzero(numbers == value)

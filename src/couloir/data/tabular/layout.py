@@ -160,6 +160,12 @@ def _leading_comments(lines: Sequence[str], mark: str) -> int:
 
 
 def _stated(delimiter: str) -> Separator:
+    if set(delimiter) & set('"\r\n'):
+        raise CouloirError(
+            f"{delimiter!r} cannot separate cells: quotes and line ends have a meaning of their own.",
+            place="data.delimiter",
+            next_step=f"one of {', '.join(WORDS)}, or the characters that stand between two cells",
+        )
     return Separator(WORDS.get(delimiter, delimiter))
 
 

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 LEAST = 1 << 18
 """Characters of a block that this is worth it for: SciPy's reader takes a third of a second to import."""
-_DIGITS = b"0123456789"
 _NEGATIVE_ZERO = re.compile(rb"-0*\.?0*(?:[eE][+-]?\d+)?[^\d.eE+-]")
 EXACT = 2.0**53
 """Integers from here on are not all float64 numbers."""
@@ -72,7 +71,7 @@ def parsed(block: str, rows: int, separator: str, width: int, texts: Sequence[in
             return None  # a row without anything is left out
         return Block(np.empty((0, rows)), [], [], found, rows)
     body = raw if ends is None else _without(raw, ends, texts)
-    if not _is_plain(body, mark, len(numeric)):
+    if not _is_plain(body, mark, len(numeric), rows):
         return None
     numbers = None if gaps and width > 1 else _values(body, mark, len(numeric), rows, False)
     gaps = numbers is None
@@ -150,21 +149,30 @@ def _texts(block: str, raw: bytes, ends: NDArray[np.int64] | None, positions: Se
     return found
 
 
-def _is_plain(body: bytes, mark: bytes, width: int) -> bool:
-    """Whether all rows have so many cells, and what stands in them are numbers or nothing."""
-    signs = body.translate(None, _DIGITS)
-    lines = signs.translate(None, b".-+eE").split(b"\n")
-    if lines.pop() or set(lines) != {mark * (width - 1)}:
+def _is_plain(body: bytes, mark: bytes, width: int, rows: int) -> bool:
+    """Whether all rows have so many cells, and what stands in them are numbers or nothing.
+
+    Most is seen from the signs alone, what is left without the digits: a quarter of the bytes.
+    """
+    content = np.frombuffer(body, np.uint8)
+    signs = np.compress((content - np.uint8(48)) > 9, content)
+    dots, ends = signs == 46, (signs == mark[0]) | (signs == 10)
+    if bool(np.any(dots[1:] & dots[:-1])):
         return False
-    content, left = np.frombuffer(body, np.uint8), np.frombuffer(signs, np.uint8)
+    between = np.compress(ends, signs)
+    if between.size != rows * width or not bool(np.all(between[width - 1 :: width] == 10)):
+        return False
     # Before a minus stands what ends a cell, or an e: not what is from "-" (45) to "9" (57).
     minus = content[1:] == 45
     minus &= (content[:-1] - np.uint8(45)) <= 12
-    dots = left == 46
-    if bool(minus.any()) or bool(np.any(dots[1:] & dots[:-1])):
+    if bool(minus.any()):
         return False
-    if b"e" not in signs and b"E" not in signs:
-        return b"+" not in signs
+    others = np.compress(~(dots | ends | (signs == 45)), signs)
+    if not others.size:
+        return True
+    powers = (others | 32) == 101
+    if bool(np.any(~powers & (others != 43))):
+        return False
     # Behind an e stand a sign or none, and then digits to the end of the cell; a plus stands nowhere else.
     plus = np.flatnonzero(content == 43)
     if bool(np.any((content[plus - 1] | 32) != 101)):
@@ -172,7 +180,7 @@ def _is_plain(body: bytes, mark: bytes, width: int) -> bool:
     behind = _behind_power(content)
     if bool(np.any((behind < 48) | (behind > 57))):
         return False
-    behind = _behind_power(left)
+    behind = _behind_power(signs)
     return bool(np.all((behind == mark[0]) | (behind == 10)))
 
 
@@ -195,7 +203,7 @@ def _values(body: bytes, mark: bytes, width: int, rows: int, gaps: bool) -> NDAr
     """
     numbers: NDArray[np.float64]
     if not gaps:
-        whole = _read(body.replace(mark, b"\n"), width, rows)
+        whole = _read(body.translate(bytes.maketrans(mark, b"\n")), width, rows)
         if whole is None:
             return None
         numbers = whole
@@ -205,7 +213,7 @@ def _values(body: bytes, mark: bytes, width: int, rows: int, gaps: bool) -> NDAr
             return None
         lengths = np.diff(ends.reshape(-1), prepend=-1) - 1
         full = lengths > 0
-        found = _read(body.replace(mark, b"\n"), 1, int(full.sum()))  # it passes over empty lines
+        found = _read(body.translate(bytes.maketrans(mark, b"\n")), 1, int(full.sum()))  # it passes over empty lines
         if found is None:
             return None
         flat = np.full(rows * width, np.nan)

@@ -29,11 +29,13 @@ class Chunk:
         lines: (N,) from one.
         rows: N lists of cells, or a block of N rows.
         blank: lines without anything, which were left out.
+        characters: of a block.
     """
 
     lines: NDArray[np.int64]
     rows: list[list[str]] | plain.Block
     blank: int = 0
+    characters: int = 0
 
 
 def chunks(
@@ -71,7 +73,7 @@ def chunks(
             found = plain.parsed(ending, count, layout.separator.one, layout.width, texts(), gaps)
         if found is not None:
             gaps = gaps or found.gaps
-            yield Chunk(np.arange(line + 1, line + 1 + count), found)
+            yield Chunk(np.arange(line + 1, line + 1 + count), found, characters=len(block))
         else:
             yield from _unquoted(file, ending, line, layout, comment)
         line += count

@@ -67,6 +67,12 @@ def blocks(file: Path, encoding: str) -> Iterator[str]:
                 before = error.object[: error.start].decode(encoding, errors="replace")
                 line = _line_after(file, encoding, seen) + line_ends(rest + before)
                 raise _undecodable(file, line, encoding, error.object[error.start : error.end]) from error
+            except UnicodeError as error:  # UTF-16 without its mark, say
+                raise CouloirError(
+                    f"{file} is not in {encoding}: {error}.",
+                    place="data.encoding",
+                    next_step="name another encoding, such as utf-16-le, or leave data.encoding out: it is recognised",
+                ) from error
             if "\0" in text:
                 line = _line_after(file, encoding, seen) + line_ends(rest + text.partition("\0")[0])
                 raise CouloirError(
