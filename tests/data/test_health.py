@@ -146,6 +146,29 @@ def test_classes_of_one_or_two_samples_are_told(tmp_path: Path) -> None:
     assert np.bincount(samples.splits["train"].targets).tolist()[1:] == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("keys", "groups", "told"),
+    [
+        ({"folds": 3, "fold": 0}, None, ["2 of 3 classes have fewer samples than there are folds, so that some folds "
+                                         "test none of them: bee, wasp"]),
+        ({"folds": 2, "fold": 1}, None, ["1 of 3 classes has fewer samples than there are folds, so that some folds "
+                                         "test none of them: bee"]),
+        ({}, np.arange(43) // 2, []),
+    ],
+)  # fmt: skip
+def test_folds_and_groups_hold_out_rare_classes_too_and_say_so(
+    keys: dict[str, Any], groups: Any, told: list[str]
+) -> None:
+    images = RNG.integers(256, size=(43, 1, 4, 4), dtype=np.uint8)
+    labels = np.array([0] * 40 + [1] + [2] * 2)
+    samples = Samples(
+        lambda: Loaded(ArraySource(images, labels), classes=["ant", "bee", "wasp"], groups=groups),
+        task="classification", channels=1, image_size=4, num_classes=3, batch_size=8, **keys,
+    )  # fmt: skip
+    samples.setup()
+    assert list(rare_classes(samples)) == told
+
+
 @pytest.mark.parametrize(("counts", "told"), [((200, 12), True), ((100, 20), False), ((300, 40, 4), True)])
 def test_imbalanced_classes_are_told_with_the_counts_of_the_extremes(counts: tuple[int, ...], told: bool) -> None:
     labels = np.repeat(np.arange(len(counts)), counts)

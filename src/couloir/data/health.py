@@ -77,10 +77,13 @@ class Shared(NamedTuple):
 
 
 def rare_classes(data: Samples) -> Iterator[str]:
-    """A sentence about classes of so few samples that they are trained on and not held out."""
+    """A sentence about classes of so few samples that they are trained on first, or that some folds lack."""
     split = data.splits["train"]
     own = all(data.splits[name].source is not split.source for name in ("val", "test"))
     if data.kind != "label" or data.num_classes is None or own:
+        return
+    if data.folds is not None or data.grouped:  # which hold out rare classes like others
+        yield from _fewer_than_folds(data, data.num_classes)
         return
     few = rare(split.source.targets)
     few = few[np.isin(few, split.targets)]
@@ -88,6 +91,20 @@ def rare_classes(data: Samples) -> Iterator[str]:
         yield legible(
             f"{len(few)} of {data.num_classes} classes {'have' if len(few) > 1 else 'has'} one or two samples, which "
             f"training gets before validation and test: {_names(data, few.tolist())}"
+        )
+
+
+def _fewer_than_folds(data: Samples, classes: int) -> Iterator[str]:
+    if not isinstance(data.folds, int):
+        return
+    source = data.splits["train"].source
+    divided = [split.targets for split in data.splits.values() if split.source is source]
+    sizes = np.bincount(np.concatenate(divided), minlength=classes)
+    few = np.flatnonzero((sizes > 0) & (sizes < data.folds)).tolist()
+    if few:
+        yield legible(
+            f"{len(few)} of {classes} classes {'have' if len(few) > 1 else 'has'} fewer samples than there are folds, "
+            f"so that some folds test none of them: {_names(data, few)}"
         )
 
 

@@ -134,6 +134,7 @@ class Samples(LightningDataModule):
                 next_step="leave data.sampler out",
             )
         self.folds, self.fold = folds, fold
+        self.grouped = False
         self.mean, self.std = mean, std
         self.target_offset: float | list[float] = 0.0
         self.target_scale: float | list[float] = 1.0
@@ -160,6 +161,7 @@ class Samples(LightningDataModule):
         loaded = self._load()
         self._choose(loaded)
         self.classes, self.targets, self.skipped = loaded.classes, loaded.targets, loaded.skipped
+        self.grouped = loaded.groups is not None
         self.encoding, self.columns, self.notes = loaded.encoding, loaded.columns, loaded.notes
         self._check(loaded)
         self.splits = self._split(loaded)
