@@ -1,4 +1,4 @@
-"""A browser for all tests of pages: fixtures that a conftest imports."""
+"""A browser for all tests of pages: one for the whole session, which is why the conftest of all tests has it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all tests share: real data, where there is some, cheap runs, and processes that start in a moment."""
+"""What all tests share: real data, where there is some, cheap runs, processes that start in a moment, a browser."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from browsing import browser, show
 from victims import Victims
+
+__all__ = ["browser", "show"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

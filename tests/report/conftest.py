@@ -1,14 +1,10 @@
-"""A browser, and a diagnosis that is what a test says it is."""
+"""A diagnosis that is what a test says it is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import pytest
-
-from browsing import browser, show
-
-__all__ = ["browser", "show"]
 
 
 @dataclass
