@@ -71,6 +71,7 @@ NOT_THERE: list[tuple[str, str]] = [
     ("seed=", "seed takes an integer in [0, 4294967295], not an empty text"),
     ("output_dir=", "output_dir takes a word, not an empty text"),
     ("data.root=/my pictures", "stands in quotes: 'data.root=/my pictures'"),
+    ("data=csv 'data.ignore=[Größe,Art]'", """next:  put it into quotes: 'data.ignore=["Größe","Art"]'"""),
     ("--multirn", "did you mean --multirun?"),
 ]
 

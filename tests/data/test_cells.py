@@ -304,7 +304,9 @@ def test_a_comma_before_three_digits_is_read_only_where_something_shows_what_it_
     error = refusal(tmp_path, doubtful)
     assert "'1,234'" in error.fact
     assert "line 2" in str(error.place)
-    assert "data.decimal=comma or data.decimal=dot" in str(error.next_step)
+    assert error.next_step == "data.decimal=comma or data.decimal=dot; data.ignore=[a] leaves the column out"
+    target = refusal(tmp_path, doubtful, as_text=["a"])
+    assert target.next_step == "data.decimal=comma or data.decimal=dot", "nobody leaves the target out"
     assert values(read(tmp_path, doubtful.encode(), decimal="comma"))[0] == [1.234, 2.125]
     assert values(read(tmp_path, doubtful.encode(), decimal="dot"))[0] == [1234, 2125]
     assert values(read(tmp_path, doubtful.encode(), ignore=["a"]))[0] == ["1,234", "2,125"]

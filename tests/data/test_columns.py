@@ -10,8 +10,9 @@ import pytest
 
 import couloir
 from couloir.data.cells import read_cells
-from couloir.data.columns import Decision, decide, ignoring, in_words, stating
+from couloir.data.columns import Decision, decide, in_words
 from couloir.data.features import texts_needed
+from couloir.data.named import ignoring, stated_kinds, stating
 from couloir.data.table import columns_of
 from couloir.errors import CouloirError
 
@@ -91,12 +92,25 @@ def test_a_column_that_is_neither_one_thing_nor_another_is_refused(
     assert "data.columns={x: " in str(caught.value.next_step), "it says what to type"
 
 
-@pytest.mark.parametrize("name", ["x", "the day (local)", "a, b: [c]", "x\\y = {z}"])
+@pytest.mark.parametrize(
+    "name", ["x", "the day (local)", "a, b: [c]", "x\\y = {z}", "Größe", "it's", "😀 n", "1e3", "true"]
+)
 def test_what_is_to_be_typed_of_a_column_can_be_typed(name: str, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(f'"{name}",w,y\n' + "".join(f"0{n},{n * n % 7}.5,{n % 2}\n" for n in range(1, 10)))
     words = ["data=csv", f"data.path={tmp_path / 't.csv'}", "data.target=y"]
     for typed, channels in ((stating(name, "number"), 2), (ignoring(name), 1)):
         assert couloir.compose([*words, *shlex.split(typed)]).cfg.data.channels == channels
+
+
+def test_kinds_are_a_mapping_or_the_text_of_one() -> None:
+    assert stated_kinds({"a": "number", 2001: "ignore"}) == {"a": "number", "2001": "ignore"}
+    assert stated_kinds("{Größe: number, \"a, b\": ignore, no: category, 007: date}") == {
+        "Größe": "number", "a, b": "ignore", "no": "category", "007": "date",
+    }  # fmt: skip
+    assert stated_kinds(None) == {}
+    for odd in ("hello", "{a: [", ["a"]):
+        with pytest.raises(CouloirError, match="takes the kinds of columns by name"):
+            stated_kinds(odd)
 
 
 def test_with_rows_to_skip_a_text_among_numbers_is_one(tmp_path: Path) -> None:

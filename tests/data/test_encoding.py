@@ -88,6 +88,13 @@ def test_what_a_checkpoint_keeps_is_plain_and_encodes_alike(tmp_path: Path) -> N
     np.testing.assert_allclose(encoding(x)[2].numpy(), expected, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_number_that_would_be_no_day_in_any_calendar_is_a_number() -> None:
+    encoding = Encoding([Feature("n", "number")])
+    encoding.fit(np.array([[1e15], [1e16], [1e17]], dtype=np.float32), np.arange(3))
+    assert encoding.fills == [float(np.float32(1e16))]
+
+
 def test_a_column_without_a_value_in_the_training_split_is_refused() -> None:
     encoding = Encoding([Feature("n", "number")])
     with pytest.raises(CouloirError, match="No row of the training split has a value in the column 'n'"):

@@ -274,9 +274,11 @@ def _unreadable(overrides: list[str], place: int, words: Words) -> CouloirError:
         right = [] if not value.startswith("=") else words.meant(f"{key}={value.lstrip('=')}")
         right = right or (words.meant(f"{key.strip('/')}={value}") if key.startswith("/") else [])
         inside = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""  # such as 'C:\photos\'
-        quoted = f"{key}={in_quotes(value[1:-1] if inside else value)}"
-        fits = [word for word in words.meant(quoted) if word == quoted]
-        advice = asked(right) or (f"put it into quotes: {as_typed([quoted])}" if fits else None)
+        quoted = [f"{key}={in_quotes(value[1:-1] if inside else value)}"]
+        if value[:1] + value[-1:] == "[]":
+            quoted.append(f"{key}=[{','.join(in_quotes(entry.strip()) for entry in value[1:-1].split(','))}]")
+        fits = next((word for word in quoted if word in words.meant(word)), None)
+        advice = asked(right) or (f"put it into quotes: {as_typed([fits])}" if fits else None)
         return CouloirError(
             f"The value of '{key}' cannot be read: {value}",
             next_step=advice or "write a number, a word, [a,b] or 'a text in quotes'",

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from couloir.data.named import ignoring
 from couloir.data.skipped import Skipped
 from couloir.data.tabular import arrays, plain
 from couloir.data.tabular.columns import Found, Gathering, of_numbers, of_texts, only_texts
@@ -365,7 +366,7 @@ class _Reading:
         )
         for name, column in found.items():
             if column.doubt is not None:
-                raise _doubt(table, name, *column.doubt)
+                raise _doubt(table, name, name in self.manner.as_text, *column.doubt)
         return table
 
 
@@ -374,14 +375,15 @@ def _column(name: str, found: Found) -> Column:
     return Column(name, found.numbers, found.texts, found.missing, found.integers, found.notes, found.word_of)
 
 
-def _doubt(table: Cells, name: str, row: int, cell: str, mark: str) -> CouloirError:
+def _doubt(table: Cells, name: str, needed: bool, row: int, cell: str, mark: str) -> CouloirError:
     word = "comma" if mark == "," else "dot"
     other = {"comma": "dot", "dot": "comma"}[word]
     return CouloirError(
         f"Column '{name}' holds '{cell}': the {word} may separate thousands or be the decimal mark, and no cell of the "
         "column shows which.",
         place=table.place(row),
-        next_step=f"data.decimal={word} or data.decimal={other}; data.ignore=[{name}] leaves the column out",
+        next_step=f"data.decimal={word} or data.decimal={other}"
+        + ("" if needed else f"; {ignoring(name)} leaves the column out"),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 
 from couloir.data.cells import MAYBE_WORDS, Cells, Column
 from couloir.data.dates import read_dates
-from couloir.errors import CouloirError, as_typed, did_you_mean
+from couloir.data.named import NAMING, ignoring, stating
+from couloir.errors import CouloirError, did_you_mean
 
 KINDS = ("number", "category", "boolean", "date", "identifier", "ignore")
 """What `data.columns` may say of a column; a date may also be stated by its format, `%d/%m/%y`."""
@@ -28,8 +28,6 @@ FEW_TEXTS = 3
 """Of a column that is mostly numbers: so few texts are taken for mistakes."""
 LINES_NAMED = 3
 LARGEST = float(np.finfo(np.float32).max)
-NAMING = "'data.columns={NAME: KIND}'"
-"""How a kind is stated, in quotes for the shell."""
 
 
 @dataclass(frozen=True)
@@ -219,22 +217,6 @@ def _stated(column: Column, kind: str, cells: Cells) -> Decision:
             column, decision.wrong, cells, f"which is not {wanted}", f"state another kind: {stating(column.name)}"
         )
     return decision
-
-
-def stating(name: str, kind: str = "category") -> str:
-    """What is typed to state a column's kind."""
-    return as_typed([f"data.columns={{{_escaped(name)}: {kind}}}"])
-
-
-def ignoring(name: str) -> str:
-    """What is typed to leave a column out."""
-    word = f"data.ignore=[{_escaped(name)}]"
-    return word if re.fullmatch(r"[\w.-]+", name) else as_typed([word])
-
-
-def _escaped(name: str) -> str:
-    """A name within an override, where Hydra takes some characters for its own."""
-    return re.sub(r"([\\()\[\]{}:=,])", r"\\\1", name)
 
 
 def _of_texts(column: Column, cells: Cells, skip: bool) -> Decision:

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from couloir.data.columns import ignoring
 from couloir.data.dates import calendar
 from couloir.data.features import CYCLES, Feature
+from couloir.data.named import ignoring
 from couloir.errors import CouloirError
 
 
@@ -114,7 +114,7 @@ def _fills(feature: Feature, values: NDArray[np.float32]) -> list[float]:
         codes, counts = np.unique(values, return_counts=True)
         return [float(codes[np.argmax(counts)])]
     middle = float(np.median(values.astype(np.float64)))
-    parts = calendar(np.array([middle + feature.offset]))
+    parts = calendar(np.array([middle + feature.offset])) if feature.cycles else {}
     return [float(np.float32(middle)), *(float(parts[cycle][0]) for cycle in feature.cycles)]
 
 

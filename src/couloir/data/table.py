@@ -16,15 +16,14 @@ from couloir.data.columns import (
     Decision,
     Described,
     decide,
-    ignoring,
     in_words,
     is_infinite,
     no_column,
     reason,
-    stating,
 )
 from couloir.data.features import UNKNOWN, Feature, blocks, decided_before, describe, encode, features_of, texts_needed
 from couloir.data.groups import counted
+from couloir.data.named import ignoring, stated_kinds, stating
 from couloir.data.skipped import Skipped
 from couloir.data.targets import Target, read_target
 from couloir.errors import CouloirError
@@ -75,7 +74,7 @@ class Wanted:
         Raises:
             CouloirError: they do not say it in the form that they should.
         """
-        target, stated, skip = keys["target"], keys.get("columns") or {}, keys.get("on_error") == "skip"
+        target, stated, skip = keys["target"], stated_kinds(keys.get("columns")), keys.get("on_error") == "skip"
         numbered = keys.get("header") is False  # the columns are called c1, c2, ...: c2 is 2 as well
 
         def named(name: object) -> str:
@@ -88,12 +87,7 @@ class Wanted:
                 "data.target names no column." if not names else f"data.target names '{twice}' twice.",
                 next_step="data.target=NAME, or data.target=[NAME,NAME] for several",
             )
-        if not isinstance(stated, Mapping):
-            raise CouloirError(
-                f"data.columns takes the kinds of columns by name, not {stated!r}.",
-                next_step="data.columns={age: number, city: category}",
-            )
-        columns = {named(name): str(kind) for name, kind in stated.items()}
+        columns = {named(name): kind for name, kind in stated.items()}
         group = None if keys.get("group") is None else named(keys["group"])
         if group is not None and (group in names or columns.get(group, "ignore") not in ("ignore", "identifier")):
             use = "data.target predicts it" if group in names else f"data.columns makes it a {columns[group]}"

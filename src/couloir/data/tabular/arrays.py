@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from couloir.data.named import ignoring
 from couloir.data.tabular.columns import Found, Gathering, of_texts
 from couloir.data.tabular.plain import EXACT
 from couloir.data.tabular.source import SPLITS
@@ -196,7 +197,7 @@ def _parquet(file: Path, ignore: tuple[str, ...], as_found: AsFound) -> Iterator
         else:
             raise CouloirError(
                 f"Column '{name}' of {file} has the type {column.type}, not numbers, texts, booleans or dates.",
-                next_step=f"data.ignore=[{name}] leaves it out",
+                next_step=f"{ignoring(name)} leaves it out",
             )
 
 
