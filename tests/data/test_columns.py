@@ -10,7 +10,7 @@ import pytest
 
 import couloir
 from couloir.data.cells import read_cells
-from couloir.data.columns import Decision, decide, in_words
+from couloir.data.columns import Decision, Described, decide, in_words
 from couloir.data.features import texts_needed
 from couloir.data.named import ignoring, stated_kinds, stating
 from couloir.data.table import columns_of
@@ -79,8 +79,9 @@ def test_the_only_column_is_kept_though_it_counts_the_rows(tmp_path: Path) -> No
         (["inf" if n == 6 else str(n * n) for n in range(N)], "'inf', which is infinite in 32 bits", 8),
         ([f"2024-02-{n + 1:02}" for n in range(N)], "'2024-02-30', which is not a date in the form year-month-day", 31),
         ([f"0{n % 9 + 1}/0{n % 8 + 1}/2024" for n in range(N)], "may be day and month or month and day", 10),
+        ([f"2024-03-01 10:{n:02}{'' if n in (4, 6) else 'Z'}" for n in range(N)], "without a time zone", 6),
     ],
-    ids=["one text", "two texts", "one word often", "infinite", "no such day", "ambiguous"],
+    ids=["one text", "two texts", "one word often", "infinite", "no such day", "ambiguous", "one zone"],
 )
 def test_a_column_that_is_neither_one_thing_nor_another_is_refused(
     cells: list[str], fact: str, line: int, tmp_path: Path
@@ -111,6 +112,12 @@ def test_kinds_are_a_mapping_or_the_text_of_one() -> None:
     for odd in ("hello", "{a: [", ["a"]):
         with pytest.raises(CouloirError, match="takes the kinds of columns by name"):
             stated_kinds(odd)
+
+
+def test_a_date_among_other_texts_makes_no_column_of_dates(tmp_path: Path) -> None:
+    for odd in ({3: "03/04/2024"}, {3: "2024-03-01 10:00Z", 4: "2024-03-01 10:00"}):
+        notes = decided(tmp_path, {"x": [odd.get(n, f"it came on day {n}") for n in range(N)]})["x"]
+        assert (notes.kind, notes.why) == ("identifier", "all 30 different texts")
 
 
 def test_with_rows_to_skip_a_text_among_numbers_is_one(tmp_path: Path) -> None:
@@ -180,3 +187,5 @@ def test_the_console_names_what_is_used_and_what_is_not(tmp_path: Path) -> None:
         "left out: id (counts the rows from 0); 'data.columns={NAME: KIND}' says otherwise",
         "missing values, filled in from the training split: a (8)",
     ]
+    number = Described("a", "number", "mostly numbers, decimal comma, currency €", 0, ["a"])
+    assert list(in_words([number])) == ["1 number: a (decimal comma, currency €)"]

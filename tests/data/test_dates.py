@@ -35,6 +35,13 @@ def test_a_zone_is_taken_into_account() -> None:
     )
 
 
+def test_a_text_without_a_zone_among_texts_with_one_is_named() -> None:
+    mixed = ["2024-03-01T01:30:00+01:00", "2024-03-01T02:30:00", "x"]
+    assert read_dates(mixed).without_zone == "2024-03-01T02:30:00"
+    assert read_dates([mixed[0], "2024-03-01 00:00Z", "x"]).without_zone is None
+    assert read_dates(mixed[1:]).without_zone is None
+
+
 def test_day_and_month_are_told_apart_by_one_text_or_not_at_all() -> None:
     assert read_dates(["03/04/2024", "05/06/2024"]).ambiguous == "03/04/2024"
     assert read_dates(["03/04/2024", "13/06/2024"]).form == "day/month/year"

@@ -175,3 +175,13 @@ def test_what_a_checkpoint_keeps_prepares_another_table_alike(tmp_path: Path, ca
     expected = [((fill if row % 3 == 0 else row) - samples.mean[0]) / samples.std[0] for row in lines - 2]
     np.testing.assert_allclose(x[:, 0], expected, rtol=1e-5)
     assert x[:, 1:4].tolist() == [[0, 0, float(row % 2 == 0)] for row in lines - 2], "an unknown city is all zeros"
+
+
+def test_a_class_that_a_run_does_not_know_is_named_with_its_line(tmp_path: Path) -> None:
+    keys = write(tmp_path / "t.csv", "a,y", [f"{n / 4},{'z' if n == 7 else 'uv'[n % 2]}" for n in range(30)])
+    settled = {"task": "classification", "classes": ["u", "v"], "num_classes": 2, "channels": 1}
+    other = table.table(**keys, **settled, ignore=[], image_size=None, batch_size=8)
+    with pytest.raises(CouloirError) as caught:
+        other.setup()
+    assert caught.value.fact == "The class 'z' is none of the run's: u, v."
+    assert caught.value.place == f"{tmp_path / 't.csv'}, line 9"

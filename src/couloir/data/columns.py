@@ -27,6 +27,8 @@ SHARE_OF_TEXTS = 0.1
 FEW_TEXTS = 3
 """Of a column that is mostly numbers: so few texts are taken for mistakes."""
 LINES_NAMED = 3
+NUMBERS = ("numbers", "mostly numbers", "stated")
+"""Why a column is one of numbers; how they are written comes after it."""
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -171,7 +173,7 @@ def _decided(column: Column, kind: str | None, cells: Cells, skip: bool) -> Deci
         first = counts_from(column)
         if first is not None:
             return Decision(column, "identifier", f"counts the rows from {first}", None, column.missing)
-        return _as_number(Decision(column, "number", _noted("numbers", column), None, column.missing))
+        return _as_number(Decision(column, "number", _noted(NUMBERS[0], column), None, column.missing))
     return _of_texts(column, cells, skip)
 
 
@@ -200,7 +202,7 @@ def _stated(column: Column, kind: str, cells: Cells) -> Decision:
     if kind == "category":
         return Decision(column, kind, "stated", None, column.missing)
     if kind == "number":
-        decision = Decision(column, kind, _noted("stated", column), column.numbers, column.missing)
+        decision = Decision(column, kind, _noted(NUMBERS[2], column), column.numbers, column.missing)
         wanted = "a number"
     elif kind == "boolean":
         missing = _without_maybe(column)
@@ -209,7 +211,7 @@ def _stated(column: Column, kind: str, cells: Cells) -> Decision:
         wanted = "one of two words such as no and yes"
     else:
         missing = _without_maybe(column)
-        values, form = _dates(column, missing, cells, None if kind == "date" else kind)
+        values, form = _dates(column, missing, cells, None if kind == "date" else kind, stated=True)
         decision = Decision(column, "date", f"stated, {form}", values, missing, form)
         wanted = f"a date in the form {form}"
     if bool(np.all(decision.wrong | decision.missing)):
@@ -236,7 +238,7 @@ def _of_texts(column: Column, cells: Cells, skip: bool) -> Decision:
             f"correct the cell, leave the column out with {ignoring(column.name)}, or state what it is: "
             f"{stating(column.name)}; a word for missing values goes into data.missing_words",
         )  # fmt: skip
-    return Decision(column, "number", _noted("mostly numbers", column), column.numbers, column.missing)
+    return Decision(column, "number", _noted(NUMBERS[1], column), column.numbers, column.missing)
 
 
 def _category_or_identifier(column: Column, different: int, count: int) -> Decision:
@@ -309,19 +311,26 @@ def zero_and_one(column: Column, words: Sequence[str]) -> NDArray[np.float64]:
 
 
 def _dates(
-    column: Column, missing: NDArray[np.bool_], cells: Cells, form: str | None
+    column: Column, missing: NDArray[np.bool_], cells: Cells, form: str | None, stated: bool = False
 ) -> tuple[NDArray[np.float64], str]:
     """The days of a column that is a date.
 
     Raises:
-        CouloirError: it cannot be told the day from the month.
+        CouloirError: it cannot be told the day from the month; or some cells have a time zone, and nobody has stated
+            that they are dates.
     """
     if column.texts is None:
         column = replace(column, texts=np.array([f"{number:.0f}" for number in column.numbers], dtype=object))
     different = list(count_texts(column, ~missing))
     dates = read_dates(different, form, digits=True)
-    if dates.ambiguous is not None:
+    if dates.ambiguous is not None and (dates.mostly or stated):
         raise _ambiguous(column, dates.ambiguous, cells)
+    if dates.without_zone is not None and dates.mostly and not stated:
+        raise CouloirError(
+            f"Column '{column.name}' holds '{dates.without_zone}' without a time zone, and other cells have one.",
+            place=cells.place(_row_of(column, dates.without_zone)),
+            next_step=f"correct the cells, or {stating(column.name, 'date')}: those without one are in UTC",
+        )
     by_text, texts = dict(zip(different, dates.days.tolist(), strict=True)), factor(column)
     return texts.mapped([by_text.get(text, np.nan) for text in texts.texts]), dates.form
 
@@ -331,11 +340,14 @@ def _ambiguous(column: Column, text: str, cells: Cells) -> CouloirError:
     forms = [f"%d{separator}%m{separator}%Y", f"%m{separator}%d{separator}%Y"]
     return CouloirError(
         f"Column '{column.name}' holds '{text}', which may be day and month or month and day.",
-        place=cells.place(
-            int(np.argmax(factor(column).mapped([each == text for each in factor(column).texts], np.bool_)))
-        ),
+        place=cells.place(_row_of(column, text)),
         next_step=" or ".join(stating(column.name, form) for form in forms),
     )
+
+
+def _row_of(column: Column, text: str) -> int:
+    texts = factor(column)
+    return int(np.argmax(texts.mapped([each == text for each in texts.texts], np.bool_)))
 
 
 def _found_dates(column: Column, missing: NDArray[np.bool_], cells: Cells, skip: bool) -> Decision | None:
@@ -460,6 +472,9 @@ def _shown(each: Described) -> str:
     names = [name.partition("=")[2] for name in each.inputs if "=" in name]
     if each.kind == "category":
         return f"{each.name} ({_listed(names, most=4)})"
+    written, _, how = each.why.partition(", ")
+    if each.kind == "number" and how and written in NUMBERS:
+        return f"{each.name} ({how})"
     if each.kind == "date":
         cycles = [name.split(".")[-2] for name in each.inputs if name.endswith(".sin")]
         return f"{each.name} ({', '.join(['day', *cycles])})"

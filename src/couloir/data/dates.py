@@ -24,6 +24,7 @@ _DIGITS = re.compile(r"(?P<Y>\d{4})(?P<m>\d{2})(?P<d>\d{2})")
 _YEAR_LAST = re.compile(rf"(?P<p>\d{{1,2}})(?P<sep>[-/.])(?P<q>\d{{1,2}})(?P=sep)(?P<Y>\d{{4}}){_TIME}")
 _DAY_NAME = re.compile(rf"(?P<d>\d{{1,2}})[- .]+{_MONTH}[- ,.]+(?P<Y>\d{{4}}){_TIME}", re.IGNORECASE)
 _NAME_DAY = re.compile(rf"{_MONTH}[- ]+(?P<d>\d{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<Y>\d{{4}}){_TIME}", re.IGNORECASE)
+_ZONE = re.compile(r":\d{2}(?:[.,]\d+)?\s*(?:Z|UTC|[+-]\d{2}:?\d{2})\Z", re.IGNORECASE)
 _FORMS = ("year-month-day", "YYYYMMDD", "day.month.year", "day/month/year", "month/day/year", "day month year")
 
 
@@ -34,11 +35,15 @@ class Dates(NamedTuple):
         days: days since 1970 with their fraction, (N,); NaN where a text is no date of this form.
         form: in words, or the format that was stated; `read_dates` takes it for other texts of the same column.
         ambiguous: a text that may be day/month and month/day, where no other says which; the days are NaN then.
+        mostly: whether at least half of the texts are dates of the form that most of them have.
+        without_zone: a text without a time zone where others have one, which is read as UTC.
     """
 
     days: NDArray[np.float64]
     form: str
     ambiguous: str | None = None
+    mostly: bool = True
+    without_zone: str | None = None
 
 
 def read_dates(texts: Sequence[str], form: str | None = None, digits: bool = False) -> Dates:
@@ -59,13 +64,16 @@ def read_dates(texts: Sequence[str], form: str | None = None, digits: bool = Fal
     tried = {name: _of_form(texts, name) for name in _FORMS if digits or name != "YYYYMMDD"}
     counts = {name: int(np.isfinite(days).sum()) for name, days in tried.items()}
     best = max(counts, key=lambda name: counts[name])
+    mostly = 2 * counts[best] >= len(texts)
     slashes = ("day/month/year", "month/day/year")
     if best in slashes and counts[slashes[0]] == counts[slashes[1]]:
         one, other = (tried[name] for name in slashes)
         differ = np.flatnonzero(np.isfinite(one) & (one != other))
         if len(differ):
-            return Dates(np.full(len(texts), np.nan), "", ambiguous=texts[int(differ[0])])
-    return Dates(tried[best], best)
+            return Dates(np.full(len(texts), np.nan), "", texts[int(differ[0])], mostly)
+    zoned = {text: bool(_ZONE.search(text)) for text, day in zip(texts, tried[best], strict=True) if np.isfinite(day)}
+    without = next((text for text, has_zone in zoned.items() if not has_zone), None) if any(zoned.values()) else None
+    return Dates(tried[best], best, None, mostly, without)
 
 
 def calendar(days: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

@@ -222,6 +222,13 @@ class _Load:
         target, names = found.target, list(self.wanted.targets)
         labelled = target.task == "classification"
         y = target.codes(self.classes, found.rows) if labelled else target.values(found.rows)
+        if labelled and (y < 0).any():  # only a run's classes are settled before its table is read
+            row = int(found.rows[np.argmax(y < 0)])
+            raise CouloirError(
+                f"The class '{target.columns[0].cell(row)}' is none of the run's: {', '.join(self.classes[:12])}.",
+                place=found.cells.place(row),
+                next_step="correct the cell or remove the row; a new class needs a new training",
+            )
         splits = _splits(found)
         sources = {}
         for name, part in splits.items():
