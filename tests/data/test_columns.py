@@ -80,8 +80,9 @@ def test_the_only_column_is_kept_though_it_counts_the_rows(tmp_path: Path) -> No
         ([f"2024-02-{n + 1:02}" for n in range(N)], "'2024-02-30', which is not a date in the form year-month-day", 31),
         ([f"0{n % 9 + 1}/0{n % 8 + 1}/2024" for n in range(N)], "may be day and month or month and day", 10),
         ([f"2024-03-01 10:{n:02}{'' if n in (4, 6) else 'Z'}" for n in range(N)], "without a time zone", 6),
+        ([f"0{n % 9 + 1}.0{n % 8 + 1}.24" for n in range(N)], "may be a date whose year has two digits", 2),
     ],
-    ids=["one text", "two texts", "one word often", "infinite", "no such day", "ambiguous", "one zone"],
+    ids=["one text", "two texts", "one word often", "infinite", "no such day", "ambiguous", "one zone", "short year"],
 )
 def test_a_column_that_is_neither_one_thing_nor_another_is_refused(
     cells: list[str], fact: str, line: int, tmp_path: Path

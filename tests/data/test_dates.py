@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from couloir.data.dates import calendar, read_dates
+from couloir.data.dates import calendar, read_dates, short_years
 
 MOMENTS = [datetime(1969, 12, 31, 0, 0, tzinfo=UTC) + timedelta(days=37 * n, seconds=5431 * n) for n in range(600)]
 FORMS = [
@@ -15,7 +15,8 @@ FORMS = [
     ("%Y-%m-%dT%H:%M:%SZ", "year-month-day"), ("%Y/%m/%d", "year-month-day"), ("%d.%m.%Y", "day.month.year"),
     ("%d.%m.%Y %H:%M", "day.month.year"), ("%d/%m/%Y", "day/month/year"), ("%m/%d/%Y %H:%M:%S", "month/day/year"),
     ("%m-%d-%Y", "month/day/year"), ("%d %B %Y", "day month year"), ("%d-%b-%Y", "day month year"),
-    ("%B %d, %Y", "day month year"),
+    ("%B %d, %Y", "day month year"), ("%m/%d/%Y, %I:%M:%S %p", "month/day/year"),
+    ("%Y-%m-%d %I:%M%p", "year-month-day"),
 ]  # fmt: skip
 
 
@@ -33,6 +34,28 @@ def test_a_zone_is_taken_into_account() -> None:
     assert days.tolist() == pytest.approx(
         [east.timestamp() / 86_400, datetime(2024, 3, 1, 2, tzinfo=UTC).timestamp() / 86_400]
     )
+
+
+@pytest.mark.parametrize("zone", ["+05:30", "+0530", " GMT+5:30", " UTC+0530"])
+def test_a_zone_is_written_in_many_ways(zone: str) -> None:
+    day = datetime(2024, 2, 29, 20, 0, tzinfo=UTC).timestamp() / 86_400
+    assert read_dates([f"2024/03/01 1:30:00 AM{zone}", f"2024/03/01 01:30{zone}"]).days.tolist() == pytest.approx(
+        [day, day]
+    )
+
+
+def test_a_zone_of_hours_alone_and_noon_and_midnight_are_read() -> None:
+    days = read_dates(["2024-03-01 10:00:00-05", "2024-03-01 12:30 AM Z", "2024-03-01 12:30 p.m. GMT"]).days
+    assert (days % 1 * 24).tolist() == pytest.approx([15, 0.5, 12.5], abs=1e-6)
+    assert np.isnan(read_dates(["2024-03-01 10:00", "2024-03-01 13:30 PM"]).days).tolist() == [False, True]
+
+
+def test_years_of_two_digits_are_named_by_their_forms() -> None:
+    assert short_years(["05.03.23", "31.12.99"]) == ["%d.%m.%y"]
+    assert short_years(["3/4/23", "5/6/23"]) == ["%d/%m/%y", "%m/%d/%y"]
+    assert short_years(["1-Jan-23", "28-Feb-99"]) == ["%d-%b-%y"]
+    assert short_years(["20-45-12", "05-03-23"]) == []
+    assert short_years(["05.03.2023"]) == short_years([]) == []
 
 
 def test_a_text_without_a_zone_among_texts_with_one_is_named() -> None:

@@ -185,3 +185,23 @@ def test_a_class_that_a_run_does_not_know_is_named_with_its_line(tmp_path: Path)
         other.setup()
     assert caught.value.fact == "The class 'z' is none of the run's: u, v."
     assert caught.value.place == f"{tmp_path / 't.csv'}, line 9"
+
+
+def test_what_is_said_of_a_table_without_rows_or_columns_to_learn_from(tmp_path: Path) -> None:
+    with pytest.raises(CouloirError, match="has 0 rows below its header"):
+        loaded(write(tmp_path / "t.csv", "a,y", []))
+    keys = write(tmp_path / "t.csv", "name,y", [f"n{n},{n % 2}" for n in range(30)])
+    for ignored, step in (([], "'data.columns={name: category}' keeps it"), (["name"], "name fewer columns")):
+        with pytest.raises(CouloirError) as caught:
+            loaded({**keys, "ignore": ignored})
+        assert step in str(caught.value.next_step)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_row_without_a_group_that_is_a_number_is_left_out(tmp_path: Path) -> None:
+    rows = [f"{'' if n == 8 else n // 6},{n / 4},{'aAb'[n % 3]},{n % 2}" for n in range(60)]
+    samples = loaded({**write(tmp_path / "t.csv", "g,x,c,y", rows), "group": "g", "missing": "drop"})
+    of_split = [{int(line - 2) // 6 for line in inputs_and_targets(samples, name)[2]} for name in samples.splits]
+    assert sum(map(len, of_split)) == len(set().union(*of_split)) == 10
+    assert sum(len(split.indices) for split in samples.splits.values()) == 59
+    assert "  warning: 'A' and 'a' in 'c' differ only in the case of their letters" in samples.notes

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from couloir.data.cells import MAYBE_WORDS, Cells, Column
-from couloir.data.dates import read_dates
+from couloir.data.dates import read_dates, short_years
 from couloir.data.named import NAMING, ignoring, stating
 from couloir.errors import CouloirError, did_you_mean
 
@@ -354,9 +354,15 @@ def _found_dates(column: Column, missing: NDArray[np.bool_], cells: Cells, skip:
     """The decision for a column of dates; None where it is none.
 
     Raises:
-        CouloirError: most cells are dates, and some are not.
+        CouloirError: most cells are dates, and some are not; or the years have two digits, and no form is stated.
     """
     different = list(count_texts(column, ~missing))
+    if forms := short_years(different):
+        raise CouloirError(
+            f"Column '{column.name}' holds '{different[0]}', which may be a date whose year has two digits.",
+            place=cells.place(_row_of(column, different[0])),
+            next_step=f"{' or '.join(stating(column.name, form) for form in forms)}; or {stating(column.name)}",
+        )
     if not different or not _any_date(different[:FEW]):
         return None
     values, form = _dates(column, missing, cells, None)

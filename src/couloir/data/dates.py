@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 
 MICROSECONDS = 86_400_000_000
 """Of a day."""
-_TIME = r"(?:(?:T|\s+)(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?P<f>[.,]\d+)?)?\s*(?P<z>Z|UTC|[+-]\d{2}:?\d{2})?)?"
+_OFFSET = r"(?:Z|UTC|GMT|(?:UTC|GMT)?[+-]\d{1,2}(?::?\d{2})?)"
+_TIME = (
+    r"(?:(?:T|,?\s+)(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?P<f>[.,]\d+)?)?"
+    rf"(?:\s*(?P<half>[AaPp]\.?[Mm]\.?))?\s*(?P<z>{_OFFSET})?)?"
+)
 _NAMES = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _MONTH = (
     r"(?P<b>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|"
@@ -24,7 +28,9 @@ _DIGITS = re.compile(r"(?P<Y>\d{4})(?P<m>\d{2})(?P<d>\d{2})")
 _YEAR_LAST = re.compile(rf"(?P<p>\d{{1,2}})(?P<sep>[-/.])(?P<q>\d{{1,2}})(?P=sep)(?P<Y>\d{{4}}){_TIME}")
 _DAY_NAME = re.compile(rf"(?P<d>\d{{1,2}})[- .]+{_MONTH}[- ,.]+(?P<Y>\d{{4}}){_TIME}", re.IGNORECASE)
 _NAME_DAY = re.compile(rf"{_MONTH}[- ]+(?P<d>\d{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<Y>\d{{4}}){_TIME}", re.IGNORECASE)
-_ZONE = re.compile(r":\d{2}(?:[.,]\d+)?\s*(?:Z|UTC|[+-]\d{2}:?\d{2})\Z", re.IGNORECASE)
+_ZONE = re.compile(rf":\d{{2}}(?:[.,]\d+)?(?:\s*[AP]\.?M\.?)?\s*{_OFFSET}\Z", re.IGNORECASE)
+_SHORT = ("%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%m-%d-%y", "%y-%m-%d", "%d-%b-%y", "%d %b %y")
+"""Forms whose years have two digits."""
 _FORMS = ("year-month-day", "YYYYMMDD", "day.month.year", "day/month/year", "month/day/year", "day month year")
 
 
@@ -74,6 +80,17 @@ def read_dates(texts: Sequence[str], form: str | None = None, digits: bool = Fal
     zoned = {text: bool(_ZONE.search(text)) for text, day in zip(texts, tried[best], strict=True) if np.isfinite(day)}
     without = next((text for text, has_zone in zoned.items() if not has_zone), None) if any(zoned.values()) else None
     return Dates(tried[best], best, None, mostly, without)
+
+
+def short_years(texts: Sequence[str]) -> list[str]:
+    """The forms with years of two digits in which all of some texts are dates."""
+    if not texts or not all(4 < len(text) < 11 and text[-1].isdecimal() for text in texts):
+        return []
+    return [
+        form
+        for form in _SHORT
+        if bool(np.isfinite(_of_format(texts[:1], form)).all() and np.isfinite(_of_format(texts, form)).all())
+    ]
 
 
 def calendar(days: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -127,6 +144,10 @@ def _days(text: str, form: str) -> float:
         parts |= {first: parts["p"], second: parts["q"]}
     month = _NAMES.index(parts["b"][:3].lower()) + 1 if "b" in parts else int(parts["m"])
     hour, minute, second_ = (int(parts.get(name) or 0) for name in "HMS")
+    if half := (parts.get("half") or "").lower():
+        if not 1 <= hour <= 12:
+            return np.nan
+        hour = hour % 12 + 12 * (half[0] == "p")
     try:
         date = datetime(int(parts["Y"]), month, int(parts["d"]), hour, minute, second_, tzinfo=UTC)
     except ValueError:
@@ -137,10 +158,10 @@ def _days(text: str, form: str) -> float:
 
 def _east(zone: str | None) -> float:
     """How many seconds a zone is ahead of UTC."""
-    if zone is None or zone in ("Z", "UTC"):
+    found = re.search(r"([+-])(\d\d?)(?::?(\d\d))?\Z", zone or "")
+    if found is None:
         return 0.0
-    digits = zone[1:].replace(":", "")
-    return (-1 if zone[0] == "-" else 1) * (int(digits[:2]) * 3600 + int(digits[2:]) * 60)
+    return (-1 if found[1] == "-" else 1) * (int(found[2]) * 3600 + int(found[3] or 0) * 60)
 
 
 def _of_format(texts: Sequence[str], form: str) -> NDArray[np.float64]:

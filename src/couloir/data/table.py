@@ -362,12 +362,14 @@ def _read_table(cells: Cells, wanted: Wanted, features: Sequence[Feature] | None
     else:
         decisions = decided_before(features, cells)
     used = [each for each in decisions if each.used]
-    if not used:
+    if not used and len(cells.lines):
+        unstated = [each.column.name for each in decisions if each.why != "stated"]
+        keep = f"{stating(unstated[0])} keeps it" if unstated else "name fewer columns in data.ignore or data.columns"
         why = "; ".join(f"{each.column.name} is left out: {each.why}" for each in decisions)
         raise CouloirError(
             f"{cells.files[0]} has no column besides {' and '.join(map(repr, wanted.targets))} to learn from.",
             place=why or None,
-            next_step=f"{stating(decisions[0].column.name)} keeps it" if decisions else None,
+            next_step=keep if decisions else None,
         )
     rows, left_out = _usable(cells, wanted, used, answers, group)
     skipped = sorted([*cells.skipped, *left_out], key=lambda row: (row.file, row.line or 0))
@@ -380,7 +382,7 @@ def _read_table(cells: Cells, wanted: Wanted, features: Sequence[Feature] | None
     if features is None:
         features = features_of(used, rows, wanted.indicators)
     described = [*describe(decisions, features, rows), *_targets_described(target)]
-    groups = None if group is None else _groups(group)[rows]
+    groups = None if group is None else _groups(group, rows)
     if group is not None and groups is not None:
         described = [each for each in described if each.name != group.name]
         described.append(Described(group.name, "group", f"{len(np.unique(groups)):,} groups", 0))
@@ -389,12 +391,12 @@ def _read_table(cells: Cells, wanted: Wanted, features: Sequence[Feature] | None
     return Table(cells, rows, list(features), encode(features, used, rows), target, described, skipped, groups)
 
 
-def _groups(column: Column) -> NDArray[Any]:
-    """The cells of a column, which are the same where they are one number: 7 and 7.0."""
+def _groups(column: Column, rows: Rows) -> NDArray[Any]:
+    """The cells of some rows of a column, which are the same where they are one number: 7 and 7.0."""
     if column.is_numeric:
-        return column.numbers.astype(np.int64) if column.integers else column.numbers
+        return column.numbers[rows].astype(np.int64) if column.integers else column.numbers[rows]
     assert column.texts is not None, "texts are asked for"
-    return column.texts.astype(str)
+    return column.texts[rows].astype(str)
 
 
 def _targets_described(target: Target) -> Iterator[Described]:
@@ -501,6 +503,9 @@ def in_sentences(found: Table, wanted: Wanted) -> Iterator[str]:
         yield f"  {len(np.unique(found.groups)):,} groups by {wanted.group}: no group is in two splits"
     for line in in_words(found.described):
         yield f"  {line}"
+    for feature in found.features:
+        if feature.kind == "category" and (pair := targets.in_two_cases(feature.categories)):
+            yield f"  warning: '{pair[0]}' and '{pair[1]}' in '{feature.name}' differ only in the case of their letters"
     if found.target.labels and (pair := targets.in_two_cases(found.target.names(found.rows))):
         yield f"  warning: the classes {pair[0]} and {pair[1]} differ only in the case of their letters"
 
