@@ -260,6 +260,10 @@ def test_columns_without_a_name_get_one(tmp_path: Path) -> None:
         (["$9.50", "-$1,200.00", "$3"], [9.5, -1200, 3], ["thousands comma", "currency $"]),
         (["9,50 €", "1.200,00 EUR", "3"], [9.5, 1200, 3], ["decimal comma", "thousands dot", "currency €"]),
         (["12%", "3.5 %", "-1%"], [12, 3.5, -1], ["per cent"]),
+        (["50 m²", "1,250.5 m²", "-7 m²"], [50, 1250.5, -7], ["thousands comma", "unit m²"]),
+        (["180cm", "99,5cm", "7cm"], [180, 99.5, 7], ["decimal comma", "unit cm"]),
+        (['3" pipe', '12" pipe'], [3, 12], ['unit " pipe']),
+        (["48.25° N", "7.5° N"], [48.25, 7.5], ["unit ° N"]),
         (["(1,234.50)", "7.25"], [-1234.5, 7.25], ["thousands comma", "negative numbers in brackets"]),
         (["\u22125", "3.5"], [-5, 3.5], ["minus signs that are not ASCII"]),
         (["１２", "3"], [12, 3], ["digits that are not ASCII"]),
@@ -282,7 +286,8 @@ def test_numbers_are_read_in_the_style_of_their_column(
     [
         ["1.2.3", "4.5.6"], ["12:30", "13:45"], ["01.02.2024", "03.04.2024"], ["2024-01-02", "2024-01-03"],
         ["192.168.1.1", "10.0.0.12"], ["1,2,3", "4,5,6"], ["5 - 6", "7 - 8"], ["1/2", "3/4"],
-        ["$", "€"], ["(5", "6)"], ["030 123 456", "030 234 567"],
+        ["$", "€"], ["(5", "6)"], ["3+", "4+"], ["12A", "14B", "16C"], ["007A", "008A"], ["2024-01-02Z", "2024-01-03Z"],
+        ["030 123 456", "030 234 567"],
     ],
 )  # fmt: skip
 def test_what_only_looks_like_a_number_stays_a_text(cells: list[str], tmp_path: Path) -> None:
@@ -293,6 +298,8 @@ def test_what_only_looks_like_a_number_stays_a_text(cells: list[str], tmp_path: 
 
 
 def test_cells_in_another_style_than_most_are_no_numbers(tmp_path: Path) -> None:
+    found = column(tmp_path, "k\ta\n" + "".join(f"x\t{cell}\n" for cell in ["1 cm", "2 cm", "3 mm", "4 cm", "5"]))
+    assert np.array_equal(found.numbers, [1, 2, np.nan, 4, np.nan], equal_nan=True), "a unit is not guessed"
     for odd in ("2,5", "abc", "7%", "$3"):
         found = column(tmp_path, "k\ta\n" + "".join(f"x\t{cell}\n" for cell in ["1.5", "2.25", "3", "4.75", odd]))
         expected = [1.5, 2.25, 3, 4.75, 3 if odd == "$3" else np.nan]

@@ -245,9 +245,15 @@ def _read_in_style(
         found.notes.append("decimal comma")
         return
     amounts = {text: styles.taken_apart(text) for text in counts}
-    total = sum(counts.values())
-    if 2 * sum(count for text, count in counts.items() if amounts[text] is not None) < total:
-        return
+    total, unit = sum(counts.values()), ""
+    if 2 * _in_numbers(amounts, counts) < total:
+        unit = styles.unit_of(counts)
+        if not unit:
+            return
+        bare = {text: text.removesuffix(unit).rstrip() for text in counts}
+        amounts = {text: styles.taken_apart(bare[text]) if bare[text] != text else None for text in counts}
+        if 2 * _in_numbers(amounts, counts) < total:
+            return
     style = styles.style_of(amounts, counts)
     mark = style.decimal or decimal or ""
     found.open = not mark and bool(style.doubtful)
@@ -267,7 +273,12 @@ def _read_in_style(
     used = [amount for text, amount in amounts.items() if text in read and amount is not None]
     found.integers = all(_is_whole(amount, mark) for amount in used)
     found.comma = style.decimal == ","
-    found.notes += styles.notes_on(used, style, mark)
+    found.notes += styles.notes_on(used, style, mark) + ([f"unit {unit}"] if unit else [])
+
+
+def _in_numbers(amounts: dict[str, Amount | None], counts: dict[str, int]) -> int:
+    """How many cells are numbers in some style."""
+    return sum(count for text, count in counts.items() if amounts[text] is not None)
 
 
 def _read_with_commas(counts: dict[str, int], values: dict[str, float], stated: bool) -> bool:

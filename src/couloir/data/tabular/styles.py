@@ -40,6 +40,25 @@ _GROUPS = {
 """Groups of three digits; in India the last three, and pairs before them."""
 _THREE = re.compile(r"[1-9]\d{0,2}[.,]\d{3}", re.ASCII)
 """One mark before three digits: thousands, or a fraction."""
+_WITH_UNIT = re.compile(
+    rf"(?!0\d)[+\d.,{APOSTROPHES}{SPACES}{MINUS}]*\d[{SPACES}]?(?P<unit>[^\d{SPACES}][^\d]{{0,11}})", re.ASCII
+)
+"""A number without leading zeros, and a unit behind it."""
+
+
+def unit_of(counts: Mapping[str, int]) -> str:
+    """What stands behind the number in at least half of a column's cells, such as `m²`, `cm` or `° N`; else empty.
+
+    Args:
+        counts: the different cells, and how often each is there.
+    """
+    units: Counter[str] = Counter()
+    for text, count in counts.items():
+        found = _WITH_UNIT.fullmatch(text)
+        if found is not None and (found["unit"][0] in "°\"'′″" or any(map(str.isalpha, found["unit"]))):
+            units[found["unit"]] += count
+    unit = _first(units)
+    return unit if 2 * units[unit] >= sum(counts.values()) else ""
 
 
 def is_doubtful(text: str) -> bool:
