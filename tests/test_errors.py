@@ -1,10 +1,12 @@
-"""Did you mean: the word that a person most likely meant comes first."""
+"""Did you mean: the word that a person most likely meant comes first; and paths as a person types them."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from couloir.errors import did_you_mean, nearest
+from couloir.errors import did_you_mean, display, nearest
 
 
 @pytest.mark.parametrize(
@@ -23,3 +25,12 @@ def test_the_nearest_word_is_the_one_that_was_meant(typed: str, meant: str, word
 
 def test_nothing_near_gives_no_hint() -> None:
     assert did_you_mean("zzz", ["adam", "sgd"]) is None
+
+
+def test_a_link_is_shown_by_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dog").mkdir()
+    (tmp_path / "wolf").symlink_to(tmp_path / "dog")
+    assert display(tmp_path / "wolf/0.png") == str(Path("wolf/0.png"))
+    assert display(tmp_path / "dog/../0.png") == "0.png"
+    assert display(tmp_path.parent / "0.png") == str(tmp_path.parent / "0.png")

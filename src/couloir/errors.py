@@ -195,7 +195,8 @@ def in_quotes(value: str) -> str:
 
 def display(path: Path) -> str:
     """A path as a person would type it: relative where it lies below the working directory."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd().resolve()))
-    except ValueError:
-        return str(path)
+    here = Path.cwd().resolve()
+    for form in (Path(os.path.abspath(path)), path.resolve()):  # noqa: PTH100  a link has a name of its own
+        if form.is_relative_to(here):
+            return str(form.relative_to(here))
+    return str(path)

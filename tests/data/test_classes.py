@@ -32,6 +32,7 @@ ANIMALS = ["ant", "bee", "cat", "dog"]
         ([3, "bee"], ANIMALS, ["dog", "bee"]),
         (["10", 2], ["1", "2", "10"], ["10", "2"]),  # where names are integers, integers are names
         ([True, False], ["False", "True"], ["True", "False"]),
+        ([None, "dog"], ["dog", "null"], ["null", "dog"]),
     ],
 )
 def test_a_class_is_named_or_numbered(chosen: Any, names: list[str], found: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -42,3 +43,13 @@ def test_rows_are_counted_once_a_group_and_their_targets_compared() -> None:
     assert [found.across("train", "val"), found.across("train", "test"), found.across("val", "test")] == [1, 0, 0]
     labels = {"train": np.array([0, 0, 0, 1, 0]), "val": np.array([2, 0]), "test": np.array([3, 3])}
     assert found.contradicting(labels) == 1, "the row 9 is of class 1 in one split and of class 2 in the other"
+
+
+def test_nobody_waits_for_a_pipe(tmp_path: Path) -> None:
+    names = ["a.png", "b.png", "p.png", "q.png"]
+    for name in names[:2]:
+        (tmp_path / name).write_bytes(b"")
+    for name in names[2:]:
+        os.mkfifo(tmp_path / name)
+    found = same_files({"train": [tmp_path / name for name in names]})
+    assert found.groups == [[Place("train", 0), Place("train", 1)]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -251,3 +252,25 @@ def test_labels_that_are_neither_classes_nor_values_are_refused_unless_the_task_
     with pytest.raises(CouloirError, match=r"The row '24\.png' has no label") as caught:
         listed(str(tmp_path))
     assert str(caught.value.place).endswith("line 26")
+
+
+def test_a_name_without_its_ending_that_two_photographs_have_is_refused_beside_the_table_too(tmp_path: Path) -> None:
+    pictures(tmp_path, "a.jpg", "a.png", "b.png", "c/b.png")
+    (tmp_path / "labels.csv").write_text("id,label\na.png,cat\nb,dog\n")
+    assert labelled(tmp_path) == {"a.png": "cat", "b.png": "dog"}
+    (tmp_path / "labels.csv").write_text("id,label\nb,dog\na,cat\n")
+    with pytest.raises(CouloirError, match=r"names 'a', which may be .*a\.jpg or .*a\.png") as caught:
+        listed(str(tmp_path))
+    assert str(caught.value.place).endswith("line 3")
+
+
+def test_a_photograph_is_found_in_whatever_form_its_accents_are(tmp_path: Path) -> None:
+    pictures(tmp_path, unicodedata.normalize("NFD", "images/Käfer.png"), "images/b.png")
+    (tmp_path / "labels.csv").write_text(unicodedata.normalize("NFC", "file,label\nKäfer.png,cat\nb.png,dog\n"))
+    assert list(labelled(tmp_path).values()) == ["cat", "dog"]
+
+
+def test_values_have_no_classes_to_choose_from(tmp_path: Path) -> None:
+    root = four(tmp_path, "file,age\na.png,1.5\nb.png,2\nc.png,3\nd.png,4\n")
+    with pytest.raises(CouloirError, match="here a picture has values to predict"):
+        inspect("image_folder", {"root": str(root), "classes": [1, 2]})

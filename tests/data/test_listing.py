@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from couloir.cli.main import run
-from couloir.data.images import image_folder, inspect
+from couloir.data.images import image_folder, inspect, listed
 from couloir.data.listing import Listing, list_images
 from couloir.data.skipped import as_csv, in_words
 from couloir.errors import CouloirError
@@ -278,3 +279,36 @@ def test_masks_are_not_taken_for_a_class(tmp_path: Path) -> None:
     (note,) = list_images(tmp_path / "in").notes
     assert "trained on as photographs: 1, such as" in note
     assert "a 1_mask.png" in note
+
+
+def test_a_class_is_the_same_in_all_splits_in_whatever_form_its_accents_are(tmp_path: Path) -> None:
+    one, other = (unicodedata.normalize(form, "Käfer") for form in ("NFC", "NFD"))
+    put(tmp_path, f"train/{one}/0.png", "train/dog/1.png", "val/dog/2.png", f"val/{other}/3.png")
+    listing = list_images(tmp_path)
+    assert listing.classes == [one, "dog"]
+    assert shown(listing, tmp_path)["val"] == [(f"val/{other}/3.png", one), ("val/dog/2.png", "dog")]
+    put(tmp_path, f"train/{other}/4.png")
+    with pytest.raises(CouloirError, match="Two class folders are called 'Käfer'"):
+        list_images(tmp_path)
+
+
+def test_classes_that_differ_in_case_alone_are_two_and_said(tmp_path: Path) -> None:
+    put(tmp_path, "Cat/0.png", "cat/1.png", "dog/2.png")
+    listing = listed(str(tmp_path))
+    assert listing.classes == ["Cat", "cat", "dog"]
+    assert listing.notes == ["warning: the classes Cat and cat differ only in the case of their letters"]
+
+
+def test_only_files_are_pictures_of_formats_that_are_not_read(tmp_path: Path) -> None:
+    put(tmp_path, "cat/trip.raw/0.png", "cat/1.png", "dog/2.png")
+    os.mkfifo(tmp_path / "dog/p.heic")
+    listing = list_images(tmp_path)
+    assert [path.name for path, _ in listing.splits["train"]] == ["1.png", "0.png", "2.png"]
+    assert [Path(entry.file).name for entry in listing.left_out] == ["p.heic"]
+
+
+def test_the_table_of_the_training_is_proposed(tmp_path: Path) -> None:
+    put(tmp_path, "train/0.png", "sample_submission.csv", "train.csv")
+    with pytest.raises(CouloirError) as caught:
+        list_images(tmp_path)
+    assert str(caught.value.next_step).endswith("data.labels=train.csv")

@@ -135,6 +135,9 @@ class _Bytes:
     def __init__(self, content: bytes) -> None:
         self.content = content
 
+    def __fspath__(self) -> str:
+        return __file__
+
     def read_bytes(self) -> bytes:
         return self.content
 

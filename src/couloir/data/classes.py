@@ -53,7 +53,9 @@ def chosen_classes(chosen: Any, names: Sequence[str]) -> list[str]:
 
 
 def _named(entry: Any, names: Sequence[str], numbered: bool) -> str:
-    if isinstance(entry, bool):
+    if entry is None:  # what Hydra makes of null
+        entry = next((name for name in names if name.casefold() == "null"), "null")
+    elif isinstance(entry, bool):
         entry = next((name for name in names if name.casefold() == str(entry).casefold()), entry)
     if str(entry) in names:
         return str(entry)

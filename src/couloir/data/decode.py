@@ -26,6 +26,7 @@ from couloir.data.headers import (
     FORMATS,
     START,
     UNREADABLE,
+    check_is_file,
     jpeg_orientation,
     orientation_of,
     read_header,
@@ -91,6 +92,7 @@ def decode(path: Path, resize: ImageSize, reading: Reading = COLOUR) -> Pixels:
     """
     mode, least = MODES[reading.channels], size_of(resize)
     try:
+        check_is_file(path)
         content = path.read_bytes()
         if content[:2] == b"\xff\xd8":
             orientation = jpeg_orientation(content)

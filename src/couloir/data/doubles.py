@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -102,7 +103,7 @@ def same_files(paths: Mapping[str, Sequence[Path]], sizes: Mapping[str, Sequence
     """
     places = [Place(split, number) for split, files in paths.items() for number in range(len(files))]
     files = [path for each in paths.values() for path in each]
-    found = _asked(_size, files) if sizes is None else [size for split in paths for size in sizes[split]]
+    found = _asked(length, files) if sizes is None else [size for split in paths for size in sizes[split]]
     bytes_of = np.array([-1 if size is None else size for size in found], dtype=np.int64)
     alike = [place for group in _alike(bytes_of) for place in group if bytes_of[place] >= 0]
     if len(alike) > OPENED:
@@ -145,8 +146,14 @@ def _asked(question: Callable[[Path], Any], files: Sequence[Path]) -> list[Any]:
         return [answer for part in pool.map(answers, parts) for answer in part]
 
 
-def _size(path: Path) -> int:
-    return os.stat(path).st_size  # noqa: PTH116  a million of them: Path objects would take longer than the calls
+def length(path: Path) -> int:
+    """The bytes of a file; -1 of what is no file.
+
+    Raises:
+        OSError: it is not there.
+    """
+    found = os.stat(path)  # noqa: PTH116  a million of them: Path objects would take longer than the calls
+    return found.st_size if stat.S_ISREG(found.st_mode) else -1  # a pipe would be waited for
 
 
 def middle(path: Path) -> bytes:

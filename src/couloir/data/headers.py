@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 import struct
 import zlib
 from pathlib import Path
@@ -109,12 +112,23 @@ def refuse_format(path: Path, name: str | None) -> None:
         )
 
 
+def check_is_file(path: Path) -> None:
+    """Refuse pipes, devices and folders: whoever opens a pipe waits until somebody writes into it.
+
+    Raises:
+        OSError: it is none, or not there.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  once a photograph: Path would take longer than the call
+        raise OSError(errno.EINVAL, "Not a file", str(path))
+
+
 def read_header(path: Path) -> Header:
     """The header of a photograph; no pixel is decoded.
 
     Raises:
         OSError, SyntaxError, ValueError and the like (`UNREADABLE`): it cannot be read, or is no photograph.
     """
+    check_is_file(path)
     with path.open("rb", buffering=0) as stream:
         start = stream.read(HEAD) or b""
         if start[:2] == b"\xff\xd8":

@@ -16,6 +16,7 @@ from couloir.data.headers import START, recognised, refuse_format
 from couloir.data.labels import list_labelled, usual_table
 from couloir.data.listing import Listing, list_images
 from couloir.data.roots import data_root
+from couloir.data.targets import in_two_cases
 from couloir.errors import CouloirError
 
 if TYPE_CHECKING:
@@ -160,16 +161,23 @@ def listed(
         CouloirError: the folder, or the table, cannot be used.
     """
     folder, skip = data_root(root, "images"), on_error == "skip"
-    found = labels or usual_table(folder)
-    if found is not None:
-        return list_labelled(folder, found, columns, separator, task, skip)
+    table = labels or usual_table(folder)
+    if table is not None:
+        return _with_warning(list_labelled(folder, table, columns, separator, task, skip))
     if columns or separator:
         raise CouloirError(
             "data.label_columns and data.label_separator are for a table of labels.",
             next_step="add data.labels=FILE.csv",
         )
     learns_labels = fields is None or not {"label", "labels"}.isdisjoint(fields.values())
-    return list_images(folder, skip, least=2 if learns_labels else 1)
+    return _with_warning(list_images(folder, skip, least=2 if learns_labels else 1))
+
+
+def _with_warning(listing: Listing) -> Listing:
+    """With a note of classes that may be one."""
+    if pair := in_two_cases(listing.classes):
+        listing.notes.append(f"warning: the classes {pair[0]} and {pair[1]} differ only in the case of their letters")
+    return listing
 
 
 def _listed_by(keys: Mapping[str, Any]) -> Listing:
@@ -180,8 +188,9 @@ def _listed_by(keys: Mapping[str, Any]) -> Listing:
     )  # fmt: skip
     if keys.get("classes") is None:
         return listing
+    chosen = only(listing, keys["classes"])
     check_choice(keys, listing.classes)
-    return only(listing, keys["classes"])
+    return chosen
 
 
 def count(keys: Mapping[str, Any]) -> tuple[int, int | None]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from couloir.data.cells import Cells, Column, read_cells
-from couloir.data.listing import SPLIT_NAMES, Listing, Target, Walk, split_folders, unwrapped
+from couloir.data.listing import SPLIT_NAMES, Listing, Target, Walk, composed, likeliest, split_folders, unwrapped
 from couloir.data.skipped import Skipped
 from couloir.errors import CouloirError, as_typed, did_you_mean
 
@@ -136,7 +136,7 @@ def _tables(root: Path, table: str) -> dict[str, Path]:
     found = {split: root / name / stated for split, name in splits.items() if (root / name / stated).is_file()}
     if found:
         return found
-    others = sorted(name for name in files if name.lower().endswith((".csv", ".tsv", ".txt")))
+    others = likeliest(name for name in files if name.lower().endswith((".csv", ".tsv", ".txt")))
     raise CouloirError(
         f"There is no table {table} in {root}.",
         place=f"tables there: {', '.join(others[:6])}" if others else None,
@@ -152,7 +152,7 @@ class _Places:
     def __init__(self, root: Path, images: Sequence[Path]) -> None:
         self.images = images
         skip = len(os.fspath(root)) + 1
-        self.relative = [os.fspath(path)[skip:].replace(os.sep, "/") for path in images]
+        self.relative = [composed(os.fspath(path)[skip:].replace(os.sep, "/")) for path in images]
         self.by_name: dict[str, list[int]] = {}
         for number, path in enumerate(self.relative):
             name = path.rpartition("/")[2]
@@ -161,17 +161,19 @@ class _Places:
 
     def find(self, value: str, split: str) -> list[Path]:
         """The photographs that a cell may mean."""
-        wanted = value.replace("\\", "/").removeprefix("./")
+        wanted = composed(value.replace("\\", "/").removeprefix("./"))
         numbers = self.by_name.get(wanted.rpartition("/")[2], [])
-        matching = []
+        same, stems, matching = [], [], []
         for number in numbers:
             path = self.relative[number]
-            for form in (path, path.rpartition(".")[0]):
-                if form == wanted:
-                    return [self.images[number]]
-                if form.endswith(f"/{wanted}") or wanted.endswith(f"/{form}"):
-                    matching.append(number)
-                    break
+            stem = path.rpartition(".")[0]
+            if path == wanted:
+                same.append(number)
+            elif stem == wanted:
+                stems.append(number)
+            elif any(form.endswith(f"/{wanted}") or wanted.endswith(f"/{form}") for form in (path, stem)):
+                matching.append(number)
+        matching = same or stems or matching
         if split and len(matching) > 1:
             matching = [
                 number

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -139,10 +140,11 @@ class Walk:
             ending = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122  a string: there are a million of them
             if _is_hidden(entry.name):
                 self.leave_out(entry.path, HIDDEN, split, label)
-            elif ending in ENDINGS or (ending in FORMAT_OF and self._is_read(entry.path, ending, split, label)):
+            elif ending in ENDINGS:
                 found.append(Path(entry.path))
-            elif ending in FORMAT_OF:
-                continue
+            elif ending in FORMAT_OF and entry.is_file():
+                if self._is_read(entry.path, ending, split, label):
+                    found.append(Path(entry.path))
             elif entry.is_dir():
                 below = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(real, entry.name)  # noqa: PTH118
                 if below in above:
@@ -242,11 +244,19 @@ def list_images(root: Path, skip: bool = False, least: int = 1) -> Listing:
             place=str(train),
             next_step="put the images into data.root/<class>/, a folder a class, or name a table: data.labels=FILE",
         )
+    forms: dict[str, str] = {}
+    twin = next((name for name in classes if forms.setdefault(composed(name), name) != name), None)
+    if twin is not None:
+        raise CouloirError(
+            f"Two class folders are called '{twin}', their accents in two forms.",
+            place=str(train),
+            next_step="put the images into one of them",
+        )
     listing = Listing(classes, notes=notes)
     places = {"train": train} | {name: root / splits[name] for name in ("val", "test") if name in splits}
     for split, folder in places.items():
-        mine = classes if folder == train else _class_folders(walk, folder, split)
-        unknown = sorted(set(mine) - set(classes))
+        mine = {composed(name): name for name in (classes if folder == train else _class_folders(walk, folder, split))}
+        unknown = sorted(mine.keys() - set(map(composed, classes)))
         if unknown:
             raise CouloirError(
                 f"The class '{unknown[0]}' is in {folder.name} but not in {'train' if train == root else train.name}.",
@@ -255,11 +265,12 @@ def list_images(root: Path, skip: bool = False, least: int = 1) -> Listing:
             )
         samples: list[tuple[Path, Any]] = []
         for label, name in enumerate(classes):
-            found = walk.images(folder / name, split, name) if name in mine else []
+            place = folder / mine.get(composed(name), name)
+            found = walk.images(place, split, name) if composed(name) in mine else []
             if not found and split == "train":
-                raise _without_images(folder / name, walk)
-            if not found and name in mine:
-                walk.leave_out(str(folder / name), EMPTY, split, name)
+                raise _without_images(place, walk)
+            if not found and composed(name) in mine:
+                walk.leave_out(str(place), EMPTY, split, name)
             samples += [(path, label) for path in found]
         if not samples:
             raise CouloirError(
@@ -355,6 +366,11 @@ def split_folders(root: Path, folders: list[str]) -> dict[str, str]:
     return splits
 
 
+def composed(name: str) -> str:
+    """A name with its accents in one form: some systems write an umlaut as a letter and two dots."""
+    return unicodedata.normalize("NFC", name)
+
+
 def is_image(name: str) -> bool:
     """Whether a file's name is that of a photograph."""
     return os.path.splitext(name)[1].lower() in ENDINGS  # noqa: PTH122
@@ -399,7 +415,12 @@ def _without_classes(root: Path, train: Path, walk: Walk) -> CouloirError:
 
 
 def _tables(files: Sequence[str]) -> list[str]:
-    return [name for name in files if name.lower().endswith((".csv", ".tsv"))]
+    return likeliest(name for name in files if name.lower().endswith((".csv", ".tsv")))
+
+
+def likeliest(tables: Iterable[str]) -> list[str]:
+    """Names of tables, those first that are called like the labels of a training."""
+    return sorted(tables, key=lambda name: (not any(word in name.lower() for word in ("train", "label")), name))
 
 
 def _without_images(folder: Path, walk: Walk) -> CouloirError:

@@ -174,7 +174,7 @@ def constant(facts: Facts, keys: Collection[str]) -> Iterator[dict[str, Any]]:
             f"data.ignore=[{','.join(flat[:NAMED])}]" if "data.ignore" in keys else None,
         )
     images = facts["images"]
-    for channel, deviation in enumerate(images["std"] if images is not None else []):
+    for channel, deviation in enumerate(images["std"] if images is not None and images["measured"] else []):
         if deviation == 0:
             yield _finding("constant_channel", f"Channel {channel} of the images has the same value in every pixel.")
 

@@ -18,7 +18,7 @@ from couloir.data.doubles import Doubles, same_files, same_rows
 from couloir.data.health import row_hashes
 from couloir.data.ragged import length
 from couloir.data.samples import Samples
-from couloir.data.skipped import Skipped, unusable
+from couloir.data.skipped import Skipped
 from couloir.errors import CouloirError
 from couloir.inspect.dataset import targets
 from couloir.inspect.dataset.attention import attention
@@ -126,7 +126,7 @@ def _samples(found: Look, data: Samples, cfg: DictConfig) -> None:
     own = {name: name != "train" and split.source is not train.source for name, split in data.splits.items()}
     facts["samples"] = sum(data.sizes().values())
     facts["splits"] = {name: {"samples": size, "own": own[name]} for name, size in data.sizes().items()}
-    samples = unusable(data.skipped)
+    samples = [each for each in data.skipped if not each.kind or each.line is not None]
     facts["notes"], facts["other_files"] = list(data.notes), _other_files(data.skipped)
     facts["classes"], facts["values"] = targets.classes(data), targets.values(data)
     facts["left_out"] = {"number": len(samples), "samples": [
@@ -156,7 +156,7 @@ def _other_files(skipped: Sequence[Skipped]) -> list[dict[str, Any]]:
     """What is in a folder and taken for no sample, by kind."""
     kinds: dict[str, list[Skipped]] = {}
     for entry in skipped:
-        if entry.kind:
+        if entry.kind and entry.line is None:
             kinds.setdefault(entry.kind, []).append(entry)
     return [
         {"kind": kind, "number": len(entries), "example": _absolute(entries[0].file)} for kind, entries in kinds.items()

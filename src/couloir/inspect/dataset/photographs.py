@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from couloir.config.image_size import ImageSize, size_of
+from couloir.data.doubles import length
 from couloir.data.headers import START, UNREADABLE, Header, read_header, recognised, refuse_format
 from couloir.errors import CouloirError
 from couloir.machine import cores
@@ -53,9 +53,9 @@ class Headers:
         sizes: dict[str, list[int]] = {split: [] for split in paths}
         with ThreadPoolExecutor(cores()) as pool:
             for (split, at, _), answers in zip(parts, pool.map(lambda part: _read(part[2]), parts), strict=True):
-                for number, (header, told, length) in enumerate(answers, at):
+                for number, (header, told, size) in enumerate(answers, at):
                     read[split].append(header)
-                    sizes[split].append(length)
+                    sizes[split].append(size)
                     if header is None:
                         reasons[split, number] = told
         return cls(read, reasons, sizes)
@@ -92,7 +92,7 @@ def _read(files: Sequence[Path]) -> list[tuple[Header | None, str, int]]:
     for file in files:
         size = -1
         try:
-            size = os.stat(file).st_size  # noqa: PTH116  a million of them: Path objects would take longer than the calls
+            size = length(file)
             answers.append((read_header(file), "", size))
         except UNREADABLE as error:
             answers.append((None, _reason(file, error), size))

@@ -54,7 +54,7 @@ class Pixels:
         try:
             self.add(split.source.fetch(torch.from_numpy(split.indices[[number]])))
         except CouloirError as error:
-            self.broken[number] = error.fact
+            self.broken[number] = error.fact.rstrip(".")
 
     def add(self, images: Tensor) -> None:
         """Count the pixels of images: uint8 (B, C, H, W), or float in [0, 1]."""
