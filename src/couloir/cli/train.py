@@ -146,16 +146,17 @@ def _through_hydra(words: list[str], command: list[str], answer: Answer) -> int:
     from couloir.config.hydra_private import arguments_parser
     from couloir.config.world import launched
 
-    known, unknown = arguments_parser().parse_known_args(words)
-    for word in unknown:
-        raise CouloirError(f"There is no flag '{word}'.", next_step="`train --help` lists them")
+    known, after = arguments_parser().parse_known_args(words)  # argparse leaves what follows on a=1 -m
+    for word in after:
+        if word.startswith("-"):
+            raise CouloirError(f"There is no flag '{word}'.", next_step="`train --help` lists them")
     for flag, used in (("--package", known.package), ("--resolve", known.resolve)):
         if used and not known.cfg:
             raise CouloirError(
                 f"{flag} says how a configuration is printed, and nothing asks to print one.",
                 next_step=f"add --cfg job, or leave {flag} out",
             )
-    overrides = list(known.overrides)
+    overrides = [*known.overrides, *after]
     if known.cfg == "job" and not known.package and not known.multirun:
         return _print_config(overrides, resolve=bool(known.resolve))
     if known.multirun and launched() is not None:
@@ -182,7 +183,7 @@ def _through_hydra(words: list[str], command: list[str], answer: Answer) -> int:
         os.environ["COMP_LINE"] = re.sub(rf"\s({JSON}|{QUIET})(?=\s)", "", line)
     else:
         check_sweep(overrides)
-    sys.argv = command
+    sys.argv = [*(word for word in command if word not in overrides), *overrides]
     hydra.main(version_base="1.3", config_path=str(tree.packaged_conf()), config_name=tree.ROOT_CONFIG)(_no_job)()
     return 0
 
