@@ -24,5 +24,7 @@ def test_words_of_a_sweep_may_stand_before_and_after_its_flag(place: int, monkey
 def test_hydras_own_flags_may_stand_between_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "data=iris", "--cfg", "job", "seed=7"]) == 0
     assert capsys.readouterr().out.startswith("seed: 7\n")
+    assert run(["train", "-m", "--cfg", "job", "seed=7,8"]) == 2
+    assert "next:  leave -m out" in capsys.readouterr().err
     assert run(["train", "data=iris", "--cfq", "job", "seed=7"]) == 2
     assert "There is no flag '--cfq'" in capsys.readouterr().err

@@ -205,3 +205,20 @@ def test_a_row_without_a_group_that_is_a_number_is_left_out(tmp_path: Path) -> N
     assert sum(map(len, of_split)) == len(set().union(*of_split)) == 10
     assert sum(len(split.indices) for split in samples.splits.values()) == 59
     assert "  warning: 'A' and 'a' in 'c' differ only in the case of their letters" in samples.notes
+
+
+@pytest.mark.parametrize(("unit", "other"), [(" €", " $"), ("cm", "mm"), ("", "%")])
+def test_numbers_in_another_unit_than_a_runs_are_refused(unit: str, other: str, tmp_path: Path) -> None:
+    def of(unit: str) -> dict[str, Any]:
+        return write(tmp_path / "t.csv", "a,y", [f"{n * n}{unit},{n % 2}" for n in range(30)])
+
+    state = loaded(of(unit)).state_dict()
+    settled = {"task": "classification", "classes": ["0", "1"], "num_classes": 2, "channels": 1}
+    for written, refused in ((unit, False), ("", False), (other, True)):
+        again = table.table(**of(written), **settled, ignore=[], image_size=None, batch_size=8)
+        again.standardised_as(state)
+        if refused:
+            with pytest.raises(CouloirError, match="'a' are written with another unit than in training"):
+                again.setup()
+        else:
+            again.setup()

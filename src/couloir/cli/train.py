@@ -157,6 +157,8 @@ def _through_hydra(words: list[str], command: list[str], answer: Answer) -> int:
                 next_step=f"add --cfg job, or leave {flag} out",
             )
     overrides = [*known.overrides, *after]
+    if known.multirun and known.cfg:
+        raise CouloirError("--cfg prints one configuration, and -m asks for several.", next_step="leave -m out")
     if known.cfg == "job" and not known.package and not known.multirun:
         return _print_config(overrides, resolve=bool(known.resolve))
     if known.multirun and launched() is not None:

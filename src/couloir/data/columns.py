@@ -436,17 +436,32 @@ def at(values: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
     return values if len(rows) == len(values) else values[rows]
 
 
+def unit_of(column: Column) -> str:
+    """What stands beside the numbers of a column: `currency €`, `per cent`, `unit cm`, or nothing."""
+    return next((note for note in column.notes if note.startswith(("currency ", "per cent", "unit "))), "")
+
+
 def known(column: Column, kind: str, form: str, words: Sequence[str], cells: Cells) -> Decision:
     """A column of another table as a run has taken one of its name.
 
     Args:
         column: the other table's.
         kind: what the run took it for.
-        form: of a date.
+        form: of a date; of numbers their unit.
         words: of a boolean.
         cells: the other table.
+
+    Raises:
+        CouloirError: its numbers have another unit; numbers without one may be of any.
     """
     why = "as in training"
+    if kind == "number" and (unit := unit_of(column)) not in ("", form):
+        raise CouloirError(
+            f"The numbers of '{column.name}' are written with another unit than in training: {unit}, "
+            f"not {form or 'without one'}.",
+            place=cells.place(int(np.argmax(~column.missing))),
+            next_step="write them as in the table that the run was trained on",
+        )
     if kind in ("category", "number"):
         return Decision(column, kind, why, column.numbers if kind == "number" else None, column.missing)
     missing = _without_maybe(column)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from couloir.data.cells import Cells
-from couloir.data.columns import Decision, Described, at, count_texts, factor, known, no_column
+from couloir.data.columns import Decision, Described, at, count_texts, factor, known, no_column, unit_of
 from couloir.data.dates import calendar
 
 LOSS = 1e-5
@@ -39,7 +39,7 @@ class Feature:
         kind: `number`, `category`, `boolean` or `date`.
         offset: what is taken off in float64 before numbers become float32.
         categories: the texts by their codes; of a boolean its words, in small letters.
-        form: of a date.
+        form: of a date; of numbers their unit, such as `currency €`.
         cycles: the parts of a date that vary, names of `CYCLES`.
         indicator: whether an input says that the value is missing.
     """
@@ -95,7 +95,7 @@ def _feature(decision: Decision, rows: NDArray[np.int64], indicators: bool) -> F
     if decision.kind == "boolean":
         return Feature(column.name, "boolean", categories=list(decision.words), indicator=indicator)
     if decision.kind == "number":
-        return Feature(column.name, "number", offset_of(values), indicator=indicator)
+        return Feature(column.name, "number", offset_of(values), form=unit_of(column), indicator=indicator)
     varies = [name for name, part in calendar(values).items() if len(np.unique(part[~missing])) > 1]
     # A date with all its parts is many digits: always near zero.
     offset = float(np.floor(np.nanmedian(values))) if len(values) > missing.sum() else 0.0
