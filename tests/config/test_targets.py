@@ -258,7 +258,7 @@ def test_references_read_variables_and_run_nothing() -> None:
     couloir.compose([])
     known = {
         "oc.create", "oc.decode", "oc.deprecated", "oc.env", "oc.select", "oc.dict.keys", "oc.dict.values",
-        "now", "hydra", "python_version", "inspect", "by_scale", "in_proportion", "couloir.run_name",
+        "now", "hydra", "python_version", "inspect", "by_scale", "in_proportion", "chosen", "couloir.run_name",
     }  # fmt: skip
     assert set(BaseContainer._resolvers) <= known, "a new resolver: does it run code at a configuration's word?"
 
