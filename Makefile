@@ -36,6 +36,7 @@ format: .venv/.dev
 
 # What the machine can: half an hour on two cores; COULOIR_DATA names the folder of the real data.
 bench: .venv/.dev
+	$(BIN)/pip install --quiet -e '.[dev,bench]'
 	for name in startup loop settings folder data table scaling sweep search report gpu; do $(BIN)/python benchmarks/bench_$$name.py || exit 1; done
 
 docs: .venv/.run

@@ -209,6 +209,8 @@ def alive(groups: list[int]) -> list[int]:
 
 
 def _serve() -> None:
+    # scikit-learn imports pandas where it is installed, and pandas pyarrow, which starts threads.
+    sys.modules["pyarrow"] = None  # type: ignore[assignment]
     for name in WARM:
         importlib.import_module(name)
     assert len(os.listdir("/proc/self/task")) == 1, "a process with threads must not fork"  # noqa: PTH208

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import couloir
@@ -62,6 +63,10 @@ DATA = {
     "csv": "data=csv data.path={root}/table.csv data.target=kind augmentation=mixup",
     "csv of numbered classes": "data=csv data.path={root}/table.csv data.target=number data.ignore=[kind]",
     "csv regression": "data=csv data.path={root}/table.csv data.target=y data.ignore=[kind]",
+    "csv of all kinds of columns": "data=csv data.path={root}/kinds.csv data.target=kind model.embedding=3",
+    "iris fold": "data=iris data.folds=4 data.fold=1 data.sampler=balanced loss.class_weights=balanced",
+    "linnerud": "data=linnerud",
+    "npz": "data=npz data.path={root}/arrays.npz",
     "image_folder": "data=image_folder data.root={root}/photos data.image_size=32",
     "image_folder windows": "data=image_folder data.root={root}/photos data.image_size=32 augmentation=imagenet",
     "image_folder files": "data=image_folder data.root={root}/photos data.image_size=32 data.memory_budget=0 "
@@ -104,6 +109,9 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_photographs(root / "photos", train=24, other=8)
     rows = [f"{i % 7},{(i * i) % 11 / 3},{'ab'[i % 2]},{3 * (i % 3) + 1},{i / 9 + (i % 5)}" for i in range(80)]
     (root / "table.csv").write_text("p,q,kind,number,y\n" + "\n".join(rows))
+    kinds = [f"{i / 7 if i % 9 else ''},{'xyz'[i % 3]},2024-01-{i % 28 + 1:02},{'ab'[i % 2]}" for i in range(80)]
+    (root / "kinds.csv").write_text("p,letter,day,kind\n" + "\n".join(kinds))
+    np.savez(root / "arrays.npz", x=np.arange(320.0).reshape(80, 4) % 17, y=np.arange(80) % 3)
     return root
 
 
@@ -115,7 +123,8 @@ def test_every_family_of_networks_is_among_those_repeated() -> None:
 
 def test_every_data_set_is_among_those_repeated() -> None:
     named = {words.split()[0].removeprefix("data=") for words in DATA.values()}
-    assert set(tree.choices("data")) - named == {"cifar100", "fashion_mnist"}, "read by the code of cifar10 and mnist"
+    same_code = {"cifar100", "fashion_mnist", "wine", "breast_cancer", "diabetes", "parquet"}
+    assert set(tree.choices("data")) - named == same_code, "read by the code of others"
 
 
 @pytest.mark.parametrize(("family", "workers"), cases(FAMILIES))

@@ -74,7 +74,10 @@ def test_memory_layout_does_not_change_the_result(name: str) -> None:
 def test_keys_stand_in_the_order_of_the_constructor_and_all_are_read(name: str) -> None:
     node = OmegaConf.to_container(OmegaConf.load(tree.choices("model")[name]), resolve=False)
     keys = [key for key in node if key != "_target_"]
-    assert keys == list(inspect.signature(get_object(node["_target_"])).parameters)
+    taken = list(inspect.signature(get_object(node["_target_"])).parameters)
+    if name == "mlp":
+        taken.remove("adapt_channels")  # it has no first convolution whose weights could be adapted
+    assert keys == taken
 
 
 @pytest.mark.parametrize("name", one_of_each(NAMES))
