@@ -126,6 +126,7 @@ def test_every_text_file_is_opened_in_the_encoding_that_it_has() -> None:
     assert checked.returncode == 0, checked.stdout
 
 
+@pytest.mark.slow
 def test_a_run_trains_resumes_sweeps_and_reports_where_the_system_is_poor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

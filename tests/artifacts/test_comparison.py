@@ -47,6 +47,7 @@ def losses(*values: float) -> list[dict[str, float]]:
     return [{"epoch": epoch, "train/loss": value, "val/loss": value} for epoch, value in enumerate(values, 1)]
 
 
+@pytest.mark.slow
 def test_a_sweep_leaves_its_runs_in_one_picture_although_one_diverges(tmp_path: Path) -> None:
     folder = sweep(["data=line", "optimizer=sgd", "optimizer.lr=0.01,1e9", "trainer.max_epochs=2"], tmp_path, code=3)
     assert (folder / "comparison.png").read_bytes().startswith(PNG)
@@ -121,6 +122,7 @@ def test_a_picture_that_cannot_be_drawn_does_not_fail_the_sweep(
     assert (tmp_path / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_the_initialization_study_in_short(tmp_path: Path) -> None:
     words = ["experiment=initialization_study", "initializer=normal,he_normal", "model.activation=relu"]
     folder = sweep([*words, "trainer.max_epochs=1", "data.subset=300", "logger=csv"], tmp_path)

@@ -73,6 +73,7 @@ def test_training_goes_on_from_the_weights_and_validation_sees_the_mean(tmp_path
     assert with_mean.metrics["val/loss"] != without.metrics["val/loss"], "what is measured is the mean"
 
 
+@pytest.mark.slow
 def test_a_mean_that_begins_later_leaves_the_epochs_before_it_alone(tmp_path: Path) -> None:
     import csv
 

@@ -109,6 +109,7 @@ def test_measuring_draws_no_random_number_and_leaves_the_mode_alone() -> None:
     assert float(net[1].running_mean.mean()) > 1
 
 
+@pytest.mark.slow
 def test_the_rate_is_annealed_and_then_held(tmp_path: Path) -> None:
     words = [*MLP, "scheduler=exponential", "scheduler.gamma=0.5", "optimizer.lr=0.08", "trainer.max_epochs=6"]
     swa = ["averaging=swa", "averaging.start=2", "averaging.swa_lr=0.05", "averaging.anneal_epochs=2"]
@@ -117,12 +118,14 @@ def test_the_rate_is_annealed_and_then_held(tmp_path: Path) -> None:
     assert rates == pytest.approx([0.08, 0.04, 0.03, 0.04, 0.05, 0.05])
 
 
+@pytest.mark.slow
 def test_without_a_rate_of_its_own_the_schedule_goes_on(tmp_path: Path) -> None:
     words = [*MLP, "scheduler=exponential", "scheduler.gamma=0.5", "optimizer.lr=0.08", "averaging=swa"]
     rates = [float(row["lr"]) for row in rows(train(words, tmp_path))]
     assert rates == pytest.approx([0.08, 0.04, 0.02, 0.01])
 
 
+@pytest.mark.slow
 def test_the_rate_is_held_against_a_schedule_by_steps(tmp_path: Path) -> None:
     """The weights differ from those of the schedule, and are those of a run whose rate was held from the outside."""
     words = [*MLP, "scheduler=one_cycle", "trainer.max_epochs=3"]

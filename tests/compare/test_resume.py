@@ -51,7 +51,7 @@ PLACES = {
 """Words, and the batches in which a signal strikes."""
 
 
-@pytest.mark.parametrize(("words", "places"), few(PLACES.items(), 5))
+@pytest.mark.parametrize(("words", "places"), few(PLACES.items(), 2))
 def test_a_stopped_run_goes_on_to_the_bit(
     words: str, places: list[tuple[str, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,7 +76,7 @@ DATA = {
     "mnist": "data=mnist data.root={data}/mnist data.subset=90 augmentation=affine",
     "cifar10": "data=cifar10 data.root={data}/cifar10 data.subset=90 augmentation=cutmix",
 }
-QUICK = {("lenet", 2), ("csv of numbered classes", 0), ("image_folder files", 2)}
+QUICK = {("csv of numbered classes", 0), ("image_folder files", 2)}
 OTHERS = ("augmentation", "averaging", "initializer", "loss", "momentum_schedule", "optimizer", "scheduler", "tta")
 NOT_ALONE = {"initializer=custom", "initializer=from_run", "trainer=gpu", "trainer=fsdp"}
 

@@ -45,12 +45,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("launcher", "module"),
-    [
-        ("joblib", "hydra_plugins.hydra_joblib_launcher"),
-        pytest.param("submitit_local", "hydra_plugins.hydra_submitit_launcher", marks=pytest.mark.slow),
-    ],
+    [("joblib", "hydra_plugins.hydra_joblib_launcher"), ("submitit_local", "hydra_plugins.hydra_submitit_launcher")],
 )
 def test_a_sweep_goes_through_a_launcher_with_the_users_own_parts(
     launcher: str, module: str, project: Path, capfd: pytest.CaptureFixture[str]

@@ -124,6 +124,7 @@ def test_more_trials_can_be_asked_for_later(sweep: Sweep) -> None:
     assert more.states == ["completed"] * 3
 
 
+@pytest.mark.slow
 def test_the_same_words_go_on_by_themselves_where_they_are_told_to(sweep: Sweep) -> None:
     words = ["loss=strange", "loss.what=nothing,memory,calm", "auto_resume=true"]
     first = sweep(*words, "sweep.max_failures=1")
@@ -158,6 +159,7 @@ def test_too_many_failures_end_a_sweep_where_it_was_told_to_go_and_it_can_be_fin
     assert not list(project.glob("outputs/sweep/*"))
 
 
+@pytest.mark.slow
 def test_each_setting_with_several_seeds_counts_by_its_mean(sweep: Sweep) -> None:
     swept = sweep("optimizer.lr=0.01,0.1", "sweep.seeds=2", "sweep.objective=best/accuracy")
     results = [
@@ -179,6 +181,7 @@ def test_two_objectives_give_a_front(sweep: Sweep) -> None:
     assert "Pareto" in swept.console
 
 
+@pytest.mark.slow
 def test_two_workers_share_the_cores_and_say_so_in_the_record(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("couloir.sweep.engine.choice.cores", lambda: 6)
     swept = sweep("optimizer.lr=0.1,0.01,0.001", "sweep.workers=2")

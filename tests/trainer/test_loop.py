@@ -177,12 +177,10 @@ def test_validation_within_an_epoch_comes_at_the_end_of_a_step_and_at_the_epochs
 @pytest.mark.parametrize(
     ("gathered", "together", "weights"),
     [
-        (2, 32, "null"),
         (3, 48, "null"),
         (3, 48, "[0.2,1.0,5.0,0.5]"),
-        (5, 72, "null"),
-        (7, 72, "null"),
         (70, 72, "null"),
+        *(pytest.param(*case, "null", marks=pytest.mark.slow) for case in ((2, 32), (5, 72), (7, 72))),
     ],
 )
 def test_gathered_gradients_are_those_of_one_large_batch_also_where_classes_have_weights(

@@ -187,6 +187,7 @@ def with_loss(directory: Path, name: str) -> DictConfig:
     return cfg
 
 
+@pytest.mark.slow
 def test_all_leave_out_a_step_that_goes_wrong_in_one_and_a_killed_process_ends_the_run_with_its_last_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,6 +209,7 @@ def test_all_leave_out_a_step_that_goes_wrong_in_one_and_a_killed_process_ends_t
     assert not torch.distributed.is_initialized()
 
 
+@pytest.mark.slow
 def test_a_loss_that_diverges_in_one_process_ends_them_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parent)
     with pytest.raises(Diverged, match="became nan at step 3"):
