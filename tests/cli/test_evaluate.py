@@ -206,3 +206,23 @@ def test_a_mistake_is_found_before_torch_is_imported(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "There is no run 'nothing'" in done.stderr
     assert "False" in done.stdout
+
+
+def test_a_held_out_split_that_is_drawn_anew_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{number / 7},{'ab'[number % 2]}\n" for number in range(60)]
+    table = tmp_path / "t.csv"
+    table.write_text("x,y\n" + "".join(rows))
+    words = [
+        "data=csv", f"data.path={table}", "data.target=y", "model=linear", "trainer.max_epochs=1", "trainer=cpu",
+        "logger=csv", f"output_dir={tmp_path}",
+    ]  # fmt: skip
+    run = couloir.train(couloir.compose(words)).dir
+    said = "has changed (train 43, now 42 samples)"
+    for content, more, expected in (
+        (rows, [], False), (rows[1:], [], True), (rows[1:], [f"data.path={table}"], False),
+    ):  # fmt: skip
+        table.write_text("x,y\n" + "".join(content))
+        capsys.readouterr()
+        assert command(["evaluate", str(run), *more, f"output_dir={tmp_path}"]) == 0
+        shown = capsys.readouterr()
+        assert (said in " ".join((shown.out + shown.err).split())) == expected

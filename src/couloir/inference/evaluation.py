@@ -19,6 +19,9 @@ from couloir.record.provenance import write_provenance
 from couloir.record.result import write_result
 from couloir.record.tested import Confusion, write_confusion
 
+AS_IT_WAS = ("data.batch_size=", "data.workers=", "data.memory_budget=", "data.cache")
+"""Words about the data that name no other samples."""
+
 
 def record_evaluation(cfgs: list[DictConfig], runs: list[Path], folder: RunFolder, overrides: list[str]) -> None:
     """Evaluate runs together, and write `result.json`, `confusion.csv`, `predictions.csv` and `status.json`.
@@ -31,7 +34,8 @@ def record_evaluation(cfgs: list[DictConfig], runs: list[Path], folder: RunFolde
         command = ["couloir", "evaluate", *(str(run) for run in runs), *overrides]
         write_provenance(folder, command, int(cfgs[0].seed), {"runs": [str(run) for run in runs]})
         try:
-            numbers, matrix, classes = evaluate(cfgs, runs, folder=folder)
+            same_data = not any(word.startswith("data.") and not word.startswith(AS_IT_WAS) for word in overrides)
+            numbers, matrix, classes = evaluate(cfgs, runs, folder=folder, same_data=same_data)
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             folder.write_status("interrupted" if interrupted else "failed", error=f"{type(error).__name__}: {error}")

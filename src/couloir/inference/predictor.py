@@ -30,6 +30,7 @@ from couloir.log import say
 from couloir.metric.gathered import Gathered
 from couloir.record.checkpoint import best_weights, network_state, read_checkpoint
 from couloir.record.folder import RunFolder
+from couloir.record.provenance import read_provenance
 from couloir.task.build import build_task
 from couloir.task.task import Task
 from couloir.trainer.within_memory import WithinMemory
@@ -95,6 +96,7 @@ def evaluate(
     runs: Sequence[Path],
     between: Callable[[], None] | None = None,
     folder: RunFolder | None = None,
+    same_data: bool = False,
 ) -> Tested:
     """The metrics of the test split by the mean answer of all runs and views.
 
@@ -106,6 +108,7 @@ def evaluate(
         runs: their folders, or checkpoints of theirs.
         between: called after each batch; it may end the work by an exception.
         folder: where `predictions.csv` goes; None: nowhere.
+        same_data: the data is meant to be that of the training; a warning says if it has other samples.
 
     Raises:
         CouloirError: the runs have no checkpoint, or not the same test split.
@@ -120,11 +123,24 @@ def evaluate(
     _check_splits(predictors)
     for line in in_words(leader.data.skipped) if between is None else ():
         say.warning("%s", f"warning: {line}")
+    for run in runs if same_data else ():
+        _warn_of_change(leader.data.sizes(), run if run.is_dir() else run.parents[1])
     recorded = nullcontext() if folder is None else predictions_recorded(leader.task, leader.data, folder)
     with recorded:
         if len(predictors) == 1 and leader.views is None:
             return _alone(leader, between)
         return _together(predictors, between)
+
+
+def _warn_of_change(sizes: dict[str, int], run: Path) -> None:
+    """Say that a held-out split is drawn anew: samples of the training may be in it."""
+    then = read_provenance(run, strict=False).get("data", {}).get("sizes", sizes)
+    if then != sizes:
+        changed = ", ".join(
+            f"{name} {then.get(name)}, now {size}" for name, size in sizes.items() if then.get(name) != size
+        )
+        say.warning("%s", f"warning: the data of {run.name} has changed ({changed} samples): a test split that is held "
+                          "out is drawn anew, and may hold samples of the training")  # fmt: skip
 
 
 def _alone(predictor: Predictor, between: Callable[[], None] | None) -> Tested:
