@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from couloir.config.image_size import in_words
-from couloir.data.health import WORDS
+from couloir.data.health import UNEQUAL, WORDS
 from couloir.errors import display
 from couloir.inspect.dataset.columns import LEAK
 
@@ -16,8 +16,6 @@ BALANCING = ("loss.class_weights=balanced", "data.sampler=balanced")
 """Words that make classes count alike."""
 NAMED = 6
 """Names that are listed; the others are counted."""
-IMBALANCE = 10
-"""The largest class has so many times the samples of the smallest."""
 FEW = 10
 """Training samples of a class below which it is said."""
 FEW_HELD_OUT = 50
@@ -185,7 +183,7 @@ def imbalance(facts: Facts, keys: Collection[str]) -> Iterator[dict[str, Any]]:
     if len(there) < 2:
         return
     (least, rare), (most, common) = min(there), max(there)
-    if most >= IMBALANCE * least:
+    if most >= UNEQUAL * least:
         yield _finding(
             "imbalance",
             f"The classes differ in size: {most:,} training samples of {common}, {least:,} of {rare}. Accuracy says "
