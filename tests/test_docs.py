@@ -36,7 +36,7 @@ PAGES = [
     "README.md",
     *(
         f"docs/{name}.md"
-        for name in ("curriculum", "data", "diagnosis", "metrics", "recipes", "reports", "scale", "watching")
+        for name in ("curriculum", "data", "diagnosis", "metrics", "recipes", "reports", "scale", "using", "watching")
     ),
 ]
 # What a reader has and the suite makes: a table and a folder of photographs.
