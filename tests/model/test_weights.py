@@ -18,6 +18,7 @@ from couloir.config import tree
 from couloir.errors import CouloirError
 from couloir.model.mlp import mlp
 from couloir.model.weights import first_convolution
+from couloir.record.safetensors import write_state
 from networks import build
 
 REFERENCE = json.loads((Path(__file__).parent / "reference.json").read_text())
@@ -103,6 +104,16 @@ def test_what_wrappers_put_before_the_names_is_taken_off(prefix: str, tmp_path: 
     again = mlp(2, None, 3, [4], weights=saved(state, tmp_path / "w.pth"))
     x = torch.randn(5, 2)
     assert torch.equal(net(x), again(x))
+
+
+def test_a_safetensors_file_gives_the_weights_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    net, file = mlp(2, None, 3, [4]), tmp_path / "w.safetensors"
+    write_state(file, net.state_dict(), {"classes": ["a", "b", "c"]})
+    x = torch.randn(5, 2)
+    assert torch.equal(net(x), mlp(2, None, 3, [4], weights=str(file))(x))
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(CouloirError, match=r"w\.safetensors is not a whole \.safetensors file"):
+        mlp(2, None, 3, [4], weights=str(file))
 
 
 def test_what_is_missing_left_over_or_of_another_shape_is_named(tmp_path: Path) -> None:

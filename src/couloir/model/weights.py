@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from couloir.errors import CouloirError
 from couloir.log import say
+from couloir.record import safetensors
 from couloir.record.checkpoint import NOT_WEIGHTS
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -59,7 +60,7 @@ def load_weights(net: nn.Module, file: str | Path, adapt_channels: str | None = 
 
     Args:
         net: changed in place.
-        file: what `torch.save` wrote; no code in it is run.
+        file: what `torch.save` wrote, or a .safetensors file; no code in it is run.
         adapt_channels: how the first convolution of weights for other channels is taken over. `sum`: the network has
             one channel, and gives for a grey image what the file's network gives for that image in all its channels.
             `mean`: the file's network has one channel, and the network gives what that gives for the mean of its own.
@@ -158,6 +159,8 @@ def read_state(file: str | Path) -> State:
     place = f"model.weights={file}"
     if not path.is_file():
         raise CouloirError(f"There is no file {path}.", place=place, next_step="check the path")
+    if path.suffix == safetensors.ENDING:
+        return safetensors.read_state(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except NOT_WEIGHTS as error:
