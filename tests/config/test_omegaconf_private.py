@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from pathlib import Path
 
-from couloir.config.omegaconf_private import is_filled, open_copy, root, stored
+import pytest
+import yaml
+from omegaconf import DictConfig, ListConfig, OmegaConf, _utils
+
+from couloir.config.omegaconf_private import OF_PEOPLE, is_filled, open_copy, read_yaml_by_libyaml, root, stored
+from couloir.config.tree import packaged_conf
 
 
 def configuration() -> DictConfig:
@@ -47,3 +52,25 @@ def test_an_open_copy_takes_objects_finds_its_references_and_leaves_the_original
     assert copied.of_top == 3
     assert OmegaConf.is_missing(cfg.inner, "gone")
     assert "added" not in cfg.inner
+
+
+def test_yaml_by_libyaml_says_what_omegaconfs_own_reading_says(tmp_path: Path) -> None:
+    texts = [
+        "a: 1e-3\nb: 1_000.5\nc: .inf\nd: 2001-01-01\ne: 12:30\nf: yes\ng: [1, '2', null, ~]\nh: {x: \"ü\"}\n",
+        "a: &x {b: 1}\nc: *x\nd:\n  <<: *x\n  e: |\n    two\n    lines\n",
+        "",
+        *(path.read_text(encoding="utf-8") for path in sorted(packaged_conf().rglob("*.yaml"))[::5]),
+    ]
+    read_yaml_by_libyaml()
+    loader = _utils.get_yaml_loader()
+    assert isinstance(loader("a: 1"), yaml.CSafeLoader) or not yaml.__with_libyaml__
+    long = "\n" * OF_PEOPLE
+    assert isinstance(loader(long), yaml.SafeLoader)
+    for text in texts:
+        assert repr(yaml.load(text, loader)) == repr(yaml.load(text + long, loader))
+    (tmp_path / "fine.yaml").write_text(texts[0])
+    assert OmegaConf.load(tmp_path / "fine.yaml").d == "2001-01-01", "OmegaConf has no dates"
+    for text in ("a: 1\nb: 2\na: 3\n", "a:\n  b: 1\n  b: 2\n"):
+        (tmp_path / "twice.yaml").write_text(text)
+        with pytest.raises(yaml.constructor.ConstructorError, match=r"duplicate key [ab]"):
+            OmegaConf.load(tmp_path / "twice.yaml")

@@ -23,9 +23,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from couloir.config import contract, resolvers, targets, tree
 from couloir.config.defaults import wrong_defaults, wrong_place
 from couloir.config.files import check_own_files
-from couloir.config.hydra_private import note_merged
+from couloir.config.hydra_private import compose_without_needless_copies, note_merged
 from couloir.config.launch import check_hydra, check_launch, missing_launcher
 from couloir.config.mistakes import COMPLAINTS, Choices, explain, find_mistake, refuse_lost_backslash
+from couloir.config.omegaconf_private import read_yaml_by_libyaml
 from couloir.config.tree import Source
 from couloir.config.wrong_choices import wrong_choices
 from couloir.errors import CouloirError, display
@@ -69,6 +70,8 @@ class UserConfFirst(SearchPathPlugin):
 def prepare_hydra() -> None:
     """Register the resolvers and the search path of Couloir; calling it again changes nothing."""
     resolvers.register()
+    read_yaml_by_libyaml()
+    compose_without_needless_copies()
     plugins = Plugins.instance()
     if UserConfFirst not in plugins.discover(SearchPathPlugin):
         plugins.register(UserConfFirst)

@@ -21,6 +21,9 @@ import yaml
 
 from couloir.config import tree
 
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""By libyaml, where PyYAML has it."""
+
 _NUMBER = r"-?(?:\d+(?:\.\d*)?(?:e-?\d+)?|inf)"
 _COMPARISON = re.compile(rf"(>=|<=|>|<)\s*({_NUMBER})$")
 _INTERVAL = re.compile(rf"([\[(])\s*({_NUMBER})\s*,\s*({_NUMBER})\s*([\])])$")
@@ -60,10 +63,10 @@ def shared_keys(group: str) -> list[Key]:
     return [replace(key, path=rest) for key in keys if (rest := key.path.removeprefix(f"{group}.")) != key.path]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _read_keys(file: Path, _changed: int) -> tuple[Key, ...]:
     text = tree.read_text(file)
-    root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    root = yaml.compose(text, Loader=LOADER)
     if not isinstance(root, yaml.MappingNode):
         return ()
     return tuple(_walk(root, "", file, text.splitlines()))
@@ -93,7 +96,7 @@ def _plain(node: yaml.Node) -> Any:
         return node.value
     if _SCIENTIFIC.match(node.value):  # YAML 1.1 reads 1e-8 as a word, OmegaConf as the number it is
         return float(node.value)
-    return yaml.safe_load(node.value)
+    return yaml.load(node.value, LOADER)
 
 
 def _contract_of(comment: str) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from typing import Any
 
+from hydra._internal import defaults_list as hydras_defaults
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import IConfigRepository
 from hydra._internal.utils import get_args_parser
 from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 
 def arguments_parser() -> ArgumentParser:
@@ -39,3 +41,20 @@ def note_merged() -> list[ResultDefault]:
 def apply_overrides(words: list[str], cfg: DictConfig) -> None:
     """Set, add and delete keys as overrides say. `_apply_overrides_to_config`: in public only while composing."""
     ConfigLoaderImpl._apply_overrides_to_config(OverridesParser.create().parse_overrides(words), cfg)
+
+
+def compose_without_needless_copies() -> None:
+    """Let Hydra collect the choices so far only for a defaults list that refers to them; a second call changes nothing.
+
+    `_create_interpolation_map`: it is called for every file, and takes a sixth of a composition's time.
+    """
+    collect = hydras_defaults._create_interpolation_map
+    if collect.__module__ == __name__:
+        return
+
+    def collected(overrides: Any, defaults_list: Any, self_added: bool) -> DictConfig:
+        if not any(entry.is_interpolation() for entry in defaults_list):
+            return OmegaConf.create()
+        return collect(overrides, defaults_list, self_added)
+
+    hydras_defaults._create_interpolation_map = collected

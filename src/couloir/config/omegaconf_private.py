@@ -5,7 +5,11 @@ from __future__ import annotations
 import copy
 from typing import Any, cast
 
-from omegaconf import DictConfig, ListConfig, ValueNode
+import yaml
+from omegaconf import DictConfig, ListConfig, ValueNode, _utils
+
+OF_PEOPLE = 20_000
+"""Characters; libyaml crashes where a file is nested a hundred thousand deep, and no file of people's is so long."""
 
 
 def root(node: DictConfig) -> DictConfig:
@@ -36,3 +40,41 @@ def open_copy(node: DictConfig) -> DictConfig:
     found._set_flag(["allow_objects", "struct", "readonly"], [True, False, False])
     found._set_parent(node._get_parent())
     return found
+
+
+def read_yaml_by_libyaml() -> None:
+    """Let OmegaConf read YAML by libyaml, where PyYAML has it; calling it again changes nothing.
+
+    `_utils.get_yaml_loader`: its loader is a class for each file, and reads in Python. Its resolvers and constructors
+    are taken over, and so is that a key which stands twice is an error.
+    """
+    compiled: Any = getattr(yaml, "CSafeLoader", None)
+    if compiled is None or _utils.get_yaml_loader.__module__ == __name__:
+        return
+    usual = _utils.get_yaml_loader()
+
+    class Loader(compiled):  # type: ignore[misc]
+        yaml_implicit_resolvers = usual.yaml_implicit_resolvers
+        yaml_constructors = usual.yaml_constructors
+
+        def construct_mapping(self, node: yaml.Node, deep: bool = False) -> Any:
+            seen = set()
+            for key, _ in node.value:
+                if key.tag == yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG and key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        "while constructing a mapping",
+                        node.start_mark,
+                        f"found duplicate key {key.value}",
+                        key.start_mark,
+                    )
+                seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+            return super().construct_mapping(node, deep=deep)
+
+    def chosen(stream: Any) -> Any:
+        text = stream if isinstance(stream, str) else stream.read()
+        return Loader(text) if len(text) < OF_PEOPLE else usual(text)
+
+    def get_yaml_loader() -> Any:
+        return chosen
+
+    _utils.get_yaml_loader = get_yaml_loader
