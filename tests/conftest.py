@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from browsing import browser, show
+from finished_runs import FinishedRuns
 from victims import Victims
 
 __all__ = ["browser", "show"]
@@ -57,6 +58,12 @@ def victims(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victims]:
     forking = Victims(tmp_path_factory.mktemp("output"))
     yield forking
     forking.close()
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> FinishedRuns:
+    """Tiny runs by name, each trained when it is first asked for, without their data."""
+    return FinishedRuns(tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture(scope="session")

@@ -73,6 +73,9 @@ class Plain(LightningDataModule):
         self.kind = self.fields[target_field(self.fields)]
         self.mean = self.std = None
         self.target_offset, self.target_scale = 0.0, 1.0
+        self.targets: list[str] = []
+        self.encoding = None
+        self.device = torch.device("cpu")
         self.skipped: list[Any] = []
         self.columns: list[Any] = []
         for name in TRANSFER:  # as instance attributes, so that hooks which nobody has written cost no step anything
@@ -114,7 +117,8 @@ class Plain(LightningDataModule):
         return loader
 
     def to(self, device: torch.device) -> None:
-        """Lightning moves the batches of plain loaders."""
+        """Hand out `as_batch` on a device from now on; Lightning moves the batches of plain loaders."""
+        self.device = device
 
     def standardised_as(self, statistics: Mapping[str, Any]) -> None:
         """There are no statistics."""
@@ -131,6 +135,29 @@ class Plain(LightningDataModule):
             return len(loader.dataset)
         except (AttributeError, TypeError):
             return 0
+
+    @classmethod
+    def without_samples(cls, facts: Mapping[str, Any], seed: int, statistics: Mapping[str, Any]) -> Plain:
+        """What a finished run knows of such data, for whoever has the run and not the data.
+
+        Args:
+            facts: the node `data` of the run's configuration.
+            seed: the run's.
+            statistics: a `state_dict`, of the run's checkpoint.
+        """
+        return cls(LightningDataModule(), {**facts, "classes": statistics.get("classes")}, seed, None)
+
+    def as_batch(self, x: Tensor, targets: Any = None) -> Batch:
+        """Samples of the caller's own as a batch, as the module's batches have them; nothing is changed.
+
+        Args:
+            x: inputs, (B, ...).
+            targets: theirs, (B, ...); None: the batch has no target.
+        """
+        batch: Batch = {input_field(self.fields): x.to(self.device)}
+        if targets is not None:
+            batch[target_field(self.fields)] = torch.as_tensor(targets).to(self.device)
+        return batch
 
     def cut_squares(self, count: int) -> None:
         """Images come as they are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -278,9 +278,12 @@ class Samples(LightningDataModule):
                 f"{self.channels} channels.",
                 next_step="give one value for each channel, or data.mean=null data.std=null: Couloir computes them",
             )
+        self._settle_inputs(self.mean, self.std)
+
+    def _settle_inputs(self, mean: list[float], std: list[float]) -> None:
+        """Standardise by these from now on."""
         # A channel that never varies says nothing; dividing by its zero deviation would make it NaN.
-        std = [value or 1.0 for value in self.std]
-        mean = self.mean
+        std = [value or 1.0 for value in std]
         if self.encoding is not None:
             mean = [value - offset for value, offset in zip(mean, self.encoding.offsets, strict=True)]
         self._standardise = Standardise(mean, std, image=self.image_size is not None)
@@ -358,6 +361,49 @@ class Samples(LightningDataModule):
         self._statistics = statistics
         if hasattr(self._load, "as_before"):
             self._load.as_before(statistics)
+
+    @classmethod
+    def without_samples(cls, facts: Mapping[str, Any], statistics: dict[str, Any]) -> Samples:
+        """What a finished run knows of its data, for whoever has the run and not the data: it makes batches of others.
+
+        Args:
+            facts: the node `data` of the run's configuration.
+            statistics: a `state_dict`, of the run's checkpoint.
+
+        Raises:
+            CouloirError: it does not say how samples were standardised.
+        """
+        if statistics.get("mean") is None or statistics.get("std") is None:
+            raise CouloirError(
+                "The checkpoint does not say how the samples of its run were standardised.",
+                next_step="couloir evaluate computes it again, where the data is there",
+            )
+        data = cls(
+            _no_samples,
+            task=str(facts.get("task")), fields=facts.get("fields"), channels=facts["channels"],
+            image_size=facts.get("image_size"), num_classes=facts.get("num_classes"),
+            batch_size=facts.get("batch_size") or 1, workers=facts.get("workers"), seed=facts.get("seed") or 0,
+        )  # fmt: skip
+        data.standardised_as(statistics)
+        data.classes = [str(name) for name in statistics.get("classes", ())]
+        data.targets = [str(name) for name in statistics.get("targets", ())]
+        if "columns" in statistics:
+            data.encoding = Encoding.of_plain(statistics["columns"])
+        data._settle_inputs(statistics["mean"], statistics["std"])
+        data._measure_targets()
+        return data
+
+    def as_batch(self, x: Tensor, targets: NDArray[Any] | None = None) -> Batch:
+        """Samples of the caller's own as a batch, prepared as those of the validation are, on the device.
+
+        Args:
+            x: raw inputs, as a `Source` has them: uint8 or float32 in [0, 1] (B, C, H, W), or rows in memory (B, F).
+            targets: theirs, as a `Source` has them; None: the batch has no target.
+        """
+        if targets is None:
+            x = self._encoded(cast(Tensor, moved(x, self.device)))
+            return {self.input: self._standardise(x)}
+        return self._prepare(x, self._scaled(targets), augmentation=None)
 
     def cut_squares(self, count: int) -> None:
         """Cut so many squares out of each photograph of the test split, where it comes from a file."""
@@ -554,6 +600,7 @@ class Samples(LightningDataModule):
             "target_offset": self.target_offset,
             "target_scale": self.target_scale,
             "classes": self.classes,
+            "targets": self.targets,
             **({} if self.encoding is None else {"columns": self.encoding.plain()}),
             **counts,
         }
@@ -562,6 +609,11 @@ class Samples(LightningDataModule):
         """The statistics follow from the data and the seed; a checkpoint's are for those who have only the
         checkpoint.
         """
+
+
+def _no_samples() -> Loaded:
+    """Never called: these samples are known by a checkpoint alone."""
+    raise RuntimeError("there are no samples to load")
 
 
 def _sources(loaded: Loaded) -> list[Source]:

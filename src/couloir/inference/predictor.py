@@ -1,7 +1,6 @@
-"""A finished run, as everything that asks it for answers sees it: testing again, views, ensembles.
+"""A finished run together with its own data: testing again, views, ensembles.
 
-It loads the run's network and data, prepares inputs as validation did, and answers in the data's own units, batch by
-batch: memory does not grow with the split.
+Batch by batch: memory does not grow with the split.
 """
 
 from __future__ import annotations
@@ -19,62 +18,53 @@ from torch import Tensor, nn
 
 from couloir.artifacts.prediction_table import predictions_recorded
 from couloir.config.build import build
-from couloir.config.image_size import covering, sample_shape
+from couloir.config.image_size import sample_shape
 from couloir.data.batches import Batch
 from couloir.data.plain import prepared
 from couloir.data.ragged import moved
 from couloir.data.skipped import in_words
 from couloir.data.worker_processes import workers_ended
 from couloir.errors import CouloirError
+from couloir.inference.trained import Trained, at_loaded_size
 from couloir.log import say
 from couloir.metric.gathered import Gathered
-from couloir.record.checkpoint import best_weights, network_state, read_checkpoint
 from couloir.record.folder import RunFolder
 from couloir.record.provenance import read_provenance
-from couloir.task.build import build_task
-from couloir.task.task import Task
-from couloir.trainer.within_memory import WithinMemory
 
 
-class Predictor:
-    """A run that answers.
+class Predictor(Trained):
+    """A run that answers about its own data.
 
     Attributes:
-        task: its network in evaluation mode, its loss, its metrics, and what an output means.
         data: its data, prepared as in training, at the size that its views are cut from.
-
-    Args:
-        cfg: the run's configuration; its node `tta` says by which views an image is looked at.
-        run: its folder; or one of its checkpoints, where it is not the best that answers.
-
-    Raises:
-        CouloirError: the run has no checkpoint that can be read, or its network cannot look at such views.
     """
 
-    def __init__(self, cfg: DictConfig, run: Path) -> None:
-        file = best_weights(run)
-        self.cfg, self.run = cfg, file.parents[1]
-        checkpoint = read_checkpoint(file)
-        self.views = build(cfg, "tta") if cfg.get("tta") else None
-        self.data = _load(cfg, self.views, checkpoint.get("Samples") or checkpoint.get("Plain") or {})
-        net = _trained(cfg, checkpoint, self.run)
-        self.task: Task = build_task(cfg, net, self.data, scheduled=False).to(_device(cfg)).eval()
-        self._looking = net if self.views is None else self.views.adapt(net)
+    def _data(self) -> Any:
+        cfg, known = at_loaded_size(self.cfg, self.views), self.statistics.get("classes")
+        data = prepared(cfg, build(cfg, "data"))
+        data.standardised_as(self.statistics)
+        data.prepare_data()
+        data.setup()
+        if known and list(known) != list(data.classes):
+            raise CouloirError(
+                f"The run knows the classes {', '.join(map(str, known[:6]))}; the data has "
+                f"{', '.join(map(str, data.classes[:6]))}.",
+                next_step="evaluate on data that has the classes of the training",
+            )
+        if cfg.get("overfit") is not None:
+            data.keep_only(cfg.overfit)
+        data.to(self.device)
+        if self.views is not None:
+            data.cut_squares(self.views.squares)
+        return data
 
     def batches(self, split: str = "test") -> Iterator[Batch]:
         """The batches of a split, in order, on the network's device; as many as the run's own test sees."""
         loader = getattr(self.data, f"{split}_dataloader")()
         with workers_ended(self.data):
             for batch in _limited(loader, self.cfg.trainer.get(f"limit_{split}_batches", 1.0)):
-                yield {name: moved(field, self.task.device) for name, field in batch.items()}
+                yield {name: moved(field, self.device) for name, field in batch.items()}
         self.data.teardown("test")  # its workers would wait for another epoch
-
-    def answer(self, batch: Batch) -> Tensor:
-        """The mean answer over the views of each sample, in the data's own units, where the network is."""
-        x = batch[self.task.input]
-        views = (x,) if self.views is None else self.views(x, self.cfg.data.image_size)
-        with torch.inference_mode():
-            return torch.stack([self.task.answer(self._looking(view)) for view in views]).mean(dim=0)
 
 
 class Tested(NamedTuple):
@@ -220,19 +210,6 @@ def _check_same(batches: Sequence[Batch | None], predictors: Sequence[Predictor]
             raise _other_split(first, predictor)
 
 
-def _trained(cfg: DictConfig, checkpoint: dict[str, Any], run: Path) -> nn.Module:
-    with WithinMemory():
-        net: nn.Module = build(cfg, "model", **({"weights": None} if cfg.model.get("weights") else {}))
-    try:
-        net.load_state_dict(network_state(checkpoint))
-    except RuntimeError as error:
-        raise CouloirError(
-            f"The checkpoint of {run.name} does not fit its own configuration: {str(error).splitlines()[1].strip()}",
-            place=str(run / "config.yaml"),
-        ) from error
-    return net
-
-
 def check_views(net: nn.Module, views: Any, data: Any) -> None:
     """Show one view of zeros to the network before training, so that it does not fail after it.
 
@@ -256,44 +233,9 @@ def check_views(net: nn.Module, views: Any, data: Any) -> None:
         net.train(training)
 
 
-def _load(cfg: DictConfig, views: Any, statistics: dict[str, Any]) -> Any:
-    """The data at the size that the views are cut from, standardised and scaled as in training."""
-    cfg = cfg.copy()
-    if views is not None:
-        with open_dict(cfg):
-            resize = cfg.data.get("resize")
-            cfg.data.image_size = views.load_size(cfg.data.image_size)
-            if resize is not None:  # as in training, unless the views look at more than that
-                cfg.data.resize = covering(resize, cfg.data.image_size)
-            if views.squares > 1 and "memory_budget" in cfg.data:
-                cfg.data.memory_budget = 0.0  # from the files, which are not square
-    data = prepared(cfg, build(cfg, "data"))
-    data.standardised_as(statistics)
-    data.prepare_data()
-    data.setup()
-    known = statistics.get("classes")
-    if known and list(known) != list(data.classes):
-        raise CouloirError(
-            f"The run knows the classes {', '.join(map(str, known[:6]))}; the data has "
-            f"{', '.join(map(str, data.classes[:6]))}.",
-            next_step="evaluate on data that has the classes of the training",
-        )
-    if cfg.get("overfit") is not None:
-        data.keep_only(cfg.overfit)
-    data.to(_device(cfg))
-    if views is not None:
-        data.cut_squares(views.squares)
-    return data
-
-
 def _limited(batches: Any, limit: int | float) -> Iterator[Any]:
     """As many batches as a limit of the trainer lets the run's own test see."""
     if limit == 1.0 and not isinstance(limit, int):
         return iter(batches)
     count = limit if isinstance(limit, int) else int(len(batches) * min(1.0, limit))
     return itertools.islice(batches, max(1, count))
-
-
-def _device(cfg: DictConfig) -> torch.device:
-    gpu = cfg.trainer.get("accelerator") in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    return torch.device("cuda" if gpu else "cpu")

@@ -1,0 +1,158 @@
+"""A finished run by its folder alone: its network, how its inputs are prepared, and what its outputs mean.
+
+The data that it was trained on need not be there: the configuration, which is written in full, and the checkpoint hold
+all that new samples need.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf, open_dict
+from pytorch_lightning.utilities.seed import isolate_rng
+from torch import Tensor, nn
+
+from couloir.config.build import build
+from couloir.config.image_size import ImageSize, covering
+from couloir.data.batches import Batch
+from couloir.data.plain import Plain
+from couloir.data.samples import Samples
+from couloir.errors import CouloirError
+from couloir.record.checkpoint import best_weights, network_state, read_checkpoint
+from couloir.task.build import build_task
+from couloir.task.task import Task
+from couloir.trainer.within_memory import WithinMemory
+
+
+class Trained:
+    """A run whose training is over.
+
+    Attributes:
+        cfg: its configuration; the node `tta` says by which views an image is looked at.
+        run: its folder.
+        checkpoint: the file that its weights come from.
+        statistics: what the checkpoint keeps of the data: mean, std, target_offset, target_scale, classes, columns.
+        views: of `tta`, or None.
+        data: what is known of the data: fields, channels, image_size, num_classes, classes, mean, std, encoding,
+            targets (the names of a regression's values), target_offset, target_scale. Values are in the data's units
+            after `scaled * target_scale + target_offset`.
+        task: the network in evaluation mode, its loss, its metrics, and what an output means.
+
+    Args:
+        cfg: the run's configuration, of `couloir.config.finished.run_config`.
+        run: its folder; or one of its checkpoints, where it is not the best that answers.
+
+    Raises:
+        CouloirError: the run has no checkpoint that can be read, or its network cannot look at such views.
+    """
+
+    def __init__(self, cfg: DictConfig, run: Path) -> None:
+        self.checkpoint = best_weights(run)
+        self.cfg, self.run = cfg, self.checkpoint.parents[1]
+        content = read_checkpoint(self.checkpoint)
+        self.statistics = _statistics(content)
+        self.views = build(cfg, "tta") if cfg.get("tta") else None
+        self.is_plain = "Plain" in content
+        self.device = device_of(cfg)
+        self.data: Any = self._data()
+        net = _trained(cfg, content, self.run)
+        self.task: Task = build_task(cfg, net, self.data, scheduled=False).to(self.device).eval()
+        self._looking = net if self.views is None else self.views.adapt(net)
+
+    def _data(self) -> Any:
+        """What is known of the data without having it."""
+        facts = OmegaConf.to_container(self.cfg.data, resolve=True)
+        assert isinstance(facts, dict)
+        named = {str(name): value for name, value in facts.items()}
+        data: Samples | Plain
+        if self.is_plain:
+            data = Plain.without_samples(named, int(self.cfg.seed), self.statistics)
+        else:
+            data = Samples.without_samples(named, self.statistics)
+        if not data.targets and data.kind == "value" and named.get("target"):  # a checkpoint of an earlier version
+            stated = named["target"]
+            data.targets = [str(name) for name in (stated if isinstance(stated, list) else [stated])]
+        data.to(self.device)
+        return data
+
+    @property
+    def net(self) -> nn.Module:
+        """The network, as it was built from the configuration's node `model`, in evaluation mode."""
+        return self.task.net
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes, in the order of their labels; none where there are no classes."""
+        return list(self.data.classes)
+
+    def prepare(self, x: Tensor, targets: Any = None) -> Batch:
+        """Raw samples as a batch, as validation prepares them, where the network is.
+
+        Args:
+            x: uint8 or float32 in [0, 1] (B, C, H, W), or rows of a table in memory (B, F); of a data module of the
+                user's own, inputs as its batches have them.
+            targets: theirs, as the data states them; None: the batch has no target.
+        """
+        batch: Batch = self.data.as_batch(x, targets)
+        return batch
+
+    def answer(self, batch: Batch) -> Tensor:
+        """The mean answer over the views of each sample, in the data's own units, where the network is."""
+        x = batch[self.task.input]
+        views = (x,) if self.views is None else self.views(x, self.cfg.data.image_size)
+        with torch.inference_mode():
+            return torch.stack([self.task.answer(self._looking(view)) for view in views]).mean(dim=0)
+
+
+def loaded_size(cfg: DictConfig, views: Any) -> tuple[ImageSize | None, ImageSize | None]:
+    """The size at which images are loaded, from which views are cut, and what a photograph covers before (None: that).
+
+    Args:
+        cfg: the run's configuration.
+        views: of `tta`, or None.
+    """
+    size, resize = cfg.data.get("image_size"), cfg.data.get("resize")
+    if views is None:
+        return size, resize
+    size = views.load_size(size)
+    return size, None if resize is None else covering(resize, size)  # as in training, unless views look at more
+
+
+def at_loaded_size(cfg: DictConfig, views: Any) -> DictConfig:
+    """A copy of a run's configuration whose data is loaded as its views need it."""
+    cfg = cfg.copy()
+    if views is not None:
+        with open_dict(cfg):
+            cfg.data.image_size, resize = loaded_size(cfg, views)
+            if resize is not None:
+                cfg.data.resize = resize
+            if views.squares > 1 and "memory_budget" in cfg.data:
+                cfg.data.memory_budget = 0.0  # from the files, which are not square
+    return cfg
+
+
+def device_of(cfg: DictConfig) -> torch.device:
+    """Where the network of a finished run computes."""
+    gpu = cfg.trainer.get("accelerator") in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return torch.device("cuda" if gpu else "cpu")
+
+
+def _statistics(content: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint keeps of the data; Lightning names it after the data module's class."""
+    named = [content.get("Samples"), content.get("Plain"), *content.values()]
+    return next((state for state in named if isinstance(state, dict) and "classes" in state), {})
+
+
+def _trained(cfg: DictConfig, checkpoint: dict[str, Any], run: Path) -> nn.Module:
+    with WithinMemory(), isolate_rng():
+        net: nn.Module = build(cfg, "model", **({"weights": None} if cfg.model.get("weights") else {}))
+    try:
+        net.load_state_dict(network_state(checkpoint))
+    except RuntimeError as error:
+        raise CouloirError(
+            f"The checkpoint of {run.name} does not fit its own configuration: {str(error).splitlines()[1].strip()}",
+            place=str(run / "config.yaml"),
+        ) from error
+    return net

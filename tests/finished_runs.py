@@ -1,0 +1,105 @@
+"""Tiny runs of each kind of data, each trained once a session, for what asks finished runs for answers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import couloir
+from couloir.record.predictions import read_predictions
+from photographs import make_photographs
+
+CITIES = ("Bern", "Genf", "Chur")
+
+
+def rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """A table of a number, a category with gaps, a date, a yes or no; and of what may be predicted from them."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for number in range(count):
+        size, city = round(float(rng.uniform(20, 200)), 1), CITIES[int(rng.integers(3))]
+        garden = bool(rng.integers(2))
+        found.append({
+            "size": size, "city": "" if number % 17 == 3 else city,
+            "built": f"{1990 + number % 30}-0{1 + number % 9}-11",
+            "garden": "yes" if garden else "no", "price": round(100_000 + 3_000 * size + 20_000 * garden, 2),
+            "kind": "house" if garden else "flat", "large": int(size > 100), "central": int(city == "Bern"),
+        })  # fmt: skip
+    return found
+
+
+def write_table(file: Path, table: list[dict[str, Any]], columns: list[str] | None = None, mark: str = ",") -> Path:
+    """Rows as CSV, their columns in an order."""
+    columns = columns or list(table[0])
+    file.write_text("\n".join([mark.join(columns), *(mark.join(str(row[name]) for name in columns) for row in table)]))
+    return file
+
+
+class FinishedRuns:
+    """Runs by name; the data that they were trained on is deleted afterwards.
+
+    Args:
+        folder: where runs and data go.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._made: dict[str, Path] = {}
+
+    def __call__(self, name: str) -> Path:
+        """The folder of a run."""
+        if name not in self._made:
+            self._made[name] = MAKE[name](self)
+        return self._made[name]
+
+    def train(self, *words: str) -> Path:
+        """A run of one epoch."""
+        told = ["trainer.max_epochs=1", "logger=csv", "trainer=cpu", f"output_dir={self.folder / 'outputs'}", *words]
+        return couloir.train(couloir.compose(told)).dir
+
+    def photographs(self) -> Path:
+        """The photographs of the run `photographs`, whose own copy is deleted."""
+        return self.folder / "kept"
+
+    def _photographs(self, seed: int) -> Path:
+        if not self.photographs().is_dir():
+            make_photographs(self.photographs(), other=6)
+        root = self.folder / f"photographs{seed}"
+        shutil.copytree(self.photographs(), root)
+        run = self.train(
+            "data=image_folder", f"data.root={root}", "data.image_size=16", "data.resize=20", "data.memory_budget=0",
+            "data.batch_size=4", "data.workers=0", f"seed={seed}", "model=lenet5",
+        )  # fmt: skip
+        shutil.rmtree(root)
+        return run
+
+    def _table(self, target: str, *words: str) -> Path:
+        others = {"price", "kind", "large", "central"} - set(target.strip("[]").split(","))
+        file = write_table(self.folder / "table.csv", rows(60))
+        run = self.train(
+            "data=csv", f"data.path={file}", f"data.target={target}", f"data.ignore=[{','.join(sorted(others))}]",
+            "model=mlp", *words,
+        )  # fmt: skip
+        file.unlink()
+        return run
+
+
+MAKE: dict[str, Callable[[FinishedRuns], Path]] = {
+    "photographs": lambda runs: runs._photographs(0),
+    "photographs again": lambda runs: runs._photographs(1),
+    "digits": lambda runs: runs.train("data=digits", "data.subset=64", "model=mlp"),
+    "points": lambda runs: runs.train("data=moons", "model=mlp"),
+    "several values": lambda runs: runs.train("data=linnerud", "data.target_scaling=standardize"),
+    "classes of a table": lambda runs: runs._table("kind"),
+    "values of a table": lambda runs: runs._table("price"),
+    "labels of a table": lambda runs: runs._table("[large,central]"),
+}
+
+
+def told(run: Path) -> list[dict[str, str]]:
+    """The rows of a run's own `predictions.csv`."""
+    return list(read_predictions(run))
