@@ -103,7 +103,7 @@ def test_every_choice_composes_and_instantiates(group: str, name: str, files: Pa
             instantiate(cfg.model, _convert_="all")
     else:
         built = instantiate(node, _convert_="all")
-        optional = ("scheduler", "momentum_schedule", "averaging", "tta")
+        optional = ("scheduler", "momentum_schedule", "averaging", "tta", "finetune")
         assert (built is None) == (name == "none" and group in optional)
 
 

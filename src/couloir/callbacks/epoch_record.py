@@ -24,8 +24,11 @@ from couloir.log import note
 from couloir.logger.event_sizes import cut_back, event_sizes
 from couloir.record.folder import RunFolder
 from couloir.record.metrics import TIMES, Row, best_row, write_metrics
+from couloir.trainer.learning import learning_of
 from couloir.trainer.resumption import epoch_reached, seconds_waited, within_epoch
 
+RATE = "lr"
+"""The column of the rate that the schedule gives; `lr/NAME` is that of a part of the network, the factor in it."""
 CURVES_SHARE = 0.02
 """The share of a run's time that redrawing the curves may take."""
 FIRST_DRAWING = 0.3
@@ -57,6 +60,8 @@ class Record(Callback):
         self._drawing, self._last_drawing, self._drawn = 0.0, FIRST_DRAWING, 0
         self._undrawn: str | None = None
         self._lr, self._samples, self._epoch_started = 0.0, 0, self._started
+        self._rates: Row = {}
+        """The rate of each part of the network, where there are several."""
         self._waited = 0.0
         """Seconds that this epoch waited for batches before it was taken up."""
         self._waiting = 0.0
@@ -73,6 +78,7 @@ class Record(Callback):
             "seconds": self.earlier_seconds + now - self._started,
             "epoch": {
                 "lr": self._lr,
+                "rates": dict(self._rates),
                 "samples": self._samples,
                 "seconds": now - self._epoch_started,
                 "waited": self._waited + seconds_waited(trainer),
@@ -90,6 +96,7 @@ class Record(Callback):
         self.samples_per_second = list(saved["samples_per_second"])
         self.earlier_seconds = saved["seconds"]
         self._lr, self._samples = saved["epoch"]["lr"], saved["epoch"]["samples"]
+        self._rates = dict(saved["epoch"].get("rates", {}))
         self._waited = saved["epoch"].get("waited", 0.0)  # earlier checkpoints do not know it
         self._validating = saved["epoch"].get("validating", 0.0)
         self._epoch_started = time.perf_counter() - saved["epoch"]["seconds"]
@@ -112,6 +119,9 @@ class Record(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the epoch's clock, and note the rate that its first step takes."""
         self._lr = float(trainer.optimizers[0].param_groups[0]["lr"])
+        learning = learning_of(pl_module)
+        rates = {} if learning is None else learning.rates(trainer.optimizers, trainer.current_epoch)
+        self._rates = {f"{RATE}/{name}": rate for name, rate in rates.items()}
         self._samples, self._waited, self._validating = 0, 0.0, 0.0
         self._epoch_started = time.perf_counter()
 
@@ -155,7 +165,7 @@ class Record(Callback):
         there = ordered(sorted(name.partition("/")[2] for name in metrics if name.startswith(("train/", "val/"))))
         names = [f"{split}/{name}" for name in there for split in splits]
         names += sorted(name for name in measured if name.startswith(PREFIX))
-        row: Row = {"epoch": epoch_reached(trainer), "step": trainer.global_step, "lr": self._lr}
+        row: Row = {"epoch": epoch_reached(trainer), "step": trainer.global_step, RATE: self._lr, **self._rates}
         return row | {name: metrics[name] for name in names if name in metrics}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

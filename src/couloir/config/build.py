@@ -31,8 +31,8 @@ HOMES = (
     "lightning_fabric.strategies", "lightning_fabric.loggers", "lightning_fabric.accelerators",
 )  # fmt: skip
 """Where that may be defined which has its name below an allowed root."""
-TAKE_ONE = ("optimizer", "scheduler", "initializer")
-"""Groups whose choice is called with one thing: the parameters, the optimizer, the network."""
+GIVEN = {"optimizer": 1, "scheduler": 1, "initializer": 1, "finetune": 2}
+"""Groups whose choice is called later: with the parameters, the optimizer, the network, the network and its order."""
 TORCH_TYPES = ("device", "Generator", "Tensor")
 """What a configuration may name of torch itself besides its functions on tensors."""
 
@@ -109,9 +109,9 @@ def _check_keys(built: Any, name: str, target: str) -> None:
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         and parameter.name not in (*given, "batch")
     ]
-    if name in TAKE_ONE and len(needed) > 1:
+    if len(needed) > GIVEN.get(name, len(needed)):
         raise CouloirError(
-            f"'{name}' lacks keys that {target} needs: {', '.join(needed[1:])}.",
+            f"'{name}' lacks keys that {target} needs: {', '.join(needed[GIVEN[name] :])}.",
             next_step=f"`couloir list {name}` shows the choices, `train --cfg job` this sentence's keys",
         )
 

@@ -25,8 +25,8 @@ from couloir.errors import CouloirError, display
 KEY = "allow_targets"
 """The key of the root file that extends the roots."""
 _GROUPS = (
-    "augmentation", "averaging", "callbacks", "data", "initializer", "logger.tensorboard", "loss", "metric", "model",
-    "momentum_schedule", "optimizer", "pruner", "scheduler", "sweep.samplers", "task", "trainer", "tta",
+    "augmentation", "averaging", "callbacks", "data", "finetune", "initializer", "logger.tensorboard", "loss", "metric",
+    "model", "momentum_schedule", "optimizer", "pruner", "scheduler", "sweep.samplers", "task", "trainer", "tta",
 )  # fmt: skip
 _PARTS = {
     "couloir": _GROUPS,

@@ -16,7 +16,7 @@ MOST_LISTED = 20
 """Choices that a message names; of more it says how many there are."""
 ONE = (
     "trainer", "task", "model", "initializer", "loss", "optimizer", "scheduler", "momentum_schedule", "averaging",
-    "augmentation", "tta", "data", "sweep", "pruner",
+    "augmentation", "finetune", "tta", "data", "sweep", "pruner",
 )  # fmt: skip
 """Groups that take one choice, whose place is the key of the same name."""
 SEVERAL = ("callbacks", "logger", "metric", "experiment")

@@ -58,7 +58,7 @@ class Trained:
         self.device = device_of(cfg)
         self.data: Any = self._data()
         net = _trained(cfg, content, self.run)
-        self.task: Task = build_task(cfg, net, self.data, scheduled=False).to(self.device).eval()
+        self.task: Task = build_task(cfg, net, self.data, scheduled=False, learns=False).to(self.device).eval()
         self._looking = net if self.views is None else self.views.adapt(net)
 
     def _data(self) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 GROUPS = (
     "model", "data", "augmentation", "initializer", "loss", "optimizer", "scheduler", "momentum_schedule", "averaging",
-    "tta",
+    "finetune", "tta",
 )  # fmt: skip
 ROOT = ("seed", "scale", "overfit")
 TRAINER = (

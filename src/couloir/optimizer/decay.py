@@ -31,5 +31,7 @@ def decay_groups(parameters: Parameters, weight_decay: float, decay_all: bool) -
         decayed = [tensor for tensor in tensors if everything or tensor.ndim > 1]
         spared = [tensor for tensor in tensors if not everything and tensor.ndim <= 1]
         split += [{**rest, "params": decayed, "weight_decay": weight_decay}] if decayed else []
+        if "name" in rest and decayed and spared:  # no two groups of an optimizer have one name
+            rest["name"] = f"{rest['name']}/no_decay"
         split += [{**rest, "params": spared, "weight_decay": 0.0}] if spared else []
     return split

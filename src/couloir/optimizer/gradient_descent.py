@@ -28,7 +28,7 @@ class Nesterov(SGD):
             for parameter in group["params"]:
                 velocity = self.state[parameter].get("momentum_buffer") if parameter in self.state else None
                 if change and velocity is not None:
-                    parameter.add_(velocity, alpha=-float(group["lr"]) * change)
+                    parameter.add_(velocity, alpha=-float(group["lr"]) * group.get("factor", 1.0) * change)
 
 
 def sgd(parameters: Parameters, lr: float, weight_decay: float = 0.0, decay_all: bool = False) -> SGD:

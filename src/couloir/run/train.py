@@ -156,6 +156,8 @@ def _train(
     module, trainer, record = assemble()
     parameters = sum(parameter.numel() for parameter in module.net.parameters())  # before fsdp makes shares of them
     say.info(_opening(sentence, data, parameters, trainer))
+    if module.learning is not None:
+        say.info("%s", module.learning.in_words(module.net))
     if weights := class_weights_in_words(module.loss, data.classes):
         say.info("%s", weights)
     if module.automatic_optimization and (limit := limit_in_words(cfg, data)):
@@ -223,7 +225,9 @@ def _assemble(
     monitored = cfg.callbacks.checkpoint
     svg, chosen = cfg.get("curves_svg", False), stated_metrics(cfg)
     record = Record(folder, monitored.monitor, monitored.mode, svg, chosen)
-    trainer = _build_trainer(cfg, folder, [Amended(cfg), *also], record, stop, world, module.automatic_optimization)
+    # Of several optimizers each goes by the gradients of a part of the weights, and a part that is fixed gives none.
+    some_unused = not module.automatic_optimization or (module.learning is not None and module.learning.starts_late)
+    trainer = _build_trainer(cfg, folder, [Amended(cfg), *also], record, stop, world, some_unused)
     data.to(trainer.strategy.root_device)
     if not world.leads:
         seed_everything((cfg.seed + SEED_STRIDE * world.rank) % 2**32, workers=True, verbose=False)
@@ -283,7 +287,7 @@ def _build_trainer(
     record: Record,
     stop: StopOnSignal,
     world: World,
-    automatic: bool,
+    some_unused: bool,
 ) -> Trainer:
     built = [build(cfg.logger, name, save_dir=str(folder.path)) for name in cfg.logger or ()]
     loggers = [logger for logger in built if logger is not None]
@@ -293,8 +297,7 @@ def _build_trainer(
     # First what may break a step off or leave it out, then what sets the rate, then what notes it down.
     callbacks = [callback for callback in callbacks if callback is not None]
     callbacks = [divergence(cfg, folder), *changes, *_over_the_steps(cfg), *callbacks, record, stop]
-    # Of several optimizers each goes by the gradients of a part of the weights.
-    more: dict[str, Any] = {} if automatic else {"find_unused_parameters": True}
+    more: dict[str, Any] = {"find_unused_parameters": True} if some_unused else {}
     trainer: Trainer = build(
         cfg, "trainer", logger=loggers, callbacks=callbacks, default_root_dir=str(folder.path), world=world, **more
     )

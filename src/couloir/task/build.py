@@ -9,13 +9,16 @@ from omegaconf import DictConfig
 from torch import nn
 
 from couloir.config.build import build
+from couloir.config.fields import input_field
 from couloir.config.scaling import counted_steps
 from couloir.errors import CouloirError
+from couloir.finetune.layers import passed
+from couloir.finetune.parts import Learning
 from couloir.metric.chosen import build_metrics
 from couloir.task.task import Task
 
 
-def build_task(cfg: DictConfig, net: nn.Module, data: Any, scheduled: bool = True) -> Task:
+def build_task(cfg: DictConfig, net: nn.Module, data: Any, scheduled: bool = True, learns: bool = True) -> Task:
     """The task of a configuration.
 
     Args:
@@ -23,6 +26,7 @@ def build_task(cfg: DictConfig, net: nn.Module, data: Any, scheduled: bool = Tru
         net: the network.
         data: the data, set up.
         scheduled: whether the rate follows its schedule.
+        learns: whether it will be trained; otherwise nothing is fixed.
 
     Raises:
         CouloirError: the trainer's keys do not go with a task that takes its own steps.
@@ -36,6 +40,8 @@ def build_task(cfg: DictConfig, net: nn.Module, data: Any, scheduled: bool = Tru
         log_every_n_steps=cfg.trainer.log_every_n_steps,
         further_metrics=partial(build_metrics, cfg),
     )
+    if learns and cfg.get("finetune") is not None:
+        task.learning = learning(cfg, net, data.example_batch(2)[input_field(data.fields)][:2])
     options = cfg.trainer
     for key, used in (
         ("gradient_clip_val", options.get("gradient_clip_val") is not None),
@@ -47,3 +53,18 @@ def build_task(cfg: DictConfig, net: nn.Module, data: Any, scheduled: bool = Tru
                 next_step=f"leave trainer.{key} out",
             )
     return task
+
+
+def learning(cfg: DictConfig, net: nn.Module, x: Any) -> Learning:
+    """What of the network `cfg.finetune` lets learn; all else of it is fixed from now on.
+
+    Args:
+        cfg: the configuration, whose `finetune` is a choice that fixes something.
+        net: the network.
+        x: an input, which shows the order of its layers.
+
+    Raises:
+        CouloirError: the network does not have what a key names, or nothing of it learns.
+    """
+    order = passed(net, x)
+    return Learning(net, build(cfg, "finetune")(net, order), order)

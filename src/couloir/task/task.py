@@ -22,6 +22,7 @@ from couloir.data.batches import Batch, samples_in
 from couloir.data.ragged import length
 from couloir.distributed import mean, several, total
 from couloir.errors import CouloirError
+from couloir.finetune.parts import Learning, attach
 from couloir.metric.gathered import Gathered
 from couloir.metric.precision import WIDE
 
@@ -82,6 +83,8 @@ class Task(LightningModule):
             _balance(cast(nn.Module, loss), data)
         self.make_optimizer = make_optimizer
         self.make_scheduler = make_scheduler
+        self.learning: Learning | None = None
+        """Which parts of the network learn, and how fast; None: all of it, at one rate."""
         self.input = input_field(data.fields)
         self.target = next(iter(of_kind(data.fields, needs)), self.input)
         self.log_every_n_steps = log_every_n_steps
@@ -395,7 +398,11 @@ class Task(LightningModule):
 
     def optimized(self, parameters: Any) -> dict[str, Any]:
         """An optimizer over some parameters with its scheduler, as Lightning takes it from `configure_optimizers`."""
-        optimizer = self.make_optimizer(parameters)
+        if self.learning is None:
+            optimizer = self.make_optimizer(parameters)
+        else:
+            optimizer = self.make_optimizer(self.learning.groups(self.net, parameters))
+            attach(optimizer)
         if self.make_scheduler is None:
             return {"optimizer": optimizer}
         scheduler = self.make_scheduler(optimizer)

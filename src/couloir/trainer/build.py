@@ -17,6 +17,7 @@ from couloir.errors import CouloirError
 from couloir.trainer.batch_norm import SyncOnCpu
 from couloir.trainer.checkpoint_io import SealedFiles
 from couloir.trainer.execution import Execution, lets_cudnn_choose
+from couloir.trainer.learning import FixedParts
 from couloir.trainer.lightning_private import leave_signals_to_the_run
 from couloir.trainer.loop import ShortStep
 from couloir.trainer.profiling import profiler as measuring
@@ -89,7 +90,9 @@ def trainer(
             options |= {"sync_batchnorm": True}
         elif sync_batchnorm:
             plugins.append(SyncOnCpu())
-    callbacks = [*(options.pop("callbacks", None) or []), Execution(channels_last, fused, compile, tf32, threads)]
+    # First what says which parts of the network an epoch trains, since others look at them.
+    callbacks = [FixedParts(), *(options.pop("callbacks", None) or [])]
+    callbacks.append(Execution(channels_last, fused, compile, tf32, threads))
     callbacks.append(Resumption())
     saves = any(isinstance(callback, Checkpoint) for callback in callbacks)
     try:
