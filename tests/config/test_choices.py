@@ -31,6 +31,7 @@ NEEDED = {
     "momentum_schedule=sutskever": ["optimizer=nesterov"],
     "initializer=from_run": ["initializer.run={root}/run"],
     "experiment=vgg16_2014": ["initializer.run={root}/run"],
+    "finetune=pattern": ["finetune.frozen=[c1]"],
 }
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import SGD, Adam
 
 from couloir.errors import CouloirError
-from couloir.finetune.choices import head
+from couloir.finetune.division import head
 from couloir.finetune.layers import passed
 from couloir.finetune.parts import Learning, Part, attach, fixed_modules, modules_in_words
 

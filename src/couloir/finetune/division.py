@@ -1,0 +1,162 @@
+"""How each choice divides a network: which parts of it learn, how fast and when, from the network alone.
+
+Each is called with the network and the order in which a sample passes its modules (`couloir.finetune.layers.passed`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from couloir.errors import CouloirError, did_you_mean
+from couloir.finetune.layers import Layer, head_of, layers_of, parameters_of
+from couloir.finetune.parts import Part, modules_in_words
+
+
+def head(net: nn.Module, order: Sequence[str], head: str | None = None) -> list[Part]:
+    """The head alone.
+
+    Donahue et al., 2014, DeCAF: A Deep Convolutional Activation Feature for Generic Visual Recognition.
+
+    Args:
+        net: the network.
+        order: the order in which a sample passes its modules.
+        head: the module that is the head; None: the last layer with weights.
+    """
+    return [Part("head", parameters_of(net, head_of(net, order, head)))]
+
+
+def head_then_all(
+    net: nn.Module, order: Sequence[str], head_epochs: int, factor: float, head: str | None = None
+) -> list[Part]:
+    """The head alone for some epochs, then all of the network at a smaller rate.
+
+    A head that has learned nothing yet sends back gradients that say nothing, and what is in front of it would be
+    spoilt by them (Kumar et al., 2022, Fine-Tuning Can Distort Pretrained Features and Underperform
+    Out-of-Distribution, section 3.4; Howard and Ruder, 2018, Universal Language Model Fine-Tuning, section 3.3).
+
+    Args:
+        net: the network.
+        order: the order in which a sample passes its modules.
+        head_epochs: epochs of the head alone.
+        factor: what the rate of all parts is multiplied by afterwards.
+        head: the module that is the head; None: the last layer with weights.
+    """
+    own = parameters_of(net, head_of(net, order, head))
+    body = tuple(name for name, _ in net.named_parameters() if name not in own)
+    return [Part("head", own, ((0, 1.0), (head_epochs, factor))), Part("body", body, ((head_epochs, factor),))]
+
+
+def layerwise(net: nn.Module, order: Sequence[str], decay: float, head: str | None = None) -> list[Part]:
+    """All of the network, each layer at the rate of the one behind it times `decay`: rate decay^depth, the head's is 0.
+
+    Howard and Ruder, 2018, section 3.1 (a factor of 1 / 2.6 from layer to layer); Bao et al., 2022, BEiT: BERT
+    Pre-Training of Image Transformers, appendix H (0.65 to 0.9).
+
+    Args:
+        net: the network.
+        order: the order in which a sample passes its modules.
+        decay: the factor from one layer to the one in front of it.
+        head: the module that is the head; None: the last layer with weights.
+    """
+    layers = layers_of(net, order, head_of(net, order, head))
+    return [Part(layer.name, layer.parameters, ((0, decay**depth),)) for depth, layer in enumerate(reversed(layers))]
+
+
+def last_n(net: nn.Module, order: Sequence[str], n: int, head: str | None = None) -> list[Part]:
+    """The last layers alone, the head among them (Yosinski et al., 2014, How Transferable are Features, section 3).
+
+    Args:
+        net: the network.
+        order: the order in which a sample passes its modules.
+        n: how many layers; 1 is the head.
+        head: the module that is the head; None: the last layer with weights.
+
+    Raises:
+        CouloirError: the network has fewer layers.
+    """
+    layers = layers_of(net, order, head_of(net, order, head))
+    if n > len(layers):
+        raise CouloirError(
+            f"finetune.n={n} is more than the {len(layers)} layers of this network: {_listed(layers)}.",
+            next_step=f"finetune.n={max(1, len(layers) - 1)} or less; finetune=none trains all of it",
+        )
+    chosen = {name for layer in layers[-n:] for name in layer.parameters}
+    return [Part("last", tuple(name for name, _ in net.named_parameters() if name in chosen))]
+
+
+def bias_only(net: nn.Module, order: Sequence[str], head: str | None = None) -> list[Part]:
+    """All biases, and the head (Ben Zaken et al., 2022, BitFit, section 3; Cai et al., 2020, TinyTL, section 3.1).
+
+    Args:
+        net: the network.
+        order: the order in which a sample passes its modules.
+        head: the module that is the head; None: the last layer with weights.
+
+    Raises:
+        CouloirError: nothing but the head has biases.
+    """
+    own = parameters_of(net, head_of(net, order, head))
+    biases = tuple(
+        name
+        for name, parameter in net.named_parameters()
+        if name.rpartition(".")[2].endswith("bias") and parameter.ndim == 1 and name not in own
+    )
+    if not biases:
+        raise CouloirError(
+            "finetune=bias_only trains biases, and in front of the head this network has none.",
+            next_step="finetune=head trains the head alone, finetune=last_n the last layers",
+        )
+    return [Part("head", own), Part("biases", biases)]
+
+
+def pattern(net: nn.Module, order: Sequence[str], frozen: list[str]) -> list[Part]:
+    """All but what some patterns name.
+
+    Args:
+        net: the network.
+        order: the order in which a sample passes its modules.
+        frozen: names of modules or parameters that are fixed, with `*`, `?` and `[...]` as in a shell; a module's name
+            stands for all of its parameters.
+
+    Raises:
+        CouloirError: a pattern that names nothing, or patterns that name everything.
+    """
+    names = [name for name, _ in net.named_parameters()]
+    fixed: set[str] = set()
+    for each in frozen:
+        found = {name for name in names if _matches(name, each)}
+        if not found:
+            modules = [
+                name for name, module in net.named_modules() if name and next(module.parameters(), None) is not None
+            ]
+            first = list(dict.fromkeys(name.partition(".")[0] for name in modules))
+            raise CouloirError(
+                f"finetune.frozen={each} names no parameter of this network.",
+                next_step=did_you_mean(each, [*modules, *names, *(f"{name}.*" for name in modules)])
+                or f"its parts are {', '.join(first)}; `couloir summary` with the same words shows the layers",
+            )
+        fixed |= found
+    if fixed.issuperset(names):
+        raise CouloirError(
+            f"finetune.frozen={_typed(frozen)} fixes all of the network, so nothing would learn.",
+            next_step=f"leave out {modules_in_words(names[-1:])}; finetune=head trains the last layer alone",
+        )
+    return [Part("rest", tuple(name for name in names if name not in fixed))]
+
+
+def _matches(parameter: str, pattern: str) -> bool:
+    """Whether a pattern names a parameter, or a module that it is within."""
+    parts = parameter.split(".")
+    return any(fnmatchcase(".".join(parts[:depth]), pattern) for depth in range(1, len(parts) + 1))
+
+
+def _typed(patterns: list[str]) -> str:
+    return f"[{','.join(patterns)}]"
+
+
+def _listed(layers: Sequence[Layer]) -> str:
+    names = [layer.name for layer in layers]
+    return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:4])}, ..., {', '.join(names[-4:])}"
