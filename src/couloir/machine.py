@@ -1,4 +1,4 @@
-"""What the machine gives this process: cores, memory, signals. Only `one_thread` imports torch.
+"""What the machine gives this process: cores, memory, signals, a folder for caches. Only `one_thread` imports torch.
 
 Windows has neither `resource` nor /proc, and no signals but those of its C library: what stands here for it was written
 by its documentation, and not run there.
@@ -256,3 +256,9 @@ def taken(numbers: Sequence[int], handler: Callable[[int, FrameType | None], Non
     finally:
         for number, before in previous.items():
             signal.signal(number, before)
+
+
+def cache_folder(stated: str | None) -> Path:
+    """The folder of all caches: the stated one, `$COULOIR_CACHE`, or `~/.cache/couloir`."""
+    chosen = stated or os.environ.get("COULOIR_CACHE") or "~/.cache/couloir"
+    return Path(chosen).expanduser()

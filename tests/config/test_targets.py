@@ -31,7 +31,7 @@ FORBIDDEN_BY_NAME = [
     "torch.load", "torch.save", "torch.serialization.load", "torch.jit.load", "torch.package.PackageImporter",
     "torch.utils.cpp_extension.load", "torch.ops.load_library", "torch.utils.collect_env.run", "torch.from_file",
     "torch.distributed.run.main", "torch._C._rename_privateuse1_backend", "torch.nn.Module.__init__.__globals__",
-    "couloir.record.provenance.subprocess.run", "couloir.cli.main.run", "couloir.data.download.download",
+    "couloir.record.provenance.subprocess.run", "couloir.cli.main.run", "couloir.download.download",
     "couloir.train",
     "pytorch_lightning.callbacks.checkpoint.os.system", "pytorch_lightning.Trainer.load_from_checkpoint",
     "numpy.load", "sklearn.datasets.fetch_openml", "hydra.utils.instantiate", "yaml.unsafe_load", "", 7, None, "a..b",

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 import torch
 
-from couloir.data.cache import GIB, Cache, cache_folder
+from couloir.data.cache import GIB, Cache
 from couloir.data.decode import DECODER, read_frame
 from couloir.data.frames import Frames
 from couloir.log import say
+from couloir.machine import cache_folder
 from pairs import pair
 from photographs import epochs, make_photographs, photograph_samples, smooth
 from waiting import LONGEST, wait_until

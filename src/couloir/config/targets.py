@@ -51,7 +51,7 @@ NEVER = {
     "torch.classes": "loads libraries",
     "torch.save": "writes files anywhere",
     "torch.from_file": "writes files anywhere",
-    "couloir.data.download": "writes files anywhere",
+    "couloir.download": "writes files anywhere",
     "couloir.data.cache": "removes files",
 }
 """What no configuration calls, whatever the roots are, and why."""

@@ -36,12 +36,6 @@ SET = re.compile(r"[0-9a-f]{32}")
 """The name of a set's folder."""
 
 
-def cache_folder(stated: str | None) -> Path:
-    """The folder of all caches: the stated one, `$COULOIR_CACHE`, or `~/.cache/couloir`."""
-    chosen = stated or os.environ.get("COULOIR_CACHE") or "~/.cache/couloir"
-    return Path(chosen).expanduser()
-
-
 class Cache:
     """The frames of one set of photographs.
 

@@ -18,6 +18,7 @@ from couloir.data.listing import Listing, list_images
 from couloir.data.roots import data_root
 from couloir.data.targets import in_two_cases
 from couloir.errors import CouloirError
+from couloir.machine import cache_folder
 
 if TYPE_CHECKING:
     from couloir.data.samples import Samples
@@ -69,7 +70,7 @@ def image_folder(
         classes: the classes that take part, by name or number, in the order of their labels; None: all.
         keys: those of `couloir.data.samples.Samples`.
     """
-    from couloir.data.cache import GIB, cache_folder
+    from couloir.data.cache import GIB
     from couloir.data.decode import MAX_PIXELS, Reading, unused_bits
     from couloir.data.folder import load_folder
     from couloir.data.samples import Samples

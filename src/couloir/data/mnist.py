@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from couloir.data.classes import check_choice
-from couloir.data.download import Remote, download
 from couloir.data.roots import data_root, find_file
+from couloir.download import Remote, download
 from couloir.errors import CouloirError
 
 if TYPE_CHECKING:

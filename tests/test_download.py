@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from couloir.data.download import Remote, download
+from couloir.download import Remote, download
 from couloir.errors import CouloirError
 
 CONTENT = bytes(range(256)) * 5000
@@ -18,9 +20,10 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves /good/ with ranges, /plain/ without, /wrong/ with other bytes, /torn/ half of it; notes what was asked."""
+    """Serves /good/ with ranges, /plain/ without, /wrong/ other bytes, /torn/ half, /slow/ late; notes what was asked."""
 
     asked: list[tuple[str, str | None]]
+    slow: threading.Event
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -46,6 +49,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         body = content[start:]
+        if folder == "slow":
+            self.server.slow.wait(60)
         self.wfile.write(body[: len(body) // 2] if folder == "torn" else body)
 
     def log_message(self, *_: object) -> None:
@@ -63,9 +68,9 @@ def server() -> Iterator[Server]:
     httpd.server_close()
 
 
-def remote(server: Server, *folders: str, md5: str = MD5) -> Remote:
+def remote(server: Server, *folders: str) -> Remote:
     base = f"http://127.0.0.1:{server.server_address[1]}"
-    return Remote("file.gz", md5, tuple(f"{base}/{folder}/" for folder in folders))
+    return Remote("file.gz", MD5, tuple(f"{base}/{folder}/" for folder in folders))
 
 
 def test_a_file_arrives_whole_and_is_not_fetched_twice(server: Server, tmp_path: Path) -> None:
@@ -101,6 +106,52 @@ def test_when_all_fail_it_is_said_what_was_tried_and_no_wrong_file_stays(server:
     assert "the checksum is wrong" in str(caught.value)
     assert "data.root=" in str(caught.value)
     assert not (tmp_path / "file.gz").exists()
+
+
+def test_a_part_of_another_file_is_fetched_anew(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file.gz.part").write_bytes(b"<html>" * 100)
+    assert download(remote(server, "good"), tmp_path).read_bytes() == CONTENT
+    assert [asked for _, asked in server.asked] == ["bytes=600-", None]
+
+
+@pytest.mark.parametrize("length", [8, 64])
+def test_a_sha256_is_checked_by_all_of_it_that_is_known(length: int, server: Server, tmp_path: Path) -> None:
+    base = f"http://127.0.0.1:{server.server_address[1]}/good"
+    right = hashlib.sha256(CONTENT).hexdigest()[:length]
+    download(Remote("file.gz", right, (base,), "sha256"), tmp_path / "right")
+    with pytest.raises(CouloirError, match="checksum is wrong"):
+        download(Remote("file.gz", right[:-1] + "x", (base,), "sha256"), tmp_path / "wrong")
+
+
+def test_of_two_processes_one_downloads_and_the_other_finds_the_file(server: Server, tmp_path: Path) -> None:
+    server.slow = threading.Event()
+    base = f"http://127.0.0.1:{server.server_address[1]}/slow"
+    code = (
+        "import sys; from pathlib import Path; from couloir.download import Remote, download\n"
+        f"print(download(Remote('file.gz', {MD5!r}, ({base!r},)), Path(sys.argv[1])).stat().st_size)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path)]
+    both = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    waiting = [process for process in both if _waits(process)]
+    server.slow.set()
+    said = [process.communicate(timeout=60) for process in both]
+    assert [out.strip() for out, _ in said] == [str(len(CONTENT))] * 2, said
+    assert len(waiting) == 1
+    assert len(server.asked) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file.gz"]
+
+
+def _waits(process: subprocess.Popen[str]) -> bool:
+    """Whether the first that a process says is that it waits for another one."""
+    assert process.stderr is not None
+    return process.stderr.readline().startswith("waiting for another process that downloads file.gz")
+
+
+def test_no_line_to_the_server_is_one_error_that_says_where_the_file_goes(tmp_path: Path) -> None:
+    nobody = Remote("file.gz", MD5, ("http://127.0.0.1:9/",))
+    with pytest.raises(CouloirError, match="could not be downloaded") as caught:
+        download(nobody, tmp_path, otherwise="model.weights=FILE")
+    assert f"put the file at {tmp_path / 'file.gz'}, or model.weights=FILE" in str(caught.value.next_step)
 
 
 def test_other_than_http_is_not_followed(tmp_path: Path) -> None:
