@@ -20,7 +20,7 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves /good/ with ranges, /plain/ without, /wrong/ other bytes, /torn/ half, /slow/ late; notes what was asked."""
+    """Serves /good/ with ranges, /plain/ without, /wrong/ other bytes, /torn/ half, /slow/ late; notes requests."""
 
     asked: list[tuple[str, str | None]]
     slow: threading.Event

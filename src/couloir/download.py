@@ -74,7 +74,7 @@ def download(remote: Remote, folder: Path, otherwise: str = "data.root=FOLDER") 
             next_step=f"name a folder that can be written, or that holds the file: {otherwise}",
         ) from error
     raise CouloirError(
-        f"{remote.name} is not there, and could not be downloaded.",
+        f"{remote.name} is not in {folder}, and could not be downloaded.",
         place="; ".join(failures),
         next_step=f"try again (the downloaded part is kept), or put the file at {target}, or {otherwise}",
     )

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 from torch import Tensor, nn
 
-from couloir.config.build import build
+from couloir.config.build import build_untrained
 from couloir.config.image_size import ImageSize, sample_shape
 from couloir.errors import CouloirError
 
@@ -97,10 +97,10 @@ def layers_of(cfg: DictConfig, net: nn.Module | None = None) -> tuple[list[Layer
     channels, image_size = int(cfg.data.channels), cfg.data.image_size
     try:
         with torch.device("meta"):
-            unreal: nn.Module = build(cfg, "model", **({"weights": None} if cfg.model.get("weights") else {}))
+            unreal: nn.Module = build_untrained(cfg)
             return layers(unreal, channels, image_size), unreal
     except CANNOT:
-        net = build(cfg, "model") if net is None else net
+        net = build_untrained(cfg) if net is None else net
         return layers(net, channels, image_size), net
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from couloir.cli.answer import JSON, Answer
 from couloir.cli.flags import take_switches
 from couloir.config import tree
 from couloir.errors import CouloirError, did_you_mean, display
+
+if TYPE_CHECKING:
+    from couloir.config.weights import Published
 
 USAGE = """usage: couloir list [GROUP] [CHOICE] [--json]
 
@@ -77,11 +81,13 @@ def _choices(group: str) -> dict[str, Any]:
 
 def _choice(group: str, choice: str) -> dict[str, Any]:
     from couloir.config import contract
+    from couloir.config.weights import published
 
     file = tree.choices(group)[choice]
     keys = [*contract.read_keys(file), *contract.shared_keys(group)]
     return {
         **_choices(group)[choice],
+        **({"weights": [_weights_facts(each) for each in published(file)]} if group == "model" else {}),
         "keys": {
             key.path: {"default": key.default, "accepts": key.contract or None, "file": str(key.file), "line": key.line}
             for key in keys
@@ -108,7 +114,26 @@ def _choice_text(group: str, choice: str) -> str:
         hint = did_you_mean(choice, found, form=f"{group}={{}}")
         raise CouloirError(f"There is no {group} called '{choice}'.", next_step=hint)
     shown = f"# {display(found[choice])}\n{tree.read_text(found[choice]).rstrip()}"
-    return "\n".join([shown, *_shared_lines(group)])
+    return "\n".join([shown, *_weights_lines(group, found[choice]), *_shared_lines(group)])
+
+
+def _weights_facts(each: Published) -> dict[str, Any]:
+    address = f"{each.remote.mirrors[0]}{each.file}"
+    return {"name": each.name, "keys": each.keys, "mean": each.mean, "std": each.std, "address": address}
+
+
+def _weights_lines(group: str, file: Path) -> list[str]:
+    """What `model.weights` may be called, with what, and whether the file is in the cache."""
+    from couloir.config.weights import NEWEST, folder, published, typed_keys
+
+    found = published(file) if group == "model" else []
+    lines = []
+    for number, each in enumerate(found):
+        is_newest = not any(later.keys == each.keys for later in found[number + 1 :])
+        keys = f" ({typed_keys(each.keys)})" if each.keys else ""
+        there = ", downloaded" if (folder() / each.file).is_file() else ""
+        lines.append(f"model.weights={each.name}{f' or {NEWEST}' * is_newest}: {each.file}{keys}{there}")
+    return ["", f"# weights by name, kept in {folder()}", *lines] if lines else []
 
 
 def _shared_lines(group: str) -> list[str]:

@@ -72,6 +72,13 @@ def build(cfg: DictConfig, name: str, without: Sequence[str] | None = None, **ex
     return built
 
 
+def build_untrained(cfg: DictConfig) -> Any:
+    """The network of a sentence without the weights that it begins with: nothing is read, and nothing downloaded."""
+    empty: dict[str, Any] = {"weights": None, "pretrained": False}
+    given = {key: value for key, value in empty.items() if cfg.model.get(key)}
+    return build(cfg, "model", **given)
+
+
 def _without_facts(node: DictConfig, name: str, extra: dict[str, Any]) -> dict[str, Any]:
     """Take the facts from a node that its constructor does not know; returns the further arguments that it does."""
     for key in STATED.get(name, ()):

@@ -24,6 +24,7 @@ from couloir.config.metrics import FACTS, check_facts, check_stated, measured, m
 from couloir.config.needs import fitting, lacking, told
 from couloir.config.settle import FROM_RUN, settle
 from couloir.config.unread import SEVERAL, check_read
+from couloir.config.weights import check_channels, named
 from couloir.errors import CouloirError, did_you_mean, display
 from couloir.record.checkpoint import best_weights
 from couloir.record.find import find_run
@@ -226,7 +227,7 @@ def _missing(node: Any, path: str = "") -> Iterator[str]:
 def _check_files(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
     """Weights and runs that the network is to begin with are there."""
     weights = sentence.cfg.model.get("weights")
-    if isinstance(weights, str) and not Path(weights).expanduser().is_file():
+    if isinstance(weights, str) and not Path(weights).expanduser().is_file() and named(sentence.cfg.model) is None:
         raise CouloirError(
             f"There is no file {weights}.", place=_place("model.weights", keys, sentence), next_step="check the path"
         )
@@ -421,6 +422,7 @@ def _check_parts(sentence: Sentence) -> None:
         "leave model.embedding out; data.columns={NAME: category} makes a column a category",
     )
     _check_adapting(cfg)
+    check_channels(cfg.model, cfg.data.get("channels"))
     rule = f"momentum_schedule={choices.get('momentum_schedule')}"
     _refuse(
         cfg.momentum_schedule is not None and "momentum" not in cfg.optimizer,

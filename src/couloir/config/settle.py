@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from couloir.config import tree
+from couloir.config import contract, tree
 from couloir.config.compose import Sentence, explained
 from couloir.config.fields import fields_of
 from couloir.config.hydra_private import apply_overrides
@@ -23,16 +24,21 @@ from couloir.config.mistakes import COMPLAINTS
 from couloir.config.needs import lacking, needs, told
 from couloir.config.scaling import settle_rate
 from couloir.config.tree import Source
+from couloir.config.weights import named, statistics, unknown
 from couloir.errors import CouloirError, display
+from couloir.record.checkpoint import best_weights
 from couloir.record.configuration import flat
-from couloir.record.find import find_run, past_latest
+from couloir.record.find import find_run, find_sweep, past_latest
+from couloir.record.folder import LATEST
 
 FROM_RUN = "couloir.initializer.from_run.from_run"
+FILE_ENDINGS = (".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".tar")
+"""How the names of files of weights end; other words may name a run."""
 
 
 def settle(sentence: Sentence) -> Sentence:
-    """Fill in what follows from other words: parts from the data, a run from its name, the rate from the batch
-    size, the direction of a monitored metric.
+    """Fill in what follows from other words: parts from the data, a run from its name, how inputs are standardised
+    from the weights, the rate from the batch size, the direction of a monitored metric.
 
     Where a value is wrong, it is left as it is, and `check` says so.
 
@@ -45,7 +51,9 @@ def settle(sentence: Sentence) -> Sentence:
     sentence = settle_parts(sentence)
     with suppress(OmegaConfBaseException, TypeError, ValueError):  # `check` says so
         _settle_run(sentence.cfg)
+        _settle_weights(sentence)
         _settle_paths(sentence.cfg)
+        _settle_statistics(sentence)
         settle_monitor(sentence.cfg)
         settle_rate(sentence.cfg)
     with suppress(OmegaConfBaseException):
@@ -131,6 +139,67 @@ def _settle_run(cfg: DictConfig) -> None:
     node = cfg.get("initializer")
     if OmegaConf.is_dict(node) and node.get("_target_") == FROM_RUN and isinstance(node.get("run"), str):
         node.run = str(find_run(node.run, cfg.output_dir))
+
+
+def _settle_weights(sentence: Sentence) -> None:
+    """What `model.weights` names, for good: `imagenet` becomes the newest there is now, a run the file of its best
+    checkpoint.
+    """
+    model = sentence.cfg.get("model")
+    word = model.get("weights") if OmegaConf.is_dict(model) else None
+    if not isinstance(word, str) or Path(word).expanduser().is_file():
+        return
+    if (found := named(model)) is not None:
+        model.weights = found.name
+    elif not word.endswith(FILE_ENDINGS):  # of a file that is not there `check` says so
+        model.weights = str(_checkpoint_of(word, sentence))
+
+
+def _checkpoint_of(word: str, sentence: Sentence) -> Path:
+    """The best checkpoint of the run that a word names.
+
+    Raises:
+        CouloirError: it names none, or one without a checkpoint.
+    """
+    outputs = sentence.cfg.output_dir
+    try:
+        return best_weights(find_run(word, outputs))
+    except CouloirError as error:
+        if (
+            word == LATEST
+            or Path(word).is_dir()
+            or find_sweep(word, outputs)
+            or (Path(outputs) / "train" / word).is_dir()
+        ):
+            raise CouloirError(error.fact, place=f"model.weights={word}", next_step=error.next_step) from error
+        raise unknown(sentence.cfg.model, sentence.choices.get("model"), error.next_step) from error
+
+
+def _settle_statistics(sentence: Sentence) -> None:
+    """Mean and deviation of the data's images are those of the weights, unless the user says which they are."""
+    cfg = sentence.cfg
+    data = cfg.get("data")
+    if not OmegaConf.is_dict(data) or not {"mean", "std"} <= set(data) or not data.get("standardize", True):
+        return
+    with suppress(AttributeError):  # `check` says what is wrong with the fields
+        found = None if _states_statistics(sentence) else statistics(cfg.model, data)
+        if found is not None:
+            data.mean, data.std = found
+
+
+def _states_statistics(sentence: Sentence) -> bool:
+    """Whether the user, a recipe, or a data file of the user's own says how images are standardised."""
+    keys = ("data.mean", "data.std")
+    if any(word.lstrip("+~").partition("=")[0] in keys for word in sentence.overrides):
+        return True
+    for source in sentence.sources:
+        if source.package == "data" and not tree.is_own(source.file):
+            continue  # what a set comes with
+        for key in contract.read_keys(source.file):
+            path = f"{source.package}.{key.path}" if source.package else key.path
+            if path in keys and (key.default is not None or source.package != "data"):
+                return True
+    return False
 
 
 def _settle_paths(cfg: DictConfig) -> None:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
-from couloir.config.build import build
+from couloir.config.build import build, build_untrained
 from couloir.config.image_size import ImageSize, covering
 from couloir.data.batches import Batch
 from couloir.data.plain import Plain
@@ -147,7 +147,7 @@ def _statistics(content: dict[str, Any]) -> dict[str, Any]:
 
 def _trained(cfg: DictConfig, checkpoint: dict[str, Any], run: Path) -> nn.Module:
     with WithinMemory(), isolate_rng():
-        net: nn.Module = build(cfg, "model", **({"weights": None} if cfg.model.get("weights") else {}))
+        net: nn.Module = build_untrained(cfg)
     try:
         net.load_state_dict(network_state(checkpoint))
     except RuntimeError as error:

@@ -38,6 +38,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from couloir.config.image_size import ImageSize
+from couloir.config.weights import MEAN, STD
 from couloir.errors import CouloirError
 from couloir.model.normalisation import local_response_norm
 from couloir.model.weights import loads_weights
@@ -228,9 +229,6 @@ def _glorot(layer: nn.Conv2d | nn.Linear) -> float:
     return float((2 / (fans * layer.weight[0][0].numel())) ** 0.5)
 
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
 def check_colour(channels: int) -> None:
     """Three statistics are of red, green and blue.
 
@@ -246,8 +244,8 @@ def check_colour(channels: int) -> None:
 
 def on_unit_scale(x: Tensor) -> Tensor:
     """Images standardised with ImageNet's statistics, (B, 3, H, W), as their pixels in [-1, 1]."""
-    mean = torch.tensor(IMAGENET_MEAN, dtype=x.dtype, device=x.device).view(3, 1, 1)
-    std = torch.tensor(IMAGENET_STD, dtype=x.dtype, device=x.device).view(3, 1, 1)
+    mean = torch.tensor(MEAN, dtype=x.dtype, device=x.device).view(3, 1, 1)
+    std = torch.tensor(STD, dtype=x.dtype, device=x.device).view(3, 1, 1)
     return (x * std + mean) * 2 - 1
 
 

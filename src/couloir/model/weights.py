@@ -1,17 +1,22 @@
-"""Weights from a file: a state dict as the ecosystem's reference implementations save it, or a run's checkpoint."""
+"""Weights to begin with: a state dict as the ecosystem's reference implementations save it, or a run's checkpoint.
+
+`model.weights` names a file, or published weights, which are downloaded into a cache.
+"""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from couloir.config.weights import folder, named, prepared
+from couloir.download import checksum, download
 from couloir.errors import CouloirError
 from couloir.log import say
 from couloir.record import safetensors
@@ -29,8 +34,8 @@ OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
 
 
 def loads_weights(build: Callable[..., Network]) -> Callable[..., Network]:
-    """Give a network's constructor the last arguments `weights`, a file whose state dict it begins with, and
-    `adapt_channels`, how weights for other channels become its own (see `load_weights`).
+    """Give a network's constructor the last arguments `weights`, a file whose state dict it begins with or a name of
+    published weights, and `adapt_channels`, how weights for other channels become its own (see `load_weights`).
 
     Args:
         build: takes `num_classes` among its arguments, and returns the network.
@@ -40,7 +45,11 @@ def loads_weights(build: Callable[..., Network]) -> Callable[..., Network]:
     def built(*args: Any, weights: str | None = None, adapt_channels: str | None = None, **keys: Any) -> Network:
         net = build(*args, **keys)
         if weights is not None:
-            load_weights(net, weights, adapt_channels)
+            given = own.bind(*args, **keys)
+            given.apply_defaults()
+            target = f"{build.__module__}.{build.__name__}"
+            model = {**given.arguments, "_target_": target, "weights": weights, "adapt_channels": adapt_channels}
+            load_weights(net, weights_file(model), adapt_channels)
         return net
 
     own = inspect.signature(build)
@@ -52,11 +61,77 @@ def loads_weights(build: Callable[..., Network]) -> Callable[..., Network]:
     return built
 
 
-def load_weights(net: nn.Module, file: str | Path, adapt_channels: str | None = None) -> None:
+def weights_file(model: Mapping[str, Any]) -> Path:
+    """The file that `model.weights` names; published weights are downloaded, unless they are in the cache.
+
+    Args:
+        model: the node of the model.
+
+    Raises:
+        CouloirError: they cannot be downloaded, or what is in the cache is not what was published.
+    """
+    path = Path(str(model["weights"])).expanduser()
+    found = None if path.is_file() else named(model)
+    if found is None:
+        return path
+    file = download(found.remote, folder(), otherwise="model.weights=FILE")
+    if not (own := sha256(file)).startswith(found.sha256):
+        raise CouloirError(
+            f"{file.name} is not what was published: its SHA-256 begins with {own[:8]}, not with {found.sha256[:8]}.",
+            place=str(file),
+            next_step="remove the file: then it is downloaded",
+        )
+    return file
+
+
+def sha256(file: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal; of a file that has not changed it is computed once."""
+    state = file.stat()
+    return _sha256(file, state.st_size, state.st_mtime_ns)
+
+
+@cache
+def _sha256(file: Path, _size: int, _changed: int) -> str:
+    return checksum(file, "sha256")
+
+
+def weights_record(model: Mapping[str, Any]) -> dict[str, str] | None:
+    """What a run's record says of the weights that it begins with: their name, their file and its SHA-256.
+
+    Raises:
+        CouloirError: there is no such file.
+    """
+    if model.get("weights") is None:
+        return None
+    file = weights_file(model)
+    if not file.is_file():
+        raise _no_file(file)
+    return {"weights": str(model["weights"]), "file": str(file), "sha256": f"sha256:{sha256(file)}"}
+
+
+def begin_with(net: nn.Module, model: Mapping[str, Any], classes: Sequence[Any]) -> None:
+    """Copy the weights that `model.weights` names into the network, as `load_weights` does.
+
+    Where it is known that they were trained for other classes, the last layer stays as it is.
+
+    Args:
+        net: changed in place.
+        model: the node of the model.
+        classes: of the data, in order.
+    """
+    known = prepared(model)
+    theirs = None if known is None else known.classes
+    others = theirs if theirs and classes and theirs != [str(name) for name in classes] else None
+    load_weights(net, weights_file(model), model.get("adapt_channels"), others)
+
+
+def load_weights(
+    net: nn.Module, file: str | Path, adapt_channels: str | None = None, others: Sequence[str] | None = None
+) -> None:
     """Copy a file's state dict into the network, and say what stays as it was.
 
-    Heads for another number of classes stay as they are, and so do auxiliary heads that only one side has; every other
-    difference is an error.
+    Heads for another number of classes, or for `others`, stay as they are, and so do auxiliary heads that only one side
+    has; every other difference is an error.
 
     Args:
         net: changed in place.
@@ -64,6 +139,7 @@ def load_weights(net: nn.Module, file: str | Path, adapt_channels: str | None = 
         adapt_channels: how the first convolution of weights for other channels is taken over. `sum`: the network has
             one channel, and gives for a grey image what the file's network gives for that image in all its channels.
             `mean`: the file's network has one channel, and the network gives what that gives for the mean of its own.
+        others: the classes of the file, where they are not the network's.
 
     Raises:
         CouloirError: the file is not there, holds no state dict, or its names or shapes are not the network's.
@@ -74,7 +150,13 @@ def load_weights(net: nn.Module, file: str | Path, adapt_channels: str | None = 
     if other is not None and adapt_channels is not None:
         state = {**state, other: _adapted(state[other], own[other].shape[1], adapt_channels, file)}
         other = None
-    heads = [name for name in own if name in state and _is_other_head(own[name], state[name])]
+    heads_only = _last_layers(net)
+    heads = [
+        name
+        for name in own
+        if name in state
+        and (_is_other_head(own[name], state[name]) or (others and name.rpartition(".")[0] in heads_only))
+    ]
     wrong = [name for name in own if name in state and own[name].shape != state[name].shape and name not in heads]
     missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
     left_over = [name for name in state if name not in own]
@@ -83,7 +165,6 @@ def load_weights(net: nn.Module, file: str | Path, adapt_channels: str | None = 
     spared = [name for name in (*missing, *left_over) if one_sided and name.startswith(one_sided)]
     missing = [name for name in missing if name not in spared]
     left_over = [name for name in left_over if name not in spared]
-    heads_only = _last_layers(net)
     wrong += [name for name in heads if name.rpartition(".")[0] not in heads_only]
     heads = [name for name in heads if name not in wrong]
     if missing or left_over or wrong != ([other] if other else []):
@@ -98,7 +179,7 @@ def load_weights(net: nn.Module, file: str | Path, adapt_channels: str | None = 
     net.load_state_dict(
         {name: value for name, value in state.items() if name in own and name not in heads}, strict=False
     )
-    _say_what_stays(file, heads, spared, own, state)
+    _say_what_stays(file, heads, spared, own, state, others)
 
 
 def first_convolution(net: nn.Module) -> str | None:
@@ -158,7 +239,7 @@ def read_state(file: str | Path) -> State:
     path = Path(file).expanduser()
     place = f"model.weights={file}"
     if not path.is_file():
-        raise CouloirError(f"There is no file {path}.", place=place, next_step="check the path")
+        raise _no_file(path)
     if path.suffix == safetensors.ENDING:
         return safetensors.read_state(path)
     try:
@@ -181,6 +262,10 @@ def read_state(file: str | Path) -> State:
         )
     state: State = content
     return state
+
+
+def _no_file(path: Path) -> CouloirError:
+    return CouloirError(f"There is no file {path}.", place=f"model.weights={path}", next_step="check the path")
 
 
 def is_state(content: Any) -> bool:
@@ -230,11 +315,15 @@ def _differences(own: State, state: State, wrong: list[str], missing: list[str],
     return "; ".join(parts)
 
 
-def _say_what_stays(file: str | Path, heads: list[str], spared: list[str], own: State, state: State) -> None:
+def _say_what_stays(
+    file: str | Path, heads: list[str], spared: list[str], own: State, state: State, others: Sequence[str] | None
+) -> None:
     name = Path(file).name
     for head in heads:
         if head.endswith(".weight"):
             classes = f"{state[head].shape[0]} classes in the file, {own[head].shape[0]} here"
+            if others and own[head].shape == state[head].shape:
+                classes = f"other classes in the file: {', '.join(others[:4])}{', ...' * (len(others) > 4)}"
             say.info(
                 "weights from %s: %s stays at its initialization (%s)", name, head.removesuffix(".weight"), classes
             )

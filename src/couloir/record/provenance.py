@@ -20,7 +20,9 @@ from couloir.version import __version__
 FILE = "provenance.json"
 
 
-def write_provenance(folder: RunFolder, command: list[str], seed: int, data: dict[str, Any]) -> None:
+def write_provenance(
+    folder: RunFolder, command: list[str], seed: int, data: dict[str, Any], weights: dict[str, str] | None = None
+) -> None:
     """Write `provenance.json`, and `git.diff` when the working tree differs from its commit.
 
     Args:
@@ -28,12 +30,14 @@ def write_provenance(folder: RunFolder, command: list[str], seed: int, data: dic
         command: the words of the command line.
         seed: the run's seed.
         data: the data's description: fingerprint, sizes, classes, mean and deviation.
+        weights: what the network begins with, if anything: its name, its file and its hash.
     """
     here, diff = environment()
     if diff:
         folder.write_text("git.diff", diff)
     here["hardware"] |= devices()
-    folder.write_json(FILE, {"command": command, **here, "seed": seed, "data": data})
+    begins = {} if weights is None else {"weights": weights}
+    folder.write_json(FILE, {"command": command, **here, "seed": seed, "data": data, **begins})
 
 
 def add_resumption(folder: RunFolder, then: dict[str, Any], told: dict[str, Any]) -> None:

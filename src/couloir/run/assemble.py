@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.seed import isolate_rng
 
-from couloir.config.build import build
+from couloir.config.build import build, build_untrained
 from couloir.config.fields import input_field
 from couloir.config.world import ALONE, World
 from couloir.data.health import report
@@ -20,7 +20,7 @@ from couloir.data.plain import Plain, prepared
 from couloir.data.samples import Samples
 from couloir.errors import CouloirError
 from couloir.inference.predictor import check_views
-from couloir.model.weights import load_weights
+from couloir.model.weights import begin_with
 from couloir.task.task import SPLITS
 from couloir.trainer.processes import first_here_first
 from couloir.trainer.within_memory import WithinMemory
@@ -76,11 +76,16 @@ def _refuse_own_steps(net: torch.nn.Module) -> None:
         )
 
 
-def build_network(cfg: DictConfig, data: Any) -> torch.nn.Module:
-    """The network, checked against data and loss, and initialised; weights from a file have the last word."""
-    file = cfg.model.get("weights")
+def build_network(cfg: DictConfig, data: Any, weights: bool = True) -> torch.nn.Module:
+    """The network, checked against data and loss, and initialised; weights that it begins with have the last word.
+
+    Args:
+        cfg: the configuration.
+        data: the data.
+        weights: whether it begins with `model.weights`; a run that goes on has its own in its checkpoint.
+    """
     with WithinMemory():
-        net: torch.nn.Module = build(cfg, "model", **({} if file is None else {"weights": None}))
+        net: torch.nn.Module = build_untrained(cfg)
     _refuse_own_steps(net)
     build(cfg, "task").func.check(net, build(cfg, "loss"), data)
     if cfg.tta is not None:
@@ -90,8 +95,8 @@ def build_network(cfg: DictConfig, data: Any) -> torch.nn.Module:
         initialise(net, batch=data.example_batch()[input_field(data.fields)])
     else:
         initialise(net)
-    if file is not None:
-        load_weights(net, file, cfg.model.get("adapt_channels"))
+    if weights and cfg.model.get("weights") is not None:
+        begin_with(net, cfg.model, data.classes)
     _check_single(cfg, net, data)
     return net
 

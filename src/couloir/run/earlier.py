@@ -44,7 +44,14 @@ class Earlier:
     overrides: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
 
-    def take_up(self, folder: RunFolder, command: list[str], cfg: DictConfig, data: dict[str, Any]) -> None:
+    def take_up(
+        self,
+        folder: RunFolder,
+        command: list[str],
+        cfg: DictConfig,
+        data: dict[str, Any],
+        weights: dict[str, str] | None,
+    ) -> None:
         """Check that the data is what it was, say what is not, and add to the provenance how the run goes on.
 
         Raises:
@@ -52,7 +59,7 @@ class Earlier:
         """
         then = read_provenance(folder.path)
         if then:
-            now = {**environment()[0], "seed": cfg.seed, "data": data}
+            now = {**environment()[0], "seed": cfg.seed, "data": data, "weights": weights or {}}
             now["hardware"] |= devices()
             found = differences(then, now, also=own_packages(cfg))
             refuse(found, folder.path, strict=False)
@@ -68,7 +75,7 @@ class Earlier:
             for line in announced(changed, known=True):
                 say.warning("%s", line)
         else:  # the run was killed before it was written
-            write_provenance(folder, command, cfg.seed, data)
+            write_provenance(folder, command, cfg.seed, data, weights)
         folder.write_status("running", pid=os.getpid(), error=None, signal=None, ended=None)
         self._say_from_where(folder)
 

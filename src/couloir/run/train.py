@@ -27,6 +27,7 @@ from couloir.config.build import build
 from couloir.config.compose import Sentence
 from couloir.config.metrics import stated_metrics
 from couloir.config.scaling import limit_in_words, scaled_lr_in_words
+from couloir.config.weights import in_words
 from couloir.config.world import World
 from couloir.data.skipped import as_csv, unusable
 from couloir.data.worker_processes import lost_worker, workers_ended
@@ -37,6 +38,7 @@ from couloir.inference.evaluation import tta_numbers
 from couloir.log import note, run_log, say, silence
 from couloir.loss.class_weights import in_words as class_weights_in_words
 from couloir.machine import print_any_character
+from couloir.model.weights import weights_record
 from couloir.record.checkpoint import LAST, network_state, read_checkpoint
 from couloir.record.columns import write_columns
 from couloir.record.configuration import dotted, write_configuration
@@ -49,7 +51,7 @@ from couloir.run.outcome import as_lost_folder, closing_diagnosis, closing_table
 from couloir.task.build import build_task
 from couloir.task.task import Task
 from couloir.trainer.lightning_private import log_no_hyperparameters
-from couloir.trainer.processes import follow, together
+from couloir.trainer.processes import first_here_first, follow, together
 from couloir.trainer.profiling import reported
 
 SEED_STRIDE = 1_000_003
@@ -112,8 +114,11 @@ def train_along() -> RunResult:
     # A child of the first process is told to leave signals alone; torchrun's processes get them all.
     listening = nullcontext() if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN else stop.listening()
     with silence(), follow() as (world, cfg, folder, checkpoint), listening:
+        if checkpoint is None:
+            _weights(cfg, world)
         data = _load_data(cfg, world)
-        assemble = partial(_assemble, cfg, data, folder, stop, world)
+        going_on = None if checkpoint is None else Earlier(checkpoint)
+        assemble = partial(_assemble, cfg, data, folder, stop, world, going_on)
         module, trainer, _ = assemble()
         with workers_ended(data):
             module, _ = _fit_and_test(module, trainer, data, assemble, checkpoint, is_tested(cfg), None)
@@ -141,11 +146,12 @@ def _train(
     also: Sequence[Callback],
 ) -> Trained:
     cfg = sentence.cfg
+    weights = _weights(cfg, world) if earlier is None or earlier.checkpoint is None else None
     data = _load_data(cfg, world)
     if earlier is None:
-        write_provenance(folder, command, cfg.seed, _describe(data))
+        write_provenance(folder, command, cfg.seed, _describe(data), weights)
     else:
-        earlier.take_up(folder, command, cfg, _describe(data))
+        earlier.take_up(folder, command, cfg, _describe(data), weights)
     if accept is not None:
         accept(folder)
     if data.skipped:
@@ -156,10 +162,12 @@ def _train(
     module, trainer, record = assemble()
     parameters = sum(parameter.numel() for parameter in module.net.parameters())  # before fsdp makes shares of them
     say.info(_opening(sentence, data, parameters, trainer))
+    if data.mean is not None and (told := in_words(cfg.model, cfg.data, data.mean, data.std)):
+        say.info("%s", told)
     if module.learning is not None:
         say.info("%s", module.learning.in_words(module.net))
-    if weights := class_weights_in_words(module.loss, data.classes):
-        say.info("%s", weights)
+    if counted := class_weights_in_words(module.loss, data.classes):
+        say.info("%s", counted)
     if module.automatic_optimization and (limit := limit_in_words(cfg, data)):
         say.info("%s", limit)
     checkpoint = None if earlier is None else earlier.checkpoint
@@ -216,11 +224,11 @@ def _assemble(
 ) -> tuple[Task, Trainer, Record]:
     """Network, loss, optimizer and loop; the same weights in every process, random numbers of its own afterwards."""
     seed_everything(cfg.seed, workers=True, verbose=False)  # the weights do not depend on what loading the data drew
-    net = build_network(cfg, data)
+    anew = earlier is None or earlier.checkpoint is None
+    net = build_network(cfg, data, weights=anew)
     module = build_task(cfg, net, data)
     # Plain values: the checkpoint says what it is, and loads without running code.
     # Loggers have them already where a run goes on.
-    anew = earlier is None or earlier.checkpoint is None
     module.save_hyperparameters(OmegaConf.to_container(cfg, resolve=True), logger=anew)
     monitored = cfg.callbacks.checkpoint
     svg, chosen = cfg.get("curves_svg", False), stated_metrics(cfg)
@@ -270,6 +278,12 @@ def _fit_and_test(
 def is_tested(cfg: DictConfig) -> bool:
     """Whether a run is tested at its end; runs of older versions, which do not say, were."""
     return bool(cfg.get("test", True))
+
+
+def _weights(cfg: DictConfig, world: World) -> dict[str, str] | None:
+    """The record of the weights that the network begins with; they are downloaded before the data is read."""
+    with first_here_first(world):
+        return weights_record(cfg.model)
 
 
 def _load_data(cfg: DictConfig, world: World) -> Any:
