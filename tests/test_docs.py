@@ -44,6 +44,8 @@ STAND_INS = {
     "photos": "{root}/photos", "houses.csv": "{root}/houses.csv", "FOLDER": "{root}/photos", "RUN": "{root}/run",
     "shop.csv": "{root}/shop.csv", "table.csv": "{root}/shop.csv", "FILE.pth": "{root}/weights.pth",
     "mymodule.my_init": "torch.nn.Module.eval",
+    "outputs/latest/recipe.yaml": "{root}/recipe.yaml", "RUN/recipe.yaml": "{root}/recipe.yaml",
+    "good": "{root}/recipe.yaml",
 }  # fmt: skip
 
 
@@ -87,6 +89,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "houses.csv").write_text("size,price\n" + "\n".join(f"{n},{n * 1000.5}" for n in range(30)))
     (root / "shop.csv").write_text(shop())
     (root / "weights.pth").touch()
+    (root / "recipe.yaml").write_text("# @package _global_\n# A run.\nmodel:\n  dropout: 0.1\n")
     (root / "run/checkpoints").mkdir(parents=True)
     (root / "run/checkpoints/best.ckpt").touch()
     (root / "run/config.yaml").write_text(OmegaConf.to_yaml(couloir.compose([]).cfg, resolve=True))
@@ -128,6 +131,9 @@ def test_a_command_of_the_documentation_can_be_typed(
         return
     if words[:2] == ["couloir", "report"]:
         assert len(words) > 2
+        return
+    if words[:2] == ["couloir", "recipe"]:
+        assert len([word for word in words[2:] if "=" not in word]) in (1, 3)  # > FILE
         return
     if words[:2] == ["couloir", "diff"]:
         assert len([word for word in words[2:] if not word.startswith("-")]) == 2

@@ -70,23 +70,22 @@ def _check_group(group: str) -> None:
 
 
 def _choices(group: str) -> dict[str, Any]:
-    return {
-        name: {
-            "description": tree.describe(path), "file": str(path),
-            "own": tree.is_own(path),
-        }
-        for name, path in tree.choices(group).items()
-    }  # fmt: skip
+    return {name: _described(path) for name, path in tree.choices(group).items()}
+
+
+def _described(path: Path) -> dict[str, Any]:
+    return {"description": tree.describe(path), "file": str(path), "own": tree.is_own(path)}
 
 
 def _choice(group: str, choice: str) -> dict[str, Any]:
     from couloir.config import contract
     from couloir.config.weights import published
 
-    file = tree.choices(group)[choice]
+    file = tree.find(f"{group}/{choice}")
+    assert file is not None, "it was shown"
     keys = [*contract.read_keys(file), *contract.shared_keys(group)]
     return {
-        **_choices(group)[choice],
+        **_described(file),
         **({"weights": [_weights_facts(each) for each in published(file)]} if group == "model" else {}),
         "keys": {
             key.path: {"default": key.default, "accepts": key.contract or None, "file": str(key.file), "line": key.line}
@@ -110,6 +109,8 @@ def _choices_text(group: str) -> str:
 def _choice_text(group: str, choice: str) -> str:
     _check_group(group)
     found = tree.choices(group)
+    if group == tree.EXPERIMENT and (file := tree.elsewhere(choice)) is not None:
+        found = {**found, choice: file}
     if choice not in found:
         hint = did_you_mean(choice, found, form=f"{group}={{}}")
         raise CouloirError(f"There is no {group} called '{choice}'.", next_step=hint)

@@ -21,6 +21,7 @@ VERBS = {
     "resume": "go on with a run that was interrupted, to the bit",
     "evaluate": "the test split again: a run's best checkpoint, several views of each image, several runs together",
     "rerun": "a run once more in a new folder, and whether it comes out the same to the last bit",
+    "recipe": "a finished run as an experiment file, whose result is the same",
     "diff": "what differs between two runs: configuration, environment, data, results",
     "data": "what a data set holds: counts, sizes, columns, broken and doubled files; a page of samples and charts",
     "find-lr": "a learning rate for a sentence: a range test, its picture, a suggestion",

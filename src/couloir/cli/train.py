@@ -198,17 +198,37 @@ def _search_as(line: str) -> None:
 
 
 def _of_a_list(line: str) -> list[str]:
-    """What may stand for a last word that Hydra does not complete: a flag of Couloir's own, and an unfinished list,
-    `metric=[f1,au`.
+    """What may stand for a last word that Hydra does not complete: a flag of Couloir's own, an unfinished list,
+    `metric=[f1,au`, and the path of an experiment file.
     """
     last = line.rpartition(" ")[2]
     if last.startswith("--"):
         return [flag for flag in (JSON, QUIET, "--multirun", "--cfg", "--help") if flag.startswith(last)]
+    if last.startswith("experiment=") and (files := _experiment_files(last.partition("=")[2])):
+        return files
     found = re.search(r"(?:^|\s)(metric=\[([\w,]*,)?)(\w*)$", line)
     if found is None:
         return []
     named = (found[2] or "").split(",")
     return [found[1] + name for name in tree.choices("metric") if name.startswith(found[3]) and name not in named]
+
+
+def _experiment_files(begun: str) -> list[str]:
+    """The folders and YAML files that an unfinished path may become; none where it is the beginning of a name."""
+    if not re.search(r"[/\\.]", begun):
+        return []
+    above, name = os.path.split(begun)
+    try:
+        there = sorted(Path(above or ".").iterdir())
+    except OSError:
+        return []
+    fits = [path for path in there if path.name.startswith(name) and (name.startswith(".") or path.name[0] != ".")]
+    words = [f"experiment={os.path.join(above, path.name)}" for path in fits]  # noqa: PTH118  as it was begun
+    return [
+        f"{word}{os.sep if path.is_dir() else ''}"
+        for word, path in zip(words, fits, strict=True)
+        if path.is_dir() or path.suffix in tree.ENDINGS
+    ]
 
 
 def _sweep(words: list[str], command: list[str]) -> SweepEnd:

@@ -14,9 +14,11 @@ from hydra import initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobRuntime
+from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -65,6 +67,45 @@ class UserConfFirst(SearchPathPlugin):
         """Hydra calls this once for each composition."""
         for number, folder in reversed(list(enumerate(tree.own_confs()))):
             search_path.prepend(f"user{number or ''}", f"file://{folder}")
+        search_path.prepend("elsewhere", f"{Elsewhere.scheme()}://")  # first: Hydra reads experiment=../x.yaml too
+
+
+class Elsewhere(ConfigSource):
+    """Experiment files that a path names, `experiment=outputs/latest/recipe.yaml`, and those that they build on."""
+
+    @staticmethod
+    def scheme() -> str:
+        """How its entry in the search path begins."""
+        return "elsewhere"
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """The content of a file, and what its first lines say of its place."""
+        file = self._file(config_path)
+        assert file is not None, "Hydra has asked whether it is there"
+        package = contract.package_of(file)
+        return ConfigResult(self.provider, f"{self.scheme()}://", OmegaConf.load(file), {"package": package})
+
+    def is_group(self, config_path: str) -> bool:
+        """Groups are in the folders that are searched."""
+        return False
+
+    def is_config(self, config_path: str) -> bool:
+        """Whether this is such a file, and no choice has the name."""
+        return self._file(config_path) is not None
+
+    def available(self) -> bool:
+        """The disk is there."""
+        return True
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """There is no list of the files of a disk."""
+        return []
+
+    def _file(self, config_path: str) -> Path | None:
+        if not config_path.startswith(f"{tree.EXPERIMENT}/") or not config_path.endswith(tree.ENDINGS):
+            return None
+        file = tree.find(config_path)
+        return file if file is not None and tree.is_elsewhere(file) else None
 
 
 def prepare_hydra() -> None:
@@ -75,6 +116,7 @@ def prepare_hydra() -> None:
     plugins = Plugins.instance()
     if UserConfFirst not in plugins.discover(SearchPathPlugin):
         plugins.register(UserConfFirst)
+        plugins.register(Elsewhere)
 
 
 def compose_sentence(overrides: list[str]) -> Sentence:

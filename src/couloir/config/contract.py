@@ -63,6 +63,20 @@ def shared_keys(group: str) -> list[Key]:
     return [replace(key, path=rest) for key in keys if (rest := key.path.removeprefix(f"{group}.")) != key.path]
 
 
+def package_of(file: Path) -> str | None:
+    """The key below which a file's content goes, as a line `# @package KEY` before its first key says; None: no line.
+
+    Raises:
+        CouloirError: it is not text in UTF-8.
+    """
+    for line in tree.read_text(file).splitlines():
+        if found := re.match(r"\s*#\s*@package\s+(\S+)\s*$", line):
+            return found[1]
+        if line.strip() and not line.lstrip().startswith("#"):
+            return None
+    return None
+
+
 @lru_cache(maxsize=1024)
 def _read_keys(file: Path, _changed: int) -> tuple[Key, ...]:
     text = tree.read_text(file)

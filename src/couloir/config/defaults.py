@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from couloir.config import contract, tree
-from couloir.config.wrong_choices import choices_like
+from couloir.config.wrong_choices import choices_like, without_package
 from couloir.errors import CouloirError, asked, did_you_mean, display, nearest
 
 SWEEPER = "couloir"
@@ -29,7 +29,7 @@ def wrong_defaults(chosen: list[tuple[str, str]]) -> CouloirError | None:
     waiting = [("", tree.ROOT_CONFIG), *chosen]
     while waiting:
         group, choice = waiting.pop(0)
-        file = tree.choices(group).get(choice) if group in groups else None if group else tree.find(choice)
+        file = None if group and group not in groups else tree.find(f"{group}/{choice}".strip("/") if group else choice)
         if file is None or file in seen:
             continue
         seen.add(file)
@@ -62,6 +62,8 @@ def _wrong_entry(file: Path, group: str) -> CouloirError | None:
         place = f"{display(file)}, line {line}"
         inside = group and not words.startswith("/") and (file.parent / named).is_dir()
         if at or inside or not named or choice in ("null", ""):
+            continue
+        if named == tree.EXPERIMENT and tree.elsewhere(choice) is not None:
             continue
         if named not in tree.groups():
             if tree.find(f"{group}/{named}/{choice}") is None and (near := nearest(named, tree.groups(), count=1)):
@@ -111,15 +113,6 @@ def other_sweeper(name: str, place: str | None) -> CouloirError:
         place=place,
         next_step="`couloir list sweep` shows the searches; sweep=tpe sweep.n_trials=20 at the prompt, "
         "`- override /sweep: tpe` and `sweep: {n_trials: 20, space: {...}}` in a file",
-    )
-
-
-def without_package(file: Path) -> CouloirError:
-    """What is said of an experiment file whose keys go below `experiment`."""
-    return CouloirError(
-        f"The keys of {display(file)} go below 'experiment', where nothing reads them.",
-        place=f"{display(file)}, line 1",
-        next_step="make `# @package _global_` the first line of the file",
     )
 
 

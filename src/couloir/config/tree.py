@@ -15,6 +15,9 @@ from couloir.errors import CouloirError, display
 
 ROOT_CONFIG = "train"
 """The name of the root file, without its ending."""
+EXPERIMENT = "experiment"
+"""The group whose choices may be files anywhere."""
+ENDINGS = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,17 @@ def own_confs() -> list[Path]:
 
 def is_own(file: Path) -> bool:
     """Whether a file is of the user's own."""
-    return any(file.is_relative_to(own) for own in own_confs())
+    return any(file.is_relative_to(own) for own in own_confs()) or is_elsewhere(file)
+
+
+def is_elsewhere(file: Path) -> bool:
+    """Whether a file lies in none of the folders that are searched: an experiment that was named by its path."""
+    return not any(file.is_relative_to(root) for root in roots())
+
+
+def is_experiment(file: Path) -> bool:
+    """Whether a file is a choice of the group `experiment`, or an experiment file that a path names."""
+    return any(file.is_relative_to(root / EXPERIMENT) for root in roots()) or is_elsewhere(file)
 
 
 def roots() -> list[Path]:
@@ -112,7 +125,26 @@ def find(config: str) -> Path | None:
         path = root / f"{config}.yaml"
         if path.is_file():
             return path
-    return None
+    group, _, name = config.partition("/")
+    return elsewhere(name) if group == EXPERIMENT else None
+
+
+def elsewhere(name: str) -> Path | None:
+    """The experiment file that a path names, from the working directory on; None where there is none.
+
+    It has an ending, which the name of a choice has not: `outputs/latest/recipe.yaml`.
+    """
+    path = Path(name).expanduser()
+    if path.suffix not in ENDINGS:
+        return None
+    from couloir.record.folder import follow  # PyYAML: the help does without it
+
+    return follow(path) if follow(path).is_file() else None
+
+
+def is_path(name: str) -> bool:
+    """Whether a word for an experiment is a path."""
+    return Path(name).suffix in ENDINGS or len(Path(name).parts) > 1
 
 
 def groups(packaged: bool = False) -> list[str]:

@@ -15,11 +15,11 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from couloir.config import contract, tree
-from couloir.config.defaults import without_package
 from couloir.config.mistakes import owners
 from couloir.config.omegaconf_private import stored
 from couloir.config.signatures import takes
 from couloir.config.tree import Source
+from couloir.config.wrong_choices import without_package
 from couloir.errors import CouloirError, did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -324,4 +324,4 @@ def _shared(group: str) -> set[str]:
 
 
 def _is_recipe(source: Source) -> bool:
-    return any(source.file.is_relative_to(root / "experiment") for root in tree.roots())
+    return tree.is_experiment(source.file)

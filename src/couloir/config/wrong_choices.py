@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from couloir.config import contract, tree
+from couloir.config.files import check_experiment
 from couloir.errors import CouloirError, asked, display, nearest
 
 MOST_LISTED = 20
@@ -79,15 +81,23 @@ def wrong_choice(override: Override) -> CouloirError | None:
             next_step=f"{group}={named[0]}",
         )
     available = tree.choices(group)
-    if group == "experiment" and (mistake := _finished_run(named, available)) is not None:
+    if group == tree.EXPERIMENT and (mistake := _finished_run(named, available)) is not None:
         return mistake
     if override.is_add() and override.package is None and group in (*ONE, *SEVERAL):
         return CouloirError(
             f"The sentence has a choice for {group} already, which + cannot add.", next_step=text.lstrip("+")
         )
     for choice in named:
-        optional = group in ("experiment", "sweep") and choice is None
-        if optional or str(choice).strip("'\"") in available:
+        optional = group in (tree.EXPERIMENT, "sweep") and choice is None
+        plain = str(choice).strip("'\"")
+        if optional or plain in available:
+            own = group == tree.EXPERIMENT and not optional and tree.is_own(available[plain])
+            if own and (mistake := _empty(available[plain])) is not None:
+                return mistake
+            continue
+        if group == tree.EXPERIMENT and tree.is_path(str(choice)):
+            if (mistake := _wrong_file(text, str(choice))) is not None:
+                return mistake
             continue
         shown = "null" if choice is None else str(choice)
         return CouloirError(
@@ -99,6 +109,36 @@ def wrong_choice(override: Override) -> CouloirError | None:
     return None
 
 
+def _wrong_file(text: str, name: str) -> CouloirError | None:
+    """What is wrong with an experiment file that a path names."""
+    try:
+        check_experiment(text, Path(name))
+    except CouloirError as mistake:
+        return mistake
+    file = tree.elsewhere(name)
+    assert file is not None, "it was read"
+    return without_package(file) if contract.package_of(file) != "_global_" else None
+
+
+def _empty(file: Path) -> CouloirError | None:
+    """What is said of an experiment file that holds nothing, which would be the default sentence."""
+    if tree.read_text(file).strip():
+        return None
+    return CouloirError(
+        f"{display(file)} is empty: an experiment file has choices or keys.",
+        next_step=f"couloir recipe RUN > {display(file)} writes that of a run",
+    )
+
+
+def without_package(file: Path) -> CouloirError:
+    """What is said of an experiment file whose keys go below `experiment`."""
+    return CouloirError(
+        f"The keys of {display(file)} go below 'experiment', where nothing reads them.",
+        place=f"{display(file)}, line 1",
+        next_step="make `# @package _global_` the first line of the file",
+    )
+
+
 def _finished_run(named: list[object], available: dict[str, Path]) -> CouloirError | None:
     """The configuration of a run is no recipe: it has the keys of every part, which cannot be put over other parts."""
     for choice in map(str, named):
@@ -106,13 +146,17 @@ def _finished_run(named: list[object], available: dict[str, Path]) -> CouloirErr
         file = file / "config.yaml" if file.is_dir() else file
         if file.suffix != ".yaml" or not file.is_file():
             continue
-        if {f"{group}._target_" for group in ("model", "data", "trainer")} <= {
-            key.path for key in contract.read_keys(file)
-        }:
+        try:
+            keys = {key.path for key in contract.read_keys(file)}
+        except (CouloirError, OSError, ValueError, yaml.YAMLError, RecursionError):
+            continue  # which is said where it is read
+        if {f"{group}._target_" for group in ("model", "data", "trainer")} <= keys:
             run = display(file.parent) if file.name == "config.yaml" else "RUN, the folder that it was copied from"
+            beside = file.with_name("recipe.yaml")
+            recipe = f"experiment={display(beside)}" if beside.is_file() else f"couloir recipe {run}"
             return CouloirError(
                 f"{display(file)} is the whole configuration of a run, not a recipe.",
-                next_step=f"couloir rerun {run}; a recipe has the keys that overrides.yaml beside it names",
+                next_step=f"couloir rerun {run}, or the run as a recipe: {recipe}",
             )
     return None
 

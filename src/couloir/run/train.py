@@ -26,6 +26,7 @@ from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.config.build import build
 from couloir.config.compose import Sentence
 from couloir.config.metrics import stated_metrics
+from couloir.config.recipe import record_recipe
 from couloir.config.scaling import limit_in_words, scaled_lr_in_words
 from couloir.config.weights import in_words
 from couloir.config.world import World
@@ -89,6 +90,7 @@ def train_sentence(
         note.info("command: %s", " ".join(command))
         try:
             write_configuration(folder, sentence.cfg, sentence.overrides)  # before anything can fail
+            record_recipe(folder, sentence, [] if earlier is None else earlier.overrides)
             if earlier is None:
                 folder.begin()
             began = time.perf_counter()
