@@ -32,6 +32,11 @@ DEEPER = {
 """Networks that are others with more layers -> those others, with which most of what is common to all is tested."""
 
 
+def packaged_networks() -> list[str]:
+    """The choices of the group that make one network each; `timm` makes those of a library that is an extra."""
+    return [name for name in tree.choices("model") if name != "timm"]
+
+
 def one_of_each(names: Iterable[str]) -> list[Any]:
     """The names of networks, as parameters; those that are others with more layers take part in `make faults`."""
     whole = os.environ.get("COULOIR_ALL_FAULTS") == "1"

@@ -118,7 +118,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_family_of_networks_is_among_those_repeated() -> None:
     targets = [path.read_text().partition("_target_: couloir.model.")[2] for path in tree.choices("model").values()]
     families = {target.partition(".")[0] for target in targets if target}
-    assert families == set(FAMILIES)
+    assert families - {"timm"} == set(FAMILIES), "the networks of an extra are tested with what stands in for it"
 
 
 def test_every_data_set_is_among_those_repeated() -> None:

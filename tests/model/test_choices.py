@@ -15,9 +15,9 @@ from couloir.config import tree
 from couloir.config.needs import lacking
 from couloir.errors import CouloirError
 from couloir.model.activation import ACTIVATIONS
-from networks import DEEPER, build, make_heads_small, one_of_each
+from networks import DEEPER, build, make_heads_small, one_of_each, packaged_networks
 
-NAMES = list(tree.choices("model"))
+NAMES = packaged_networks()
 FLAT = ["linear", "polynomial", "perceptron", "mlp"]
 HEAVY = [
     name for name in NAMES if name.startswith(("vgg1", "alexnet", "zfnet", "preact", "resnet1", "densenet2", "fractal"))

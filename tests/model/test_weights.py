@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import re
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +196,7 @@ def test_spread_weights_see_the_mean_of_the_channels(tmp_path: Path) -> None:
         assert torch.allclose(colour(x), grey(x.mean(dim=1, keepdim=True)), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", networks.one_of_each(name for name in tree.choices("model") if has_channels(name)))
+@pytest.mark.parametrize("name", networks.one_of_each(filter(has_channels, networks.packaged_networks())))
 def test_the_first_convolution_of_every_network_sees_the_images(name: str) -> None:
     with torch.device("meta"):
         net = build(name, 5, 96, 10)
@@ -282,3 +287,123 @@ def test_a_run_begins_with_adapted_weights_and_answers(tmp_path: Path, monkeypat
     state = torch.load(result.dir / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
     assert torch.allclose(state["net.0.weight"], given[0].weight.sum(dim=1, keepdim=True), atol=1e-6)
     assert run(["evaluate", str(result.dir)]) == 0
+
+
+TINY = ["data.subset=40", "trainer.max_epochs=1", "trainer=cpu", "logger=none", "optimizer.lr=1e-9"]
+SMALL = ["model=convnet", "model.M=1", "model.widths=4", "model.hidden=8", *TINY]
+
+
+@pytest.fixture
+def publisher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that stands for the address of published weights, and a model of the user's own that has some there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COULOIR_CACHE", str(tmp_path / "cache"))
+    public = tmp_path / "public"
+    public.mkdir()
+    torch.manual_seed(0)
+    torch.save(build("convnet", 3, 8, 10, M=1, widths=4, hidden=8).state_dict(), public / "net.pth")
+    digest = hashlib.sha256((public / "net.pth").read_bytes()).hexdigest()
+    (public / "net.pth").rename(public / f"net-{digest[:8]}.pth")
+    line = f"# Weights: imagenet1k_v1 net-{digest[:8]}.pth sha256={digest} mean=0.25 (M=1, hidden=8)"
+    (tmp_path / "conf/model").mkdir(parents=True)
+    text = tree.choices("model")["convnet"].read_text()
+    (tmp_path / "conf/model/convnet.yaml").write_text(text.replace("# Needs: image", f"# Needs: image\n{line}"))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(public))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    monkeypatch.setattr("couloir.config.weights.ADDRESS", f"http://127.0.0.1:{server.server_address[1]}/")
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield public
+    server.shutdown()
+    server.server_close()
+
+
+COLOURFUL = ["data=synthetic", "data.channels=3", "data.image_size=8", "data.num_classes=10"]
+
+
+def test_a_name_is_downloaded_once_recorded_with_its_hash_and_found_by_later_runs(
+    publisher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = next(publisher.iterdir())
+    words = ["model.weights=imagenet", *COLOURFUL, *SMALL]
+    assert run(["summary", *words]) == 0
+    assert not (tmp_path / "cache").exists(), "a summary needs no weights"
+    result = couloir.train(couloir.compose(words))
+    assert (
+        "mean [0.25,0.25,0.25], deviation [0.229,0.224,0.225], as the weights imagenet1k_v1" in capsys.readouterr().out
+    )
+    kept = tmp_path / "cache/weights" / file.name
+    assert [path.name for path in kept.parent.iterdir()] == [file.name]
+    record = json.loads((result.dir / "provenance.json").read_text())
+    hashed = f"sha256:{hashlib.sha256(kept.read_bytes()).hexdigest()}"
+    assert record["weights"] == {"weights": "imagenet1k_v1", "file": str(kept), "sha256": hashed}
+    assert record["data"]["mean"] == [0.25, 0.25, 0.25]
+    given = torch.load(kept, weights_only=True)
+    state = torch.load(result.dir / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.allclose(state[f"net.{name}"], value, atol=1e-6) for name, value in given.items())
+    file.unlink()  # from now on it is nowhere but in the cache
+    assert run(["rerun", str(result.dir)]) == 0
+    kept.write_bytes(kept.read_bytes()[:-1])
+    assert run(["rerun", str(result.dir)]) == 2
+    assert "is not what was published: its SHA-256 begins with" in capsys.readouterr().err
+    kept.unlink()
+    assert run(["evaluate", str(result.dir)]) == 0, "the checkpoint has all weights"
+    assert run(["resume", str(result.dir), "trainer.max_epochs=2"]) == 0
+    capsys.readouterr()
+    assert run(["train", *words]) == 2
+    said = capsys.readouterr().err
+    assert f"{file.name} is not in {kept.parent}, and could not be downloaded." in said
+    assert f"put the file at {kept}, or model.weights=FILE" in said
+
+
+def test_a_constructor_alone_takes_names_as_well(publisher: Path) -> None:
+    net = build("convnet", 3, 8, 10, M=1, widths=4, hidden=8, weights="imagenet1k_v1")
+    given = torch.load(next(publisher.iterdir()), weights_only=True)
+    assert all(torch.equal(value, given[name]) for name, value in net.state_dict().items())
+
+
+def test_a_run_gives_its_weights_and_a_head_for_other_classes_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    low = couloir.train(couloir.compose([*SMALL, "data.classes=[0,1,2]"]))
+    best = low.dir / "checkpoints/best.ckpt"
+    before = torch.load(best, weights_only=True)["state_dict"]
+    first, *_, last = (name for name, value in before.items() if name.startswith("net.") and name.endswith(".weight"))
+    for classes, same in (("[3,4,5]", False), ("[0,1,2]", True)):
+        capsys.readouterr()
+        words = [f"model.weights={low.dir}", f"data.classes={classes}", "seed=1", *SMALL]
+        result = couloir.train(couloir.compose(words))
+        state = torch.load(result.dir / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
+        assert torch.allclose(state[first], before[first], atol=1e-6)
+        assert torch.allclose(state[last], before[last], atol=1e-6) is same
+        said = capsys.readouterr().out
+        assert ("stays at its initialization (other classes in the file: 0, 1, 2)" in said) is not same
+        record = json.loads((result.dir / "provenance.json").read_text())
+        assert record["weights"]["file"] == str(best)
+        assert record["data"]["mean"] == json.loads((low.dir / "provenance.json").read_text())["data"]["mean"]
+
+
+def test_a_run_of_another_network_is_refused_by_what_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    couloir.train(couloir.compose(SMALL))
+    assert run(["train", "model=lenet5", "model.weights=latest", *TINY]) == 2
+    assert "The weights do not fit this network" in capsys.readouterr().err
+
+
+def test_a_rerun_says_that_the_file_it_begins_with_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    net = build("convnet", 1, 8, 10, M=1, widths=4, hidden=8)
+    result = couloir.train(couloir.compose([f"model.weights={saved(net, tmp_path / 'w.pth')}", *SMALL]))
+    saved({name: value + 1 for name, value in net.state_dict().items()}, tmp_path / "w.pth")
+    capsys.readouterr()
+    assert run(["rerun", str(result.dir)]) == 1
+    assert re.search(r"model\.weights sha256:\w+, now sha256:\w+", capsys.readouterr().out)
+    assert run(["rerun", str(result.dir), "--strict"]) == 2
+    (tmp_path / "w.pth").unlink()
+    assert run(["resume", str(result.dir), "trainer.max_epochs=2"]) == 0, "a run that goes on needs the file no more"

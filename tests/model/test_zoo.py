@@ -14,7 +14,7 @@ from couloir.cli.main import run
 from couloir.config import tree
 from couloir.config.needs import lacking
 from couloir.errors import CouloirError
-from networks import build, one_of_each
+from networks import build, one_of_each, packaged_networks
 
 IMAGENET, CIFAR = (3, 224, 1000), (3, 32, 10)
 
@@ -144,7 +144,7 @@ def test_zfnet_variant_b_is_the_table_with_wider_layers() -> None:
 
 
 # lenet5_1998 takes ten digits only, which is an error of its own.
-@pytest.mark.parametrize("name", one_of_each(name for name in tree.choices("model") if name != "lenet5_1998"))
+@pytest.mark.parametrize("name", one_of_each(name for name in packaged_networks() if name != "lenet5_1998"))
 def test_other_channels_and_classes_are_taken(name: str) -> None:
     with torch.device("meta"):
         size = 96
@@ -155,7 +155,7 @@ RECTANGLES = dict.fromkeys(["lenet5", "lenet5_1998"], "square images")
 """Networks that take squares alone, and what they are refused with."""
 
 
-@pytest.mark.parametrize("name", one_of_each(tree.choices("model")))
+@pytest.mark.parametrize("name", one_of_each(packaged_networks()))
 def test_every_network_takes_images_that_are_not_square_or_says_that_it_cannot(name: str) -> None:
     data = {"fields": {"x": "image", "y": "label"}, "channels": 3, "image_size": [96, 128], "num_classes": 10}
     missing = lacking(tree.choices("model")[name], data)

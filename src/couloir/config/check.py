@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ from couloir.config.metrics import FACTS, check_facts, check_stated, measured, m
 from couloir.config.needs import fitting, lacking, told
 from couloir.config.settle import FROM_RUN, settle
 from couloir.config.unread import SEVERAL, check_read
-from couloir.config.weights import check_channels, named
+from couloir.config.weights import TIMM, check_channels, named
 from couloir.errors import CouloirError, did_you_mean, display
 from couloir.record.checkpoint import best_weights
 from couloir.record.find import find_run
@@ -422,6 +423,7 @@ def _check_parts(sentence: Sentence) -> None:
         "leave model.embedding out; data.columns={NAME: category} makes a column a category",
     )
     _check_adapting(cfg)
+    _check_timm(cfg)
     check_channels(cfg.model, cfg.data.get("channels"))
     rule = f"momentum_schedule={choices.get('momentum_schedule')}"
     _refuse(
@@ -497,6 +499,19 @@ def _check_adapting(cfg: DictConfig) -> None:
         adapt == "mean" and channels == 1,
         f"{key} makes weights for several channels, and the data has one.",
         f"model.adapt_channels=sum makes weights for one, or leave {key} out",
+    )
+
+
+def _check_timm(cfg: DictConfig) -> None:
+    """The library is there, and its network begins with one kind of weights."""
+    if cfg.model.get("_target_") != TIMM:
+        return
+    missing = importlib.util.find_spec("timm") is None
+    _refuse(missing, "model=timm needs the package timm.", "pip install 'couloir[timm]'")
+    _refuse(
+        cfg.model.get("pretrained") and cfg.model.get("weights") is not None,
+        f"model.pretrained=true and model.weights={cfg.model.get('weights')} are two kinds of weights to begin with.",
+        "leave one of them out",
     )
 
 

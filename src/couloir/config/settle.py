@@ -24,7 +24,7 @@ from couloir.config.mistakes import COMPLAINTS
 from couloir.config.needs import lacking, needs, told
 from couloir.config.scaling import settle_rate
 from couloir.config.tree import Source
-from couloir.config.weights import named, statistics, unknown
+from couloir.config.weights import asks_timm, named, statistics, unknown
 from couloir.errors import CouloirError, display
 from couloir.record.checkpoint import best_weights
 from couloir.record.configuration import flat
@@ -182,9 +182,12 @@ def _settle_statistics(sentence: Sentence) -> None:
     if not OmegaConf.is_dict(data) or not {"mean", "std"} <= set(data) or not data.get("standardize", True):
         return
     with suppress(AttributeError):  # `check` says what is wrong with the fields
-        found = None if _states_statistics(sentence) else statistics(cfg.model, data)
-        if found is not None:
+        if _states_statistics(sentence):
+            return
+        if (found := statistics(cfg.model, data)) is not None:
             data.mean, data.std = found
+        elif asks_timm(cfg.model):
+            data.mean = data.std = None  # the library fills them in where the data is loaded
 
 
 def _states_statistics(sentence: Sentence) -> bool:

@@ -34,6 +34,8 @@ ADDRESS = "https://download.pytorch.org/models/"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's training photographs in [0, 1], red, green and blue, as these files were trained with."""
 CHANNELS = len(MEAN)
+TIMM = "couloir.model.timm.timm"
+"""The target of networks whose weights, and what belongs to them, another library knows."""
 NEWEST = "imagenet"
 """The name of the newest weights of a network."""
 MARK = "Weights:"
@@ -262,6 +264,14 @@ def statistics(model: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[list[
     return (mean, std) if len(mean) == channels else None
 
 
+def asks_timm(model: Mapping[str, Any]) -> bool:
+    """Whether timm is to say how the inputs of a network's weights are standardised, once it is imported."""
+    if model.get("_target_") != TIMM:
+        return False
+    known = prepared(model)
+    return bool(model.get("pretrained")) or (known is not None and known.mean is None)
+
+
 def in_words(model: Mapping[str, Any], data: Mapping[str, Any], mean: Sequence[float], std: Sequence[float]) -> str:
     """How the inputs of a network with weights are standardised, and why so; empty without weights.
 
@@ -271,10 +281,13 @@ def in_words(model: Mapping[str, Any], data: Mapping[str, Any], mean: Sequence[f
         mean: the channels' means that the run subtracts.
         std: the deviations that it divides by.
     """
-    known = prepared(model)
+    known, now = prepared(model), _pair(mean, std)
+    if asks_timm(model) and data.get("standardize", True):
+        own = data.get("mean") is None and data.get("std") is None
+        return f"inputs: {now}, as {'timm has them for ' + str(model.get('name')) if own else 'the sentence says'}"
     if known is None or "image" not in fields_of(data).values():
         return ""
-    now, needed = _pair(mean, std), statistics(model, data)
+    needed = statistics(model, data)
     if needed is None:
         if known.mean is not None:
             return f"inputs: {now}; {known.of} had {_pair(known.mean, known.std or ())}"

@@ -14,12 +14,14 @@ from pytorch_lightning.utilities.seed import isolate_rng
 
 from couloir.config.build import build, build_untrained
 from couloir.config.fields import input_field
+from couloir.config.weights import TIMM, asks_timm
 from couloir.config.world import ALONE, World
 from couloir.data.health import report
 from couloir.data.plain import Plain, prepared
 from couloir.data.samples import Samples
 from couloir.errors import CouloirError
 from couloir.inference.predictor import check_views
+from couloir.model.timm import begin_pretrained, own_statistics
 from couloir.model.weights import begin_with
 from couloir.task.task import SPLITS
 from couloir.trainer.processes import first_here_first
@@ -40,6 +42,8 @@ def load_data(cfg: DictConfig, world: World = ALONE, reports: bool = True) -> An
     """
     augmentation = build(cfg, "augmentation")
     data = prepared(cfg, build(cfg, "data", augmentation=augmentation, world=world), augmentation)
+    if asks_timm(cfg.model) and cfg.data.get("mean") is None and cfg.data.get("std") is None:
+        data.standardised_as(own_statistics(cfg.model, int(cfg.data.channels)) or {})
     if isinstance(data, Plain) and world.size > 1:
         raise CouloirError(
             f"{type(data.module).__name__} has plain DataLoaders, and several processes cannot divide them exactly.",
@@ -97,6 +101,8 @@ def build_network(cfg: DictConfig, data: Any, weights: bool = True) -> torch.nn.
         initialise(net)
     if weights and cfg.model.get("weights") is not None:
         begin_with(net, cfg.model, data.classes)
+    elif weights and cfg.model.get("_target_") == TIMM and cfg.model.pretrained:
+        begin_pretrained(net, cfg.model)
     _check_single(cfg, net, data)
     return net
 
