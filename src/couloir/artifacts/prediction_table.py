@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,14 +87,14 @@ class Predictions:
             count = length(batch)
             numbers = batch[SAMPLE] if SAMPLE in batch else torch.arange(self._seen, self._seen + count)
             self._seen += count
-            self._kept.append({SAMPLE: numbers, **_narrow(columns)})
+            self._kept.append({SAMPLE: numbers, **narrowed(columns)})
         if self._batches % BATCHES == 0:  # of all batches, so that all processes come to it together
             self.flush()
 
     def flush(self) -> None:
         """Write what has been taken in."""
         kept, self._kept = self._kept, []
-        own = {name: _array(torch.cat([columns[name] for columns in kept])) for name in kept[0]} if kept else {}
+        own = {name: as_array(torch.cat([columns[name] for columns in kept])) for name in kept[0]} if kept else {}
         parts: list[Parts] = [part for part in everyones(own) if part]
         if self._open_file is None or not parts:
             return
@@ -117,20 +118,8 @@ class Predictions:
             name, find = self._origin
             table[name] = find(numbers)
         self._take_stated_values(rows, numbers)
-        wide = {name: values for name, values in rows.items() if values.ndim == 2}
-        for name, values in rows.items():
-            if values.ndim == 1:
-                table[name] = self._text(name, values)
-        if "top" in wide:
-            for place in range(TOP):
-                table[f"top{place + 1}"] = self._text("prediction", wide["top"][:, place])
-                table[f"p{place + 1}"] = self._text("p", wide["p_top"][:, place])
-            return table
-        for place in range(max((values.shape[1] for values in wide.values()), default=0)):
-            for name, values in wide.items():
-                if place < values.shape[1]:
-                    table[self._named(name, place, values.shape[1])] = self._text(name, values[:, place])
-        return table
+        kind, values = str(getattr(self.data, "kind", "")), list(getattr(self.data, "targets", ()))
+        return table | Columns(kind, self.classes, values).cells(rows)
 
     def _take_stated_values(self, rows: Parts, numbers: NDArray[Any]) -> None:
         """The true values as the data states them: scaled and scaled back, they would be rounded."""
@@ -139,35 +128,83 @@ class Predictions:
         stated = self.data.splits["test"].targets[numbers]
         rows["truth"] = stated.reshape(len(stated), -1)
 
+
+@dataclass(frozen=True)
+class Columns:
+    """How what a task says of samples becomes columns of text.
+
+    Attributes:
+        kind: of what is learned, such as `label`.
+        classes: the names of the classes.
+        values: the names of the values of a regression.
+    """
+
+    kind: str
+    classes: Sequence[str]
+    values: Sequence[str] = ()
+
+    def cells(self, rows: Parts) -> dict[str, list[str]]:
+        """The text of each column by its name.
+
+        Args:
+            rows: of `Task.tabled` or `Task.columns`, (N,) or (N, K) by name, perhaps `narrowed`.
+        """
+        table: dict[str, list[str]] = {}
+        wide = {name: values for name, values in rows.items() if values.ndim == 2}
+        for name, values in rows.items():
+            if values.ndim == 1:
+                table[name] = self._text(name, values)
+        if "top" in wide:
+            for place in range(wide["top"].shape[1]):
+                table[f"top{place + 1}"] = self._text("top", wide["top"][:, place])
+                table[f"p{place + 1}"] = self._text("p", wide["p_top"][:, place])
+            return table
+        for place in range(max((values.shape[1] for values in wide.values()), default=0)):
+            for name, values in wide.items():
+                if place < values.shape[1]:
+                    table[self._named(name, place, values.shape[1])] = self._text(name, values[:, place])
+        return table
+
+    def names(self, count: int) -> list[str]:
+        """What the columns of one of `count` are called: the classes, or the values; else their numbers."""
+        known = next((names for names in (self.classes, self.values) if len(names) == count), None)
+        return [str(place) if known is None else legible(known[place]) for place in range(count)]
+
     def _named(self, name: str, place: int, count: int) -> str:
         """The name of a column of several: `p(cat)`."""
-        if count == 1:
-            return name
-        values = list(getattr(self.data, "targets", ()))
-        names = next((names for names in (self.classes, values) if len(names) == count), None)
-        return f"{name}({place if names is None else legible(names[place])})"
+        return name if count == 1 else f"{name}({self.names(count)[place]})"
 
     def _text(self, name: str, values: NDArray[Any]) -> list[str]:
         if values.dtype.kind != "f":
-            labels = name in ("truth", "prediction") and getattr(self.data, "kind", "") == "label" and self.classes
-            return [legible(self.classes[label]) if labels else str(label) for label in values.tolist()]
+            labels = name == "top" or (name in ("truth", "prediction") and self.kind == "label")
+            named = self.classes if labels else ()
+            return [legible(named[label]) if named else str(label) for label in values.tolist()]
         if name == "p" or name.startswith("p_"):
             return [f"{value:.9g}" for value in values.tolist()]  # nine digits are enough for any number of 32 bits
         text: list[str] = values.astype(str).tolist()  # the shortest text that is this number
         return [cell.removesuffix(".0") for cell in text]
 
 
-def _narrow(columns: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Of the probabilities of many classes, those of the most probable ones and of the true one."""
+def narrowed(columns: dict[str, Tensor], top: int | None = None) -> dict[str, Tensor]:
+    """Of the probabilities of many classes, those of the most probable ones and of the true one.
+
+    Args:
+        columns: of `Task.tabled` or `Task.columns`.
+        top: so many of them; None: all, or `TOP` where there are more than `MOST` classes, one of which a sample has.
+    """
     p, truth = columns.get("p"), columns.get("truth")
-    if p is None or truth is None or truth.ndim != 1 or p.shape[1] <= MOST:
+    said = columns.get("prediction") if truth is None else truth
+    if p is None or (top is None and (said is None or said.ndim != 1 or p.shape[1] <= MOST)):
         return columns
-    values, top = p.topk(TOP, dim=1)
+    values, places = p.topk(min(top or TOP, p.shape[1]), dim=1)
     rest = {name: column for name, column in columns.items() if name != "p"}
-    return {**rest, "p_truth": p.gather(1, truth[:, None])[:, 0], "top": top, "p_top": values}
+    if truth is not None and truth.ndim == 1:
+        rest["p_truth"] = p.gather(1, truth[:, None])[:, 0]
+    return {**rest, "top": places, "p_top": values}
 
 
-def _array(values: Tensor) -> NDArray[Any]:
+def as_array(values: Tensor) -> NDArray[Any]:
+    """A column as NumPy has it: numbers of 32 or 64 bits."""
     if values.is_floating_point() and values.dtype not in (torch.float32, torch.float64):
         values = values.float()
     array: NDArray[Any] = values.detach().cpu().numpy()

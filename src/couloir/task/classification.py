@@ -60,8 +60,11 @@ class Classification(Prediction):
     def tabled(self, batch: Batch, step: Step, answer: Tensor | None = None) -> dict[str, Tensor]:
         """The true class and the predicted one, (B,), and the probabilities, (B, C)."""
         prediction, y = step.tensors
-        p = self.answer(prediction) if answer is None else answer
-        return {"truth": y, "prediction": predicted(prediction), "p": p}
+        return {"truth": y, **self.columns(self.answer(prediction) if answer is None else answer, prediction)}
+
+    def columns(self, answer: Tensor, output: Tensor | None = None) -> dict[str, Tensor]:
+        """The predicted class, (B,), and the probabilities, (B, C)."""
+        return {"prediction": predicted(answer if output is None else output), "p": answer}
 
     def compare(self, answer: Tensor, batch: Batch) -> Step:
         """The loss and the metrics' tensors of probabilities (B, C), in the network's own form.

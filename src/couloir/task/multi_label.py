@@ -32,8 +32,13 @@ class MultiLabel(Prediction):
         """Of each class whether it is there, whether it is predicted, and its probability, (B, K) each."""
         prediction, y = step.tensors
         p = self.answer(prediction) if answer is None else answer
-        there = prediction > MultiLabelMetrics(self.gives_probabilities).threshold
-        return {"truth": (y > 0.5).long(), "prediction": there.long(), "p": p}
+        return {"truth": (y > 0.5).long(), **self.columns(p, prediction)}
+
+    def columns(self, answer: Tensor, output: Tensor | None = None) -> dict[str, Tensor]:
+        """Of each class whether it is predicted, and its probability, (B, K) each."""
+        if output is None:
+            return {"prediction": (answer > 0.5).long(), "p": answer}
+        return {"prediction": (output > MultiLabelMetrics(self.gives_probabilities).threshold).long(), "p": answer}
 
     def compare(self, answer: Tensor, batch: Batch) -> Step:
         """The metrics' tensors of probabilities (B, K); a mean of probabilities has no logit, and so no loss."""

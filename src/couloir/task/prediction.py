@@ -17,7 +17,11 @@ class Prediction(Task):
 
     def compute(self, batch: Batch) -> Step:
         """The loss; prediction and target for the metrics."""
-        outputs, y = self.net(batch[self.input]), batch[self.target]
+        return self.compared(self.net(batch[self.input]), batch)
+
+    def compared(self, outputs: Any, batch: Batch) -> Step:
+        """The same, where what the network returns for the batch is known already."""
+        y = batch[self.target]
         prediction = outputs[0] if isinstance(outputs, tuple) else outputs
         return Step({"loss": self.criterion(outputs, y)}, (prediction, y), self.weight(y))
 

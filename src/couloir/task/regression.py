@@ -43,7 +43,11 @@ class Regression(Prediction):
     def tabled(self, batch: Batch, step: Step, answer: Tensor | None = None) -> dict[str, Tensor]:
         """Target and prediction in the data's units, (B, K)."""
         prediction = self.answer(step.tensors[0]) if answer is None else answer
-        return {"truth": self.truth(batch), "prediction": prediction}
+        return {"truth": self.truth(batch), **self.columns(prediction)}
+
+    def columns(self, answer: Tensor, output: Tensor | None = None) -> dict[str, Tensor]:
+        """The values in the data's units, (B, K)."""
+        return {"prediction": answer}
 
     def truth(self, batch: Batch) -> Tensor:
         """Targets in the data's units, (B, K)."""

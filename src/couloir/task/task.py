@@ -9,8 +9,10 @@ several processes ask no more than what stands here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, cast
 
+import numpy as np
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
@@ -165,8 +167,28 @@ class Task(LightningModule):
         """
         if answer is None and step.tensors:
             answer = self.answer(step.tensors[0])
-        rows = isinstance(answer, Tensor) and 1 <= answer.ndim <= 2 and len(answer) == length(batch)
-        return {"answer": answer} if rows and answer is not None else {}
+        columns = self.columns(answer)
+        return columns if all(len(values) == length(batch) for values in columns.values()) else {}
+
+    def columns(self, answer: Any, output: Any = None) -> dict[str, Tensor]:
+        """What `predictions.csv` and `couloir predict` say of some answers, whatever the truth is, as `tabled` does.
+
+        Args:
+            answer: of `answer`, (B, ...); where it is no row of numbers for each sample, nothing is said of it.
+            output: the network's output that it was made of, (B, ...); None: it is the mean of several.
+        """
+        return {"answer": answer} if isinstance(answer, Tensor) and 1 <= answer.ndim <= 2 else {}
+
+    def write_answer(self, answer: Any, stem: Path) -> Path:
+        """Write one sample's answer that no table can hold to a file of its own, and return its path.
+
+        Args:
+            answer: the part of the answer that is this sample's, on the CPU.
+            stem: the path without a suffix.
+        """
+        file = stem.with_name(f"{stem.name}.npy")
+        np.save(file, np.asarray(answer))
+        return file
 
     def truth(self, batch: Batch) -> Tensor:
         """The target of a batch, in the data's own units."""
