@@ -112,19 +112,29 @@ def silence() -> Iterator[None]:
 
 
 @contextmanager
+def warnings_told() -> Iterator[None]:
+    """Send the warnings of `say` to standard error, and nothing else of it anywhere."""
+    warned = logging.StreamHandler(sys.stderr)
+    warned.setLevel(logging.WARNING)
+    say.addHandler(warned)
+    try:
+        yield
+    finally:
+        say.removeHandler(warned)
+
+
+@contextmanager
 def quiet() -> Iterator[None]:
     """Print nothing of what is said in words: standard output stays empty, warnings of `say` go to standard error.
 
     Files such as `train.log` get what they always get.
     """
-    warned = logging.StreamHandler(sys.stderr)
-    warned.setLevel(logging.WARNING)
-    say.addHandler(warned)
-    try:
-        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
-            yield
-    finally:
-        say.removeHandler(warned)
+    with (
+        warnings_told(),
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+        redirect_stdout(nowhere),
+    ):
+        yield
 
 
 def rendered(renderable: Any, width: int = 100) -> str:

@@ -8,6 +8,9 @@ from typing import Any
 
 from couloir.errors import CouloirError, did_you_mean
 
+STREAM = "-"
+"""A word, and no flag: standard input."""
+
 
 @dataclass(frozen=True)
 class Flag:
@@ -43,7 +46,7 @@ def take_flags(arguments: list[str], flags: list[Flag], also: tuple[str, ...] = 
     rest = iter(arguments)
     for word in rest:
         name, equals, value = word.partition("=")
-        if not name.startswith("-"):
+        if not name.startswith("-") or name == STREAM:
             overrides.append(word)
             continue
         if name not in known:
@@ -65,7 +68,7 @@ def take_switches(arguments: list[str], switches: tuple[str, ...]) -> tuple[set[
         CouloirError: a flag that is not there.
     """
     for word in arguments:
-        if word.startswith("-") and word not in switches:
+        if word.startswith("-") and word not in (*switches, STREAM):
             hint = did_you_mean(word, switches) or _undashed(word)
             raise CouloirError(f"There is no flag '{word}'.", place=f"flags: {', '.join(switches)}", next_step=hint)
     return set(switches) & set(arguments), [word for word in arguments if word not in switches]
@@ -89,6 +92,9 @@ def _number(flag: Flag, text: str) -> float | int:
             continue
     accepted = contract.violation(key, value)
     if accepted is not None:
-        raise CouloirError(f"{flag.name} takes {accepted}, not {text}.", next_step=f"the default is {flag.default}")
+        raise CouloirError(
+            f"{flag.name} takes {accepted}, not {text}.",
+            next_step=None if flag.default is None else f"the default is {flag.default}",
+        )
     number: float | int = value
     return number

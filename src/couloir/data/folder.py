@@ -92,16 +92,12 @@ class FileSource:
             self._cut(frames, out, windows, seed)
 
     def _cut(self, frames: list[Tensor], out: Tensor, windows: CutsWindows | None, seed: int) -> None:
-        height, width = self.size
         if windows is None:
-            places = (0.5,) if self.squares == 1 else (0.0, 0.5, 1.0)
-            for room, frame in zip(out.view(len(out), len(places), *self.size, self.channels), frames, strict=True):
-                for part, place in zip(room, places, strict=True):
-                    top, left = int((frame.shape[0] - height) * place), int((frame.shape[1] - width) * place)
-                    part.copy_(frame[top : top + height, left : left + width])
+            for room, frame in zip(out, frames, strict=True):
+                cut_middle(frame, room.view(self.squares, *self.size, self.channels))
             return
         sizes = torch.tensor([frame.shape[:2] for frame in frames])
-        boxes, mirror = windows.windows(sizes, torch.Generator().manual_seed(seed), width / height)
+        boxes, mirror = windows.windows(sizes, torch.Generator().manual_seed(seed), self.size[1] / self.size[0])
         for room, frame, (top, left, rows, columns), mirrored in zip(
             out, frames, boxes.tolist(), mirror.tolist(), strict=True
         ):
@@ -140,6 +136,19 @@ class FileSource:
     def keep_frames(self) -> None:
         """Hold the frames in memory."""
         self.frames.keep(range(self.first, self.first + len(self.targets)))
+
+
+def cut_middle(frame: Tensor, out: Tensor) -> None:
+    """Cut the middle of a frame, or the middle and both ends of its longer side.
+
+    Args:
+        frame: uint8 (H', W', C).
+        out: room for them, uint8 (1, H, W, C) or (3, H, W, C).
+    """
+    height, width = out.shape[1:3]
+    for part, place in zip(out, (0.5,) if len(out) == 1 else (0.0, 0.5, 1.0), strict=True):
+        top, left = int((frame.shape[0] - height) * place), int((frame.shape[1] - width) * place)
+        part.copy_(frame[top : top + height, left : left + width])
 
 
 def _asked(path: Path, question: Callable[[Path], T]) -> T:

@@ -21,6 +21,7 @@ from couloir.errors import CouloirError
 from couloir.machine import cache_folder
 
 if TYPE_CHECKING:
+    from couloir.data.decode import Reading
     from couloir.data.samples import Samples
 
 TASKS = {"label": "classification", "labels": "multi_label", "value": "regression"}
@@ -71,13 +72,15 @@ def image_folder(
         keys: those of `couloir.data.samples.Samples`.
     """
     from couloir.data.cache import GIB
-    from couloir.data.decode import MAX_PIXELS, Reading, unused_bits
+    from couloir.data.decode import unused_bits
     from couloir.data.folder import load_folder
     from couloir.data.samples import Samples
     from couloir.data.unreadable import leave_out_unreadable
     from couloir.data.windows import windows_first
 
-    reading = Reading(keys["channels"], max_pixels or MAX_PIXELS, colour(background), bits)
+    reading = reading_of(
+        {"channels": keys["channels"], "max_pixels": max_pixels, "background": background, "bits": bits}
+    )
 
     def load() -> Any:
         folder = data_root(root, "images")
@@ -105,6 +108,21 @@ def image_folder(
 
     samples = Samples(load, **keys)
     return samples
+
+
+def reading_of(keys: Mapping[str, Any]) -> Reading:
+    """How pixels are made of files, by the keys of a data node; those that it does not have are as usual.
+
+    Raises:
+        CouloirError: the background is no colour.
+    """
+    from couloir.data.decode import MAX_PIXELS, Reading
+
+    background = keys.get("background")
+    return Reading(
+        keys["channels"], keys.get("max_pixels") or MAX_PIXELS,
+        colour("white" if background is None else background), keys.get("bits"),
+    )  # fmt: skip
 
 
 def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:

@@ -371,7 +371,7 @@ def _read_table(cells: Cells, wanted: Wanted, features: Sequence[Feature] | None
             place=why or None,
             next_step=keep if decisions else None,
         )
-    rows, left_out = _usable(cells, wanted, used, answers, group)
+    rows, left_out = usable(cells, wanted, used, answers, group)
     skipped = sorted([*cells.skipped, *left_out], key=lambda row: (row.file, row.line or 0))
     if len(rows) < LEAST_ROWS:
         raise CouloirError(
@@ -404,10 +404,17 @@ def _targets_described(target: Target) -> Iterator[Described]:
         yield Described(column.name, "target", f"{target.task.replace('_', '-')}, {target.why}", 0)
 
 
-def _usable(
+def usable(
     cells: Cells, wanted: Wanted, used: Sequence[Decision], answers: list[Column], group: Column | None
 ) -> tuple[Rows, list[Skipped]]:
     """The rows that can be used, and the others.
+
+    Args:
+        cells: the table.
+        wanted: what was stated.
+        used: what is known of the columns that become inputs.
+        answers: the columns to predict, each of which a row must have.
+        group: the column of the groups, which a row must have.
 
     Raises:
         CouloirError: a cell is wrong, and rows are not to be skipped; or a value is missing, and is to be refused.
@@ -485,8 +492,10 @@ def _places(cells: Cells, rows: NDArray[np.bool_]) -> str:
 
 def _label(answers: list[Column], row: int) -> str:
     """The class of a row that is left out, where it has one."""
-    (column, *others) = answers
-    if others or column.missing[row] or is_infinite(column.cell(row)):
+    if len(answers) != 1:
+        return ""
+    column = answers[0]
+    if column.missing[row] or is_infinite(column.cell(row)):
         return ""
     return column.cell(row)
 

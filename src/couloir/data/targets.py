@@ -66,7 +66,7 @@ class Target:
         """The values, or the labels as zeros and ones, of some rows, (N, K): float32, or float64 where it blurs."""
         numbers = []
         for column in self.columns:
-            labels = _as_zero_and_one(column) if self.task == "multi_label" else None
+            labels = as_zero_and_one(column) if self.task == "multi_label" else None
             numbers.append((column.numbers if labels is None else labels)[rows])
         blurred = any(map(offset_of, numbers))  # they are scaled in float64 before they become float32
         return np.stack(numbers, axis=1).astype(np.float64 if blurred else np.float32)
@@ -88,8 +88,8 @@ def read_target(columns: list[Column], cells: Cells, rows: NDArray[np.int64], ta
         return _several(columns, cells, rows, task)
     (column,) = columns
     if task == "multi_label":
-        if _as_zero_and_one(column) is None:
-            raise _not_labels(column, cells, rows)
+        if as_zero_and_one(column) is None:
+            raise not_labels(column, cells, rows)
         return Target(columns, task, "stated")
     if task == "regression":
         _check_numbers(column, cells, rows, "a regression predicts numbers", "leave data.task out, or " + OTHER)
@@ -220,7 +220,7 @@ def _check_numbers(column: Column, cells: Cells, rows: NDArray[np.int64], why: s
         refuse_cells(column, large, cells, "which is infinite in 32 bits", "correct the cell", of="The target")
 
 
-def _as_zero_and_one(column: Column) -> NDArray[np.float64] | None:
+def as_zero_and_one(column: Column) -> NDArray[np.float64] | None:
     """A column of two words such as no and yes, or of 0 and 1, as numbers; None where it is something else."""
     if bool(np.all(np.isin(column.numbers[~column.missing], (0.0, 1.0)))):
         return column.numbers
@@ -228,7 +228,8 @@ def _as_zero_and_one(column: Column) -> NDArray[np.float64] | None:
     return None if words is None else zero_and_one(column, words)
 
 
-def _not_labels(column: Column, cells: Cells, rows: NDArray[np.int64]) -> CouloirError:
+def not_labels(column: Column, cells: Cells, rows: NDArray[np.int64]) -> CouloirError:
+    """What is said of a column that is to hold labels, and does not."""
     return CouloirError(
         f"The target '{column.name}' is neither 0 and 1 nor two words such as no and yes.",
         place=cells.place(int(rows[0])),
@@ -243,10 +244,10 @@ def _several(columns: list[Column], cells: Cells, rows: NDArray[np.int64], task:
             f"A classification has one target, and data.target names {len(columns)}: {named}.",
             next_step="data.task=multi_label for columns of 0 and 1, or one data.target",
         )
-    others = [column for column in columns if _as_zero_and_one(column) is None]
+    others = [column for column in columns if as_zero_and_one(column) is None]
     if task == "multi_label" or (task is None and not others):
         if others:
-            raise _not_labels(others[0], cells, rows)
+            raise not_labels(others[0], cells, rows)
         return Target(columns, "multi_label", "0 and 1, or two words, in each column" if task is None else "stated")
     for column in columns:
         _check_numbers(

@@ -41,6 +41,8 @@ class Cutting:
         batch_size: samples a batch.
         windows: draws the windows; None: the middles of the photographs.
         workers: processes; 0: this one.
+        tolerant: whether what cannot be cut leaves zeros in its batch, and is told in `failed`, instead of being
+            raised.
     """
 
     def __init__(
@@ -51,8 +53,11 @@ class Cutting:
         batch_size: int,
         windows: CutsWindows | None,
         workers: int,
+        tolerant: bool = False,
     ) -> None:
-        self.source, self.indices, self.targets = source, indices, targets
+        self.source, self.indices, self.targets, self.tolerant = source, indices, targets, tolerant
+        self.failed: dict[int, CouloirError] = {}
+        """Of the newest batch what could not be cut, by its place in the batch."""
         self.batch_size, self.windows, self.workers = batch_size, windows, workers
         self._plan = _Plan()
         self._loader: DataLoader[Any] | None = None
@@ -87,7 +92,9 @@ class Cutting:
             if isinstance(answer, CouloirError):
                 mistake = answer
                 break
-            self._note(answer)
+            self.failed = answer if isinstance(answer, dict) else {}
+            if not isinstance(answer, dict):
+                self._note(answer)
             yield self._ring[slot, : len(chosen)].movedim(-1, -3), self.targets[chosen]
             if epoch != self._epochs:
                 raise RuntimeError("A new iteration of these batches has started; an earlier one cannot continue.")
@@ -104,7 +111,7 @@ class Cutting:
         slots = self.workers * AHEAD + 1
         self._ring = _shared(self.source.empty(0).shape[1:], slots, room, forked=_forks())
         self._loader = DataLoader(
-            _Slots(self._ring, self.source, self.indices, self.windows),
+            _Slots(self._ring, self.source, self.indices, self.windows, self.tolerant),
             batch_size=None,
             sampler=self._plan,
             num_workers=self.workers,
@@ -151,19 +158,39 @@ class _Plan(Sampler[Item]):
         return len(self.items)
 
 
-class _Slots(Dataset["CouloirError | str | None"]):
-    """Fills a slot; answers with the user's mistake, or with what is wrong with the cache, or None."""
+Cut = CouloirError | dict[int, CouloirError] | str | None
+"""What a worker answers: the user's mistake, or those of some samples, or what is wrong with the cache, or nothing."""
 
-    def __init__(self, ring: Tensor, source: Cuttable, indices: Indices, windows: CutsWindows | None) -> None:
-        self.ring, self.source, self.indices, self.windows = ring, source, indices, windows
 
-    def __getitem__(self, item: Item) -> CouloirError | str | None:
+class _Slots(Dataset[Cut]):
+    """Fills a slot."""
+
+    def __init__(
+        self, ring: Tensor, source: Cuttable, indices: Indices, windows: CutsWindows | None, tolerant: bool
+    ) -> None:
+        self.ring, self.source, self.indices, self.windows, self.tolerant = ring, source, indices, windows, tolerant
+
+    def __getitem__(self, item: Item) -> Cut:
         slot, chosen, seed = item
+        numbers, room = self.indices[chosen].tolist(), self.ring[slot, : len(chosen)]
         try:
-            self.source.cut(self.indices[chosen].tolist(), self.ring[slot, : len(chosen)], self.windows, seed)
+            self.source.cut(numbers, room, self.windows, seed)
         except CouloirError as error:
-            return error  # raised here, the loader would wrap its sentence into a traceback
+            if not self.tolerant:
+                return error  # raised here, the loader would wrap its sentence into a traceback
+            return self._one_by_one(numbers, room)
         return self.source.problem
+
+    def _one_by_one(self, numbers: list[int], room: Tensor) -> dict[int, CouloirError]:
+        """Cut what can be cut; the others' mistakes."""
+        failed = {}
+        for place, number in enumerate(numbers):
+            try:
+                self.source.cut([number], room[place : place + 1])
+            except CouloirError as error:
+                room[place].zero_()
+                failed[place] = error
+        return failed
 
 
 def _forks() -> bool:

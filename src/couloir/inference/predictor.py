@@ -25,9 +25,8 @@ from couloir.data.ragged import moved
 from couloir.data.skipped import in_words
 from couloir.data.worker_processes import workers_ended
 from couloir.errors import CouloirError
-from couloir.inference.trained import Trained, at_loaded_size
+from couloir.inference.trained import Measured, Trained, at_loaded_size, mean_answer
 from couloir.log import say
-from couloir.metric.gathered import Gathered
 from couloir.record.folder import RunFolder
 from couloir.record.provenance import read_provenance
 
@@ -149,28 +148,24 @@ def _alone(predictor: Predictor, between: Callable[[], None] | None) -> Tested:
 def _together(predictors: Sequence[Predictor], between: Callable[[], None] | None) -> Tested:
     first = predictors[0]
     task = first.task
-    gathered: Gathered | None = None
+    measured = Measured(task)
     seen = {name: metric.to(task.device) for name, metric in task.examine(first.data).items()}
     with torch.inference_mode():
         for batches in itertools.zip_longest(*(predictor.batches() for predictor in predictors)):
             _check_same(batches, predictors)
-            answer = torch.stack(
+            answer = mean_answer(
                 [predictor.answer(batch) for predictor, batch in zip(predictors, batches, strict=True)]
-            ).mean(dim=0)
+            )
             step = task.compare(answer, batches[0])
-            if gathered is None:
-                gathered = Gathered(tuple(step.losses), task.measures(), task.further_metrics("test"), task.chosen)
-                gathered.metrics.to(task.device)
             if task.told is not None:
                 task.told(batches[0], task.tabled(batches[0], step, answer))
-            gathered.add(len(answer) if step.weight is None else step.weight, tuple(step.losses.values()), step.tensors)
+            measured.add(step, len(answer))
             if "confusion" in seen:
                 seen["confusion"].update(*step.tensors)
             if between is not None:
                 between()
-        numbers = {} if gathered is None else gathered.compute()
         matrix = seen["confusion"].compute() if "confusion" in seen else torch.empty(0)
-    return Tested({name: float(value) for name, value in numbers.items()}, matrix.cpu(), first.data.classes)
+    return Tested(measured.numbers(), matrix.cpu(), first.data.classes)
 
 
 def _check_splits(predictors: Sequence[Predictor]) -> None:

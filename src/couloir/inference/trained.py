@@ -6,6 +6,7 @@ all that new samples need.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from couloir.data.batches import Batch
 from couloir.data.plain import Plain
 from couloir.data.samples import Samples
 from couloir.errors import CouloirError
+from couloir.metric.gathered import Gathered
 from couloir.record.checkpoint import best_weights, network_state, read_checkpoint
 from couloir.task.build import build_task
-from couloir.task.task import Task
+from couloir.task.task import Step, Task
 from couloir.trainer.within_memory import WithinMemory
 
 
@@ -98,12 +100,66 @@ class Trained:
         batch: Batch = self.data.as_batch(x, targets)
         return batch
 
-    def answer(self, batch: Batch) -> Tensor:
+    def answer(self, batch: Batch) -> Any:
         """The mean answer over the views of each sample, in the data's own units, where the network is."""
+        return self.respond(batch)[1]
+
+    def respond(self, batch: Batch) -> tuple[Any, Any]:
+        """The network's output, or None where an answer is the mean over several views; and the answer."""
         x = batch[self.task.input]
-        views = (x,) if self.views is None else self.views(x, self.cfg.data.image_size)
         with torch.inference_mode():
-            return torch.stack([self.task.answer(self._looking(view)) for view in views]).mean(dim=0)
+            if self.views is None:
+                output = self._looking(x)
+                return output, self.task.answer(output)
+            views = self.views(x, self.cfg.data.image_size)
+            return None, mean_answer([self.task.answer(self._looking(view)) for view in views])
+
+
+class Measured:
+    """The metrics of answers to samples whose truth is known.
+
+    Args:
+        task: what measures.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self._gathered: Gathered | None = None
+        self.count = 0
+        """Samples so far."""
+
+    def add(self, step: Step, count: int) -> None:
+        """Take in what `Task.compare` or the like makes of `count` samples."""
+        with torch.inference_mode():
+            if self._gathered is None:
+                task, losses = self.task, tuple(step.losses)
+                self._gathered = Gathered(losses, task.measures(), task.further_metrics("test"), task.chosen)
+                self._gathered.metrics.to(task.device)
+            weight = count if step.weight is None else step.weight
+            self._gathered.add(weight, tuple(step.losses.values()), step.tensors)
+        self.count += count
+
+    def numbers(self) -> dict[str, float]:
+        """The losses and metrics by name; none of no samples."""
+        if self._gathered is None:
+            return {}
+        with torch.inference_mode():
+            return {name: float(value) for name, value in self._gathered.compute().items()}
+
+
+def mean_answer(answers: Sequence[Any]) -> Any:
+    """The mean of the answers of several views or runs; of one, that answer, whatever its form.
+
+    Raises:
+        CouloirError: answers of such a form have no mean.
+    """
+    if len(answers) == 1:
+        return answers[0]
+    if not all(isinstance(answer, Tensor) and answer.is_floating_point() for answer in answers):
+        raise CouloirError(
+            "The answers of this run are not numbers that have a mean.", next_step="ask one run, tta=none"
+        )
+    return torch.stack(list(answers)).mean(dim=0)
 
 
 def loaded_size(cfg: DictConfig, views: Any) -> tuple[ImageSize | None, ImageSize | None]:

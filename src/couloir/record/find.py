@@ -95,6 +95,15 @@ def find_trained(word: str, outputs: str | Path = "outputs") -> Path:
     return file
 
 
+def names_run(word: str, outputs: str | Path = "outputs") -> str:
+    """How a word names a run or a checkpoint: `here`, as a path; `below`, by a name in `outputs`; empty: not at all."""
+    if word.endswith(CHECKPOINT):
+        return "here" if (Path(word).expanduser().absolute().parents[1] / FILE).is_file() else ""
+    found = [(path / FILE).is_file() or (path / SWEEP_FILE).is_file() for path in _places(word, outputs)]
+    is_path = word.startswith((f".{os.sep}", f"..{os.sep}", "./", "../")) or Path(word).is_absolute()
+    return "here" if found[0] else "below" if any(found) and not is_path else ""
+
+
 def past_latest(text: str) -> str:
     """A path with the run or the sweep that `latest` leads to in its place: `latest` will soon be another one."""
     path = Path(text).expanduser()

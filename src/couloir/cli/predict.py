@@ -1,0 +1,130 @@
+"""`couloir predict RUN... INPUT... [OVERRIDES]`: what finished runs say of new photographs, rows or arrays."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from couloir.cli.flags import Flag, take_flags
+from couloir.config.finished import Opened
+from couloir.errors import CouloirError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+JSON, STRICT = "--json", "--strict"
+USAGE = """usage: couloir predict RUN... INPUT... [--top N] [--json] [--output FILE] [--strict] [KEY=VALUE ...]
+
+What a run says of new samples: a row each, as CSV on standard output, or as a table on a terminal.
+A run is a folder, its name, or `latest`; or one of its checkpoints. Several runs are an ensemble: the mean of their
+answers. An input is a photograph, a folder of them, a pattern in quotes, a table with the columns of the training in
+any order (.csv, .tsv, .parquet), an array (.npy), or - for a list of files on standard input.
+  couloir predict latest photo.jpg
+  couloir predict latest photos/ 'more/**/*.png'     folders and patterns
+  couloir predict RUN RUN table.csv --output answers.csv
+  find photos -type f | couloir predict latest - --json
+A folder whose folders are called like the classes, or a table with its target, is compared as well, on standard error.
+
+  --top N         the N most probable classes of each sample, instead of all
+  --json          a JSON object a line
+  --output FILE   into a file that ends in .csv or .jsonl; a folder, where an answer is a map or the like
+  --strict        end with the first input that cannot be read (exit 2); else it is named, and the rest is done (exit 0)
+Keys: tta=CHOICE, metric=CHOICE, data.batch_size, data.workers, trainer.accelerator, output_dir, and how a table is
+read (data.on_error=skip leaves rows out)"""
+
+FLAGS = [
+    Flag("--top", None, "int >= 1", takes="how many classes: N"),
+    Flag("--output", None, takes="the name of a FILE"),
+]
+OPENED = Opened(
+    keys=(
+        "tta.", "metric.", "data.batch_size", "data.workers", "data.max_pixels", "data.background", "data.bits",
+        "data.on_error", "data.missing", "data.missing_words", "data.delimiter", "data.decimal", "data.encoding",
+        "data.comment", "data.header", "trainer.accelerator", "output_dir", "allow_targets",
+    ),
+    groups=("tta", "metric"),
+    why="cannot change after training",
+    takes="couloir predict takes tta=..., metric=..., data.batch_size, data.workers and how files are read",
+)  # fmt: skip
+ROW_KINDS = ("label", "labels", "value")
+"""Kinds of targets whose answers are rows of numbers."""
+
+
+def main(arguments: list[str]) -> int:
+    """Answer about each input, on standard output or into a file."""
+    if "-h" in arguments or "--help" in arguments:
+        print(USAGE)  # noqa: T201
+        return 0
+    rest = [word for word in arguments if word not in (JSON, STRICT)]
+    options, words = take_flags(rest, FLAGS, also=(JSON, STRICT))
+    output = None if options["--output"] is None else Path(options["--output"]).expanduser()
+    return _predict(words, options["--top"], output, JSON in arguments, STRICT in arguments)
+
+
+def _predict(words: list[str], top: int | None, output: Path | None, as_lines: bool, strict: bool) -> int:
+    from couloir.config.finished import amend, run_config
+    from couloir.config.targets import roots_of
+    from couloir.inference.inputs import LIST, check_arrays, check_kinds, divide, find_inputs
+    from couloir.record.checkpoint import best_weights
+    from couloir.record.find import find_trained, outputs_of
+
+    outputs = outputs_of(words)
+    named, inputs, overrides = divide(words, outputs)
+    runs = [find_trained(word, outputs) for word in named]
+    trusted = roots_of(overrides)
+    folders = [run if run.is_dir() else run.parents[1] for run in runs]
+    cfgs = [amend(run_config(folder, trusted), overrides, OPENED) for folder in folders]
+    for run in runs:
+        best_weights(run)
+    _check_form(cfgs[0], top, output, as_lines)
+    found = find_inputs(inputs, _listed() if LIST in inputs else ())
+    if strict and found.unusable:
+        first = found.unusable[0]
+        raise CouloirError(
+            f"{Path(first.where).name} {first.reason}.", place=first.where, next_step="leave it out, or --strict"
+        )
+    for cfg, folder in zip(cfgs, folders, strict=True):
+        check_kinds(found, cfg, folder)
+        check_arrays(found, cfg, folder)
+
+    from couloir.inference.predict import predict
+
+    return predict(cfgs, runs, found, top, output, as_lines, strict)
+
+
+def _listed() -> list[str]:
+    """The files that standard input names, a line or, as `find -print0` writes them, a zero byte after each."""
+    text = sys.stdin.buffer.read().decode(errors="surrogateescape")
+    return text.split("\0") if "\0" in text else text.splitlines()
+
+
+def _check_form(cfg: DictConfig, top: int | None, output: Path | None, as_lines: bool) -> None:
+    """Whether the answers can have the form that is asked for.
+
+    Raises:
+        CouloirError: they cannot, or the file cannot be written.
+    """
+    from couloir.config.fields import fields_of, target_field
+
+    fields = fields_of(cfg.data)
+    kind = fields[target_field(fields)]
+    if top is not None and kind not in ("label", "labels"):
+        raise CouloirError("--top names classes, and this run has none.", next_step="leave --top out")
+    if output is None:
+        return
+    if as_lines and output.suffix.lower() != ".jsonl":
+        raise CouloirError(
+            f"--json is for standard output, and --output {output} is no .jsonl file.",
+            next_step=f"--output {output.with_suffix('.jsonl')}",
+        )
+    if kind in ROW_KINDS and output.suffix.lower() not in (".csv", ".jsonl"):
+        raise CouloirError(
+            f"--output {output} ends in neither .csv nor .jsonl, which says what is written.",
+            next_step=f"--output {output.name or 'answers'}.csv",
+        )
+    if not output.parent.is_dir():
+        raise CouloirError(f"There is no folder {output.parent} to write into.", next_step=f"mkdir -p {output.parent}")
+    if output.is_dir() and kind in ROW_KINDS:
+        raise CouloirError(f"--output {output} is a folder.", next_step="name a file")

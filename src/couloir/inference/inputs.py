@@ -1,0 +1,321 @@
+"""What the words of `couloir predict` name: runs, and photographs, tables or arrays. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from couloir.config.fields import fields_of, input_field
+from couloir.config.image_size import in_words, size_of
+from couloir.data.listing import HIDDEN, NOWHERE, SPLIT_NAMES, Walk, composed
+from couloir.data.npy import opened_array
+from couloir.data.tabular.source import SUFFIXES
+from couloir.errors import CouloirError, did_you_mean
+from couloir.record.find import find_trained, names_run
+from couloir.record.provenance import read_provenance
+
+LIST = "-"
+"""The word that stands for a list of files on standard input."""
+PHOTOGRAPHS, TABLE, ARRAYS = "photographs", "tables", "arrays"
+TAKEN = {"image": (PHOTOGRAPHS, ARRAYS), "row": (TABLE, ARRAYS)}
+"""What a run takes whose input is of a kind; of any other kind, arrays."""
+
+
+class Unusable(NamedTuple):
+    """An input that cannot be read, and why."""
+
+    where: str
+    reason: str
+
+
+@dataclass
+class Inputs:
+    """What a run is asked about.
+
+    Attributes:
+        kind: `PHOTOGRAPHS`, `TABLE` or `ARRAYS`.
+        files: in order.
+        folders: the folders that were named, each with the places of its photographs among the files.
+        unusable: what was found in folders and cannot be used.
+        others: how many files of folders are no photographs, by the ends of their names.
+    """
+
+    kind: str = ""
+    files: list[Path] = field(default_factory=list)
+    folders: list[tuple[Path, range]] = field(default_factory=list)
+    unusable: list[Unusable] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+
+    def labels(self, classes: Sequence[str]) -> tuple[NDArray[np.int64] | None, list[str]]:
+        """The label of each photograph, (N,), -1 where its folder does not say it; and why not, in sentences.
+
+        A folder says it where all its photographs lie in folders that are called like classes of the run, also below
+        `train`, `val` or `test`. None: no folder says it.
+        """
+        names = {composed(name): label for label, name in enumerate(classes)}
+        labels = np.full(len(self.files), -1, dtype=np.int64)
+        notes = []
+        for folder, places in self.folders:
+            above = [_class_folder(self.files[place], folder, names) for place in places]
+            known = [name in names for name in above]
+            if all(known):
+                labels[places.start : places.stop] = [names[name] for name in above if name is not None]
+            elif any(known):
+                odd = next(name for name, is_known in zip(above, known, strict=True) if not is_known)
+                what = f"'{odd}' is none of the run's classes" if odd else "photographs lie beside its class folders"
+                notes.append(f"nothing is compared with the folders of {folder}: {what}")
+        return (labels if (labels >= 0).any() else None), notes
+
+
+def _class_folder(file: Path, folder: Path, names: Mapping[str, int]) -> str | None:
+    """The folder below a named one that may be a photograph's class; None where it lies in none."""
+    parts = [composed(part) for part in file.relative_to(folder).parts[:-1]]
+    if len(parts) > 1 and parts[0] not in names and parts[0].lower() in SPLIT_NAMES:
+        parts = parts[1:]
+    return parts[0] if parts else None
+
+
+def divide(arguments: Sequence[str], outputs: str) -> tuple[list[str], list[str], list[str]]:
+    """The words that name runs, those that name inputs, and the overrides.
+
+    Runs come first. A word is a run where `find_trained` finds one by it; one with a `=` is an override, unless there
+    is a file or a folder of that name.
+
+    Raises:
+        CouloirError: the first word is no run; a run stands behind an input; a word may be both.
+    """
+    overrides = [word for word in arguments if "=" in word and word != LIST and not os.path.lexists(word)]
+    words = [word for word in arguments if word not in overrides]
+    if not words:
+        raise CouloirError("No run is named.", next_step="couloir predict latest photo.jpg")
+    find_trained(words[0], outputs)
+    runs: list[str] = []
+    for place, word in enumerate(words):
+        is_run = place == 0 or names_run(word, outputs)
+        if not is_run:
+            continue
+        if names_run(word, outputs) == "below" and os.path.lexists(word) and place:
+            raise CouloirError(
+                f"'{word}' is a run in {outputs}/, and a file or folder here.",
+                next_step=f"write ./{word} for the file or folder, or the whole path of the run",
+            )
+        if len(runs) < place:
+            raise CouloirError(
+                f"The run '{word}' stands behind the input '{words[place - 1]}'.",
+                next_step="name all runs first: couloir predict RUN RUN INPUT",
+            )
+        runs.append(word)
+    inputs = words[len(runs) :]
+    if not inputs:
+        raise CouloirError(
+            "No input is named.",
+            next_step=f"couloir predict {' '.join(runs)} photo.jpg; a folder, a table, an array, or - for a list of "
+            "files on standard input",
+        )
+    return runs, inputs, overrides
+
+
+def find_inputs(words: Sequence[str], listed: Iterable[str] = ()) -> Inputs:
+    """The files that some words name: files, folders of photographs, patterns such as `photos/*.jpg`, and `-`.
+
+    Args:
+        words: as typed.
+        listed: the lines of standard input, for `-`.
+
+    Raises:
+        CouloirError: a word names nothing, or the files are not all of one kind.
+    """
+    found = Inputs()
+    for word in words:
+        if word == LIST:
+            _add_listed(found, listed)
+            continue
+        path = Path(word).expanduser()
+        if path.is_dir():
+            _add_folder(found, path)
+        elif os.path.lexists(path):
+            _add(found, path)
+        elif glob.has_magic(word):
+            matched = sorted(glob.glob(os.fspath(path), recursive=True))  # noqa: PTH207  Path.glob shows hidden files
+            if not matched:
+                raise CouloirError(f"No file matches {word}.", next_step="look at the folder: ls")
+            for match in matched:
+                if os.path.isdir(match):  # noqa: PTH112
+                    if "**" not in word:
+                        _add_folder(found, Path(match))
+                else:
+                    _add(found, Path(match))
+        else:
+            raise _nothing(word, path)
+    if not found.files and found.unusable:
+        first = found.unusable[0]
+        raise CouloirError(
+            f"None of the {len(found.unusable):,} photographs can be read: the first one {first.reason}.",
+            place=first.where,
+            next_step="save them as JPEG or PNG",
+        )
+    if not found.files:
+        held = f", only files such as *{next(iter(found.others))}" if found.others else ""
+        raise CouloirError(
+            f"There is no photograph in {' '.join(words[:6])}{held}.",
+            next_step="a folder stands for the photographs in it; name tables and arrays as files",
+        )
+    return found
+
+
+def _nothing(word: str, path: Path) -> CouloirError:
+    there = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    hint = did_you_mean(path.name, there, form=f"{path.parent / '{}'}" if path.parent != Path() else "{}")
+    return CouloirError(f"There is no file or folder '{word}'.", next_step=hint or "look at the folder: ls")
+
+
+def _add(found: Inputs, file: Path) -> None:
+    kind = kind_of(file)
+    if found.kind and kind != found.kind:
+        raise CouloirError(
+            f"The inputs are of two kinds: {found.files[0] if found.files else found.folders[0][0]} is for "
+            f"{found.kind}, {file} for {kind}.",
+            next_step="ask for one kind at a time",
+        )
+    found.kind = kind
+    found.files.append(file)
+
+
+def kind_of(file: Path) -> str:
+    """What a file's name says that it holds; any name that says nothing is that of a photograph."""
+    suffix = file.suffix.lower()
+    return ARRAYS if suffix == ".npy" else TABLE if suffix in SUFFIXES else PHOTOGRAPHS
+
+
+def _add_folder(found: Inputs, folder: Path) -> None:
+    walk = Walk(skip=True)
+    images = walk.images(folder)
+    start = len(found.files)
+    for file in images:
+        _add(found, file)
+    found.folders.append((folder, range(start, len(found.files))))
+    for entry in walk.left_out:
+        if not entry.kind or entry.kind == NOWHERE:
+            found.unusable.append(Unusable(entry.file, entry.reason))
+        elif entry.kind != HIDDEN:
+            found.others[entry.kind] += 1
+
+
+def _add_listed(found: Inputs, lines: Iterable[str]) -> None:
+    before = len(found.files)
+    for line in lines:
+        name = line.rstrip("\r\n")
+        if name.strip():
+            _add(found, Path(name))
+    if len(found.files) == before:
+        raise CouloirError(
+            "Standard input names no file.", next_step="find photos -type f | couloir predict RUN -, a file a line"
+        )
+
+
+def check_kinds(inputs: Inputs, cfg: Any, run: Path, is_plain: bool | None = None) -> None:
+    """Whether a run takes inputs of such a kind.
+
+    Args:
+        inputs: what was named.
+        cfg: the run's configuration.
+        run: its folder.
+        is_plain: whether its data was a module of the user's own, which prepares its samples itself; None: not known.
+
+    Raises:
+        CouloirError: it does not, or an array has another shape.
+    """
+    fields = fields_of(cfg.data)
+    kind = fields[input_field(fields)]
+    taken = TAKEN.get(kind, (ARRAYS,))
+    if inputs.kind not in taken:
+        raise CouloirError(
+            f"The run {run.name} takes {' or '.join(taken)}, and the inputs are {inputs.kind}: {inputs.files[0]}.",
+            next_step="couloir predict RUN table.csv" if TABLE in taken else "couloir predict RUN photo.jpg"
+            if PHOTOGRAPHS in taken else "save the inputs as one array: numpy.save('inputs.npy', array)",
+        )  # fmt: skip
+    if is_plain and inputs.kind == PHOTOGRAPHS:
+        raise CouloirError(
+            f"The run {run.name} was trained on a data module of your own, {cfg.data.get('_target_')}, which prepares "
+            "its images itself: Couloir does not know how.",
+            next_step="save what it hands to the network as one array: numpy.save('inputs.npy', array)",
+        )
+    channels = cfg.data.get("channels")
+    if inputs.kind == PHOTOGRAPHS and channels not in (1, 3):
+        raise CouloirError(
+            f"The run {run.name} takes images of {channels} channels; a photograph has 1 or 3.",
+            next_step="save the inputs as one array: numpy.save('inputs.npy', array)",
+        )
+
+
+def check_arrays(inputs: Inputs, cfg: Any, run: Path) -> None:
+    """Look at the heads of arrays before torch is imported.
+
+    Raises:
+        CouloirError: an array cannot be read, or has another shape or type than the run takes.
+    """
+    told = read_provenance(run, strict=False).get("data", {})
+    is_plain = "fingerprint" in told and told["fingerprint"] is None
+    for file in inputs.files if inputs.kind == ARRAYS else ():
+        array = opened_array(file)
+        array_form(array.shape, array.dtype, cfg, str(file), is_plain)
+
+
+def array_form(shape: Sequence[int], dtype: Any, cfg: Any, place: str, is_plain: bool) -> str:
+    """What an array of samples is to a run: `images`, `images, channels last`, `rows` or `as it is`.
+
+    Args:
+        shape: of the whole array, samples first.
+        dtype: its type.
+        cfg: the run's configuration.
+        place: where it is, for a message.
+        is_plain: whether the run's data was a module of the user's own.
+
+    Raises:
+        CouloirError: it has another shape or type than the run takes.
+    """
+    fields = fields_of(cfg.data)
+    kind, channels, size = fields[input_field(fields)], cfg.data.get("channels"), cfg.data.get("image_size")
+    shown = f"({', '.join(map(str, shape))}) of {dtype}"
+    numbers = np.dtype(dtype).kind in "fiub"
+    if kind == "image" and channels and size:
+        height, width = size_of(size)
+        first, last = (channels, height, width), (height, width, channels)
+        forms = [form for form, wanted in (("images", first), ("images, channels last", last))
+                 if tuple(shape[1:]) == wanted]  # fmt: skip
+        if not forms and channels == 1 and tuple(shape[1:]) == (height, width):
+            forms = ["images"]
+        typed = np.dtype(dtype) == np.uint8 or np.dtype(dtype).kind == "f"
+        if is_plain and "images" in forms and len(shape) == 4 and np.dtype(dtype).kind == "f":
+            return "as it is"
+        if is_plain or not forms or not typed or (len(forms) == 2 and channels > 1):
+            wanted = f"(N, {channels}, {height}, {width})"
+            other = "" if is_plain else f" or (N, {height}, {width}, {channels}), of uint8, or of floats in [0, 1]"
+            what = " of floats, prepared as your data module does it" if is_plain else other
+            raise CouloirError(
+                f"The array has the shape {shown}; the run takes {wanted}{what}.",
+                place=place,
+                next_step=f"scale the images to {in_words(size)} before; photographs in files are scaled by Couloir",
+            )
+        return forms[0]
+    if kind == "row":
+        if len(shape) == 2 and numbers:
+            return "as it is" if is_plain else "rows"
+        raise CouloirError(
+            f"The array has the shape {shown}; the run takes rows of numbers, (N, F).", place=place,
+            next_step="save a row for each sample",
+        )  # fmt: skip
+    if len(shape) > 1 and numbers:
+        return "as it is"
+    raise CouloirError(
+        f"The array has the shape {shown}; the run takes numbers, samples first.", place=place,
+        next_step="save the inputs as the run's data module hands them out",
+    )  # fmt: skip
