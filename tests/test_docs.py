@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 import couloir
 from build_outputs import MEASURED, Quote, masked, output, quotes, same_numbers_here, shown
 from build_outputs import PAGES as QUOTING
-from couloir.cli import board, find_batch_size, find_lr, rerun
+from couloir.cli import board, find_batch_size, find_lr, predict, rerun
 from couloir.cli.evaluate import OPENED
 from couloir.cli.flags import take_flags, take_switches
 from couloir.cli.main import VERBS, run
@@ -114,6 +114,13 @@ def test_a_command_of_the_documentation_can_be_typed(
         return
     if words[:2] == ["couloir", "evaluate"]:
         amend(run_config(find_run(str(reader / "run"))), [word for word in words[2:] if "=" in word], OPENED)
+        return
+    if words[:2] == ["couloir", "predict"]:
+        rest = [word for word in words[2:] if word not in (predict.JSON, predict.STRICT)]
+        options, rest = take_flags(rest, predict.FLAGS)
+        assert options["--top"] is None or options["--top"] > 0
+        assert len([word for word in rest if "=" not in word]) > 1
+        amend(run_config(find_run(str(reader / "run"))), [word for word in rest if "=" in word], predict.OPENED)
         return
     if words[:2] == ["couloir", "rerun"]:
         amend(
