@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 from couloir.version import __version__
 
 if TYPE_CHECKING:
-    from couloir.api import compose, train
+    from couloir.api import compose, load, train
     from couloir.record.result import RunResult
 
-__all__ = ["RunResult", "__version__", "compose", "train"]
+__all__ = ["RunResult", "__version__", "compose", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
     # Lazy, so that `import couloir` stays free of Hydra and torch: the command line imports this package first.
-    if name in ("compose", "train", "RunResult"):
+    if name in ("compose", "load", "train", "RunResult"):
         from couloir import api
 
         return getattr(api, name)

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 from couloir.config.check import checked
 from couloir.config.compose import Sentence
 from couloir.config.resolvers import run_name
+from couloir.errors import CouloirError
 from couloir.record.result import RunResult
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+    from couloir.inference.loaded import LoadedRun
 
 
 def compose(words: Sequence[str] = ()) -> Sentence:
@@ -58,3 +61,34 @@ def train(sentence: Sentence | DictConfig) -> RunResult:
     named = any(word.startswith("hydra.run.dir=") for word in sentence.overrides)
     path = sentence.run_dir if named else outputs / "train" / run_name()  # a sentence may be trained several times
     return train_sentence(sentence, RunFolder.create(path, outputs), command)
+
+
+def load(run: str | Path | Sequence[str | Path], words: Sequence[str] = ()) -> LoadedRun:
+    """A finished run that answers: `load("latest")("photo.jpg").label`. Its data need not be there.
+
+    Args:
+        run: its folder, its name, `latest`, or one of its checkpoints; several are an ensemble.
+        words: as behind `couloir predict`, such as `["tta=mirror"]`.
+
+    Returns:
+        what is called with one sample or several (see `couloir.inference.loaded.LoadedRun`); `.net` is the network in
+        evaluation mode, `.classes` its classes.
+
+    Raises:
+        CouloirError: there is no such run, it has no checkpoint, or several do not know the same classes.
+    """
+    from couloir.cli.predict import OPENED
+    from couloir.config.finished import amend, run_config
+    from couloir.config.targets import roots_of
+    from couloir.inference.loaded import LoadedRun
+    from couloir.inference.trained import Trained
+    from couloir.record.find import find_trained, outputs_of
+
+    named = [run] if isinstance(run, str | Path) else list(run)
+    if not named:
+        raise CouloirError("No run is named.", next_step='couloir.load("latest")')
+    found = [find_trained(str(each), outputs_of(words)) for each in named]
+    trusted = roots_of(list(words))
+    folders = [each if each.is_dir() else each.parents[1] for each in found]
+    cfgs = [amend(run_config(folder, trusted), list(words), OPENED) for folder in folders]
+    return LoadedRun([Trained(cfg, each) for cfg, each in zip(cfgs, found, strict=True)])

@@ -1,0 +1,351 @@
+"""A finished run in Python: files, arrays, pictures and rows in, answers in the data's own units out."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from couloir.artifacts.prediction_table import Columns, as_array
+from couloir.data.features import Feature
+from couloir.data.unseen import IMAGES, IMAGES_LAST, ROWS, InMemory, Unseen, images_of, rows_of
+from couloir.errors import CouloirError
+from couloir.inference.answers import spoken
+from couloir.inference.asking import Asked, Asking, photographs_of, row_offsets, rows_wanted, sample_of
+from couloir.inference.inputs import PHOTOGRAPHS, Inputs, array_form, find_inputs
+from couloir.inference.trained import Trained, loaded_size
+
+LOSSLESS = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
+"""Modes of pictures that a PNG holds as they are."""
+WRITTEN = {
+    "YYYYMMDD": "%Y%m%d", "day.month.year": "%d.%m.%Y", "day/month/year": "%d/%m/%Y", "month/day/year": "%m/%d/%Y",
+    "day month year": "%d %B %Y", "year-month-day": "%Y-%m-%d",
+}  # fmt: skip
+"""How a date of a form of `couloir.data.dates` is written."""
+ROW = "couloir row"
+"""A column without a meaning, so that a row of gaps is no empty line."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run says of one sample; what does not apply is None.
+
+    Attributes:
+        label: the most probable class.
+        probability: its probability.
+        probabilities: of each class, by name.
+        labels: of several labels at once, those that are there.
+        value: of a regression of one value, in the data's units.
+        values: of each value, by name or number.
+        array: the answer as NumPy has it: probabilities, values, a map, in the data's units.
+    """
+
+    label: str | None = None
+    probability: float | None = None
+    probabilities: dict[str, float] | None = None
+    labels: list[str] | None = None
+    value: float | None = None
+    values: dict[str, float] | None = None
+    array: Any = None
+
+    def __repr__(self) -> str:
+        if self.label is not None:
+            return f"Answer({self.label!r}, {self.probability:.4f})"
+        if self.labels is not None:
+            return f"Answer({self.labels!r})"
+        if self.values is not None:
+            return f"Answer({self.value if len(self.values) == 1 else self.values!r})"
+        return f"Answer(array of shape {np.shape(self.array)})"
+
+
+class LoadedRun:
+    """One finished run, or several that answer together; it is called with one sample or several.
+
+    Attributes:
+        run: the folder of the first.
+        runs: each run, with all that its folder says of it.
+    """
+
+    def __init__(self, runs: Sequence[Trained]) -> None:
+        self.runs = list(runs)
+        Asking(self.runs)  # whether they can answer together
+        self.run = self.runs[0].run
+
+    @property
+    def net(self) -> nn.Module:
+        """The first run's network, in evaluation mode; it takes what `runs[0].prepare` makes."""
+        return self.runs[0].net
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes, in the order of the outputs; none for a regression."""
+        return self.runs[0].classes
+
+    def __repr__(self) -> str:
+        of = f"{len(self.runs)} runs, {self.run.name}, ..." if len(self.runs) > 1 else self.run.name
+        return f"LoadedRun({of})"
+
+    def __call__(self, samples: Any) -> Any:
+        """What the runs say of one sample, an `Answer`, or of several, a list of them.
+
+        Args:
+            samples: the path of a photograph, a PIL image, or a uint8 array (H, W, C) or (H, W), of any size: scaled
+                and cut as in validation; the path of a folder, a table or a `.npy` file, a pattern, or a list of
+                photographs; an array or a tensor as `couloir predict` takes it from a `.npy` file, or one sample of
+                it; a row of a table as a mapping, a list of them, columns by name, or a DataFrame.
+
+        Raises:
+            CouloirError: the run does not take such samples, or one of them cannot be read.
+        """
+        asking = Asking(self.runs)
+        asked, single = self._asked(asking, samples)
+        answers = [answer for each in asked for answer in self._answers(asking, each)]
+        return answers[0] if single else answers
+
+    def _answers(self, asking: Asking, asked: Asked) -> Iterator[Answer]:
+        data = self.runs[0].data
+        columns = Columns(data.kind, data.classes, data.targets)
+        for answered in asking.answers(asked, strict=True):
+            rows = {name: as_array(values) for name, values in answered.columns.items()}
+            for place in range(len(answered.places)):
+                row = {name: values[place] for name, values in rows.items()}
+                yield _answer(row, columns, sample_of(answered.answer, place))
+
+    def _asked(self, asking: Asking, samples: Any) -> tuple[list[Asked], bool]:
+        """What is asked, and whether it is one sample."""
+        if isinstance(samples, str | Path):
+            found = find_inputs([str(samples)])
+            one = found.kind == PHOTOGRAPHS and not found.folders and found.files == [Path(samples).expanduser()]
+            return self._about(asking, found), one
+        if isinstance(samples, Tensor):
+            samples = samples.detach().cpu().numpy()
+        if isinstance(samples, Image.Image) or _is_photograph(samples):
+            return self._pictures([samples]), True
+        if isinstance(samples, np.ndarray):
+            return self._array(samples)
+        if isinstance(samples, Mapping) and not any(map(_is_column, samples.values())):
+            return self._rows([samples]), True
+        if (columns := _columns_of(samples)) is not None:
+            names = list(columns)
+            return self._rows(
+                [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            ), False
+        if isinstance(samples, list | tuple):
+            return self._listed(asking, list(samples))
+        raise CouloirError(
+            f"A run takes files, pictures, arrays and rows, not {type(samples).__name__}.",
+            next_step="give a path, a PIL image, a NumPy array, a mapping of columns, or a list of these",
+        )
+
+    def _listed(self, asking: Asking, samples: list[Any]) -> tuple[list[Asked], bool]:
+        samples = [each.detach().cpu().numpy() if isinstance(each, Tensor) else each for each in samples]
+        if not samples:
+            return [], False
+        if all(isinstance(each, str | Path) for each in samples):
+            return self._about(asking, find_inputs(list(map(str, samples)))), False
+        if all(isinstance(each, Image.Image) or _is_photograph(each) for each in samples):
+            return self._pictures(samples), False
+        if all(isinstance(each, Mapping) for each in samples):
+            return self._rows(samples), False
+        if all(isinstance(each, int | float | np.number) for each in samples):
+            return self._array(np.array(samples, dtype=np.float64))
+        try:
+            stack = np.stack([np.asarray(each) for each in samples])
+        except (ValueError, TypeError) as error:
+            raise CouloirError(
+                "The samples of the list are not all of one kind and shape.", next_step="ask for one kind at a time"
+            ) from error
+        return self._array(stack, stacked=True)
+
+    def _about(self, asking: Asking, found: Inputs) -> list[Asked]:
+        if found.unusable:
+            first = found.unusable[0]
+            raise CouloirError(f"{Path(first.where).name} {first.reason}.", place=first.where)
+        return asking.about(found)
+
+    def _pictures(self, pictures: Sequence[Any]) -> list[Asked]:
+        """Pictures in memory, by way of files: they are decoded, scaled and cut by the same code."""
+        self._refuse_unless("image", "pictures")
+        with tempfile.TemporaryDirectory() as folder:
+            files = [_as_file(picture, Path(folder) / f"{place}") for place, picture in enumerate(pictures)]
+            found: list[Unseen] = []
+            for run in self.runs:
+                if run.is_plain:
+                    raise CouloirError(
+                        "The run was trained on a data module of your own, which prepares its images itself: Couloir "
+                        "does not know how.",
+                        next_step="give what it hands to the network: an array of floats (N, C, H, W)",
+                    )
+                reader = photographs_of(run, files)
+                reader.workers = 0
+                parts = list(reader.batches(max(1, len(files))))
+                for raw in parts:
+                    for error in raw.failed.values():
+                        raise CouloirError(error.fact, next_step="look at the picture")
+                found.append(InMemory(torch.cat([raw.x.clone() for raw in parts])))
+        return [Asked(found)]
+
+    def _array(self, values: NDArray[Any], stacked: bool = False) -> tuple[list[Asked], bool]:
+        found: list[Unseen] = []
+        single = False
+        for run in self.runs:
+            data, array = run.data, values
+            if not stacked and array.ndim == _dimensions(data) - 1 and not _is_grey_stack(array, data):
+                array, single = array[None], True
+            form = array_form(array.shape, array.dtype, run.cfg, "the array", run.is_plain)
+            if form in (IMAGES, IMAGES_LAST):
+                x = images_of(array, form, "the array", loaded_size(run.cfg, run.views)[0])
+            elif form == ROWS:
+                offsets = row_offsets(run, array.shape, "the array")
+                x = torch.from_numpy((array if offsets is None else array - offsets).astype(np.float32))
+            else:
+                x = torch.from_numpy(array.astype(np.float32) if array.dtype.kind == "f" else array)
+            found.append(InMemory(x))
+        return [Asked(found)], single
+
+    def _rows(self, rows: Sequence[Mapping[Any, Any]]) -> list[Asked]:
+        self._refuse_unless("row", "rows of a table")
+        found: list[Unseen] = []
+        for run in self.runs:
+            wanted = replace(rows_wanted(run), targets=())
+            features = wanted.features or []
+            names = list(dict.fromkeys(str(name) for row in rows for name in row))
+            lacking = next((feature.name for feature in features if feature.name not in names), None)
+            if lacking is not None:
+                raise CouloirError(f"The rows have no column '{lacking}'.", place=f"columns: {', '.join(names[:20])}")
+            if wanted.features is not None:  # others may be of any kind
+                names = [feature.name for feature in features]
+            found.append(_table(rows, names, {feature.name: feature for feature in features}, wanted))
+        return [Asked(found)]
+
+    def _refuse_unless(self, kind: str, what: str) -> None:
+        taken = self.runs[0].data.fields[self.runs[0].task.input]
+        if taken != kind:
+            raise CouloirError(f"The run {self.run.name} takes no {what}: its input is of the kind '{taken}'.")
+
+
+def _answer(row: Mapping[str, Any], columns: Columns, array: Any) -> Answer:
+    said = spoken(row, columns) if row else {}
+    values = None
+    if columns.kind == "value" and "prediction" in row:
+        values = said.get("values") or {columns.names(1)[0]: said["value"]}
+    return Answer(
+        label=said.get("label"), probability=said.get("probability"), probabilities=said.get("probabilities"),
+        labels=said.get("labels"), value=said.get("value"), values=values, array=array,
+    )  # fmt: skip
+
+
+def _is_photograph(sample: Any) -> bool:
+    """Whether an array is a picture as people have it in memory, (H, W, C) or (H, W) of bytes."""
+    if not isinstance(sample, np.ndarray) or sample.dtype != np.uint8:
+        return False
+    return sample.ndim == 2 or (sample.ndim == 3 and sample.shape[2] in (1, 3, 4) and sample.shape[0] not in (1, 3))
+
+
+def _is_column(value: Any) -> bool:
+    return hasattr(value, "__len__") and not isinstance(value, str | bytes)
+
+
+def _columns_of(samples: Any) -> dict[str, list[Any]] | None:
+    """The columns of a mapping of columns, or of a DataFrame of whatever library; None of anything else."""
+    if hasattr(samples, "to_pydict"):  # an Arrow table
+        samples = samples.to_pydict()
+    if isinstance(samples, Mapping):
+        return {str(name): list(values) for name, values in samples.items()}
+    if hasattr(samples, "columns") and hasattr(samples, "__getitem__"):
+        return {str(name): list(samples[name]) for name in samples.columns}
+    return None
+
+
+def _dimensions(data: Any) -> int:
+    """Of a stack of samples of a run."""
+    kind = data.fields[next(iter(data.fields))]
+    return {"image": 4, "row": 2}.get(kind, 0)
+
+
+def _is_grey_stack(array: NDArray[Any], data: Any) -> bool:
+    """Whether (N, H, W) are grey images, and not one (C, H, W) or (H, W, C)."""
+    return array.ndim == 3 and data.channels == 1 and 1 not in (array.shape[0], array.shape[2])
+
+
+def _as_file(picture: Any, stem: Path) -> Path:
+    """A picture as a file that loses nothing of it."""
+    if isinstance(picture, np.ndarray):
+        picture = Image.fromarray(picture[..., 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture)
+    if picture.mode == "F":
+        file = stem.with_suffix(".tif")
+        picture.save(file)
+        return file
+    file = stem.with_suffix(".png")
+    exif = picture.getexif()
+    if picture.mode not in LOSSLESS:
+        picture = picture.convert("RGB")
+    picture.save(file, compress_level=0, **({"exif": exif} if exif else {}))
+    return file
+
+
+def _table(
+    rows: Sequence[Mapping[Any, Any]], names: list[str], features: Mapping[str, Feature], wanted: Any
+) -> InMemory:
+    """Rows, by way of a file: a table's cells mean the same wherever they come from."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "rows.csv"
+        with file.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow([*names, *([ROW] if features else [])])
+            for number, row in enumerate(rows):
+                by_name = {str(name): value for name, value in row.items()}
+                cells = [_cell(by_name.get(name), features.get(name)) for name in names]
+                writer.writerow([*cells, *([str(number)] if features else [])])
+        reading = {"delimiter": ",", "decimal": ".", "encoding": "utf-8", "header": True, "comment": None}
+        try:
+            samples, _ = rows_of(file, wanted, **reading)
+        except CouloirError as error:
+            place = None if error.place is None else error.place.replace(str(file), "the rows")
+            place = (
+                None if place is None else re.sub(r", line (\d+)", lambda found: f", row {int(found[1]) - 1}", place)
+            )
+            fact = error.fact.replace(str(file), "The table of the rows")
+            raise CouloirError(fact, place=place, next_step="correct the value, or leave the row out") from error
+    if len(samples) != len(rows):
+        left_out = samples.skipped[0]
+        raise CouloirError(left_out.reason, place=f"the rows, row {(left_out.line or 1) - 1}")
+    return samples
+
+
+def _cell(value: Any, feature: Feature | None) -> str:
+    """A value as a table has it: gaps empty, numbers in full, yes and no in the words of the training."""
+    if value is None or str(value) in ("nan", "NaT", "<NA>"):
+        return ""
+    kind = "" if feature is None else feature.kind
+    if (
+        feature is not None
+        and kind == "boolean"
+        and isinstance(value, bool | np.bool_)
+        and len(feature.categories) == 2
+    ):
+        return feature.categories[int(value)]
+    if isinstance(value, np.datetime64):
+        value = value.astype("datetime64[us]").item()
+    if isinstance(value, datetime.date):
+        form = WRITTEN.get("" if feature is None else feature.form, "" if feature is None else feature.form)
+        midnight = not isinstance(value, datetime.datetime) or value.time() == datetime.time()
+        return value.strftime(form or "%Y-%m-%d") + ("" if midnight else value.strftime(" %H:%M:%S"))
+    if isinstance(value, bool | np.bool_):
+        return str(int(value)) if kind == "number" else str(value)
+    if isinstance(value, float | np.floating):
+        text = repr(float(value)) if isinstance(value, float) else str(value)
+        whole = text.removesuffix(".0")
+        return whole if feature is not None and kind == "category" and text not in feature.categories else text
+    return str(value)
