@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ from couloir.config.finished import amend, run_config
 from couloir.data.ragged import Ragged
 from couloir.data.table import Wanted, in_sentences, read_table
 from couloir.record.find import find_run
+from finished_runs import FinishedRuns
 from interruption import rows
 
 ROOT = Path(__file__).parents[1]
@@ -238,6 +240,34 @@ def test_seconds_and_names_of_runs_may_differ_from_the_page_and_numbers_may_not(
 
 
 HOUSE = (ROOT / "docs/architecture.md").read_text()
+
+
+def python_of(page: str) -> list[str]:
+    """The blocks of a page that are typed in Python."""
+    blocks = re.findall(r"```python\n(import couloir\n.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert blocks
+    return blocks
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    known: dict[str, object] = {}
+    for block in python_of("README.md"):
+        exec(block, known)
+    assert [answer.label in known["predictor"].classes for answer in known["answers"]] == [True, True]  # type: ignore[attr-defined]
+    assert len(python_of("README.md")[-1].splitlines()) <= 10
+
+
+def test_the_python_of_the_page_about_finished_runs_runs(
+    finished: FinishedRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished("photographs"), tmp_path / "outputs/latest")
+    shutil.copy(finished.photographs() / "test/a/000.jpg", tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    for block in python_of("docs/using.md"):
+        exec(block, {})
+
+
 EXAMPLES = dict(re.findall(r"```(?:yaml|python)\n# (\S+\.(?:yaml|py))\n(.*?)```", HOUSE, re.DOTALL))
 """The files that the page shows, by the path in the first line of each."""
 
