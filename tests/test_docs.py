@@ -117,7 +117,7 @@ def test_a_command_of_the_documentation_can_be_typed(
     if words[:2] == ["couloir", "evaluate"]:
         amend(run_config(find_run(str(reader / "run"))), [word for word in words[2:] if "=" in word], OPENED)
         return
-    if words[:2] == ["couloir", "predict"]:
+    if words[:2] == ["couloir", "predict"] and words[2:]:
         rest = [word for word in words[2:] if word not in (predict.JSON, predict.STRICT)]
         options, rest = take_flags(rest, predict.FLAGS)
         assert options["--top"] is None or options["--top"] > 0
