@@ -29,6 +29,7 @@ from couloir.config.compose import check_sweep
 from couloir.config.finished import amend, run_config
 from couloir.data.ragged import Ragged
 from couloir.data.table import Wanted, in_sentences, read_table
+from couloir.inference import inputs
 from couloir.record.find import find_run
 from finished_runs import FinishedRuns
 from interruption import rows
@@ -122,7 +123,7 @@ def test_a_command_of_the_documentation_can_be_typed(
         options, rest = take_flags(rest, predict.FLAGS)
         assert options["--top"] is None or options["--top"] > 0
         assert len([word for word in rest if "=" not in word]) > 1
-        amend(run_config(find_run(str(reader / "run"))), [word for word in rest if "=" in word], predict.OPENED)
+        amend(run_config(find_run(str(reader / "run"))), [word for word in rest if "=" in word], inputs.OPENED)
         return
     if words[:2] == ["couloir", "rerun"]:
         amend(

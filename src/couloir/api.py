@@ -77,9 +77,9 @@ def load(run: str | Path | Sequence[str | Path], words: Sequence[str] = ()) -> L
     Raises:
         CouloirError: there is no such run, it has no checkpoint, or several do not know the same classes.
     """
-    from couloir.cli.predict import OPENED
     from couloir.config.finished import amend, run_config
     from couloir.config.targets import roots_of
+    from couloir.inference.inputs import OPENED
     from couloir.inference.loaded import LoadedRun
     from couloir.inference.trained import Trained
     from couloir.record.find import find_trained, outputs_of

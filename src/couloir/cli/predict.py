@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from couloir.cli.flags import Flag, take_flags
-from couloir.config.finished import Opened
 from couloir.errors import CouloirError
 
 if TYPE_CHECKING:
@@ -38,16 +37,6 @@ FLAGS = [
     Flag("--top", None, "int >= 1", takes="how many classes: N"),
     Flag("--output", None, takes="the name of a FILE"),
 ]
-OPENED = Opened(
-    keys=(
-        "tta.", "metric.", "data.batch_size", "data.workers", "data.max_pixels", "data.background", "data.bits",
-        "data.on_error", "data.missing", "data.missing_words", "data.delimiter", "data.decimal", "data.encoding",
-        "data.comment", "data.header", "trainer.accelerator", "output_dir", "allow_targets",
-    ),
-    groups=("tta", "metric"),
-    why="cannot change after training",
-    takes="couloir predict takes tta=..., metric=..., data.batch_size, data.workers and how files are read",
-)  # fmt: skip
 ROW_KINDS = ("label", "labels", "value")
 """Kinds of targets whose answers are rows of numbers."""
 
@@ -66,7 +55,7 @@ def main(arguments: list[str]) -> int:
 def _predict(words: list[str], top: int | None, output: Path | None, as_lines: bool, strict: bool) -> int:
     from couloir.config.finished import amend, run_config
     from couloir.config.targets import roots_of
-    from couloir.inference.inputs import LIST, check_arrays, check_kinds, divide, find_inputs
+    from couloir.inference.inputs import LIST, OPENED, check_arrays, check_kinds, divide, find_inputs
     from couloir.record.checkpoint import best_weights
     from couloir.record.find import find_trained, outputs_of
 

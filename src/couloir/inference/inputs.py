@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from couloir.config.fields import fields_of, input_field
+from couloir.config.finished import Opened
 from couloir.config.image_size import in_words, size_of
 from couloir.data.listing import HIDDEN, NOWHERE, SPLIT_NAMES, Walk, composed
 from couloir.data.npy import opened_array
@@ -22,6 +23,17 @@ from couloir.errors import CouloirError, did_you_mean
 from couloir.record.find import find_trained, names_run
 from couloir.record.provenance import read_provenance
 
+OPENED = Opened(
+    keys=(
+        "tta.", "metric.", "data.batch_size", "data.workers", "data.max_pixels", "data.background", "data.bits",
+        "data.on_error", "data.missing", "data.missing_words", "data.delimiter", "data.decimal", "data.encoding",
+        "data.comment", "data.header", "trainer.accelerator", "output_dir", "allow_targets",
+    ),
+    groups=("tta", "metric"),
+    why="cannot change after training",
+    takes="couloir predict takes tta=..., metric=..., data.batch_size, data.workers and how files are read",
+)  # fmt: skip
+"""What may be changed of a run that is asked about new samples."""
 LIST = "-"
 """The word that stands for a list of files on standard input."""
 PHOTOGRAPHS, TABLE, ARRAYS = "photographs", "tables", "arrays"
