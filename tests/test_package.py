@@ -36,35 +36,53 @@ def test_the_wheel_holds_the_whole_configuration_tree(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for path in (ROOT / "conf").rglob("*.yaml"):
         assert f"couloir/conf/{path.relative_to(ROOT / 'conf').as_posix()}" in names
-    for path in (ROOT / "src/couloir").rglob("*.*"):
-        if path.suffix != ".pyc":
+    for path in (ROOT / "src/couloir").rglob("*"):
+        if path.is_file() and path.suffix != ".pyc":
             assert f"couloir/{path.relative_to(ROOT / 'src/couloir').as_posix()}" in names
     assert {"couloir/py.typed", "couloir/artifacts/page.css", "couloir/artifacts/page.js"} <= names
     assert not [name for name in names if name.startswith(("tests/", "conf/"))]
 
 
-def test_train_from_the_wheel_runs_in_any_directory(wheel: Path, tmp_path: Path) -> None:
-    venv.create(tmp_path / "env", symlinks=True)
-    python = tmp_path / "env/bin/python"
-    site = Path(subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-                               check=True, capture_output=True, text=True).stdout.strip())  # fmt: skip
+@pytest.fixture(scope="module")
+def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages of an environment in which the wheel is installed; its Python is `python_of`."""
+    environment = tmp_path_factory.mktemp("environment")
+    venv.create(environment, symlinks=True)
+    program = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    site = Path(in_it([environment / "bin/python", "-c", program], environment).strip())
     zipfile.ZipFile(wheel).extractall(site)
     # The dependencies of this interpreter, without its editable install of Couloir.
     (site / "dependencies.pth").write_text(next(path for path in sys.path if path.endswith("site-packages")))
+    return site
+
+
+def python_of(site: Path) -> Path:
+    return site.parents[2] / "bin/python"
+
+
+def in_it(words: list[str | Path], work: Path) -> str:
+    """What a process prints that ends with 0."""
+    clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHON")}
+    done = subprocess.run(words, cwd=work, env=clean, capture_output=True, text=True, timeout=LONGEST)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_train_from_the_wheel_runs_in_any_directory(site: Path, tmp_path: Path) -> None:
     program = "import sys, couloir; from couloir.cli.main import train_main; print(couloir.__file__); train_main()"
-    work = tmp_path / "work"
-    work.mkdir()
-    done = subprocess.run(
-        [python, "-c", program, "trainer=debug"],
-        cwd=work,
-        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
-        capture_output=True,
-        text=True,
-        timeout=LONGEST,
-    )
-    assert done.returncode == 0, done.stderr
-    assert str(site) in done.stdout, "the wheel was used, not the checkout"
-    assert (work / "outputs/latest/result.json").exists()
+    said = in_it([python_of(site), "-c", program, "trainer=debug"], tmp_path)
+    assert str(site) in said, "the wheel was used, not the checkout"
+    assert (tmp_path / "outputs/latest/result.json").exists()
+
+
+@pytest.mark.slow
+def test_a_project_made_by_the_wheel_trains_and_passes_its_tests(site: Path, tmp_path: Path) -> None:
+    in_it([python_of(site), "-m", "couloir", "init", "a b"], tmp_path)
+    project = tmp_path / "a b"
+    assert "epoch 10/10" in in_it(["make", "train"], project)
+    assert (project / "outputs/latest/result.json").exists()
+    in_it(["make", "test"], project)
+    assert not (project / ".venv").exists(), "the environment that made it is used"
 
 
 def test_versions_are_pinned_and_agree() -> None:

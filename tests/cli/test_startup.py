@@ -72,6 +72,8 @@ def test_help_loads_nothing_beyond_the_standard_library(tmp_path: Path) -> None:
         ["--help"],
         ["summary", "--help"],
         ["data", "--help"],
+        ["init", "--help"],
+        ["recipe", "--help"],
         ["find-lr", "--help"],
         ["find-batch-size", "--help"],
         ["board", "--help"],

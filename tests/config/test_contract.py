@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
 
+from couloir.config import contract, tree
 from couloir.config.contract import read_keys, violation
 
 
@@ -69,3 +72,28 @@ def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
     file.write_text("b: 1\n")
     os.utime(file, ns=(1, 1))
     assert [key.path for key in read_keys(file)] == ["b"]
+
+
+VALUES: tuple[Any, ...] = (
+    0, 1, -1, 2, 10**12, 0.5, -0.5, 1.5, True, False, None, "word", "", "relu", [], [1], [1, 2], [0.5, 0.25], ["a"],
+    [-1, 3],
+)  # fmt: skip
+
+
+def test_a_json_schema_takes_what_the_contract_takes_of_every_packaged_key() -> None:
+    files = [path for group in tree.groups(packaged=True) for path in (tree.packaged_conf() / group).rglob("*.yaml")]
+    keys = {
+        (key.contract, contract.infer_type(key.default)): key
+        for file in [tree.packaged_conf() / "train.yaml", *files]
+        for key in contract.read_keys(file)
+    }
+    assert len(keys) > 60
+    differ = []
+    for key in keys.values():
+        schema = jsonschema.Draft7Validator(contract.as_schema(key))
+        assert schema.is_valid("${a.b}")
+        assert schema.is_valid("???")
+        for value in VALUES:
+            if schema.is_valid(value) != (contract.violation(key, value) is None):
+                differ.append((key.path, key.contract, value))
+    assert differ == []

@@ -17,6 +17,7 @@ SENTENCES = ("train", "data", "summary", "find-lr", "find-batch-size")
 VERSION = ("-V", "--version")
 VERBS = {
     "train": "compose a sentence, check it, train, test, and write the run folder",
+    "init": "a project of your own: a network, a data set, an experiment, tests; schemas for your editor",
     "list": "the config groups, or the choices of one group",
     "resume": "go on with a run that was interrupted, to the bit",
     "evaluate": "the test split again: a run's best checkpoint, several views of each image, several runs together",

@@ -31,7 +31,12 @@ _SCIENTIFIC = re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$")
 _INTEGER = re.compile(r"-?\d+")
 _PAIR = re.compile(r"\[[a-z]+, [a-z]+\]")
 _TYPES = ("int", "float", "str", "bool", "list")
+_JSON_TYPES = {"int": "integer", "float": "number", "str": "string", "bool": "boolean", "list": "array"}
 _TYPE_NAMES = {"int": "an integer", "float": "a number", "str": "a word", "bool": "true or false", "list": "a list"}
+
+
+REFERENCE: dict[str, Any] = {"type": "string", "pattern": r"\$\{|^\?\?\?$"}
+"""A value that refers to another one, `${data.channels}`, or is missing, `???`, as a JSON schema."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,14 @@ class Key:
     line: int
     default: Any
     contract: str
+    comment: str = ""
 
 
 @dataclass(frozen=True)
 class _Test:
     accepts: Callable[[Any], bool]
     wording: str
+    schema: dict[str, Any]
 
 
 def read_keys(file: Path) -> list[Key]:
@@ -96,7 +103,7 @@ def _walk(node: yaml.MappingNode, prefix: str, file: Path, lines: list[str]) -> 
         rest = lines[mark.line][mark.column :] if mark.line < len(lines) else ""
         _, hash_sign, comment = rest.partition("#")
         contract = _contract_of(comment.strip()) if hash_sign else ""
-        yield Key(path, file, key.start_mark.line + 1, _plain(value), contract)
+        yield Key(path, file, key.start_mark.line + 1, _plain(value), contract, comment.strip())
         if isinstance(value, yaml.MappingNode):
             yield from _walk(value, f"{path}.", file, lines)
 
@@ -139,11 +146,15 @@ def _one_of(words: str) -> _Test:
     """One of some words and integers."""
     names = [word.strip() for word in words.split(",")]
     values = [int(name) if _INTEGER.fullmatch(name) else name for name in names]
-    return _Test(lambda value: not isinstance(value, bool | float) and value in values, f"one of {', '.join(names)}")
+    return _Test(
+        lambda value: not isinstance(value, bool | float) and value in values,
+        f"one of {', '.join(names)}",
+        {"enum": values},
+    )
 
 
 def _null() -> _Test:
-    return _Test(lambda value: value is None, "null")
+    return _Test(lambda value: value is None, "null", {"type": "null"})
 
 
 def _pair_of(one: _Test, names: str) -> _Test:
@@ -151,6 +162,7 @@ def _pair_of(one: _Test, names: str) -> _Test:
     return _Test(
         lambda value: isinstance(value, list) and len(value) == 2 and all(map(one.accepts, value)),
         f"two of them as {names}",
+        {"type": "array", "items": _or_reference(one.schema), "minItems": 2, "maxItems": 2},
     )
 
 
@@ -167,19 +179,46 @@ def _alternative(text: str, inferred: str) -> _Test | None:
         return _Test(
             lambda value: isinstance(value, list) and all(accepts_item(entry) for entry in value),
             f"a list, each item {item.wording}",
+            {"type": "array", "items": _or_reference(item.schema)},
         )
     type_name, range_text = inferred or "float", text
     for name in _TYPES:
         if text == name or text.startswith(f"{name} "):
             type_name, range_text = name, text.removeprefix(name).strip()
     if not range_text:
-        return _Test(lambda value: value != "" and _is(value, type_name), _TYPE_NAMES[type_name])
+        return _Test(lambda value: value != "" and _is(value, type_name), _TYPE_NAMES[type_name], _of_type(type_name))
     within = _range(range_text)
     if within is None or type_name not in ("int", "float"):
         return None
     return _Test(
-        lambda value: _is(value, type_name) and within(value), f"{_TYPE_NAMES[type_name]} {_readable(range_text)}"
+        lambda value: _is(value, type_name) and within(value),
+        f"{_TYPE_NAMES[type_name]} {_readable(range_text)}",
+        {**_of_type(type_name), **_bounds(range_text)},
     )
+
+
+def _of_type(type_name: str) -> dict[str, Any]:
+    """A type as a JSON schema; a word is not empty."""
+    return {"type": _JSON_TYPES[type_name], **({"minLength": 1} if type_name == "str" else {})}
+
+
+def _or_reference(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, REFERENCE]}
+
+
+def _bounds(range_text: str) -> dict[str, Any]:
+    """A range as a JSON schema, which has no word for infinity."""
+    names = {">": "exclusiveMinimum", ">=": "minimum", "<": "exclusiveMaximum", "<=": "maximum"}
+    if comparison := _COMPARISON.match(range_text):
+        bounds = [(comparison[1], comparison[2])]
+    else:
+        interval = _INTERVAL.match(range_text)
+        assert interval is not None, "it was read before"
+        bounds = [
+            (">=" if interval[1] == "[" else ">", interval[2]),
+            ("<=" if interval[4] == "]" else "<", interval[3]),
+        ]
+    return {names[sign]: float(bound) for sign, bound in bounds if math.isfinite(float(bound))}
 
 
 def _readable(range_text: str) -> str:
@@ -226,11 +265,23 @@ def infer_type(default: Any) -> str:
 
 def violation(key: Key, value: Any) -> str | None:
     """What the key accepts, in words, when `value` is none of it; None when the value is fine."""
-    inferred = infer_type(key.default)
-    # A range goes for numbers, also where the default itself is none: `lr: 0.1.  # > 0`
-    tests = (_parse(key.contract, inferred) or _parse(key.contract, "")) if key.contract else []
-    if not tests and inferred:
-        tests = [_Test(lambda given: _is(given, inferred), _TYPE_NAMES[inferred])]
+    tests = _tests(key)
     if not tests or any(test.accepts(value) for test in tests):
         return None
     return " or ".join(test.wording for test in tests)
+
+
+def as_schema(key: Key) -> dict[str, Any]:
+    """What the key accepts as a JSON schema; a reference and `???` are accepted as well."""
+    tests = _tests(key)
+    return {"anyOf": [*(test.schema for test in tests), REFERENCE]} if tests else {}
+
+
+def _tests(key: Key) -> list[_Test]:
+    """What a value may be; an empty list: anything."""
+    inferred = infer_type(key.default)
+    # A range goes for numbers, also where the default itself is none: `lr: 0.1.  # > 0`
+    tests = (_parse(key.contract, inferred) or _parse(key.contract, "")) if key.contract else []
+    if tests or not inferred:
+        return tests
+    return [_Test(lambda given: _is(given, inferred), _TYPE_NAMES[inferred], {"type": _JSON_TYPES[inferred]})]
