@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from couloir.errors import CouloirError, display
@@ -79,6 +80,7 @@ def take_own(words: list[str]) -> list[str]:
     return [*(word for word in words if word not in named), *own_word()] if _named else words
 
 
+@lru_cache(maxsize=1)
 def packaged_conf() -> Path:
     """The tree that ships with Couloir: inside the wheel, or `conf/` of a checkout (an editable install)."""
     inside = Path(__file__).parents[1] / "conf"
@@ -88,9 +90,14 @@ def packaged_conf() -> Path:
 def user_conf() -> Path | None:
     """The `./conf` of the working directory, or None where there is none or where it is the packaged one."""
     here = Path.cwd() / "conf"
-    if not here.is_dir() or here.resolve() == packaged_conf().resolve():
+    if not here.is_dir() or here.resolve() == _packaged():
         return None
     return here
+
+
+@lru_cache(maxsize=1)
+def _packaged() -> Path:
+    return packaged_conf().resolve()
 
 
 def own_confs() -> list[Path]:
@@ -101,7 +108,7 @@ def own_confs() -> list[Path]:
 
 def is_own(file: Path) -> bool:
     """Whether a file is of the user's own."""
-    return any(file.is_relative_to(own) for own in own_confs()) or is_elsewhere(file)
+    return any(file.is_relative_to(own) for own in own_confs()) or not file.is_relative_to(packaged_conf())
 
 
 def is_elsewhere(file: Path) -> bool:
