@@ -22,6 +22,8 @@ from build_outputs import MEASURED, Quote, masked, output, quotes, same_numbers_
 from build_outputs import PAGES as QUOTING
 from couloir.cli import board, find_batch_size, find_lr, predict, rerun
 from couloir.cli.evaluate import OPENED
+from couloir.cli.export import ENDINGS
+from couloir.cli.export import OPENED as FOR_EXPORT
 from couloir.cli.flags import take_flags, take_switches
 from couloir.cli.main import VERBS, run
 from couloir.compare import resume
@@ -124,6 +126,11 @@ def test_a_command_of_the_documentation_can_be_typed(
         assert options["--top"] is None or options["--top"] > 0
         assert len([word for word in rest if "=" not in word]) > 1
         amend(run_config(find_run(str(reader / "run"))), [word for word in rest if "=" in word], inputs.OPENED)
+        return
+    if words[:2] == ["couloir", "export"]:
+        photographs = couloir.compose(["data=image_folder", f"data.root={reader / 'photos'}"]).cfg
+        amend(photographs, [word for word in words[2:] if "=" in word], FOR_EXPORT)
+        assert len(words) == 2 or (words[3] == "--to" and words[4] in (*ENDINGS, "FORMAT"))
         return
     if words[:2] == ["couloir", "rerun"]:
         amend(

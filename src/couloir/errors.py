@@ -65,6 +65,12 @@ class FolderLost(CouloirError):
     exit_code = 1
 
 
+class ExportDiffers(CouloirError):
+    """An exported file does not answer as its run does: exit 1."""
+
+    exit_code = 1
+
+
 class LauncherFailed(CouloirError):
     """What brings the runs of a sweep to their machines does not do so: exit 1."""
 

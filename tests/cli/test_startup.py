@@ -80,6 +80,7 @@ def test_help_loads_nothing_beyond_the_standard_library(tmp_path: Path) -> None:
         ["diagnose", "--help"],
         ["diagnose", str(Path(__file__).parents[1] / "diagnosis" / "runs" / "overfitting_cifar10")],
         ["report", "--help"],
+        ["export", "--help"],
     ],
     ids=lambda words: " ".join(words[:2] if words[-1].startswith("-") else [Path(word).name for word in words]),
 )

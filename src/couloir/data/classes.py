@@ -1,4 +1,7 @@
-"""Which classes of a labelled set take part: `data.classes`, by name or by number. Nothing here imports torch."""
+"""Which classes of a labelled set take part: `data.classes`, by name or by number; when they are called imbalanced.
+
+Nothing here imports torch.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 KEY = "data.classes"
 SHOWN = 12
 """Classes that a message names at most."""
+UNEQUAL = 10
+"""Times the samples of the smallest class that the largest one has, from which on classes are called imbalanced."""
 _INTEGER = re.compile(r"-?\d+")
 
 

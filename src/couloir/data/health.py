@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from couloir.data.classes import UNEQUAL
 from couloir.data.doubles import Doubles, Place, same_files
 from couloir.data.samples import Samples, Split
 from couloir.data.skipped import in_words, legible
@@ -17,8 +18,6 @@ from couloir.data.splits import rare
 from couloir.log import note, say
 
 WORDS = {"train": "training", "val": "validation", "test": "test"}
-UNEQUAL = 10
-"""Times the samples of the smallest class that the largest one has, from which on classes are called imbalanced."""
 NAMED = 8
 """Classes that are named; the others are counted."""
 

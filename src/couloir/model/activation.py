@@ -64,4 +64,4 @@ class Maxout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_features) -> (B, out_features)."""
         pieces: Tensor = self.linear(x)
-        return pieces.reshape(len(x), -1, self.pieces).amax(dim=2)
+        return pieces.reshape(x.shape[0], -1, self.pieces).amax(dim=2)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from couloir.config.image_size import in_words
-from couloir.data.health import UNEQUAL, WORDS
+from couloir.data.classes import UNEQUAL
+from couloir.data.health import WORDS
 from couloir.errors import display
 from couloir.inspect.dataset.columns import LEAK
 

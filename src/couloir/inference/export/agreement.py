@@ -1,0 +1,125 @@
+"""Whether an exported file answers as its run does, on real samples of the validation split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from couloir.data.samples import Samples
+from couloir.errors import CouloirError, ExportDiffers
+from couloir.inference.predictor import Predictor
+
+BATCHES = (1, 3, 5, 7)
+"""Samples of the batches that the file is asked about; the run answers about all of them in one."""
+LIMIT = 1e-4
+"""The largest difference that passes, in ranges of the run's answers: their largest less their smallest."""
+STEPS = 4
+"""Steps between neighbouring float32 numbers, at the size of the largest answer, that pass in any case."""
+
+
+class Seen(NamedTuple):
+    """The first samples of the validation split.
+
+    Attributes:
+        raw: as the data reads them, uint8 (B, C, H, W) or float32 (B, ...); None: a data module of the user's own does
+            not say.
+        prepared: as the network takes them, (B, ...).
+    """
+
+    raw: Tensor | None
+    prepared: Tensor
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far a file's answers are from those of its run.
+
+    Attributes:
+        samples: that both have answered for.
+        batch_sizes: in which the file was asked.
+        largest_difference: of any number in any answer.
+        range: the run's largest answer less its smallest.
+        limit: what the difference may be.
+    """
+
+    samples: int
+    batch_sizes: list[int]
+    largest_difference: float
+    range: float
+    limit: float
+
+
+def first_samples(predictor: Predictor) -> Seen:
+    """As many samples as the batches need, or as there are.
+
+    Raises:
+        CouloirError: the network does not take one tensor a batch.
+    """
+    data, count = predictor.data, sum(BATCHES)
+    if isinstance(data, Samples):
+        split = data.splits["val"]
+        places = np.arange(min(count, len(split.indices)))
+        raw = split.source.fetch(torch.from_numpy(split.indices[places]))
+        return Seen(raw, _tensor(data.seen("val", places)[data.input]))
+    parts: list[Tensor] = []
+    for batch in predictor.batches("val"):
+        parts.append(_tensor(batch[predictor.task.input]))
+        if sum(len(part) for part in parts) >= count:
+            break
+    if not parts:
+        raise CouloirError("The validation split has no samples, and an export is checked on some.")
+    return Seen(None, torch.cat(parts)[:count])
+
+
+def _tensor(field: Any) -> Tensor:
+    if not isinstance(field, Tensor):
+        raise CouloirError(
+            f"The network takes {type(field).__name__} (samples of different lengths); an export takes one tensor.",
+            next_step="--to safetensors writes the weights of any network",
+        )
+    return field
+
+
+def agreement(own: Tensor, asked: Tensor, answers: Callable[[Tensor], Tensor]) -> Agreement:
+    """Compare a file with its run.
+
+    Args:
+        own: the run's answers, (B, ...).
+        asked: what the file takes for the same samples, (B, ...).
+        answers: the file.
+
+    Raises:
+        CouloirError: the run's own answers are not finite.
+        ExportDiffers: the file's answers have another form, or differ by more than the limit.
+    """
+    if not own.isfinite().all():
+        raise CouloirError(
+            "The run answers with NaN or infinity on its own validation samples: there is nothing to export.",
+            next_step="couloir diagnose says what became of the run",
+        )
+    sizes, left = [], len(asked)
+    for size in BATCHES:
+        sizes += [min(size, left)] if left else []
+        left -= min(size, left)
+    found = torch.cat([answers(part) for part in torch.split(asked, sizes)])
+    if found.shape != own.shape:
+        raise ExportDiffers(
+            f"The exported file answers with {tuple(found.shape)}, the run with {tuple(own.shape)}. No file is left."
+        )
+    difference = float((found.double() - own.double()).abs().max())
+    spread = float(own.max()) - float(own.min())
+    step = float(np.spacing(np.float32(own.abs().max())))
+    limit = max(LIMIT * spread, STEPS * step)
+    if not difference <= limit:  # NaN is more than any limit
+        raise ExportDiffers(
+            f"The exported file does not answer as the run does: the largest difference on {len(own)} validation "
+            f"samples is {difference:.3g}, and the limit is {limit:.3g}, {LIMIT:g} of the answers' range. No file is "
+            "left.",
+            next_step="--to safetensors writes the weights alone, to the bit",
+        )
+    return Agreement(len(own), sizes, difference, spread, limit)

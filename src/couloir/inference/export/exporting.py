@@ -1,0 +1,186 @@
+"""A finished run as a file that other programs use.
+
+The file and what stands beside it are written into a folder of their own, the file is read again and asked about
+samples of the validation split, and only then do both get their names.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, open_dict
+from torch import Tensor, nn
+
+from couloir.errors import CouloirError, ExportDiffers
+from couloir.inference.export.agreement import Seen, agreement, first_samples
+from couloir.inference.export.facts import of_graph, of_run, sha256
+from couloir.inference.export.graph import Graph, PreparedImages, PreparedRows
+from couloir.inference.export.writers import write_onnx, write_torch
+from couloir.inference.predictor import Predictor
+from couloir.inference.trained import Trained
+from couloir.record.files import as_json, rename
+from couloir.record.safetensors import read_state, write_state
+
+WRITERS = {"torch": write_torch, "onnx": write_onnx}
+ENDING = ".json"
+"""What follows the name of an exported file in the name of the facts beside it."""
+
+
+def export_graph(cfg: DictConfig, run: Path, to: str, file: Path, with_preprocessing: bool) -> dict[str, Any]:
+    """Write a run's network as a program, and the facts about it beside the file; returns these facts.
+
+    Args:
+        cfg: the run's configuration; where its samples are now.
+        run: its folder; or one of its checkpoints, where it is not the best that is exported.
+        to: `torch` or `onnx`.
+        file: where to; its folder is there.
+        with_preprocessing: whether the program prepares its input and answers as the task does.
+
+    Raises:
+        CouloirError: the run has no checkpoint or no data, or its network cannot be exported.
+        ExportDiffers: the file would not answer as the run does.
+    """
+    predictor = _with_data(cfg, run)
+    seen = first_samples(predictor)
+    graph = _graph(predictor, seen, with_preprocessing)
+    asked = seen.raw if with_preprocessing and seen.raw is not None else seen.prepared
+    own = _answers(predictor, seen.prepared, with_preprocessing)
+    facts = {
+        "format": to,
+        **of_run(predictor),
+        **of_graph(predictor, asked, own, with_preprocessing),
+    }
+    with provisional(file) as temporary:
+        answers = WRITERS[to](graph, temporary, tuple(asked.shape[1:]), asked.dtype, facts)
+        facts["agreement"] = asdict(agreement(own, asked, answers))
+        facts["sha256"] = sha256(temporary)
+        temporary.with_name(temporary.name + ENDING).write_text(as_json(facts), encoding="utf-8")
+    return facts
+
+
+def export_weights(cfg: DictConfig, run: Path, file: Path) -> dict[str, Any]:
+    """Write a run's weights under the network's own names, and the facts about them in the file and beside it; returns
+    these facts. The data is not needed: what is read back is compared to the bit.
+
+    Args:
+        cfg: the run's configuration.
+        run: its folder; or one of its checkpoints, where it is not the best that is exported.
+        file: where to, `.safetensors`; its folder is there.
+
+    Raises:
+        CouloirError: the run has no checkpoint.
+        ExportDiffers: what is read back is not what was written.
+    """
+    trained = Trained(_plainly(cfg), run)
+    state = trained.net.state_dict()
+    facts = {"format": "safetensors", **of_run(trained)}
+    with provisional(file) as temporary:
+        write_state(temporary, state, facts)
+        again = read_state(temporary)
+        different = [name for name in state if name not in again or not _same(state[name], again[name])]
+        if different or len(again) != len(state):
+            raise ExportDiffers(
+                f"What is read back from {file.name} is not what the run has: {', '.join(different[:3]) or 'more'}. No "
+                "file is left."
+            )
+        facts |= {"tensors": len(state), "sha256": sha256(temporary)}
+        temporary.with_name(temporary.name + ENDING).write_text(as_json(facts), encoding="utf-8")
+    return facts
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.dtype == other.dtype and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+
+
+def _plainly(cfg: DictConfig) -> DictConfig:
+    """A run's configuration for answers on the CPU, each sample as it is, and not in several views."""
+    cfg = cfg.copy()
+    with open_dict(cfg):
+        cfg.trainer.accelerator, cfg.tta = "cpu", None
+        if "memory_budget" in cfg.data:
+            cfg.data.memory_budget = 0.0  # a few photographs are looked at: the others need not be decoded
+    return cfg
+
+
+def _with_data(cfg: DictConfig, run: Path) -> Predictor:
+    """The run and its data.
+
+    Raises:
+        CouloirError: the data is not where it was, and no word says where it is.
+    """
+    try:
+        return Predictor(_plainly(cfg), run)
+    except CouloirError as error:
+        key = next((f"data.{key}" for key in ("root", "path") if cfg.data.get(key) is not None), None)
+        if error.next_step is None or key is None or key not in str(error):
+            raise
+        raise CouloirError(
+            f"{error.fact} An export is checked on samples of the run's validation split.",
+            place=error.place,
+            next_step=f"{key}=... says where they are now; --to safetensors does without them",
+        ) from error
+
+
+def _graph(predictor: Predictor, seen: Seen, with_preprocessing: bool) -> Graph:
+    net = predictor.net.requires_grad_(False)
+    if not with_preprocessing:
+        return Graph(net).eval()
+    data = predictor.data
+    if seen.raw is None or data.mean is None:
+        raise CouloirError(
+            "The run has a data module of its own, and Couloir does not know how it prepares its samples.",
+            next_step="leave --with-preprocessing out",
+        )
+    std, encoding = [value or 1.0 for value in data.std], data.encoding  # as a channel that never varies has been
+    prepare: nn.Module
+    if data.image_size is not None:
+        prepare = PreparedImages(data.mean, std, seen.raw.dtype)
+    else:
+        offsets = [0.0] * len(std) if encoding is None else encoding.offsets
+        mean = [value - offset for value, offset in zip(data.mean, offsets, strict=True)]
+        prepare = PreparedRows(mean, std, encoding)
+    return Graph(net, prepare, predictor.task.answer).eval()
+
+
+def _answers(predictor: Predictor, prepared: Tensor, with_preprocessing: bool) -> Tensor:
+    """What the run itself says of prepared samples."""
+    with torch.inference_mode():
+        output: Any = predictor.net(prepared)
+        if not isinstance(output, Tensor):
+            raise CouloirError(
+                f"The network returns {type(output).__name__}; an export takes networks that return one tensor.",
+                next_step="--to safetensors writes the weights of any network",
+            )
+        return predictor.task.answer(output) if with_preprocessing else output
+
+
+@contextmanager
+def provisional(file: Path) -> Iterator[Path]:
+    """A file of the same name in a folder of its own; where the block ends well, all that is there then moves to the
+    place of the file.
+
+    Raises:
+        CouloirError: the disk does not take it.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=file.parent) as folder:
+            yield Path(folder) / file.name
+            made = sorted(Path(folder).iterdir(), key=lambda path: path.name == file.name)  # the file itself comes last
+            for path in made:
+                with path.open("rb+") as stream:
+                    os.fsync(stream.fileno())
+                path.chmod(0o644)
+                rename(path, file.parent / path.name)
+    except OSError as error:
+        raise CouloirError(
+            f"{file.name} cannot be written: {error.strerror or error}.",
+            place=str(error.filename or file.parent),
+            next_step="--output FILE names a place that can be written to",
+        ) from error

@@ -1,0 +1,143 @@
+"""What stands beside an exported file: what goes in, what comes out, how a photograph or a row becomes the input."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from couloir.config.image_size import size_of
+from couloir.inference.trained import Trained
+from couloir.task.prediction import Prediction
+from couloir.version import __version__
+
+BLOCK = 1 << 22
+ANSWERS = {"label": "probabilities", "labels": "probabilities", "value": "values"}
+"""What a prediction is called, by the kind of its target."""
+MEANINGS = {
+    "label": "the probability of each class, in the order of `classes`; they add up to 1",
+    "labels": "the probability of each class, in the order of `classes`, each on its own",
+    "value": "the values in the data's units, in the order of `targets`",
+}
+SCALED = {
+    "label": "one score a class, in the order of `classes`; softmax makes probabilities of them",
+    "labels": "one score a class, in the order of `classes`; sigmoid makes a probability of each",
+    "value": "scaled values; value * target_scale + target_offset is in the data's units",
+}
+SURE = "one number from 0 to 1 a class, in the order of `classes`"
+COVERED = (
+    "turned upright as EXIF says, scaled with its shape (bilinear, antialiased) until it just covers `covers`; then "
+    "its middle is cut out"
+)
+STRETCHED = "each side scaled by its own factor (bilinear, antialiased)"
+
+
+def of_run(trained: Trained) -> dict[str, Any]:
+    """The facts about a run that do not depend on the format."""
+    cfg, data = trained.cfg, trained.data
+    facts: dict[str, Any] = {
+        "couloir": __version__,
+        "run": trained.run.name,
+        "checkpoint": trained.checkpoint.name,
+        "checkpoint_sha256": sha256(trained.checkpoint),
+        "model": str(cfg.model.get("_target_", "")).rpartition(".")[2],
+        "parameters": sum(parameter.numel() for parameter in trained.net.parameters()),
+        "task": str(cfg.data.get("task")),
+        "fields": dict(data.fields),
+        "channels": data.channels,
+        "num_classes": data.num_classes,
+        "classes": list(data.classes),
+        "mean": data.mean,
+        "std": data.std,
+    }
+    if data.image_size is not None:
+        facts["image_size"] = list(size_of(data.image_size))
+        facts["resize"] = _resize(cfg)
+    if data.kind == "value":
+        facts["targets"] = list(data.targets)
+        facts |= {"target_offset": data.target_offset, "target_scale": data.target_scale}
+    if data.encoding is not None:
+        facts["columns"] = data.encoding.plain()
+        facts["inputs"] = list(data.encoding.inputs)
+    return facts
+
+
+def _resize(cfg: DictConfig) -> dict[str, Any]:
+    """How an image of another size becomes the input."""
+    size = list(size_of(cfg.data.image_size))
+    if "resize" not in cfg.data:
+        return {"size": size, "rule": STRETCHED}
+    return {"covers": list(size_of(cfg.data.get("resize") or cfg.data.image_size)), "middle": size, "rule": COVERED}
+
+
+def of_graph(trained: Trained, asked: Tensor, own: Tensor, with_preprocessing: bool) -> dict[str, Any]:
+    """Input and output of a graph.
+
+    Args:
+        trained: the run.
+        asked: what the graph takes, (B, ...).
+        own: what the run answers with, (B, ...).
+        with_preprocessing: whether the graph prepares its input, and answers as the task does.
+    """
+    name = _identifier(trained.task.input)
+    taken = {"name": name, "dtype": _dtype(asked), "shape": ["batch", *asked.shape[1:]]}
+    given = {"dtype": _dtype(own), "shape": ["batch", *own.shape[1:]]}
+    output, meaning = _output(trained, with_preprocessing)
+    return {
+        "with_preprocessing": with_preprocessing,
+        "input": {**taken, "what": _input(trained, asked, with_preprocessing)},
+        "output": {"name": output if output != name else f"{output}_out", **given, "what": meaning},
+    }
+
+
+def _output(trained: Trained, with_preprocessing: bool) -> tuple[str, str]:
+    kind = trained.data.kind
+    if not isinstance(trained.task, Prediction) or kind not in ANSWERS:
+        return ("answer", "the task's answer") if with_preprocessing else ("output", "the network's output")
+    if with_preprocessing:
+        return ANSWERS[kind], MEANINGS[kind]
+    if kind == "value":
+        return "output", SCALED[kind]
+    form = str(getattr(trained.net, "output", "logits"))
+    return form, SCALED[kind] if form == "logits" else SURE
+
+
+def _input(trained: Trained, asked: Tensor, with_preprocessing: bool) -> str:
+    data = trained.data
+    if data.mean is None:
+        return "as the batches of the run's own data module have it"
+    images = data.image_size is not None
+    if not with_preprocessing:
+        of = "pixel / 255" if images else "input, in the order of `inputs`"
+        return f"standardised: ({of} - mean) / std of its channel" if images else f"standardised: ({of} - mean) / std"
+    if images:
+        colours = {1: "grey", 3: "red, green, blue"}.get(data.channels, f"{data.channels} channels")
+        return f"pixels from 0 to 255, {colours}" if asked.dtype == torch.uint8 else f"pixels from 0 to 1, {colours}"
+    return (
+        "a row of the table, in the order of `columns`: a number less its `offset` (subtract it in float64); the place "
+        "of a category or boolean among its `categories`, from 0, and -1 for another category; a date as days since "
+        "1970 less its `offset`, then each of its `cycles` (month from 0, weekday from Monday 0, hour); NaN where a "
+        "value is missing"
+    )
+
+
+def _dtype(x: Tensor) -> str:
+    return str(x.dtype).removeprefix("torch.")
+
+
+def _identifier(name: str) -> str:
+    plain = "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in name)
+    return plain if plain[:1].isalpha() else f"x_{plain}"
+
+
+def sha256(file: Path) -> str:
+    """The hash of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,126 @@
+"""The formats of an export: how each is written, and how its file answers.
+
+A file is written where the caller says, and read again from there before the caller believes in it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from couloir.inference.export.graph import REFUSALS, refused, traced
+from couloir.record.files import as_json
+
+Answers = Callable[[Tensor], Tensor]
+"""(B, ...) -> what the file answers, (B, ...)."""
+FACTS = "couloir.json"
+"""The file within a `.pt2` archive that says what it is."""
+
+
+def write_torch(
+    graph: nn.Module, file: Path, shape: tuple[int, ...], dtype: torch.dtype, facts: Mapping[str, Any]
+) -> Answers:
+    """A `.pt2` archive, which `torch.export.load` reads without the classes of the network.
+
+    Args:
+        graph: in evaluation mode, on the CPU.
+        file: it ends in `.pt2`.
+        shape: of one sample.
+        dtype: of the samples.
+        facts: what the archive says of itself.
+
+    Raises:
+        CouloirError: torch.export does not take the network.
+    """
+    with _silence():
+        program = traced(graph, shape, dtype)
+        torch.export.save(program, file, extra_files={FACTS: as_json(dict(facts))})
+        module = torch.export.load(file).module()
+
+    def answers(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            found: Tensor = module(x)
+        return found
+
+    return answers
+
+
+def write_onnx(
+    graph: nn.Module, file: Path, shape: tuple[int, ...], dtype: torch.dtype, facts: Mapping[str, Any]
+) -> Answers:
+    """An ONNX file, whose input and output are called as the facts say, and which onnxruntime answers for.
+
+    Args:
+        graph: in evaluation mode, on the CPU.
+        file: it ends in `.onnx`; beyond 2 GB the weights go into a second file beside it.
+        shape: of one sample.
+        dtype: of the samples.
+        facts: what the file says of itself: each an entry of `metadata_props`, in JSON unless it is text.
+
+    Raises:
+        CouloirError: torch.export or torch.onnx does not take the network.
+    """
+    with _silence():
+        program = traced(graph, shape, dtype)
+        try:
+            with torch.no_grad():
+                made = torch.onnx.export(
+                    program,
+                    (),
+                    input_names=[facts["input"]["name"]],
+                    output_names=[facts["output"]["name"]],
+                    dynamic_shapes=({0: "batch"},),
+                    dynamo=True,
+                    verbose=False,
+                )
+        except REFUSALS as error:
+            raise refused(error, graph, "torch.onnx") from error
+        assert made is not None
+        model = made.model
+        for node in model.graph:
+            node.metadata_props.clear()  # what each came of, with the names of files on this machine
+        model.metadata_props.update({key: _as_text(value) for key, value in facts.items()})
+        made.save(file)
+    return _by_onnxruntime(file)
+
+
+def _by_onnxruntime(file: Path) -> Answers:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def answers(x: Tensor) -> Tensor:
+        (found,) = session.run(None, {name: x.numpy()})
+        return torch.from_numpy(found)
+
+    return answers
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """The exporters tell of what is deprecated within them, and of torchvision's layers, which are not there."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
