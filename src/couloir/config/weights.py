@@ -130,7 +130,9 @@ def named(model: Mapping[str, Any], word: str | None = None) -> Published | None
     Raises:
         CouloirError: the network has weights of this name, but not with these keys.
     """
-    word = str(model.get("weights")) if word is None else word
+    word = model.get("weights") if word is None else word
+    if not isinstance(word, str):
+        return None
     found = published_for(str(model.get("_target_")))
     called = [each for each in found if word in (each.name, NEWEST)]
     fitting = [each for each in called if each.fits(model)]
