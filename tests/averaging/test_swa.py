@@ -100,7 +100,7 @@ def test_running_means_are_those_of_the_averaged_weights_over_the_training_set(t
 
 def test_measuring_draws_no_random_number_and_leaves_the_mode_alone() -> None:
     net = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm1d(3)).eval()
-    batches = [(torch.randn(8, 3) + 2, None) for _ in range(3)]
+    batches = [torch.randn(8, 3) + 2 for _ in range(3)]
     before = torch.get_rng_state()
     measure_batch_norm(net, batches)
     assert torch.equal(torch.get_rng_state(), before)

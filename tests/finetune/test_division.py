@@ -38,20 +38,22 @@ def test_head_then_all_changes_both_rates_after_the_heads_epochs() -> None:
 
 
 def test_layerwise_is_decay_to_the_power_of_the_depth() -> None:
-    parts = layerwise(NET, ORDER, decay=0.5)
+    parts = layerwise(NET, ORDER, decay=0.5, factor=1.0)
     assert {part.name: part.factor(0) for part in parts} == {
         "head": 1.0,
         "blocks.1": 0.5,
         "blocks.0": 0.25,
         "stem": 0.125,
     }
+    slow = layerwise(NET, ORDER, decay=0.5, factor=0.1)
+    assert [part.factor(0) for part in slow] == pytest.approx([1.0, 0.05, 0.025, 0.0125]), "the head learns anew"
     assert parts[-1].parameters == ("stem.weight", "norm.weight", "norm.bias")
     assert sorted(name for part in parts for name in part.parameters) == sorted((*HEAD, *BODY))
 
 
 def test_layerwise_of_squeezenet_goes_by_fire_modules() -> None:
     net = build("squeezenet", image_size=64, classes=2)
-    parts = layerwise(net, passed(net, torch.zeros(2, 3, 64, 64)), decay=0.8)
+    parts = layerwise(net, passed(net, torch.zeros(2, 3, 64, 64)), decay=0.8, factor=1.0)
     fires = [name for name, module in reversed(list(net.features.named_children())) if type(module).__name__ == "Fire"]
     assert [part.name for part in parts] == ["classifier.1", *(f"features.{name}" for name in fires), "features.0"]
     assert [part.factor(0) for part in parts] == pytest.approx([0.8**depth for depth in range(10)])

@@ -101,7 +101,8 @@ def curves_figure(
     metric = leading(column for column in there if column.startswith(SPLITS))
     further = [name for name in chosen or () if any(f"{split}{name}" in there for split in SPLITS)]
     rates = _points(rows, "lr")
-    changes = len({rate for _, rate in rates}) > 1
+    parts = {name: _points(rows, name) for name in there if name.startswith("lr/")}
+    changes = any(len({rate for _, rate in points}) > 1 for points in (rates, *parts.values()))
     widths = [3.6, *([3.6] if metric else []), *([2.3] if changes else [])]
     lines = 1 + -(-len(further) // len(widths))
     width, height = sum(widths), 2.9 * lines + (0.25 if title else 0.0)
@@ -121,7 +122,7 @@ def curves_figure(
     if metric is not None:
         _draw_metric(next(panels), rows, facts(metric), best_epoch)
     if changes:
-        _draw_rate(next(panels), rates)
+        _draw_rate(next(panels), rates, parts)
     elif rates:
         loss.set_title(f"learning rate {rates[0][1]:g}", loc="right", fontsize=8, color=COLOURS["lr"])
     for name in further:
@@ -193,9 +194,20 @@ def _draw_metric(axes: Axes, rows: list[Row], metric: Metric, best_epoch: float 
         axes.set_ylabel(f"{metric.label}, from {lowest:g} on".replace("-", "−"))
 
 
-def _draw_rate(axes: Axes, rates: list[tuple[float, float]]) -> None:
+def _draw_rate(axes: Axes, rates: list[tuple[float, float]], parts: Mapping[str, list[tuple[float, float]]]) -> None:
+    """The schedule's rate; of parts with rates of their own the first and the last, the fastest and the slowest."""
     epochs, values = zip(*rates, strict=True)
-    axes.plot(epochs, values, color=COLOURS["lr"], linewidth=1.4, marker="o", markersize=3, markevery=_marked(values))
+    if not parts:
+        axes.plot(
+            epochs, values, color=COLOURS["lr"], linewidth=1.4, marker="o", markersize=3, markevery=_marked(values)
+        )
+    names = list(parts)
+    for name in dict.fromkeys([*names[:1], *names[-1:]]):
+        x, y = zip(*parts[name], strict=True)
+        axes.plot(x, y, linewidth=1.4, marker="o", markersize=3, markevery=_marked(y), label=name.partition("/")[2])
+        values = (*values, *y)
+    if parts:
+        axes.legend(fontsize=7, frameon=False)
     # A cosine's last epochs are no reason, a third of the run on the bottom line is.
     hidden = sum(value * LOG_RANGE < max(values) for value in values)
     if min(values) > 0 and hidden > len(values) / 5:

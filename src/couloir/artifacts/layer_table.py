@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from couloir.config.build import build_untrained
 from couloir.config.image_size import ImageSize, sample_shape
 from couloir.errors import CouloirError
+from couloir.task.build import learning
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -31,6 +32,7 @@ class Layer:
         output_shape: without the batch.
         parameters: its own; those that an earlier layer had already count there.
         multiply_adds: of one sample, over all its calls.
+        trained: how many of its parameters learn, in some epoch.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Layer:
     output_shape: list[int]
     parameters: int
     multiply_adds: int
+    trained: int = 0
 
 
 def layers(net: nn.Module, channels: int, image_size: ImageSize | None) -> list[Layer]:
@@ -58,7 +61,8 @@ def layers(net: nn.Module, channels: int, image_size: ImageSize | None) -> list[
         own = [parameter for parameter in module.parameters(recurse=False) if id(parameter) not in counted]
         counted.update(id(parameter) for parameter in own)
         parameters = sum(parameter.numel() for parameter in own)
-        rows[module] = Layer(names[module], type(module).__name__, output_shape, parameters, 0)
+        trained = sum(parameter.numel() for parameter in own if parameter.requires_grad)
+        rows[module] = Layer(names[module], type(module).__name__, output_shape, parameters, 0, trained)
 
     def record(module: nn.Module, inputs: Any, output: Any) -> None:
         if module not in rows:
@@ -98,10 +102,17 @@ def layers_of(cfg: DictConfig, net: nn.Module | None = None) -> tuple[list[Layer
     try:
         with torch.device("meta"):
             unreal: nn.Module = build_untrained(cfg)
-            return layers(unreal, channels, image_size), unreal
+            return _layers_that_learn(cfg, unreal, channels, image_size), unreal
     except CANNOT:
         net = build_untrained(cfg) if net is None else net
-        return layers(net, channels, image_size), net
+        return _layers_that_learn(cfg, net, channels, image_size), net
+
+
+def _layers_that_learn(cfg: DictConfig, net: nn.Module, channels: int, image_size: ImageSize | None) -> list[Layer]:
+    """The layers, once `finetune` has fixed what never learns."""
+    if cfg.get("finetune") is not None:
+        learning(cfg, net, _zeros(net, channels, image_size))
+    return layers(net, channels, image_size)
 
 
 def _zeros(net: nn.Module, channels: int, image_size: ImageSize | None) -> Tensor:
@@ -131,10 +142,10 @@ def multiply_adds(module: nn.Module, x: Any, output: Any) -> int:
 
 
 def totals(rows: list[Layer], net: nn.Module) -> dict[str, int]:
-    """Parameters, those that are trained, and multiply-adds of one sample."""
+    """Parameters, those that learn in some epoch, and multiply-adds of one sample."""
     return {
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
-        "trainable_parameters": sum(p.numel() for p in net.parameters() if p.requires_grad),
+        "trainable_parameters": sum(row.trained for row in rows),
         "multiply_adds": sum(row.multiply_adds for row in rows),
     }
 
@@ -148,16 +159,17 @@ def as_table(rows: list[Layer], net: nn.Module) -> Table:
     """The table for a terminal."""
     table = Table("layer", "type")
     table.add_column("output shape", no_wrap=True)
-    for column in ("parameters", "multiply-adds"):
+    total = totals(rows, net)
+    some_fixed = total["trainable_parameters"] != total["parameters"]
+    for column in ("parameters", *(("learn",) if some_fixed else ()), "multiply-adds"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         shape = " x ".join(str(side) for side in row.output_shape)
-        table.add_row(row.name, row.type, shape, _number(row.parameters), _number(row.multiply_adds))
-    total = totals(rows, net)
+        learn = [_number(row.trained)] if some_fixed else []
+        table.add_row(row.name, row.type, shape, _number(row.parameters), *learn, _number(row.multiply_adds))
     table.add_section()
-    table.add_row("total", "", "", f"{total['parameters']:,}", f"{total['multiply_adds']:,}")
-    if total["trainable_parameters"] != total["parameters"]:
-        table.add_row("trained", "", "", f"{total['trainable_parameters']:,}", "")
+    learn = [f"{total['trainable_parameters']:,}"] if some_fixed else []
+    table.add_row("total", "", "", f"{total['parameters']:,}", *learn, f"{total['multiply_adds']:,}")
     return table
 
 

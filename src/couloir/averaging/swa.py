@@ -9,13 +9,13 @@ middle. The mean has never seen the data itself, so its batch normalisation meas
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
+import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
-from torch.optim.swa_utils import update_bn
 
 from couloir.averaging.running import Averaging, network
 from couloir.config.fields import SHARE
@@ -104,20 +104,22 @@ class EpochAveraging(Averaging):
             return
         self._measured = True
         net, data = network(pl_module), trainer.datamodule  # type: ignore[attr-defined]
-        if not any(isinstance(layer, BatchNorm) for layer in net.modules()):
+        learning = getattr(pl_module, "learning", None)
+        fixed = set() if learning is None else learning.fixed
+        if not any(isinstance(layer, BatchNorm) and name not in fixed for name, layer in net.named_modules()):
             return
         weights = {name: value.detach().clone() for name, value in net.state_dict().items()}
         net.load_state_dict(self.mean)
         batches = data.train_dataloader()
         # A process may have stand-ins for its part of a small last batch; they are no samples.
         whole = (batch for batch in batches if SHARE not in batch or batch[SHARE].own > 0)
-        measure_batch_norm(net, (batch[pl_module.input] for batch in whole))
+        measure_batch_norm(net, (batch[pl_module.input] for batch in whole), fixed)
         batches.close()
         self.mean = {name: value.detach().clone() for name, value in net.state_dict().items()}
         net.load_state_dict(weights)
 
 
-def measure_batch_norm(net: nn.Module, batches: Iterable[Tensor]) -> None:
+def measure_batch_norm(net: nn.Module, batches: Iterable[Tensor], fixed: Collection[str] = ()) -> None:
     """Set running means and variances to the means, over all batches, of the batches' own; no random number is lost.
 
     With several processes, to the means over all of them.
@@ -125,10 +127,25 @@ def measure_batch_norm(net: nn.Module, batches: Iterable[Tensor]) -> None:
     Args:
         net: its batch normalisation layers are changed, in place.
         batches: what the network takes, on its device.
+        fixed: the names of modules that stay as they are, and run as in evaluation.
     """
-    with isolate_rng():  # augmentation and dropout draw here, and training is to go on as if they had not
-        update_bn(batches, net)
-    for layer in net.modules():
-        if isinstance(layer, BatchNorm) and layer.running_mean is not None and layer.running_var is not None:
+    modes = {module: module.training for module in net.modules()}
+    modules = dict(net.named_modules())
+    layers = [layer for name, layer in modules.items() if isinstance(layer, BatchNorm) and name not in fixed]
+    momenta = [layer.momentum for layer in layers]
+    net.train()
+    for name in fixed:
+        modules[name].training = False
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the plain mean
+    with isolate_rng(), torch.no_grad():  # augmentation and dropout draw here, and training goes on as if they had not
+        for batch in batches:
+            net(batch)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+        if layer.running_mean is not None and layer.running_var is not None:
             average(layer.running_mean)
             average(layer.running_var)
+    for module, training in modes.items():
+        module.training = training

@@ -51,21 +51,25 @@ class Gradients(Callback):
         """Of each layer but the last (O,): the units that have got a gradient in this epoch."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Know the weights."""
-        assert isinstance(pl_module, Task)
-        self._weights = [] if isinstance(trainer.strategy, FSDPStrategy) else layer_weights(pl_module.net)
+        """Know how many optimizers there are."""
         self._several = len(trainer.optimizers) > 1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Know how often to look."""
+        """Know the weights, also of an epoch that is taken up, and how often to look."""
+        self._know_weights(trainer, pl_module)
         self._stride = max(1, int(trainer.num_training_batches) // trainer.accumulate_grad_batches // LOOKS)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget the epoch before."""
+        """Forget the epoch before, and know the weights that this one trains."""
         assert isinstance(pl_module, Task)
+        self._know_weights(trainer, pl_module)
         self._reached = []
         for name in [name for name in pl_module.measured if name.startswith(PREFIX)]:
             del pl_module.measured[name]
+
+    def _know_weights(self, trainer: Trainer, module: LightningModule) -> None:
+        assert isinstance(module, Task)
+        self._weights = [] if isinstance(trainer.strategy, FSDPStrategy) else layer_weights(module.net)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Look, where it is time to."""

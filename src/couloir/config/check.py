@@ -190,6 +190,7 @@ def _check_complete(cfg: DictConfig) -> None:
             hint = f"write {group}=none" if tree.find(f"{group}/none") else f"leave ~{group} out"
             raise CouloirError(f"The sentence has no {group}.", next_step=hint)
         _check_nodes(group, cfg[group])
+    _check_nodes("finetune", cfg.get("finetune"))  # not required: runs of older versions have none
     if "checkpoint" not in cfg.callbacks:
         raise CouloirError(
             "The sentence has no callbacks.checkpoint; the run record and the test need it.",
@@ -425,6 +426,7 @@ def _check_parts(sentence: Sentence) -> None:
     _check_adapting(cfg)
     _check_timm(cfg)
     check_channels(cfg.model, cfg.data.get("channels"))
+    _check_finetune(cfg)
     rule = f"momentum_schedule={choices.get('momentum_schedule')}"
     _refuse(
         cfg.momentum_schedule is not None and "momentum" not in cfg.optimizer,
@@ -452,6 +454,26 @@ def _check_parts(sentence: Sentence) -> None:
                 f"averaging.{name}={start} starts too late to average anything: the run has {epochs} epochs.",
                 f"averaging.{name}={epochs // 2}, or more trainer.max_epochs",
             )
+
+
+def _check_finetune(cfg: DictConfig) -> None:
+    """What learns later learns before the run ends, and something is fixed where patterns say what."""
+    node, epochs = cfg.get("finetune"), cfg.trainer.max_epochs
+    if node is None:
+        return
+    first = node.get("head_epochs")
+    _refuse(
+        isinstance(first, int) and isinstance(epochs, int) and 0 < epochs <= first,
+        f"finetune.head_epochs={first} leaves no epoch for the whole network: the run has {epochs}.",
+        f"finetune.head_epochs={max(1, (epochs - 1) // 2) if isinstance(epochs, int) else 1}, more "
+        "trainer.max_epochs, or finetune=head",
+    )
+    frozen = node.get("frozen")
+    _refuse(
+        OmegaConf.is_list(frozen) and not frozen,
+        "finetune.frozen=[] fixes nothing.",
+        "finetune.frozen=[NAME,...] with names as `couloir summary` shows them, or finetune=none",
+    )
 
 
 def _check_classes(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
@@ -598,6 +620,7 @@ def _check_shared_weights(sentence: Sentence) -> None:
         f"averaging={choices.get('averaging')}": cfg.averaging is not None,
         "callbacks.signals": OmegaConf.select(cfg, "callbacks.signals.every_n_epochs") is not None,
         "optimizer=sdlm": choices.get("optimizer") == "sdlm",
+        f"finetune={choices.get('finetune')}": cfg.get("finetune") is not None,
     }.items():
         _refuse(there, f"{part} needs the whole network; each process of trainer=fsdp has only a part.", instead)
 

@@ -53,7 +53,9 @@ def exploding_gradients(reading: Reading) -> Answer | None:
 
 
 def vanishing_gradients(reading: Reading) -> Answer | None:
-    """Gradients die out on their way back to the first layer."""
+    """Gradients die out on their way back to the first layer; one that has learned already needs few."""
+    if reading.key("model.weights") is not None:
+        return None
     ratio = _middle(reading, "gradients/first_to_last")
     if ratio and 0 < ratio.value <= VANISHED:
         return _layers_apart(quoted(ratio), "the last")

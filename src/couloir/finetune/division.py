@@ -49,20 +49,24 @@ def head_then_all(
     return [Part("head", own, ((0, 1.0), (head_epochs, factor))), Part("body", body, ((head_epochs, factor),))]
 
 
-def layerwise(net: nn.Module, order: Sequence[str], decay: float, head: str | None = None) -> list[Part]:
-    """All of the network, each layer at the rate of the one behind it times `decay`: rate decay^depth, the head's is 0.
+def layerwise(net: nn.Module, order: Sequence[str], decay: float, factor: float, head: str | None = None) -> list[Part]:
+    """All of the network: the head at the rate itself, a layer in front of it at rate factor decay^depth.
 
-    Howard and Ruder, 2018, section 3.1 (a factor of 1 / 2.6 from layer to layer); Bao et al., 2022, BEiT: BERT
-    Pre-Training of Image Transformers, appendix H (0.65 to 0.9).
+    The depth of the layer right in front of the head is 1. Howard and Ruder, 2018, section 3.1, take 1 / 2.6 from layer
+    to layer; Bao et al., 2022, BEiT: BERT Pre-Training of Image Transformers, appendix H, 0.65 to 0.9.
 
     Args:
         net: the network.
         order: the order in which a sample passes its modules.
         decay: the factor from one layer to the one in front of it.
+        factor: a factor of all layers in front of the head: those have learned already, and the head has not.
         head: the module that is the head; None: the last layer with weights.
     """
     layers = layers_of(net, order, head_of(net, order, head))
-    return [Part(layer.name, layer.parameters, ((0, decay**depth),)) for depth, layer in enumerate(reversed(layers))]
+    factors = (decay**depth * (factor if depth else 1.0) for depth in range(len(layers)))
+    return [
+        Part(layer.name, layer.parameters, ((0, each),)) for layer, each in zip(reversed(layers), factors, strict=True)
+    ]
 
 
 def last_n(net: nn.Module, order: Sequence[str], n: int, head: str | None = None) -> list[Part]:
@@ -112,21 +116,22 @@ def bias_only(net: nn.Module, order: Sequence[str], head: str | None = None) -> 
     return [Part("head", own), Part("biases", biases)]
 
 
-def pattern(net: nn.Module, order: Sequence[str], frozen: list[str]) -> list[Part]:
+def pattern(net: nn.Module, order: Sequence[str], frozen: list[str | int]) -> list[Part]:
     """All but what some patterns name.
 
     Args:
         net: the network.
         order: the order in which a sample passes its modules.
         frozen: names of modules or parameters that are fixed, with `*`, `?` and `[...]` as in a shell; a module's name
-            stands for all of its parameters.
+            stands for all of its parameters, and the parts of a sequence are called 0, 1, ...
 
     Raises:
         CouloirError: a pattern that names nothing, or patterns that name everything.
     """
     names = [name for name, _ in net.named_parameters()]
     fixed: set[str] = set()
-    for each in frozen:
+    patterns = [str(each) for each in frozen]
+    for each in patterns:
         found = {name for name in names if _matches(name, each)}
         if not found:
             modules = [
@@ -141,7 +146,7 @@ def pattern(net: nn.Module, order: Sequence[str], frozen: list[str]) -> list[Par
         fixed |= found
     if fixed.issuperset(names):
         raise CouloirError(
-            f"finetune.frozen={_typed(frozen)} fixes all of the network, so nothing would learn.",
+            f"finetune.frozen=[{','.join(patterns)}] fixes all of the network, so nothing would learn.",
             next_step=f"leave out {modules_in_words(names[-1:])}; finetune=head trains the last layer alone",
         )
     return [Part("rest", tuple(name for name in names if name not in fixed))]
@@ -151,10 +156,6 @@ def _matches(parameter: str, pattern: str) -> bool:
     """Whether a pattern names a parameter, or a module that it is within."""
     parts = parameter.split(".")
     return any(fnmatchcase(".".join(parts[:depth]), pattern) for depth in range(1, len(parts) + 1))
-
-
-def _typed(patterns: list[str]) -> str:
-    return f"[{','.join(patterns)}]"
 
 
 def _listed(layers: Sequence[Layer]) -> str:

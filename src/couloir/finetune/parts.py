@@ -79,7 +79,8 @@ class Learning:
             )
         self.stays_at: int | None = None
         """The epoch whose parts learn throughout, for those who try training out."""
-        self._evaluated: set[str] = set()
+        self.fixed: set[str] = set()
+        """The names of the modules that are fixed in the epoch that has begun."""
         for name, parameter in net.named_parameters():
             parameter.requires_grad_(name in set(names))
 
@@ -110,9 +111,9 @@ class Learning:
         for name, module in net.named_modules():
             if name in fixed:
                 module.training = False
-            elif name in self._evaluated:
+            elif name in self.fixed:
                 module.training = True
-        self._evaluated = fixed
+        self.fixed = fixed
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 if PART in group:

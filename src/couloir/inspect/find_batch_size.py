@@ -49,7 +49,7 @@ def find_batch_size(
         CouloirError: the parts do not go together, or not even the first size fits.
     """
     with probing(folder, sentence, command) as stop:
-        probe = Probe.of(sentence.cfg)
+        probe = Probe.of(sentence.cfg, all_learns=True)
         samples = probe.data.sizes()["train"]
         sizes = doubling(first, samples if last is None else min(last, samples))
         tried: list[Tried] = []

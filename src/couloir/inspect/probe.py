@@ -68,8 +68,13 @@ class Probe:
     data: Any
 
     @classmethod
-    def of(cls, cfg: DictConfig) -> Probe:
+    def of(cls, cfg: DictConfig, all_learns: bool = False) -> Probe:
         """Build the parts.
+
+        Args:
+            cfg: a sentence's configuration.
+            all_learns: where `finetune` lets more and more of the network learn, all steps are those of the last
+                epochs, which need the most memory; otherwise those of the first.
 
         Raises:
             CouloirError: they do not go together.
@@ -78,7 +83,10 @@ class Probe:
         data = load_data(cfg)
         seed_everything(cfg.seed, workers=True, verbose=False)
         net = build_network(cfg, data)
-        return cls(cfg, build_task(cfg, net, data, scheduled=False), data)
+        module = build_task(cfg, net, data, scheduled=False)
+        if module.learning is not None:
+            module.learning.stays_at = module.learning.first_epochs[-1] if all_learns else 0
+        return cls(cfg, module, data)
 
     def steps(self, callbacks: list[Callback], count: int, batches: LightningDataModule | None = None) -> None:
         """Take steps on a copy: weights, optimizers and random numbers are afterwards what they were before.

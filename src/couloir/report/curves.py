@@ -64,7 +64,7 @@ def _charts(records: Sequence[RunRecord]) -> list[Chart]:
     rest = [name for name in metrics if name not in order]
     each = max(50, min(POINTS, ALL_POINTS // max(1, len(records) * len(there))))
     drawn = [_of_metric(records, name, each) for name in order]
-    drawn += [_of_column(records, "lr", "learning rate", each)] if "lr" in there else []
+    drawn += [_of_rates(records, each)] if "lr" in there else []
     drawn += [_small(_of_metric(records, name, each)) for name in rest]
     drawn += [_of_column(records, name, told, each) for name, told in SMALL.items() if name in there]
     return [chart for chart in drawn if any(value is not None for trace in chart.data for value in trace["y"])]
@@ -120,6 +120,27 @@ def _best(record: RunRecord, metric: str, at: int, runs: int) -> list[dict[str, 
         "meta": {"keys": ["val"] if runs == 1 else [f"run {at}", "val"]},
         "hovertemplate": "best epoch %{x}: %{y}<extra></extra>",
     }]  # fmt: skip
+
+
+def _of_rates(records: Sequence[RunRecord], most: int) -> Chart:
+    """The rates of a run's parts, where they have several; otherwise that of the schedule."""
+    chart = _of_column(records, "lr", "learning rate", most)
+    parts = [name for name in columns(records) if name.startswith("lr/")] if len(records) == 1 else []
+    traces = []
+    for at, column in enumerate(parts):
+        name = column.partition("/")[2]
+        trace = _trace(records[0], column, label(name), most)
+        if trace is not None:
+            trace |= {"name": label(name, NAME), "line": {"color": f"--c{at % 10}", "width": 1.8}}
+            trace |= {"meta": {"keys": [], "smooth": False}, "showlegend": len(parts) <= NAMED}
+            traces.append(trace)
+    if not traces:
+        return chart
+    values = [value for trace in traces for value in trace["y"] if value is not None]
+    kind = "log" if min(values) > 0 and len(traces) > 2 else _scale(values)
+    axis = {"title": {"text": label("learning rate")}, "type": kind}
+    layout = {**chart.layout, "yaxis": axis, "showlegend": len(traces) <= NAMED}
+    return replace(chart, data=traces, layout=layout)
 
 
 def _of_column(records: Sequence[RunRecord], column: str, told: str, most: int) -> Chart:

@@ -143,19 +143,23 @@ def layers(run: Path) -> tuple[str, str] | None:
     content = read_layers(run)
     rows = []
     try:
+        totals = content["totals"]
+        parameters, learning = int(totals["parameters"]), int(totals.get("trainable_parameters", totals["parameters"]))
+        some_fixed = learning != parameters
         for layer in content["layers"]:
             shape = " × ".join(str(side) for side in layer["output_shape"])
             names = [Cell(str(layer["name"]), kind="key code"), Cell(str(layer["type"])), Cell(shape, kind="number")]
-            rows.append([*names, _count(layer["parameters"]), _count(layer["multiply_adds"])])
-        totals = content["totals"]
+            learn = [_count(layer.get("trained"))] if some_fixed else []
+            rows.append([*names, _count(layer["parameters"]), *learn, _count(layer["multiply_adds"])])
         note = (
-            f"{int(totals['parameters']):,} parameters, {int(totals['multiply_adds']):,} multiply-adds for one sample."
+            f"{parameters:,} parameters{f', {learning:,} of which learn' if some_fixed else ''}, "
+            f"{int(totals['multiply_adds']):,} multiply-adds for one sample."
         )
     except (KeyError, TypeError, ValueError):
         return None
     if len(rows) > LAYERS:
         note += f" The first {LAYERS} of {len(rows)} layers."
-    head = ["layer", "type", "output shape", "parameters", "multiply-adds"]
+    head = ["layer", "type", "output shape", "parameters", *(["learn"] if some_fixed else []), "multiply-adds"]
     return table(head, rows[:LAYERS], "layers of the network"), note
 
 

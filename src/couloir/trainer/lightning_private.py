@@ -11,10 +11,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import LearningRateMonitor as LightningsMonitor
 from pytorch_lightning.loops.fetchers import _DataFetcher, _PrefetchDataFetcher
 from pytorch_lightning.loops.fit_loop import _FitLoop
 from pytorch_lightning.loops.progress import _ProcessedTracker
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
+
+from couloir.finetune.parts import FACTOR
 
 DataFetcher = _DataFetcher
 """What hands a loop its batches."""
@@ -88,6 +91,18 @@ class Steps(_TrainingEpochLoop):
     def _on_after_fetch(self) -> None:
         self.waited += time.perf_counter() - self._fetching_since
         super()._on_after_fetch()
+
+
+class LearningRateMonitor(LightningsMonitor):
+    """Logs the rate of each of an optimizer's groups, the factor of its part of the network in it.
+
+    `_extract_lr`: what Lightning takes for a group's rate.
+    """
+
+    def _extract_lr(self, param_group: dict[str, Any], name: str) -> dict[str, Any]:
+        rate = param_group["lr"] * param_group.get(FACTOR, 1.0)
+        self.lrs[name].append(rate)
+        return {name: rate}
 
 
 def take_back_epoch(epochs: _FitLoop) -> None:
