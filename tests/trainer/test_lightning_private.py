@@ -22,6 +22,7 @@ from couloir.trainer.lightning_private import (
     HOOK,
     STEPPED,
     Epochs,
+    LearningRateMonitor,
     PrefetchDataFetcher,
     Steps,
     as_if_in,
@@ -235,3 +236,11 @@ def test_signals_can_be_left_to_the_run(left: bool, own_handler: Any, monkeypatc
         dist.destroy_process_group()
     assert found == [left] * 5
     assert len(asked) == (0 if left else 5)
+
+
+def test_a_groups_rate_is_logged_with_its_factor() -> None:
+    monitor = LearningRateMonitor()
+    monitor.lrs = {"lr-SGD/a": []}
+    assert monitor._extract_lr({"lr": 0.5, "factor": 0.1}, "lr-SGD/a") == {"lr-SGD/a": 0.05}
+    assert monitor._extract_lr({"lr": 0.5}, "lr-SGD/a") == {"lr-SGD/a": 0.5}
+    assert monitor.lrs == {"lr-SGD/a": [0.05, 0.5]}

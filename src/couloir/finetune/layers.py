@@ -7,7 +7,8 @@ network shows it, since a network may define its layers in another order than it
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from pytorch_lightning.utilities.seed import isolate_rng
@@ -20,7 +21,8 @@ CANNOT_PASS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError,
 """How a network says that it is not called with the input alone, as the parts of a task of one's own may not be."""
 
 
-class Layer(NamedTuple):
+@dataclass(frozen=True)
+class Layer:
     """Some of a network's parameters, under the name of the module that they belong to."""
 
     name: str
@@ -151,12 +153,12 @@ def layers_of(net: nn.Module, order: Sequence[str], head: Sequence[str]) -> list
     layers: list[Layer] = []
     for _, name, own in found:
         if layers and all(shapes[each] <= 1 for each in own):
-            layers[-1] = layers[-1]._replace(parameters=(*layers[-1].parameters, *own))
+            layers[-1] = replace(layers[-1], parameters=(*layers[-1].parameters, *own))
         else:
             layers.append(Layer(name, tuple(own)))
     loose = tuple(name for name in shapes if name not in taken)  # of no part, such as a position's embedding
     if loose and layers:
-        layers[0] = layers[0]._replace(parameters=(*loose, *layers[0].parameters))
+        layers[0] = replace(layers[0], parameters=(*loose, *layers[0].parameters))
     elif loose:
         layers = [Layer("input", loose)]
     return [*layers, Layer(head[0], tuple(name for name in shapes if name in heads))]

@@ -55,6 +55,9 @@ from couloir.trainer.lightning_private import log_no_hyperparameters
 from couloir.trainer.processes import first_here_first, follow, together
 from couloir.trainer.profiling import reported
 
+WITHOUT_FINETUNE = (
+    "all of the weights learn at one rate; finetune=head trains the head alone, finetune=head_then_all the head first"
+)
 SEED_STRIDE = 1_000_003
 """Between the seeds of two processes, which draw augmentation and dropout each for itself."""
 
@@ -168,6 +171,8 @@ def _train(
         say.info("%s", told)
     if module.learning is not None:
         say.info("%s", module.learning.in_words(module.net))
+    elif cfg.model.get("weights") is not None:
+        say.info("%s", WITHOUT_FINETUNE)
     if counted := class_weights_in_words(module.loss, data.classes):
         say.info("%s", counted)
     if module.automatic_optimization and (limit := limit_in_words(cfg, data)):
