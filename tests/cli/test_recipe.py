@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from couloir.cli.main import run
-from couloir.cli.train import _of_a_list
+from couloir.cli.train import _of_a_list, _past_latest
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,12 @@ def test_a_file_is_shown_as_a_choice_is(
     assert capsys.readouterr().out.startswith("# good.yaml\n# @package _global_\n# Mine.\nseed: 5\n")
     assert run(["list", "experiment", "good.yaml", "--json"]) == 0
     assert '"description": "Mine."' in capsys.readouterr().out
+
+
+def test_a_sweep_that_begins_with_the_latest_run_stays_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs/train/a").mkdir(parents=True)
+    (tmp_path / "outputs/train/a/config.yaml").touch()
+    (tmp_path / "outputs/latest").symlink_to("train/a")
+    words = ["experiment=outputs/latest/recipe.yaml,toy_mlp", "seed=1,2", "model.weights=outputs/latest/x"]
+    assert _past_latest(words) == ["experiment=outputs/train/a/recipe.yaml,toy_mlp", *words[1:]]

@@ -109,6 +109,31 @@ def test_a_recipe_stands_alone_when_the_users_files_change(tmp_path: Path) -> No
     assert content(settle(compose_sentence(["experiment=recipe.yaml"])).cfg) == before
 
 
+def test_a_group_of_the_users_own_is_added(tmp_path: Path) -> None:
+    (tmp_path / "conf/experiment").mkdir(parents=True)
+    (tmp_path / "conf/backbone").mkdir()
+    (tmp_path / "conf/backbone/small.yaml").write_text("# Small.\nsize: 3\n")
+    (tmp_path / "conf/experiment/mine.yaml").write_text(
+        "# @package _global_\n# Mine.\ndefaults:\n  - /backbone: small\n  - _self_\nseed: 2\n"
+    )
+    for words in (["+backbone=small", "model=mlp", "model.hidden=['${backbone.size}']"], ["experiment=mine"]):
+        sentence = settle(compose_sentence(words))
+        assert recipe_of(sentence).also == [{"/backbone": "small"}]
+        assert_same(sentence, tmp_path)
+
+
+def test_a_part_that_a_recipe_brings_besides_stays(tmp_path: Path) -> None:
+    (tmp_path / "conf/experiment").mkdir(parents=True)
+    (tmp_path / "conf/callbacks").mkdir()
+    (tmp_path / "conf/callbacks/timed.yaml").write_text("timed:\n  _target_: pytorch_lightning.callbacks.Timer\n")
+    (tmp_path / "conf/experiment/mine.yaml").write_text(
+        "# @package _global_\n# Mine.\ndefaults:\n  - /callbacks/timed\n  - _self_\nseed: 2\n"
+    )
+    sentence = settle(compose_sentence(["experiment=mine"]))
+    assert "timed" in sentence.cfg.callbacks
+    assert_same(sentence, tmp_path)
+
+
 def test_latest_becomes_the_run_that_it_led_to(tmp_path: Path) -> None:
     run = tmp_path / "outputs/train/first"
     (run / "checkpoints").mkdir(parents=True)

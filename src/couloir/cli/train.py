@@ -236,7 +236,26 @@ def _sweep(words: list[str], command: list[str]) -> SweepEnd:
     from couloir.sweep.multirun import begun, go_on_with, multirun
 
     folder = begun(words) if "auto_resume=true" in words else None
-    return multirun(words, command) if folder is None else go_on_with(folder, [], command)
+    return multirun(_past_latest(words), command) if folder is None else go_on_with(folder, [], command)
+
+
+def _past_latest(words: list[str]) -> list[str]:
+    """The words with the run or sweep in place of `latest` in `experiment=outputs/latest/recipe.yaml`: with the first
+    step of the first trial, `latest` is this sweep.
+    """
+    from couloir.errors import display
+    from couloir.record.find import past_latest
+
+    fixed = []
+    for word in words:
+        key, _, value = word.partition("=")
+        if key == tree.EXPERIMENT and not set(value) & set("'\"[("):
+            value = ",".join(
+                display(Path(path)) if (path := past_latest(each)) != each else each for each in value.split(",")
+            )
+            word = f"{key}={value}"
+        fixed.append(word)
+    return fixed
 
 
 def _no_job(_: object) -> None:

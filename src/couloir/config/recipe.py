@@ -45,7 +45,8 @@ class Recipe:
 
     Attributes:
         choices: group -> the choice, or a list of them.
-        also: further entries of the defaults list, as an experiment of the sentence has them.
+        also: entries of the defaults list before those: what an experiment of the sentence brings besides, and groups
+            that the root file has no choice for; None as the choice: an entry without one, `/callbacks/mine`.
         keys: the keys below their groups.
         own: files of the user's own that it needs.
     """
@@ -69,8 +70,11 @@ class Recipe:
             header: its comment lines, without their marks.
         """
         lines = ["# @package _global_", *(f"# {' '.join(line.split())}" for line in header), "defaults:"]
+        for entry in self.also:
+            lines += [
+                f"  - {name}" + ("" if choice is None else f": {_written(choice)}") for name, choice in entry.items()
+            ]
         lines += [f"  - override /{group}: {_written(choice)}" for group, choice in self.choices.items()]
-        lines += [f"  - {name}: {_written(choice)}" for entry in self.also for name, choice in entry.items()]
         return "\n".join([*lines, "  - _self_", *_block(self.keys, "")]) + "\n"
 
 
@@ -95,7 +99,10 @@ def recipe_of(sentence: Sentence) -> Recipe:
     for override in _parsed(sentence.overrides):
         _set(node, override, sentence)
     keys = {path: value for path, value in dotted(_plain(node)).items() if path.partition(".")[0] not in NO_PART}
-    recipe = Recipe(_choices(sentence, [source.file for source in experiments]), also, {}, _own_files(sentence))
+    choices, added = _choices(sentence, [source.file for source in experiments]), _roots_defaults()[-1]
+    # A group that the root file has no choice for, `+backbone=small`, is added, not overridden.
+    also += [{f"/{name}": choices.pop(name)} for name in [*choices] if "@" not in name and name not in added]
+    recipe = Recipe(choices, [entry for n, entry in enumerate(also) if entry not in also[:n]], {}, _own_files(sentence))
     return recipe.with_keys({path: _settled(path, value, sentence.cfg) for path, value in keys.items() if path})
 
 
@@ -112,7 +119,7 @@ def read_back(text: str) -> Recipe:
         choices: dict[str, Any] = {}
         also = []
         for entry in entries:
-            ((name, choice),) = _plain(entry).items()
+            ((name, choice),) = ({entry: None} if isinstance(entry, str) else _plain(entry)).items()
             if name.startswith(begins):
                 choices[name.removeprefix(begins)] = choice
             else:
@@ -307,6 +314,13 @@ def _defaults(file: Path | None) -> dict[str, Any]:
     return found
 
 
+def _roots_defaults() -> list[dict[str, Any]]:
+    """group -> choice of the packaged root file, and of the one that is used."""
+    return [
+        _defaults(file) for file in (tree.packaged_conf() / f"{tree.ROOT_CONFIG}.yaml", tree.find(tree.ROOT_CONFIG))
+    ]
+
+
 def _choices(sentence: Sentence, experiments: list[Path]) -> dict[str, Any]:
     """The choices that a recipe names, in its order."""
     named: dict[str, Any] = {}
@@ -321,8 +335,7 @@ def _choices(sentence: Sentence, experiments: list[Path]) -> dict[str, Any]:
             key = override.key_or_group + (f"@{override.package}" if override.package else "")
             if not isinstance(value := override.value(), dict):
                 named[key] = value
-    root = tree.find(tree.ROOT_CONFIG)
-    usual = [_defaults(file) for file in (tree.packaged_conf() / f"{tree.ROOT_CONFIG}.yaml", root)]
+    usual = _roots_defaults()
     found: dict[str, Any] = {}
     for group in [*ORDER, *(name for name in {**sentence.choices, **named} if name not in ORDER)]:
         if group.partition("@")[0].partition("/")[0] in (*NO_PART, "experiment"):
