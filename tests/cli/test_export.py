@@ -68,7 +68,7 @@ def test_the_script_of_the_documentation_answers_as_the_run_does_without_torch_a
 ) -> None:
     file = tmp_path / "net.onnx"
     assert export(run, "--to", "onnx", "--with-preprocessing", "--output", file) == 0
-    assert "checked: 8 validation samples, in batches of 1, 3, 4; largest difference" in capsys.readouterr().out
+    assert "checked: 8 validation samples, in batches of 1, 3, 5, 7; largest difference" in capsys.readouterr().out
     assert SCRIPT is not None
     (tmp_path / "classify.py").write_text(SCRIPT[1])
     told = list(read_predictions(run))
@@ -143,6 +143,7 @@ def test_what_is_typed_wrongly_is_answered_with_what_to_type(
     monkeypatch.chdir(tmp_path)
     assert "No format is named" in refused(capsys, run)
     assert "did you mean --to onnx?" in refused(capsys, run, "--to", "onyx")
+    assert "next:  --to torch" in refused(capsys, run, "--to", "pt2")
     assert "did you mean --with-preprocessing?" in refused(capsys, run, "--to", "onnx", "--preprocessing")
     assert "--to needs a FORMAT" in refused(capsys, run, "--to")
     assert "No run is named" in refused(capsys, "--to", "onnx")

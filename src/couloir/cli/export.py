@@ -32,6 +32,8 @@ ENDINGS = {"safetensors": ".safetensors", "torch": ".pt2", "onnx": ".onnx", "car
 """Format -> how the names of its files end."""
 PREPROCESSING, FORCE = "--with-preprocessing", "--force"
 SWITCHES = (JSON, PREPROCESSING, FORCE)
+LONGEST = 110
+"""Characters of an explanation that the console shows; longer ones stand in the file beside."""
 FOLDER = "export"
 """Where exports go, in the run's folder."""
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -119,7 +121,8 @@ def _format(stated: Any) -> str:
     if stated is None:
         raise CouloirError("No format is named.", place=f"formats: {', '.join(ENDINGS)}", next_step="--to onnx")
     if stated not in ENDINGS:
-        hint = did_you_mean(stated, ENDINGS, form="--to {}")
+        known = next((name for name, ending in ENDINGS.items() if ending == f".{stated.lstrip('.')}"), stated)
+        hint = f"--to {known}" if known in ENDINGS else did_you_mean(stated, ENDINGS, form="--to {}")
         raise CouloirError(
             f"There is no format '{stated}'.", place=f"formats: {', '.join(ENDINGS)}", next_step=hint or "--to onnx"
         )
@@ -180,10 +183,13 @@ def _in_words(file: Path, facts: dict[str, Any]) -> list[str]:
     for what in ("input", "output"):
         told = facts[what]
         shape = ", ".join(map(str, told["shape"]))
-        lines.append(f"{what + ':':8}{told['name']}, {told['dtype']} ({shape}): {told['what']}")
+        meaning = f": {told['what']}" if len(told["what"]) <= LONGEST else ""
+        lines.append(f"{what + ':':8}{told['name']}, {told['dtype']} ({shape}){meaning}")
     told = facts["agreement"]
+    samples = f"{told['samples']} validation sample{'s' * (told['samples'] > 1)}"
+    sizes = ", ".join(map(str, told["batch_sizes"]))
     lines.append(
-        f"checked: {told['samples']} validation samples, in batches of {', '.join(map(str, told['batch_sizes']))}; "
+        f"checked: {samples}, in batches of {sizes}; "
         f"largest difference {told['largest_difference']:.2g}, limit {told['limit']:.2g}"
     )
     return lines

@@ -93,7 +93,8 @@ def check_facts(run: Path, file: Path, facts: dict[str, Any]) -> None:
     assert beside == json.loads(json.dumps(facts))
     assert beside["sha256"] == sha256(file)
     assert beside["checkpoint_sha256"] == sha256(run / "checkpoints" / "best.ckpt")
-    assert beside["agreement"]["batch_sizes"] == [1, 3, 5, 1]  # ten samples to validate on
+    assert beside["agreement"]["batch_sizes"] == [1, 3, 5, 7]
+    assert beside["agreement"]["samples"] == 10, "there are no more to validate on"
     assert 0 <= beside["agreement"]["largest_difference"] <= beside["agreement"]["limit"] <= 1e-4
     model = onnx.load(file)
     within = {entry.key: entry.value for entry in model.metadata_props}
@@ -213,15 +214,23 @@ def test_a_file_that_answers_otherwise_is_not_left(
 
 
 def test_agreement_is_measured_against_the_range_of_the_answers() -> None:
-    own = torch.linspace(0, 10, 12)[:, None]
-    found = agreement(own, own, lambda x: x + 9e-4)
-    assert (found.samples, found.batch_sizes) == (12, [1, 3, 5, 3])
+    own = torch.linspace(0, 10, 16)[:, None]
+    found = agreement(own, own, lambda x: x + 9e-4, samples=16)
+    assert (found.samples, found.batch_sizes) == (16, [1, 3, 5, 7])
     assert found.largest_difference == pytest.approx(9e-4, rel=1e-2)
     assert found.limit == pytest.approx(1e-3)
     for answers in (lambda x: x + 2e-3, lambda x: x * float("nan"), lambda x: x[:, :0]):
         with pytest.raises(ExportDiffers):
-            agreement(own, own, answers)
+            agreement(own, own, answers, samples=16)
     with pytest.raises(CouloirError, match="NaN or infinity"):
-        agreement(own * float("nan"), own, lambda x: x)
-    large = torch.full((12, 1), 1e7)  # float32 has no finer steps there
-    assert agreement(large, large, lambda x: x + 1).limit == 4
+        agreement(own * float("nan"), own, lambda x: x, samples=16)
+    large = torch.full((16, 1), 1e7)  # float32 has no finer steps there
+    assert agreement(large, large, lambda x: x + 1, samples=16).limit == 4
+
+
+def test_each_of_several_values_is_measured_against_its_own_range() -> None:
+    own = torch.stack([torch.linspace(0, 1000, 16), torch.linspace(0, 1, 16)], dim=1)
+    off = torch.tensor([0.0, 2e-4])
+    assert agreement(own, own, lambda x: x + off / 4, 16, apart=True).limit == pytest.approx(1e-4)
+    with pytest.raises(ExportDiffers, match=r"limit is 0\.0001"):
+        agreement(own, own, lambda x: x + off, samples=16, apart=True)

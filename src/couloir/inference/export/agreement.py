@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,7 +16,9 @@ from couloir.errors import CouloirError, ExportDiffers
 from couloir.inference.predictor import Predictor
 
 BATCHES = (1, 3, 5, 7)
-"""Samples of the batches that the file is asked about; the run answers about all of them in one."""
+"""Samples of the batches that the file is asked about; the run answers about all of them in one. Where there are fewer
+samples, they come again.
+"""
 LIMIT = 1e-4
 """The largest difference that passes, in ranges of the run's answers: their largest less their smallest."""
 STEPS = 4
@@ -23,14 +26,16 @@ STEPS = 4
 
 
 class Seen(NamedTuple):
-    """The first samples of the validation split.
+    """The first samples of the validation split, in turn, as many as the batches need.
 
     Attributes:
+        different: how many of them are different samples.
         raw: as the data reads them, uint8 (B, C, H, W) or float32 (B, ...); None: a data module of the user's own does
             not say.
         prepared: as the network takes them, (B, ...).
     """
 
+    different: int
     raw: Tensor | None
     prepared: Tensor
 
@@ -40,10 +45,10 @@ class Agreement:
     """How far a file's answers are from those of its run.
 
     Attributes:
-        samples: that both have answered for.
+        samples: different ones that both have answered for.
         batch_sizes: in which the file was asked.
-        largest_difference: of any number in any answer.
-        range: the run's largest answer less its smallest.
+        largest_difference: of any number in any answer; of several values that of the one nearest to its limit.
+        range: the run's largest answer less its smallest; of several values, of that one.
         limit: what the difference may be.
     """
 
@@ -55,7 +60,7 @@ class Agreement:
 
 
 def first_samples(predictor: Predictor) -> Seen:
-    """As many samples as the batches need, or as there are.
+    """As many samples as the batches need.
 
     Raises:
         CouloirError: the network does not take one tensor a batch.
@@ -63,9 +68,9 @@ def first_samples(predictor: Predictor) -> Seen:
     data, count = predictor.data, sum(BATCHES)
     if isinstance(data, Samples):
         split = data.splits["val"]
-        places = np.arange(min(count, len(split.indices)))
+        places = np.arange(count) % len(split.indices)
         raw = split.source.fetch(torch.from_numpy(split.indices[places]))
-        return Seen(raw, _tensor(data.seen("val", places)[data.input]))
+        return Seen(min(count, len(split.indices)), raw, _tensor(data.seen("val", places)[data.input]))
     parts: list[Tensor] = []
     for batch in predictor.batches("val"):
         parts.append(_tensor(batch[predictor.task.input]))
@@ -73,7 +78,8 @@ def first_samples(predictor: Predictor) -> Seen:
             break
     if not parts:
         raise CouloirError("The validation split has no samples, and an export is checked on some.")
-    return Seen(None, torch.cat(parts)[:count])
+    there = torch.cat(parts)[:count]
+    return Seen(len(there), None, there[torch.arange(count) % len(there)])
 
 
 def _tensor(field: Any) -> Tensor:
@@ -85,13 +91,17 @@ def _tensor(field: Any) -> Tensor:
     return field
 
 
-def agreement(own: Tensor, asked: Tensor, answers: Callable[[Tensor], Tensor]) -> Agreement:
+def agreement(
+    own: Tensor, asked: Tensor, answers: Callable[[Tensor], Tensor], samples: int, apart: bool = False
+) -> Agreement:
     """Compare a file with its run.
 
     Args:
-        own: the run's answers, (B, ...).
+        own: the run's answers, (B, ...), B the sum of `BATCHES`.
         asked: what the file takes for the same samples, (B, ...).
         answers: the file.
+        samples: how many of them are different.
+        apart: whether an answer is several values, each with a range of its own.
 
     Raises:
         CouloirError: the run's own answers are not finite.
@@ -102,24 +112,27 @@ def agreement(own: Tensor, asked: Tensor, answers: Callable[[Tensor], Tensor]) -
             "The run answers with NaN or infinity on its own validation samples: there is nothing to export.",
             next_step="couloir diagnose says what became of the run",
         )
-    sizes, left = [], len(asked)
-    for size in BATCHES:
-        sizes += [min(size, left)] if left else []
-        left -= min(size, left)
-    found = torch.cat([answers(part) for part in torch.split(asked, sizes)])
+    found = torch.cat([answers(part) for part in torch.split(asked, list(BATCHES))])
     if found.shape != own.shape:
         raise ExportDiffers(
             f"The exported file answers with {tuple(found.shape)}, the run with {tuple(own.shape)}. No file is left."
         )
+    columns = zip(found.unbind(1), own.unbind(1), strict=True) if apart else [(found, own)]
+    compared = [_compared(one, other, samples) for one, other in columns]
+    worst = max(compared, key=lambda each: each.largest_difference / each.limit)
+    if not worst.largest_difference <= worst.limit:
+        raise ExportDiffers(
+            f"The exported file does not answer as the run does: the largest difference on {samples} validation "
+            f"samples is {worst.largest_difference:.3g}, and the limit is {worst.limit:.3g}, {LIMIT:g} of the answers' "
+            "range. No file is left.",
+            next_step="--to safetensors writes the weights alone, to the bit",
+        )
+    return worst
+
+
+def _compared(found: Tensor, own: Tensor, samples: int) -> Agreement:
     difference = float((found.double() - own.double()).abs().max())
     spread = float(own.max()) - float(own.min())
     step = float(np.spacing(np.float32(own.abs().max())))
     limit = max(LIMIT * spread, STEPS * step)
-    if not difference <= limit:  # NaN is more than any limit
-        raise ExportDiffers(
-            f"The exported file does not answer as the run does: the largest difference on {len(own)} validation "
-            f"samples is {difference:.3g}, and the limit is {limit:.3g}, {LIMIT:g} of the answers' range. No file is "
-            "left.",
-            next_step="--to safetensors writes the weights alone, to the bit",
-        )
-    return Agreement(len(own), sizes, difference, spread, limit)
+    return Agreement(samples, list(BATCHES), math.inf if math.isnan(difference) else difference, spread, limit)

@@ -57,9 +57,10 @@ def export_graph(cfg: DictConfig, run: Path, to: str, file: Path, with_preproces
         **of_run(predictor),
         **of_graph(predictor, asked, own, with_preprocessing),
     }
+    several = predictor.data.kind == "value"
     with provisional(file) as temporary:
         answers = WRITERS[to](graph, temporary, tuple(asked.shape[1:]), asked.dtype, facts)
-        facts["agreement"] = asdict(agreement(own, asked, answers))
+        facts["agreement"] = asdict(agreement(own, asked, answers, seen.different, apart=own.ndim == 2 and several))
         facts["sha256"] = sha256(temporary)
         temporary.with_name(temporary.name + ENDING).write_text(as_json(facts), encoding="utf-8")
     return facts

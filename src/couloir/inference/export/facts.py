@@ -111,12 +111,19 @@ def _input(trained: Trained, asked: Tensor, with_preprocessing: bool) -> str:
     if data.mean is None:
         return "as the batches of the run's own data module have it"
     images = data.image_size is not None
+    of_table = data.encoding is not None
     if not with_preprocessing:
-        of = "pixel / 255" if images else "input, in the order of `inputs`"
-        return f"standardised: ({of} - mean) / std of its channel" if images else f"standardised: ({of} - mean) / std"
+        order = ", in the order of `inputs`" if of_table else ""
+        return (
+            f"standardised: (pixel / 255 - mean) / std{' of its channel' * (data.channels > 1)}"
+            if images
+            else (f"standardised: (number - mean) / std{order}")
+        )
     if images:
         colours = {1: "grey", 3: "red, green, blue"}.get(data.channels, f"{data.channels} channels")
         return f"pixels from 0 to 255, {colours}" if asked.dtype == torch.uint8 else f"pixels from 0 to 1, {colours}"
+    if not of_table:
+        return "a row of numbers, as the data has them"
     return (
         "a row of the table, in the order of `columns`: a number less its `offset` (subtract it in float64); the place "
         "of a category or boolean among its `categories`, from 0, and -1 for another category; a date as days since "
