@@ -213,6 +213,7 @@ def test_the_run_says_which_statistics_are_used_and_why(tmp_path: Path) -> None:
     assert "nobody says how those of the file a.pth were standardised" in plain
     assert "data.mean=[0.485,0.456,0.406] data.std=[0.229,0.224,0.225]" in plain
     assert in_words({"weights": None}, data, *IMAGENET) == ""
+    assert in_words(model, data, None, None).startswith("inputs: as the data's own module hands them out; the weights")
     assert in_words(model, {"fields": {"row": "row"}}, [1.0], [1.0]) == ""
 
 

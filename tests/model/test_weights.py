@@ -22,7 +22,7 @@ from couloir.cli.main import run
 from couloir.config import tree
 from couloir.errors import CouloirError
 from couloir.model.mlp import mlp
-from couloir.model.weights import first_convolution
+from couloir.model.weights import begin_with, first_convolution
 from couloir.record.safetensors import write_state
 from networks import build
 
@@ -119,6 +119,17 @@ def test_a_safetensors_file_gives_the_weights_and_a_damaged_one_is_named(tmp_pat
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(CouloirError, match=r"w\.safetensors is not a whole \.safetensors file"):
         mlp(2, None, 3, [4], weights=str(file))
+
+
+def test_a_head_for_other_classes_of_a_safetensors_file_stays_as_it_is(tmp_path: Path) -> None:
+    given, net = mlp(2, None, 3, [4]), mlp(2, None, 3, [4])
+    write_state(tmp_path / "w.safetensors", given.state_dict(), {"classes": ["a", "b", "c"]})
+    before, model = net[-1].weight.clone(), {"weights": str(tmp_path / "w.safetensors")}
+    begin_with(net, model, ["a", "c", "b"])
+    assert torch.equal(net[-1].weight, before)
+    assert torch.equal(net[1].weight, given[1].weight)
+    begin_with(net, model, ["a", "b", "c"])
+    assert torch.equal(net[-1].weight, given[-1].weight)
 
 
 def test_what_is_missing_left_over_or_of_another_shape_is_named(tmp_path: Path) -> None:

@@ -178,15 +178,17 @@ def _checkpoint_of(word: str, sentence: Sentence) -> Path:
 def _settle_statistics(sentence: Sentence) -> None:
     """Mean and deviation of the data's images are those of the weights, unless the user says which they are."""
     cfg = sentence.cfg
-    data = cfg.get("data")
+    data, model = cfg.get("data"), cfg.get("model")
+    if not OmegaConf.is_dict(model) or (model.get("weights") is None and not model.get("pretrained")):
+        return
     if not OmegaConf.is_dict(data) or not {"mean", "std"} <= set(data) or not data.get("standardize", True):
         return
     with suppress(AttributeError):  # `check` says what is wrong with the fields
         if _states_statistics(sentence):
             return
-        if (found := statistics(cfg.model, data)) is not None:
+        if (found := statistics(model, data)) is not None:
             data.mean, data.std = found
-        elif asks_timm(cfg.model):
+        elif asks_timm(model):
             data.mean = data.std = None  # the library fills them in where the data is loaded
 
 

@@ -15,19 +15,21 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from couloir.config import contract, tree
 from couloir.config.fields import fields_of
-from couloir.download import Remote
 from couloir.errors import CouloirError, did_you_mean, display
 from couloir.machine import cache_folder
 from couloir.record import safetensors
 from couloir.record.checkpoint import FOLDER
 from couloir.record.find import CHECKPOINT
 from couloir.record.provenance import read_provenance
+
+if TYPE_CHECKING:
+    from couloir.download import Remote
 
 ADDRESS = "https://download.pytorch.org/models/"
 """Where the files are that the ecosystem's reference implementations have published."""
@@ -68,6 +70,8 @@ class Published:
     @property
     def remote(self) -> Remote:
         """Where it can be downloaded."""
+        from couloir.download import Remote  # and so what speaks to servers: sentences do without it
+
         return Remote(self.file, self.sha256, (ADDRESS,), "sha256")
 
     def fits(self, model: Mapping[str, Any]) -> bool:
@@ -274,21 +278,28 @@ def asks_timm(model: Mapping[str, Any]) -> bool:
     return bool(model.get("pretrained")) or (known is not None and known.mean is None)
 
 
-def in_words(model: Mapping[str, Any], data: Mapping[str, Any], mean: Sequence[float], std: Sequence[float]) -> str:
+def in_words(
+    model: Mapping[str, Any], data: Mapping[str, Any], mean: Sequence[float] | None, std: Sequence[float] | None
+) -> str:
     """How the inputs of a network with weights are standardised, and why so; empty without weights.
 
     Args:
         model: the node of the model.
         data: the node of the data.
-        mean: the channels' means that the run subtracts.
+        mean: the channels' means that the run subtracts; None: the data comes from a module that does what it likes.
         std: the deviations that it divides by.
     """
-    known, now = prepared(model), _pair(mean, std)
-    if asks_timm(model) and data.get("standardize", True):
-        own = data.get("mean") is None and data.get("std") is None
-        return f"inputs: {now}, as {'timm has them for ' + str(model.get('name')) if own else 'the sentence says'}"
-    if known is None or "image" not in fields_of(data).values():
+    known, from_timm = prepared(model), asks_timm(model)
+    if (known is None and not from_timm) or "image" not in fields_of(data).values():
         return ""
+    if mean is None or std is None:
+        theirs = "" if known is None or known.mean is None else f"; {known.of} had {_pair(known.mean, known.std or ())}"
+        return f"inputs: as the data's own module hands them out{theirs}"
+    now = _pair(mean, std)
+    if from_timm:
+        own = data.get("mean") is None and data.get("std") is None and data.get("standardize", True)
+        return f"inputs: {now}, as {'timm has them for ' + str(model.get('name')) if own else 'the sentence says'}"
+    assert known is not None
     needed = statistics(model, data)
     if needed is None:
         if known.mean is not None:

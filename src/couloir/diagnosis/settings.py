@@ -85,7 +85,7 @@ class Settings:
     def usual_rate(self) -> float | None:
         """A rate that the optimizer usually learns with; None: unknown."""
         usual = USUAL_RATES.get(self.target("optimizer").rpartition(".")[2])
-        if usual is not None and self.get("model.weights") is not None:
+        if usual is not None and (self.get("model.weights") is not None or self.get("model.pretrained")):
             usual *= FINE_TUNED
         return usual
 

@@ -167,7 +167,7 @@ def _train(
     module, trainer, record = assemble()
     parameters = sum(parameter.numel() for parameter in module.net.parameters())  # before fsdp makes shares of them
     say.info(_opening(sentence, data, parameters, trainer))
-    if data.mean is not None and (told := in_words(cfg.model, cfg.data, data.mean, data.std)):
+    if told := in_words(cfg.model, cfg.data, data.mean, data.std):
         say.info("%s", told)
     if module.learning is not None:
         say.info("%s", module.learning.in_words(module.net))
