@@ -79,9 +79,10 @@ def commands() -> list[str]:
         lines = [line.split("#")[0].strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
         lines += re.findall(r"`((?:train|couloir)(?: [^`]*)?)`", text)
         found += [line for line in lines if re.match(r"(train|couloir) \S", line)]
-    # Placeholders of a grammar, the wrong ones, and the reader's own model are not for composing.
+    # Placeholders of a grammar, the wrong ones, the reader's own model, and an extra are not for composing.
     left_out = (
-        "GROUP", "VERB", "...", "resnet5O", "=-1", "mynet", "data=moons model=lenet5", "target=name", "missing=refuse",
+        "model=timm", "GROUP", "VERB", "...", "resnet5O", "=-1", "mynet", "data=moons model=lenet5", "target=name",
+        "missing=refuse",
     )  # fmt: skip
     return sorted({line for line in found if not any(word in line for word in left_out)})
 

@@ -16,7 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from couloir.config import tree
 from couloir.config.compose import check_sweep, prepare_hydra
 from couloir.errors import CouloirError, did_you_mean, in_quotes
-from couloir.record.find import outputs_of
+from couloir.record.find import find_run, outputs_of, past_latest
+from couloir.record.folder import LATEST
 from couloir.record.sweep import FILE, SweepFacts, read_facts
 from couloir.sweep.trials import SweepEnd
 
@@ -25,6 +26,8 @@ OPEN = (
     "allow_targets",
 )  # fmt: skip
 """What may be another when a sweep goes on, besides the keys of the launcher."""
+OF_RUNS = ("model.weights", "initializer.run")
+"""Keys whose value may name a run."""
 
 
 def multirun(words: list[str], command: list[str]) -> SweepEnd:
@@ -41,6 +44,7 @@ def multirun(words: list[str], command: list[str]) -> SweepEnd:
         CouloirError: it cannot be done as it was typed.
     """
     check_sweep(words)
+    words = past_latest_run(words)
     prepare_hydra()  # what composed the words for their check has set Hydra back to what it was before
     typed, sys.argv = sys.argv, command
     try:
@@ -52,6 +56,22 @@ def multirun(words: list[str], command: list[str]) -> SweepEnd:
             return end
     finally:
         sys.argv = typed
+
+
+def past_latest_run(words: list[str]) -> list[str]:
+    """The words with the run that `latest` leads to in its place: each run of the sweep makes another one the latest.
+
+    Raises:
+        CouloirError: there is no run that `latest` leads to.
+    """
+    outputs, fixed = outputs_of(words), []
+    for word in words:
+        key, _, value = word.partition("=")
+        if key.lstrip("+") in OF_RUNS and LATEST in value:
+            each = (str(find_run(part, outputs)) if part == LATEST else past_latest(part) for part in value.split(","))
+            word = f"{key}={','.join(in_quotes(part) for part in each)}"
+        fixed.append(word)
+    return fixed
 
 
 def go_on_with(folder: Path, overrides: list[str], command: list[str]) -> SweepEnd:
