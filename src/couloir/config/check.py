@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract, resolvers, scaling, targets, tree
+from couloir.config.augmented import augments
 from couloir.config.compose import SWEEP_GROUPS, Sentence, compose_sentence
 from couloir.config.contract import Key
 from couloir.config.defaults import ignored_words
@@ -105,6 +106,7 @@ def _check(sentence: Sentence, reads_data: bool, each_fold: bool) -> None:
     _check_values(sentence, {path: entries for path, entries in keys.items() if path not in data}, keys)
     _check_parts(sentence)
     _check_classes(sentence, keys)
+    _check_features(sentence)
     _check_metrics(sentence, keys)
     _check_monitors(sentence)
     _check_accelerator(sentence.cfg)
@@ -535,6 +537,19 @@ def _check_timm(cfg: DictConfig) -> None:
         f"model.pretrained=true and model.weights={cfg.model.get('weights')} are two kinds of weights to begin with.",
         "leave one of them out",
     )
+
+
+def _check_features(sentence: Sentence) -> None:
+    """Features are computed once only of samples that stay the same."""
+    finetune = sentence.cfg.get("finetune")
+    if OmegaConf.is_dict(finetune):
+        chosen = sentence.choices.get("augmentation", "your own")
+        _refuse(
+            finetune.get("cache_features") is True and augments(sentence.cfg),
+            "finetune.cache_features=true computes the features of each sample once, and "
+            f"augmentation={chosen} changes the samples in each epoch.",
+            "augmentation=none, or finetune.cache_features=false",
+        )
 
 
 def _check_kept(checkpoint: DictConfig) -> None:

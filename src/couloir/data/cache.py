@@ -82,7 +82,7 @@ class Cache:
         with self._lock():
             if _size(self.set) > self.limit:
                 _remove_unused(self.set)
-            self._make_room(expected)
+            make_room(self.folder, self.set, expected, self.limit)
             self.set.mkdir(exist_ok=True)
             index, length = self.set / "index", ROW.itemsize * len(self.paths)
             if _stamp(str(index))[0] != length:  # there is none, or it did not survive a loss of power
@@ -94,19 +94,6 @@ class Cache:
             _in_use(self.set)
             self._use = FileLock(self.set / f"use-{uuid.uuid4().hex}.lock")
             self._use.acquire()
-
-    def _make_room(self, expected: float) -> None:
-        """Evict the sets that have gone unused the longest until this one's expected size fits, if it can at all."""
-        if expected > self.limit:
-            return
-        others = [path for path in _sets(self.folder) if path != self.set]
-        total = sum(map(_size, others))
-        for other in sorted(others, key=_last_used):
-            if total + expected <= self.limit:
-                return
-            size = _size(other)
-            if _remove_unused(other):
-                total -= size
 
     def close(self) -> None:
         """Leave the set to eviction."""
@@ -204,6 +191,27 @@ def _name(paths: list[str], stamps: list[tuple[int, int]], resize: ImageSize, ch
 def _sets(folder: Path) -> list[Path]:
     """The folders that are sets; others that lie there, in a folder that was named by mistake, are not ours."""
     return [path for path in folder.iterdir() if SET.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
+
+
+def make_room(folder: Path, own: Path, expected: float, limit: float) -> bool:
+    """Evict the sets that have gone unused the longest until the expected size of one's own fits.
+
+    To be called under the folder's lock. Nothing is evicted for what cannot fit at all.
+
+    Returns:
+        Whether it fits.
+    """
+    if expected > limit:
+        return False
+    others = [path for path in _sets(folder) if path != own]
+    total = sum(map(_size, others))
+    for other in sorted(others, key=_last_used):
+        if total + expected <= limit:
+            break
+        size = _size(other)
+        if _remove_unused(other):
+            total -= size
+    return total + expected <= limit
 
 
 def _size(path: Path) -> int:

@@ -19,7 +19,7 @@ from torch import Tensor
 from couloir.config.fields import KINDS, Fields, default_fields, input_field, target_field
 from couloir.config.image_size import ImageSize
 from couloir.config.world import ALONE, World
-from couloir.data.batches import Batch, Batches
+from couloir.data.batches import Batch, Batches, Prepare
 from couloir.data.classes import chosen_classes
 from couloir.data.columns import Described
 from couloir.data.encoding import Encoding
@@ -151,6 +151,8 @@ class Samples(LightningDataModule):
         self.device = torch.device("cpu")
         self._statistics: dict[str, Any] = {}
         self.splits: dict[str, Split] = {}
+        self.stand_ins: dict[str, Source] = {}
+        """What batches of a split hold instead of its inputs, ready for the network: features, say."""
         self.skipped: list[Skipped] = []
         self._readers: list[Cutting | Rows] = []
 
@@ -451,21 +453,27 @@ class Samples(LightningDataModule):
             digest.update(split.targets.tobytes())
         return f"sha256:{digest.hexdigest()}"
 
+    def in_order(self, split: str) -> Batches:
+        """All samples of a split in order, not augmented, whatever stands in for them elsewhere."""
+        return self._batches(split, stand_in=None, drop_single=False)
+
     def train_dataloader(self) -> Batches:
         """The training batches, in a new order each epoch, augmented."""
-        return self._batches("train", shuffle=True, augmentation=self.augmentation)
+        return self._batches("train", self.stand_ins.get("train"), shuffle=True, augmentation=self.augmentation)
 
     def train_batches(self, batch_size: int) -> Batches:
         """The training batches in another size."""
-        return self._batches("train", shuffle=True, augmentation=self.augmentation, batch_size=batch_size)
+        return self._batches(
+            "train", self.stand_ins.get("train"), shuffle=True, augmentation=self.augmentation, batch_size=batch_size
+        )
 
     def val_dataloader(self) -> Batches:
         """The validation batches, in order."""
-        return self._batches("val")
+        return self._batches("val", self.stand_ins.get("val"))
 
     def test_dataloader(self) -> Batches:
         """The test batches, in order."""
-        return self._batches("test")
+        return self._batches("test", self.stand_ins.get("test"))
 
     def teardown(self, stage: str) -> None:
         """End the worker processes; a loader that is iterated again starts others."""
@@ -488,14 +496,19 @@ class Samples(LightningDataModule):
     def _batches(
         self,
         name: str,
+        stand_in: Source | None,
         shuffle: bool = False,
         augmentation: Callable[..., Any] | None = None,
         batch_size: int | None = None,
+        drop_single: bool | None = None,
     ) -> Batches:
         batch_size = batch_size or self.batch_size
         split, targets = self.splits[name], self._scaled(self.splits[name].targets)
         read: Cutting | Rows
-        if isinstance(split.source, Cuttable):
+        if stand_in is not None:
+            stand_in.to(self.device)
+            read = Rows(stand_in, np.arange(len(split.indices)), targets, 0, self.device)
+        elif isinstance(split.source, Cuttable):
             windows, augmentation = windows_first(augmentation)
             workers = max(1, cores() // self.world.local_size) if self.workers is None else self.workers
             read = Cutting(split.source, split.indices, targets, batch_size, windows, workers)
@@ -505,15 +518,16 @@ class Samples(LightningDataModule):
             read = Rows(split.source, split.indices, targets, self.workers or 0, device)
         if isinstance(read, Cutting) or read.workers > 0:
             self._readers.append(read)
+        prepare: Prepare = partial(self._prepare, augmentation=augmentation) if stand_in is None else self._beside
         return Batches(
             len(split.indices),
             batch_size,
             read,
-            partial(self._prepare, augmentation=augmentation),
+            prepare,
             shuffle=shuffle,
             strata=torch.from_numpy(split.targets) if shuffle and self.sampler == "balanced" else None,
             seed=self.seed,
-            drop_single=name == "train",
+            drop_single=name == "train" if drop_single is None else drop_single,
             rank=self.world.rank,
             world=self.world.size,
             device=self.device,
@@ -531,6 +545,11 @@ class Samples(LightningDataModule):
     def _scaled_values(self, targets: NDArray[Any]) -> NDArray[np.float64]:
         scaled: NDArray[np.float64] = (targets.astype(np.float64) - self.target_offset) / self.target_scale
         return scaled
+
+    def _beside(self, x: Tensor, y: Tensor) -> Batch:
+        """A batch of what stands in for the inputs, with its targets."""
+        batch: Batch = {self.input: moved(x, self.device)}
+        return batch if self.target == self.input else {**batch, self.target: moved(y, self.device)}
 
     def _prepare(self, x: Tensor, y: Tensor, augmentation: Callable[..., Any] | None) -> Batch:
         batch: Batch = {self.input: self._encoded(cast(Tensor, moved(x, self.device)))}

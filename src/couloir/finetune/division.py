@@ -15,8 +15,15 @@ from couloir.finetune.layers import Layer, head_of, layers_of, parameters_of
 from couloir.finetune.parts import Part, modules_in_words
 
 
-def head(net: nn.Module, order: Sequence[str], head: str | None = None) -> list[Part]:
-    """The head alone.
+def head(
+    net: nn.Module,
+    order: Sequence[str],
+    head: str | None = None,
+    cache_features: bool | None = None,
+    feature_memory: float | None = None,
+    features_on_disk: bool = False,
+) -> list[Part]:
+    """The head alone; what enters it can be computed once (`couloir.run.features` reads the last three keys).
 
     Donahue et al., 2014, DeCAF: A Deep Convolutional Activation Feature for Generic Visual Recognition.
 
@@ -24,6 +31,9 @@ def head(net: nn.Module, order: Sequence[str], head: str | None = None) -> list[
         net: the network.
         order: the order in which a sample passes its modules.
         head: the module that is the head; None: the last layer with weights.
+        cache_features: whether the features of each sample are computed once; None: where they are the same then.
+        feature_memory: GiB of them that may be in memory.
+        features_on_disk: whether they are kept for later runs.
     """
     return [Part("head", parameters_of(net, head_of(net, order, head)))]
 

@@ -48,6 +48,7 @@ from couloir.record.provenance import write_provenance
 from couloir.record.result import RunResult, summarise, write_result
 from couloir.run.assemble import build_network, check_limits, load_data
 from couloir.run.earlier import Amended, Earlier
+from couloir.run.features import features_once
 from couloir.run.outcome import as_lost_folder, closing_diagnosis, closing_table, write_ending
 from couloir.task.build import build_task
 from couloir.task.task import Task
@@ -126,7 +127,7 @@ def train_along() -> RunResult:
         assemble = partial(_assemble, cfg, data, folder, stop, world, going_on)
         module, trainer, _ = assemble()
         with workers_ended(data):
-            module, _ = _fit_and_test(module, trainer, data, assemble, checkpoint, is_tested(cfg), None)
+            module, _ = _fit_and_test(cfg, module, trainer, data, assemble, checkpoint, is_tested(cfg), None)
         return RunResult(folder.path, dict(module.measured), "completed")
 
 
@@ -179,7 +180,7 @@ def _train(
         say.info("%s", limit)
     checkpoint = None if earlier is None else earlier.checkpoint
     with workers_ended(data):
-        module, seen = _fit_and_test(module, trainer, data, assemble, checkpoint, is_tested(cfg), folder)
+        module, seen = _fit_and_test(cfg, module, trainer, data, assemble, checkpoint, is_tested(cfg), folder)
     return Trained(module, parameters, seen, data.classes, record)
 
 
@@ -250,6 +251,7 @@ def _assemble(
 
 
 def _fit_and_test(
+    cfg: DictConfig,
     module: Task,
     trainer: Trainer,
     data: Any,
@@ -265,7 +267,7 @@ def _fit_and_test(
     Returns:
         the module with the best weights, and what the test has seen, if the data has classes.
     """
-    with reported(trainer):
+    with reported(trainer), features_once(cfg, module, trainer, data):
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     validated = None if module.validated is None else total(module.validated)
     best = best_checkpoint(trainer)
