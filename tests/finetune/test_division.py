@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from small_network import Small
 from torch import nn
 
 from couloir.errors import CouloirError
-from couloir.finetune.division import bias_only, head, head_then_all, last_n, layerwise, pattern
+from couloir.finetune.division import bias_only, greedy, head, head_then_all, last_n, layerwise, pattern
 from couloir.finetune.layers import passed
+from couloir.finetune.parts import Learning
+from couloir.model.mlp import mlp
 from networks import build
 
 NET = Small()
@@ -107,3 +111,58 @@ def test_a_pattern_that_names_nothing_or_everything_is_refused(frozen: list[str]
     with pytest.raises(CouloirError, match=said) as caught:
         pattern(NET, ORDER, frozen)
     assert next_step in str(caught.value.next_step)
+
+
+SIGMOID = mlp(1, 4, 3, [5, 5, 5], activation="sigmoid", dropout=0.5)
+"""0 flat; 1, 2, 3: linear, sigmoid, dropout; 4, 5, 6; 7, 8, 9; 10 the head."""
+
+
+def test_greedy_has_a_layer_learn_alone_with_the_head_and_then_all_of_them() -> None:
+    parts = greedy(SIGMOID, passed(SIGMOID, torch.zeros(2, 1, 4, 4)), epochs_per_layer=2, factor=0.5)
+    assert [part.name for part in parts] == ["1", "4", "7", "head"]
+    factors = {part.name: [part.factor(epoch) for epoch in range(8)] for part in parts}
+    assert factors == {
+        "1": [1, 1, 0, 0, 0, 0, 0.5, 0.5],
+        "4": [0, 0, 1, 1, 0, 0, 0.5, 0.5],
+        "7": [0, 0, 0, 0, 1, 1, 0.5, 0.5],
+        "head": [1, 1, 1, 1, 1, 1, 0.5, 0.5],
+    }
+    assert [part.modules for part in parts] == [(), ("4", "5", "6"), ("7", "8", "9"), ()]
+    assert [[part.is_there(epoch) for part in parts].count(True) for epoch in range(8)] == [2, 2, 3, 3, 4, 4, 4, 4]
+
+
+def test_greedy_needs_layers_to_add() -> None:
+    net = mlp(1, 4, 3, [5])
+    with pytest.raises(CouloirError, match="in front of the head this network has 1"):
+        greedy(net, passed(net, torch.zeros(2, 1, 4, 4)), epochs_per_layer=2, factor=1.0)
+
+
+def test_layers_that_are_still_to_come_are_passed_unchanged_also_in_a_copy_and_are_there_in_the_end() -> None:
+    net, x = copy.deepcopy(SIGMOID).eval(), torch.randn(2, 1, 4, 4)
+    order = passed(net, x)
+    learns = Learning(net, greedy(net, order, epochs_per_layer=2, factor=1.0), order)
+    whole = net(x)
+    assert [learns.layers(epoch) for epoch in (0, 1, 2, 4, 9)] == [1, 1, 2, 3, 3]
+    assert [learns.is_whole(epoch) for epoch in (0, 3, 4, 9)] == [False, False, True, True]
+    learns.begin(net, 0)
+    by_hand = net[10](torch.sigmoid(net[1](x.flatten(1))))
+    assert torch.equal(net(x), by_hand)
+    other = copy.deepcopy(net)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+    assert torch.equal(other(x), by_hand), "a copy has weights of its own"
+    learns.begin(other, 2)
+    assert torch.equal(other(x), other[10](torch.sigmoid(other[4](torch.sigmoid(other[1](x.flatten(1)))))))
+    learns.end(other)
+    assert torch.equal(other(x), whole)
+    assert set(other.state_dict()) == set(SIGMOID.state_dict())
+
+
+def test_the_words_say_which_layers_are_not_there_yet() -> None:
+    net = copy.deepcopy(SIGMOID)
+    order = passed(net, torch.zeros(2, 1, 4, 4))
+    said = Learning(net, greedy(net, order, epochs_per_layer=2, factor=0.5), order).in_words(net).splitlines()
+    assert said[0] == "learns in epochs 1 to 2: 1, 10, 103 of 163 parameters; not there yet: 4, 7"
+    assert said[1] == "learns in epochs 3 to 4: 4, 10, 48 of 163 parameters; fixed: 1; not there yet: 7"
+    assert said[3] == "learns from epoch 7 on: everything, 163 of 163 parameters, at 0.5 times the rate"

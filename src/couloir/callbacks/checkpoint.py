@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Checkpoint as CheckpointBase
 from couloir.distributed import highest
 from couloir.record.checkpoint import BEST, FOLDER, LAST, PREVIOUS, epoch_checkpoint, kept_epochs
 from couloir.record.files import rename
+from couloir.trainer.learning import learning_of
 from couloir.trainer.resumption import epoch_reached, within_epoch
 
 USUAL_COUNT = 3
@@ -91,7 +92,10 @@ class Checkpoint(CheckpointBase):
             self._improved = True
 
     def _measured(self, trainer: Trainer) -> float | None:
-        """The metric's value; None where it is not finite, or the epoch was not validated."""
+        """The metric's value; None where it is not finite, the epoch was not validated, or layers are still to come."""
+        learning = learning_of(trainer.lightning_module)
+        if learning is not None and not learning.is_whole(trainer.current_epoch):
+            return None
         value = float(trainer.callback_metrics.get(self.monitor, math.nan))
         return value if math.isfinite(value) else None
 

@@ -23,7 +23,7 @@ from couloir.data.batches import samples_in
 from couloir.log import note
 from couloir.logger.event_sizes import cut_back, event_sizes
 from couloir.record.folder import RunFolder
-from couloir.record.metrics import TIMES, Row, best_row, write_metrics
+from couloir.record.metrics import LAYERS, TIMES, Row, best_row, write_metrics
 from couloir.trainer.learning import learning_of
 from couloir.trainer.resumption import epoch_reached, seconds_waited, within_epoch
 
@@ -61,7 +61,7 @@ class Record(Callback):
         self._undrawn: str | None = None
         self._lr, self._samples, self._epoch_started = 0.0, 0, self._started
         self._rates: Row = {}
-        """The rate of each part of the network, where there are several."""
+        """The rate of each part of the network, where there are several, and how many layers, where some join later."""
         self._waited = 0.0
         """Seconds that this epoch waited for batches before it was taken up."""
         self._waiting = 0.0
@@ -122,6 +122,8 @@ class Record(Callback):
         learning = learning_of(pl_module)
         rates = {} if learning is None else learning.rates(trainer.optimizers, trainer.current_epoch)
         self._rates = {f"{RATE}/{name}": rate for name, rate in rates.items()}
+        if learning is not None and (layers := learning.layers(trainer.current_epoch)) is not None:
+            self._rates[LAYERS] = layers
         self._samples, self._waited, self._validating = 0, 0.0, 0.0
         self._epoch_started = time.perf_counter()
 

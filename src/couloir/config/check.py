@@ -37,6 +37,12 @@ REQUIRED = (
 )  # fmt: skip
 OPTIONAL = ("loss", "scheduler", "momentum_schedule", "averaging", "tta", "logger")
 """Groups that may be null."""
+GREEDY = "couloir.finetune.division.greedy"
+NOT_GREEDY = {
+    "trainer.max_steps": "null", "trainer.max_time": "null", "trainer.compile": "false",
+    "callbacks.early_stopping.patience": "null", "callbacks.stop_at.threshold": "null",
+}  # fmt: skip
+"""Keys that do not go with a network that grows, and what they are without effect."""
 REFERENCE = re.compile(r"\$\{([a-z_.]+)\}")
 DURATION = re.compile(r"\d+(:\d{1,2}){3}")
 GPU_DEVICES = ("dev/nvidia[0-9]*", "dev/nvidiactl", "dev/kfd", "dev/dxg")
@@ -106,7 +112,7 @@ def _check(sentence: Sentence, reads_data: bool, each_fold: bool) -> None:
     _check_values(sentence, {path: entries for path, entries in keys.items() if path not in data}, keys)
     _check_parts(sentence)
     _check_classes(sentence, keys)
-    _check_features(sentence)
+    _check_finetune(sentence)
     _check_metrics(sentence, keys)
     _check_monitors(sentence)
     _check_accelerator(sentence.cfg)
@@ -539,10 +545,18 @@ def _check_timm(cfg: DictConfig) -> None:
     )
 
 
-def _check_features(sentence: Sentence) -> None:
-    """Features are computed once only of samples that stay the same."""
+def _check_finetune(sentence: Sentence) -> None:
+    """Features are computed once only of samples that stay the same; a network that grows needs time for it."""
     finetune = sentence.cfg.get("finetune")
     if OmegaConf.is_dict(finetune):
+        if str(finetune.get("_target_")) == GREEDY:
+            for key, neutral in NOT_GREEDY.items():
+                _refuse(
+                    OmegaConf.select(sentence.cfg, key) not in (None, False),
+                    f"With finetune=greedy the network grows for a number of epochs that is known before, and {key} "
+                    f"{'compiles it as it is' if key.endswith('compile') else 'may end the run before that'}.",
+                    f"{key}={neutral}, or leave it out; trainer.max_epochs says how long the run is",
+                )
         chosen = sentence.choices.get("augmentation", "your own")
         _refuse(
             finetune.get("cache_features") is True and augments(sentence.cfg),

@@ -101,6 +101,49 @@ def last_n(net: nn.Module, order: Sequence[str], n: int, head: str | None = None
     return [Part("last", tuple(name for name, _ in net.named_parameters() if name in chosen))]
 
 
+def greedy(
+    net: nn.Module, order: Sequence[str], epochs_per_layer: int, factor: float, head: str | None = None
+) -> list[Part]:
+    """One layer after another: each joins the network, learns alone with the head, and is fixed; then all of it learns.
+
+    Bengio et al., 2007, Greedy Layer-Wise Training of Deep Networks, section 4, the supervised form; Hinton et al.,
+    2006, A Fast Learning Algorithm for Deep Belief Nets, has the idea. The head stays in its place and goes on
+    learning as layers join in front of it.
+
+    Args:
+        net: the network; layers that are not there yet must give what has the shape of what they take.
+        order: the order in which a sample passes its modules.
+        epochs_per_layer: epochs that each layer learns alone.
+        factor: what the rate of all layers is multiplied by once all of them learn.
+        head: the module that is the head; None: the last layer with weights.
+
+    Raises:
+        CouloirError: there is one layer in front of the head, or none.
+    """
+    *layers, last = layers_of(net, order, head_of(net, order, head))
+    if len(layers) < 2:
+        raise CouloirError(
+            f"finetune=greedy adds layers one by one, and in front of the head this network has {len(layers)}.",
+            next_step="a deeper network, such as model=mlp model.hidden=[64,64,64], or finetune=none",
+        )
+    whole = len(layers) * epochs_per_layer
+    parts = []
+    for place, layer in enumerate(layers):
+        first, fixed = place * epochs_per_layer, (place + 1) * epochs_per_layer
+        factors = [(first, 1.0), (fixed, 0.0), (whole, factor)] if fixed < whole else [(first, 1.0), (whole, factor)]
+        joins = _modules(order, [each.name for each in (*layers, last)], place) if place else ()
+        parts.append(Part(layer.name, layer.parameters, tuple(factors), joins))
+    return [*parts, Part("head", last.parameters, ((0, 1.0), (whole, factor)))]
+
+
+def _modules(order: Sequence[str], layers: Sequence[str], place: int) -> tuple[str, ...]:
+    """A layer's module, and what a sample passes between it and the next layer."""
+    owner = [next((layer for layer in layers if name == layer or name.startswith(f"{layer}.")), None) for name in order]
+    first = owner.index(layers[place])
+    end = next((at for at in range(first, len(order)) if owner[at] not in (None, layers[place])), len(order))
+    return tuple(dict.fromkeys(owner[at] or order[at] for at in range(first, end)))
+
+
 def bias_only(net: nn.Module, order: Sequence[str], head: str | None = None) -> list[Part]:
     """All biases, and the head (Ben Zaken et al., 2022, BitFit, section 3; Cai et al., 2020, TinyTL, section 3.1).
 

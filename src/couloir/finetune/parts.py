@@ -12,7 +12,8 @@ sets rates (a schedule, the range test, stochastic weight averaging, a resumed r
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MethodType
 from typing import Any
 
 from torch import Tensor, nn
@@ -39,15 +40,21 @@ class Part:
         parameters: their names in the network.
         factors: pairs (epoch from which on, counted from 0; factor of `optimizer.lr`), in rising order; before the
             first of them, and with the factor 0, the part is fixed.
+        modules: those that join the network with the first of these epochs: samples pass them unchanged before it.
     """
 
     name: str
     parameters: tuple[str, ...]
     factors: tuple[tuple[int, float], ...] = ((0, 1.0),)
+    modules: tuple[str, ...] = ()
 
     def factor(self, epoch: int) -> float:
         """What the rate is multiplied by in an epoch; 0: the part is fixed."""
         return next((factor for first, factor in reversed(self.factors) if first <= epoch), 0.0)
+
+    def is_there(self, epoch: int) -> bool:
+        """Whether samples pass the part's modules in an epoch as they are meant to."""
+        return not self.modules or epoch >= self.factors[0][0]
 
 
 class Learning:
@@ -64,9 +71,7 @@ class Learning:
 
     def __init__(self, net: nn.Module, parts: Sequence[Part], order: Sequence[str]) -> None:
         free = {name for name, parameter in net.named_parameters() if parameter.requires_grad}
-        kept = [
-            Part(part.name, tuple(name for name in part.parameters if name in free), part.factors) for part in parts
-        ]
+        kept = [replace(part, parameters=tuple(name for name in part.parameters if name in free)) for part in parts]
         self.parts = [part for part in kept if part.parameters and any(factor for _, factor in part.factors)]
         self.order = tuple(order)
         names = [name for part in self.parts for name in part.parameters]
@@ -81,6 +86,8 @@ class Learning:
         """The epoch whose parts learn throughout, for those who try training out."""
         self.fixed: set[str] = set()
         """The names of the modules that are fixed in the epoch that has begun."""
+        self._passed: set[str] = set()
+        """The modules that samples pass unchanged at present."""
         for name, parameter in net.named_parameters():
             parameter.requires_grad_(name in set(names))
 
@@ -93,6 +100,19 @@ class Learning:
     def starts_late(self) -> bool:
         """Whether a part is fixed at first, and learns later."""
         return any(not part.factor(0) for part in self.parts)
+
+    @property
+    def grows(self) -> bool:
+        """Whether modules join the network later."""
+        return any(not part.is_there(0) for part in self.parts)
+
+    def layers(self, epoch: int) -> int | None:
+        """How many parts are there in an epoch, the head left out; None where all are from the beginning."""
+        return sum(part.is_there(self._meant(epoch)) for part in self.parts) - 1 if self.grows else None
+
+    def is_whole(self, epoch: int) -> bool:
+        """Whether all parts are there in an epoch: what was measured before is of another network."""
+        return all(part.is_there(self._meant(epoch)) for part in self.parts)
 
     def begin(self, net: nn.Module, epoch: int, optimizers: Iterable[Optimizer] = ()) -> None:
         """Put the network, and the factors of its optimizers' groups, into the state of an epoch.
@@ -114,10 +134,24 @@ class Learning:
             elif name in self.fixed:
                 module.training = True
         self.fixed = fixed
+        self._let_pass(net, {name for part in self.parts if not part.is_there(epoch) for name in part.modules})
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 if PART in group:
                     group[FACTOR] = factors.get(group[PART], 1.0)
+
+    def end(self, net: nn.Module) -> None:
+        """Let all modules of the network be there, whatever the epoch is."""
+        self._let_pass(net, set())
+
+    def _let_pass(self, net: nn.Module, names: set[str]) -> None:
+        """Have samples pass some modules unchanged, and all others as they are meant to."""
+        for name in names - self._passed:
+            module = net.get_submodule(name)
+            module.forward = MethodType(_as_it_is, module)  # bound to it, so that a copy's is bound to the copy
+        for name in self._passed - names:
+            del net.get_submodule(name).forward
+        self._passed = names
 
     def learning(self, epoch: int) -> set[str]:
         """The names of the parameters that learn in an epoch."""
@@ -184,7 +218,8 @@ class Learning:
         for first, following in zip(epochs, [*epochs[1:], None], strict=True):
             learning = self.learning(first)
             count = sum(sizes[name] for name in learning)
-            fixed = modules_in_words([name for name in sizes if name not in learning])
+            absent = [name for part in self.parts if not part.is_there(first) for name in part.parameters]
+            fixed = modules_in_words([name for name in sizes if name not in learning and name not in absent])
             when = "" if len(epochs) == 1 else _epochs(first + 1, following)
             factors = {factor for part in self.parts if (factor := part.factor(first))}
             rate = ""
@@ -193,10 +228,15 @@ class Learning:
                 rate = (
                     f", at {high:.3g} times the rate" if low == high else f", at {low:.3g} to {high:.3g} times the rate"
                 )
-            what = "everything" if not fixed else modules_in_words([name for name in sizes if name in learning])
+            what = (
+                "everything"
+                if not fixed and not absent
+                else modules_in_words([name for name in sizes if name in learning])
+            )
             lines.append(
                 f"learns{when}: {what}, {count:,} of {total:,} parameters{rate}"
                 + (f"; fixed: {fixed}" if fixed else "")
+                + (f"; not there yet: {modules_in_words(absent)}" if absent else "")
             )
         return "\n".join(lines)
 
@@ -214,6 +254,10 @@ def modules_in_words(parameters: Sequence[str]) -> str:
     if len(modules) <= SHOWN:
         return ", ".join(modules)
     return f"{', '.join(modules[:2])}, ..., {modules[-1]} ({len(modules)} layers)"
+
+
+def _as_it_is(_module: nn.Module, x: Tensor) -> Tensor:
+    return x
 
 
 def attach(optimizer: Optimizer) -> None:

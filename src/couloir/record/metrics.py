@@ -16,6 +16,8 @@ from couloir.record.folder import RunFolder
 FILE = "metrics.csv"
 TIMES = ("waiting", "seconds", "train/samples_per_second")
 """Numbers that no two runs share."""
+LAYERS = "layers"
+"""The column that says how many layers in front of the head the network has, where layers join it in training."""
 Row = dict[str, float]
 Cells = dict[str, str]
 
@@ -92,12 +94,16 @@ def _number(cell: str) -> float | None:
 def best_row(rows: list[Row], monitor: str, mode: str) -> Row | None:
     """The row with the best finite value of `monitor`, the earliest where several tie; None where there is none.
 
+    Where layers join the network, rows with fewer of them are of another network, and do not count.
+
     Args:
         rows: one dictionary an epoch.
         monitor: a column, such as `val/loss`.
         mode: `min` or `max`.
     """
-    candidates = [row for row in rows if math.isfinite(row.get(monitor, math.nan))]
+    most = max((row.get(LAYERS, 0) for row in rows), default=0)
+    whole = [row for row in rows if row.get(LAYERS, 0) == most]
+    candidates = [row for row in whole if math.isfinite(row.get(monitor, math.nan))]
     if not candidates:
         return None
     return min(candidates, key=lambda row: row[monitor] if mode == "min" else -row[monitor])

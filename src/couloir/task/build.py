@@ -5,14 +5,16 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.seed import isolate_rng
 from torch import nn
 
 from couloir.config.build import build
 from couloir.config.fields import input_field
 from couloir.config.scaling import counted_steps
 from couloir.errors import CouloirError
-from couloir.finetune.layers import passed
+from couloir.finetune.layers import CANNOT_PASS, passed
 from couloir.finetune.parts import Learning
 from couloir.metric.chosen import build_metrics
 from couloir.task.task import Task
@@ -67,4 +69,42 @@ def learning(cfg: DictConfig, net: nn.Module, x: Any) -> Learning:
         CouloirError: the network does not have what a key names, or nothing of it learns.
     """
     order = passed(net, x)
-    return Learning(net, build(cfg, "finetune")(net, order), order)
+    found = Learning(net, build(cfg, "finetune")(net, order), order)
+    if found.grows:
+        _check_growth(cfg, found, net, x)
+    return found
+
+
+def _check_growth(cfg: DictConfig, found: Learning, net: nn.Module, x: Any) -> None:
+    """Let samples pass the network without the layers that join it later.
+
+    Raises:
+        CouloirError: these do not give what has the shape of what they take, or the run ends before they join.
+    """
+    epochs = [epoch for epoch in found.first_epochs if not found.is_whole(epoch)]
+    needed = next(epoch for epoch in found.first_epochs if found.is_whole(epoch)) + 1
+    most = cfg.trainer.get("max_epochs")
+    if most is not None and most < needed:
+        raise CouloirError(
+            f"The network's last layer joins in epoch {needed}, and the run ends after epoch {most}.",
+            place="trainer.max_epochs",
+            next_step=f"trainer.max_epochs={needed + len(epochs)} or more, or a smaller finetune.epochs_per_layer",
+        )
+    modes = {module: module.training for module in net.modules()}
+    try:
+        for epoch in epochs:
+            found.begin(net, epoch)
+            net.eval()
+            with isolate_rng(), torch.no_grad():
+                net(x)
+    except CANNOT_PASS as error:
+        raise CouloirError(
+            "A layer that joins the network later does not give what it takes: without it, samples cannot pass "
+            f"({str(error).splitlines()[0]}).",
+            place="finetune=greedy",
+            next_step="layers of one width, such as model=mlp model.hidden=[64,64,64]",
+        ) from error
+    finally:
+        found.end(net)
+        for module, training in modes.items():
+            module.training = training

@@ -28,6 +28,19 @@ class FixedParts(Callback):
         if trainer.state.fn == "fit":
             self._begin(trainer, pl_module)
 
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Whoever uses the network now has all of it."""
+        self._end(pl_module)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Lightning tears nothing down then."""
+        self._end(pl_module)
+
+    def _end(self, module: LightningModule) -> None:
+        if (learning := learning_of(module)) is not None:
+            assert isinstance(module, Task)
+            learning.end(module.net)
+
     def _begin(self, trainer: Trainer, module: LightningModule) -> None:
         learning = learning_of(module)
         if learning is not None:
