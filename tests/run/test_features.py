@@ -94,9 +94,6 @@ def test_a_stopped_run_goes_on_to_the_bit(
         pytest.param("callbacks.signals.every_n_epochs=1", "signals", marks=pytest.mark.slow),
         pytest.param("optimizer=sdlm", "optimizer looks at samples", marks=pytest.mark.slow),
         ("finetune.feature_memory=0.00001", "more than the"),
-        pytest.param(
-            "averaging=swa model=convnet model.batch_norm=true", "batch normalisation", marks=pytest.mark.slow
-        ),
     ],
 )
 def test_where_the_numbers_would_be_others_there_is_no_cache_and_asking_for_it_is_refused(
@@ -148,3 +145,14 @@ def test_photographs_and_features_of_a_run_serve_the_next_and_a_spoilt_file_is_c
         assert all(torch.equal(value, network(runs[0])[name]) for name, value in network(run).items())
     other = trained([*words, "seed=1"])
     assert "are those of an earlier run" not in log(other), "other weights"
+
+
+@pytest.mark.slow
+def test_stochastic_weight_averaging_leaves_the_fixed_statistics_alone(tmp_path: Path) -> None:
+    words = ["averaging=swa", "model=convnet", "model.batch_norm=true", "trainer.max_epochs=4"]
+    kept, plain = (train(tmp_path / on, f"finetune.cache_features={on}", *words) for on in ("true", "false"))
+    assert "is computed once" in log(kept)
+    for name, value in network(plain).items():
+        if "running" in name:
+            assert torch.equal(network(kept)[name], value), name
+        torch.testing.assert_close(network(kept)[name], value, rtol=1e-3, atol=1e-5)

@@ -112,7 +112,7 @@ def _check(sentence: Sentence, reads_data: bool, each_fold: bool) -> None:
     _check_values(sentence, {path: entries for path, entries in keys.items() if path not in data}, keys)
     _check_parts(sentence)
     _check_classes(sentence, keys)
-    _check_finetune(sentence)
+    _check_features(sentence)
     _check_metrics(sentence, keys)
     _check_monitors(sentence)
     _check_accelerator(sentence.cfg)
@@ -545,7 +545,7 @@ def _check_timm(cfg: DictConfig) -> None:
     )
 
 
-def _check_finetune(sentence: Sentence) -> None:
+def _check_features(sentence: Sentence) -> None:
     """Features are computed once only of samples that stay the same; a network that grows needs time for it."""
     finetune = sentence.cfg.get("finetune")
     if OmegaConf.is_dict(finetune):

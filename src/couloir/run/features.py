@@ -18,14 +18,12 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
-from couloir.averaging.swa import EpochAveraging
 from couloir.config.augmented import augments
 from couloir.data.kept import Kept, read_values, write_values
 from couloir.data.samples import Samples
 from couloir.errors import CouloirError
 from couloir.finetune.parts import Learning
 from couloir.finetune.tail import features_of, tail_alone, tail_of
-from couloir.layer_kinds import BatchNorm
 from couloir.log import note, say
 from couloir.machine import available_memory, cache_folder
 from couloir.task.prediction import Prediction
@@ -117,8 +115,6 @@ def _cut(cfg: DictConfig, module: Task, learning: Learning, trainer: Trainer, da
 
 def _obstacle(cfg: DictConfig, module: Task, learning: Learning, trainer: Trainer, data: Any) -> tuple[str, str] | None:
     """Why features cannot be computed once, or would be others, and what to type; None: nothing of that kind."""
-    averages = any(isinstance(callback, EpochAveraging) for callback in trainer.callbacks)  # type: ignore[attr-defined]
-    normalised = any(isinstance(layer, BatchNorm) for layer in module.net.modules())
     reasons = {
         "what learns changes from epoch to epoch": (len(learning.first_epochs) > 1, "finetune=head"),
         "the augmentation changes the samples in each epoch": (augments(cfg), "augmentation=none"),
@@ -134,7 +130,6 @@ def _obstacle(cfg: DictConfig, module: Task, learning: Learning, trainer: Traine
             hasattr(getattr(module.make_optimizer, "func", None), "estimate_curvature"),
             "optimizer=momentum",
         ),
-        "averaging=swa measures batch normalisation on samples": (averages and normalised, "averaging=ema"),
     }
     found = next(((fact, step) for fact, (holds, step) in reasons.items() if holds), None)
     if found is None:
