@@ -4,8 +4,8 @@
 
 Trains a SqueezeNet for a moment on a few photographs (of COULOIR_DATA where it is set, smooth noise otherwise) and
 measures, in turn, `couloir evaluate` and `couloir predict` about the same JPEGs of 500 x 375 pixels at 224 x 224, both
-decoding in worker processes, each whole call in this process (so that no start is in it), medians over rounds. Then the
-peak memory of `couloir predict` about 1,000 and about 20,000 small files, each in a process of its own. The JSON beside
+decoding in worker processes, each whole call in this process (so that no start is in it), medians over rounds; by the
+clock and, for a machine that is shared, by the seconds that the cores have worked. Then the peak memory of `couloir predict` about 1,000 and about 20,000 small files, each in a process of its own. The JSON beside
 this file holds the same numbers.
 """
 
@@ -56,12 +56,12 @@ def trained(root: Path, *words: str) -> Path:
     return couloir.train(couloir.compose([*TOLD, f"data.root={root}", *words])).dir
 
 
-def timed(words: list[str]) -> float:
-    """Seconds of one call, whose output goes nowhere."""
+def timed(words: list[str]) -> tuple[float, float]:
+    """Seconds of one call, whose output goes nowhere: by the clock, and of all cores together, workers included."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
-        start = time.perf_counter()
+        start, used = time.perf_counter(), sum(os.times()[:4])
         assert command(words) == 0
-        return time.perf_counter() - start
+        return time.perf_counter() - start, sum(os.times()[:4]) - used
 
 
 def speed(place: Path, count: int, rounds: int) -> dict[str, object]:
@@ -77,17 +77,29 @@ def speed(place: Path, count: int, rounds: int) -> dict[str, object]:
         "evaluate": ["evaluate", str(run_dir), f"data.subset={count}"],
         "predict": ["predict", str(run_dir), str(root / "test"), "--output", "answers.csv"],
     }
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    clock: dict[str, list[float]] = {name: [] for name in sides}
+    cores: dict[str, list[float]] = {name: [] for name in sides}
     timed(["predict", str(run_dir), str(root / "val")])
     for _ in range(rounds):
         for name, side in sides.items():
-            seconds[name].append(timed(side))
-    rates = {name: count / statistics.median(values) for name, values in seconds.items()}
-    ratios = [one / other for one, other in zip(seconds["evaluate"], seconds["predict"], strict=True)]
+            seconds, used = timed(side)
+            clock[name].append(seconds)
+            cores[name].append(used)
     return {
-        "images": count, "images_per_second": {name: round(rate, 1) for name, rate in rates.items()},
-        "predict_over_evaluate": round(statistics.median(ratios), 3), "seconds": seconds,
-    }  # fmt: skip
+        "images": count,
+        "images_per_second": {name: round(count / statistics.median(values), 1) for name, values in clock.items()},
+        "predict_over_evaluate": _ratio(clock),
+        "images_per_core_second": {name: round(count / statistics.median(values), 1) for name, values in cores.items()},
+        "predict_over_evaluate_by_core_seconds": _ratio(cores),
+        "seconds": clock,
+        "core_seconds": cores,
+    }
+
+
+def _ratio(seconds: dict[str, list[float]]) -> float:
+    """How many times as many images a second predicting does, the median over rounds."""
+    pairs = zip(seconds["evaluate"], seconds["predict"], strict=True)
+    return round(statistics.median(one / other for one, other in pairs), 3)
 
 
 def memory(place: Path, few: int, many: int) -> dict[str, object]:
