@@ -5,8 +5,9 @@
 Trains a SqueezeNet for a moment on a few photographs (of COULOIR_DATA where it is set, smooth noise otherwise) and
 measures, in turn, `couloir evaluate` and `couloir predict` about the same JPEGs of 500 x 375 pixels at 224 x 224, both
 decoding in worker processes, each whole call in this process (so that no start is in it), medians over rounds; by the
-clock and, for a machine that is shared, by the seconds that the cores have worked. Then the peak memory of `couloir predict` about 1,000 and about 20,000 small files, each in a process of its own. The JSON beside
-this file holds the same numbers.
+clock and, for a machine that is shared, by the seconds that the cores have worked. Then the peak memory of
+`couloir predict` about 1,000 and about 20,000 small files, each in a process of its own. The JSON beside this file
+holds the same numbers.
 """
 
 from __future__ import annotations
