@@ -386,6 +386,7 @@ def test_a_table_says_what_the_run_does_not_know_and_leaves_rows_out_where_asked
     assert f"warning: {file}, line 4: Column 'size' holds 'big', which is not a number" in said
     assert "1 of 9 rows have a 'city' that the run does not know, for example 'Paris'" in said
     assert "9 rows; 1 could not be read" in said
+    assert "Column 'size' holds 'big'" in refused([run, str(file), "data.on_error=skip", "--strict"], capsys)
 
 
 def test_a_name_that_is_both_a_run_and_a_file_is_refused(
@@ -424,8 +425,34 @@ def test_a_mistake_is_found_before_torch_is_imported(finished: FinishedRuns, tmp
     np.save(tmp_path / "wrong.npy", np.zeros((3, 1, 9, 8), np.uint8))
     program = "import sys; from couloir.cli.main import run\ncode = run(sys.argv[1:])\n"
     program += "print('torch' in sys.modules)\nsys.exit(code)"
-    words = ["predict", str(finished("digits")), str(tmp_path / "wrong.npy")]
-    done = subprocess.run([sys.executable, "-c", program, *words], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "the run takes (N, 1, 8, 8)" in done.stderr
-    assert done.stdout == "False\n"
+    lacking = write_table(tmp_path / "t.csv", rows(5), ["size", "garden"])
+    for name, file, said in (
+        ("digits", tmp_path / "wrong.npy", "the run takes (N, 1, 8, 8)"),
+        ("classes of a table", lacking, "has no column 'city'"),
+    ):
+        words = ["predict", str(finished(name)), str(file)]
+        done = subprocess.run([sys.executable, "-c", program, *words], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert done.stdout == "False\n"
+
+
+def test_a_table_is_read_once(finished: FinishedRuns, tmp_path: Path, capsys: Capture) -> None:
+    from couloir.data import cells
+
+    for name in ("classes of a table", "labels of a table", "values of a table"):
+        cells._read.cache_clear()
+        predicted([str(finished(name)), str(write_table(tmp_path / "t.csv", rows(20)))], capsys)
+        assert (cells._read.cache_info().misses, cells._read.cache_info().hits) == (1, 1)
+
+
+def test_several_tables_stand_below_one_head(finished: FinishedRuns, tmp_path: Path, capsys: Capture) -> None:
+    run = str(finished("values of a table"))
+    with_target = write_table(tmp_path / "a.csv", rows(4))
+    without_target = write_table(tmp_path / "b.csv", rows(3, seed=9), ["size", "city", "built", "garden"])
+    found, said = predicted([run, str(without_target), str(with_target)], capsys)
+    assert [(Path(row["file"]).name, row["line"], row["truth"] != "") for row in found] == [
+        *(("b.csv", str(line), False) for line in (2, 3, 4)), *(("a.csv", str(line), True) for line in (2, 3, 4, 5)),
+    ]  # fmt: skip
+    assert [without(row, "file") for row in found[3:]] == predicted([run, str(with_target)], capsys)[0]
+    assert "of the 4 whose truth is known" in said

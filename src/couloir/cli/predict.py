@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
 def _predict(words: list[str], top: int | None, output: Path | None, as_lines: bool, strict: bool) -> int:
     from couloir.config.finished import amend, run_config
     from couloir.config.targets import roots_of
-    from couloir.inference.inputs import LIST, OPENED, check_arrays, check_kinds, divide, find_inputs
+    from couloir.inference.inputs import LIST, OPENED, check_arrays, check_kinds, check_tables, divide, find_inputs
     from couloir.record.checkpoint import best_weights
     from couloir.record.find import find_trained, outputs_of
 
@@ -77,6 +77,7 @@ def _predict(words: list[str], top: int | None, output: Path | None, as_lines: b
     for cfg, folder in zip(cfgs, folders, strict=True):
         check_kinds(found, cfg, folder)
         check_arrays(found, cfg, folder)
+        check_tables(found, cfg, folder)
 
     from couloir.inference.predict import predict
 

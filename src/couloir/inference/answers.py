@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -217,36 +218,35 @@ def into(output: Path | None, as_lines: bool, columns: Columns) -> Iterator[Writ
         yield CsvWriter(columns, sys.stdout)
 
 
-def blocks(answers: Iterator[Answered], top: int | None, with_file: bool) -> Iterator[Block]:
-    """Answers as rows, some thousands at a time.
+Kept = list[tuple[dict[str, list[str]], dict[str, Tensor], Answered]]
+"""Of each batch where its samples come from, its columns, and all that is known of it."""
+
+
+def blocks(answers: Iterator[Answered], top: int | None, with_file: bool, with_truth: bool) -> Iterator[Block]:
+    """Answers as rows, some thousands at a time, all with the same columns.
 
     Args:
         answers: whose columns say something.
         top: so many of the most probable classes; None: as `predictions.csv` has them.
         with_file: whether samples of one file say which; else their numbers are enough.
+        with_truth: whether there is a column for the truth, empty where it is not known.
     """
-    kept: list[tuple[dict[str, list[str]], dict[str, Tensor], Answered]] = []
+    kept: Kept = []
     count = 0
     for answered in answers:
-        if kept and kept[0][0].keys() != (origin := origin_of(answered, with_file)).keys():
-            yield _block(kept)
-            kept, count = [], 0
-        origin = origin_of(answered, with_file)
-        kept.append((origin, narrowed(answered.columns, top), answered))
+        kept.append((origin_of(answered, with_file), narrowed(answered.columns, top), answered))
         count += len(answered.places)
         if count >= ROWS:
-            yield _block(kept)
+            yield _block(kept, with_truth)
             kept, count = [], 0
     if kept:
-        yield _block(kept)
+        yield _block(kept, with_truth)
 
 
-def _block(kept: Sequence[tuple[dict[str, list[str]], dict[str, Tensor], Answered]]) -> Block:
-    import torch
-
+def _block(kept: Kept, with_truth: bool) -> Block:
     rows: Parts = {}
-    if any(answered.truth is not None for _, _, answered in kept):
-        rows["truth"] = np.concatenate([_truth(answered, kept[0][1]) for _, _, answered in kept])
+    if with_truth and "prediction" in kept[0][1]:
+        rows["truth"] = np.concatenate([_truth(answered, columns) for _, columns, answered in kept])
     rows |= {name: as_array(torch.cat([columns[name] for _, columns, _ in kept])) for name in kept[0][1]}
     origin = {name: [cell for origin, _, _ in kept for cell in origin[name]] for name in kept[0][0]}
     return Block(origin, rows, np.concatenate([answered.known for _, _, answered in kept]))
@@ -289,21 +289,21 @@ def write_folder(answers: Iterator[Answered], folder: Path, task: Task, with_fil
             f"--output {folder} is there already, and is not an empty folder.", next_step="name another folder"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    lines: list[dict[str, str]] = []
-    for answered in answers:
-        origin = origin_of(answered, with_file)
-        for place in range(len(answered.places)):
-            where = {name: cells[place] for name, cells in origin.items()}
-            name = f"{len(lines):06}" + (
-                f"_{Path(where['file']).stem}" if "line" not in where and "file" in where else ""
-            )
-            file = task.write_answer(sample_of(answered.answer, place), folder / name)
-            lines.append({**where, "answer": file.name})
+    count = 0
     with written_whole(folder / INDEX) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
-        writer = csv.DictWriter(text, list(lines[0]) if lines else ["answer"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
-        text.flush()
-        text.detach()
-    return len(lines)
+        writer = csv.writer(text, lineterminator="\n")
+        try:
+            for answered in answers:
+                origin = origin_of(answered, with_file)
+                if not count:
+                    writer.writerow([*origin, "answer"])
+                for place in range(len(answered.places)):
+                    where = {name: cells[place] for name, cells in origin.items()}
+                    name = f"{count:06}_{Path(where['file']).stem}" if list(where) == ["file"] else f"{count:06}"
+                    file = task.write_answer(sample_of(answered.answer, place), folder / name)
+                    writer.writerow([*where.values(), file.name])
+                    count += 1
+        finally:
+            text.detach()
+    return count

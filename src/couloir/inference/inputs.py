@@ -12,14 +12,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from omegaconf import OmegaConf
 
 from couloir.config.fields import fields_of, input_field
 from couloir.config.finished import Opened
 from couloir.config.image_size import in_words, size_of
+from couloir.data.cells import read_cells
+from couloir.data.columns import no_column
 from couloir.data.listing import HIDDEN, NOWHERE, SPLIT_NAMES, Walk, composed
 from couloir.data.npy import opened_array
+from couloir.data.table import Wanted
 from couloir.data.tabular.source import SUFFIXES
 from couloir.errors import CouloirError, did_you_mean
+from couloir.record.columns import read_columns
 from couloir.record.find import find_trained, names_run
 from couloir.record.provenance import read_provenance
 
@@ -266,6 +271,29 @@ def check_kinds(inputs: Inputs, cfg: Any, run: Path, is_plain: bool | None = Non
             f"The run {run.name} takes images of {channels} channels; a photograph has 1 or 3.",
             next_step="save the inputs as one array: numpy.save('inputs.npy', array)",
         )
+
+
+def check_tables(inputs: Inputs, cfg: Any, run: Path) -> None:
+    """Look for the columns of the training before torch is imported; what is read here is not read again.
+
+    Raises:
+        CouloirError: a table cannot be read, or a column is not there.
+    """
+    columns = read_columns(run)
+    used = {row["column"]: row["kind"] for row in columns if row["inputs"]}
+    targets = [row["column"] for row in columns if row["kind"] == "target"]
+    for file in inputs.files if inputs.kind == TABLE and used else ():
+        texts, skip, reading = targets, False, {}
+        if "path" in cfg.data and "target" in cfg.data:
+            keys = {str(name): cfg.data[name] for name in cfg.data}
+            keys |= {name: OmegaConf.to_container(node) for name, node in keys.items() if OmegaConf.is_config(node)}
+            stated = Wanted.of({**keys, "path": str(file), "val_path": None, "test_path": None})
+            texts = [*stated.targets, *(name for name, kind in used.items() if kind != "number")]
+            skip, reading = stated.skip, dict(stated.reading)
+        cells = read_cells(str(file), as_text=sorted(set(texts)), skip=skip, **reading)
+        for name in used:
+            if name not in cells.names and "\\" not in name:  # which may stand for bytes that are no text
+                raise no_column(cells, name)
 
 
 def check_arrays(inputs: Inputs, cfg: Any, run: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -14,7 +15,7 @@ from couloir.callbacks.progress import shown_number
 from couloir.data.skipped import legible
 from couloir.errors import CouloirError
 from couloir.inference.answers import CSV, INDEX, LINES, blocks, into, write_folder
-from couloir.inference.asking import Answered, Asking
+from couloir.inference.asking import Answered, Asked, Asking
 from couloir.inference.inputs import PHOTOGRAPHS, TABLE, Inputs
 from couloir.inference.trained import Trained
 from couloir.log import warnings_told
@@ -46,12 +47,13 @@ def predict(
     Raises:
         CouloirError: the runs do not take these inputs, or not together; none of the inputs can be read.
     """
-    with warnings_told():
+    with warnings_told(), ExitStack() as stack:
         asking = Asking([Trained(cfg, run) for cfg, run in zip(cfgs, runs, strict=True)])
         for entry in inputs.unusable:
             _warn(f"{entry.where}: {entry.reason}")
         several = len(inputs.files) > 1
-        answers = _told(asking, inputs, strict)
+        everything = asking.about(inputs)
+        answers = stack.enter_context(closing(_told(asking, everything, strict)))
         first = next(answers, None)
         if first is None:
             raise _nothing(asking, inputs)
@@ -66,7 +68,8 @@ def predict(
             columns = Columns(data.kind, data.classes, data.targets)
             count = 0
             with into(output, as_lines, columns) as write:
-                for block in blocks(again, top, several):
+                compared = any(asked.samples[0].targets is not None for asked in everything)
+                for block in blocks(again, top, several, compared):
                     write(block)
                     count += len(block.known)
         else:
@@ -83,10 +86,15 @@ def predict(
     return 0
 
 
-def _told(asking: Asking, inputs: Inputs, strict: bool) -> Iterator[Answered]:
+def _told(asking: Asking, everything: Sequence[Asked], strict: bool) -> Generator[Answered]:
     """The answers, with a warning for each input that cannot be read, as it comes."""
-    told = 0
-    for asked in asking.about(inputs):
+    if strict and asking.unusable:
+        first = asking.unusable[0]
+        raise CouloirError(
+            first.reason, place=first.where, next_step="correct it; without --strict the others are done"
+        )
+    told = _warn_of(asking, 0)
+    for asked in everything:
         for answered in asking.answers(asked, strict):
             told = _warn_of(asking, told)
             yield answered
