@@ -441,8 +441,9 @@ def test_a_table_is_read_once(finished: FinishedRuns, tmp_path: Path, capsys: Ca
     from couloir.data import cells
 
     for name in ("classes of a table", "labels of a table", "values of a table"):
+        run = str(finished(name))
         cells._read.cache_clear()
-        predicted([str(finished(name)), str(write_table(tmp_path / "t.csv", rows(20)))], capsys)
+        predicted([run, str(write_table(tmp_path / "t.csv", rows(20)))], capsys)
         assert (cells._read.cache_info().misses, cells._read.cache_info().hits) == (1, 1)
 
 
