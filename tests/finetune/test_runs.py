@@ -250,3 +250,14 @@ def test_a_run_says_what_learns(tmp_path: Path, capsys: pytest.CaptureFixture[st
     totals = read_layers(run)["totals"]
     assert (totals["trainable_parameters"], totals["parameters"]) == (90, 430)
     assert math.isfinite(float(columns(run)[0]["val/loss"]))
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_same_parts_as_one(tmp_path: Path) -> None:
+    words = [*SWITCH, "trainer.sync_batchnorm=true", "model.dropout=0", "trainer.accelerator=cpu"]
+    two = trained(tmp_path / "two", *words, "data.batch_size=8", "trainer=ddp", "trainer.devices=2")
+    one = trained(tmp_path / "one", *words)
+    for key, value in weights(one).items():
+        torch.testing.assert_close(weights(two)[key], value, atol=1e-5, rtol=1e-4)
+    fixed = trained(tmp_path / "fixed", "finetune=head", "trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
+    assert columns(fixed)[0]["val/loss"]
