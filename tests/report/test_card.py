@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from couloir.cli.main import run as command
 from couloir.record.checkpoint import best_weights
@@ -83,3 +84,13 @@ def test_a_run_that_was_not_tested_says_so(run: Path) -> None:
     assert "There is no test" in page
     assert "| accuracy |" in page, "the epochs are measured"
     assert "The test:" not in page
+
+
+def test_a_part_of_the_set_and_a_part_of_the_network_are_named(run: Path) -> None:
+    cfg = yaml.safe_load((run / "config.yaml").read_text())
+    cfg["data"]["subset"] = 64
+    cfg["finetune"] = {"_target_": "couloir.finetune.division.head"}
+    (run / "config.yaml").write_text(yaml.safe_dump(cfg))
+    page = told(run)
+    assert "- A part of the set alone was used (data.subset=64)." in page
+    assert "| what learned | head |" in page

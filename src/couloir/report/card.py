@@ -143,6 +143,7 @@ def _about_model(record: RunRecord, weights: Path) -> list[tuple[str, Any]]:
         ("input", inputs or (f"rows of {channels} numbers" if channels else "")),
         ("weights", f"{_code(f'{FOLDER}/{weights.name}')}, {weights.stat().st_size / 1e6:,.1f} MB with the optimizer"),
         ("began with the weights", _code(Path(str(record.flat.get("model.weights") or "")).name)),
+        ("what learned", _chosen(record, "finetune") if record.flat.get("finetune._target_") else ""),
         ("loss", _target(record, "loss")),
         ("optimizer", f"{_target(record, 'optimizer')}, rate {record.flat.get('optimizer.lr')}"),
         ("run", _code(record.name)),
@@ -226,14 +227,20 @@ def _limits(record: RunRecord, weights: Path) -> list[str]:
         lines.append("There is no test: no number is of samples that had no say in choosing the weights.")
     if record.best is not None:
         lines.append("The best epoch was chosen on the validation split: its numbers there are a little too good.")
-    for key, said in (("overfit", "validated and tested on"), ("data.subset", "trained on at most")):
-        if (count := record.flat.get(key)) is not None:
-            lines.append(f"It was {said} {count} training samples ({key}={count}): a try, and no measurement.")
+    if (count := record.flat.get("overfit")) is not None:
+        lines.append(
+            f"It was trained, validated and tested on the same {count} samples (overfit={count}): its numbers say that "
+            "it can learn, and nothing else."
+        )
+    if (count := record.flat.get("data.subset")) is not None:
+        lines.append(f"A part of the set alone was used (data.subset={count}).")
     lines += _imbalance(record)
     if said := given_up_by(record.folder):
         lines.append(said)
     try:
-        lines += [f"{finding.title}: {finding.sentence}" for finding in diagnose(record.files).findings]
+        found = diagnose(record.files)
+        lines += [f"{finding.title}: {finding.sentence}" for finding in found.findings]
+        lines += [f"What its curves say: {found.note}"] if found.note else []
     except CouloirError as error:
         lines.append(f"Its curves cannot be read: {error.fact}")
     lines.append("One run with one seed: how far its numbers vary with the seed was not measured.")
