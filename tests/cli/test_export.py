@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -135,6 +136,17 @@ def test_the_data_may_be_elsewhere_now(
         assert export(run, "--to", "torch", "--output", tmp_path / "net.pt2", f"data.root={moved}") == 0
     finally:
         moved.rename(photographs)
+
+
+def test_a_program_looks_at_the_image_as_it_is_and_says_so(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    viewed = shutil.copytree(run, tmp_path / "viewed", ignore=shutil.ignore_patterns("export"))
+    cfg = (viewed / "config.yaml").read_text()
+    assert "\ntta: null\n" in cfg
+    (viewed / "config.yaml").write_text(cfg.replace("\ntta: null\n", "\ntta: {_target_: couloir.tta.views.Mirror}\n"))
+    assert export(viewed, "--to", "torch", "--with-preprocessing") == 0
+    assert "the run looks at several of each image, the program at the image as it is" in capsys.readouterr().out
 
 
 def test_what_is_typed_wrongly_is_answered_with_what_to_type(

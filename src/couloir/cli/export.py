@@ -112,6 +112,8 @@ def _export(words: list[str], switches: set[str], answer: Answer) -> int:
     else:
         facts = export_graph(cfg, run, to, file, PREPROCESSING in switches)
     answer.facts |= {"file": str(file), **facts}
+    if cfg.get("tta") is not None and to != "safetensors":
+        print("views:  the run looks at several of each image, the program at the image as it is")  # noqa: T201
     print("\n".join(_in_words(file, facts)))  # noqa: T201
     return 0
 
