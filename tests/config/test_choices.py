@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 import couloir
 from couloir.config import contract, tree
@@ -19,6 +19,7 @@ from couloir.metric.chosen import build_metrics
 from couloir.task.task import Task
 
 CHOICES = [(group, name) for group in tree.groups() for name in tree.choices(group)]
+FILES = [tree.choices(group)[name] for group, name in CHOICES]
 # What only the user can know.
 NEEDED = {
     "data=csv": ["data.path={root}/table.csv", "data.target=y"],
@@ -71,7 +72,30 @@ def words_for(group: str, name: str, files: Path) -> list[str]:
     return [*data, f"{group}={name}", *extra]
 
 
-@pytest.mark.parametrize(("group", "name"), CHOICES, ids=[f"{group}={name}" for group, name in CHOICES])
+def passengers() -> dict[str, list[tuple[str, str]]]:
+    """model -> choices of other groups that go along in its sentence: they go with every model, and with each other."""
+    models = [name for name in tree.choices("model") if ("model", name) not in BY_THEMSELVES]
+    found: dict[str, list[tuple[str, str]]] = {name: [] for name in models}
+    for group in ("initializer", "optimizer", "scheduler", "metric", "augmentation", "averaging", "tta", "logger"):
+        names = [name for name in tree.choices(group) if (group, name) not in BY_THEMSELVES]
+        if group == "metric":
+            texts = {name: tree.choices(group)[name].read_text() for name in names}
+            names = [name for name in names if "regression" not in texts[name] and not name.startswith("label_")]
+        for model, name in zip(models, names, strict=False):
+            found[model].append((group, name))
+    return found
+
+
+BY_THEMSELVES = {
+    ("model", "timm"), ("initializer", "custom"), ("initializer", "from_run"), ("logger", "wandb"),
+    ("logger", "mlflow"), ("optimizer", "sdlm"),
+}  # fmt: skip
+"""What needs words of its own, or a package that may be missing."""
+ALONG = passengers()
+ALONE = [choice for choice in CHOICES if choice not in {each for along in ALONG.values() for each in along}]
+
+
+@pytest.mark.parametrize(("group", "name"), ALONE, ids=[f"{group}={name}" for group, name in ALONE])
 def test_every_choice_composes_and_instantiates(group: str, name: str, files: Path) -> None:
     if group == "trainer" and name in ("gpu", "fsdp"):
         cfg = compose_sentence([f"{group}={name}"]).cfg
@@ -95,7 +119,13 @@ def test_every_choice_composes_and_instantiates(group: str, name: str, files: Pa
         cfg = compose_sentence([f"metric={name}", "task=multi_label"]).cfg
         assert list(build_metrics(cfg)) == [name]
         return
-    cfg = couloir.compose(words_for(group, name, files)).cfg
+    along = ALONG.get(name, []) if group == "model" else []
+    cfg = couloir.compose([*words_for(group, name, files), *(f"{other}={choice}" for other, choice in along)]).cfg
+    for part, choice in [(group, name), *along]:
+        instantiates(part, choice, cfg, files)
+
+
+def instantiates(group: str, name: str, cfg: DictConfig, files: Path) -> None:
     node = cfg.get(group)
     if group == "metric":
         assert list(build_metrics(cfg)) == list(node)
@@ -111,34 +141,41 @@ def test_every_choice_composes_and_instantiates(group: str, name: str, files: Pa
         assert (built is None) == (name == "none" and group in optional)
 
 
-@pytest.mark.parametrize(("group", "name"), CHOICES, ids=[f"{group}={name}" for group, name in CHOICES])
-def test_every_choice_says_what_it_is_and_where_it_comes_from(group: str, name: str) -> None:
-    path = tree.choices(group)[name]
-    description = tree.describe(path)
-    assert description.endswith((".", "?")), "one sentence, for `couloir list`"
-    assert 10 < len(description) < 130
-    assert any(line.startswith("Source:") for line in tree.header(path))
+def test_every_choice_says_what_it_is_and_where_it_comes_from() -> None:
+    wrong = []
+    for group, name in CHOICES:
+        path = tree.choices(group)[name]
+        description = tree.describe(path)  # one sentence, for `couloir list`
+        if not description.endswith((".", "?")) or not 10 < len(description) < 130:
+            wrong.append(f"{group}={name}: {description}")
+        if not any(line.startswith("Source:") for line in tree.header(path)):
+            wrong.append(f"{group}={name} has no line Source:")
+    assert wrong == []
 
 
-@pytest.mark.parametrize(
-    "path", [tree.choices(group)[name] for group, name in CHOICES], ids=lambda path: f"{path.parent.name}/{path.stem}"
-)
-def test_every_default_keeps_its_own_contract(path: Path) -> None:
-    for key in contract.read_keys(path):
-        reference = isinstance(key.default, str) and ("${" in key.default or key.default == "???")
-        if not reference:
-            assert contract.violation(key, key.default) is None, f"{key.path} in line {key.line}"
+def test_every_default_keeps_its_own_contract() -> None:
+    wrong = []
+    for path in FILES:
+        for key in contract.read_keys(path):
+            reference = isinstance(key.default, str) and ("${" in key.default or key.default == "???")
+            if not reference and (accepted := contract.violation(key, key.default)) is not None:
+                wrong.append(f"{path}, line {key.line}: {key.path} takes {accepted}")
+    assert wrong == []
 
 
-@pytest.mark.parametrize(
-    "path", [tree.choices(group)[name] for group, name in CHOICES], ids=lambda path: f"{path.parent.name}/{path.stem}"
-)
-def test_a_comment_that_looks_like_a_contract_is_one(path: Path) -> None:
-    for key in contract.read_keys(path):
-        line = path.read_text().splitlines()[key.line - 1]
-        comment = line.partition(" #")[2].strip()
-        if re.match(r"(int|float|str|bool|list|one of|null)\b|[<>\[(]", comment) and ";" in comment:
-            assert key.contract, f"line {key.line} reads like a contract and is prose to the checker: {comment}"
+def test_a_comment_that_looks_like_a_contract_is_one() -> None:
+    prose = []
+    for path in FILES:
+        lines = path.read_text().splitlines()
+        for key in contract.read_keys(path):
+            comment = lines[key.line - 1].partition(" #")[2].strip()
+            if (
+                re.match(r"(int|float|str|bool|list|one of|null)\b|[<>\[(]", comment)
+                and ";" in comment
+                and not key.contract
+            ):
+                prose.append(f"{path}, line {key.line} reads like a contract and is prose to the checker: {comment}")
+    assert prose == []
 
 
 def test_groups_are_the_folders_of_the_source() -> None:

@@ -6,9 +6,19 @@ from pathlib import Path
 
 import pytest
 import yaml
-from omegaconf import DictConfig, ListConfig, OmegaConf, _utils
+from omegaconf import DictConfig, ListConfig, OmegaConf, _utils, base, grammar_parser
+from omegaconf.errors import GrammarParseError
 
-from couloir.config.omegaconf_private import OF_PEOPLE, is_filled, open_copy, read_yaml_by_libyaml, root, stored
+from couloir.config.omegaconf_private import (
+    LONG,
+    OF_PEOPLE,
+    is_filled,
+    open_copy,
+    parse_each_reference_once,
+    read_yaml_by_libyaml,
+    root,
+    stored,
+)
 from couloir.config.tree import packaged_conf
 
 
@@ -74,3 +84,21 @@ def test_yaml_by_libyaml_says_what_omegaconfs_own_reading_says(tmp_path: Path) -
         (tmp_path / "twice.yaml").write_text(text)
         with pytest.raises(yaml.constructor.ConstructorError, match=r"duplicate key [ab]"):
             OmegaConf.load(tmp_path / "twice.yaml")
+
+
+def test_a_reference_that_was_parsed_before_leads_where_it_leads_now() -> None:
+    usual = grammar_parser.parse
+    parse_each_reference_once()
+    kept = _utils.parse
+    parse_each_reference_once()
+    assert base.parse is _utils.parse is kept
+    long = "${a}" + "x" * LONG
+    for a in (1, 2):
+        cfg = OmegaConf.create({"a": a, "b": "${a}", "c": "${a} of ${inner.d}", "inner": {"d": "${..a}"}, "long": long})
+        assert (cfg.b, cfg.c, cfg.inner.d, cfg.long) == (a, f"{a} of {a}", a, f"{a}" + "x" * LONG)
+    assert base.parse("${a}") is base.parse("${a}")
+    assert base.parse(long) is not base.parse(long)
+    assert base.parse("${b}").getText() == usual("${b}").getText() == "${b}<EOF>"
+    for _ in range(2):
+        with pytest.raises(GrammarParseError):
+            base.parse("${a")

@@ -28,7 +28,7 @@ from couloir.config.files import check_own_files
 from couloir.config.hydra_private import compose_without_needless_copies, note_merged
 from couloir.config.launch import check_hydra, check_launch, missing_launcher
 from couloir.config.mistakes import COMPLAINTS, Choices, explain, find_mistake, refuse_lost_backslash
-from couloir.config.omegaconf_private import read_yaml_by_libyaml
+from couloir.config.omegaconf_private import parse_each_reference_once, read_yaml_by_libyaml
 from couloir.config.tree import Source
 from couloir.config.wrong_choices import wrong_choices
 from couloir.errors import CouloirError, display
@@ -112,6 +112,7 @@ def prepare_hydra() -> None:
     """Register the resolvers and the search path of Couloir; calling it again changes nothing."""
     resolvers.register()
     read_yaml_by_libyaml()
+    parse_each_reference_once()
     compose_without_needless_copies()
     plugins = Plugins.instance()
     if UserConfFirst not in plugins.discover(SearchPathPlugin):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+from functools import lru_cache
 from typing import Any, cast
 
 import yaml
-from omegaconf import DictConfig, ListConfig, ValueNode, _utils
+from omegaconf import DictConfig, ListConfig, ValueNode, _utils, base
 
 OF_PEOPLE = 20_000
 """Characters; libyaml crashes where a file is nested a hundred thousand deep, and no file of people's is so long."""
+
+LONG = 500
+"""Characters; what is parsed of a longer text is not kept."""
 
 
 def root(node: DictConfig) -> DictConfig:
@@ -78,3 +82,22 @@ def read_yaml_by_libyaml() -> None:
         return chosen
 
     _utils.get_yaml_loader = get_yaml_loader
+
+
+def parse_each_reference_once() -> None:
+    """Let OmegaConf parse a text with references, `${data.channels}`, once; calling it again changes nothing.
+
+    `base.parse`, and `_utils.parse`, which is the same: the same few texts are parsed again and again in a composition,
+    in Python. What parsing makes of a text is only looked at.
+    """
+    modules: tuple[Any, Any] = (base, _utils)
+    parse = modules[0].parse
+    if parse.__module__ == __name__:
+        return
+    known = lru_cache(maxsize=2048)(parse)
+
+    def parsed(value: str, *rule: str, **named: str) -> Any:
+        return (known if len(value) < LONG else parse)(value, *rule, **named)
+
+    for module in modules:
+        module.parse = parsed
