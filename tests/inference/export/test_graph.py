@@ -26,8 +26,8 @@ NAMES = {"input": {"name": "image"}, "output": {"name": "logits"}}
 FAMILIES: list[tuple[str, dict[str, Any], tuple[int, int, int]]] = [
     ("linear", {}, (1, 8, 3)),
     ("mlp", {"activation": "maxout", "hidden": [8]}, (1, 8, 3)),
-    ("lenet5", {"border": "paper", "activation": "prelu"}, (1, 20, 3)),
     ("squeezenet", {}, (3, 32, 3)),
+    ("lenet5", {"border": "paper", "activation": "prelu"}, (1, 20, 3)),
     ("lenet5_1998", {}, (1, 32, 10)),
     ("resnet20", {"stochastic_depth": 0.5}, (3, 16, 3)),
     ("polynomial", {}, (1, 8, 3)),
@@ -73,7 +73,7 @@ def test_every_family_of_the_zoo_is_exported() -> None:
     assert {file_of(name) for name, _, _ in FAMILIES} == own
 
 
-@pytest.mark.parametrize(("name", "keys", "sizes"), few(FAMILIES, 4))
+@pytest.mark.parametrize(("name", "keys", "sizes"), few(FAMILIES, 2))
 def test_a_family_answers_from_its_files_as_it_does_here(
     name: str, keys: dict[str, Any], sizes: tuple[int, int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,15 +91,9 @@ def test_a_family_answers_from_its_files_as_it_does_here(
             found = answers(x[slice(*part)])
             limit = LIMIT * float(own.max() - own.min())
             np.testing.assert_allclose(found, own[slice(*part)], atol=limit, rtol=0)
-
-
-def test_a_program_holds_neither_samples_nor_the_names_of_files(tmp_path: Path) -> None:
-    graph = Graph(build("lenet5", 1, 28, 3).eval()).eval()
-    for write, name in ((write_torch, "net.pt2"), (write_onnx, "net.onnx")):
-        write(graph, tmp_path / name, (1, 28, 28), torch.float32, NAMES)
-        assert b"lenet.py" not in (tmp_path / name).read_bytes()
+        assert b"couloir/model/" not in (tmp_path / file).read_bytes(), "it names files of this machine"
     example, _ = torch.export.load(tmp_path / "net.pt2").example_inputs
-    assert not example[0].any(), "the trace saw zeros alone"
+    assert not example[0].any(), "a program keeps the samples of its trace, which are nobody's"
 
 
 def test_images_are_standardised_within_the_graph() -> None:
@@ -173,6 +167,7 @@ class Bessel(nn.Module):
         return torch.special.bessel_j0(x)
 
 
+@pytest.mark.slow
 def test_a_layer_that_onnx_does_not_know_is_named(tmp_path: Path) -> None:
     net = nn.Sequential()
     net.add_module("first", nn.Linear(3, 3))
