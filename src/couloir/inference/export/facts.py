@@ -52,11 +52,11 @@ def of_run(trained: Trained) -> dict[str, Any]:
         "num_classes": data.num_classes,
         "classes": list(data.classes),
         "mean": data.mean,
-        "std": data.std,
+        "std": None if data.std is None else [value or 1.0 for value in data.std],  # a channel that never varies
     }
     if data.image_size is not None:
         facts["image_size"] = list(size_of(data.image_size))
-        facts["resize"] = _resize(cfg)
+        facts |= {} if data.mean is None else {"resize": _resize(cfg)}
     if data.kind == "value":
         facts["targets"] = list(data.targets)
         facts |= {"target_offset": data.target_offset, "target_scale": data.target_scale}
