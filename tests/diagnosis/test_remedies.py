@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
@@ -87,6 +89,20 @@ def test_the_rate_is_lowered_by_the_key_that_it_was_set_with() -> None:
     assert "optimizer.lr=0.005" in proposed_for([*slow, "optimizer.lr=0.05"])
     scaled = proposed_for([*slow, "optimizer.scale_lr=linear", "optimizer.lr=0.05", "data.batch_size=512"])
     assert "optimizer.lr=0.005" in scaled, "the rate that was typed, not the one that was used"
+
+
+def test_what_learns_is_widened_or_narrowed_where_the_network_began_with_weights(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    file.touch()
+    words = ["data=digits", "model=lenet5", f"model.weights={file}", "optimizer.lr=0.00001"]
+    whole, head = proposed_for(words), proposed_for([*words, "finetune=head"])
+    assert "overfitting" in whole["finetune=head"]
+    assert "optimizer.lr=0.0001" in whole, "a twentieth of what is usual from scratch"
+    assert "underfitting" in head["finetune=head_then_all"]
+    assert "optimizer.lr=0.002" in head, "a new head takes the usual rate"
+    assert not any(word.startswith(("model.width", "model.hidden")) for word in [*whole, *head])
+    assert "finetune=head_then_all" not in proposed_for([*words, "finetune=head", "finetune.head=f6"])
+    check([*words, "finetune=head"])
 
 
 def numbers(cfg: DictConfig, remedy: str) -> dict[str, tuple[float, float]]:

@@ -31,6 +31,7 @@ GROUPS = {
     "averaging": ["none", "ema", "swa"],
     "momentum_schedule": ["none", "linear"],
     "tta": ["none", "mirror"],
+    "finetune": ["none", "head", "head_then_all", "last_n", "pattern"],
     "experiment": ["toy_mlp", "digits_lenet5"],
 }
 VALUES = [

@@ -54,7 +54,7 @@ def exploding_gradients(reading: Reading) -> Answer | None:
 
 def vanishing_gradients(reading: Reading) -> Answer | None:
     """Gradients die out on their way back to the first layer; one that has learned already needs few."""
-    if reading.key("model.weights") is not None:
+    if reading.key("model.weights") is not None or reading.key("model.pretrained"):
         return None
     ratio = _middle(reading, "gradients/first_to_last")
     if ratio and 0 < ratio.value <= VANISHED:

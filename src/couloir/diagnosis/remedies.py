@@ -117,6 +117,7 @@ def _underfitting(run: Settings) -> Proposed:
     hardly = train is not None and abs(train.first - train.end) < HARDLY_MOVED * abs(train.first)
     yield from run.robust_loss()
     yield from run.usual_steps()
+    yield from run.more_that_learns()
     if run.races and not run.reading.learned:
         yield from run.shorter_steps("takes shorter steps: the rate is far above the usual one")
     if hardly or not run.reading.learned:
@@ -131,7 +132,7 @@ def _underfitting(run: Settings) -> Proposed:
     if hardly and (run.pace is None or run.pace < 1):
         yield from run.rate(10, "takes longer steps, since the loss has hardly moved")
     yield from run.layers(4, "makes the layers wider: more capacity")
-    if run.widths:
+    if run.widths and not run.pretrained:
         yield Remedy(f"model.hidden={typed([*run.widths, run.widths[-1]])}", "adds a layer: more capacity")
     if run.target("model").endswith((".lenet5", ".convnet")) and run.free:
         yield Remedy("model=resnet20", "takes a deeper network: more capacity")
@@ -149,6 +150,7 @@ def _halted_early(run: Settings) -> Proposed:
 
 def _overfitting(run: Settings) -> Proposed:
     yield from run.more_samples()
+    yield from run.less_that_learns()
     yield from run.robust_loss()
     yield from run.regularised()
     yield from run.layers(0.5, "makes the layers narrower: less capacity")

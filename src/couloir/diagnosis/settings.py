@@ -85,9 +85,31 @@ class Settings:
     def usual_rate(self) -> float | None:
         """A rate that the optimizer usually learns with; None: unknown."""
         usual = USUAL_RATES.get(self.target("optimizer").rpartition(".")[2])
-        if usual is not None and (self.get("model.weights") is not None or self.get("model.pretrained")):
+        if usual is not None and self.pretrained and not self.slow_body:
             usual *= FINE_TUNED
         return usual
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the network began with weights that have learned already."""
+        return self.get("model.weights") is not None or bool(self.get("model.pretrained"))
+
+    @property
+    def slow_body(self) -> bool:
+        """Whether the rate is that of a new head, and what has learned already is fixed or learns at a part of it."""
+        return self.target("finetune").endswith((".head", ".head_then_all", ".layerwise", ".bias_only"))
+
+    def more_that_learns(self) -> Proposed:
+        """The whole network, where only its head learns, and no key belongs to that choice alone."""
+        keys = [word for word in self.reading.words or () if word.startswith("finetune.")]
+        longer = (self.number("trainer.max_epochs") or 0) >= 2
+        if self.target("finetune").endswith(".head") and not keys and self.free and longer:
+            yield Remedy("finetune=head_then_all", "lets the rest of the network learn as well, once the head has")
+
+    def less_that_learns(self) -> Proposed:
+        """The head alone, where all of a network learns that began with weights."""
+        if self.pretrained and self.get("finetune") is None and self.free:
+            yield Remedy("finetune=head", "keeps what the weights know, and lets only the last layer learn")
 
     @cached_property
     def pace(self) -> float | None:
@@ -172,7 +194,9 @@ class Settings:
         return [int(units) for units in hidden] if isinstance(hidden, Sequence) and not isinstance(hidden, str) else []
 
     def layers(self, factor: float, why: str) -> Proposed:
-        """Wider or narrower layers, where the network has a key for that."""
+        """Wider or narrower layers, where the network has a key for that, and no weights that fix their widths."""
+        if self.pretrained:
+            return
         for key in ("model.widths", "model.width", "model.hidden"):
             width = self.get(key)
             if isinstance(width, Sequence) and not isinstance(width, str) and all(isinstance(w, int) for w in width):

@@ -172,7 +172,7 @@ def _train(
         say.info("%s", told)
     if module.learning is not None:
         say.info("%s", module.learning.in_words(module.net))
-    elif cfg.model.get("weights") is not None:
+    elif cfg.model.get("weights") is not None or cfg.model.get("pretrained"):
         say.info("%s", WITHOUT_FINETUNE)
     if counted := class_weights_in_words(module.loss, data.classes):
         say.info("%s", counted)
