@@ -20,6 +20,7 @@ import couloir
 import networks
 from couloir.cli.main import run
 from couloir.config import tree
+from couloir.config.weights import published
 from couloir.errors import CouloirError
 from couloir.model.mlp import mlp
 from couloir.model.weights import begin_with, first_convolution
@@ -65,6 +66,34 @@ def test_equal_weights_give_the_references_outputs(name: str, tmp_path: Path) ->
     assert torch.allclose(logits, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max().clamp_min(1)))
 
 
+def test_each_network_with_published_weights_is_compared_with_the_reference() -> None:
+    compared = {(choice, bool(keys.get("batch_norm"))) for choice, keys in map(ours, REFERENCE)}
+    for choice, file in tree.choices("model").items():
+        for entry in published(file):
+            assert (choice, bool(entry.keys.get("batch_norm"))) in compared
+
+
+@pytest.mark.parametrize("choice", ["googlenet_bn", "inception_v3"])
+def test_published_weights_see_the_same_pixels_with_and_without_their_references_transform(choice: str) -> None:
+    """The reference standardises with ImageNet's statistics and undoes it to [-1, 1] within the network."""
+    plain, within = sorted(published(tree.choices("model")[choice]), key=lambda entry: entry.keys["transform_input"])
+    assert (plain.keys, within.keys) == ({"transform_input": False}, {"transform_input": True})
+    assert plain.remote == within.remote
+    x = torch.rand(2, 3, 80, 80, generator=torch.Generator().manual_seed(0))
+
+    def standardised(mean: list[float], std: list[float]) -> torch.Tensor:
+        return (x - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+
+    torch.manual_seed(0)
+    net = build(choice, 3, 80, 4, aux_logits=False).eval()
+    other = build(choice, 3, 80, 4, aux_logits=False, transform_input=True).eval()
+    other.load_state_dict(net.state_dict())
+    with torch.no_grad():
+        seen = net(standardised(plain.mean, plain.std))
+        assert torch.allclose(other(standardised(within.mean, within.std)), seen, rtol=1e-4, atol=1e-5)
+        assert torch.allclose(net(x * 2 - 1), seen, rtol=1e-4, atol=1e-5)
+
+
 def saved(net: Any, file: Path) -> str:
     torch.save(net if isinstance(net, dict) else net.state_dict(), file)
     return str(file)
@@ -76,6 +105,13 @@ def test_old_names_of_densenet_are_read(tmp_path: Path) -> None:
     assert any(".norm.1." in name for name in old)
     again = build("densenet121", 3, 64, 10, weights=saved(old, tmp_path / "old.pth"))
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_files_of_before_the_zip_format_are_read(tmp_path: Path) -> None:
+    net = mlp(2, None, 3, [4])
+    torch.save(net.state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    again = mlp(2, None, 3, [4], weights=str(tmp_path / "old.pth"))
+    assert torch.equal(again[-1].weight, net[-1].weight)
 
 
 def test_a_head_of_another_class_count_stays_and_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
