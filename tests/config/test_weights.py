@@ -198,8 +198,8 @@ def test_a_grey_image_is_standardised_as_the_mean_of_the_channels_has_it() -> No
     assert statistics(model, data) == ([round(sum(entry.mean) / 3, 6)], [round(sum(entry.std) / 3, 6)])
     told = in_words(model, data, [0.449], [0.226])
     assert told == (
-        "inputs: mean [0.449], deviation [0.226], as the weights imagenet1k_v1 had them; the means over its three "
-        "channels, where data.channels=3 would be exact"
+        "inputs: mean [0.449], deviation [0.226]; the first convolution sees in them what the weights imagenet1k_v1 "
+        "saw in mean [0.485,0.456,0.406], deviation [0.229,0.224,0.225]"
     )
 
 

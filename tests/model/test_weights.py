@@ -233,6 +233,39 @@ def test_summed_weights_see_in_a_grey_image_what_the_files_see_in_its_three_chan
         assert torch.allclose(grey(x), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize("name", ["squeezenet", "resnet18", "vgg_like"])
+def test_a_grey_image_gives_what_it_gave_in_three_channels_that_were_each_standardised(
+    name: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    colour = build(name, 3, 48, 10).eval()
+    for module in colour.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.running_mean)
+    file = tmp_path / "colour.safetensors"
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    write_state(file, colour.state_dict(), {"mean": mean, "std": std})
+    grey = build(name, 1, 48, 10).eval()
+    begin_with(grey, {"weights": str(file), "adapt_channels": "sum"}, [], [0.4], [0.3])
+    g = torch.rand(2, 1, 48, 48)
+    seen = (g - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    first = first_convolution(colour) or ""
+    leaves = [each for each, module in colour.named_modules() if not any(module.children())]
+    after = leaves[leaves.index(first) + 1]  # what follows the convolution: an activation, or a normalisation
+    outputs: list[torch.Tensor] = []
+    with torch.no_grad():
+        for net, x in ((colour, seen), (grey, (g - 0.4) / 0.3)):
+            hook = net.get_submodule(after).register_forward_hook(lambda _m, _x, y: outputs.append(y.clone()))
+            outputs.append(net(x))
+            hook.remove()
+    inner, logits, own_inner, own_logits = outputs
+    pad = colour.get_submodule(first).padding[0]  # type: ignore[index, union-attr]
+    cut = (..., slice(pad, -pad or None), slice(pad, -pad or None))
+    assert torch.allclose(own_inner[cut], inner[cut], rtol=1e-4, atol=1e-5)
+    assert not pad or not torch.allclose(own_inner, inner, atol=1e-3), "the border is what is not exact"
+    assert pad or torch.allclose(own_logits, logits, rtol=1e-4, atol=1e-5)
+
+
 def test_spread_weights_see_the_mean_of_the_channels(tmp_path: Path) -> None:
     torch.manual_seed(0)
     grey = build("resnet20", 1, 32, 10).eval()

@@ -308,9 +308,10 @@ def in_words(
         return f"inputs: {now}; nobody says how those of {known.of} were standardised (ImageNet's: {words})"
     if list(mean) != needed[0] or list(std) != needed[1]:
         return f"inputs: {now}, as the sentence says; {known.of} had {_pair(*needed)}"
-    grey = len(needed[0]) < len(known.mean or ())
-    more = "; the means over its three channels, where data.channels=3 would be exact" if grey else ""
-    return f"inputs: {now}, as {known.of} had them{more}"
+    if len(needed[0]) < len(known.mean or ()):
+        theirs = _pair(known.mean or (), known.std or ())
+        return f"inputs: {now}; the first convolution sees in them what {known.of} saw in {theirs}"
+    return f"inputs: {now}, as {known.of} had them"
 
 
 def _pair(mean: Sequence[float], std: Sequence[float]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -109,7 +110,13 @@ def weights_record(model: Mapping[str, Any]) -> dict[str, str] | None:
     return {"weights": str(model["weights"]), "file": str(file), "sha256": f"sha256:{sha256(file)}"}
 
 
-def begin_with(net: nn.Module, model: Mapping[str, Any], classes: Sequence[Any]) -> None:
+def begin_with(
+    net: nn.Module,
+    model: Mapping[str, Any],
+    classes: Sequence[Any],
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> None:
     """Copy the weights that `model.weights` names into the network, as `load_weights` does.
 
     Where it is known that they were trained for other classes, the last layer stays as it is.
@@ -118,15 +125,34 @@ def begin_with(net: nn.Module, model: Mapping[str, Any], classes: Sequence[Any])
         net: changed in place.
         model: the node of the model.
         classes: of the data, in order.
+        mean: of the data's channels; None: nobody knows.
+        std: of the data's channels.
     """
     known = prepared(model)
+    inputs = None
+    if known is not None and known.mean and known.std and mean and std:
+        inputs = Inputs(known.mean, known.std, mean, std)
     theirs = None if known is None else known.classes
     others = theirs if theirs and classes and theirs != [str(name) for name in classes] else None
-    load_weights(net, weights_file(model), model.get("adapt_channels"), others)
+    load_weights(net, weights_file(model), model.get("adapt_channels"), others, inputs)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """How the inputs of weights were standardised, and how those of the network are: a value a channel."""
+
+    their_mean: Sequence[float]
+    their_std: Sequence[float]
+    mean: Sequence[float]
+    std: Sequence[float]
 
 
 def load_weights(
-    net: nn.Module, file: str | Path, adapt_channels: str | None = None, others: Sequence[str] | None = None
+    net: nn.Module,
+    file: str | Path,
+    adapt_channels: str | None = None,
+    others: Sequence[str] | None = None,
+    inputs: Inputs | None = None,
 ) -> None:
     """Copy a file's state dict into the network, and say what stays as it was.
 
@@ -140,6 +166,7 @@ def load_weights(
             one channel, and gives for a grey image what the file's network gives for that image in all its channels.
             `mean`: the file's network has one channel, and the network gives what that gives for the mean of its own.
         others: the classes of the file, where they are not the network's.
+        inputs: how both are standardised, for `sum`; None: all channels of the file's as the network's one.
 
     Raises:
         CouloirError: the file is not there, holds no state dict, or its names or shapes are not the network's.
@@ -148,8 +175,10 @@ def load_weights(
     own = net.state_dict()
     other = _other_channels(net, own, state)
     if other is not None and adapt_channels is not None:
-        state = {**state, other: _adapted(state[other], own[other].shape[1], adapt_channels, file)}
-        other = None
+        adapted = {other: _adapted(state[other], own[other].shape[1], adapt_channels, file)}
+        if adapt_channels == "sum" and inputs is not None and len(inputs.their_mean) == state[other].shape[1]:
+            adapted = _summed(net, other, state, inputs)
+        state, other = {**state, **adapted}, None
     heads_only = _last_layers(net)
     heads = [
         name
@@ -212,6 +241,30 @@ def _adapted(weight: Tensor, channels: int, adapt_channels: str, file: str | Pat
         return weight.sum(dim=1, keepdim=True)
     say.info("weights from %s: the first convolution sees the mean of the %d channels", Path(file).name, channels)
     return (weight / channels).repeat(1, channels, *[1] * (weight.ndim - 2))
+
+
+def _summed(net: nn.Module, name: str, state: State, inputs: Inputs) -> State:
+    """The first convolution's weights for grey images that are standardised with one mean and one deviation.
+
+    A grey value g is x = (g - m) / s here and (g - m_c) / s_c = x s / s_c + (m - m_c) / s_c in channel c there. So the
+    weights are scaled by s / s_c before they are summed, and what does not depend on x goes into the bias, or into the
+    mean of the batch normalisation that follows. Where the convolution pads, this is exact but for the border.
+    """
+    weight = state[name].double()
+    theirs, deviations = (
+        torch.tensor(values).double().view(1, -1, 1, 1) for values in (inputs.their_mean, inputs.their_std)
+    )
+    constant = (weight * (inputs.mean[0] - theirs) / deviations).sum(dim=(1, 2, 3))
+    changed = {name: (weight * inputs.std[0] / deviations).sum(dim=1, keepdim=True)}
+    convolution = name.removesuffix(".weight")
+    leaves = [(each, module) for each, module in net.named_modules() if not any(module.children())]
+    after = [each for each, _ in leaves].index(convolution) + 1
+    mean = f"{leaves[after][0]}.running_mean" if isinstance(leaves[after][1], nn.BatchNorm2d) else ""
+    if f"{convolution}.bias" in state:
+        changed[f"{convolution}.bias"] = state[f"{convolution}.bias"] + constant
+    elif mean in state:
+        changed[mean] = state[mean] - constant
+    return {each: value.to(state[each].dtype) for each, value in changed.items()}
 
 
 def _fitting(given: int, channels: int) -> str | None:

@@ -100,7 +100,7 @@ def build_network(cfg: DictConfig, data: Any, weights: bool = True) -> torch.nn.
     else:
         initialise(net)
     if weights and cfg.model.get("weights") is not None:
-        begin_with(net, cfg.model, data.classes)
+        begin_with(net, cfg.model, data.classes, data.mean, data.std)
     elif weights and cfg.model.get("_target_") == TIMM and cfg.model.pretrained:
         begin_pretrained(net, cfg.model)
     _check_single(cfg, net, data)
