@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import couloir
 from couloir.record.predictions import read_predictions
@@ -103,3 +104,24 @@ MAKE: dict[str, Callable[[FinishedRuns], Path]] = {
 def told(run: Path) -> list[dict[str, str]]:
     """The rows of a run's own `predictions.csv`."""
     return list(read_predictions(run))
+
+
+def own_module_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str) -> Path:
+    """A run on a data module that knows nothing of Couloir, in a Python module of its own."""
+    (tmp_path / "conf/data").mkdir(parents=True)
+    (tmp_path / "conf/data/mine.yaml").write_text(
+        f"# Points.\n_target_: {module}.Mine\ntask: classification\nfields: {{x: row, y: label}}\nchannels: 2\n"
+        "image_size: null\nnum_classes: 2\nclasses: [low, high]\n"
+    )
+    (tmp_path / f"{module}.py").write_text(
+        "import torch\nfrom pytorch_lightning import LightningDataModule\n"
+        "from torch.utils.data import DataLoader, TensorDataset\n\n\n"
+        "class Mine(LightningDataModule):\n    def setup(self, stage):\n"
+        "        x = torch.linspace(-1, 1, 40).reshape(20, 2)\n"
+        "        self.parts = TensorDataset(x, (x[:, 0] > 0).long())\n\n"
+        "    def train_dataloader(self):\n        return DataLoader(self.parts, 10)\n\n"
+        "    val_dataloader = test_dataloader = train_dataloader\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return couloir.train(couloir.compose(["data=mine", "model=mlp", "trainer.max_epochs=1", "trainer=cpu"])).dir

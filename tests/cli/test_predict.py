@@ -24,7 +24,7 @@ from couloir.config.finished import run_config
 from couloir.inference.predictor import Predictor, evaluate
 from couloir.inference.trained import Trained
 from couloir.record.result import read_result
-from finished_runs import FinishedRuns, rows, told, write_table
+from finished_runs import FinishedRuns, own_module_run, rows, told, write_table
 
 TRUSTED = "allow_targets=[small_tasks]"
 Capture = pytest.CaptureFixture[str]
@@ -170,6 +170,17 @@ def test_points_are_taken_from_a_table_of_two_numbers_and_from_an_array(
     of_array, _ = predicted([run, str(tmp_path / "p.npy")], capsys)
     of_table, _ = predicted([run, str(tmp_path / "p.csv")], capsys)
     assert [without(row, "line") for row in of_table] == [without(row, "sample") for row in of_array]
+
+
+def test_a_data_module_of_ones_own_is_asked_about_what_it_hands_to_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    run = own_module_run(tmp_path, monkeypatch, "asked_about")
+    (tmp_path / "asked_about.py").unlink()
+    np.save("x.npy", np.linspace(-1, 1, 40, dtype=np.float32).reshape(20, 2))
+    found, _ = predicted([str(run), "x.npy"], capsys)
+    assert [row["prediction"] for row in found] == [row["prediction"] for row in told(run)]
+    assert [float(row["p(low)"]) for row in found] == pytest.approx([float(row["p(low)"]) for row in told(run)])
 
 
 def test_several_runs_are_the_ensemble_that_evaluate_makes_of_them(finished: FinishedRuns, capsys: Capture) -> None:

@@ -102,6 +102,8 @@ def test_rows_have_the_answers_of_their_table(finished: FinishedRuns, tmp_path: 
     one = predictor(typed[4])
     assert one.value == pytest.approx(expected[4], rel=1e-6)
     assert one.values == {"price": one.value}
+    with pytest.warns(UserWarning, match="a 'city' that the run does not know, for example 'Paris'"):
+        predictor({**typed[4], "city": "Paris"})
     several = couloir.load(finished("several values"))([200.0, 60.0, 30.0])
     assert list(several.values) == ["weight", "waist", "pulse"]
     labels = couloir.load(finished("labels of a table"))(table)

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-import couloir
 from couloir.config.finished import run_config
 from couloir.data.decode import read_frame
 from couloir.inference.predictor import Predictor
 from couloir.inference.trained import Trained
-from finished_runs import FinishedRuns, told
+from finished_runs import FinishedRuns, own_module_run, told
 
 
 def trained(run: Path) -> Trained:
@@ -74,24 +73,8 @@ def test_asking_a_run_draws_no_random_number(finished: FinishedRuns) -> None:
 
 
 def test_a_data_module_of_ones_own_needs_no_module_to_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "conf/data").mkdir(parents=True)
-    (tmp_path / "conf/data/mine.yaml").write_text(
-        "# Points.\n_target_: mine_module.Mine\ntask: classification\nfields: {x: row, y: label}\nchannels: 2\n"
-        "image_size: null\nnum_classes: 2\nclasses: [low, high]\n"
-    )
-    (tmp_path / "mine_module.py").write_text(
-        "import torch\nfrom pytorch_lightning import LightningDataModule\n"
-        "from torch.utils.data import DataLoader, TensorDataset\n\n\n"
-        "class Mine(LightningDataModule):\n    def setup(self, stage):\n"
-        "        x = torch.linspace(-1, 1, 40).reshape(20, 2)\n"
-        "        self.parts = TensorDataset(x, (x[:, 0] > 0).long())\n\n"
-        "    def train_dataloader(self):\n        return DataLoader(self.parts, 10)\n\n"
-        "    val_dataloader = test_dataloader = train_dataloader\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    run = couloir.train(couloir.compose(["data=mine", "model=mlp", "trainer.max_epochs=1", "trainer=cpu"])).dir
-    (tmp_path / "mine_module.py").unlink()
+    run = own_module_run(tmp_path, monkeypatch, "known_by_its_folder")
+    (tmp_path / "known_by_its_folder.py").unlink()
     alone = trained(run)
     x = torch.linspace(-1, 1, 40).reshape(20, 2)
     expected = np.array([[row["p(low)"], row["p(high)"]] for row in told(run)], dtype=np.float32)

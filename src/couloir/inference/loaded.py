@@ -6,6 +6,7 @@ import csv
 import datetime
 import re
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +19,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from couloir.artifacts.prediction_table import Columns, as_array
+from couloir.config.fields import input_field
 from couloir.data.features import Feature
-from couloir.data.unseen import IMAGES, IMAGES_LAST, ROWS, InMemory, Unseen, images_of, rows_of
+from couloir.data.unseen import IMAGES, IMAGES_LAST, ROWS, InMemory, RowsWanted, Unseen, images_of, rows_of
 from couloir.errors import CouloirError
 from couloir.inference.answers import spoken
 from couloir.inference.asking import Asked, Asking, photographs_of, row_offsets, rows_wanted, sample_of
@@ -110,6 +112,8 @@ class LoadedRun:
         """
         asking = Asking(self.runs)
         asked, single = self._asked(asking, samples)
+        for note in asking.notes:
+            warnings.warn(note, stacklevel=2)
         answers = [answer for each in asked for answer in self._answers(asking, each)]
         return answers[0] if single else answers
 
@@ -135,12 +139,10 @@ class LoadedRun:
         if isinstance(samples, np.ndarray):
             return self._array(samples)
         if isinstance(samples, Mapping) and not any(map(_is_column, samples.values())):
-            return self._rows([samples]), True
+            return self._rows(asking, [samples]), True
         if (columns := _columns_of(samples)) is not None:
-            names = list(columns)
-            return self._rows(
-                [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-            ), False
+            rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            return self._rows(asking, rows), False
         if isinstance(samples, list | tuple):
             return self._listed(asking, list(samples))
         raise CouloirError(
@@ -157,7 +159,7 @@ class LoadedRun:
         if all(isinstance(each, Image.Image) or _is_photograph(each) for each in samples):
             return self._pictures(samples), False
         if all(isinstance(each, Mapping) for each in samples):
-            return self._rows(samples), False
+            return self._rows(asking, samples), False
         if all(isinstance(each, int | float | np.number) for each in samples):
             return self._array(np.array(samples, dtype=np.float64))
         try:
@@ -214,7 +216,7 @@ class LoadedRun:
             found.append(InMemory(x))
         return [Asked(found)], single
 
-    def _rows(self, rows: Sequence[Mapping[Any, Any]]) -> list[Asked]:
+    def _rows(self, asking: Asking, rows: Sequence[Mapping[Any, Any]]) -> list[Asked]:
         self._refuse_unless("row", "rows of a table")
         found: list[Unseen] = []
         for run in self.runs:
@@ -226,7 +228,9 @@ class LoadedRun:
                 raise CouloirError(f"The rows have no column '{lacking}'.", place=f"columns: {', '.join(names[:20])}")
             if wanted.features is not None:  # others may be of any kind
                 names = [feature.name for feature in features]
-            found.append(_table(rows, names, {feature.name: feature for feature in features}, wanted))
+            samples, notes = _table(rows, names, {feature.name: feature for feature in features}, wanted)
+            asking.notes += [note for note in notes if note not in asking.notes]
+            found.append(samples)
         return [Asked(found)]
 
     def _refuse_unless(self, kind: str, what: str) -> None:
@@ -270,7 +274,7 @@ def _columns_of(samples: Any) -> dict[str, list[Any]] | None:
 
 def _dimensions(data: Any) -> int:
     """Of a stack of samples of a run."""
-    kind = data.fields[next(iter(data.fields))]
+    kind = data.fields[input_field(data.fields)]
     return {"image": 4, "row": 2}.get(kind, 0)
 
 
@@ -296,9 +300,9 @@ def _as_file(picture: Any, stem: Path) -> Path:
 
 
 def _table(
-    rows: Sequence[Mapping[Any, Any]], names: list[str], features: Mapping[str, Feature], wanted: Any
-) -> InMemory:
-    """Rows, by way of a file: a table's cells mean the same wherever they come from."""
+    rows: Sequence[Mapping[Any, Any]], names: list[str], features: Mapping[str, Feature], wanted: RowsWanted
+) -> tuple[InMemory, list[str]]:
+    """Rows, by way of a file, since cells mean the same wherever they come from; and what a run does not know."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.csv"
         with file.open("w", encoding="utf-8", newline="") as stream:
@@ -310,7 +314,7 @@ def _table(
                 writer.writerow([*cells, *([str(number)] if features else [])])
         reading = {"delimiter": ",", "decimal": ".", "encoding": "utf-8", "header": True, "comment": None}
         try:
-            samples, _ = rows_of(file, wanted, **reading)
+            samples, notes = rows_of(file, wanted, **reading)
         except CouloirError as error:
             place = None if error.place is None else error.place.replace(str(file), "the rows")
             place = (
@@ -321,7 +325,7 @@ def _table(
     if len(samples) != len(rows):
         left_out = samples.skipped[0]
         raise CouloirError(left_out.reason, place=f"the rows, row {(left_out.line or 1) - 1}")
-    return samples
+    return samples, notes
 
 
 def _cell(value: Any, feature: Feature | None) -> str:
