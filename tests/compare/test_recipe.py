@@ -84,6 +84,18 @@ def test_another_part_than_the_words_name_is_refused(run: Path) -> None:
         recipe_file(run)
 
 
+def test_a_run_whose_data_has_moved_has_a_recipe_that_is_not_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("a,b,y\n" + "\n".join(f"{n},{n * 7 % 5},{n % 2}" for n in range(40)))
+    run = couloir.train(couloir.compose(["data=csv", "data.path=t.csv", "data.target=y", "trainer.max_epochs=1"])).dir
+    whole, notes = recipe_file(run)
+    assert notes == []
+    (tmp_path / "t.csv").unlink()
+    assert recipe_file(run) == (whole, ["not compared with the run's configuration: There is no file t.csv."])
+
+
 def test_an_unfinished_run_has_no_result_to_repeat(run: Path) -> None:
     (run / "status.json").write_text(json.dumps({"format": 1, "status": "interrupted"}))
     with pytest.raises(CouloirError, match="is not finished: it is interrupted"):

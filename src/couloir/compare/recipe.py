@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config.compose import compose_sentence, prepare_hydra
 from couloir.config.finished import read_config
@@ -24,7 +25,7 @@ from couloir.config.recipe import (
     recipe_of,
 )
 from couloir.config.settle import settle
-from couloir.errors import CouloirError, display, in_quotes
+from couloir.errors import CouloirError, causes, display, in_quotes
 from couloir.record.configuration import read_overrides
 from couloir.record.files import write_atomically
 from couloir.record.provenance import read_provenance
@@ -77,8 +78,9 @@ def _like(recipe: Recipe, cfg: DictConfig, words: list[str], notes: list[str]) -
     """
     try:
         found = different(_composed(recipe, words), cfg)
-    except CouloirError as error:
-        notes.append(f"not compared with the run's configuration: {error.fact}")
+    except (CouloirError, OmegaConfBaseException) as error:  # the data has moved, say
+        told = next((cause.fact for cause in causes(error) if isinstance(cause, CouloirError)), str(error))
+        notes.append(f"not compared with the run's configuration: {told}")
         return recipe
     parts = [key for key in found if key.rpartition(".")[2].startswith("_")]
     if found and not parts:
