@@ -479,11 +479,14 @@ def test_a_rerun_says_that_the_file_it_begins_with_has_changed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     net = build("convnet", 1, 8, 10, M=1, widths=4, hidden=8)
-    result = couloir.train(couloir.compose([f"model.weights={saved(net, tmp_path / 'w.pth')}", *SMALL]))
-    saved({name: value + 1 for name, value in net.state_dict().items()}, tmp_path / "w.pth")
+    file, facts = tmp_path / "w.safetensors", {"mean": [0.25], "std": [0.5]}
+    write_state(file, net.state_dict(), facts)
+    result = couloir.train(couloir.compose([f"model.weights={file}", *SMALL]))
+    assert json.loads((result.dir / "provenance.json").read_text())["data"]["mean"] == [0.25]
+    write_state(file, {name: value + 1 for name, value in net.state_dict().items()}, facts)
     capsys.readouterr()
     assert run(["rerun", str(result.dir)]) == 1
     assert re.search(r"model\.weights sha256:\w+, now sha256:\w+", capsys.readouterr().out)
     assert run(["rerun", str(result.dir), "--strict"]) == 2
-    (tmp_path / "w.pth").unlink()
+    file.unlink()
     assert run(["resume", str(result.dir), "trainer.max_epochs=2"]) == 0, "a run that goes on needs the file no more"

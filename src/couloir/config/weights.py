@@ -231,7 +231,7 @@ def prepared(model: Mapping[str, Any]) -> Prepared | None:
     if (found := named(model)) is not None:
         return Prepared(f"the weights {found.name}", found.mean, found.std)
     file = Path(word).expanduser()
-    if file.suffix == safetensors.ENDING:
+    if file.suffix == safetensors.ENDING and file.is_file():  # a run that goes on needs it no more
         return _stated(f"the file {file.name}", safetensors.read_header(file).facts)
     if file.suffix == CHECKPOINT and file.parent.name == FOLDER:
         run = file.parent.parent
