@@ -279,12 +279,17 @@ def test_json_lines_say_what_the_table_says(
             assert line["truth"] == [each for each in ("large", "central") if row[f"truth({each})"] == "1"]
 
 
-def test_a_terminal_gets_a_table(finished: FinishedRuns, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_gets_a_table(
+    finished: FinishedRuns, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run, folder = str(finished("photographs")), finished.photographs() / "test"
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     capsys.readouterr()
-    assert command(["predict", run, str(folder / "a/000.jpg")]) == 0
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(folder / "a/000.jpg", "[red]1.50")
+    assert command(["predict", run, "[red]1.50"]) == 0
     shown = capsys.readouterr().out
+    assert "[red]1.50" in shown
     own = told(Path(run))[0]
     assert "prediction" in shown
     assert f"{float(own['p(' + own['prediction'] + ')']):.4f}" in shown

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from couloir.artifacts.prediction_table import Columns, Parts, as_array, narrowed
@@ -176,13 +177,20 @@ class TerminalWriter:
             shown["prediction"] = [str(record["label"]) for record in records]
             shown["probability"] = [f"{record['probability']:.4f}" for record in records]
         elif self.columns.kind == "labels":
-            shown["labels"] = [", ".join(record["labels"]) or "none" for record in records]
+            for name in ("truth", "labels"):
+                if any(name in record for record in records):
+                    shown[name] = [", ".join(record.get(name, ())) or "none" for record in records]
             shown |= {name: cells[name] for name in cells if name.startswith("p(")}
         else:
             shown |= {name: cells[name] for name in cells if name not in shown}
-        table = Table(*shown)
+        table = Table()
+        for name in shown:
+            table.add_column(Text(name), overflow="fold")
         for row in zip(*shown.values(), strict=True):
-            table.add_row(*map(_rounded, row))
+            texts = [
+                Text(cell if name in block.origin else _rounded(cell)) for name, cell in zip(shown, row, strict=True)
+            ]
+            table.add_row(*texts)  # as text, since a name may look like markup
         self.console.print(table)
 
 
