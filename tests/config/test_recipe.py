@@ -145,6 +145,15 @@ def test_latest_becomes_the_run_that_it_led_to(tmp_path: Path) -> None:
     assert keys == {"model": {"weights": str(run / "checkpoints/best.ckpt")}}
 
 
+def test_a_name_with_a_dot_in_it_stays_one_name(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a.b,c,y\n" + "\n".join(f"{n % 7},{n},{n % 2}" for n in range(30)))
+    (tmp_path / "mine.yaml").write_text("# @package _global_\ndata:\n  columns: {a.b: category}\n")
+    words = ["experiment=mine.yaml", "data=csv", "data.path=t.csv", "data.target=y"]
+    recipe = recipe_of(settle(compose_sentence(words)))
+    assert recipe.keys["data"]["columns"] == {"a.b": "category"}
+    assert read_back(recipe.as_text(["T."])).keys == recipe.keys
+
+
 def test_what_the_environment_said_is_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMIT", "00:00:30:00")
     keys = recipe_of(settle(compose_sentence(["trainer.max_time=${oc.env:LIMIT}"]))).keys
@@ -155,7 +164,9 @@ def test_what_the_environment_said_is_written_down(monkeypatch: pytest.MonkeyPat
     "value", ["1e-3", "null", "a: b", "a,b", "[x", "don't", '"', "", "01", "yes", "2026-01-02", "ü\n#"]
 )
 def test_texts_are_read_back_as_they_were(value: str, tmp_path: Path) -> None:
-    recipe = recipe_of(settle(compose_sentence([]))).with_keys({"my.text": value, "my.list": [value, [value]]})
+    recipe = recipe_of(settle(compose_sentence([]))).with_keys(
+        {("my", "text"): value, ("my", "list"): [value, [value]]}
+    )
     assert read_back(recipe.as_text(["T."])).keys == {"my": {"text": value, "list": [value, [value]]}}
 
 

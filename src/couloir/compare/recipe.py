@@ -82,19 +82,24 @@ def _like(recipe: Recipe, cfg: DictConfig, words: list[str], notes: list[str]) -
         told = next((cause.fact for cause in causes(error) if isinstance(cause, CouloirError)), str(error))
         notes.append(f"not compared with the run's configuration: {told}")
         return recipe
-    parts = [key for key in found if key.rpartition(".")[2].startswith("_")]
+    parts = [path for path in found if str(path[-1]).startswith("_")]
     if found and not parts:
-        recipe = recipe.with_keys({key: value for key, (_, value) in found.items()})
-        notes.append(f"not as the words say today, and so written down: {', '.join(found)}")
+        recipe = recipe.with_keys({path: value for path, (_, value) in found.items()})
+        notes.append(f"not as the words say today, and so written down: {', '.join(map(_named, found))}")
         found = different(_composed(recipe, words), cfg)
     if found:
-        key, (now, then) = next(((key, found[key]) for key in parts), next(iter(found.items())))
+        path = next(iter([*parts, *found]))
+        now, then = found[path]
         raise CouloirError(
-            f"No experiment file makes the configuration of this run: {key} was {then}, and the words of the run "
-            f"make it {now} today.",
+            f"No experiment file makes the configuration of this run: {_named(path)} was {then}, and the words of the "
+            f"run make it {now} today.",
             next_step="couloir rerun RUN trains its configuration as it is recorded",
         )
     return recipe
+
+
+def _named(path: tuple[Any, ...]) -> str:
+    return ".".join(map(str, path))
 
 
 def _composed(recipe: Recipe, words: list[str]) -> DictConfig:

@@ -5,10 +5,11 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import tree
 from couloir.config.compose import Sentence, is_of_a_sweep
+from couloir.config.mistakes import COMPLAINTS
 from couloir.config.wrong_choices import SEVERAL, parsed
 from couloir.errors import CouloirError, as_typed, display
-from couloir.record.configuration import MISSING, dotted, flat
+from couloir.record.configuration import MISSING, flat
 from couloir.record.folder import RunFolder
 from couloir.record.recipe import FILE, read_recipe, write_recipe
 
@@ -56,12 +58,16 @@ class Recipe:
     keys: dict[str, Any] = field(default_factory=dict)
     own: list[Path] = field(default_factory=list)
 
-    def with_keys(self, keys: Mapping[str, Any]) -> Recipe:
-        """The recipe with more keys, each by its dotted path."""
-        node = OmegaConf.create(self.keys)
-        for path, value in keys.items():
-            OmegaConf.update(node, path, value, merge=False, force_add=True)
-        return Recipe(self.choices, self.also, _plain(node), self.own)
+    def with_keys(self, keys: Mapping[tuple[str, ...], Any]) -> Recipe:
+        """The recipe with more keys, each by the names that lead to it: a name may have a dot in it."""
+        whole = copy.deepcopy(self.keys)
+        for (*above, last), value in keys.items():
+            node = whole
+            for name in above:
+                node[name] = node[name] if isinstance(node.get(name), dict) else {}
+                node = node[name]
+            node[last] = value
+        return replace(self, keys=whole)
 
     def as_text(self, header: Sequence[str]) -> str:
         """The YAML file.
@@ -86,6 +92,14 @@ def recipe_of(sentence: Sentence) -> Recipe:
     """
     if not sentence.sources:
         raise CouloirError("The run was trained from a configuration in Python, not from words.")
+    try:
+        return _recipe_of(sentence)
+    except COMPLAINTS as error:
+        reason = " ".join(str(error).split())
+        raise CouloirError(f"The words of the run cannot be said in one file: {reason}") from error
+
+
+def _recipe_of(sentence: Sentence) -> Recipe:
     experiments = [source for source in sentence.sources if tree.is_experiment(source.file)]
     node = _own_root_keys(sentence)
     for source in experiments:
@@ -98,12 +112,12 @@ def recipe_of(sentence: Sentence) -> Recipe:
     also = list(_further_entries([source.file for source in experiments]))
     for override in _parsed(sentence.overrides):
         _set(node, override, sentence)
-    keys = {path: value for path, value in dotted(_plain(node)).items() if path.partition(".")[0] not in NO_PART}
+    keys = {name: value for name, value in _plain(node).items() if name not in NO_PART}
     choices, added = _choices(sentence, [source.file for source in experiments]), _roots_defaults()[-1]
     # A group that the root file has no choice for, `+backbone=small`, is added, not overridden.
     also += [{f"/{name}": choices.pop(name)} for name in [*choices] if "@" not in name and name not in added]
-    recipe = Recipe(choices, [entry for n, entry in enumerate(also) if entry not in also[:n]], {}, _own_files(sentence))
-    return recipe.with_keys({path: _settled(path, value, sentence.cfg) for path, value in keys.items() if path})
+    also = [entry for number, entry in enumerate(also) if entry not in also[:number]]
+    return Recipe(choices, also, _settled(keys, (), sentence.cfg), _own_files(sentence))
 
 
 def read_back(text: str) -> Recipe:
@@ -135,21 +149,30 @@ def with_words(recipe: Recipe, words: Sequence[str]) -> Recipe:
     found = {}
     for override in _parsed(words):
         if override.key_or_group.partition(".")[0] not in NO_PART:
-            found[override.key_or_group] = _value(override)
+            found[tuple(override.key_or_group.split("."))] = _value(override)
     return recipe.with_keys(found)
 
 
-def different(recipe: DictConfig, cfg: DictConfig) -> dict[str, tuple[Any, Any]]:
+def different(recipe: DictConfig, cfg: DictConfig) -> dict[tuple[str, ...], tuple[Any, Any]]:
     """The keys in which the configuration that a recipe makes, and that of a run differ, with both values.
 
     What says where a run goes is left out, and so are keys that have come since the run was made.
     """
-    now, then = flat(_resolved(recipe)), flat(cfg)
+    now, then = (dict(_paths(OmegaConf.to_container(each, resolve=True))) for each in (recipe, cfg))
     return {
-        key: (now.get(key, MISSING), value)
-        for key, value in then.items()
-        if key.partition(".")[0] not in NO_PART and repr(now.get(key, MISSING)) != repr(value)
+        path: (now.get(path, MISSING), value)
+        for path, value in then.items()
+        if path[0] not in NO_PART and repr(now.get(path, MISSING)) != repr(value)
     }
+
+
+def _paths(node: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The names that lead to each value; a list is one value, and so is an empty node."""
+    if not isinstance(node, dict) or not node:
+        yield above, node
+        return
+    for name, value in node.items():
+        yield from _paths(value, (*above, name))
 
 
 def record_recipe(folder: RunFolder, sentence: Sentence, changed: Sequence[str]) -> None:
@@ -208,12 +231,6 @@ def _plain(node: Any) -> Any:
     return OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
 
 
-def _resolved(cfg: DictConfig) -> DictConfig:
-    node = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
-    assert isinstance(node, DictConfig)
-    return node
-
-
 def _parsed(words: Sequence[str]) -> list[Override]:
     """The words that set a key.
 
@@ -258,18 +275,24 @@ def _set(node: DictConfig, override: Override, sentence: Sentence) -> None:
     OmegaConf.update(node, key, _value(override), merge=True, force_add=True)
 
 
-def _settled(path: str, value: Any, cfg: DictConfig) -> Any:
+def _settled(value: Any, path: tuple[str, ...], cfg: DictConfig) -> Any:
     """A value as it was typed; of `latest` the run that it led to, and of the environment what it said."""
-    if not isinstance(value, str):
+    if isinstance(value, dict):
+        return {name: _settled(inner, (*path, name), cfg) for name, inner in value.items()}
+    text = str(value) if isinstance(value, str | list) else ""
+    resolvers = re.findall(r"\$\{([a-z_.]+):", text)
+    if not text or (not isinstance(value, str) and not resolvers):
         return value
-    resolvers = re.findall(r"\$\{([a-z_.]+):", value)
-    if "${" in value and all(name in BY_THE_SENTENCE for name in resolvers):
+    if "${" in text and all(name in BY_THE_SENTENCE for name in resolvers):
         return value
+    node: Any = cfg
     try:
-        settled = _plain(OmegaConf.select(cfg, path))
-    except OmegaConfBaseException:
+        for name in path:
+            node = node[name]
+        settled = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    except (OmegaConfBaseException, TypeError, KeyError):
         return value
-    return settled if "${" in value or isinstance(settled, str) else value
+    return settled if "${" in text or isinstance(settled, str) else value
 
 
 def _own_root_keys(sentence: Sentence) -> DictConfig:
