@@ -62,6 +62,7 @@ def couloir_mean(run: Path) -> list[float]:
 class FakeTrainer:
     """As much of a trainer as the checkpoint asks for; writing fails on demand."""
 
+    lightning_module = None
     is_global_zero = True
 
     def __init__(self, folder: Path) -> None:

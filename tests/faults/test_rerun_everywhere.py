@@ -77,8 +77,11 @@ DATA = {
     "cifar10": "data=cifar10 data.root={data}/cifar10 data.subset=90 augmentation=cutmix",
 }
 QUICK = {("csv of numbered classes", 0), ("image_folder files", 2)}
-OTHERS = ("augmentation", "averaging", "initializer", "loss", "momentum_schedule", "optimizer", "scheduler", "tta")
-NOT_ALONE = {"initializer=custom", "initializer=from_run", "trainer=gpu", "trainer=fsdp"}
+OTHERS = (
+    "augmentation", "averaging", "finetune", "initializer", "loss", "momentum_schedule", "optimizer", "scheduler",
+    "tta",
+)  # fmt: skip
+NOT_ALONE = {"finetune=greedy", "initializer=custom", "initializer=from_run", "trainer=gpu", "trainer=fsdp"}
 
 
 def cases(names: Any) -> list[tuple[str, int]]:
@@ -172,6 +175,8 @@ def test_any_choice_is_made_the_same_again(choice: str, tmp_path: Path) -> None:
         words.append("averaging.start=1")
     if choice == "scheduler=plateau":
         words.append("scheduler.patience=0")
+    if choice == "finetune=pattern":
+        words.append("finetune.frozen=[0]")
     if choice == "tta=dense":
         words.append("tta.margin=1.0")
     assert_repeats([*words, choice], tmp_path)

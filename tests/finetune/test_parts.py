@@ -177,4 +177,7 @@ def test_the_words_count_what_learns() -> None:
         f"learns in epoch 1: head, 90 of {total} parameters; fixed: {body}",
         f"learns from epoch 2 on: everything, {total} of {total} parameters, at 0.1 to 0.5 times the rate",
     ]
+    assert modules_in_words(["a.bias", "b.weight", "b.bias"], ["a.weight"]) == "a.bias, b", "a part of a, all of b"
+    some = modules_in_words([f"l{n}.bias" for n in range(9)], [f"l{n}.weight" for n in range(9)])
+    assert some == "l0.bias, l1.bias, ..., l8.bias (9 parts)"
     assert modules_in_words([f"l{n}.weight" for n in range(9)]) == "l0, l1, ..., l8 (9 layers)"

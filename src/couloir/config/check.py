@@ -473,8 +473,8 @@ def _check_finetune(cfg: DictConfig) -> None:
     _refuse(
         isinstance(first, int) and isinstance(epochs, int) and 0 < epochs <= first,
         f"finetune.head_epochs={first} leaves no epoch for the whole network: the run has {epochs}.",
-        f"finetune.head_epochs={max(1, (epochs - 1) // 2) if isinstance(epochs, int) else 1}, more "
-        "trainer.max_epochs, or finetune=head",
+        (f"finetune.head_epochs={(epochs - 1) // 2}, " if isinstance(epochs, int) and epochs > 2 else "")
+        + f"trainer.max_epochs={2 * first if isinstance(first, int) else 2} or more, or finetune=head",
     )
     frozen = node.get("frozen")
     _refuse(

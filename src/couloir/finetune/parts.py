@@ -219,7 +219,9 @@ class Learning:
             learning = self.learning(first)
             count = sum(sizes[name] for name in learning)
             absent = [name for part in self.parts if not part.is_there(first) for name in part.parameters]
-            fixed = modules_in_words([name for name in sizes if name not in learning and name not in absent])
+            still = [name for name in sizes if name not in learning and name not in absent]
+            free = [name for name in sizes if name in learning]
+            fixed = modules_in_words(still, free)
             when = "" if len(epochs) == 1 else _epochs(first + 1, following)
             factors = {factor for part in self.parts if (factor := part.factor(first))}
             rate = ""
@@ -228,11 +230,7 @@ class Learning:
                 rate = (
                     f", at {high:.3g} times the rate" if low == high else f", at {low:.3g} to {high:.3g} times the rate"
                 )
-            what = (
-                "everything"
-                if not fixed and not absent
-                else modules_in_words([name for name in sizes if name in learning])
-            )
+            what = "everything" if not fixed and not absent else modules_in_words(free, still)
             lines.append(
                 f"learns{when}: {what}, {count:,} of {total:,} parameters{rate}"
                 + (f"; fixed: {fixed}" if fixed else "")
@@ -248,12 +246,20 @@ def _epochs(first: int, following: int | None) -> str:
     return f" in epoch {first}" if following == first else f" in epochs {first} to {following}"
 
 
-def modules_in_words(parameters: Sequence[str]) -> str:
-    """The modules of some parameters, `features.0, features.3, ..., classifier.1`."""
-    modules = list(dict.fromkeys(name.rpartition(".")[0] or name for name in parameters))
-    if len(modules) <= SHOWN:
-        return ", ".join(modules)
-    return f"{', '.join(modules[:2])}, ..., {modules[-1]} ({len(modules)} layers)"
+def modules_in_words(parameters: Sequence[str], others: Sequence[str] = ()) -> str:
+    """The modules of some parameters, `features.0, features.3, ..., classifier.1`.
+
+    Args:
+        parameters: their names.
+        others: parameters that are not meant; of a module that has some of them, the parameters themselves are named.
+    """
+    divided = {name.rpartition(".")[0] for name in others}
+    modules = [name.rpartition(".")[0] for name in parameters]
+    pairs = zip(parameters, modules, strict=True)
+    named = list(dict.fromkeys(name if module in divided or not module else module for name, module in pairs))
+    if len(named) <= SHOWN:
+        return ", ".join(named)
+    return f"{', '.join(named[:2])}, ..., {named[-1]} ({len(named)} {'parts' if divided & {*modules} else 'layers'})"
 
 
 def _as_it_is(_module: nn.Module, x: Tensor) -> Tensor:
