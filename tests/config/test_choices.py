@@ -32,6 +32,7 @@ NEEDED = {
     "momentum_schedule=sutskever": ["optimizer=nesterov"],
     "initializer=from_run": ["initializer.run={root}/run"],
     "experiment=vgg16_2014": ["initializer.run={root}/run"],
+    "experiment=hymenoptera_head": ["data.root={root}/photos", "model.weights=null"],
     "finetune=pattern": ["finetune.frozen=[c1]"],
     "model=timm": ["model.name=resnet10t"],
 }
