@@ -141,13 +141,14 @@ def test_rows_without_a_target_are_answered_and_left_out_of_the_comparison(
     assert "of the 5 whose truth is known" in said
 
 
-@pytest.mark.parametrize("form", ["first", "last", "flat", "float"])
+@pytest.mark.parametrize("form", ["first", "last", "flat", "float", "big-endian"])
 def test_an_array_of_images_in_either_order_and_type_is_answered_as_the_runs_own_test(
     finished: FinishedRuns, form: str, tmp_path: Path, capsys: Capture
 ) -> None:
     run = finished("digits")
     images = np.rint(load_digits().images * (255 / 16)).astype(np.uint8)
-    made = {"first": images[:, None], "last": images[..., None], "flat": images, "float": images[:, None] / 255}[form]
+    made = {"first": images[:, None], "last": images[..., None], "flat": images, "float": images[:, None] / 255,
+            "big-endian": (images[:, None] / 255).astype(">f8")}[form]  # fmt: skip
     np.save(tmp_path / "digits.npy", made)
     found, _ = predicted([str(run), str(tmp_path / "digits.npy"), "--top", "10"], capsys)
     assert len(found) == 1797
@@ -344,6 +345,9 @@ def test_wrong_inputs_are_refused_in_a_sentence(finished: FinishedRuns, tmp_path
     np.save(tmp_path / "right.npy", np.zeros((3, 1, 8, 8), np.uint8))
     np.save(tmp_path / "four.npy", np.zeros((3, 4)))
     np.save(tmp_path / "three.npy", np.zeros((3, 3)))
+    np.save(tmp_path / "gap.npy", np.array([[0.0, 1.0], [0.0, np.nan]]))
+    np.save(tmp_path / "huge.npy", np.array([[0.0, 1e300]]))
+    (tmp_path / "text.npy").write_text("no array")
     (tmp_path / "torn.npy").write_bytes(b"\x93NUMPY")
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").mkdir()
@@ -370,6 +374,16 @@ def test_wrong_inputs_are_refused_in_a_sentence(finished: FinishedRuns, tmp_path
         ([str(digits), str(tmp_path / "wrong.npy")], "shape (3, 1, 9, 8) of uint8; the run takes (N, 1, 8, 8)"),
         ([str(photographs), str(tmp_path / "right.npy")], "the run takes (N, 3, 16, 16)"),
         ([str(digits), str(tmp_path / "numbers.npy")], "of uint8, or of floats in [0, 1]"),
+        ([str(digits), str(tmp_path / "numbers.npy")], "next:  save bytes, array.astype(np.uint8), or floats"),
+        ([str(digits), str(tmp_path / "wrong.npy")], "next:  scale the images to 8 before"),
+        ([str(digits), str(tmp_path / "four.npy")], "next:  save an array of that shape, 1 channel a sample"),
+        ([str(digits), str(tmp_path / "text.npy")], "cannot be read as an array: it is no array of numbers\n"),
+        ([str(finished("points")), str(tmp_path / "gap.npy")], "Sample 1 has nan in column 1, and this run fills no"),
+        ([str(finished("points")), str(tmp_path / "huge.npy")], "Sample 0 has 1e+300 in column 1, which is infinite"),
+        ([str(photographs.parent), photo], f"name the folder of a run, such as {photographs.parent}"),
+        ([str(table), str(lacking)], "add the column: cells may be empty"),
+        ([str(table), str(wrong_class), "--output", str(wrong_class)], "class_answers.csv"),
+        ([str(table), str(wrong_class), "--output", "/proc/a.csv"], "a.csv cannot be written into /proc"),
         ([str(digits), str(tmp_path / "large.npy")], "values from 2 to 2; floats must lie in [0, 1]"),
         ([str(digits), str(tmp_path / "torn.npy")], "cannot be read as an array"),
         ([str(finished("points")), str(tmp_path / "three.npy")], "The rows have 3 numbers; the run takes 2"),
@@ -403,6 +417,36 @@ def test_a_table_says_what_the_run_does_not_know_and_leaves_rows_out_where_asked
     assert "1 of 9 rows have a 'city' that the run does not know, for example 'Paris'" in said
     assert "9 rows; 1 could not be read" in said
     assert "Column 'size' holds 'big'" in refused([run, str(file), "data.on_error=skip", "--strict"], capsys)
+
+
+@pytest.mark.parametrize(("name", "target", "wrong"), [
+    ("classes of a table", "kind", "The class 'castle' is none of the run's"),
+    ("values of a table", "price", "The target 'price' is 'castle', which is not a number"),
+])  # fmt: skip
+def test_rows_with_a_target_that_the_run_does_not_know_are_left_out_where_asked(
+    finished: FinishedRuns, name: str, target: str, wrong: str, tmp_path: Path, capsys: Capture
+) -> None:
+    run, table = str(finished(name)), rows(6)
+    expected, _ = predicted([run, str(write_table(tmp_path / "r.csv", table))], capsys)
+    table[2][target] = "castle"
+    file = write_table(tmp_path / "t.csv", table)
+    assert "data.on_error=skip leaves such rows out" in refused([run, str(file)], capsys)
+    found, said = predicted([run, str(file), "data.on_error=skip", "data.missing=impute"], capsys)
+    assert [(row["line"], row["truth"], row["prediction"]) for row in found] == [
+        (row["line"], row["truth"], row["prediction"]) for row in expected if row["line"] != "4"
+    ]
+    assert f"warning: {file}, line 4: {wrong}" in said
+    assert "5 rows; 1 could not be read" in said
+
+
+def test_closed_streams_are_told(finished: FinishedRuns, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, photo = str(finished("photographs")), str(finished.photographs() / "test/a/000.jpg")
+    monkeypatch.setattr(sys, "stdin", None)
+    assert "Standard input names no file" in refused([run, "-"], capsys)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", None)
+        assert command(["predict", run, photo]) == 2
+    assert "Standard output is closed" in capsys.readouterr().err
 
 
 def test_a_name_that_is_both_a_run_and_a_file_is_refused(

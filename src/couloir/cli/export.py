@@ -10,6 +10,7 @@ from couloir.cli.answer import JSON, Answer
 from couloir.cli.flags import Flag, take_flags
 from couloir.config.finished import Opened
 from couloir.errors import CouloirError, did_you_mean, display
+from couloir.record.files import check_writable
 
 USAGE = """usage: couloir export RUN --to FORMAT [--with-preprocessing] [--output FILE] [--force] [--json] [KEY=VALUE]
 
@@ -160,6 +161,7 @@ def _place(stated: str | None, run: Path, model: str, to: str) -> Path:
             place=str(error.filename),
             next_step="--output FILE names a place that can be written to",
         ) from error
+    check_writable(file)
     return file
 
 

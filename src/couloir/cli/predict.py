@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 from couloir.cli.flags import Flag, take_flags
 from couloir.errors import CouloirError
+from couloir.record.files import check_writable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from omegaconf import DictConfig
 
 
@@ -69,6 +72,7 @@ def _predict(words: list[str], top: int | None, output: Path | None, as_lines: b
         best_weights(run)
     _check_form(cfgs[0], top, output, as_lines)
     found = find_inputs(inputs, _listed() if LIST in inputs else ())
+    _check_output(output, found.files)
     if strict and found.unusable:
         first = found.unusable[0]
         raise CouloirError(
@@ -86,8 +90,10 @@ def _predict(words: list[str], top: int | None, output: Path | None, as_lines: b
 
 def _listed() -> list[str]:
     """The files that standard input names, a line or, as `find -print0` writes them, a zero byte after each."""
+    if sys.stdin is None:  # Python's own sign that it is closed
+        return []
     text = sys.stdin.buffer.read().decode(errors="surrogateescape")
-    return text.split("\0") if "\0" in text else text.splitlines()
+    return text.split("\0" if "\0" in text else "\n")  # no `splitlines`: a name may hold its rarer ends of lines
 
 
 def _check_form(cfg: DictConfig, top: int | None, output: Path | None, as_lines: bool) -> None:
@@ -118,3 +124,20 @@ def _check_form(cfg: DictConfig, top: int | None, output: Path | None, as_lines:
         raise CouloirError(f"There is no folder {output.parent} to write into.", next_step=f"mkdir -p {output.parent}")
     if output.is_dir() and kind in ROW_KINDS:
         raise CouloirError(f"--output {output} is a folder.", next_step="name a file")
+
+
+def _check_output(output: Path | None, files: Sequence[Path]) -> None:
+    """Whether answers can be written where they shall go, and replace none of the files that they are about.
+
+    Raises:
+        CouloirError: they cannot, or do.
+    """
+    if output is None or not output.parent.is_dir() or output.is_dir():
+        return
+    there = output.exists()
+    if there and any(file.exists() and output.samefile(file) for file in files):
+        raise CouloirError(
+            f"--output {output} is one of the inputs, and answers would replace it.",
+            next_step=f"--output {output.with_name(f'{output.stem}_answers{output.suffix}')}",
+        )
+    check_writable(output)

@@ -151,12 +151,13 @@ def decide(cells: Cells, targets: Sequence[str], stated: Mapping[str, str], skip
     return found
 
 
-def no_column(cells: Cells, name: str) -> CouloirError:
-    """What is said of a name that no column has."""
+def no_column(cells: Cells, name: str, otherwise: str | None = None) -> CouloirError:
+    """What is said of a name that no column has; `otherwise`: what to do where it is not written in another way."""
+    hint = did_you_mean(name, cells.names)
     return CouloirError(
         f"{cells.files[0]} has no column '{name}'.",
         place=f"columns: {', '.join(cells.names[:20])}",
-        next_step=did_you_mean(name, cells.names),
+        next_step="; ".join(filter(None, (hint, otherwise))) or None,
     )
 
 

@@ -22,7 +22,9 @@ def opened_array(file: Path) -> NDArray[Any]:
         if not isinstance(array, np.ndarray):
             raise ValueError("it is an archive of several")
     except (OSError, ValueError, EOFError) as error:
-        reason = " ".join(str(error).split()) if not isinstance(error, OSError) else error.strerror
+        reason = " ".join(str(error).split()) if not isinstance(error, OSError) else str(error.strerror)
+        if "pickle" in reason or "Python objects" in reason:  # NumPy advises to load what may run code
+            reason = "it is no array of numbers"
         raise CouloirError(
             f"{file.name} cannot be read as an array: {reason}",
             place=str(file),

@@ -172,13 +172,44 @@ class Arrays:
             CouloirError: an image has values outside of [0, 1].
         """
         for start in range(0, len(self.array), batch_size):
-            part = np.array(self.array[start : start + batch_size])
+            part = native(np.array(self.array[start : start + batch_size]))
             if self.form in (IMAGES, IMAGES_LAST):
                 yield Raw(images_of(part, self.form, f"{self.file}, from sample {start} on", self.load_size))
             elif self.form == ROWS:
-                yield Raw(torch.from_numpy((part if self.offsets is None else part - self.offsets).astype(np.float32)))
+                yield Raw(numbers_of(part, self.offsets, str(self.file), start))
             else:
                 yield Raw(torch.from_numpy(part.astype(np.float32) if part.dtype.kind == "f" else part))
+
+
+def numbers_of(values: NDArray[Any], offsets: NDArray[np.float64] | None, place: str, start: int = 0) -> Tensor:
+    """Rows of numbers as a run takes them, float32 (B, F).
+
+    Args:
+        values: (B, F).
+        offsets: what is taken off the columns of a table, (F,), where NaN is a gap; None: the run's data was no table.
+        place: where they are, for a message.
+        start: how many rows stand before them.
+
+    Raises:
+        CouloirError: a number is infinite, or missing where the run fills no gaps.
+    """
+    with np.errstate(over="ignore"):
+        rows = (values if offsets is None else values - offsets).astype(np.float32)
+    wrong = ~np.isfinite(rows) if offsets is None else np.isinf(rows)
+    if wrong.any():
+        row, column = (int(found[0]) for found in np.nonzero(wrong))
+        raise CouloirError(
+            f"Sample {start + row} has {values[row, column]:g} in column {column}, "
+            f"{'and this run fills no gaps' if np.isnan(rows[row, column]) else 'which is infinite in 32 bits'}.",
+            place=place,
+            next_step="correct it, or leave such rows out: array[np.isfinite(array.astype(np.float32)).all(1)]",
+        )
+    return torch.from_numpy(rows)
+
+
+def native(values: NDArray[Any]) -> NDArray[Any]:
+    """The same values in this machine's order of bytes, the only one that torch takes."""
+    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
 IMAGES, IMAGES_LAST, ROWS, AS_IT_IS = "images", "images, channels last", "rows", "as it is"
@@ -279,6 +310,10 @@ def rows_of(file: Path, wanted: RowsWanted, **reading: Any) -> tuple[InMemory, l
     features = _features(cells, wanted)
     decisions = decided_before(features, cells)
     rows, left_out = _usable(cells, stated, decisions)
+    if stated.skip:
+        wrong = _wrong_targets(cells, rows, wanted)
+        left_out += [Skipped("", str(cells.file_of(row)), int(cells.lines[row]), "", fact) for row, (fact, _) in wrong]
+        rows = rows[~np.isin(rows, [row for row, _ in wrong])]
     compact = encode(features, decisions, rows)
     found = Table(cells, rows, features, compact, Target([], "", ""), [], [])
     y, there = _targets(cells, rows, wanted)
@@ -321,28 +356,39 @@ def _targets(
     there = ~np.any([column.missing[rows] for column in columns], axis=0)
     if not there.any():
         return nothing
+    for row, (fact, name) in _wrong_targets(cells, rows, wanted):
+        raise CouloirError(
+            fact,
+            place=cells.place(row),
+            next_step=f"correct the cell, or leave the column '{name}' out: then nothing is compared; "
+            "data.on_error=skip leaves such rows out",
+        )
     mine = rows[there]
     if wanted.kind == "label":
         target = Target(columns, "classification", "", targets.class_names(columns[0], mine))
-        codes = target.codes(wanted.classes, rows)
-        if (codes[there] < 0).any():
-            row = int(mine[np.argmax(codes[there] < 0)])
-            raise CouloirError(
-                f"The class '{columns[0].cell(row)}' is none of the run's: {', '.join(wanted.classes[:12])}.",
-                place=cells.place(row),
-                next_step=f"correct the cell, or leave the column '{columns[0].name}' out: then nothing is compared",
-            )
-        return np.where(there, codes, -1), there
+        return np.where(there, target.codes(wanted.classes, rows), -1), there
     for column in columns:
-        wrong = ~np.isfinite(column.numbers[mine])
-        if wanted.kind == "value" and wrong.any():
-            row = int(mine[np.argmax(wrong)])
-            raise CouloirError(
-                f"The target '{column.name}' is {column.cell(row)!r}, which is "
-                f"{'infinite in 32 bits' if is_infinite(column.cell(row)) else 'not a number'}.",
-                place=cells.place(row),
-                next_step=f"correct the cell, or leave the column '{column.name}' out: then nothing is compared",
-            )
         if wanted.kind == "labels" and targets.as_zero_and_one(column) is None:
             raise targets.not_labels(column, cells, mine)
     return Target(columns, "regression" if wanted.kind == "value" else "multi_label", "").values(rows), there
+
+
+def _wrong_targets(cells: Cells, rows: NDArray[np.int64], wanted: RowsWanted) -> list[tuple[int, tuple[str, str]]]:
+    """The rows with a target that the run does not know, each with what is wrong and the name of the column."""
+    by_name = {column.name: column for column in cells.columns}
+    found: dict[int, tuple[str, str]] = {}
+    for column in (by_name[name] for name in wanted.targets if name in by_name):
+        mine = rows[~column.missing[rows]]
+        if not len(mine):
+            continue
+        if wanted.kind == "label":
+            target = Target([column], "classification", "", targets.class_names(column, mine))
+            for row in mine[target.codes(wanted.classes, mine) < 0].tolist():
+                known = ", ".join(wanted.classes[:12])
+                found.setdefault(row, (f"The class '{column.cell(row)}' is none of the run's: {known}.", column.name))
+        elif wanted.kind == "value":
+            for row in mine[~np.isfinite(column.numbers[mine])].tolist():
+                why = "infinite in 32 bits" if is_infinite(column.cell(row)) else "not a number"
+                fact = f"The target '{column.name}' is {column.cell(row)!r}, which is {why}."
+                found.setdefault(row, (fact, column.name))
+    return sorted(found.items())

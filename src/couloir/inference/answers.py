@@ -210,6 +210,9 @@ def into(output: Path | None, as_lines: bool, columns: Columns) -> Iterator[Writ
         output: a file that ends in `.csv` or `.jsonl`; None: standard output.
         as_lines: JSON lines instead of CSV on standard output.
         columns: how the columns are called.
+
+    Raises:
+        CouloirError: standard output is closed.
     """
     if output is not None:
         with written_whole(output) as stream:
@@ -218,6 +221,8 @@ def into(output: Path | None, as_lines: bool, columns: Columns) -> Iterator[Writ
                 yield (LinesWriter if output.suffix.lower() == LINES else CsvWriter)(columns, text)
             finally:
                 text.detach()
+    elif sys.stdout is None:  # Python's own sign that it is closed
+        raise CouloirError("Standard output is closed.", next_step="--output answers.csv")
     elif as_lines:
         yield LinesWriter(columns, sys.stdout)
     elif sys.stdout.isatty():

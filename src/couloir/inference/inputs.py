@@ -293,7 +293,7 @@ def check_tables(inputs: Inputs, cfg: Any, run: Path) -> None:
         cells = read_cells(str(file), as_text=sorted(set(texts)), skip=skip, **reading)
         for name in used:
             if name not in cells.names and "\\" not in name:  # which may stand for bytes that are no text
-                raise no_column(cells, name)
+                raise no_column(cells, name, "add the column: cells may be empty, and count as gaps in training did")
 
 
 def check_arrays(inputs: Inputs, cfg: Any, run: Path) -> None:
@@ -340,10 +340,16 @@ def array_form(shape: Sequence[int], dtype: Any, cfg: Any, place: str, is_plain:
             wanted = f"(N, {channels}, {height}, {width})"
             other = "" if is_plain else f" or (N, {height}, {width}, {channels}), of uint8, or of floats in [0, 1]"
             what = " of floats, prepared as your data module does it" if is_plain else other
+            if forms and not typed:
+                step = "save bytes, array.astype(np.uint8), or floats in [0, 1]"
+            elif forms:
+                step = "save them as your data module hands them to the network" if is_plain else "order the axes so"
+            elif len(shape) == 4 and channels in (shape[1], shape[3]):
+                step = f"scale the images to {in_words(size)} before; photographs in files are scaled by Couloir"
+            else:
+                step = f"save an array of that shape, {channels} channel{'s' * (channels > 1)} a sample: numpy.save"
             raise CouloirError(
-                f"The array has the shape {shown}; the run takes {wanted}{what}.",
-                place=place,
-                next_step=f"scale the images to {in_words(size)} before; photographs in files are scaled by Couloir",
+                f"The array has the shape {shown}; the run takes {wanted}{what}.", place=place, next_step=step
             )
         return forms[0]
     if kind == "row":

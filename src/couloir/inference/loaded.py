@@ -21,7 +21,18 @@ from torch import Tensor, nn
 from couloir.artifacts.prediction_table import Columns, as_array
 from couloir.config.fields import input_field
 from couloir.data.features import Feature
-from couloir.data.unseen import IMAGES, IMAGES_LAST, ROWS, InMemory, RowsWanted, Unseen, images_of, rows_of
+from couloir.data.unseen import (
+    IMAGES,
+    IMAGES_LAST,
+    ROWS,
+    InMemory,
+    RowsWanted,
+    Unseen,
+    images_of,
+    native,
+    numbers_of,
+    rows_of,
+)
 from couloir.errors import CouloirError
 from couloir.inference.answers import spoken
 from couloir.inference.asking import Asked, Asking, photographs_of, row_offsets, rows_wanted, sample_of
@@ -202,15 +213,14 @@ class LoadedRun:
         found: list[Unseen] = []
         single = False
         for run in self.runs:
-            data, array = run.data, values
+            data, array = run.data, native(values)
             if not stacked and array.ndim == _dimensions(data) - 1 and not _is_grey_stack(array, data):
                 array, single = array[None], True
             form = array_form(array.shape, array.dtype, run.cfg, "the array", run.is_plain)
             if form in (IMAGES, IMAGES_LAST):
                 x = images_of(array, form, "the array", loaded_size(run.cfg, run.views)[0])
             elif form == ROWS:
-                offsets = row_offsets(run, array.shape, "the array")
-                x = torch.from_numpy((array if offsets is None else array - offsets).astype(np.float32))
+                x = numbers_of(array, row_offsets(run, array.shape, "the array"), "the array")
             else:
                 x = torch.from_numpy(array.astype(np.float32) if array.dtype.kind == "f" else array)
             found.append(InMemory(x))

@@ -110,7 +110,9 @@ def _warn_of(asking: Asking, told: int) -> int:
 def _nothing(asking: Asking, inputs: Inputs) -> CouloirError:
     bad = [*inputs.unusable, *asking.unusable]
     if not bad:
-        return CouloirError(f"There is no sample in {', '.join(map(str, inputs.files[:6]))}.")
+        return CouloirError(
+            f"There is no sample in {', '.join(map(str, inputs.files[:6]))}.", next_step="name inputs that have some"
+        )
     return CouloirError(
         f"None of the {len(bad):,} inputs can be read: the first one {bad[0].reason}.",
         place=bad[0].where,

@@ -59,6 +59,24 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def check_writable(file: Path) -> None:
+    """Whether `written_whole` can write a file that `--output` names, in a folder that is there.
+
+    Raises:
+        CouloirError: it cannot.
+    """
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+        os.close(handle)
+        Path(temporary).unlink()
+    except OSError as error:
+        raise CouloirError(
+            f"{file.name} cannot be written into {file.parent}: {error.strerror or error}.",
+            place=f"--output {file}",
+            next_step="--output FILE names a place that can be written to",
+        ) from error
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file under a temporary name in the same folder, flush it to the disk, and rename it.
 

@@ -63,7 +63,9 @@ def find_run(word: str, outputs: str | Path = "outputs") -> Path:
     if sweep is not None:
         raise CouloirError(f"{word} is a sweep of several runs.", next_step=_best_of(sweep))
     if Path(word).is_dir():
-        raise CouloirError(f"{word} is not a run: it has no {FILE}.", next_step="name the folder of a run")
+        below, _ = runs_and_sweeps_below(Path(word))
+        such = f", such as {display(below[0])}" if below else ""
+        raise CouloirError(f"{word} is not a run: it has no {FILE}.", next_step=f"name the folder of a run{such}")
     if word == "latest" and not (Path(outputs) / word).exists() and any(_configs(Path(outputs))):
         raise CouloirError(
             f"No run in {outputs} has trained yet, and latest is the newest that has.",
