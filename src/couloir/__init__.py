@@ -14,9 +14,10 @@ from couloir.version import __version__
 
 if TYPE_CHECKING:
     from couloir.api import compose, load, train
+    from couloir.errors import CouloirError
     from couloir.record.result import RunResult
 
-__all__ = ["RunResult", "__version__", "compose", "load", "train"]
+__all__ = ["CouloirError", "RunResult", "__version__", "compose", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
@@ -25,4 +26,8 @@ def __getattr__(name: str) -> Any:
         from couloir import api
 
         return getattr(api, name)
+    if name == "CouloirError":
+        from couloir import errors
+
+        return errors.CouloirError
     raise AttributeError(f"module 'couloir' has no attribute '{name}'")

@@ -84,6 +84,7 @@ def load(run: str | Path | Sequence[str | Path], words: Sequence[str] = ()) -> L
     from couloir.inference.trained import Trained
     from couloir.record.find import find_trained, outputs_of
 
+    words = [words] if isinstance(words, str) else words
     named = [run] if isinstance(run, str | Path) else list(run)
     if not named:
         raise CouloirError("No run is named.", next_step='couloir.load("latest")')

@@ -362,6 +362,7 @@ def test_wrong_inputs_are_refused_in_a_sentence(finished: FinishedRuns, tmp_path
     for words, said in (
         ([], "No run is named"),
         ([str(photographs)], "No input is named"),
+        ([str(photographs), ""], "An input is empty"),
         (["lates", photo], "There is no run 'lates'"),
         ([photo, photo], f"There is no run '{photo}'"),
         ([str(photographs), "phot.jpg"], "There is no file or folder 'phot.jpg'"),

@@ -73,6 +73,8 @@ def test_arrays_and_tensors_are_one_sample_or_a_stack(finished: FinishedRuns) ->
         close(predictor(stack), expected)
     for one in (images[2], images[2][None], images[2][..., None], torch.from_numpy(images[2][None] / 255)):
         assert p(predictor(one)) == pytest.approx(expected[2], abs=1e-6)
+    black = torch.zeros(1, 1, 8, 8)
+    assert p(predictor(black.bfloat16())[0]) == p(predictor(black)[0])
     points = couloir.load(finished("points"))
     assert p(points([0.5, 0.1])) == pytest.approx(p(points(np.array([[0.5, 0.1]]))[0]))
     assert p(points({"u": 0.5, "v": 0.1})) == pytest.approx(p(points([0.5, 0.1])))
@@ -130,10 +132,16 @@ def test_what_a_run_does_not_take_is_refused(finished: FinishedRuns, tmp_path: P
         (table, Image.new("RGB", (9, 9)), "takes no pictures"),
         (table, {"size": 3}, "The rows have no column 'city'"),
         (table, [{**rows(1)[0], "size": "big"}], "holds 'big', which is not a number"),
+        (photographs, str(tmp_path / "bad.jpg"), "leave it out"),
+        (photographs, "", "An input is empty"),
+        (table, {"size": [1, 2, 3, 4], "city": "Bonn"}, "different lengths: size: 4, city: one value"),
+        (table, {"size": [1, 2], "city": ["Bonn"]}, "different lengths: size: 2, city: 1"),
+        (couloir.load(finished("points")), np.array([[1, 2], [np.inf, 0]]), "Sample 1 has inf in column 0"),
         (table, [1.0, 2.0], "an array of numbers cannot hold it"),
     ):
-        with pytest.raises(CouloirError, match=said) as error:
+        with pytest.raises(couloir.CouloirError, match=said) as error:
             predictor(given)
+        assert "--strict" not in str(error.value)
         assert "/tmp" not in str(error.value) or str(tmp_path) in str(error.value)
     with pytest.raises(CouloirError, match="do not have the same classes"):
         couloir.load([finished("photographs"), finished("digits")])

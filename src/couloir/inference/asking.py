@@ -123,12 +123,12 @@ class Asking:
             self.unusable.append(Unusable(f"{row.file}, line {row.line}", row.reason))
         return found
 
-    def answers(self, asked: Asked, strict: bool = False) -> Iterator[Answered]:
+    def answers(self, asked: Asked, strict: str = "") -> Iterator[Answered]:
         """The answers batch by batch; what cannot be read is left out, and goes to `unusable`.
 
         Args:
             asked: the samples.
-            strict: raise what cannot be read.
+            strict: raise what cannot be read, and say what to do then; empty: go on with the others.
 
         Raises:
             CouloirError: the first that cannot be read, where that is strict.
@@ -144,9 +144,7 @@ class Asking:
                 for place in sorted(failed):
                     if strict:
                         error = failed[place]
-                        raise CouloirError(
-                            error.fact, place=error.place, next_step="repair it; without --strict the others are done"
-                        )
+                        raise CouloirError(error.fact, place=error.place, next_step=strict)
                     self.unusable.append(_unusable(failed[place]))
                 places = np.delete(np.arange(count), sorted(failed))
                 numbers, start = start + places, start + count

@@ -155,6 +155,8 @@ def find_inputs(words: Sequence[str], listed: Iterable[str] = ()) -> Inputs:
         if word == LIST:
             _add_listed(found, listed)
             continue
+        if not word.strip():  # as an empty variable of the shell is; Path takes it for the current folder
+            raise CouloirError("An input is empty.", next_step="name a file or a folder; . is the current one")
         path = Path(word).expanduser()
         if path.is_dir():
             _add_folder(found, path)

@@ -131,7 +131,7 @@ class LoadedRun:
     def _answers(self, asking: Asking, asked: Asked) -> Iterator[Answer]:
         data = self.runs[0].data
         columns = Columns(data.kind, data.classes, data.targets)
-        for answered in asking.answers(asked, strict=True):
+        for answered in asking.answers(asked, strict="repair it, or leave it out"):
             rows = {name: as_array(values) for name, values in answered.columns.items()}
             for place in range(len(answered.places)):
                 row = {name: values[place] for name, values in rows.items()}
@@ -144,7 +144,7 @@ class LoadedRun:
             one = found.kind == PHOTOGRAPHS and not found.folders and found.files == [Path(samples).expanduser()]
             return self._about(asking, found), one
         if isinstance(samples, Tensor):
-            samples = samples.detach().cpu().numpy()
+            samples = _as_numpy(samples)
         if isinstance(samples, Image.Image) or _is_photograph(samples):
             return self._pictures([samples]), True
         if isinstance(samples, np.ndarray):
@@ -162,7 +162,7 @@ class LoadedRun:
         )
 
     def _listed(self, asking: Asking, samples: list[Any]) -> tuple[list[Asked], bool]:
-        samples = [each.detach().cpu().numpy() if isinstance(each, Tensor) else each for each in samples]
+        samples = [_as_numpy(each) if isinstance(each, Tensor) else each for each in samples]
         if not samples:
             return [], False
         if all(isinstance(each, str | Path) for each in samples):
@@ -184,7 +184,7 @@ class LoadedRun:
     def _about(self, asking: Asking, found: Inputs) -> list[Asked]:
         if found.unusable:
             first = found.unusable[0]
-            raise CouloirError(f"{Path(first.where).name} {first.reason}.", place=first.where)
+            raise CouloirError(f"{Path(first.where).name} {first.reason}.", place=first.where, next_step="leave it out")
         return asking.about(found)
 
     def _pictures(self, pictures: Sequence[Any]) -> list[Asked]:
@@ -267,15 +267,31 @@ def _is_photograph(sample: Any) -> bool:
     return sample.ndim == 2 or (sample.ndim == 3 and sample.shape[2] in (1, 3, 4) and sample.shape[0] not in (1, 3))
 
 
+def _as_numpy(x: Tensor) -> NDArray[Any]:
+    x = x.detach().cpu()
+    return (x.float() if x.dtype == torch.bfloat16 else x).numpy()  # NumPy has no bfloat16
+
+
 def _is_column(value: Any) -> bool:
-    return hasattr(value, "__len__") and not isinstance(value, str | bytes)
+    return hasattr(value, "__len__") and not isinstance(value, str | bytes) and getattr(value, "ndim", 1) > 0
 
 
 def _columns_of(samples: Any) -> dict[str, list[Any]] | None:
-    """The columns of a mapping of columns, or of a DataFrame of whatever library; None of anything else."""
+    """The columns of a mapping of columns, or of a DataFrame of whatever library; None of anything else.
+
+    Raises:
+        CouloirError: the columns of a mapping have different lengths.
+    """
     if hasattr(samples, "to_pydict"):  # an Arrow table
         samples = samples.to_pydict()
     if isinstance(samples, Mapping):
+        counts = {str(name): len(values) if _is_column(values) else None for name, values in samples.items()}
+        if len(set(counts.values())) > 1:
+            told = ", ".join(f"{name}: {'one value' if count is None else count}" for name, count in counts.items())
+            raise CouloirError(
+                f"The columns have different lengths: {told}.",
+                next_step="give one row, a value for each column, or as many values in each",
+            )
         return {str(name): list(values) for name, values in samples.items()}
     if hasattr(samples, "columns") and hasattr(samples, "__getitem__"):
         return {str(name): list(samples[name]) for name in samples.columns}

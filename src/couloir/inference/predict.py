@@ -95,7 +95,7 @@ def _told(asking: Asking, everything: Sequence[Asked], strict: bool) -> Generato
         )
     told = _warn_of(asking, 0)
     for asked in everything:
-        for answered in asking.answers(asked, strict):
+        for answered in asking.answers(asked, "repair it; without --strict the others are done" if strict else ""):
             told = _warn_of(asking, told)
             yield answered
     _warn_of(asking, told)
