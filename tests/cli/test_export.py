@@ -177,7 +177,9 @@ def test_a_run_without_a_checkpoint_has_nothing_to_export(
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "config.yaml").write_text((run / "config.yaml").read_text())
     for to in ("safetensors", "torch", "onnx", "card"):
-        assert "The run bare has no checkpoint" in refused(capsys, tmp_path / "bare", "--to", to)
+        said = refused(capsys, tmp_path / "bare", "--to", to)
+        assert "The run bare has no checkpoint" in said
+        assert "next:  one is written after the first epoch" in said
 
 
 def test_onnx_without_its_packages_says_what_to_install(

@@ -58,6 +58,21 @@ def test_the_numbers_are_those_of_the_run(run: Path) -> None:
     assert "| samples | train 100, test 50 |" in page
 
 
+def test_a_table_has_its_columns_and_a_run_in_another_folder_the_words_that_find_it(run: Path) -> None:
+    assert "`couloir rerun one` trains it again" in told(run)
+    assert "columns that" not in told(run)
+    (run / "columns.csv").write_text(
+        "column,kind,why,missing,inputs\narea,number,x,0,area\ntown,category,x,0,town=a;town=b\n"
+        "id,identifier,x,0,\nprice,target,x,0,\n"
+    )
+    with (run / "config.yaml").open("a") as stream:
+        stream.write("output_dir: my runs\n")
+    page = told(run)
+    assert "| columns that it takes | area (number), town (category) |" in page
+    assert "| columns that it predicts | price |" in page
+    assert "`couloir rerun one 'output_dir=my runs'` trains it again" in page
+
+
 def test_what_was_found_and_what_was_not_measured_are_limits(run: Path) -> None:
     with_data(run, classes=["cat", "a|b"], class_counts=[90, 3], task="classification")
     limits = told(run).partition("## Limits")[2].partition("## Train")[0]

@@ -60,7 +60,11 @@ def best_weights(run: Path) -> Path:
         path = run / FOLDER / name
         if path.is_file():
             return path
-    raise CouloirError(f"The run {run.name} has no checkpoint.", place=str(run / FOLDER))
+    raise CouloirError(
+        f"The run {run.name} has no checkpoint.",
+        place=str(run / FOLDER),
+        next_step="one is written after the first epoch; status.json and train.log of the run say how far it came",
+    )
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:

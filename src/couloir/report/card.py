@@ -17,6 +17,7 @@ from couloir.diagnosis import diagnose
 from couloir.diagnosis.given_up import given_up_by
 from couloir.errors import CouloirError, as_typed
 from couloir.record.checkpoint import FOLDER, best_weights
+from couloir.record.columns import read_columns
 from couloir.record.files import write_atomically
 from couloir.record.result import summarise
 from couloir.report.evidence import RunRecord
@@ -158,8 +159,13 @@ def _about_data(record: RunRecord) -> list[tuple[str, Any]]:
         for name, count in zip(classes[:NAMED], [*counts, *[None] * len(classes)], strict=False)
     )
     more = f" and {len(classes) - NAMED} more" if len(classes) > NAMED else ""
+    columns = read_columns(record.folder)
+    used = [f"{row['column']} ({row['kind']})" for row in columns if row["inputs"]]
+    targets = [row["column"] for row in columns if row["kind"] == "target"]
     return [
         ("set", _data_name(record)),
+        ("columns that it takes", ", ".join(used[:NAMED]) + (f" and {len(used) - NAMED} more" if used[NAMED:] else "")),
+        ("columns that it predicts", ", ".join(targets)),
         ("samples", ", ".join(f"{split} {size:,}" for split, size in sizes.items())),
         ("classes" + (" (training samples)" if counts else ""), f"{named}{more}"),
         ("mean", _listed(data.get("mean"))),
@@ -271,7 +277,9 @@ def _command(record: RunRecord) -> list[str]:
     words = [str(word) for word in command] if isinstance(command, list) else ["train", *record.typed]
     git = record.provenance.get("git") or {}
     commit = f"At the commit {_code(str(git.get('commit')))}{', with changes (git.diff)' if git.get('dirty') else ''}."
-    again = f"`couloir rerun {record.name}` trains it again and compares every number."
+    outputs = record.flat.get("output_dir")
+    where = "" if outputs in (None, "outputs") else f" {as_typed([f'output_dir={outputs}'])}"  # else it is not found
+    again = f"`couloir rerun {record.name}{where}` trains it again and compares every number."
     return [f"```\n{as_typed(words)}\n```", f"{commit} {again}" if git.get("commit") else again]
 
 
