@@ -173,6 +173,16 @@ def test_points_are_taken_from_a_table_of_two_numbers_and_from_an_array(
     assert [without(row, "line") for row in of_table] == [without(row, "sample") for row in of_array]
 
 
+def test_a_run_on_points_proposes_no_keys_of_tables(finished: FinishedRuns, tmp_path: Path, capsys: Capture) -> None:
+    for text, fact in (("1,2\n3,4\n", "looks like a row"), ("u,v\n1,2\n,4\n", "Column 'u' is empty")):
+        (tmp_path / "p.csv").write_text(text)
+        said = refused([str(finished("points")), str(tmp_path / "p.csv")], capsys)
+        assert fact in said
+        assert said.endswith(
+            "next:  write the names of the columns into the first line, and a number into each cell below\n"
+        )
+
+
 def test_a_data_module_of_ones_own_is_asked_about_what_it_hands_to_the_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

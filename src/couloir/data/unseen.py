@@ -301,6 +301,19 @@ def rows_of(file: Path, wanted: RowsWanted, **reading: Any) -> tuple[InMemory, l
         CouloirError: a column is not there, has another unit, or a cell that is not of its kind; a class that the run
             does not know.
     """
+    try:
+        return _read_rows(file, wanted, reading)
+    except CouloirError as error:
+        if wanted.of_table or "data." not in (error.next_step or ""):
+            raise
+        raise CouloirError(  # the run has no keys that say how a table is read
+            error.fact,
+            place=error.place,
+            next_step="write the names of the columns into the first line, and a number into each cell below",
+        ) from error
+
+
+def _read_rows(file: Path, wanted: RowsWanted, reading: Mapping[str, Any]) -> tuple[InMemory, list[str]]:
     if wanted.of_table:
         stated = Wanted.of({**wanted.keys, "path": str(file), "val_path": None, "test_path": None})
     else:
