@@ -12,6 +12,7 @@ from torch import nn
 
 import couloir
 from couloir.errors import CouloirError
+from couloir.finetune.parts import Learning, Part
 from couloir.loss.classification import CrossEntropy, MaximumAPosteriori
 from couloir.loss.regression import MeanSquaredError
 from couloir.model.activation import Maxout, ScaledTanh
@@ -36,6 +37,25 @@ def test_two_layers_by_hand() -> None:
     found = diagonal_curvature(net, lambda z, t: (z - t).square().mean(), x, y)
     for parameter, expected in zip(net.parameters(), (expected_w, expected_b, expected_v, expected_c), strict=True):
         np.testing.assert_allclose(found[parameter].numpy(), expected, rtol=1e-6)
+
+
+def test_layers_that_join_later_pass_second_derivatives_unchanged_and_stay_away() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+    parts = [
+        Part("head", ("4.weight", "4.bias")),
+        Part("first", ("0.weight", "0.bias"), ((0, 1.0),), ("0", "1")),
+        Part("second", ("2.weight", "2.bias"), ((1, 1.0),), ("2", "3")),
+    ]
+    learning = Learning(net, parts, ["0", "1", "2", "3", "4"])
+    learning.begin(net, 0)
+    x, y = torch.randn(7, 3).double(), torch.randn(7, 1).double()
+    found = diagonal_curvature(net, lambda z, t: (z - t).square().mean(), x, y)
+    expected = diagonal_curvature(nn.Sequential(net[0], nn.Tanh(), net[4]), lambda z, t: (z - t).square().mean(), x, y)
+    assert all(torch.equal(found[parameter], curvature) for parameter, curvature in expected.items())
+    assert len(expected) == 4 and torch.equal(net(x), net[4](net[1](net[0](x))))
+    learning.begin(net, 1)
+    assert torch.equal(net(x), net[4](net[3](net[2](net[1](net[0](x))))))
 
 
 def test_a_shared_kernel_sums_over_its_places_by_hand() -> None:

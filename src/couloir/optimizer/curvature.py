@@ -102,7 +102,9 @@ class _Backward:
 def _squared(net: nn.Module) -> Iterator[_Backward]:
     """Let every layer of the network send second derivatives backwards in place of first ones."""
     shared = _Backward()
-    layers = [module for module in net.modules() if not list(module.children())]
+    # What has a `forward` of its own is a layer that samples pass unchanged at present (`couloir.finetune.parts`), and
+    # so do second derivatives.
+    layers = [module for module in net.modules() if not list(module.children()) and "forward" not in vars(module)]
     for layer in layers:
         _check(layer)
         layer.forward = _replacement(layer, shared)
