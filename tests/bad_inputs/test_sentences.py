@@ -174,7 +174,8 @@ def test_a_mistake_in_the_sentence_is_explained(
 
 @pytest.mark.skipif(Path("/dev/nvidiactl").exists() or sys.platform == "darwin", reason="this machine has a GPU")
 def test_a_gpu_that_is_not_there_is_said(tmp_path: Path, expect_mistake: Expect) -> None:
-    expect_mistake(["trainer=gpu"], ["shows no GPU", "trainer=cpu"])
+    expect_mistake(["trainer=gpu"], ["shows no GPU", "leave trainer=gpu out", "trainer=cpu"])
+    expect_mistake(["trainer=fsdp"], ["shows no GPU", "leave trainer=fsdp out", "trainer=cpu"])
 
 
 def test_an_output_folder_that_is_a_file_is_said(tmp_path: Path, expect_mistake: Expect) -> None:

@@ -181,7 +181,7 @@ def test_where_the_loss_falls_nowhere_that_is_said(tmp_path: Path, capsys: pytes
 
 
 def test_the_sentence_to_train_with_has_the_key_once_and_is_quoted() -> None:
-    words = ["model=mlp", "optimizer.lr=3", "model.hidden=[8, 8]"]
+    words = ["model=mlp", "optimizer.lr=3", "hydra.run.dir=here", "model.hidden=[8, 8]"]
     assert training_sentence(words, "optimizer.lr", "optimizer.lr=0.1") == (
         "train model=mlp 'model.hidden=[8, 8]' optimizer.lr=0.1"
     )

@@ -160,6 +160,7 @@ def test_a_rate_far_below_the_usual_one_is_raised_before_anything_else() -> None
 
 def test_another_choice_takes_the_place_of_the_keys_of_the_old_one() -> None:
     words = ["model=mlp", "initializer=normal", "initializer.std=0.8", "optimizer.lr=0.01"]
+    assert changed([*words, "hydra.run.dir=here"], "initializer=he_normal") == changed(words, "initializer=he_normal")
     assert changed(words, "initializer=he_normal") == ["model=mlp", "optimizer.lr=0.01", "initializer=he_normal"]
     cfg = OmegaConf.create(OmegaConf.to_container(couloir.compose(words).cfg, resolve=True))
     assert isinstance(cfg, DictConfig)

@@ -95,6 +95,11 @@ def test_a_head_that_is_not_there_is_refused(name: str, said: str, next_step: st
     assert next_step in str(caught.value.next_step)
 
 
+def test_a_head_may_be_named_by_its_number() -> None:
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    assert head_of(net, head=0) == head_of(net, head="0") == ["0"]
+
+
 def test_a_network_without_parameters_has_no_head() -> None:
     with pytest.raises(CouloirError, match="no layer with parameters"):
         head_of(nn.Sequential(nn.Flatten()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -232,6 +233,9 @@ def test_a_probe_keeps_to_what_learns_first_or_takes_all_of_it(everything: bool,
         (["finetune=pattern", "finetune.frozen=['*']"], "fixes all of the network"),
         (["finetune=pattern", "finetune.frozen=4"], "finetune.frozen takes"),
         (["finetune=head", "finetune.head=nowhere"], "finetune.head=nowhere is no module of this network"),
+        (["finetune=pattern", "finetune.frozen=[1.10]"], """put the name in quotes: 'finetune.frozen=["1.1"]'"""),
+        (["finetune=greedy"], "A layer that joins the network later does not give what it takes"),
+        (["model.weights="], "There is no run ''"),
         (["finetune=heads"], "There is no finetune called 'heads'"),
         (["finetune=head", "finetune.n=2"], "it is a key of finetune=last_n"),
         (["finetune=head", "trainer=fsdp", "trainer.accelerator=auto"], "finetune=head needs the whole network"),
@@ -262,3 +266,14 @@ def test_two_processes_train_the_same_parts_as_one(tmp_path: Path) -> None:
         torch.testing.assert_close(weights(two)[key], value, atol=1e-5, rtol=1e-4)
     fixed = trained(tmp_path / "fixed", "finetune=head", "trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
     assert columns(fixed)[0]["val/loss"]
+
+
+def test_the_summary_says_what_learns_when(capsys: pytest.CaptureFixture[str]) -> None:
+    growing = ["data=digits", "model=mlp", "model.hidden=[4,4,4]", "finetune=greedy", "trainer.max_epochs=20"]
+    assert couloir_main(["summary", *growing, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["totals"]["trainable_parameters"] == facts["totals"]["parameters"] == 260 + 20 + 20 + 50
+    assert facts["learns"][0] == "learns in epochs 1 to 5: 1, 7, 310 of 350 parameters; not there yet: 3, 5"
+    assert facts["learns"][-1] == "learns from epoch 16 on: everything, 350 of 350 parameters"
+    assert couloir_main(["summary", "data=digits", "model=mlp", "finetune=head", "finetune.head=3"]) == 0
+    assert "learns: 3, 4,160 of 8,970 parameters; fixed: 1, 5" in capsys.readouterr().out

@@ -53,7 +53,8 @@ def test_layers_that_join_later_pass_second_derivatives_unchanged_and_stay_away(
     found = diagonal_curvature(net, lambda z, t: (z - t).square().mean(), x, y)
     expected = diagonal_curvature(nn.Sequential(net[0], nn.Tanh(), net[4]), lambda z, t: (z - t).square().mean(), x, y)
     assert all(torch.equal(found[parameter], curvature) for parameter, curvature in expected.items())
-    assert len(expected) == 4 and torch.equal(net(x), net[4](net[1](net[0](x))))
+    assert len(expected) == 4
+    assert torch.equal(net(x), net[4](net[1](net[0](x))))
     learning.begin(net, 1)
     assert torch.equal(net(x), net[4](net[3](net[2](net[1](net[0](x))))))
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from couloir.config.build import build_untrained
 from couloir.config.image_size import ImageSize, sample_shape
 from couloir.errors import CouloirError
+from couloir.finetune.parts import Learning
 from couloir.task.build import learning
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -88,8 +89,8 @@ def layers(net: nn.Module, channels: int, image_size: ImageSize | None) -> list[
     return list(rows.values())
 
 
-def layers_of(cfg: DictConfig, net: nn.Module | None = None) -> tuple[list[Layer], nn.Module]:
-    """The layers of `cfg.model`, and the network that they were found in.
+def layers_of(cfg: DictConfig, net: nn.Module | None = None) -> tuple[list[Layer], nn.Module, Learning | None]:
+    """The layers of `cfg.model`, the network that they were found in, and what of it learns; None: all of it.
 
     Args:
         cfg: a sentence's configuration; its network is built without memory for its weights, where it can be.
@@ -102,17 +103,18 @@ def layers_of(cfg: DictConfig, net: nn.Module | None = None) -> tuple[list[Layer
     try:
         with torch.device("meta"):
             unreal: nn.Module = build_untrained(cfg)
-            return _layers_that_learn(cfg, unreal, channels, image_size), unreal
+            return _with_what_learns(cfg, unreal, channels, image_size)
     except CANNOT:
         net = build_untrained(cfg) if net is None else net
-        return _layers_that_learn(cfg, net, channels, image_size), net
+        return _with_what_learns(cfg, net, channels, image_size)
 
 
-def _layers_that_learn(cfg: DictConfig, net: nn.Module, channels: int, image_size: ImageSize | None) -> list[Layer]:
+def _with_what_learns(
+    cfg: DictConfig, net: nn.Module, channels: int, image_size: ImageSize | None
+) -> tuple[list[Layer], nn.Module, Learning | None]:
     """The layers, once `finetune` has fixed what never learns."""
-    if cfg.get("finetune") is not None:
-        learning(cfg, net, _zeros(net, channels, image_size))
-    return layers(net, channels, image_size)
+    found = learning(cfg, net, _zeros(net, channels, image_size)) if cfg.get("finetune") is not None else None
+    return layers(net, channels, image_size), net, found
 
 
 def _zeros(net: nn.Module, channels: int, image_size: ImageSize | None) -> Tensor:

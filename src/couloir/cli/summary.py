@@ -25,10 +25,13 @@ def main(arguments: list[str]) -> int:
 
         from couloir.artifacts.layer_table import as_dict, as_table, layers_of
 
-        layers, net = layers_of(sentence.cfg)
-        answer.facts |= as_dict(layers, net)
+        layers, net, learning = layers_of(sentence.cfg)
+        learns = [] if learning is None else learning.in_words(net).splitlines()
+        answer.facts |= as_dict(layers, net) | ({"learns": learns} if learns else {})
 
         from rich import get_console
 
         get_console().print(as_table(layers, net))
+        for line in learns:
+            get_console().print(line, markup=False, highlight=False, soft_wrap=True)
     return 0

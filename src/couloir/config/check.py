@@ -115,7 +115,7 @@ def _check(sentence: Sentence, reads_data: bool, each_fold: bool) -> None:
     _check_features(sentence)
     _check_metrics(sentence, keys)
     _check_monitors(sentence)
-    _check_accelerator(sentence.cfg)
+    _check_accelerator(sentence)
     _check_shared_weights(sentence)
 
 
@@ -613,13 +613,15 @@ def _check_monitors(sentence: Sentence) -> None:
             )
 
 
-def _check_accelerator(cfg: DictConfig) -> None:
+def _check_accelerator(sentence: Sentence) -> None:
     """A GPU that the machine does not show cannot be used; torch has the last word on one that it does."""
+    choice = sentence.choices.get("trainer")
+    typed = f"trainer={choice}" if choice in ("gpu", "fsdp") else "trainer.accelerator"
     shown = sys.platform != "linux" or any(any(Path("/").glob(pattern)) for pattern in GPU_DEVICES)
     _refuse(
-        cfg.trainer.get("accelerator") in ("gpu", "cuda") and not shown,
+        sentence.cfg.trainer.get("accelerator") in ("gpu", "cuda") and not shown,
         "trainer.accelerator is gpu, but this machine shows no GPU.",
-        "leave trainer=gpu out to train on what is there, or use trainer=cpu",
+        f"leave {typed} out to train on what is there, or use trainer=cpu",
     )
 
 

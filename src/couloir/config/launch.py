@@ -19,6 +19,8 @@ from couloir.config.defaults import SWEEPER, other_sweeper
 from couloir.config.unread import hydra_unread
 from couloir.errors import CouloirError, did_you_mean
 
+RUN_DIR = "hydra.run.dir"
+"""The key that names the folder of one run; a sentence to try leaves it out, for the folder holds a run by then."""
 OF_A_SWEEP = ("hydra.sweep", "hydra.launcher", "hydra.sweeper")
 """Nodes of `hydra` that a recipe may have for its multirun; a single run does without them."""
 CHANGES_NOTHING = {

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from couloir.config.launch import RUN_DIR
 from couloir.diagnosis.diagnosis import Diagnosis, diagnose_reading
 from couloir.diagnosis.finding import Evidence, Finding
 from couloir.diagnosis.given_up import given_up_by
@@ -50,13 +51,13 @@ def sentence(words: Sequence[str], remedy: str) -> str:
 
 
 def changed(words: Sequence[str], remedy: str) -> list[str]:
-    """The run's own words with a remedy among them, one item a word.
+    """The run's own words with a remedy among them, one item a word; without its folder, which holds a run by now.
 
     Args:
         words: what the user typed.
         remedy: overrides, with a space between two; a new choice of a group takes the place of the old one's keys too.
     """
-    keys = {word.lstrip("+").partition("=")[0] for word in remedy.split(" ")}
+    keys = {word.lstrip("+").partition("=")[0] for word in remedy.split(" ")} | {RUN_DIR}
     groups = tuple(f"{key}." for key in keys if "." not in key)
     own = [(word, word.lstrip("+~").partition("=")[0]) for word in words]
     return [*(word for word, key in own if key not in keys and not key.startswith(groups)), *remedy.split(" ")]

@@ -18,7 +18,7 @@ from couloir.finetune.parts import Part, modules_in_words
 def head(
     net: nn.Module,
     order: Sequence[str],
-    head: str | None = None,
+    head: str | int | None = None,
     cache_features: bool | None = None,
     feature_memory: float | None = None,
     features_on_disk: bool = False,
@@ -39,7 +39,7 @@ def head(
 
 
 def head_then_all(
-    net: nn.Module, order: Sequence[str], head_epochs: int, factor: float, head: str | None = None
+    net: nn.Module, order: Sequence[str], head_epochs: int, factor: float, head: str | int | None = None
 ) -> list[Part]:
     """The head alone for some epochs, then all of the network at a smaller rate.
 
@@ -59,7 +59,9 @@ def head_then_all(
     return [Part("head", own, ((0, 1.0), (head_epochs, factor))), Part("body", body, ((head_epochs, factor),))]
 
 
-def layerwise(net: nn.Module, order: Sequence[str], decay: float, factor: float, head: str | None = None) -> list[Part]:
+def layerwise(
+    net: nn.Module, order: Sequence[str], decay: float, factor: float, head: str | int | None = None
+) -> list[Part]:
     """All of the network: the head at the rate itself, a layer in front of it at rate factor decay^depth.
 
     The depth of the layer right in front of the head is 1. Howard and Ruder, 2018, section 3.1, take 1 / 2.6 from layer
@@ -79,7 +81,7 @@ def layerwise(net: nn.Module, order: Sequence[str], decay: float, factor: float,
     ]
 
 
-def last_n(net: nn.Module, order: Sequence[str], n: int, head: str | None = None) -> list[Part]:
+def last_n(net: nn.Module, order: Sequence[str], n: int, head: str | int | None = None) -> list[Part]:
     """The last layers alone, the head among them (Yosinski et al., 2014, How Transferable are Features, section 3).
 
     Args:
@@ -102,7 +104,7 @@ def last_n(net: nn.Module, order: Sequence[str], n: int, head: str | None = None
 
 
 def greedy(
-    net: nn.Module, order: Sequence[str], epochs_per_layer: int, factor: float, head: str | None = None
+    net: nn.Module, order: Sequence[str], epochs_per_layer: int, factor: float, head: str | int | None = None
 ) -> list[Part]:
     """One layer after another: each joins the network, learns alone with the head, and is fixed; then all of it learns.
 
@@ -144,7 +146,7 @@ def _modules(order: Sequence[str], layers: Sequence[str], place: int) -> tuple[s
     return tuple(dict.fromkeys(owner[at] or order[at] for at in range(first, end)))
 
 
-def bias_only(net: nn.Module, order: Sequence[str], head: str | None = None) -> list[Part]:
+def bias_only(net: nn.Module, order: Sequence[str], head: str | int | None = None) -> list[Part]:
     """All biases, and the head (Ben Zaken et al., 2022, BitFit, section 3; Cai et al., 2020, TinyTL, section 3.1).
 
     Args:
@@ -169,7 +171,7 @@ def bias_only(net: nn.Module, order: Sequence[str], head: str | None = None) -> 
     return [Part("head", own), Part("biases", biases)]
 
 
-def pattern(net: nn.Module, order: Sequence[str], frozen: list[str | int]) -> list[Part]:
+def pattern(net: nn.Module, order: Sequence[str], frozen: list[str | int | float]) -> list[Part]:
     """All but what some patterns name.
 
     Args:
@@ -179,10 +181,17 @@ def pattern(net: nn.Module, order: Sequence[str], frozen: list[str | int]) -> li
             stands for all of its parameters, and the parts of a sequence are called 0, 1, ...
 
     Raises:
-        CouloirError: a pattern that names nothing, or patterns that name everything.
+        CouloirError: a pattern that names nothing, or is a number with a point; or patterns that name everything.
     """
     names = [name for name, _ in net.named_parameters()]
     fixed: set[str] = set()
+    for each in frozen:
+        if isinstance(each, float):  # 1.10 and 1.1 are the same number
+            raise CouloirError(
+                f"finetune.frozen has the number {each}, and numbers do not say which digits stood in a name.",
+                place="finetune.frozen",
+                next_step=f"""put the name in quotes: 'finetune.frozen=["{each}"]'""",
+            )
     patterns = [str(each) for each in frozen]
     for each in patterns:
         found = {name for name in names if _matches(name, each)}

@@ -70,13 +70,13 @@ def is_layer(module: nn.Module) -> bool:
     return next(module.children(), None) is None or next(module.parameters(recurse=False), None) is not None
 
 
-def head_of(net: nn.Module, order: Iterable[str] | None = None, head: str | None = None) -> list[str]:
+def head_of(net: nn.Module, order: Iterable[str] | None = None, head: str | int | None = None) -> list[str]:
     """The names of the modules that are the head: the last layer with weights, and the auxiliary heads as a whole.
 
     Args:
         net: the network; its attribute `auxiliary` names the modules of its auxiliary heads.
         order: of `passed`; None: as the network defines its modules.
-        head: the module that is the head, where it is another one.
+        head: the module that is the head, where it is another one; the parts of a sequence are called 0, 1, ...
 
     Raises:
         CouloirError: there is no such module, or it has no parameters.
@@ -84,6 +84,7 @@ def head_of(net: nn.Module, order: Iterable[str] | None = None, head: str | None
     modules = dict(net.named_modules())
     auxiliary = [name for name in getattr(net, "auxiliary", ()) if modules.get(name) is not None]
     if head is not None:
+        head = str(head)
         _check_head(head, modules)
         return [head, *(name for name in auxiliary if name != head)]
     main = [name for name in (modules if order is None else order) if not _within(name, auxiliary)]

@@ -16,6 +16,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.config.build import build
 from couloir.config.compose import Sentence
+from couloir.config.launch import RUN_DIR
 from couloir.errors import Interrupted, as_typed
 from couloir.log import note, run_log
 from couloir.record.configuration import write_configuration
@@ -130,6 +131,7 @@ def steps_taken(trainer: Trainer) -> int:
 
 
 def training_sentence(overrides: list[str], without: str, *more: str) -> str:
-    """The `train` sentence with the same words, one key's left out, and more behind them."""
-    kept = [word for word in overrides if not word.lstrip("+~").startswith((f"{without}=", f"{without}@"))]
+    """The `train` sentence with the same words, one key's and the folder's left out, and more behind them."""
+    left_out = (f"{without}=", f"{without}@", f"{RUN_DIR}=")
+    kept = [word for word in overrides if not word.lstrip("+~").startswith(left_out)]
     return as_typed(["train", *kept, *more])

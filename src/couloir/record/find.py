@@ -55,14 +55,14 @@ def find_run(word: str, outputs: str | Path = "outputs") -> Path:
     Raises:
         CouloirError: there is no such run, it is a sweep, or it was made by a newer Couloir.
     """
-    for path in _places(word, outputs):
+    for path in _places(word, outputs) if word else ():
         if (path / FILE).is_file():
             refuse_newer(path.resolve())
             return path.resolve()
-    sweep = find_sweep(word, outputs)
+    sweep = find_sweep(word, outputs) if word else None
     if sweep is not None:
         raise CouloirError(f"{word} is a sweep of several runs.", next_step=_best_of(sweep))
-    if Path(word).is_dir():
+    if word and Path(word).is_dir():
         below, _ = runs_and_sweeps_below(Path(word))
         such = f", such as {display(below[0])}" if below else ""
         raise CouloirError(f"{word} is not a run: it has no {FILE}.", next_step=f"name the folder of a run{such}")

@@ -82,15 +82,8 @@ def _check_growth(cfg: DictConfig, found: Learning, net: nn.Module, x: Any) -> N
         CouloirError: these do not give what has the shape of what they take, or the run ends before they join.
     """
     epochs = [epoch for epoch in found.first_epochs if not found.is_whole(epoch)]
-    needed = next(epoch for epoch in found.first_epochs if found.is_whole(epoch)) + 1
-    most = cfg.trainer.get("max_epochs")
-    if most is not None and most < needed:
-        raise CouloirError(
-            f"The network's last layer joins in epoch {needed}, and the run ends after epoch {most}.",
-            place="trainer.max_epochs",
-            next_step=f"trainer.max_epochs={needed + len(epochs)} or more, or a smaller finetune.epochs_per_layer",
-        )
     modes = {module: module.training for module in net.modules()}
+    learns = {parameter: parameter.requires_grad for parameter in net.parameters()}
     try:
         for epoch in epochs:
             found.begin(net, epoch)
@@ -108,3 +101,13 @@ def _check_growth(cfg: DictConfig, found: Learning, net: nn.Module, x: Any) -> N
         found.end(net)
         for module, training in modes.items():
             module.training = training
+        for parameter, wanted in learns.items():  # in some epoch, and not in the last of these
+            parameter.requires_grad_(wanted)
+    needed = next(epoch for epoch in found.first_epochs if found.is_whole(epoch)) + 1
+    most = cfg.trainer.get("max_epochs")
+    if most is not None and most < needed:
+        raise CouloirError(
+            f"The network's last layer joins in epoch {needed}, and the run ends after epoch {most}.",
+            place="trainer.max_epochs",
+            next_step=f"trainer.max_epochs={needed + len(epochs)} or more, or a smaller finetune.epochs_per_layer",
+        )
