@@ -15,8 +15,9 @@ from couloir.config import tree
 from couloir.config.check import check, checked
 from couloir.config.compose import Sentence, compose_sentence
 from couloir.config.settle import settle
-from couloir.config.weights import Published, in_words, named, names_for, published, statistics
+from couloir.config.weights import Published, in_words, named, names_for, other_columns, published, statistics
 from couloir.errors import CouloirError
+from couloir.record.columns import read_columns
 from couloir.record.safetensors import write_state
 
 IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -252,3 +253,24 @@ def test_the_list_shows_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert facts["weights"][0]["address"] == "https://download.pytorch.org/models/resnet50-0676ba61.pth"
     assert run(["list", "model", "lenet5", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["weights"] == []
+
+
+def test_a_run_on_a_table_with_other_columns_is_told(tmp_path: Path) -> None:
+    (tmp_path / "columns.csv").write_text(
+        "column,kind,why,missing,inputs\nsize,number,numbers,0,size\nkind,category,texts,0,kind=a; kind=b\n"
+        "price,target,numbers,0,\n"
+    )
+    model = {"weights": str(tmp_path / "checkpoints" / "best.ckpt")}
+    rows = read_columns(tmp_path)
+    assert other_columns(model, rows) is None
+    assert other_columns({"weights": "other.pth"}, rows) is None
+    assert other_columns({"weights": None}, rows) is None
+    had = f"the run {tmp_path.name}, whose weights these are, had"
+    assert (
+        other_columns(model, [{**rows[0], "inputs": "weight"}, *rows[1:]]) == f"{had} size where input 1 is weight here"
+    )
+    other = {**rows[1], "inputs": "kind=a; kind=c"}
+    assert other_columns(model, [rows[0], other, rows[2]]) == f"{had} kind=b where input 3 is kind=c here"
+    assert (
+        other_columns(model, [*rows[:2], {**rows[2], "column": "cost"}]) == f"{had} price where target 1 is cost here"
+    )

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from couloir.errors import CouloirError, did_you_mean, display
 from couloir.machine import cache_folder
 from couloir.record import safetensors
 from couloir.record.checkpoint import FOLDER
+from couloir.record.columns import read_columns
 from couloir.record.find import CHECKPOINT
 from couloir.record.provenance import read_provenance
 
@@ -237,6 +239,34 @@ def prepared(model: Mapping[str, Any]) -> Prepared | None:
         run = file.parent.parent
         return _stated(f"the run {run.name}", read_provenance(run, strict=False).get("data") or {})
     return Prepared(f"the file {file.name}")
+
+
+def other_columns(model: Mapping[str, Any], columns: Sequence[Mapping[str, str]]) -> str | None:
+    """A sentence where the run whose weights a network begins with learned from other columns of a table.
+
+    Args:
+        model: the node of the model.
+        columns: the rows of the table's `columns.csv`.
+    """
+    file = Path(str(model.get("weights"))).expanduser()
+    if file.suffix != CHECKPOINT or file.parent.name != FOLDER:
+        return None
+    run = file.parent.parent
+    theirs, ours = _inputs_and_targets(read_columns(run)), _inputs_and_targets(columns)
+    if not any(theirs):
+        return None
+    for what, one, other in zip(("input", "target"), theirs, ours, strict=True):
+        for place, (their, our) in enumerate(zip_longest(one, other, fillvalue="none")):
+            if their != our:
+                return (
+                    f"the run {run.name}, whose weights these are, had {their} where {what} {place + 1} is {our} here"
+                )
+    return None
+
+
+def _inputs_and_targets(columns: Sequence[Mapping[str, str]]) -> tuple[list[str], list[str]]:
+    inputs = [name for row in columns if row["inputs"] for name in row["inputs"].split("; ")]
+    return inputs, [row["column"] for row in columns if row["kind"] == "target"]
 
 
 def _stated(of: str, facts: Mapping[str, Any]) -> Prepared:

@@ -28,7 +28,7 @@ from couloir.config.compose import Sentence
 from couloir.config.metrics import stated_metrics
 from couloir.config.recipe import record_recipe
 from couloir.config.scaling import limit_in_words, scaled_lr_in_words
-from couloir.config.weights import in_words
+from couloir.config.weights import in_words, other_columns
 from couloir.config.world import World
 from couloir.data.skipped import as_csv, unusable
 from couloir.data.worker_processes import lost_worker, workers_ended
@@ -41,7 +41,7 @@ from couloir.loss.class_weights import in_words as class_weights_in_words
 from couloir.machine import print_any_character
 from couloir.model.weights import weights_record
 from couloir.record.checkpoint import LAST, network_state, read_checkpoint
-from couloir.record.columns import write_columns
+from couloir.record.columns import read_columns, write_columns
 from couloir.record.configuration import dotted, write_configuration
 from couloir.record.folder import RunFolder
 from couloir.record.provenance import write_provenance
@@ -170,6 +170,8 @@ def _train(
     say.info(_opening(sentence, data, parameters, trainer))
     if told := in_words(cfg.model, cfg.data, data.mean, data.std):
         say.info("%s", told)
+    if data.columns and (elsewhere := other_columns(cfg.model, read_columns(folder.path))):
+        say.warning("warning: %s", elsewhere)
     if module.learning is not None:
         say.info("%s", module.learning.in_words(module.net))
     elif cfg.model.get("weights") is not None or cfg.model.get("pretrained"):
