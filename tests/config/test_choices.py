@@ -33,6 +33,7 @@ NEEDED = {
     "initializer=from_run": ["initializer.run={root}/run"],
     "experiment=vgg16_2014": ["initializer.run={root}/run"],
     "experiment=hymenoptera_head": ["data.root={root}/photos", "model.weights=null"],
+    "experiment=cifar10_transfer": ["data.root={root}/photos"],
     "finetune=pattern": ["finetune.frozen=[c1]"],
     "model=timm": ["model.name=resnet10t"],
 }
