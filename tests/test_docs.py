@@ -47,8 +47,9 @@ PAGES = [
 # What a reader has and the suite makes: a table and a folder of photographs.
 STAND_INS = {
     "photos": "{root}/photos", "houses.csv": "{root}/houses.csv", "FOLDER": "{root}/photos", "RUN": "{root}/run",
-    "outputs/latest": "{root}/run", "shop.csv": "{root}/shop.csv", "table.csv": "{root}/shop.csv", "FILE.pth": "{root}/weights.pth",
+    "shop.csv": "{root}/shop.csv", "table.csv": "{root}/shop.csv", "FILE.pth": "{root}/weights.pth",
     "mymodule.my_init": "torch.nn.Module.eval",
+    "outputs/latest": "{root}/run",
     "outputs/latest/recipe.yaml": "{root}/recipe.yaml", "RUN/recipe.yaml": "{root}/recipe.yaml",
     "good": "{root}/recipe.yaml",
 }  # fmt: skip
