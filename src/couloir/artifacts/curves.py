@@ -29,6 +29,8 @@ SPLITS = ("train/", "val/")
 """Beginnings of columns."""
 MARKED = 25
 """Epochs below which each has a mark."""
+FEW = 6
+"""Parts of a network whose rates are all drawn."""
 STYLE: Any = {"font.size": 9, "axes.linewidth": 0.8, "svg.hashsalt": "couloir"}
 
 
@@ -195,14 +197,14 @@ def _draw_metric(axes: Axes, rows: list[Row], metric: Metric, best_epoch: float 
 
 
 def _draw_rate(axes: Axes, rates: list[tuple[float, float]], parts: Mapping[str, list[tuple[float, float]]]) -> None:
-    """The schedule's rate; of parts with rates of their own the first and the last, the fastest and the slowest."""
+    """The schedule's rate, or those of parts; of many the first and the last, the fastest and the slowest."""
     epochs, values = zip(*rates, strict=True)
     if not parts:
         axes.plot(
             epochs, values, color=COLOURS["lr"], linewidth=1.4, marker="o", markersize=3, markevery=_marked(values)
         )
     names = list(parts)
-    for name in dict.fromkeys([*names[:1], *names[-1:]]):
+    for name in names if len(names) <= FEW else (names[0], names[-1]):
         x, y = zip(*parts[name], strict=True)
         axes.plot(x, y, linewidth=1.4, marker="o", markersize=3, markevery=_marked(y), label=name.partition("/")[2])
         values = (*values, *y)
