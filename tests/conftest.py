@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,14 @@ def light_runs() -> Iterator[None]:
         patch.setattr("couloir.artifacts.board.PICTURES", {})
         patch.setattr(os, "fsync", lambda _stream: None)
         yield
+
+
+@pytest.fixture(autouse=True)
+def own_modules_forgotten() -> Iterator[None]:
+    """What one test makes importable, a project that a verb runs in, is not found by the next."""
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
 
 
 @pytest.fixture(autouse=True)
