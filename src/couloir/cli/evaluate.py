@@ -62,22 +62,15 @@ def main(arguments: list[str]) -> int:
 
 
 def _evaluate(arguments: list[str], answer: Answer) -> int:
-    from couloir.config.finished import amend, run_config
+    from couloir.config.finished import asked_runs
     from couloir.config.resolvers import run_name
-    from couloir.config.targets import roots_of
-    from couloir.record.checkpoint import best_weights
-    from couloir.record.find import find_trained, runs_and_overrides
+    from couloir.record.find import runs_and_overrides
     from couloir.record.folder import RunFolder
 
     words, overrides, outputs = runs_and_overrides(arguments)
     if not words:
         raise CouloirError("No run is named.", next_step="couloir evaluate latest, or the folder of a run")
-    runs = [find_trained(word, outputs) for word in words]
-    trusted = roots_of(overrides)
-    folders = [run if run.is_dir() else run.parents[1] for run in runs]
-    cfgs = [amend(run_config(run, trusted), overrides, OPENED) for run in folders]
-    for run in runs:
-        best_weights(run)
+    runs, _, cfgs = asked_runs(words, outputs, overrides, OPENED)
     folder = RunFolder.create(Path(outputs) / "evaluate" / run_name(), Path(outputs), latest=False)
 
     from couloir.inference.evaluation import record_evaluation

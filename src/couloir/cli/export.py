@@ -72,10 +72,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _export(words: list[str], switches: set[str], answer: Answer) -> int:
-    from couloir.config.finished import amend, run_config
-    from couloir.config.targets import roots_of
-    from couloir.record.checkpoint import best_weights
-    from couloir.record.find import find_trained, runs_and_overrides
+    from couloir.config.finished import asked_runs
+    from couloir.record.find import runs_and_overrides
 
     flags, rest = take_flags(
         words, [Flag("--to", None, takes="a FORMAT"), Flag("--output", None, takes="a FILE")], also=SWITCHES
@@ -85,10 +83,7 @@ def _export(words: list[str], switches: set[str], answer: Answer) -> int:
     if len(named) != 1:
         fact = "No run is named." if not named else f"One run is exported at a time, not {len(named)}."
         raise CouloirError(fact, next_step=f"couloir export latest --to {to}")
-    run = find_trained(named[0], outputs)
-    folder = run if run.is_dir() else run.parents[1]
-    cfg = amend(run_config(folder, roots_of(overrides)), overrides, OPENED)
-    best_weights(run)
+    (run,), (folder,), (cfg,) = asked_runs(named, outputs, overrides, OPENED)
     _check_installed(to)
     if PREPROCESSING in switches and to in ("safetensors", "card"):
         raise CouloirError(

@@ -56,27 +56,22 @@ def main(arguments: list[str]) -> int:
 
 
 def _predict(words: list[str], top: int | None, output: Path | None, as_lines: bool, strict: bool) -> int:
-    from couloir.config.finished import amend, run_config
-    from couloir.config.targets import roots_of
+    from couloir.config.finished import asked_runs
     from couloir.inference.inputs import LIST, OPENED, check_arrays, check_kinds, check_tables, divide, find_inputs
-    from couloir.record.checkpoint import best_weights
-    from couloir.record.find import find_trained, outputs_of
+    from couloir.record.find import outputs_of
 
     outputs = outputs_of(words)
     named, inputs, overrides = divide(words, outputs)
-    runs = [find_trained(word, outputs) for word in named]
-    trusted = roots_of(overrides)
-    folders = [run if run.is_dir() else run.parents[1] for run in runs]
-    cfgs = [amend(run_config(folder, trusted), overrides, OPENED) for folder in folders]
-    for run in runs:
-        best_weights(run)
+    runs, folders, cfgs = asked_runs(named, outputs, overrides, OPENED)
     _check_form(cfgs[0], top, output, as_lines)
     found = find_inputs(inputs, _listed() if LIST in inputs else ())
     _check_output(output, found.files)
     if strict and found.unusable:
         first = found.unusable[0]
         raise CouloirError(
-            f"{Path(first.where).name} {first.reason}.", place=first.where, next_step="leave it out, or --strict"
+            f"{Path(first.where).name} {first.reason}.",
+            place=first.where,
+            next_step="leave the file out; without --strict it is named, and the rest is done",
         )
     for cfg, folder in zip(cfgs, folders, strict=True):
         check_kinds(found, cfg, folder)

@@ -22,7 +22,9 @@ from couloir.config.metrics import check_stated, task_of
 from couloir.config.needs import lacking
 from couloir.config.settle import read_part, settle_modes
 from couloir.errors import CouloirError, did_you_mean, display
+from couloir.record.checkpoint import best_weights
 from couloir.record.configuration import FILE, flat, read_configuration
+from couloir.record.find import find_trained
 
 METRIC = "metric"
 """The group of which several choices may be named, `metric=[f1,auroc]`."""
@@ -106,6 +108,30 @@ def amend(cfg: DictConfig, overrides: list[str], opened: Opened) -> DictConfig:
                 _set(cfg, override, opened)
         _follow_monitors(cfg, overrides)
     return cfg
+
+
+def asked_runs(
+    words: Sequence[str], outputs: str, overrides: list[str], opened: Opened
+) -> tuple[list[Path], list[Path], list[DictConfig]]:
+    """The finished runs that a verb asks, each with a checkpoint: runs or checkpoints, their folders, and the
+    configurations that they answer with.
+
+    Args:
+        words: how they are named: folders, names, `latest`, or checkpoints.
+        outputs: the folder that collects the runs.
+        overrides: what is changed for the answers.
+        opened: what may be changed.
+
+    Raises:
+        CouloirError: there is no such run, it has no checkpoint, or what is changed may not be.
+    """
+    runs = [find_trained(word, outputs) for word in words]
+    folders = [run if run.is_dir() else run.parents[1] for run in runs]
+    trusted = targets.roots_of(overrides)
+    cfgs = [amend(run_config(folder, trusted), overrides, opened) for folder in folders]
+    for run in runs:
+        best_weights(run)
+    return runs, folders, cfgs
 
 
 def _follow_monitors(cfg: DictConfig, overrides: list[str]) -> None:

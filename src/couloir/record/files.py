@@ -77,6 +77,23 @@ def check_writable(file: Path) -> None:
         ) from error
 
 
+@contextmanager
+def writing(file: Path) -> Iterator[None]:
+    """What the disk does not take of a file that the user asked for is said in a sentence.
+
+    Raises:
+        CouloirError: an OSError within the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CouloirError(
+            f"{file.name} cannot be written: {error.strerror or error}.",
+            place=str(error.filename or file.parent),
+            next_step="--output FILE names a place that can be written to",
+        ) from error
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file under a temporary name in the same folder, flush it to the disk, and rename it.
 

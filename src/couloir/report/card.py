@@ -18,7 +18,7 @@ from couloir.diagnosis.given_up import given_up_by
 from couloir.errors import CouloirError, as_typed
 from couloir.record.checkpoint import FOLDER, best_weights
 from couloir.record.columns import read_columns
-from couloir.record.files import write_atomically
+from couloir.record.files import write_atomically, writing
 from couloir.record.result import summarise
 from couloir.report.evidence import RunRecord
 from couloir.report.tables import SPLITS
@@ -46,16 +46,10 @@ def write_card(run: Path, checkpoint: Path | None, file: Path) -> Path | None:
     record = RunRecord.read(run)
     weights = best_weights(checkpoint or run)
     picture = file.with_name(picture_of(file)) if (run / CURVES).is_file() else None
-    try:
+    with writing(file):
         if picture is not None:
             write_atomically(picture, (run / CURVES).read_bytes())
         write_atomically(file, card(record, weights, None if picture is None else picture.name))
-    except OSError as error:
-        raise CouloirError(
-            f"{file.name} cannot be written: {error.strerror or error}.",
-            place=str(error.filename or file.parent),
-            next_step="--output FILE names a place that can be written to",
-        ) from error
     return picture
 
 

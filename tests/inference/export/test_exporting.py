@@ -13,11 +13,11 @@ import torch
 
 import couloir
 from couloir.config.finished import run_config
+from couloir.download import checksum
 from couloir.errors import CouloirError, ExportDiffers
 from couloir.inference.export import exporting
 from couloir.inference.export.agreement import agreement
 from couloir.inference.export.exporting import export_graph, export_weights
-from couloir.inference.export.facts import sha256
 from couloir.record.predictions import read_predictions
 from couloir.record.safetensors import read_header, read_state
 
@@ -91,8 +91,8 @@ def check_facts(run: Path, file: Path, facts: dict[str, Any]) -> None:
     assert facts["output"]["name"] == "probabilities"
     beside = json.loads(file.with_name("digits.onnx.json").read_text())
     assert beside == json.loads(json.dumps(facts))
-    assert beside["sha256"] == sha256(file)
-    assert beside["checkpoint_sha256"] == sha256(run / "checkpoints" / "best.ckpt")
+    assert beside["sha256"] == checksum(file, "sha256")
+    assert beside["checkpoint_sha256"] == checksum(run / "checkpoints" / "best.ckpt", "sha256")
     assert beside["agreement"]["batch_sizes"] == [1, 3, 5, 7]
     assert beside["agreement"]["samples"] == 10, "there are no more to validate on"
     assert 0 <= beside["agreement"]["largest_difference"] <= beside["agreement"]["limit"] <= 1e-4

@@ -18,14 +18,15 @@ import torch
 from omegaconf import DictConfig, open_dict
 from torch import Tensor, nn
 
+from couloir.download import checksum
 from couloir.errors import CouloirError, ExportDiffers
 from couloir.inference.export.agreement import Seen, agreement, first_samples
-from couloir.inference.export.facts import of_graph, of_run, sha256
+from couloir.inference.export.facts import of_graph, of_run
 from couloir.inference.export.graph import Graph, PreparedImages, PreparedRows
 from couloir.inference.export.writers import write_onnx, write_torch
 from couloir.inference.predictor import Predictor
 from couloir.inference.trained import Trained
-from couloir.record.files import as_json, rename
+from couloir.record.files import as_json, rename, writing
 from couloir.record.safetensors import read_state, write_state
 
 WRITERS = {"torch": write_torch, "onnx": write_onnx}
@@ -61,7 +62,7 @@ def export_graph(cfg: DictConfig, run: Path, to: str, file: Path, with_preproces
     with provisional(file) as temporary:
         answers = WRITERS[to](graph, temporary, tuple(asked.shape[1:]), asked.dtype, facts)
         facts["agreement"] = asdict(agreement(own, asked, answers, seen.different, apart=own.ndim == 2 and several))
-        facts["sha256"] = sha256(temporary)
+        facts["sha256"] = checksum(temporary, "sha256")
         temporary.with_name(temporary.name + ENDING).write_text(as_json(facts), encoding="utf-8")
     return facts
 
@@ -91,7 +92,7 @@ def export_weights(cfg: DictConfig, run: Path, file: Path) -> dict[str, Any]:
                 f"What is read back from {file.name} is not what the run has: {', '.join(different[:3]) or 'more'}. No "
                 "file is left."
             )
-        facts |= {"tensors": len(state), "sha256": sha256(temporary)}
+        facts |= {"tensors": len(state), "sha256": checksum(temporary, "sha256")}
         temporary.with_name(temporary.name + ENDING).write_text(as_json(facts), encoding="utf-8")
     return facts
 
@@ -170,18 +171,11 @@ def provisional(file: Path) -> Iterator[Path]:
     Raises:
         CouloirError: the disk does not take it.
     """
-    try:
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=file.parent) as folder:
-            yield Path(folder) / file.name
-            made = sorted(Path(folder).iterdir(), key=lambda path: path.name == file.name)  # the file itself comes last
-            for path in made:
-                with path.open("rb+") as stream:
-                    os.fsync(stream.fileno())
-                path.chmod(0o644)
-                rename(path, file.parent / path.name)
-    except OSError as error:
-        raise CouloirError(
-            f"{file.name} cannot be written: {error.strerror or error}.",
-            place=str(error.filename or file.parent),
-            next_step="--output FILE names a place that can be written to",
-        ) from error
+    with writing(file), tempfile.TemporaryDirectory(prefix=".export-", dir=file.parent) as folder:
+        yield Path(folder) / file.name
+        made = sorted(Path(folder).iterdir(), key=lambda path: path.name == file.name)  # the file itself comes last
+        for path in made:
+            with path.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            path.chmod(0o644)
+            rename(path, file.parent / path.name)

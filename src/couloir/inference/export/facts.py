@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,11 +9,11 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from couloir.config.image_size import size_of
+from couloir.download import checksum
 from couloir.inference.trained import Trained
 from couloir.task.prediction import Prediction
 from couloir.version import __version__
 
-BLOCK = 1 << 22
 ANSWERS = {"label": "probabilities", "labels": "probabilities", "value": "values"}
 """What a prediction is called, by the kind of its target."""
 MEANINGS = {
@@ -43,7 +41,7 @@ def of_run(trained: Trained) -> dict[str, Any]:
         "couloir": __version__,
         "run": trained.run.name,
         "checkpoint": trained.checkpoint.name,
-        "checkpoint_sha256": sha256(trained.checkpoint),
+        "checkpoint_sha256": checksum(trained.checkpoint, "sha256"),
         "model": str(cfg.model.get("_target_", "")).rpartition(".")[2],
         "parameters": sum(parameter.numel() for parameter in trained.net.parameters()),
         "task": str(cfg.data.get("task")),
@@ -139,12 +137,3 @@ def _dtype(x: Tensor) -> str:
 def _identifier(name: str) -> str:
     plain = "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in name)
     return plain if plain[:1].isalpha() else f"x_{plain}"
-
-
-def sha256(file: Path) -> str:
-    """The hash of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
