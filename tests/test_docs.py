@@ -41,7 +41,18 @@ PAGES = [
     "README.md",
     *(
         f"docs/{name}.md"
-        for name in ("curriculum", "data", "diagnosis", "metrics", "recipes", "reports", "scale", "using", "watching")
+        for name in (
+            "curriculum",
+            "data",
+            "diagnosis",
+            "images",
+            "metrics",
+            "recipes",
+            "reports",
+            "scale",
+            "using",
+            "watching",
+        )
     ),
 ]
 # What a reader has and the suite makes: a table and a folder of photographs.

@@ -25,10 +25,13 @@ KINDS = {
 """The kinds of field, and what messages call them."""
 TARGETS = ("label", "labels", "value", "map", "boxes")
 """Kinds that a network is not given unless its task says so."""
-SAMPLE, SHARE = "sample", "share"
-"""What a batch holds besides fields: the samples' numbers in their split, (B,) int64, and the
-`couloir.data.batches.Share` of an uneven batch of several processes.
+SAMPLE, SHARE, SIZE = "sample", "share", "size"
+"""What a batch holds besides fields: the samples' numbers in their split, (B,) int64, the
+`couloir.data.batches.Share` of an uneven batch of several processes, and, where images of several sizes stand in one
+batch, height and width of each, (B, 2) int64: what lies below and to the right of them is no part of the sample.
 """
+IGNORED = 255
+"""The class of pixels that take no part, in a map of classes: no loss and no metric counts them."""
 Fields = Mapping[str, str]
 
 
