@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 import couloir
 from couloir.config.compose import compose_sweep
 from couloir.config.finished import amend
-from couloir.config.metrics import BUILT_IN, facts, leading, measured, mode, ordered
+from couloir.config.metrics import BUILT_IN, facts, leading, measured, mode, ordered, task_of
 from couloir.errors import CouloirError
 from couloir.sweep.settings import Settings
 from couloir.sweep.space import Space
@@ -50,6 +50,21 @@ def test_a_run_measures_what_its_task_and_the_user_name() -> None:
     assert leading(["val/loss", "val/r2"]) == "r2"
     assert leading(["val/loss", "val/f1"]) is None
     assert ordered(["f1", "accuracy", "loss", "accuracy"]) == ["loss", "accuracy", "f1"]
+
+
+def test_each_class_of_a_segmentation_has_a_column_of_its_own_name() -> None:
+    task = {"_target_": "couloir.task.segmentation.Segmentation", "metrics": ["loss", "mean_iou", "boundary_f1"]}
+    classes = ["person", "traffic light", "a-b", "a b", "a_b_2", "?"]
+    cfg = OmegaConf.create({"task": task, "data": {"num_classes": 6, "classes": classes}})
+    assert task_of(cfg) == "segmentation"
+    names = ["iou_person", "iou_traffic_light", "iou_a_b_2", "iou_a_b_3", "iou_a_b_2_4", "iou_5"]
+    assert measured(cfg) == [f"val/{name}" for name in ("loss", "mean_iou", "boundary_f1", *names)]
+    assert "train/boundary_f1" not in measured(cfg, "train"), "it is measured where it is looked at"
+    cfg.data = {"num_classes": 2, "classes": None}
+    assert measured(cfg)[-2:] == ["val/iou_0", "val/iou_1"]
+    person = facts("val/iou_traffic_light")
+    assert (person.label, person.mode, person.low, person.high) == ("IoU of traffic light", "max", 0, 1)
+    assert leading(["val/iou_person", "val/mean_iou"]) == "mean_iou"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from couloir.config import contract, tree
@@ -16,6 +16,7 @@ from couloir.errors import CouloirError, did_you_mean
 FACTS = "facts"
 """The key of a node of `cfg.metric` that the table reads, and that its constructor does not see."""
 CLASSIFICATION, MULTI_LABEL, REGRESSION = "classification", "multi_label", "regression"
+SEGMENTATION, SALIENCY, RESTORATION = "segmentation", "saliency", "restoration"
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,23 @@ BUILT_IN = {
         Metric("mae", "mean absolute error", low=0, tasks=(REGRESSION,)),
         Metric("rmse", "RMSE", low=0, tasks=(REGRESSION,)),
         Metric("r2", "R²", True, high=1, guess=0, tasks=(REGRESSION,), leads=True),
+        Metric("pixel_accuracy", "pixel accuracy", True, 0, 1, tasks=(SEGMENTATION,)),
+        Metric("mean_iou", "mean IoU", True, 0, 1, tasks=(SEGMENTATION,), leads=True),
+        Metric("mean_dice", "mean Dice", True, 0, 1, tasks=(SEGMENTATION,), brief=False),
+        Metric("boundary_f1", "boundary F1", True, 0, 1, tasks=(SEGMENTATION,), brief=False, on_train=False),
+        Metric("cc", "correlation (CC)", True, -1, 1, guess=0, tasks=(SALIENCY,), leads=True),
+        Metric("sim", "similarity (SIM)", True, 0, 1, tasks=(SALIENCY,)),
+        Metric("nss", "NSS", True, guess=0, tasks=(SALIENCY,)),
+        Metric("kl_divergence", "KL divergence", low=0, tasks=(SALIENCY,), brief=False),
+        Metric("auc_judd", "AUC-Judd", True, 0, 1, guess=0.5, tasks=(SALIENCY,), brief=False),
+        Metric("psnr", "PSNR in dB", True, tasks=(RESTORATION,), leads=True),
+        Metric("ssim", "SSIM", True, -1, 1, tasks=(RESTORATION,)),
+        Metric("input_psnr", "PSNR of the input in dB", True, tasks=(RESTORATION,), brief=False),
     )
 }  # fmt: skip
 """What the tasks measure, in the order in which it is shown."""
+BY_CLASS = {"iou": ("mean_iou", Metric("iou", "IoU of", True, 0, 1, tasks=(SEGMENTATION,), brief=False))}
+"""Metrics that each class has, by the beginning of their names: the metric that brings them, and what is known."""
 OTHER_NUMBERS = {
     "best/epoch": Metric("best/epoch", "best epoch"),
     "epochs": Metric("epochs", "epochs"),
@@ -119,7 +134,33 @@ def facts(name: str, chosen: Any = None) -> Metric:
     if name in BUILT_IN:
         return BUILT_IN[name]
     node = chosen.get(name) if isinstance(chosen, Mapping) else None
-    return _read(name, node) if isinstance(node, Mapping) else Metric(name, name)
+    if isinstance(node, Mapping):
+        return _read(name, node)
+    begin, _, of = name.partition("_")
+    if of and begin in BY_CLASS:
+        metric = BY_CLASS[begin][1]
+        return replace(metric, name=name, label=f"{metric.label} {of.replace('_', ' ')}")
+    return Metric(name, name)
+
+
+def by_class(begin: str, classes: Sequence[str], num_classes: int) -> list[str]:
+    """The names of a metric that each class has, such as `iou_person`, in the order of the classes.
+
+    Args:
+        begin: the name's beginning, a key of `BY_CLASS`.
+        classes: the classes' names, of which letters, digits and underscores are kept; of another number than
+            `num_classes` they are left out, and the classes are numbered from 0.
+        num_classes: the number of classes.
+    """
+    words = [re.sub(r"\W+", "_", str(name)).strip("_") for name in classes]
+    words = words if len(words) == num_classes else [""] * num_classes
+    found: list[str] = []
+    for number, word in enumerate(words):
+        name = f"{begin}_{word or number}"
+        while (words.count(word) > 1 and word) or name in found:  # they differ in other signs alone
+            name, word = f"{name}_{number}", ""
+        found.append(name)
+    return found
 
 
 def mode(monitor: str, chosen: Any = None) -> str:
@@ -164,6 +205,9 @@ def measured(cfg: Any, split: str = "val") -> list[str]:
     chosen, stated = cfg.get("metric") or {}, stated_metrics(cfg)
     found = [facts(str(name), stated) for name in task_metrics(cfg)]
     found = [metric for metric in found if not metric.more_classes_than or classes > metric.more_classes_than]
+    for begin, (brings, _) in BY_CLASS.items():
+        if any(metric.name == brings for metric in found):
+            found += [facts(name) for name in by_class(begin, cfg.data.get("classes") or (), classes)]
     found += [facts(str(name), chosen) for name in chosen if str(name) not in BUILT_IN]
     return [f"{split}/{metric.name}" for metric in found if split != "train" or metric.on_train]
 
