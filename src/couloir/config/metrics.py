@@ -97,14 +97,14 @@ BUILT_IN = {
         Metric("mean_iou", "mean IoU", True, 0, 1, tasks=(SEGMENTATION,), leads=True),
         Metric("mean_dice", "mean Dice", True, 0, 1, tasks=(SEGMENTATION,), brief=False),
         Metric("boundary_f1", "boundary F1", True, 0, 1, tasks=(SEGMENTATION,), brief=False, on_train=False),
-        Metric("cc", "correlation (CC)", True, -1, 1, guess=0, tasks=(SALIENCY,), leads=True),
-        Metric("sim", "similarity (SIM)", True, 0, 1, tasks=(SALIENCY,)),
-        Metric("nss", "NSS", True, guess=0, tasks=(SALIENCY,)),
-        Metric("kl_divergence", "KL divergence", low=0, tasks=(SALIENCY,), brief=False),
-        Metric("auc_judd", "AUC-Judd", True, 0, 1, guess=0.5, tasks=(SALIENCY,), brief=False),
+        Metric("cc", "correlation (CC)", True, -1, 1, guess=0, tasks=(SALIENCY,), leads=True, on_train=False),
+        Metric("sim", "similarity (SIM)", True, 0, 1, tasks=(SALIENCY,), on_train=False),
+        Metric("nss", "NSS", True, guess=0, tasks=(SALIENCY,), on_train=False),
+        Metric("kl_divergence", "KL divergence", low=0, tasks=(SALIENCY,), brief=False, on_train=False),
+        Metric("auc_judd", "AUC-Judd", True, 0, 1, guess=0.5, tasks=(SALIENCY,), brief=False, on_train=False),
         Metric("psnr", "PSNR in dB", True, tasks=(RESTORATION,), leads=True),
-        Metric("ssim", "SSIM", True, -1, 1, tasks=(RESTORATION,)),
-        Metric("input_psnr", "PSNR of the input in dB", True, tasks=(RESTORATION,), brief=False),
+        Metric("ssim", "SSIM", True, -1, 1, tasks=(RESTORATION,), on_train=False),
+        Metric("input_psnr", "PSNR of the input in dB", True, tasks=(RESTORATION,), brief=False, on_train=False),
     )
 }  # fmt: skip
 """What the tasks measure, in the order in which it is shown."""

@@ -80,30 +80,31 @@ def read_frame(path: Path, resize: ImageSize, reading: Reading = COLOUR) -> Tens
     return scaled(decode(path, resize, reading), resize)
 
 
-def decode(path: Path, resize: ImageSize, reading: Reading = COLOUR) -> Pixels:
+def decode(path: Path, resize: ImageSize | None, reading: Reading = COLOUR) -> Pixels:
     """The pixels of a file, (H, W, C), upright, unless its header promises more than the limit.
 
     What a file is, its first bytes say, and not its name. Of an animation or of several pages the first is taken.
-    A JPEG is decoded at the smallest of the scales 1, 1/2, 1/4 and 1/8 that still covers `resize`.
+    A JPEG is decoded at the smallest of the scales 1, 1/2, 1/4 and 1/8 that still covers `resize`; None: at its own.
     libjpeg-turbo knows all eighths, but vectorises only these: 5/8 of 500x375 takes 0.87 ms, the whole of it 0.70 ms.
 
     Raises:
         CouloirError: the file cannot be read or decoded.
     """
-    mode, least = MODES[reading.channels], size_of(resize)
+    mode, least = MODES[reading.channels], None if resize is None else size_of(resize)
     try:
         check_is_file(path)
         content = path.read_bytes()
         if content[:2] == b"\xff\xd8":
             orientation = jpeg_orientation(content)
-            least = _as_stored(least, orientation)
+            least = None if least is None else _as_stored(least, orientation)
             pixels = _decode_jpeg(path, content, least, reading)
             if pixels is not None:
                 return _upright(pixels, orientation)
         refuse_format(path, recognised(content[:START]))
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             _check_size(path, *opened.size, least, reading.max_pixels)
-            opened.draft(mode, (least[1], least[0]))
+            if least is not None:
+                opened.draft(mode, (least[1], least[0]))
             opened.load()
             image = _of_eight_bits(path, opened, reading.bits) if opened.mode[0] in "IF" else opened
             if image.has_transparency_data:
@@ -126,8 +127,9 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _check_size(path: Path, width: int, height: int, least: Size, max_pixels: int) -> None:
+def _check_size(path: Path, width: int, height: int, least: Size | None, max_pixels: int) -> None:
     """Before it is decoded: a small file can promise more pixels than there is memory, whole or once it is scaled."""
+    least = least or (1, 1)
     rows, columns = covered_size(max(1, height), max(1, width), least)
     frame = rows * columns
     if width * height > max_pixels or frame > max_pixels:
@@ -141,13 +143,14 @@ def _check_size(path: Path, width: int, height: int, least: Size, max_pixels: in
         )
 
 
-def _decode_jpeg(path: Path, content: bytes, least: Size, reading: Reading) -> Pixels | None:
+def _decode_jpeg(path: Path, content: bytes, least: Size | None, reading: Reading) -> Pixels | None:
     """A JPEG by libjpeg-turbo, as it is stored; None where Pillow should have a look: CMYK, torn, or damaged."""
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(content)
         _check_size(path, width, height, least, reading.max_pixels)
         if space not in ("YCbCr", "RGB", "Gray"):
             return None
+        least = least or (height, width)
         factor = max((factor for factor in (2, 4, 8) if _covers(height, width, factor, least)), default=1)
         rows, columns = -(-height // factor), -(-width // factor)
         keys = {"min_height": rows, "min_width": columns, "min_factor": factor} if factor > 1 else {}
@@ -264,10 +267,20 @@ def scaled(pixels: Pixels, resize: ImageSize) -> Tensor:
     return resampled(frame, size).contiguous()
 
 
-def resampled(frame: Tensor, size: tuple[int, int]) -> Tensor:
-    """uint8 (H, W, C) as (h, w, C): bilinear, antialiased where it shrinks."""
+def resampled(frame: Tensor, size: tuple[int, int], classes: int = 0) -> Tensor:
+    """uint8 (H, W, C) as (h, w, C): bilinear, antialiased where it shrinks.
+
+    Args:
+        frame: the pixels.
+        size: height and width.
+        classes: so many of the last channels are numbers of classes: they take the nearest pixel.
+    """
     if tuple(frame.shape[:2]) == size:
         return frame
+    if classes:
+        nearest = frame[..., -classes:][None].permute(0, 3, 1, 2)
+        nearest = F.interpolate(nearest, size, mode="nearest-exact")[0].permute(1, 2, 0)
+        return torch.cat([resampled(frame[..., :-classes], size), nearest], dim=-1)
     # In this order: torch has a vectorised pass for channels that come last, and knows them by the batch's stride.
     batch = frame[None].permute(0, 3, 1, 2)
     return F.interpolate(batch, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0)

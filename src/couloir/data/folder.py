@@ -12,7 +12,7 @@ from torch import Tensor
 
 from couloir.config.image_size import ImageSize, size_of
 from couloir.data.cache import Cache
-from couloir.data.decode import COLOUR, MODES, Reading, resampled
+from couloir.data.decode import COLOUR, MODES, Reading
 from couloir.data.frames import AT_A_TIME, Frames
 from couloir.data.listing import as_array
 from couloir.data.source import ArraySource, Loaded, Source
@@ -48,6 +48,7 @@ class FileSource:
 
     squares = 1
     measured = MEASURED
+    windows: CutsWindows | None = None
 
     def __init__(
         self,
@@ -101,7 +102,7 @@ class FileSource:
         for room, frame, (top, left, rows, columns), mirrored in zip(
             out, frames, boxes.tolist(), mirror.tolist(), strict=True
         ):
-            window = resampled(frame[top : top + rows, left : left + columns], self.size)
+            window = self.frames.resampled(frame[top : top + rows, left : left + columns], self.size)
             # torch mirrors planes whose channels come last in one vectorised pass, but not (H, W, C).
             room.copy_(window[None].permute(0, 3, 1, 2).flip(3)[0].permute(1, 2, 0) if mirrored else window)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from couloir.config.image_size import ImageSize, size_of
+from couloir.config.image_size import ImageSize, Size, covered_size, size_of
 from couloir.data.cache import Cache
-from couloir.data.decode import COLOUR, Pixels, Reading, decode, scaled
+from couloir.data.decode import COLOUR, Pixels, Reading, decode, resampled, scaled
 from couloir.data.headers import UNREADABLE, read_header
 from couloir.machine import cores, one_thread
 
@@ -67,18 +68,31 @@ class Frames:
         return None if self.cache is None else self.cache.read(number)
 
     def _decode(self, numbers: list[int]) -> list[Tensor]:
-        def pixels(number: int) -> Pixels:
-            return decode(self.paths[number], self.resize, self.reading)
-
         if len(numbers) == 1 or get_worker_info() is not None:
             with one_thread():
-                return [scaled(pixels(number), self.resize) for number in numbers]
+                return [self.scaled(self.pixels(number)) for number in numbers]
         frames: list[Tensor] = []
         with one_thread(), ThreadPoolExecutor(cores()) as pool:  # decoding leaves Python's lock
             for start in range(0, len(numbers), AT_A_TIME):
-                whole = pool.map(pixels, numbers[start : start + AT_A_TIME])
-                frames.extend(scaled(photograph, self.resize) for photograph in whole)
+                whole = pool.map(self.pixels, numbers[start : start + AT_A_TIME])
+                frames.extend(map(self.scaled, whole))
         return frames
+
+    def pixels(self, number: int) -> Pixels:
+        """What a file holds, (H, W, C); threads call it."""
+        return decode(self.paths[number], self.resize, self.reading)
+
+    def scaled(self, pixels: Pixels) -> Tensor:
+        """A file's pixels as a frame, (H', W', C)."""
+        return scaled(pixels, self.resize)
+
+    def resampled(self, part: Tensor, size: Size) -> Tensor:
+        """A part of a frame at another size."""
+        return resampled(part, size)
+
+    def size(self, height: int, width: int) -> Size:
+        """The size of the frame of a file of this size."""
+        return covered_size(height, width, size_of(self.resize))
 
     def keep(self, numbers: Sequence[int]) -> None:
         """Hold some frames in memory from now on, one after the other in one buffer.
@@ -101,13 +115,12 @@ class Frames:
 
     def estimated_bytes(self, count: int) -> float:
         """About how many bytes `count` frames have, from the headers of some evenly spaced files."""
-        rows, columns = size_of(self.resize)
-        areas: list[float] = []
+        areas: list[int] = []
         for path in self.paths[:: max(1, -(-len(self.paths) // MEASURED))]:
             try:
                 header = read_header(path)
-                areas.append(header.width * header.height * max(rows / header.height, columns / header.width) ** 2)
+                areas.append(math.prod(self.size(header.height, header.width)))
             except UNREADABLE:
                 continue  # decoding will say what is wrong
-        mean = sum(areas) / len(areas) if areas else rows * columns * 4 / 3
+        mean = sum(areas) / len(areas) if areas else math.prod(size_of(self.resize)) * 4 / 3
         return count * self.channels * mean

@@ -85,7 +85,7 @@ class Plain(LightningDataModule):
         self._kept: list[Batch] | None = None
 
     def _numbered(self) -> list[str]:
-        labelled = of_kind(self.fields, ("label", "labels")) and isinstance(self.num_classes, int)
+        labelled = of_kind(self.fields, ("label", "labels", "map")) and isinstance(self.num_classes, int)
         return [str(number) for number in range(self.num_classes or 0)] if labelled else []
 
     def prepare_data(self) -> None:

@@ -16,7 +16,7 @@ from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 
-from couloir.config.fields import KINDS, Fields, default_fields, input_field, target_field
+from couloir.config.fields import KINDS, SIZE, Fields, default_fields, input_field, target_field
 from couloir.config.image_size import ImageSize
 from couloir.config.world import ALONE, World
 from couloir.data.batches import Batch, Batches, Prepare
@@ -24,7 +24,7 @@ from couloir.data.classes import chosen_classes
 from couloir.data.columns import Described
 from couloir.data.encoding import Encoding
 from couloir.data.folds import cut, hold_out_groups
-from couloir.data.ragged import moved
+from couloir.data.ragged import Ragged, moved
 from couloir.data.rows import Rows
 from couloir.data.skipped import Skipped
 from couloir.data.source import CHUNK, ArraySource, Cuttable, Load, Loaded, Source
@@ -55,13 +55,19 @@ class Split:
         return chosen
 
 
+Degrade = Callable[[Tensor, Tensor | None], Tensor]
+
+
 class Samples(LightningDataModule):
     """Labelled samples, split, standardised and batched.
 
     Batches come ready for the network: the input field float32 (B, C, H, W) or (B, F), standardised per channel; the
-    target field a label (B,) int64, a map of classes (B, H, W) int64, labels (B, K) float32, or a value (B, K) float32,
-    scaled as `target_scaling` says: value = scaled * target_scale + target_offset. Of several values each has its own
-    scale and offset, which are lists then.
+    target field a label (B,) int64, labels (B, K) float32, a map of classes (B, H, W) int64 or of values (B, M, H, W)
+    float32 in [0, 1], boxes, or a value (B, K) float32, scaled as `target_scaling` says: value = scaled * target_scale
+    + target_offset. Of several values each has its own scale and offset, which are lists then.
+
+    A set with maps has them in its raw inputs, as further channels behind those of the image: uint8, numbers of classes
+    with `IGNORED` where none counts, or values from 0 to 255.
 
     Args:
         load: reads the files; called once, by `setup`.
@@ -88,6 +94,10 @@ class Samples(LightningDataModule):
         target_scaling: `none`, `standardize` or `unit` (to [0, 1]), of a regression's targets, each on its own.
         sampler: `shuffled`, an epoch has each training sample once; `balanced`, it draws as many with replacement, each
             class as often as every other.
+        planes: channels of the raw inputs that are the map and not the image.
+        maps: `classes` or `values`: what a map holds.
+        degrade: makes the input of a clean image, (B, C, H, W) in [0, 1], which becomes the target; it draws from
+            torch's generator, or, where it gets a number for each sample, from those numbers alone.
         augmentation: of the training batches.
         world: this process's place among those that share every batch.
     """
@@ -115,10 +125,16 @@ class Samples(LightningDataModule):
         target_scaling: str = "none",
         sampler: str = "shuffled",
         fields: Fields | None = None,
+        planes: int = 0,
+        maps: str | None = None,
+        degrade: Degrade | None = None,
         augmentation: Callable[..., Any] | None = None,
         world: World = ALONE,
     ) -> None:
         super().__init__()
+        self.planes, self.maps, self.degrade = planes, maps, degrade
+        self.factor = int(getattr(degrade, "factor", 1))
+        """How much larger than its input a target is."""
         self._load = load
         self.fields = dict(fields or default_fields(task, image_size))
         self.input, self.target = input_field(self.fields), target_field(self.fields)
@@ -155,6 +171,8 @@ class Samples(LightningDataModule):
         """What batches of a split hold instead of its inputs, ready for the network: features, say."""
         self.skipped: list[Skipped] = []
         self._readers: list[Cutting | Rows] = []
+        self._pixels: list[int] | None = None
+        """The training pixels of each class, once somebody has asked."""
 
     def setup(self, stage: str | None = None) -> None:
         """Read, check, split and measure the samples; a second call changes nothing."""
@@ -201,7 +219,7 @@ class Samples(LightningDataModule):
     def _check(self, loaded: Loaded) -> None:
         inputs = getattr(loaded.train, "inputs", None)  # files are decoded to as many channels as are asked for
         if inputs is not None:
-            channels = inputs.shape[1] if self.encoding is None else len(self.encoding.inputs)
+            channels = inputs.shape[1] - self.planes if self.encoding is None else len(self.encoding.inputs)
             if channels != self.channels:
                 raise CouloirError(
                     f"The data has {channels} channels, not {self.channels}.", next_step="leave data.channels out"
@@ -231,11 +249,11 @@ class Samples(LightningDataModule):
             held, which = cut(train.targets[pool], self.folds, self.fold, seed, stratify, groups)
             aside = "" if loaded.test is None else f"; the set's own {len(loaded.test.targets):,} are left aside"
             self.notes = [*self.notes, f"{which}, {len(held):,} of {len(pool):,} samples, is the test split{aside}"]
-            test, pool = Split(train, pool[held]), np.delete(pool, held)
+            test, pool = Split(loaded.held_out or train, pool[held]), np.delete(pool, held)
         else:
             if loaded.test is None:
                 pool, held = self._hold_out(loaded, pool, self.test_fraction, seed)
-                test = Split(train, held)
+                test = Split(loaded.held_out or train, held)
             else:
                 test = Split(loaded.test, self._part(loaded.test))
             if self.subset is not None:
@@ -243,7 +261,7 @@ class Samples(LightningDataModule):
                 test.indices = test.indices[take(test.targets, self.subset, seed, stratify)]
         if loaded.val is None:
             pool, held = self._hold_out(loaded, pool, self.val_fraction, seed + 1)
-            val = Split(train, held)
+            val = Split(loaded.held_out or train, held)
         else:
             val = Split(loaded.val, self._part(loaded.val))
             if self.subset is not None:
@@ -306,10 +324,11 @@ class Samples(LightningDataModule):
         chosen = torch.from_numpy(split.indices[::step])
         total = torch.zeros(2, self.channels, dtype=torch.float64)
         count = 0
-        first = self._encoded(as_float(split.source.fetch(chosen[:1]))).double()
+        first = self._encoded(as_float(self._images(split.source.fetch(chosen[:1])))).double()
         shift = first.mean(dim=0).reshape(self.channels, -1).mean(dim=1)
         for part in torch.split(chosen, max(1, min(CHUNK, CHUNK_VALUES // first.numel()))):
-            x = self._encoded(as_float(split.source.fetch(part))).double().transpose(0, 1).reshape(self.channels, -1)
+            x = self._encoded(as_float(self._images(split.source.fetch(part)))).double()
+            x = x.transpose(0, 1).reshape(self.channels, -1)
             x = x - shift[:, None]  # near zero, so that the difference of squares below does not cancel
             total += torch.stack([x.sum(dim=1), x.square().sum(dim=1)])
             count += x.shape[1]
@@ -322,6 +341,10 @@ class Samples(LightningDataModule):
             mean = mean + torch.tensor(self.encoding.offsets, dtype=torch.float64)
             mean, std = torch.where(numbers, mean, 0.0), torch.where(numbers, std, 1.0)
         return mean.tolist(), std.tolist()
+
+    def _images(self, x: Tensor) -> Tensor:
+        """Raw inputs without their maps."""
+        return x[:, : x.shape[1] - self.planes] if self.planes else x
 
     def _encoded(self, x: Tensor) -> Tensor:
         """The rows of a table as the network's inputs, not yet standardised; anything else as it is."""
@@ -385,7 +408,9 @@ class Samples(LightningDataModule):
             task=str(facts.get("task")), fields=facts.get("fields"), channels=facts["channels"],
             image_size=facts.get("image_size"), num_classes=facts.get("num_classes"),
             batch_size=facts.get("batch_size") or 1, workers=facts.get("workers"), seed=facts.get("seed") or 0,
+            maps=facts.get("maps"),
         )  # fmt: skip
+        data.factor = int(facts.get("factor") or 1)
         data.standardised_as(statistics)
         data.classes = [str(name) for name in statistics.get("classes", ())]
         data.targets = [str(name) for name in statistics.get("targets", ())]
@@ -402,9 +427,9 @@ class Samples(LightningDataModule):
             x: raw inputs, as a `Source` has them: uint8 or float32 in [0, 1] (B, C, H, W), or rows in memory (B, F).
             targets: theirs, as a `Source` has them; None: the batch has no target.
         """
-        if targets is None:
-            x = self._encoded(cast(Tensor, moved(x, self.device)))
-            return {self.input: self._standardise(x)}
+        if targets is None or self.kind == "map":
+            batch: Batch = {self.input: self._standardise(self._encoded(cast(Tensor, moved(x, self.device))))}
+            return batch if targets is None else {**batch, self.target: moved(torch.as_tensor(targets), self.device)}
         return self._prepare(x, self._scaled(targets), augmentation=None)
 
     def cut_squares(self, count: int) -> None:
@@ -420,16 +445,33 @@ class Samples(LightningDataModule):
     def class_counts(self) -> tuple[list[int], int] | None:
         """The training samples of each class, and all training samples; None where there are no classes.
 
-        Of a checkpoint's run where its statistics are used.
+        Of maps of classes, their pixels, all those that count together. Of a checkpoint's run where its statistics are
+        used.
         """
         if "class_counts" in self._statistics:
             return list(self._statistics["class_counts"]), int(self._statistics["train_samples"])
         if "train" not in self.splits:
             return None
+        if self.maps == "classes":
+            if self._pixels is None:
+                self._pixels = self._pixels_of_classes()
+            return self._pixels, sum(self._pixels)
         targets = self.splits["train"].targets
         if self.kind == "label":
             return np.bincount(targets, minlength=self.num_classes or 0).tolist(), len(targets)
         return (targets.astype(np.int64).sum(axis=0).tolist(), len(targets)) if self.kind == "labels" else None
+
+    def _pixels_of_classes(self) -> list[int]:
+        """How many pixels of the training images have each class."""
+        split, classes = self.splits["train"], self.num_classes or 0
+        if hasattr(split.source, "pixels_of_classes"):
+            counted: NDArray[np.int64] = split.source.pixels_of_classes(split.indices, classes)
+            return [int(count) for count in counted]
+        total = torch.zeros(classes, dtype=torch.int64)
+        for part in torch.split(torch.from_numpy(split.indices), CHUNK):
+            values = split.source.fetch(part)[:, -1].reshape(-1).cpu()
+            total += torch.bincount(values[values < classes].long(), minlength=classes)
+        return [int(count) for count in total]
 
     def target_bounds(self) -> tuple[float, float] | None:
         """The least and the largest value over all splits, as the loss sees them; None where there are no values."""
@@ -503,13 +545,14 @@ class Samples(LightningDataModule):
         drop_single: bool | None = None,
     ) -> Batches:
         batch_size = batch_size or self.batch_size
-        split, targets = self.splits[name], self._scaled(self.splits[name].targets)
+        split, targets = self.splits[name], self._targets(self.splits[name])
         read: Cutting | Rows
         if stand_in is not None:
             stand_in.to(self.device)
             read = Rows(stand_in, np.arange(len(split.indices)), targets, 0, self.device)
         elif isinstance(split.source, Cuttable):
             windows, augmentation = windows_first(augmentation)
+            windows = split.source.windows if windows is None and shuffle else windows
             workers = max(1, cores() // self.world.local_size) if self.workers is None else self.workers
             read = Cutting(split.source, split.indices, targets, batch_size, windows, workers)
         else:
@@ -518,7 +561,9 @@ class Samples(LightningDataModule):
             read = Rows(split.source, split.indices, targets, self.workers or 0, device)
         if isinstance(read, Cutting) or read.workers > 0:
             self._readers.append(read)
-        prepare: Prepare = partial(self._prepare, augmentation=augmentation) if stand_in is None else self._beside
+        prepare: Prepare = self._beside
+        if stand_in is None:
+            prepare = partial(self._prepare, augmentation=augmentation, drawn=shuffle)
         return Batches(
             len(split.indices),
             batch_size,
@@ -533,11 +578,24 @@ class Samples(LightningDataModule):
             device=self.device,
         )
 
+    def _targets(self, split: Split) -> Tensor:
+        """What goes with the raw inputs of a split: targets as the loss takes them.
+
+        Of sets with maps, whose targets are among the inputs: the samples' numbers in their source, (N,), or these with
+        height and width, (N, 3), where images of several sizes stand in one batch.
+        """
+        sizes = getattr(split.source, "sizes", None)
+        if self.kind != "map" or sizes is None or len(np.unique(sizes, axis=0)) == 1:
+            return self._scaled(split.targets)
+        return torch.from_numpy(np.column_stack([split.targets, sizes[split.indices]]).astype(np.int64))
+
     def _scaled(self, targets: NDArray[Any]) -> Tensor:
         if self.target == self.input:  # there is nothing to learn but the inputs
             return torch.zeros(len(targets))
         if self.kind in ("label", "map"):
             return torch.from_numpy(targets.astype(np.int64))
+        if self.kind == "boxes":
+            return torch.from_numpy(targets.astype(np.float32))
         if self.kind == "labels":
             return torch.from_numpy(targets.astype(np.float32))
         return torch.from_numpy(self._scaled_values(targets).astype(np.float32)).reshape(len(targets), -1)
@@ -551,9 +609,23 @@ class Samples(LightningDataModule):
         batch: Batch = {self.input: moved(x, self.device)}
         return batch if self.target == self.input else {**batch, self.target: moved(y, self.device)}
 
-    def _prepare(self, x: Tensor, y: Tensor, augmentation: Callable[..., Any] | None) -> Batch:
-        batch: Batch = {self.input: self._encoded(cast(Tensor, moved(x, self.device)))}
-        if self.target != self.input:
+    def _prepare(self, x: Tensor, y: Tensor, augmentation: Callable[..., Any] | None, drawn: bool = False) -> Batch:
+        """A batch of raw inputs and of what goes with them.
+
+        Args:
+            x: raw inputs, with their maps.
+            y: of `_targets`.
+            augmentation: of the batch; None: it stays as it is.
+            drawn: whether a degradation draws anew; else it follows from each sample's number.
+        """
+        x = cast(Tensor, moved(x, self.device))
+        batch: Batch = {self.input: self._encoded(self._images(x))}
+        if self.planes:
+            batch[self.target] = self._map(x[:, -self.planes :])
+        elif self.kind == "boxes":
+            there = y[..., -1] >= 0
+            batch[self.target] = moved(Ragged(y[there], there.sum(dim=1)), self.device)
+        elif self.target != self.input and self.degrade is None:
             batch[self.target] = moved(y, self.device)
         if augmentation is not None and not isinstance(augmentation, torch.nn.Identity):
             batch[self.input] = as_float(cast(Tensor, batch[self.input]))
@@ -561,8 +633,35 @@ class Samples(LightningDataModule):
                 batch = augmentation(batch, self.fields)
             else:  # of the user's own: a function of inputs alone
                 batch[self.input] = augmentation(batch[self.input])
+        if self.kind == "map" and y.ndim == 2:
+            batch[SIZE] = moved(y[:, 1:], self.device)
+        if self.degrade is not None:
+            self._degrade(batch, None if drawn else y if y.ndim == 1 else y[:, 0])
         batch[self.input] = self._standardise(cast(Tensor, batch[self.input]))
         return batch
+
+    def _map(self, x: Tensor) -> Tensor:
+        """Raw maps (B, M, H, W) as a batch has them."""
+        return x[:, 0].long() if self.maps == "classes" else as_float(x.contiguous())
+
+    def _degrade(self, batch: Batch, numbers: Tensor | None) -> None:
+        """Make the clean images of a batch its targets, and its inputs of them."""
+        assert self.degrade is not None
+        clean = as_float(batch[self.input])
+        batch[self.target] = clean
+        if SIZE not in batch:
+            batch[self.input] = self.degrade(clean, numbers)
+            return
+        # One by one: what stands beside an image must not come into it.
+        made = [
+            self.degrade(image[None, :, :height, :width], None if numbers is None else numbers[place : place + 1])[0]
+            for place, (image, (height, width)) in enumerate(zip(clean, batch[SIZE].tolist(), strict=True))
+        ]
+        batch[SIZE] = torch.tensor([image.shape[1:] for image in made], device=clean.device)
+        room = clean.new_zeros(len(made), made[0].shape[0], *batch[SIZE].amax(dim=0).tolist())
+        for place, image in zip(room, made, strict=True):
+            place[:, : image.shape[1], : image.shape[2]] = image
+        batch[self.input] = room
 
     def example_batch(self, count: int | None = None, first: bool = False) -> Batch:
         """Samples of the training split, standardised, not augmented; it draws no random number.
@@ -575,7 +674,7 @@ class Samples(LightningDataModule):
         count = min(count or self.batch_size, len(split.indices))
         chosen = torch.arange(count) if first else torch.linspace(0, len(split.indices) - 1, count).long()
         x = split.source.fetch(torch.from_numpy(split.indices)[chosen])
-        y = self._scaled(split.targets)[chosen]
+        y = self._targets(split)[chosen]
         device, self.device = self.device, torch.device("cpu")
         try:
             return self._prepare(x.cpu(), y, augmentation=None)
@@ -591,10 +690,11 @@ class Samples(LightningDataModule):
             seed: what their augmentation follows from, as in training; None: they are not augmented.
         """
         chosen = self.splits[split]
-        indices, y = chosen.indices[places], self._scaled(chosen.targets)[torch.from_numpy(places)]
+        indices, y = chosen.indices[places], self._targets(chosen)[torch.from_numpy(places)]
         windows, augmentation = None, self.augmentation
         if isinstance(chosen.source, Cuttable):
             windows, augmentation = windows_first(augmentation)
+            windows = chosen.source.windows if windows is None else windows
         device, self.device = self.device, torch.device("cpu")
         try:
             with isolate_rng():
@@ -605,13 +705,14 @@ class Samples(LightningDataModule):
                     x = room.movedim(-1, -3)
                 else:
                     x = chosen.source.fetch(torch.from_numpy(indices)).cpu()
-                return self._prepare(x, y, None if seed is None else augmentation)
+                return self._prepare(x, y, None if seed is None else augmentation, drawn=seed is not None)
         finally:
             self.device = device
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must know to standardise new samples, and to weigh classes, in the same way."""
-        counted = self.class_counts()
+        # Pixels are counted where a loss asks for it, and not for each checkpoint.
+        counted = None if self.maps and self._pixels is None else self.class_counts()
         counts = {} if counted is None else {"class_counts": counted[0], "train_samples": counted[1]}
         return {
             "mean": self.mean,

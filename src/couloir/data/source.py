@@ -47,6 +47,9 @@ class Source(Protocol):
 class Cuttable(Source, Protocol):
     """Samples that are cut out of something larger, each time anew."""
 
+    windows: CutsWindows | None
+    """Where training samples are cut, unless an augmentation says it; None: in the middle."""
+
     @property
     def problem(self) -> str | None:
         """What the user should know about, though it stops nothing."""
@@ -75,6 +78,8 @@ class ArraySource:
         self.paths: list[Path] = []
         self.lines: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         """The lines of a table's file that the samples stand on, (N,); empty where there are none."""
+        self.sizes: NDArray[np.int64] | None = None
+        """Height and width of each image, (N, 2), where images of several sizes fill the tensor from its top left."""
         if self.inputs.ndim == 4 and image_size is not None and self.inputs.shape[-2:] != size_of(image_size):
             self.inputs = torch.cat([resized(part, image_size) for part in torch.split(self.inputs, CHUNK)])
 
@@ -115,6 +120,8 @@ class Loaded:
         notes: what the console says of the files.
         groups: a name or a number for each training sample, (N,): samples of one group stay in one split; None: each
             sample may go anywhere.
+        held_out: the training samples as validation and test see them where they are held out of these: whole images
+            instead of windows, say; None: as in training.
     """
 
     train: Source
@@ -127,6 +134,7 @@ class Loaded:
     columns: list[Described] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     groups: NDArray[Any] | None = None
+    held_out: Source | None = None
 
 
 Load = Callable[[], Loaded]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Generator, Tensor, nn
 
 
@@ -36,3 +37,23 @@ def windows_first(augmentation: Callable[..., Any] | None) -> tuple[CutsWindows 
     if isinstance(augmentation, nn.Sequential) and len(augmentation) > 0 and isinstance(augmentation[0], CutsWindows):
         return augmentation[0], augmentation[1:] if len(augmentation) > 1 else None
     return None, augmentation
+
+
+class Anywhere:
+    """Windows of one size, each place as likely as every other.
+
+    Args:
+        size: their height and width in pixels; images are at least as large.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size = size
+
+    def windows(self, sizes: Tensor, generator: Generator, aspect: float = 1.0) -> tuple[Tensor, Tensor]:
+        """A window for each image, none of them mirrored."""
+        room = sizes - torch.tensor(self.size)
+        place = torch.rand(len(sizes), 2, generator=generator, dtype=torch.float64)
+        corner = (place * (room + 1)).long().minimum(room)
+        return torch.cat([corner, torch.tensor(self.size).expand(len(sizes), 2)], dim=1), torch.zeros(
+            len(sizes), dtype=torch.bool
+        )

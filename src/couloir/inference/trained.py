@@ -109,7 +109,7 @@ class Trained:
         x = batch[self.task.input]
         with torch.inference_mode():
             if self.views is None:
-                output = self._looking(x)
+                output = self.task.outputs(batch)
                 return output, self.task.answer(output)
             views = self.views(x, self.cfg.data.image_size)
             return None, mean_answer([self.task.answer(self._looking(view)) for view in views])

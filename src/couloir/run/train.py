@@ -347,7 +347,7 @@ def _describe(data: Any) -> dict[str, Any]:
     described = {name: getattr(data, name) for name in names}
     if data.target_scale != 1.0 or data.target_offset != 0.0 or data.task == "regression":
         described |= {"target_offset": data.target_offset, "target_scale": data.target_scale}
-    if (counted := data.class_counts()) is not None:
+    if data.kind != "map" and (counted := data.class_counts()) is not None:
         described["class_counts"] = counted[0]
     return {
         "fingerprint": data.fingerprint(),

@@ -43,11 +43,13 @@ class Step(NamedTuple):
             where there is none, the sum of the others is what is written down as the loss.
         tensors: what the metrics' `update` takes, such as (prediction, target), each with a first axis of samples.
         weight: what the batch counts among others where it is not the number of its samples: the sum of their weights.
+        outputs: what `observe` looks at beside the tensors; a map of each sample, by its place in the batch, say.
     """
 
     losses: dict[str, Tensor]
     tensors: tuple[Tensor, ...] = ()
     weight: Tensor | None = None
+    outputs: Any = None
 
 
 class Task(LightningModule):
@@ -103,7 +105,9 @@ class Task(LightningModule):
         """The metrics of each split."""
         self.further_metrics = further_metrics
         for split in SPLITS:
-            self.gathered[split] = Gathered(("loss", *self.parts), self.measures(), further_metrics(split), self.chosen)
+            self.gathered[split] = Gathered(
+                ("loss", *self.parts), self.measured_of(split), further_metrics(split), self.chosen
+            )
         groups = {f"{name}_": gathered.metrics for name, gathered in self.gathered.items()}
         self.seen = self.examine(data)
         """What a test shows besides its numbers."""
@@ -140,12 +144,24 @@ class Task(LightningModule):
         """Fresh metrics by name, besides the losses; one that computes a dictionary names its values itself."""
         return {}
 
+    def measured_of(self, split: str) -> dict[str, Metric]:
+        """The same, of one of `SPLITS`: a task may measure less in training."""
+        return self.measures()
+
     def examine(self, data: Any) -> dict[str, Metric]:
         """What looks at the test split besides: fresh metrics by name, which `observe` updates."""
         return {}
 
     def observe(self, batch: Batch, step: Step) -> None:
         """Show a test batch to what `examine` has made."""
+
+    def look(self, x: Tensor) -> Any:
+        """What the network gives for inputs (B, ...) that are no training samples."""
+        return self.net(x)
+
+    def outputs(self, batch: Batch) -> Any:
+        """The same, of the inputs of a batch."""
+        return self.look(batch[self.input])
 
     def answer(self, output: Tensor) -> Tensor:
         """What a network's output means, in the data's own units: probabilities, values, a picture."""

@@ -1,0 +1,58 @@
+"""Image to image: more pixels, less noise, sharper edges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric
+
+from couloir.metric.means import Means
+from couloir.metric.restoration import psnr, ssim
+from couloir.task.dense import Dense
+
+
+class Restoration(Dense):
+    """Images (B, C, f H, f W) in [0, 1] of inputs (B, C, H, W).
+
+    Args:
+        keys: those of `Dense`.
+    """
+
+    input_mean: Tensor
+    input_std: Tensor
+
+    def __init__(self, **keys: Any) -> None:
+        super().__init__(**keys)
+        data = keys["data"]
+        for name, value, otherwise in (("mean", data.mean, 0.0), ("std", data.std, 1.0)):
+            values = torch.tensor(value or [otherwise], dtype=torch.float32).view(1, -1, 1, 1)
+            self.register_buffer(f"input_{name}", values, persistent=False)
+
+    def measures(self) -> dict[str, Metric]:
+        """PSNR and SSIM, and the PSNR of the input itself."""
+        return {"maps": Means(("psnr", "ssim", "input_psnr"))}
+
+    def measured_of(self, split: str) -> dict[str, Metric]:
+        """In training PSNR alone."""
+        return {"maps": Means(("psnr",))} if split == "train" else self.measures()
+
+    def statistics(self, prediction: Tensor, target: Tensor, x: Tensor | None) -> tuple[Tensor, ...]:
+        """PSNR, SSIM and the input's PSNR of each sample, (B, 3); in training the first alone, (B, 1)."""
+        if x is None:
+            return (psnr(prediction, target)[:, None],)
+        given = enlarged(x * self.input_std + self.input_mean, target)
+        return (torch.stack([psnr(prediction, target), ssim(prediction, target), psnr(given, target)], dim=1),)
+
+    def answer(self, output: Tensor) -> Tensor:
+        """The image, in [0, 1]."""
+        return output.float().clamp(0, 1)
+
+
+def enlarged(x: Tensor, target: Tensor) -> Tensor:
+    """Images (B, C, H, W) at the size of others, bicubically."""
+    if x.shape[-2:] == target.shape[-2:]:
+        return x
+    return F.interpolate(x, target.shape[-2:], mode="bicubic", align_corners=False)

@@ -1,0 +1,53 @@
+"""Where people look: a map in [0, 1], or a density over the pixels of an image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torchmetrics import Metric
+
+from couloir.metric.means import Means
+from couloir.metric.saliency import NAMES, scores
+from couloir.task.dense import Dense
+
+
+class Saliency(Dense):
+    """Maps (B, 1, H, W) against maps in [0, 1].
+
+    Args:
+        output: `sigmoid`, a value in [0, 1] for each pixel; `density`, a softmax over all pixels: prediction and target
+            both sum to one.
+        keys: those of `Dense`.
+    """
+
+    def __init__(self, output: str, **keys: Any) -> None:
+        super().__init__(**keys)
+        self.density = output == "density"
+
+    def measures(self) -> dict[str, Metric]:
+        """The mean over all images of CC, SIM, NSS, KL divergence and AUC-Judd."""
+        return {"maps": Means(NAMES)}
+
+    def prediction(self, output: Tensor) -> Tensor:
+        """The map, (B, 1, H, W)."""
+        scores = output.float()
+        return scores.flatten(1).softmax(dim=1).view_as(scores) if self.density else scores.sigmoid()
+
+    def criterion(self, outputs: Any, y: Tensor) -> Tensor:
+        """The loss of the map."""
+        return super().criterion(outputs, as_density(y) if self.density else y)
+
+    def statistics(self, prediction: Tensor, target: Tensor, x: Tensor | None) -> tuple[Tensor, ...]:
+        """The scores of each sample, (B, 5); none in training, where sorting all pixels would cost too much."""
+        return () if x is None else (scores(prediction, target),)
+
+    def answer(self, output: Tensor) -> Tensor:
+        """The map, (B, 1, H, W)."""
+        return self.prediction(output)
+
+
+def as_density(maps: Tensor) -> Tensor:
+    """Maps (B, 1, H, W), each divided by its sum; one of zeros stays as it is."""
+    total = maps.sum(dim=(1, 2, 3), keepdim=True)
+    return maps / total.masked_fill(total == 0, 1)

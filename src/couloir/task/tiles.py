@@ -1,0 +1,166 @@
+"""A network over images larger than the window it learned with: overlapping tiles, blended without seams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from couloir.config.image_size import Size
+from couloir.errors import CouloirError
+
+ALIGNED = 32
+"""Tiles begin at multiples of this, so that pooling joins the pixels that it joins in the whole image."""
+Network = Callable[[Tensor], Tensor]
+Span = tuple[int, int]
+"""First pixel of a tile along one side, and the one after its last."""
+
+
+def scanned(net: Network, x: Tensor, window: Size, overlap: float = 0.25, at_once: int = 8) -> Tensor:
+    """What a network gives for whole images, whatever their size.
+
+    Images that fit into the window pass at once. Larger ones are cut into overlapping tiles, whose outputs are blended:
+    a pixel near the inner edge of a tile, where the network lacks what lies beyond it, has no weight in that tile.
+    Where the receptive field of a pixel reaches no further than a quarter of the overlap, the result is that of the
+    whole image. A network without padding, whose output is smaller than its input, gets a mirrored border, and so
+    answers for every pixel (Ronneberger et al., 2015, U-Net, section 2).
+
+    Args:
+        net: (B, C, H, W) -> (B, K, f H, f W); or, where its attribute `shrinks` is true, smaller by as many pixels on
+            each side, and it takes windows alone.
+        x: images of one size, (B, C, H, W).
+        window: height and width that the network learned with.
+        overlap: the share of a tile that it has in common with the next, in [0, 1).
+        at_once: tiles that pass the network together.
+
+    Returns:
+        (B, K, f H, f W).
+
+    Raises:
+        CouloirError: the output does not belong to the input pixel by pixel.
+    """
+    if getattr(net, "shrinks", False):
+        return _without_padding(net, x, window, overlap, at_once)
+    if x.shape[-2] > window[0] or x.shape[-1] > window[1]:
+        return _tiled(net, x, window, overlap, at_once)
+    return net(x)
+
+
+def _tiled(net: Network, x: Tensor, window: Size, overlap: float, at_once: int) -> Tensor:
+    height, width = x.shape[-2:]
+    rows, columns = _spans(height, window[0], overlap), _spans(width, window[1], overlap)
+    total: Tensor | None = None
+    weights = x.new_empty(0)
+    factor = 1
+    for (top, bottom), (left, right) in product(rows, columns):
+        for start in range(0, len(x), at_once):
+            out = net(x[start : start + at_once, :, top:bottom, left:right])
+            if total is None:
+                factor = _factor(out, (bottom - top, right - left))
+                total = out.new_zeros(len(x), out.shape[1], height * factor, width * factor)
+                weights = out.new_zeros(height * factor, width * factor)
+            down = _ramp((top, bottom), rows, height, overlap, window[0])
+            across = _ramp((left, right), columns, width, overlap, window[1])
+            weight = torch.outer(down, across).to(out)
+            weight = weight.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
+            place = (slice(top * factor, bottom * factor), slice(left * factor, right * factor))
+            total[start : start + at_once, :, place[0], place[1]] += out * weight
+            if start == 0:
+                weights[place] += weight
+    assert total is not None
+    return total / weights
+
+
+def _factor(out: Tensor, size: Size) -> int:
+    factor = out.shape[-2] // size[0]
+    if factor < 1 or tuple(out.shape[-2:]) != (size[0] * factor, size[1] * factor):
+        raise CouloirError(
+            f"The network makes {out.shape[-2]} x {out.shape[-1]} pixels of {size[0]} x {size[1]}: they do not belong "
+            "to each other pixel by pixel.",
+            next_step="a model whose output has the size of its input, or a whole multiple of it",
+        )
+    return factor
+
+
+def _spans(length: int, window: int, overlap: float) -> list[Span]:
+    """The tiles along one side: each as long as the window but for the last, which ends where the image does."""
+    if length <= window:
+        return [(0, length)]
+    step = max(1, int(window * (1 - overlap)))
+    step = step // ALIGNED * ALIGNED or step
+    count = -(-(length - window) // step)
+    starts = [number * step for number in range(count + 1)]
+    if starts[-1] + window > length:  # the last begins earlier, at a multiple again, and is a little longer
+        starts[-1] = max(starts[-2] + 1, (length - window) // ALIGNED * ALIGNED)
+    return [(start, length if number == count else start + window) for number, start in enumerate(starts)]
+
+
+def _ramp(span: Span, spans: Sequence[Span], length: int, overlap: float, window: int) -> Tensor:
+    """The weight of each pixel of a tile along one side: 1, and less towards an inner edge, (n,).
+
+    Of what two tiles share, a quarter at the edge of each has no weight in it, and the half between rises evenly.
+    """
+    begin, end = span
+    weight = torch.ones(end - begin, dtype=torch.float64)
+    position = spans.index(span)
+    for edge, other in (("first", position - 1), ("last", position + 1)):
+        if not 0 <= other < len(spans):
+            continue
+        shared = spans[other][1] - begin if edge == "first" else end - spans[other][0]
+        if shared <= 0:
+            continue
+        distance = torch.arange(shared, dtype=torch.float64) + 0.5
+        slope = ((distance / shared - 0.25) * 2).clamp(0, 1)
+        if edge == "first":
+            weight[:shared] *= slope
+        else:
+            weight[-shared:] *= slope.flip(0)
+    return weight
+
+
+def _without_padding(net: Network, x: Tensor, window: Size, overlap: float, at_once: int) -> Tensor:
+    """Tiles of exactly the window out of images with a mirrored border; their outputs lie side by side."""
+    height, width = x.shape[-2:]
+    out = net(mirrored(x[:1], 0, 0, *window))
+    lost = [window[0] - out.shape[-2], window[1] - out.shape[-1]]
+    if min(lost) < 0 or lost[0] % 2 or lost[1] % 2:
+        raise CouloirError(
+            f"The network makes {out.shape[-2]} x {out.shape[-1]} pixels of {window[0]} x {window[1]}: they do not lie "
+            "in the middle of its input.",
+            next_step="a model that loses as many pixels on each side, or none",
+        )
+    inner = (int(out.shape[-2]), int(out.shape[-1]))
+    result = out.new_empty(len(x), out.shape[1], height, width)
+    for top, left in product(range(0, height, inner[0]), range(0, width, inner[1])):
+        for start in range(0, len(x), at_once):
+            part = x[start : start + at_once]
+            answer = net(mirrored(part, top - lost[0] // 2, left - lost[1] // 2, *window))
+            place = result[start : start + at_once, :, top : top + inner[0], left : left + inner[1]]
+            place.copy_(answer[..., : place.shape[-2], : place.shape[-1]])
+    return result
+
+
+def mirrored(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
+    """A window of images, as if each were surrounded by its mirror images without end.
+
+    Args:
+        x: (B, C, H, W).
+        top: its first row; it may lie outside.
+        left: its first column; it may lie outside.
+        height: its rows.
+        width: its columns.
+    """
+    rows = _reflected(torch.arange(top, top + height, device=x.device), x.shape[-2])
+    columns = _reflected(torch.arange(left, left + width, device=x.device), x.shape[-1])
+    return x.index_select(-2, rows).index_select(-1, columns)
+
+
+def _reflected(index: Tensor, length: int) -> Tensor:
+    """Places on a line that is mirrored at its first and its last pixel, which are not doubled."""
+    if length == 1:
+        return torch.zeros_like(index)
+    period = 2 * (length - 1)
+    index = index.remainder(period)
+    return torch.where(index < length, index, period - index)
