@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from couloir.config import tree
 from couloir.config.build import build as build_node
+from couloir.config.needs import needs
 
 DEEPER = {
     **dict.fromkeys(["densenet161", "densenet169", "densenet201", "densenet264"], "densenet121"),
@@ -31,10 +32,24 @@ DEEPER = {
 }
 """Networks that are others with more layers -> those others, with which most of what is common to all is tested."""
 
+FACTOR = 2
+"""How much larger restored images are than what the networks see."""
+
 
 def packaged_networks() -> list[str]:
-    """The choices of the group that make one network each; `timm` makes those of a library that is an extra."""
-    return [name for name in tree.choices("model") if name != "timm"]
+    """The choices of the group that make one network each whose answer is a row of scores; `timm` makes those of a
+    library that is an extra.
+    """
+    return [name for name in tree.choices("model") if name != "timm" and name not in networks_of_maps()]
+
+
+def networks_of_maps() -> list[str]:
+    """The choices whose answer is an image: their data has maps."""
+    return [
+        name
+        for name, file in tree.choices("model").items()
+        if any(field.kind == "map" for need in needs(file) for field in need)
+    ]
 
 
 def one_of_each(names: Iterable[str]) -> list[Any]:
@@ -46,7 +61,7 @@ def one_of_each(names: Iterable[str]) -> list[Any]:
 
 def build(name: str, channels: int = 3, image_size: Any = 32, classes: int = 10, **keys: Any) -> nn.Module:
     """The network of `model=name` for such data."""
-    data = {"channels": channels, "image_size": image_size, "num_classes": classes}
+    data = {"channels": channels, "image_size": image_size, "num_classes": classes, "factor": FACTOR}
     cfg = OmegaConf.create({"data": data})
     cfg.model = OmegaConf.load(tree.choices("model")[name])
     cfg.model.update(keys)

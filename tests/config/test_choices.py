@@ -17,6 +17,7 @@ from couloir.config.compose import SWEEP_GROUPS, compose_sentence, compose_sweep
 from couloir.config.needs import lacking
 from couloir.metric.chosen import build_metrics
 from couloir.task.task import Task
+from networks import networks_of_maps, packaged_networks
 
 CHOICES = [(group, name) for group in tree.groups() for name in tree.choices(group)]
 FILES = [tree.choices(group)[name] for group, name in CHOICES]
@@ -67,6 +68,10 @@ def words_for(group: str, name: str, files: Path) -> list[str]:
     )
     if smallest and int(smallest[1]) > 32:
         data += [f"data.image_size={smallest[1]}"]
+    if group == "model" and name in networks_of_maps():
+        if "digits_on_photographs" not in tree.choices("data"):
+            pytest.skip("no data set has maps")
+        data = ["data=digits_on_photographs"]
     if group == "loss" and lacking(tree.choices("loss")[name], {"fields": {"label": "label"}}):
         data = ["data=line"]
     if group == "metric" and "tasks: [regression]" in tree.choices("metric")[name].read_text():
@@ -76,7 +81,7 @@ def words_for(group: str, name: str, files: Path) -> list[str]:
 
 def passengers() -> dict[str, list[tuple[str, str]]]:
     """model -> choices of other groups that go along in its sentence: they go with every model, and with each other."""
-    models = [name for name in tree.choices("model") if ("model", name) not in BY_THEMSELVES]
+    models = [name for name in packaged_networks() if ("model", name) not in BY_THEMSELVES]
     found: dict[str, list[tuple[str, str]]] = {name: [] for name in models}
     for group in ("initializer", "optimizer", "scheduler", "metric", "augmentation", "averaging", "tta", "logger"):
         names = [name for name in tree.choices(group) if (group, name) not in BY_THEMSELVES]

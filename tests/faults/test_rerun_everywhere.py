@@ -51,6 +51,11 @@ FAMILIES = {
     "zfnet": (63, "zfnet"),
 }
 """Family -> side of the images and a choice of the family, small, with dropout where it has some."""
+OF_MAPS = {
+    "deeplab": "deeplabv3_resnet50 data=digits_on_photographs",
+    "super_resolution": "espcn model.depth=1 data=super_resolution",
+}
+"""Family whose answer is an image -> a choice of the family, small, and the data."""
 DATA = {
     "digits": "data=digits data.subset=90 augmentation=mixup",
     "moons": "data=moons data.subset=90",
@@ -121,7 +126,9 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_family_of_networks_is_among_those_repeated() -> None:
     targets = [path.read_text().partition("_target_: couloir.model.")[2] for path in tree.choices("model").values()]
     families = {target.partition(".")[0] for target in targets if target}
-    assert families - {"timm"} == set(FAMILIES), "the networks of an extra are tested with what stands in for it"
+    assert families - {"timm"} == {*FAMILIES, *OF_MAPS}, (
+        "the networks of an extra are tested with what stands in for it"
+    )
 
 
 def test_every_data_set_is_among_those_repeated() -> None:

@@ -15,9 +15,10 @@ from couloir.config import tree
 from couloir.config.needs import lacking
 from couloir.errors import CouloirError
 from couloir.model.activation import ACTIVATIONS
-from networks import DEEPER, build, make_heads_small, one_of_each, packaged_networks
+from networks import DEEPER, build, make_heads_small, networks_of_maps, one_of_each, packaged_networks
 
 NAMES = packaged_networks()
+MAPS = networks_of_maps()
 FLAT = ["linear", "polynomial", "perceptron", "mlp"]
 HEAVY = [
     name for name in NAMES if name.startswith(("vgg1", "alexnet", "zfnet", "preact", "resnet1", "densenet2", "fractal"))
@@ -52,6 +53,26 @@ def test_every_network_returns_a_value_a_class_and_gradients_reach_all_its_param
     assert all(parameter.grad is not None for parameter in net.parameters())
 
 
+@pytest.mark.parametrize("name", MAPS)
+def test_a_network_of_maps_takes_images_of_any_size_and_gradients_reach_all_its_parameters(name: str) -> None:
+    torch.manual_seed(0)
+    net = build(name, classes=4)
+    out = net(torch.randn(2, 3, 37, 50))
+    outputs = out if isinstance(out, tuple) else (out,)
+    scale = getattr(net, "factor", 1)
+    assert all(scores.shape == (2, 4, scale * 37, scale * 50) for scores in outputs)
+    sum(scores.square().sum() for scores in outputs).backward()
+    assert all(parameter.grad is not None for parameter in net.parameters())
+    net.eval()
+    with torch.no_grad():
+        x = torch.randn(1, 3, 41, 33)
+        expected = net(x)
+        got = net.to(memory_format=torch.channels_last)(x.to(memory_format=torch.channels_last))
+    assert torch.allclose(got, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max().clamp_min(1)))
+    with torch.device("meta"):
+        assert build(name, 1, 64, 2).eval()(torch.zeros(1, 1, 19, 70)).shape == (1, 2, scale * 19, scale * 70)
+
+
 @pytest.mark.parametrize("name", FLAT)
 def test_tables_go_through_the_flat_networks(name: str) -> None:
     net = build(name, channels=5, image_size=None, classes=1)
@@ -70,7 +91,7 @@ def test_memory_layout_does_not_change_the_result(name: str) -> None:
     assert torch.allclose(got, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max().clamp_min(1)))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *MAPS])
 def test_keys_stand_in_the_order_of_the_constructor_and_all_are_read(name: str) -> None:
     node = OmegaConf.to_container(OmegaConf.load(tree.choices("model")[name]), resolve=False)
     keys = [key for key in node if key != "_target_"]

@@ -11,6 +11,10 @@ He, Zhang, Ren and Sun, 2015, Deep Residual Learning for Image Recognition, tabl
 | layer4 | 7 | 2 x 512 | 3 x 512 | 3 x 2048 | 3 x 2048 | 3 x 2048 |
 | fc | 1 | average pooling, fully connected | | | | |
 
+`Backbone` is such a network without its last two rows, for networks whose output is an image: it may keep the maps of
+its last stages as large as they are, by dilation instead of stride (Chen et al., 2017, Rethinking Atrous Convolution
+for Semantic Image Segmentation, section 3.1).
+
 Parameters have torchvision's names, so that its checkpoints fit. As there, a bottleneck halves its map in the 3x3
 convolution (known as v1.5); in the paper the first 1x1 does so, which has as many parameters and fewer multiply-adds
 (ResNet-50: 3.9 G in place of 4.1 G).
@@ -37,16 +41,17 @@ class BasicBlock(nn.Module):
         width: channels of the block's convolutions.
         stride: 2 halves the map.
         option: the shortcut where shapes differ, `A` or `B`.
+        dilation: distance of the elements of the 3x3 kernels.
     """
 
     expansion = 1
 
-    def __init__(self, in_channels: int, width: int, stride: int, option: str = "B") -> None:
+    def __init__(self, in_channels: int, width: int, stride: int, option: str = "B", dilation: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, width, 3, stride, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, width, 3, stride, dilation, dilation, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, dilation, dilation, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = shortcut(in_channels, width, stride, option)
 
@@ -67,15 +72,16 @@ class Bottleneck(nn.Module):
         width: channels of the 3x3 convolution.
         stride: 2 halves the map.
         option: the shortcut where shapes differ, `A` or `B`.
+        dilation: distance of the elements of the 3x3 kernel.
     """
 
     expansion = 4
 
-    def __init__(self, in_channels: int, width: int, stride: int, option: str = "B") -> None:
+    def __init__(self, in_channels: int, width: int, stride: int, option: str = "B", dilation: int = 1) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, dilation, dilation, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, width * self.expansion, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(width * self.expansion)
@@ -92,7 +98,62 @@ class Bottleneck(nn.Module):
         return out
 
 
-class ResNet(nn.Module):
+class Stages(nn.Module):
+    """The table without its last row: the first convolution, and four stages of blocks of one kind.
+
+    Args:
+        block: `BasicBlock` or `Bottleneck`.
+        depths: blocks of the four stages.
+        channels: channels of the images.
+        stem: `imagenet` (7x7 stride 2, maximum pooling) or `cifar` (3x3 stride 1, for images of about 32 pixels).
+        shortcut: where shapes differ, `A` pads with zeros, `B` projects (section 3.3).
+        gradient_checkpointing: keep the blocks' inputs only, and run the blocks twice.
+        dilated: of the second, third and fourth stage, which keep the size of their map. The kernels of what follows
+            look twice as far then, all but the stage's first, as torchvision has it.
+    """
+
+    def __init__(
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        depths: tuple[int, int, int, int],
+        channels: int,
+        stem: str = "imagenet",
+        shortcut: str = "B",
+        gradient_checkpointing: bool = False,
+        dilated: tuple[bool, bool, bool] = (False, False, False),
+    ) -> None:
+        super().__init__()
+        if stem == "imagenet":
+            self.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
+        else:
+            self.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem == "imagenet" else nn.Identity()
+        dilation = 1
+
+        def stage(in_channels: int, width: int, depth: int, stride: int, keeps: bool = False) -> Stage:
+            nonlocal dilation
+            before = dilation
+            if keeps:
+                dilation, stride = dilation * stride, 1
+            first = block(in_channels, width, stride, shortcut, before)
+            rest = [block(width * block.expansion, width, 1, shortcut, dilation) for _ in range(depth - 1)]
+            return Stage(first, *rest, gradient_checkpointing=gradient_checkpointing)
+
+        self.layer1 = stage(64, 64, depths[0], stride=1)
+        self.layer2 = stage(64 * block.expansion, 128, depths[1], 2, dilated[0])
+        self.layer3 = stage(128 * block.expansion, 256, depths[2], 2, dilated[1])
+        self.layer4 = stage(256 * block.expansion, 512, depths[3], 2, dilated[2])
+
+    def maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, H, W) -> the maps of the third and of the fourth stage."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        third = self.layer3(self.layer2(self.layer1(x)))
+        return third, self.layer4(third)
+
+
+class ResNet(Stages):
     """A residual network over blocks of one kind.
 
     Args:
@@ -119,24 +180,7 @@ class ResNet(nn.Module):
         zero_init_residual: bool = False,
         gradient_checkpointing: bool = False,
     ) -> None:
-        super().__init__()
-        if stem == "imagenet":
-            self.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
-        else:
-            self.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem == "imagenet" else nn.Identity()
-
-        def stage(in_channels: int, width: int, depth: int, stride: int) -> Stage:
-            first = block(in_channels, width, stride, shortcut)
-            rest = [block(width * block.expansion, width, 1, shortcut) for _ in range(depth - 1)]
-            return Stage(first, *rest, gradient_checkpointing=gradient_checkpointing)
-
-        self.layer1 = stage(64, 64, depths[0], stride=1)
-        self.layer2 = stage(64 * block.expansion, 128, depths[1], stride=2)
-        self.layer3 = stage(128 * block.expansion, 256, depths[2], stride=2)
-        self.layer4 = stage(256 * block.expansion, 512, depths[3], stride=2)
+        super().__init__(block, depths, channels, stem, shortcut, gradient_checkpointing)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(512 * block.expansion, num_classes)
@@ -148,10 +192,16 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, S, S) -> (B, num_classes)."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        logits: Tensor = self.fc(self.flatten(self.avgpool(x)))
+        logits: Tensor = self.fc(self.flatten(self.avgpool(self.maps(x)[1])))
         return logits
+
+
+class Backbone(Stages):
+    """The stages alone, for networks that have a head of their own."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, H, W) -> the maps of the third and of the fourth stage."""
+        return self.maps(x)
 
 
 def _named(block: type[BasicBlock] | type[Bottleneck], depths: tuple[int, int, int, int]) -> Callable[..., ResNet]:

@@ -157,7 +157,8 @@ def load_weights(
     """Copy a file's state dict into the network, and say what stays as it was.
 
     Heads for another number of classes, or for `others`, stay as they are, and so do auxiliary heads that only one side
-    has; every other difference is an error.
+    has; every other difference is an error. A network with an encoder (its attribute names the module) takes the
+    weights of the encoder's own network as well: its other parts stay as they are.
 
     Args:
         net: changed in place.
@@ -173,6 +174,7 @@ def load_weights(
     """
     state = _renamed(read_state(file), net)
     own = net.state_dict()
+    state, outside = _for_encoder(net, own, state)
     other = _other_channels(net, own, state)
     if other is not None and adapt_channels is not None:
         adapted = {other: _adapted(state[other], own[other].shape[1], adapt_channels, file)}
@@ -187,7 +189,7 @@ def load_weights(
         and (_is_other_head(own[name], state[name]) or (others and name.rpartition(".")[0] in heads_only))
     ]
     wrong = [name for name in own if name in state and own[name].shape != state[name].shape and name not in heads]
-    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
+    missing = [name for name in own if name not in (*state, *outside) and not name.endswith("num_batches_tracked")]
     left_over = [name for name in state if name not in own]
     auxiliary = [f"{part}." for part in getattr(net, "auxiliary", ())]
     one_sided = tuple(part for part in auxiliary if _has(own, part) != _has(state, part))
@@ -209,6 +211,21 @@ def load_weights(
         {name: value for name, value in state.items() if name in own and name not in heads}, strict=False
     )
     _say_what_stays(file, heads, spared, own, state, others)
+    if outside:
+        parts = ", ".join(dict.fromkeys(name.partition(".")[0] for name in outside))
+        say.info("weights from %s: for %s; at their initialization stay %s", Path(file).name, net.encoder, parts)
+
+
+def _for_encoder(net: nn.Module, own: State, state: State) -> tuple[State, list[str]]:
+    """Weights of the network that a network's encoder comes from, under the names that they have within it, without
+    those of its head; and the names of all that is no part of the encoder, which these weights are not for.
+    """
+    part = getattr(net, "encoder", None)
+    if not isinstance(part, str) or any(name.startswith(f"{part}.") for name in state):
+        return state, []
+    head = tuple(f"{name}." for name in getattr(net, "encoder_head", ()))
+    within = {f"{part}.{name}": value for name, value in state.items() if not name.startswith(head)}
+    return within, [name for name in own if not name.startswith(f"{part}.")]
 
 
 def first_convolution(net: nn.Module) -> str | None:
