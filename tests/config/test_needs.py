@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 import couloir
 from couloir.config import tree
-from couloir.config.needs import KINDS, Field, fields_of, fitting, lacking, needs
+from couloir.config.needs import KINDS, Field, fields_of, fitting, lacking, needs, told
 from couloir.errors import CouloirError
 
 IMAGES = {"fields": {"image": "image", "label": "label"}, "channels": 1, "image_size": 28, "num_classes": 10}
@@ -17,7 +18,7 @@ TABLE = {"fields": {"row": "row", "value": "value"}, "channels": 4, "image_size"
 
 def file(tmp_path: Path, line: str) -> Path:
     path = tmp_path / "part.yaml"
-    path.write_text(f"# A part. It needs images, in prose.\n# Source: none.\n{line}\n_target_: my.Part\n")
+    path.write_text(f"# A part. It needs images, in prose.\n# Source: none.\n{line}\n_target_: my.Part\ndepth: 2\n")
     return path
 
 
@@ -36,6 +37,8 @@ def file(tmp_path: Path, line: str) -> Path:
                 [Field("label", {}), Field("labels", {"num_classes": 2})],
             ],
         ),
+        ("# Needs: image where depth=3; image, map", [[Field("image", {})], [Field("map", {})]]),
+        ("# Needs: row where depth=2; image, map", [[Field("row", {})]]),
         ("# Expects: images of at least 8x8 pixels", []),
         ("", []),
     ],
@@ -55,6 +58,9 @@ def test_a_line_is_read_as_its_grammar_says(line: str, read: list[list[Field]], 
         ("# Needs: image(channels>2)", "'channels>2' is not KEY=NUMBER", "keys: channels, image_size, num_classes"),
         ("# Needs: image(colours=3)", "'colours=3' is not KEY=NUMBER", "keys: channels"),
         ("# Needs: image()", "'' is not KEY=NUMBER", "keys: channels"),
+        ("# Needs: image where deph=2; map", "'where deph=2' names no key", "did you mean where depth=2?"),
+        ("# Needs: image where depth; map", "'where depth' names no key", "did you mean where depth=VALUE?"),
+        ("# Needs: image; maps", "there is no kind of field 'maps'", "did you mean map?"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_refused_with_its_place(
@@ -127,3 +133,53 @@ def test_every_packaged_need_can_be_read_and_is_met_by_some_data(group: str) -> 
     for name, path in tree.choices(group).items():
         assert needs(path) or name in ("none", "mixup", "noise"), name
         assert all(field.kind in KINDS for need in needs(path) for field in need)
+
+
+MAPS = {"fields": {"image": "image", "mask": "map"}, "channels": 3, "image_size": 64, "num_classes": 2}
+
+
+def test_a_network_for_rows_does_not_fit_data_of_maps_and_the_other_way_round() -> None:
+    assert {"unet"} <= set(fitting("model", MAPS))
+    assert {"vgg16", "linear", "resnet18"}.isdisjoint(fitting("model", MAPS))
+    assert "unet" not in fitting("model", IMAGES)
+    assert lacking(tree.choices("model")["unet"], IMAGES) == ("maps", "images and classes")
+
+
+def test_where_a_key_decides_its_value_in_the_sentence_counts(tmp_path: Path) -> None:
+    part = file(tmp_path, "# Needs: image where depth=2; image, map")
+    assert lacking(part, IMAGES) is None
+    assert lacking(part, IMAGES, {"depth": 2}) is None
+    assert lacking(part, IMAGES, {"depth": 3}) == ("maps", "images and classes")
+    assert lacking(part, MAPS, {"depth": 3}) is None
+
+
+@pytest.mark.parametrize(
+    ("learned", "fields"),
+    [("label", {"image": "image", "label": "label"}), ("map", {"image": "image", "mask": "map"})],
+)
+def test_a_network_goes_by_the_target_that_the_task_learns(learned: str, fields: dict[str, str]) -> None:
+    data = {"fields": {"image": "image", "mask": "map", "label": "label"}}
+    cfg = OmegaConf.create({"data": data, "task": {"needs": [learned]}})
+    assert told("model", cfg)["fields"] == fields
+    assert told("augmentation", cfg)["fields"] == data["fields"]
+    cfg.task.needs = []  # a task that rebuilds its inputs, say
+    assert told("model", cfg)["fields"] == data["fields"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["model=vgg16"], r"model=vgg16 gives a row of numbers for an image, and task=segmentation learns maps\."),
+        (["model=unet", "model.padding=none"], r"Images of 64 pixels do not fit a U-Net of depth 4 without padding"),
+    ],
+)
+def test_a_network_that_does_not_fit_maps_is_refused_before_the_run(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("conf/data").mkdir(parents=True)
+    facts = "task: segmentation\nfields: {x: image, y: map}\nchannels: 3\nimage_size: 64\nnum_classes: 2\n"
+    Path("conf/data/maps.yaml").write_text(f"# Maps.\n# Source: none.\n_target_: mapped.Data\n{facts}")
+    Path("mapped.py").write_text("class Data: ...\n")
+    with pytest.raises(CouloirError, match=said):
+        couloir.compose(["data=maps", "loss=kl", *words])

@@ -23,8 +23,9 @@ from couloir.config.fields import KINDS, TARGETS, fields_of, of_kind
 from couloir.config.folds import check_folds
 from couloir.config.image_size import in_words, meant_by
 from couloir.config.metrics import FACTS, check_facts, check_stated, measured, measuring, task_of
-from couloir.config.needs import fitting, lacking, told
+from couloir.config.needs import fitting, gives_rows, lacking, other_way, told
 from couloir.config.settle import FROM_RUN, settle
+from couloir.config.unpadded import check_unpadded
 from couloir.config.unread import SEVERAL, check_read
 from couloir.config.weights import TIMM, check_channels, named
 from couloir.errors import CouloirError, did_you_mean, display
@@ -393,24 +394,48 @@ def _check_fields(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
 
 
 def _check_needs(sentence: Sentence) -> None:
-    """The data has the fields that each part needs; a loss goes by those that the task learns."""
+    """The data has the fields that each part needs; losses and networks go by those that the task learns."""
     cfg, choices = sentence.cfg, sentence.choices
     for group in ("task", *(group for group in choices if group != "task")):
         choice = choices.get(group)
         file = tree.find(f"{group}/{choice}")
-        missing = None if file is None else lacking(file, told(group, cfg))
-        if file is not None and missing is not None:
+        if file is None:
+            continue
+        data, part = told(group, cfg), _part(cfg, group)
+        missing = lacking(file, data, part)
+        if missing is not None:
             needed, there = missing
             learns = group == "loss" and "loss" in cfg.task
             other = f"task={choices.get('task')} learns" if learns else f"data={choices.get('data')} has"
-            leave = f"leave {group}={choice} out" if f"{group}={choice}" in sentence.overrides else ""
-            others = fitting(group, told(group, cfg))
-            take = f"take one of: {', '.join(others)}" if others else ""
+            to_learn = fields_of(data) != fields_of(cfg.data) and not learns
             raise CouloirError(
-                f"{group}={choice} needs {needed}, and {other} {there}.",
+                f"{group}={choice} needs {needed}, and {other} {there}"
+                f"{' for task=' + str(choices.get('task')) if to_learn else ''}.",
                 place=display(file),
-                next_step=", or ".join(filter(None, (leave, take))) or "other data",
+                next_step=_instead(sentence, group, file),
             )
+        own_task = not str(cfg.task.get("_target_")).startswith("couloir.")
+        if group == "model" and not own_task and gives_rows(file, data, part):
+            raise CouloirError(
+                f"model={choice} gives a row of numbers for an image, and task={choices.get('task')} learns maps.",
+                place=display(file),
+                next_step=_instead(sentence, group, file),
+            )
+
+
+def _part(cfg: DictConfig, group: str) -> Mapping[str, Any] | None:
+    node = cfg.get(group)
+    return node if OmegaConf.is_dict(node) else None
+
+
+def _instead(sentence: Sentence, group: str, file: Path) -> str:
+    """What to type in place of a choice that needs other data: another of its keys, no choice, or another one."""
+    choice, data = sentence.choices.get(group), told(group, sentence.cfg)
+    leave = f"leave {group}={choice} out" if f"{group}={choice}" in sentence.overrides else ""
+    others = fitting(group, data)
+    take = f"take one of: {', '.join(others)}" if others else ""
+    ways = other_way(group, file, data)
+    return ", or ".join(filter(None, (ways, leave, take))) or "other data"
 
 
 def _check_parts(sentence: Sentence) -> None:
@@ -434,6 +459,7 @@ def _check_parts(sentence: Sentence) -> None:
     _check_adapting(cfg)
     _check_timm(cfg)
     check_channels(cfg.model, cfg.data.get("channels"))
+    check_unpadded(cfg.model, cfg.data.get("image_size"))
     _check_finetune(cfg)
     rule = f"momentum_schedule={choices.get('momentum_schedule')}"
     _refuse(

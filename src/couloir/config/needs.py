@@ -4,9 +4,13 @@
     # Needs: image(square)
     # Needs: row or image
     # Needs: image, label or labels
+    # Needs: image where decoder=none; image, map
 
 A comma stands between needs that must all be met, `or` between fields that meet the same need. In parentheses stands
-what keys of the data must be; `square` says that images are as high as they are wide.
+what keys of the data must be; `square` says that images are as high as they are wide. Where the needs follow from a key
+of the part, a semicolon stands between the ways, and the first counts whose key has the value behind `where`.
+
+A network needs a `map` if its output is one. Couloir's own networks that need none give a row of numbers for an image.
 """
 
 from __future__ import annotations
@@ -18,13 +22,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from couloir.config import contract, tree
-from couloir.config.fields import KINDS, fields_of
+from couloir.config.fields import KINDS, TARGETS, fields_of
 from couloir.config.image_size import is_square, size_of
 from couloir.errors import CouloirError, did_you_mean, display
 
 KEYS = ("channels", "image_size", "num_classes")
 """The keys of the data that a need may fix."""
-IMAGE_SIZE, SQUARE = "image_size", "square"
+IMAGE_SIZE, SQUARE, MAP = "image_size", "square", "map"
 _MARK = "Needs:"
 _FIELD = re.compile(r"([a-z]+)(?:\(([^()]*)\))?")
 _BETWEEN_NEEDS = re.compile(r",(?![^()]*\))")  # not within parentheses
@@ -66,8 +70,40 @@ def _same(key: str, there: Any, needed: int) -> bool:
     return size_of(there) == size_of(needed) if key == IMAGE_SIZE and there is not None else bool(there == needed)
 
 
-def needs(file: Path) -> list[list[Field]]:
+@dataclass(frozen=True)
+class Way:
+    """Needs of a part, a list of the fields of which one meets each, and what a key of the part is then; all: None."""
+
+    needs: list[list[Field]]
+    key: str | None = None
+    value: str = ""
+
+
+def needs(file: Path, part: Mapping[str, Any] | None = None) -> list[list[Field]]:
     """What a file's header says that the data must have: needs, and the fields of which one meets each.
+
+    Args:
+        file: the part's YAML file.
+        part: its node; a key that it lacks is as in the file.
+
+    Raises:
+        CouloirError: the line cannot be read.
+    """
+    return _way(file, part).needs
+
+
+def _way(file: Path, part: Mapping[str, Any] | None) -> Way:
+    for way in ways(file):
+        if way.key is None:
+            return way
+        default = next((key.default for key in contract.read_keys(file) if key.path == way.key), None)
+        if str((part or {}).get(way.key, default)) == way.value:
+            return way
+    return Way([])
+
+
+def ways(file: Path) -> list[Way]:
+    """All that a file's header says of needs, whatever the part's keys are.
 
     Raises:
         CouloirError: the line cannot be read.
@@ -75,9 +111,21 @@ def needs(file: Path) -> list[list[Field]]:
     line = next((line for line in tree.header(file) if line.startswith(_MARK)), None)
     if line is None:  # a task has them in a key, which it reads itself
         kinds = next((key.default for key in contract.read_keys(file) if key.path == "needs"), None)
-        return [[Field(str(kind), {}) for kind in kinds]] if kinds else []
-    wanted = _BETWEEN_NEEDS.split(line.removeprefix(_MARK))
-    return [[_field(word, line, file) for word in re.split(r"\sor\s", need)] for need in wanted]
+        return [Way([[Field(str(kind), {}) for kind in kinds]] if kinds else [])]
+    return [_read_way(text, line, file) for text in line.removeprefix(_MARK).split(";")]
+
+
+def _read_way(text: str, line: str, file: Path) -> Way:
+    wanted, where, condition = text.partition(" where ")
+    found = [[_field(word, line, file) for word in re.split(r"\sor\s", need)] for need in _BETWEEN_NEEDS.split(wanted)]
+    if not where:
+        return Way(found)
+    key, _, value = (word.strip() for word in condition.partition("="))
+    known = [each.path for each in contract.read_keys(file)]
+    if key not in known or not value:
+        hint = did_you_mean(key, known, form=f"where {{}}={value or 'VALUE'}")
+        raise _unreadable(f"'where {condition.strip()}' names no key", line, file, hint or "write where KEY=VALUE")
+    return Way(found, key, value)
 
 
 def _field(text: str, line: str, file: Path) -> Field:
@@ -111,13 +159,22 @@ def _unreadable(fact: str, line: str, file: Path, next_step: str) -> CouloirErro
     )
 
 
-def lacking(file: Path, data: Mapping[str, Any]) -> tuple[str, str] | None:
+def lacking(file: Path, data: Mapping[str, Any], part: Mapping[str, Any] | None = None) -> tuple[str, str] | None:
     """What a file's part needs that a data node does not have, and what it has, in words; None where nothing lacks.
+
+    Args:
+        file: the part's YAML file.
+        data: the data's node.
+        part: the part's node; None: its keys are as in the file.
 
     Raises:
         CouloirError: the file's line cannot be read.
     """
-    for need in needs(file):
+    return _lacking(needs(file, part), data)
+
+
+def _lacking(wanted: list[list[Field]], data: Mapping[str, Any]) -> tuple[str, str] | None:
+    for need in wanted:
         if not any(field.there(data) for field in need):
             kinds = " and ".join(KINDS.get(kind, kind) for kind in fields_of(data).values())
             # Of data without images it is not their shape that matters.
@@ -128,15 +185,42 @@ def lacking(file: Path, data: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
+def gives_rows(file: Path, data: Mapping[str, Any], part: Mapping[str, Any] | None = None) -> bool:
+    """Whether one of Couloir's own networks gives a row of numbers for an image where a map is learned."""
+    if MAP not in fields_of(data).values() or tree.is_own(file):
+        return False
+    return not any(field.kind == MAP for need in needs(file, part) for field in need)
+
+
+def other_way(group: str, file: Path, data: Mapping[str, Any]) -> str | None:
+    """What a key of a part would have to be for the data, as it is typed; None where no key decides."""
+    found = ways(file)
+    decides = next((way.key for way in found if way.key is not None), None)
+    if decides is None:
+        return None
+    key = next(each for each in contract.read_keys(file) if each.path == decides)
+    words = key.contract.removeprefix("one of ").split(", ")
+    fitting = [word for word in words if _lacking(needs(file, {decides: word}), data) is None]
+    fitting = [word for word in fitting if not gives_rows(file, data, {decides: word})]
+    return " or ".join(f"{group}.{decides}={word}" for word in fitting) or None
+
+
 def told(group: str, cfg: Any) -> Mapping[str, Any]:
-    """What the needs of a group's part are compared with: the data; for a loss, what the task learns of the data."""
+    """What the needs of a group's part are compared with: the data; for a loss, what the task learns of the data; for a
+    network, the inputs and what the task learns.
+    """
     task = cfg.get("task") or {}
-    learned = task.get("needs") if group == "loss" and "loss" in task else None
-    if not learned:
+    learned = task.get("needs")
+    if not learned or group not in ("loss", "model") or (group == "loss" and "loss" not in task):
         return cast(Mapping[str, Any], cfg.data)
-    return {**{key: cfg.data.get(key) for key in KEYS}, "fields": {kind: kind for kind in learned}}
+    fields = {kind: kind for kind in learned}
+    if group == "model":
+        fields = {name: kind for name, kind in fields_of(cfg.data).items() if kind not in TARGETS or kind in learned}
+    return {**{key: cfg.data.get(key) for key in KEYS}, "fields": fields}
 
 
 def fitting(group: str, data: Mapping[str, Any]) -> list[str]:
     """The choices of a group that lack nothing."""
-    return [name for name, file in tree.choices(group).items() if lacking(file, data) is None]
+    files = tree.choices(group)
+    fits = [name for name, file in files.items() if lacking(file, data) is None]
+    return [name for name in fits if group != "model" or not gives_rows(files[name], data)]
