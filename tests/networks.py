@@ -32,6 +32,8 @@ DEEPER = {
 }
 """Networks that are others with more layers -> those others, with which most of what is common to all is tested."""
 
+NARROW: dict[str, dict[str, Any]] = {"unet": {"width": 8}}
+"""Keys of networks that are large, with which they are tested."""
 FACTOR = 2
 """How much larger restored images are than what the networks see."""
 

@@ -15,7 +15,7 @@ from couloir.config import tree
 from couloir.config.needs import lacking
 from couloir.errors import CouloirError
 from couloir.model.activation import ACTIVATIONS
-from networks import DEEPER, build, make_heads_small, networks_of_maps, one_of_each, packaged_networks
+from networks import DEEPER, NARROW, build, make_heads_small, networks_of_maps, one_of_each, packaged_networks
 
 NAMES = packaged_networks()
 MAPS = networks_of_maps()
@@ -56,7 +56,7 @@ def test_every_network_returns_a_value_a_class_and_gradients_reach_all_its_param
 @pytest.mark.parametrize("name", MAPS)
 def test_a_network_of_maps_takes_images_of_any_size_and_gradients_reach_all_its_parameters(name: str) -> None:
     torch.manual_seed(0)
-    net = build(name, classes=4)
+    net = build(name, classes=4, **NARROW.get(name, {}))
     out = net(torch.randn(2, 3, 37, 50))
     outputs = out if isinstance(out, tuple) else (out,)
     scale = getattr(net, "factor", 1)
@@ -69,6 +69,8 @@ def test_a_network_of_maps_takes_images_of_any_size_and_gradients_reach_all_its_
         expected = net(x)
         got = net.to(memory_format=torch.channels_last)(x.to(memory_format=torch.channels_last))
     assert torch.allclose(got, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max().clamp_min(1)))
+    with torch.no_grad():
+        assert torch.allclose(net(x.repeat(3, 1, 1, 1))[2:], expected, rtol=1e-3, atol=1e-3), "it sees other samples"
     with torch.device("meta"):
         assert build(name, 1, 64, 2).eval()(torch.zeros(1, 1, 19, 70)).shape == (1, 2, scale * 19, scale * 70)
 

@@ -30,6 +30,7 @@ FAMILIES: list[tuple[str, dict[str, Any], tuple[int, int, int]]] = [
     ("lenet5", {"border": "paper", "activation": "prelu"}, (1, 20, 3)),
     ("lenet5_1998", {}, (1, 32, 10)),
     ("resnet20", {"stochastic_depth": 0.5}, (3, 16, 3)),
+    ("unet", {"depth": 1, "width": 4, "upsampling": "unpooling"}, (1, 7, 3)),
     ("polynomial", {}, (1, 8, 3)),
     ("perceptron", {}, (1, 8, 3)),
     ("highway", {}, (1, 8, 3)),
@@ -60,6 +61,7 @@ FAMILIES: list[tuple[str, dict[str, Any], tuple[int, int, int]]] = [
     ("srcnn", {"residual": True}, (1, 13, 1)),
     ("fcn_resnet50", {}, (3, 33, 3)),
     ("deeplabv3_resnet50", {}, (3, 33, 3)),
+    ("unet", {"depth": 2, "width": 4, "padding": "none"}, (1, 48, 3)),
 ]
 
 
