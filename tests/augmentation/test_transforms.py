@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hydra.utils import instantiate
 from scipy import ndimage
 
@@ -34,11 +35,13 @@ NAMES = list(tree.choices("augmentation"))
 
 
 def rotated(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
-    return sample_at(x, rotation(angles, x.shape[2] / x.shape[3]), "zeros")
+    places = F.affine_grid(rotation(angles, x.shape[2] / x.shape[3]), list(x.shape), align_corners=False)
+    return sample_at(x, places, "zeros")
 
 
-def build(name: str) -> Any:
-    cfg = compose_sentence(["data=synthetic", "data.num_classes=4", f"augmentation={name}"]).cfg
+def build(name: str, size: str = "12") -> Any:
+    words = ["data=synthetic", "data.num_classes=4", f"data.image_size={size}", f"augmentation={name}"]
+    cfg = compose_sentence(words).cfg
     return instantiate(cfg.augmentation, _convert_="all")
 
 
@@ -49,7 +52,7 @@ def images(batch: int = 8, channels: int = 3, size: int = 12) -> torch.Tensor:
 @pytest.mark.parametrize("name", NAMES)
 def test_images_that_are_not_square_keep_their_shape(name: str) -> None:
     x = torch.rand(8, 3, 10, 16, generator=torch.Generator().manual_seed(3))
-    out = build(name)(x)
+    out = build(name, "[10,16]")(x)
     assert out.shape == x.shape
     assert torch.isfinite(out).all()
 
@@ -75,15 +78,17 @@ def test_the_same_seed_gives_the_same_batch_and_each_sample_its_own_draw(name: s
     x = images(1).repeat(32, 1, 1, 1)
     if name in ("mixup", "cutmix"):
         x = images(32)
-    augmentation = build(name)
+    augmentation = build(name, "9" if name == "random_window" else "12")
     torch.manual_seed(1)
     first = augmentation(x)
     torch.manual_seed(1)
     assert torch.equal(augmentation(x), first)
     torch.manual_seed(2)
     assert not torch.equal(augmentation(x), first)
-    distinct = {tuple(row.flatten().tolist()) for row in first - x}
-    assert len(distinct) > 8, "samples share their draws"
+    if first.shape == x.shape:
+        first = first - x
+    distinct = {tuple(row.flatten().tolist()) for row in first}
+    assert len(distinct) >= 8, "samples share their draws"  # there are eight symmetries of a square
 
 
 def test_a_shift_is_a_slice_of_the_padded_image() -> None:

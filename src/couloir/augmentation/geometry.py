@@ -1,6 +1,8 @@
 """Moving pixels: shifts, padded crops, mirrors, rotations, random resized crops. Each sample has a draw of its own.
 
-A map moves with its image, by nearest neighbours; a box by its corners.
+A map moves with its image: a map of classes by nearest neighbours, a map of values as the image does. What comes in
+from outside is black in the image, `IGNORED` in a map of classes and 0 in a map of values; with `border="mirror"` it is
+the mirror image of what is inside, in the image and in its map. A box moves by its corners.
 """
 
 from __future__ import annotations
@@ -12,6 +14,26 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from couloir.augmentation.transform import Transform
+from couloir.config.fields import IGNORED
+
+PADDING_MODES = {"black": "zeros", "mirror": "reflection"}
+"""What torch calls the borders that pixels are resampled beyond."""
+
+
+def outside(x: Tensor) -> float:
+    """What comes into images and maps from outside: black, no value, and for classes (integers) `IGNORED`."""
+    return 0.0 if x.is_floating_point() else IGNORED
+
+
+def padded(x: Tensor, rows: int, columns: int, border: str = "black") -> Tensor:
+    """Images or maps (B, C, H, W) with so many rows above and below, and so many columns on the left and right."""
+    if border == "black":
+        return F.pad(x, [columns, columns, rows, rows], value=outside(x))
+    for axis, margin in ((2, rows), (3, columns)):
+        length = x.shape[axis]
+        places = torch.arange(-margin, length + margin, device=x.device) % (2 * length)
+        x = x.index_select(axis, torch.where(places < length, places, 2 * length - 1 - places))
+    return x
 
 
 def crop_at(x: Tensor, top: Tensor, left: Tensor, mirror: Tensor, size: tuple[int, int]) -> Tensor:
@@ -27,21 +49,22 @@ def crop_at(x: Tensor, top: Tensor, left: Tensor, mirror: Tensor, size: tuple[in
     rows = top[:, None] + torch.arange(size[0], device=x.device)
     columns = torch.arange(size[1], device=x.device)
     columns = torch.where(mirror[:, None], columns.flip(0), columns) + left[:, None]
-    samples = torch.arange(len(x), device=x.device)
-    # Advanced indices around a slice put the channels last: (B, h, w, C).
-    return x[samples[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+    # A third of the time of three indices in brackets.
+    places = (rows[:, :, None] * x.shape[3] + columns[:, None, :]).view(len(x), 1, -1).expand(-1, x.shape[1], -1)
+    return x.flatten(2).gather(2, places).view(*x.shape[:2], *size)
 
 
 class PaddedCrop(Transform):
-    """Pads with black, and crops the original size at random; a subclass says how far, and which are mirrored.
+    """Pads, and crops the original size at random; a subclass says how far, and which are mirrored.
 
     Args:
         padding: pixels on each side.
+        border: what they are: `black` or `mirror`.
     """
 
-    def __init__(self, padding: int) -> None:
+    def __init__(self, padding: int, border: str = "black") -> None:
         super().__init__()
-        self.padding = padding
+        self.padding, self.border = padding, border
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """First rows and first columns of the windows in the padded images, and which are mirrored, (B,) each."""
@@ -54,7 +77,7 @@ class PaddedCrop(Transform):
 
     def inputs(self, x: Tensor, draw: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """(B, C, H, W) -> the same shape."""
-        return crop_at(F.pad(x, [self.padding] * 4), *draw, (x.shape[2], x.shape[3]))
+        return crop_at(padded(x, self.padding, self.padding, self.border), *draw, (x.shape[2], x.shape[3]))
 
     map = inputs
 
@@ -72,26 +95,28 @@ class PaddedCrop(Transform):
 
 
 class Shift(PaddedCrop):
-    """Translates each image by up to some pixels in both directions; what comes in is black.
+    """Translates each image by up to some pixels in both directions.
 
     Args:
         pixels: the largest shift.
+        border: what comes in: `black` or `mirror`.
     """
 
-    def __init__(self, pixels: int) -> None:
-        super().__init__(pixels)
+    def __init__(self, pixels: int, border: str = "black") -> None:
+        super().__init__(pixels, border)
 
 
 class FlipCrop(PaddedCrop):
-    """Pads with black, crops the original size at random, and mirrors every other image.
+    """Pads, crops the original size at random, and mirrors every other image.
 
     Args:
         padding: pixels on each side.
         flip: the probability of a mirror image.
+        border: what the padding is: `black` or `mirror`.
     """
 
-    def __init__(self, padding: int, flip: float) -> None:
-        super().__init__(padding)
+    def __init__(self, padding: int, flip: float, border: str = "black") -> None:
+        super().__init__(padding, border)
         self.flip = flip
 
     def mirrored(self, x: Tensor) -> Tensor:
@@ -99,47 +124,118 @@ class FlipCrop(PaddedCrop):
         return torch.rand(len(x), device=x.device) < self.flip
 
 
-def sample_at(x: Tensor, theta: Tensor, padding_mode: str, mode: str = "bilinear") -> Tensor:
-    """Resample each image under an affine map (B, 2, 3) from output to input coordinates in [-1, 1]."""
-    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
-    return F.grid_sample(x, grid, mode=mode, padding_mode=padding_mode, align_corners=False)
+class Dihedral(Transform):
+    """Mirrors images, and turns them by quarters: the symmetries of a square.
 
+    Left and right are exchanged, top and bottom, rows and columns, each or not. Where all probabilities are a half, the
+    eight symmetries are equally likely. Rows and columns of images that are not square stay: these have four
+    symmetries. Nothing comes in from outside.
 
-class Resampled(Transform):
-    """Resamples each image under an affine map, bilinear; its maps by nearest neighbours.
-
-    A subclass draws `theta`, (B, 2, 3), from output to input coordinates in [-1, 1].
+    Args:
+        horizontal: the probability that left and right are exchanged.
+        vertical: that top and bottom are.
+        transpose: that rows and columns are.
     """
 
-    padding_mode = "zeros"
+    def __init__(self, horizontal: float, vertical: float, transpose: float) -> None:
+        super().__init__()
+        self.horizontal, self.vertical, self.transpose = horizontal, vertical, transpose
+
+    def draw(self, x: Tensor) -> Tensor:
+        """Whether left and right, top and bottom, rows and columns are exchanged, (3, B) bool."""
+        square = x.shape[2] == x.shape[3]
+        shares = x.new_tensor([self.horizontal, self.vertical, self.transpose if square else 0.0])
+        return torch.rand(3, len(x), device=x.device) < shares[:, None]
 
     def inputs(self, x: Tensor, draw: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
-        return sample_at(x, draw, self.padding_mode)
+        horizontal, vertical, transpose = draw[:, :, None, None, None]
+        x = torch.where(horizontal, x.flip(3), x)
+        x = torch.where(vertical, x.flip(2), x)
+        return torch.where(transpose, x.transpose(2, 3), x) if x.shape[2] == x.shape[3] else x
 
-    def map(self, x: Tensor, draw: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same shape and type."""
-        return sample_at(x.to(draw.dtype), draw, self.padding_mode, mode="nearest").to(x.dtype)
+    map = inputs
+
+    def boxes(self, values: Tensor, sample: Tensor, draw: Tensor, size: tuple[int, int]) -> Tensor:
+        """(N, 4) -> the same shape."""
+        horizontal, vertical, transpose = draw[:, sample, None]
+        x, y = values[:, [0, 2]], values[:, [1, 3]]
+        x = torch.where(horizontal, size[1] - x.flip(1), x)
+        y = torch.where(vertical, size[0] - y.flip(1), y)
+        x, y = torch.where(transpose, y, x), torch.where(transpose, x, y)
+        return torch.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], dim=1)
+
+
+def sample_at(x: Tensor, places: Tensor, padding_mode: str) -> Tensor:
+    """Resample images or maps: values bilinear, classes by nearest neighbours.
+
+    Args:
+        x: (B, C, H, W), floats or integers.
+        places: where each pixel of the result lies in x, as columns and rows in [-1, 1], (B, h, w, 2).
+        padding_mode: of `torch.nn.functional.grid_sample`.
+
+    Returns:
+        (B, C, h, w) of the type of x.
+    """
+    if x.is_floating_point():
+        return F.grid_sample(x, places.to(x.dtype), padding_mode=padding_mode, align_corners=False)
+    # Outside there are zeros: with the classes counted from IGNORED on, that is IGNORED itself.
+    classes = x.to(places.dtype) - IGNORED
+    found = F.grid_sample(classes, places, mode="nearest", padding_mode=padding_mode, align_corners=False)
+    return (found + IGNORED).to(x.dtype)
+
+
+class Resampled(Transform):
+    """Resamples each image and its maps under an affine map.
+
+    A subclass draws `theta`, (B, 2, 3), from output to input coordinates in [-1, 1].
+
+    Args:
+        border: what comes in from outside: `black` or `mirror`.
+    """
+
+    def __init__(self, border: str = "black") -> None:
+        super().__init__()
+        self.padding_mode = PADDING_MODES[border]
+
+    def inputs(self, x: Tensor, draw: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        return sample_at(x, F.affine_grid(draw, list(x.shape), align_corners=False), self.padding_mode)
+
+    map = inputs
 
     def boxes(self, values: Tensor, sample: Tensor, draw: Tensor, size: tuple[int, int]) -> Tensor:
         """(N, 4) -> the box around the four moved corners, (N, 4)."""
-        scale = values.new_tensor([size[1], size[0]]) / 2
-        corners = values[:, [[0, 1], [2, 1], [0, 3], [2, 3]]] / scale - 1  # (N, 4, 2) in [-1, 1]
-        linear, shift = draw[sample, :, :2].to(values.dtype), draw[sample, :, 2].to(values.dtype)
-        moved = torch.linalg.solve(linear[:, None], (corners - shift[:, None])[..., None])[..., 0]
-        moved = (moved + 1) * scale
-        return torch.cat([moved.amin(dim=1), moved.amax(dim=1)], dim=1)
+        return moved_boxes(values, draw[sample], size, size)
+
+
+def moved_boxes(values: Tensor, theta: Tensor, before: tuple[int, int], after: tuple[int, int]) -> Tensor:
+    """Boxes around the moved corners of boxes.
+
+    Args:
+        values: x0, y0, x1, y1 in pixels, (N, 4).
+        theta: the map of each box's image, (N, 2, 3).
+        before: height and width of the images.
+        after: those of the resampled images.
+    """
+    corners = values[:, [[0, 1], [2, 1], [0, 3], [2, 3]]]  # (N, 4, 2)
+    corners = corners / values.new_tensor([before[1], before[0]]) * 2 - 1
+    linear, shift = theta[:, :, :2].to(values.dtype), theta[:, :, 2].to(values.dtype)
+    moved = torch.linalg.solve(linear[:, None], (corners - shift[:, None])[..., None])[..., 0]
+    moved = (moved + 1) / 2 * values.new_tensor([after[1], after[0]])
+    return torch.cat([moved.amin(dim=1), moved.amax(dim=1)], dim=1)
 
 
 class Rotate(Resampled):
-    """Rotates each image about its centre, bilinear; what comes in is black.
+    """Rotates each image about its centre.
 
     Args:
         degrees: the largest angle in either direction.
+        border: what comes in: `black` or `mirror`.
     """
 
-    def __init__(self, degrees: float) -> None:
-        super().__init__()
+    def __init__(self, degrees: float, border: str = "black") -> None:
+        super().__init__(border)
         self.degrees = degrees
 
     def draw(self, x: Tensor) -> Tensor:
@@ -161,7 +257,7 @@ def rotation(angles: Tensor, ratio: float) -> Tensor:
 
 
 class Affine(Resampled):
-    """Turns, scales, shears and shifts each image in one bilinear step; what comes in is black.
+    """Turns, scales, shears and shifts each image in one bilinear step.
 
     LeCun et al., 1998, Gradient-Based Learning Applied to Document Recognition, section III.B, shifts, scales, squeezes
     and shears its digits; the rotation comes on top.
@@ -171,10 +267,11 @@ class Affine(Resampled):
         scale: each side is divided by up to 1 plus or minus this, on its own.
         shear: the largest horizontal shift, as a share of the distance from the middle row.
         pixels: the largest shift in each direction.
+        border: what comes in: `black` or `mirror`.
     """
 
-    def __init__(self, degrees: float, scale: float, shear: float, pixels: float) -> None:
-        super().__init__()
+    def __init__(self, degrees: float, scale: float, shear: float, pixels: float, border: str = "black") -> None:
+        super().__init__(border)
         self.degrees, self.scale, self.shear, self.pixels = degrees, scale, shear, pixels
 
     def draw(self, x: Tensor) -> Tensor:
@@ -237,10 +334,9 @@ class RandomResizedCrop(Resampled):
         in the photograph; `middle`, the square in its middle, in which the windows stay.
     """
 
-    padding_mode = "border"
-
     def __init__(self, scale: list[float], ratio: list[float], flip: float, of: str = "whole") -> None:
         super().__init__()
+        self.padding_mode = "border"  # the windows lie in the images, and their outermost pixels at the edge
         self.scale, self.ratio, self.flip, self.of = scale, ratio, flip, of
 
     def draw(self, x: Tensor) -> Tensor:

@@ -48,7 +48,11 @@ class Transform(nn.Module):
         raise NotImplementedError
 
     def map(self, x: Tensor, draw: Any) -> Tensor:
-        """A value a pixel, (B, C, H, W) float or integer, changed by the draw of its image; left alone by default."""
+        """Maps (B, C, H, W), changed by the draws of their images; left alone by default.
+
+        Integers are classes: each pixel keeps one that there is, or gets `couloir.config.fields.IGNORED`. Floats are
+        values in [0, 1].
+        """
         return x
 
     def boxes(self, values: Tensor, sample: Tensor, draw: Any, size: tuple[int, int]) -> Tensor:
@@ -58,7 +62,7 @@ class Transform(nn.Module):
             values: (N, 4): x0, y0, x1, y1 in pixels.
             sample: the number of each box's image in the batch, (N,).
             draw: of the images.
-            size: height and width of the images.
+            size: height and width of the images before they are changed.
         """
         return values
 
@@ -74,27 +78,27 @@ class Transform(nn.Module):
         kinds = fields or {name: name for name in x}
         changed = changed_fields(x, kinds, self)
         draw = self.draw(x[changed[0]])
-        size = tuple(x[changed[0]].shape[-2:])
         batch = dict(x)
+        for name in changed:
+            batch[name] = self.inputs(x[name], draw)
+        before, after = (tuple(each[changed[0]].shape[-2:]) for each in (x, batch))
         for name, kind in kinds.items():
-            if name in changed:
-                batch[name] = self.inputs(x[name], draw)
-            elif kind == "map" and name in x:
+            if kind == "map" and name in x:
                 batch[name] = self._map(x[name], draw)
             elif kind == "boxes" and name in x:
-                batch[name] = self._boxes(x[name], draw, size)
+                batch[name] = self._boxes(x[name], draw, before, after)
         return batch
 
     def _map(self, x: Tensor, draw: Any) -> Tensor:
         """Maps of classes (B, H, W) have no axis for channels."""
         return self.map(x, draw) if x.ndim == 4 else self.map(x[:, None], draw)[:, 0]
 
-    def _boxes(self, field: Any, draw: Any, size: Any) -> Any:
+    def _boxes(self, field: Any, draw: Any, before: Any, after: Any) -> Any:
         """Move the corners, cut off what has left the image, and leave out boxes of which nothing is left."""
         values, counts = field
         sample = counts.new_tensor(range(len(counts))).repeat_interleave(counts)
-        corners = self.boxes(values[:, :4], sample, draw, size)
-        height, width = size
+        corners = self.boxes(values[:, :4], sample, draw, before)
+        height, width = after
         corners = corners.clamp_min(0).minimum(corners.new_tensor([width, height, width, height]))
         left = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
         moved = values.clone()
