@@ -2,104 +2,179 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from couloir.augmentation.geometry import Affine, FlipCrop, RandomResizedCrop, Rotate, Shift
+from couloir.augmentation.geometry import Cutout, Dihedral, FlipCrop, RandomResizedCrop, Rotate, Shift, padded
 from couloir.augmentation.mixing import CutMix, Mixup
-from couloir.augmentation.photometric import Noise, Photometric
+from couloir.augmentation.photometric import Noise, PCAColor, Photometric
 from couloir.augmentation.transform import Transform, in_turn
-from couloir.config.fields import SAMPLE
+from couloir.config import tree
+from couloir.config.fields import IGNORED, SAMPLE
 from couloir.data.ragged import Ragged
 from couloir.errors import CouloirError
 
-HEIGHT, WIDTH = 40, 56
+HEIGHT, WIDTH = 72, 80
+WINDOW = (60, 66)
+"""What the windows of the batch's images have; all other choices leave the images' size."""
 KINDS = {"picture": "image", "mask": "map", "places": "boxes", "kind": "label"}
-GEOMETRIC = {
-    "shift": lambda: Shift(4),
-    "flip_crop": lambda: FlipCrop(4, 0.5),
-    "rotate": lambda: Rotate(25.0),
-    "affine": lambda: Affine(15.0, 0.2, 0.2, 3.0),
-    "random_resized_crop": lambda: RandomResizedCrop([0.3, 1.0], [0.75, 1.333], 0.5),
-    "in_turn": lambda: in_turn(crop=FlipCrop(4, 0.5), noise=Noise(0.0), turn=Rotate(10.0)),
-}
-DRAWS = 100
+STAY = {"none", "noise", "photometric", "pca_color"}
+"""Choices that do not move pixels."""
+MOVE = sorted(set(tree.choices("augmentation")) - STAY - {"mixup", "cutmix"})
+TURN = {"affine", "elastic", "rotate", "simard", "unet"}
+"""Choices that turn or bend boxes: around what has turned a box is larger than it need be."""
+DRAWS, LANDMARKS, SIDE = 100, 2, 11
+DISC = ((torch.arange(SIDE) - 5).square() + (torch.arange(SIDE)[:, None] - 5).square() <= 30).long()
+"""The pixels of a landmark."""
 
 
+def choice(name: str) -> DictConfig:
+    """A choice of the group, put together in a tenth of the time that Hydra takes for a whole sentence."""
+    node = OmegaConf.load(tree.choices("augmentation")[name])
+    parts = [str(part).partition("@") for part in node.pop("defaults", []) if part != "_self_"]
+    return OmegaConf.merge({key: choice(part) for part, _, key in parts}, node)
+
+
+@cache
+def build(name: str, border: str = "black", plain: bool = True) -> Any:
+    """A choice of the group; `plain`: of which no step but those that move pixels changes anything."""
+    cfg = OmegaConf.create({"data": {"image_size": list(WINDOW)}, "augmentation": choice(name)}).augmentation
+    for step in (cfg, *(value for value in cfg.values() if isinstance(value, DictConfig))):
+        changes = {"brightness", "contrast", "saturation", "hue", "sigma", "value"} if plain else set()
+        if "alpha" in step:  # Simard's sigma smooths
+            changes -= {"sigma"}
+        step.update(dict.fromkeys(changes & set(step), 0.0) | dict.fromkeys({"border"} & set(step), border))
+    return instantiate(cfg, _convert_="all")
+
+
+@cache
 def landmarks(count: int = DRAWS) -> dict[str, Any]:
-    """A bright square in each image, class 7 in the same pixels of its map, and a box around it of class 2."""
+    """Two discs in each image, each in a channel of its own, of a class of its own in the map, and in a box.
+
+    Of an edge along the pixels nearest neighbours may be half a pixel wrong; around a disc that evens out.
+    """
     generator = torch.Generator().manual_seed(0)
     picture, mask = torch.zeros(count, 3, HEIGHT, WIDTH), torch.zeros(count, HEIGHT, WIDTH, dtype=torch.int64)
-    tops = torch.randint(8, HEIGHT - 14, (count,), generator=generator).tolist()
-    lefts = torch.randint(8, WIDTH - 14, (count,), generator=generator).tolist()
-    boxes = []
-    for number, (top, left) in enumerate(zip(tops, lefts, strict=True)):
-        picture[number, :, top : top + 6, left : left + 6] = 1.0
-        mask[number, top : top + 6, left : left + 6] = 7
-        boxes.append(torch.tensor([[left, top, left + 6, top + 6, 2.0]]))
+    tops = torch.randint(12, HEIGHT - 23, (count, LANDMARKS), generator=generator)
+    lefts = torch.randint(8, 24, (count, LANDMARKS), generator=generator) + 32 * torch.arange(LANDMARKS)
+    for number, places in enumerate(zip(tops.tolist(), lefts.tolist(), strict=True)):
+        for channel, (top, left) in enumerate(zip(*places, strict=True)):
+            picture[number, channel, top : top + SIDE, left : left + SIDE] = DISC
+            mask[number, top : top + SIDE, left : left + SIDE] = DISC * (channel + 1)
+    classes = torch.arange(1, LANDMARKS + 1).expand(count, -1)
+    boxes = torch.stack([lefts, tops, lefts + SIDE, tops + SIDE, classes], dim=2).float()
     label = torch.arange(count) % 4
-    return {"picture": picture, "mask": mask, "places": Ragged.of(boxes), "kind": label, SAMPLE: torch.arange(count)}
+    return {
+        "picture": picture, "mask": mask, "places": Ragged.of(list(boxes)), "kind": label, SAMPLE: torch.arange(count)
+    }  # fmt: skip
 
 
-def middle(pixels: Tensor) -> Tensor:
-    """The centre of mass of (H, W) weights, as column and row in pixels."""
-    weights = pixels.double()
-    rows, columns = torch.arange(HEIGHT) + 0.5, torch.arange(WIDTH) + 0.5
-    return torch.stack([(weights.sum(dim=0) * columns).sum(), (weights.sum(dim=1) * rows).sum()]) / weights.sum()
+def each_landmark(mask: Tensor) -> Tensor:
+    """The pixels of each class in maps (B, H, W): (B, 2, H, W) float."""
+    return (mask[:, None] == torch.arange(1, LANDMARKS + 1).view(-1, 1, 1)).float()
 
 
-@pytest.mark.parametrize("name", GEOMETRIC)
-def test_a_landmark_its_map_and_its_box_stay_together(name: str) -> None:
-    torch.manual_seed(1)
+def middles(weights: Tensor) -> Tensor:
+    """The centres of mass of (B, N, H, W), as columns and rows in pixels, (B, N, 2)."""
+    columns, rows = torch.arange(weights.shape[3]) + 0.5, torch.arange(weights.shape[2]) + 0.5
+    mass = weights.sum(dim=(2, 3)).clamp_min(1e-6)
+    return torch.stack([weights.sum(dim=2) @ columns / mass, weights.sum(dim=3) @ rows / mass], dim=2)
+
+
+@pytest.mark.parametrize("name", MOVE)
+def test_landmarks_their_classes_and_their_boxes_stay_together_to_half_a_pixel(name: str) -> None:
     before = landmarks()
-    after = GEOMETRIC[name]()(before, KINDS)
+    torch.manual_seed(1)
+    after = build(name)(before, KINDS)
     assert list(after) == list(before)
-    assert after["mask"].shape == before["mask"].shape
+    size = WINDOW if name in ("random_window", "segmentation", "unet") else (HEIGHT, WIDTH)
+    assert after["picture"].shape == (DRAWS, 3, *size)
+    assert after["mask"].shape == (DRAWS, *size)
     assert after["mask"].dtype == torch.int64
-    assert set(after["mask"].unique().tolist()) == {0, 7}, "classes are not averaged"
+    assert set(after["mask"].unique().tolist()) <= {0, 1, 2, IGNORED}, "classes are not averaged"
     assert torch.equal(after["kind"], before["kind"])
     assert torch.equal(after[SAMPLE], before[SAMPLE])
-    moved = compared = 0
-    pictures, masks = after["picture"][:, 0], after["mask"] == 7
-    for start, picture, mask, box in zip(before["mask"] == 7, pictures, masks, after["places"].samples(), strict=True):
-        seen = picture > 0.5
-        inner = mask[1:-1, 1:-1].sum() == mask.sum()  # cut off, or drawn out at the border, it has another middle
-        if not seen.any() or not mask.any() or not inner:
-            continue
-        compared += 1
-        moved += bool((middle(mask) - middle(start)).norm() > 1)
-        assert (middle(picture) - middle(mask)).norm() < 1.0
-        ((x0, y0, x1, y1, kind),) = box.tolist()
-        assert kind == 2.0
-        rows, columns = (seen | mask).nonzero().unbind(dim=1)
-        assert x0 - 1 <= int(columns.min()) < int(columns.max()) + 1 <= x1 + 1
-        assert y0 - 1 <= int(rows.min()) < int(rows.max()) + 1 <= y1 + 1
-        assert (middle(mask) - torch.tensor([x0 + x1, y0 + y1]) / 2).norm() < 1.0, (
-            "the box is no larger than it need be"
-        )
-    assert compared > DRAWS / 2
-    assert moved > compared / 2
+    pictures, masks = after["picture"][:, :LANDMARKS], each_landmark(after["mask"])
+    inner = masks[:, :, 1:-1, 1:-1].sum(dim=(2, 3))
+    areas, light = masks.sum(dim=(2, 3)), pictures.sum(dim=(2, 3))
+    # What is cut off, or hidden by a hole, has another middle.
+    whole = (inner == areas) & (areas >= 9) & (light > 0.9 * areas) & (light < 1.2 * areas)
+    assert whole.sum() > DRAWS / 2
+    difference = (middles(pictures) - middles(masks)).abs()[whole]
+    assert difference.max() < 0.5
+    moved = (middles(masks) - middles(each_landmark(before["mask"]))).norm(dim=2)[whole]
+    assert (moved > 1).float().mean() > 0.5
+
+    boxes, counts = after["places"]
+    sample, channel = torch.arange(DRAWS).repeat_interleave(counts), boxes[:, 4].long() - 1
+    found = torch.full((DRAWS, LANDMARKS, 4), torch.nan)
+    found[sample, channel] = boxes[:, :4]
+    pixels = (masks[whole] > 0) | (pictures[whole] > 0.5)
+    for axis, length in ((2, size[1]), (3, size[0])):
+        seen, places = pixels.any(dim=axis - 1), torch.arange(length)
+        first, last = seen.int().argmax(dim=1), (seen * places).amax(dim=1) + 1
+        low, high = found[whole][:, axis - 2], found[whole][:, axis]
+        assert (low - 1 <= first).all()
+        assert (last <= high + 1).all()
+        if name not in TURN:
+            assert (first - low).amax() < 1.5
+            assert (high - last).amax() < 1.5
 
 
-@pytest.mark.parametrize("name", GEOMETRIC)
-def test_an_image_is_changed_the_same_whatever_else_its_sample_has(name: str) -> None:
-    batch = landmarks(8)
+@pytest.mark.parametrize("name", MOVE)
+def test_an_image_is_changed_the_same_whatever_else_its_sample_has_and_the_batch_stays_as_it_was(name: str) -> None:
+    batch = {key: value[:8] if isinstance(value, Tensor) else value for key, value in landmarks().items()}
+    batch["places"] = Ragged.of(list(landmarks()["places"].samples())[:8])
+    expected = {key: value.clone() for key, value in batch.items() if isinstance(value, Tensor)}
+    boxes = batch["places"].values.clone()
     torch.manual_seed(2)
-    together = GEOMETRIC[name]()(batch, KINDS)["picture"]
+    together = build(name, plain=False)(batch, KINDS)["picture"]
     torch.manual_seed(2)
-    assert torch.equal(GEOMETRIC[name]()(batch["picture"]), together)
+    assert torch.equal(build(name, plain=False)(batch["picture"]), together)
+    assert all(torch.equal(batch[key], value) for key, value in expected.items())
+    assert torch.equal(batch["places"].values, boxes)
 
 
-@pytest.mark.parametrize("name", GEOMETRIC)
-def test_the_batch_that_came_in_stays_as_it_was(name: str) -> None:
-    batch, expected = landmarks(8), landmarks(8)
-    GEOMETRIC[name]()(batch, KINDS)
-    for field in ("picture", "mask", "kind"):
-        assert torch.equal(batch[field], expected[field])
-    assert torch.equal(batch["places"].values, expected["places"].values)
+COME_IN = ["affine", "cutout", "elastic", "flip_crop", "rotate", "shift", "simard"]
+"""Choices that show what lies outside of an image."""
+
+
+@pytest.mark.parametrize("name", [*COME_IN, "segmentation"])
+def test_what_comes_in_from_outside_is_black_and_of_no_class_and_of_no_value(name: str) -> None:
+    batch = {"picture": torch.ones(16, 3, *WINDOW), "mask": torch.zeros(16, *WINDOW, dtype=torch.int64)}
+    torch.manual_seed(3)
+    after = build(name)({**batch, "values": batch["picture"][:, :1]}, {**KINDS, "values": "map"})
+    assert set(after["mask"].unique().tolist()) == {0, IGNORED}
+    ignored, light = after["mask"] == IGNORED, after["values"][:, 0]
+    assert light[ignored].max() <= 0.5 + 1e-3, "bilinear, of white and black"
+    assert light[~ignored].min() >= 0.25 - 1e-3
+    if name not in ("cutout", "segmentation"):  # the image has a hole, and is changed once more
+        assert torch.equal(light, after["picture"][:, 0])
+
+
+@pytest.mark.parametrize("name", COME_IN)
+def test_with_a_mirrored_border_nothing_is_ignored_and_image_and_map_are_mirrored_alike(name: str) -> None:
+    picture = smooth_planes(16)
+    torch.manual_seed(4)
+    after = build(name, "mirror")({"picture": picture, "mask": (picture[:, 0] * 200).round().long()}, KINDS)
+    assert IGNORED not in after["mask"]
+    difference = after["mask"] / 200 - after["picture"][:, 0]
+    if name == "cutout":
+        difference = difference[(after["picture"] > 0).all(dim=1)]
+    assert difference.abs().max() < 0.06, "half a pixel of the slope, and half a class"
+
+
+def smooth_planes(count: int) -> Tensor:
+    """Images whose values say where a pixel lies, between 0.1 and 1, (B, 3, H, W)."""
+    rows, columns = torch.linspace(0.1, 0.55, WINDOW[0])[:, None], torch.linspace(0.0, 0.45, WINDOW[1])
+    return (rows + columns).expand(count, 3, -1, -1).contiguous()
 
 
 class Mirror(RandomResizedCrop):
@@ -115,6 +190,35 @@ def test_a_flip_mirrors_boxes(flip: Transform) -> None:
     found = flip(batch, KINDS)["places"].values
     x0, y0, x1, y1, kind = batch["places"].values.unbind(dim=1)
     torch.testing.assert_close(found, torch.stack([WIDTH - x1, y0, WIDTH - x0, y1, kind], dim=1))
+
+
+def test_images_take_all_symmetries_of_a_square_and_are_turned_as_numpy_turns_them() -> None:
+    batch = {
+        "image": torch.rand(1, 2, 9, 9).repeat(200, 1, 1, 1),
+        "map": torch.arange(81).view(1, 9, 9).repeat(200, 1, 1),
+    }
+    boxes = [torch.tensor([[1.0, 2, 4, 3, 0]])] * 200
+    torch.manual_seed(5)
+    after = Dihedral(0.5, 0.5, 0.5)({**batch, "boxes": Ragged.of(boxes)})
+    plane = batch["map"][0].numpy()
+    turned = [np.rot90(each, turns) for each in (plane, plane.T) for turns in range(4)]
+    counts = np.zeros(8)
+    for number in range(200):
+        (which,) = [place for place, each in enumerate(turned) if np.array_equal(after["map"][number], each)]
+        image = batch["image"][number].numpy()
+        expected = np.rot90(image.swapaxes(1, 2) if which > 3 else image, which % 4, (1, 2))
+        assert np.array_equal(after["image"][number], expected)
+        x0, y0, x1, y1 = after["boxes"].values[number, :4].int().tolist()
+        assert sorted(after["map"][number, y0:y1, x0:x1].flatten().tolist()) == [19, 20, 21]
+        counts[which] += 1
+    assert counts.min() > 10
+    flat = Dihedral(0.5, 0.5, 0.5)({"map": torch.arange(12).view(1, 3, 4), "image": torch.rand(1, 1, 3, 4)})["map"]
+    assert flat.shape == (1, 3, 4), "what is not square is mirrored alone"
+
+
+def test_a_mirrored_border_is_that_of_numpy_however_wide() -> None:
+    x = torch.arange(12.0).view(1, 1, 3, 4)
+    assert np.array_equal(padded(x, 5, 9, "mirror")[0, 0], np.pad(x[0, 0].numpy(), ((5, 5), (9, 9)), mode="symmetric"))
 
 
 class ToTheLeft(Shift):
@@ -147,13 +251,14 @@ def test_maps_of_values_move_with_their_channels() -> None:
     batch = landmarks(8)
     batch["mask"] = batch["mask"][:, None].float().repeat(1, 2, 1, 1)
     found = FlipCrop(4, 0.5)(batch, KINDS)
-    assert torch.equal(found["mask"][:, 0], 7 * found["picture"][:, 0])
+    assert torch.equal((found["mask"][:, 0] > 0).float(), found["picture"].amax(dim=1))
     assert torch.equal(found["mask"][:, 0], found["mask"][:, 1])
 
 
 def test_what_changes_values_alone_leaves_maps_and_boxes_alone() -> None:
     batch = landmarks(4)
-    found = in_turn(light=Photometric(0.4, 0.4, 0.4, 0.0), noise=Noise(0.1))(batch, KINDS)
+    colours = {"light": Photometric(0.4, 0.4, 0.4, 0.0), "colour": PCAColor(0.5, [0.2] * 3, [[0.6, 0.5, 0.6]] * 3)}
+    found = in_turn(**colours, noise=Noise(0.1), hole=Cutout(20, 0.5))(batch, KINDS)
     assert not torch.equal(found["picture"], batch["picture"])
     assert torch.equal(found["mask"], batch["mask"])
     assert torch.equal(found["places"].values, batch["places"].values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -22,7 +22,8 @@ class CutsWindows(Protocol):
             aspect: width over height of the samples that the windows become.
 
         Returns:
-            top, left, height and width in pixels, (B, 4), and (B,) bool.
+            top, left, height and width in pixels, (B, 4), and (B,) bool. A window may reach beyond its image; top and
+            left are negative then, or bottom and right too large.
         """
 
 
@@ -57,3 +58,24 @@ class Anywhere:
         return torch.cat([corner, torch.tensor(self.size).expand(len(sizes), 2)], dim=1), torch.zeros(
             len(sizes), dtype=torch.bool
         )
+
+
+def cut_out(frame: Tensor, place: Sequence[int], outside: Sequence[int]) -> Tensor:
+    """A window of a frame; a copy where it reaches beyond it, else a part of it.
+
+    Args:
+        frame: uint8 (H, W, C).
+        place: top, left, height and width of the window.
+        outside: what each channel is beyond the frame, (C,).
+
+    Returns:
+        uint8 (height, width, C).
+    """
+    top, left, height, width = place
+    rows, columns = (max(0, top), min(top + height, frame.shape[0])), (max(0, left), min(left + width, frame.shape[1]))
+    inside = frame[rows[0] : rows[1], columns[0] : columns[1]]
+    if inside.shape[:2] == (height, width):
+        return inside
+    window = torch.tensor(outside, dtype=frame.dtype).expand(height, width, -1).clone()
+    window[rows[0] - top : rows[1] - top, columns[0] - left : columns[1] - left] = inside
+    return window
