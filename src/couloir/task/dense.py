@@ -19,6 +19,9 @@ from couloir.errors import CouloirError
 from couloir.task.task import Step, Task, try_network
 from couloir.task.tiles import scanned
 
+SMALLEST = 1e-30
+"""What the sum of weights is at least: of images without a pixel that counts, the loss is 0 and not NaN."""
+
 
 class Dense(Task):
     """Maps (B, K, f H, f W) of images (B, C, H, W), and one loss.
@@ -40,14 +43,22 @@ class Dense(Task):
         """In training the loss alone: what sorts or filters all pixels would cost a step too much."""
         return {} if split == "train" else self.measures()
 
+    beside = 0.0
+    """What stands in the outputs of a batch beside those of smaller images; an answer of it says nothing."""
+
     def compute(self, batch: Batch) -> Step:
         """The loss; of each sample the statistics that the metrics sum."""
+        batch = self.counted(batch)
         if self.training:
             return self._trained(batch)
         steps = [
             (places, self.compared(output, target, x, places)) for places, x, target, output in self._by_size(batch)
         ]
         return _joined(steps)
+
+    def counted(self, batch: Batch) -> Batch:
+        """A batch whose target says which of its pixels count."""
+        return batch
 
     def _trained(self, batch: Batch) -> Step:
         outputs = self.net(batch[self.input])
@@ -99,7 +110,8 @@ class Dense(Task):
                 return output
             if found is None:
                 factor = output.shape[-1] // width
-                found = output.new_zeros(len(x), output.shape[1], x.shape[-2] * factor, x.shape[-1] * factor)
+                room = (len(x), output.shape[1], x.shape[-2] * factor, x.shape[-1] * factor)
+                found = output.new_full(room, self.beside)
             found[places, :, : output.shape[-2], : output.shape[-1]] = output
         assert found is not None
         return found
@@ -129,6 +141,7 @@ class Dense(Task):
             answer: of `answer`, of the whole batch, (B, K, H, W).
             batch: the batch.
         """
+        batch = self.counted(batch)
         x, target = batch[self.input], batch[self.target]
         factor = target.shape[-1] // x.shape[-1]
         steps = []
@@ -183,17 +196,18 @@ def _joined(steps: list[tuple[list[int], Step]]) -> Step:
     """The steps of the groups of one batch as one, its samples in the order of the batch."""
     if len(steps) == 1:
         return steps[0][1]
-    weights = [step.weight for _, step in steps]
-    counts = [float(len(places)) for places, _ in steps]
-    weighed = torch.stack([weight for weight in weights if weight is not None] or [torch.tensor(n) for n in counts])
+    weights = [step.weight for _, step in steps if step.weight is not None]
+    counts = torch.tensor([len(places) for places, _ in steps])
+    counted = torch.stack(weights) if weights else counts
     losses = {}
     for name in steps[0][1].losses:
         values = torch.stack([step.losses[name] for _, step in steps])
-        weighed = weighed.to(values)
-        losses[name] = (values * weighed).sum() / weighed.sum().clamp_min(1)
+        shares = counted.to(values)
+        # An image without a pixel that counts has no loss: 0 times NaN would be one.
+        losses[name] = torch.where(shares > 0, values * shares, 0).sum() / shares.sum().clamp_min(SMALLEST)
     order = torch.tensor([place for places, _ in steps for place in places]).argsort()
     tensors = tuple(
         torch.cat(parts)[order.to(parts[0].device)] for parts in zip(*(step.tensors for _, step in steps), strict=True)
     )
     seen = {place: output for _, step in steps for place, output in step.outputs.items()}
-    return Step(losses, tensors, None if weights[0] is None else weighed.sum(), seen)
+    return Step(losses, tensors, counted.sum() if weights else None, seen)

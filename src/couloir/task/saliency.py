@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import Tensor
@@ -20,6 +21,8 @@ class Saliency(Dense):
             both sum to one.
         keys: those of `Dense`.
     """
+
+    beside = -math.inf
 
     def __init__(self, output: str, **keys: Any) -> None:
         super().__init__(**keys)

@@ -29,12 +29,12 @@ class Segmentation(Dense):
         super().__init__(**keys)
         self.ignore_index = ignore_index
 
-    def compute(self, batch: Batch) -> Any:
-        """The loss over the pixels that count; of each sample how its pixels' classes are taken for each other."""
-        if self.ignore_index != IGNORED:
-            target = batch[self.target]
-            batch = {**batch, self.target: target.masked_fill(target == self.ignore_index, IGNORED)}
-        return super().compute(batch)
+    def counted(self, batch: Batch) -> Batch:
+        """A batch in which the pixels that do not count are `IGNORED`."""
+        if self.ignore_index == IGNORED:
+            return batch
+        target = batch[self.target]
+        return {**batch, self.target: target.masked_fill(target == self.ignore_index, IGNORED)}
 
     def measures(self) -> dict[str, Metric]:
         """Pixel accuracy, IoU by class and its mean, Dice, and the F1 of the boundaries."""

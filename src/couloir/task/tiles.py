@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import product
+from itertools import pairwise, product
 
 import torch
 from torch import Tensor
@@ -51,26 +51,26 @@ def scanned(net: Network, x: Tensor, window: Size, overlap: float = 0.25, at_onc
 def _tiled(net: Network, x: Tensor, window: Size, overlap: float, at_once: int) -> Tensor:
     height, width = x.shape[-2:]
     rows, columns = _spans(height, window[0], overlap), _spans(width, window[1], overlap)
+    down, across = _ramps(rows), _ramps(columns)
     total: Tensor | None = None
-    weights = x.new_empty(0)
+    weights = torch.empty(0)
     factor = 1
-    for (top, bottom), (left, right) in product(rows, columns):
+    for (row, (top, bottom)), (column, (left, right)) in product(enumerate(rows), enumerate(columns)):
         for start in range(0, len(x), at_once):
             out = net(x[start : start + at_once, :, top:bottom, left:right])
             if total is None:
                 factor = _factor(out, (bottom - top, right - left))
-                total = out.new_zeros(len(x), out.shape[1], height * factor, width * factor)
-                weights = out.new_zeros(height * factor, width * factor)
-            down = _ramp((top, bottom), rows, height, overlap, window[0])
-            across = _ramp((left, right), columns, width, overlap, window[1])
-            weight = torch.outer(down, across).to(out)
+                wide = torch.promote_types(out.dtype, torch.float32)  # of half precision, sums would be rounded
+                total = out.new_zeros(len(x), out.shape[1], height * factor, width * factor, dtype=wide)
+                weights = out.new_zeros(height * factor, width * factor, dtype=wide)
+            weight = torch.outer(down[row], across[column]).to(total)
             weight = weight.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
             place = (slice(top * factor, bottom * factor), slice(left * factor, right * factor))
             total[start : start + at_once, :, place[0], place[1]] += out * weight
             if start == 0:
                 weights[place] += weight
     assert total is not None
-    return total / weights
+    return total.div_(weights)
 
 
 def _factor(out: Tensor, size: Size) -> int:
@@ -85,39 +85,33 @@ def _factor(out: Tensor, size: Size) -> int:
 
 
 def _spans(length: int, window: int, overlap: float) -> list[Span]:
-    """The tiles along one side: each as long as the window but for the last, which ends where the image does."""
+    """The tiles along one side, each as long as the window; the last ends where the image does, and may be longer.
+
+    All begin at multiples of `ALIGNED`, or of the largest smaller power of two that keeps the overlap.
+    """
     if length <= window:
         return [(0, length)]
     step = max(1, int(window * (1 - overlap)))
-    step = step // ALIGNED * ALIGNED or step
-    count = -(-(length - window) // step)
-    starts = [number * step for number in range(count + 1)]
-    if starts[-1] + window > length:  # the last begins earlier, at a multiple again, and is a little longer
-        starts[-1] = max(starts[-2] + 1, (length - window) // ALIGNED * ALIGNED)
-    return [(start, length if number == count else start + window) for number, start in enumerate(starts)]
+    aligned = min(ALIGNED, 1 << (step.bit_length() - 1))
+    step = step // aligned * aligned
+    last = (length - window) // aligned * aligned
+    return [*((start, start + window) for start in range(0, last, step)), (last, length)]
 
 
-def _ramp(span: Span, spans: Sequence[Span], length: int, overlap: float, window: int) -> Tensor:
-    """The weight of each pixel of a tile along one side: 1, and less towards an inner edge, (n,).
+def _ramps(spans: Sequence[Span]) -> list[Tensor]:
+    """The weight of each pixel of each tile along one side: 1, and less towards an inner edge, (n,) each.
 
     Of what two tiles share, a quarter at the edge of each has no weight in it, and the half between rises evenly.
     """
-    begin, end = span
-    weight = torch.ones(end - begin, dtype=torch.float64)
-    position = spans.index(span)
-    for edge, other in (("first", position - 1), ("last", position + 1)):
-        if not 0 <= other < len(spans):
-            continue
-        shared = spans[other][1] - begin if edge == "first" else end - spans[other][0]
-        if shared <= 0:
-            continue
-        distance = torch.arange(shared, dtype=torch.float64) + 0.5
-        slope = ((distance / shared - 0.25) * 2).clamp(0, 1)
-        if edge == "first":
-            weight[:shared] *= slope
-        else:
-            weight[-shared:] *= slope.flip(0)
-    return weight
+    ramps = [torch.ones(end - begin, dtype=torch.float64) for begin, end in spans]
+    for (first, (_, end)), (second, (begin, _)) in pairwise(enumerate(spans)):
+        shared = end - begin
+        if shared > 0:
+            distance = torch.arange(shared, dtype=torch.float64) + 0.5
+            slope = ((distance / shared - 0.25) * 2).clamp(0, 1)
+            ramps[second][:shared] *= slope
+            ramps[first][-shared:] *= slope.flip(0)
+    return ramps
 
 
 def _without_padding(net: Network, x: Tensor, window: Size, overlap: float, at_once: int) -> Tensor:
