@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from couloir.augmentation.geometry import crop_at, moved_boxes, padded, sample_at
+from couloir.augmentation.geometry import crop_at, moved_boxes, outside, padded, sample_at
 from couloir.augmentation.transform import Transform
 from couloir.config.image_size import ImageSize, in_words, size_of
 from couloir.errors import CouloirError
@@ -95,7 +95,9 @@ class RandomWindow(Transform):
             top, left = draw.places[:, 0] + rows, draw.places[:, 1] + columns
             return crop_at(padded(x, rows, columns), top, left, draw.mirror, self.size)
         places = F.affine_grid(draw.theta, [len(x), 1, *self.size], align_corners=False)
-        return sample_at(x, places, "zeros")
+        # The outermost pixels go on, or zooming would darken the edges; then what lies beyond the image is taken out.
+        beyond = (places.abs() > 1).any(dim=3)[:, None]
+        return sample_at(x, places, "border").masked_fill(beyond, outside(x))
 
     map = inputs
 

@@ -17,7 +17,7 @@ from couloir.data.frames import AT_A_TIME, Frames
 from couloir.data.listing import as_array
 from couloir.data.source import ArraySource, Loaded, Source
 from couloir.data.splits import Indices
-from couloir.data.windows import CutsWindows
+from couloir.data.windows import CutsWindows, cut_out
 from couloir.errors import CouloirError
 from couloir.log import say
 from couloir.machine import one_thread
@@ -99,10 +99,8 @@ class FileSource:
             return
         sizes = torch.tensor([frame.shape[:2] for frame in frames])
         boxes, mirror = windows.windows(sizes, torch.Generator().manual_seed(seed), self.size[1] / self.size[0])
-        for room, frame, (top, left, rows, columns), mirrored in zip(
-            out, frames, boxes.tolist(), mirror.tolist(), strict=True
-        ):
-            window = self.frames.resampled(frame[top : top + rows, left : left + columns], self.size)
+        for room, frame, place, mirrored in zip(out, frames, boxes.tolist(), mirror.tolist(), strict=True):
+            window = self.frames.resampled(cut_out(frame, place, self.outside), self.size)
             # torch mirrors planes whose channels come last in one vectorised pass, but not (H, W, C).
             room.copy_(window[None].permute(0, 3, 1, 2).flip(3)[0].permute(1, 2, 0) if mirrored else window)
 
@@ -119,6 +117,11 @@ class FileSource:
             add(f"{path.parent.name}/{path.name} {size}".encode(errors="surrogateescape"))
             if whole:
                 add(_asked(path, Path.read_bytes))
+
+    @property
+    def outside(self) -> list[int]:
+        """What each channel is where a window reaches beyond its photograph, (C,)."""
+        return [0] * self.channels
 
     @property
     def problem(self) -> str | None:

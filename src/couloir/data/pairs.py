@@ -171,18 +171,17 @@ class PairSource(FileSource):
         if not self.whole:
             super()._cut(frames, out, windows, seed)
             return
-        read = self._pairs.read
         for room, frame in zip(out, frames, strict=True):
             if tuple(frame.shape[:2]) != self.size:
-                room.zero_()
-                if read.classes:
-                    room[..., -read.planes :] = IGNORED
+                room.copy_(torch.tensor(self.outside, dtype=torch.uint8))
             room[: frame.shape[0], : frame.shape[1]] = frame
 
     @property
-    def _pairs(self) -> Pairs:
+    def outside(self) -> list[int]:
+        """Black, and for maps no class or no value."""
         assert isinstance(self.frames, Pairs)
-        return self.frames
+        read = self.frames.read
+        return [0] * (self.channels - read.planes) + [IGNORED if read.classes else 0] * read.planes
 
     def hash_into(self, add: Callable[[bytes], object], indices: Indices) -> None:
         """The bytes of the images' files, then of the maps'."""
