@@ -32,7 +32,11 @@ DEEPER = {
 }
 """Networks that are others with more layers -> those others, with which most of what is common to all is tested."""
 
-NARROW: dict[str, dict[str, Any]] = {"unet": {"width": 8}}
+NARROW: dict[str, dict[str, Any]] = {
+    "unet": {"width": 8},
+    "segnet": {"width": 8},
+    **{name: {"width": 0.125} for name in ("fcn32s", "fcn16s", "fcn8s")},
+}
 """Keys of networks that are large, with which they are tested."""
 FACTOR = 2
 """How much larger restored images are than what the networks see."""

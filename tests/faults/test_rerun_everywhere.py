@@ -54,6 +54,8 @@ FAMILIES = {
 OF_MAPS = {
     "deeplab": "deeplabv3_resnet50 data=digits_on_photographs",
     "super_resolution": "espcn model.depth=1 data=super_resolution",
+    "fcn": "fcn8s model.width=0.1 data=digits_on_photographs",
+    "segnet": "segnet model.depth=2 model.width=4 data=digits_on_photographs",
     "unet": "unet model.depth=2 model.width=4 data=digits_on_photographs",
 }
 """Family whose answer is an image -> a choice of the family, small, and the data."""

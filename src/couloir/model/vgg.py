@@ -59,18 +59,7 @@ class VGG(nn.Module):
         lrn: bool = False,
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        width = channels
-        for number, stage in enumerate(stages):
-            for entry in stage:
-                kernel_size = 3 if entry > 0 else 1
-                layers.append(nn.Conv2d(width, abs(entry), kernel_size, padding=kernel_size // 2))
-                layers += [nn.BatchNorm2d(abs(entry))] if batch_norm else []
-                layers.append(nn.ReLU(inplace=True))
-                width = abs(entry)
-            layers += [local_response_norm()] if lrn and number == 0 else []
-            layers.append(nn.MaxPool2d(2))
-        self.features = nn.Sequential(*layers)
+        self.features = features(stages, channels, batch_norm, lrn)
         self.avgpool = nn.AdaptiveAvgPool2d(7)
         self.classifier = hidden_4096(512 * 7 * 7, num_classes, dropout)
         he_normal_by_fan_out(self, linear_deviation=0.01)
@@ -79,6 +68,29 @@ class VGG(nn.Module):
         """(B, C, S, S) -> (B, num_classes)."""
         logits: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
         return logits
+
+
+def features(stages: list[list[int]], channels: int, batch_norm: bool, lrn: bool = False) -> nn.Sequential:
+    """All but the fully-connected layers of a column of the table: (B, channels, H, W) -> (B, last width, H/32, W/32).
+
+    Args:
+        stages: the widths of the convolutions, stage by stage; a negative one is 1x1.
+        channels: channels of the images.
+        batch_norm: normalise before each activation.
+        lrn: local response normalisation after the first convolution.
+    """
+    layers: list[nn.Module] = []
+    width = channels
+    for number, stage in enumerate(stages):
+        for entry in stage:
+            kernel_size = 3 if entry > 0 else 1
+            layers.append(nn.Conv2d(width, abs(entry), kernel_size, padding=kernel_size // 2))
+            layers += [nn.BatchNorm2d(abs(entry))] if batch_norm else []
+            layers.append(nn.ReLU(inplace=True))
+            width = abs(entry)
+        layers += [local_response_norm()] if lrn and number == 0 else []
+        layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers)
 
 
 def _named(stages: list[list[int]], lrn: bool = False) -> Callable[..., VGG]:

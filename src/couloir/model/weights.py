@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -219,7 +219,11 @@ def load_weights(
 def _for_encoder(net: nn.Module, own: State, state: State) -> tuple[State, list[str]]:
     """Weights of the network that a network's encoder comes from, under the names that they have within it, without
     those of its head; and the names of all that is no part of the encoder, which these weights are not for.
+
+    A network whose encoder has other names or shapes says itself what of a state is for it (`begins_with`).
     """
+    if (begins_with := getattr(net, "begins_with", None)) is not None:
+        return cast(tuple[State, list[str]], begins_with(state))
     part = getattr(net, "encoder", None)
     if not isinstance(part, str) or any(name.startswith(f"{part}.") for name in state):
         return state, []
