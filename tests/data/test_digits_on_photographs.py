@@ -33,10 +33,10 @@ def test_each_box_is_the_extent_of_its_digit_in_the_mask(size: object) -> None:
     made_of = made(range(20), "test", image_size=size)
     drawn = 0
     for mask, boxes in zip(made_of.masks, made_of.boxes, strict=True):
-        there = boxes[boxes[:, 0] != NO_BOX]
+        there = boxes[boxes[:, -1] != NO_BOX]
         drawn += len(there)
         covered = np.zeros_like(mask)
-        for digit, x0, y0, x1, y1 in there:
+        for x0, y0, x1, y1, digit in there:
             inside = mask[y0:y1, x0:x1] == digit + 1
             assert all(inside[edge].any() for edge in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]))
             covered[y0:y1, x0:x1][inside] = 1

@@ -20,6 +20,7 @@ import couloir
 from couloir.cli.main import run as command
 from couloir.config import tree
 from couloir.config.needs import fitting
+from folders_of_masks import make_masks
 from photographs import make_photographs
 from waiting import LONGEST
 
@@ -81,6 +82,10 @@ DATA = {
     "augmentation=inception",
     "imagenet": "data=imagenet data.root={root}/photos data.image_size=32 data.num_classes=2 data.memory_budget=0 "
     "augmentation=alexnet",
+    "image_masks": "data=image_masks data.root={root}/masks data.image_size=24",
+    "image_masks files": "data=image_masks data.root={root}/masks data.image_size=24 data.memory_budget=0 "
+    "data.test_pattern=00",
+    "digits_on_photographs": "data=digits_on_photographs data.samples=60 data.image_size=24 data.target=saliency",
     "mnist": "data=mnist data.root={data}/mnist data.subset=90 augmentation=affine",
     "cifar10": "data=cifar10 data.root={data}/cifar10 data.subset=90 augmentation=cutmix",
 }
@@ -118,6 +123,7 @@ def assert_repeats(words: list[str], outputs: Path, *again: str) -> None:
 def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("sets")
     make_photographs(root / "photos", train=24, other=8)
+    make_masks(root / "masks", 24)
     rows = [f"{i % 7},{(i * i) % 11 / 3},{'ab'[i % 2]},{3 * (i % 3) + 1},{i / 9 + (i % 5)}" for i in range(80)]
     (root / "table.csv").write_text("p,q,kind,number,y\n" + "\n".join(rows))
     kinds = [f"{i / 7 if i % 9 else ''},{'xyz'[i % 3]},2024-01-{i % 28 + 1:02},{'ab'[i % 2]}" for i in range(80)]
@@ -137,6 +143,7 @@ def test_every_family_of_networks_is_among_those_repeated() -> None:
 def test_every_data_set_is_among_those_repeated() -> None:
     named = {words.split()[0].removeprefix("data=") for words in DATA.values()}
     same_code = {"cifar100", "fashion_mnist", "wine", "breast_cancer", "diabetes", "parquet"}
+    same_code |= {"membrane", "pedestrians"}
     assert set(tree.choices("data")) - named == same_code, "read by the code of others"
 
 
@@ -154,6 +161,8 @@ def test_a_data_set_is_read_the_same_again(name: str, workers: int, sets: Path, 
     words = DATA[name].format(root=sets, data=data).split()
     images = any(word in DATA[name] for word in ("image", "cifar", "synthetic"))
     net = ["model=convnet", "model.dropout=0.2"] if images else []
+    if any(word in DATA[name] for word in ("masks", "photographs")):
+        net = ["model=unet", "model.depth=1", "model.width=4"]
     assert_repeats([*words, *net, "data.batch_size=12", f"data.workers={workers}"], tmp_path)
 
 

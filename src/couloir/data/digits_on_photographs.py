@@ -10,14 +10,19 @@ Nothing here imports torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from couloir.config.image_size import ImageSize, size_of
+from couloir.errors import CouloirError
+
+if TYPE_CHECKING:
+    from couloir.data.samples import Samples
 
 Bytes = NDArray[np.uint8]
 COLUMNS = {"train": (0.0, 0.6), "val": (0.6, 0.8), "test": (0.8, 1.0)}
@@ -29,9 +34,18 @@ SIDES = (0.2, 0.5)
 TRIES = 8
 """Places that are tried for a digit; where each of them lies on another digit, it is left out."""
 BOX = 5
-"""Columns of a box: its class, x0, y0, x1, y1."""
+"""Columns of a box: x0, y0, x1, y1, and its class."""
 NO_BOX = -1
 """The class that fills up the boxes of images with fewer digits."""
+
+
+TARGETS = {
+    "masks": ("segmentation", {"image": "image", "mask": "map"}),
+    "saliency": ("saliency", {"image": "image", "saliency": "map"}),
+    "boxes": (None, {"image": "image", "boxes": "boxes"}),
+}
+"""The task and the fields of each target."""
+DIGITS = tuple(str(digit) for digit in range(10))
 
 
 @dataclass(frozen=True)
@@ -42,14 +56,85 @@ class Scenes:
         images: uint8 (N, channels, H, W).
         masks: uint8 (N, H, W); 0 is the background, 1 to 10 the digits 0 to 9.
         saliency: uint8 (N, H, W); 255 is the most salient place of each image.
-        boxes: int64 (N, most, 5): the digit, x0, y0, x1, y1 in pixels, x1 and y1 just outside; the rows of images with
-            fewer digits are filled up with the digit -1.
+        boxes: int64 (N, most, 5): x0, y0, x1, y1 in pixels, x1 and y1 just outside, and the digit; the rows of images
+            with fewer digits are filled up with the digit -1.
     """
 
     images: Bytes
     masks: Bytes
     saliency: Bytes
     boxes: NDArray[np.int64]
+
+
+def digits_on_photographs(
+    samples: int,
+    target: str,
+    by_digit: bool,
+    most: int,
+    sigma: float,
+    val_fraction: float,
+    test_fraction: float,
+    **keys: Any,
+) -> Samples:
+    """The set as `Samples`.
+
+    Args:
+        samples: of all splits together.
+        target: `masks`, `saliency` or `boxes`.
+        by_digit: whether each digit is a class; else all are one.
+        most: digits on an image, at most.
+        sigma: deviation of the blur that makes saliency, in pixels.
+        val_fraction: share of the samples that are not for the test.
+        test_fraction: share of all samples.
+        keys: those of `couloir.data.samples.Samples`.
+    """
+    from couloir.data.samples import Samples
+    from couloir.data.source import ArraySource, Loaded
+
+    test = max(1, round(samples * test_fraction))
+    val = max(1, round((samples - test) * val_fraction))
+
+    def source(split: str, count: int) -> ArraySource:
+        made = scenes(range(count), split, keys["image_size"], keys["channels"], keys["seed"], most, sigma)
+        if not by_digit:
+            np.minimum(made.masks, 1, out=made.masks)
+            np.minimum(made.boxes[:, :, -1], 0, out=made.boxes[:, :, -1])
+        if target == "boxes":
+            return ArraySource(made.images, made.boxes)
+        plane = made.masks if target == "masks" else made.saliency
+        return ArraySource(np.concatenate([made.images, plane[:, None]], axis=1), np.arange(count))
+
+    def load() -> Loaded:
+        names = class_names(target, by_digit)
+        return Loaded(source("train", samples - test - val), source("val", val), source("test", test), names)
+
+    maps = {"masks": "classes", "saliency": "values"}.get(target)
+    return Samples(load, planes=0 if maps is None else 1, maps=maps, **keys)
+
+
+def class_names(target: str, by_digit: bool) -> list[str]:
+    """The classes, in the order of their labels; none of saliency."""
+    if target == "saliency":
+        return []
+    names = list(DIGITS) if by_digit else ["digit"]
+    return ["background", *names] if target == "masks" else names
+
+
+def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """What the key `target` decides.
+
+    Raises:
+        CouloirError: another number of classes is stated.
+    """
+    kind, by_digit, stated = str(keys.get("target")), bool(keys.get("by_digit")), keys.get("num_classes")
+    task, fields = TARGETS.get(kind, TARGETS["masks"])  # of another word the check of the keys says so
+    count = len(class_names(kind, by_digit)) or 1
+    if stated is not None and stated != count:
+        raise CouloirError(
+            f"data.target={kind} has {count} class{'es' * (count != 1)} here, not {stated}.",
+            next_step="leave data.num_classes out; data.by_digit=false makes all digits one class",
+        )
+    return {"task": task, "fields": dict(fields), "num_classes": count}
 
 
 def scenes(
@@ -71,7 +156,7 @@ def scenes(
     images = np.empty((len(numbers), *size, 3), np.uint8)
     masks = np.zeros((len(numbers), *size), np.uint8)
     boxes = np.zeros((len(numbers), most, BOX), np.int64)
-    boxes[:, :, 0] = NO_BOX
+    boxes[:, :, -1] = NO_BOX
     for place, number in enumerate(numbers):
         rng = np.random.default_rng([seed, list(COLUMNS).index(split), number])
         images[place] = _crop(views, size, rng)
@@ -146,7 +231,8 @@ def _paste(
         inside = 2 * ink >= whole
         mask[place][inside] = labels[number] + 1
         rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-        boxes[found] = labels[number], left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1
+        corners = left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1
+        boxes[found] = *corners, labels[number]
         found += 1
 
 

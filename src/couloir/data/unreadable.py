@@ -18,7 +18,7 @@ import os
 import stat
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -90,6 +90,54 @@ def leave_out_unreadable(
         _check_left(listing, split, readable, skipped)
         listing.splits[split] = readable
     return skipped
+
+
+def unreadable_pairs(
+    pairs: Sequence[tuple[Path, Path]],
+    root: Path,
+    read: Callable[[Path], Any],
+    reading: Reading,
+    folder: Path,
+    images: bool,
+    other_size: Callable[[Path, Path], str | None],
+) -> dict[int, str]:
+    """Which of some images and masks cannot be used, by their place in the list, and why.
+
+    Args:
+        pairs: images and masks.
+        root: the set's folder.
+        read: reads a mask; `str` of it says what a mask follows from besides its file.
+        reading: how the images' pixels are made.
+        folder: where it is remembered what could be decoded.
+        images: decode the images as well.
+        other_size: says what is wrong with the sizes of a pair, or None.
+    """
+
+    def why_not(decoded: Callable[[Path], Any]) -> Callable[[Path], str | None]:
+        def why(path: Path) -> str | None:
+            try:
+                decoded(path)
+            except CouloirError as error:
+                return error.fact.removeprefix(f"{path.name} ").rstrip(".")
+            return None
+
+        return why
+
+    def memory(key: str) -> Path:
+        name = hashlib.sha256(f"{key}\0{root.absolute()}".encode(errors="surrogateescape")).hexdigest()[:32]
+        return folder / f"readable-{name}.npy"
+
+    found: dict[int, str] = {}
+    if images:
+        key = f"{DECODER}\0whole\0{reading}\0{reading.max_pixels}"
+        decoded = why_not(lambda path: decode(path, None, reading))
+        found |= find_unreadable([image for image, _ in pairs], root, decoded, memory(key))
+        found = {place: f"has an image, {pairs[place][0].name}, that {reason}" for place, reason in found.items()}
+    found |= find_unreadable([mask for _, mask in pairs], root, why_not(read), memory(f"mask\0{read}"))
+    for place, pair in enumerate(pairs):
+        if place not in found and (wrong := other_size(*pair)) is not None:
+            found[place] = wrong
+    return found
 
 
 def _check_left(listing: Listing, split: str, readable: list[tuple[Path, Any]], skipped: list[Skipped]) -> None:
