@@ -13,6 +13,7 @@ from couloir.config.needs import KINDS, Field, fields_of, fitting, lacking, need
 from couloir.errors import CouloirError
 
 IMAGES = {"fields": {"image": "image", "label": "label"}, "channels": 1, "image_size": 28, "num_classes": 10}
+MASKS = {"fields": {"image": "image", "mask": "map"}, "channels": 3, "num_classes": 2, "task": "segmentation"}
 TABLE = {"fields": {"row": "row", "value": "value"}, "channels": 4, "image_size": None, "num_classes": 1}
 
 
@@ -29,6 +30,9 @@ def file(tmp_path: Path, line: str) -> Path:
         ("# Needs: image(channels=3)", [[Field("image", {"channels": 3})]]),
         ("# Needs: image(square)", [[Field("image", {}, square=True)]]),
         ("# Needs: image(square, channels=1)", [[Field("image", {"channels": 1}, square=True)]]),
+        ("# Needs: map", [[Field("map", {})]]),
+        ("# Needs: map(classes)", [[Field("map", {}, holds="classes")]]),
+        ("# Needs: map(values, num_classes=1)", [[Field("map", {"num_classes": 1}, holds="values")]]),
         ("# Needs: row or image", [[Field("row", {}), Field("image", {})]]),
         (
             "# Needs: image(channels=3, image_size=32), label or labels(num_classes=2)",
@@ -57,6 +61,8 @@ def test_a_line_is_read_as_its_grammar_says(line: str, read: list[list[Field]], 
         ("# Needs: image of 3 channels", "'image of 3 channels' is no need", "write a kind of field"),
         ("# Needs: image(channels>2)", "'channels>2' is not KEY=NUMBER", "keys: channels, image_size, num_classes"),
         ("# Needs: image(colours=3)", "'colours=3' is not KEY=NUMBER", "keys: channels"),
+        ("# Needs: map(square)", "'square' is not KEY=NUMBER", "classes, values, or keys: channels"),
+        ("# Needs: image(classes)", "'classes' is not KEY=NUMBER", "square, or keys: channels"),
         ("# Needs: image()", "'' is not KEY=NUMBER", "keys: channels"),
         ("# Needs: image where deph=2; map", "'where deph=2' names no key", "did you mean where depth=2?"),
         ("# Needs: image where depth; map", "'where depth' names no key", "did you mean where depth=VALUE?"),
@@ -105,6 +111,13 @@ def test_a_users_own_line_is_refused_before_the_run(tmp_path: Path, monkeypatch:
             ("square images with channels=1", "images and classes with channels=1, image_size=[28,20]"),
         ),
         ("# Needs: image, labels or map", IMAGES, ("several labels a sample or maps", "images and classes")),
+        ("# Needs: map", MASKS, None),
+        ("# Needs: map(classes)", MASKS, None),
+        ("# Needs: map(classes)", MASKS | {"num_classes": 1, "task": None, "maps": "classes"}, None),
+        ("# Needs: label or map(values)", MASKS, ("classes or maps of values", "images and maps of classes")),
+        ("# Needs: map(values)", MASKS | {"task": "restoration"}, None),
+        ("# Needs: map(values)", MASKS | {"maps": "values"}, None),
+        ("# Needs: map(values)", MASKS | {"num_classes": 1, "task": None}, None),
         ("", TABLE, None),
     ],
 )
@@ -123,7 +136,7 @@ def test_data_that_states_no_fields_has_those_of_its_task_and_size() -> None:
 
 def test_the_choices_that_fit_are_those_that_lack_nothing() -> None:
     assert fitting("model", TABLE) == ["linear", "mlp", "perceptron", "polynomial"]
-    assert fitting("loss", TABLE) == ["ead", "huber", "mae", "mlnet", "mse", "msle"]
+    assert fitting("loss", TABLE) == ["charbonnier", "ead", "huber", "mae", "mlnet", "mse", "msle"]
     assert {"pca_color", "alexnet", "vgg"}.isdisjoint(fitting("augmentation", IMAGES))
     assert "photometric" in fitting("augmentation", IMAGES)
 

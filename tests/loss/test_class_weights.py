@@ -112,3 +112,25 @@ def test_the_weights_are_told_by_class_and_of_many_the_extremes() -> None:
     assert told.startswith("class weights, balanced by the training split: c19 0.525, ")
     assert told.endswith(", c1 5.25, c0 10.5")
     assert told.count(",") == 9
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+@pytest.mark.parametrize("gamma", [None, 2.0])
+def test_of_maps_the_pixels_count_that_are_not_left_out(weights: list[float] | None, gamma: float | None) -> None:
+    logits, target = RNG.normal(size=(2, 4, 3, 5)), RNG.integers(4, size=(2, 3, 5))
+    target[0, :2], left_out = 255, np.zeros((2, 3, 5), bool)
+    left_out[0, :2] = True
+    own = np.moveaxis(log_softmax(logits, axis=1), 1, -1)[~left_out]
+    own = own[np.arange(len(own)), target[~left_out]]
+    each = (np.ones(4) if weights is None else np.array(weights))[target[~left_out]]
+    terms = -own if gamma is None else -((1 - np.exp(own)) ** gamma) * own
+    loss = CrossEntropy(class_weights=weights) if gamma is None else Focal(gamma, weights)
+    assert value(loss, logits, target) == pytest.approx(np.average(terms, weights=each), rel=1e-6)
+    assert float(loss.total_weight(torch.tensor(target))) == pytest.approx(each.sum())
+
+
+def test_class_255_of_labels_is_a_class_like_others() -> None:
+    logits = torch.randn(3, 300)
+    labels = torch.tensor([255, 1, 299])
+    assert torch.equal(CrossEntropy()(logits, labels), F.cross_entropy(logits, labels))
+    torch.testing.assert_close(Focal(0.0)(logits, labels), F.cross_entropy(logits, labels))

@@ -13,13 +13,16 @@ from torch import nn
 
 from couloir.errors import CouloirError
 from couloir.loss.regression import (
+    Charbonnier,
     ExponentialAbsoluteDifference,
     Huber,
     MeanAbsoluteError,
     MeanSquaredError,
     MeanSquaredLogarithmicError,
     MLNet,
+    StructuralSimilarity,
 )
+from couloir.structural_similarity import structural_similarity
 
 RNG = np.random.default_rng(0)
 TRUE, PREDICTED = RNG.uniform(0.05, 1.0, (16, 3)), RNG.uniform(0.05, 1.0, (16, 3))
@@ -34,6 +37,7 @@ ALL = {
     "huber": (Huber(0.2), np.mean(special.huber(0.2, TRUE - PREDICTED))),
     "ead": (ExponentialAbsoluteDifference(), np.mean(np.exp(np.abs(TRUE - PREDICTED)) - 1)),
     "mlnet": (MLNet(), np.mean((TRUE - PREDICTED) ** 2 / (1.1 - TRUE))),
+    "charbonnier": (Charbonnier(0.02), np.mean(np.sqrt((TRUE - PREDICTED) ** 2 + 0.02**2))),
 }
 by_name = pytest.mark.parametrize("name", list(ALL))
 
@@ -49,7 +53,7 @@ def test_a_perfect_prediction_costs_nothing_and_has_finite_gradients(name: str) 
     prediction = torch.tensor(TRUE, requires_grad=True)
     loss = ALL[name][0](prediction, torch.tensor(TRUE))
     loss.backward()
-    assert loss.item() == 0.0
+    assert loss.item() == pytest.approx(0.02 if name == "charbonnier" else 0.0), "its bottom is epsilon"
     assert prediction.grad is not None
     assert torch.isfinite(prediction.grad).all()
 
@@ -134,3 +138,27 @@ def test_losses_with_a_restricted_domain_say_so_to_the_trainer() -> None:
 @by_name
 def test_the_task_hands_over_the_values_as_they_are(name: str) -> None:
     assert ALL[name][0].expects == "values"
+
+
+def test_mlnet_as_in_the_paper_does_not_see_the_scale_of_a_map() -> None:
+    predicted, true = RNG.random((2, 1, 4, 5)), RNG.random((2, 1, 4, 5))
+    expected = np.mean((true - predicted / predicted.max(axis=(1, 2, 3), keepdims=True)) ** 2 / (1.1 - true))
+    loss = MLNet(normalize=True)
+    for scale in (1.0, 7.0):
+        assert float(loss(torch.tensor(scale * predicted), torch.tensor(true))) == pytest.approx(expected)
+    prediction = torch.tensor(predicted, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda p: loss(p, torch.tensor(true)), prediction)
+    assert torch.isfinite(loss(torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)))
+    with pytest.raises(CouloirError, match="are no maps"):
+        loss(torch.ones(4, 3), torch.ones(4, 3))
+
+
+def test_ssim_is_one_minus_the_mean_similarity_and_takes_images_alone() -> None:
+    first, second = torch.rand(2, 3, 12, 14), torch.rand(2, 3, 12, 14)
+    loss = StructuralSimilarity()
+    assert float(loss(first, first)) == pytest.approx(0, abs=1e-6)
+    assert float(loss(first, second)) == pytest.approx(1 - float(structural_similarity(first, second).mean()))
+    with pytest.raises(CouloirError, match="compares images"):
+        loss(torch.rand(8, 3), torch.rand(8, 3))
+    with pytest.raises(CouloirError, match="two equal shapes"):
+        loss(first, second[:, :1])

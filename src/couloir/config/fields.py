@@ -30,6 +30,8 @@ SAMPLE, SHARE, SIZE = "sample", "share", "size"
 `couloir.data.batches.Share` of an uneven batch of several processes, and, where images of several sizes stand in one
 batch, height and width of each, (B, 2) int64: what lies below and to the right of them is no part of the sample.
 """
+MAPS = ("classes", "values")
+"""What the pixels of a map hold: the number of a class each, or values from 0 to 1."""
 IGNORED = 255
 """The class of pixels that take no part, in a map of classes: no loss and no metric counts them."""
 Fields = Mapping[str, str]
@@ -55,6 +57,23 @@ def default_fields(task: str, image_size: Any) -> dict[str, str]:
     target = {"classification": "label", "multi_label": "labels"}.get(task, "value")
     first = "row" if image_size is None else "image"
     return {first: first, target: target}
+
+
+def maps_of(data: Mapping[str, Any]) -> str:
+    """What the maps of a data node hold, a word of `MAPS`: its key `maps`, or what follows from its other keys.
+
+    Without that key, maps of a saliency or a restoration, and of one class alone, hold values; others hold classes.
+    """
+    stated = data.get("maps")
+    if stated in MAPS:
+        return str(stated)
+    task = data.get("task")
+    return "values" if task in ("saliency", "restoration") or data.get("num_classes") == 1 else "classes"
+
+
+def in_words(kind: str, holds: str = "") -> str:
+    """What messages call a kind of field; of maps also what they hold, where that is known."""
+    return f"{KINDS.get(kind, kind)} of {holds}" if kind == "map" and holds else KINDS.get(kind, kind)
 
 
 def fields_of(data: Mapping[str, Any]) -> dict[str, str]:

@@ -4,11 +4,13 @@
     # Needs: image(square)
     # Needs: row or image
     # Needs: image, label or labels
+    # Needs: image, map(classes)
     # Needs: image where decoder=none; image, map
 
 A comma stands between needs that must all be met, `or` between fields that meet the same need. In parentheses stands
-what keys of the data must be; `square` says that images are as high as they are wide. Where the needs follow from a key
-of the part, a semicolon stands between the ways, and the first counts whose key has the value behind `where`.
+what keys of the data must be; `square` says that images are as high as they are wide, `classes` and `values` say what
+a map holds. Where the needs follow from a key of the part, a semicolon stands between the ways, and the first counts
+whose key has the value behind `where`.
 
 A network needs a `map` if its output is one. Couloir's own networks that need none give a row of numbers for an image.
 """
@@ -22,7 +24,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from couloir.config import contract, tree
-from couloir.config.fields import KINDS, TARGETS, fields_of
+from couloir.config.fields import KINDS, MAPS, TARGETS, fields_of, in_words, maps_of
 from couloir.config.image_size import is_square, size_of
 from couloir.errors import CouloirError, did_you_mean, display
 
@@ -36,11 +38,19 @@ _BETWEEN_NEEDS = re.compile(r",(?![^()]*\))")  # not within parentheses
 
 @dataclass(frozen=True)
 class Field:
-    """One field that meets a need: its kind, what keys of the data must be, and whether images must be square."""
+    """One field that meets a need.
+
+    Attributes:
+        kind: its kind.
+        keys: what keys of the data must be.
+        square: whether images must be as high as they are wide.
+        holds: what a map must hold, a word of `MAPS`; empty: either.
+    """
 
     kind: str
     keys: dict[str, int]
     square: bool = False
+    holds: str = ""
 
     @property
     def asked(self) -> list[str]:
@@ -57,12 +67,15 @@ class Field:
             return False
         if self.square and data.get(IMAGE_SIZE) is not None and not is_square(data[IMAGE_SIZE]):
             return False
+        if self.holds and maps_of(data) != self.holds:
+            return False
         return all(_same(key, data.get(key), value) for key, value in self.keys.items())
 
     def __str__(self) -> str:
         """In the words of a message: `square images with channels=3`."""
         keys = ", ".join(f"{key}={value}" for key, value in self.keys.items())
-        kind = f"{SQUARE} {KINDS[self.kind]}" if self.square else KINDS[self.kind]
+        kind = in_words(self.kind, self.holds)
+        kind = f"{SQUARE} {kind}" if self.square else kind
         return f"{kind} with {keys}" if keys else kind
 
 
@@ -137,18 +150,24 @@ def _field(text: str, line: str, file: Path) -> Field:
     if kind not in KINDS:
         hint = did_you_mean(kind, list(KINDS), form="{}")
         raise _unreadable(f"there is no kind of field '{kind}'", line, file, hint or f"kinds: {', '.join(KINDS)}")
-    keys, square = {}, False
+    keys, square, holds = {}, False, ""
     for part in [] if inside is None else inside.split(","):
         key, _, value = (word.strip() for word in part.partition("="))
-        if part.strip() == SQUARE:
+        if kind != MAP and part.strip() == SQUARE:
             square = True
+            continue
+        if kind == MAP and part.strip() in MAPS:
+            holds = part.strip()
             continue
         if key not in KEYS or not value.isdigit():
             raise _unreadable(
-                f"'{part.strip()}' is not KEY=NUMBER", line, file, f"{SQUARE}, or keys: {', '.join(KEYS)}"
+                f"'{part.strip()}' is not KEY=NUMBER",
+                line,
+                file,
+                f"{', '.join(MAPS) if kind == 'map' else SQUARE}, or keys: {', '.join(KEYS)}",
             )
         keys[key] = int(value)
-    return Field(kind, keys, square)
+    return Field(kind, keys, square, holds)
 
 
 def _unreadable(fact: str, line: str, file: Path, next_step: str) -> CouloirError:
@@ -176,7 +195,7 @@ def lacking(file: Path, data: Mapping[str, Any], part: Mapping[str, Any] | None 
 def _lacking(wanted: list[list[Field]], data: Mapping[str, Any]) -> tuple[str, str] | None:
     for need in wanted:
         if not any(field.there(data) for field in need):
-            kinds = " and ".join(KINDS.get(kind, kind) for kind in fields_of(data).values())
+            kinds = " and ".join(in_words(kind, maps_of(data)) for kind in fields_of(data).values())
             # Of data without images it is not their shape that matters.
             need = [field if field.kind in fields_of(data).values() else replace(field, square=False) for field in need]
             asked = dict.fromkeys(key for field in need for key in field.asked)
@@ -216,7 +235,7 @@ def told(group: str, cfg: Any) -> Mapping[str, Any]:
     fields = {kind: kind for kind in learned}
     if group == "model":
         fields = {name: kind for name, kind in fields_of(cfg.data).items() if kind not in TARGETS or kind in learned}
-    return {**{key: cfg.data.get(key) for key in KEYS}, "fields": fields}
+    return {**{key: cfg.data.get(key) for key in KEYS}, "fields": fields, "maps": maps_of(cfg.data)}
 
 
 def fitting(group: str, data: Mapping[str, Any]) -> list[str]:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from couloir.loss.targets import are_labels
+from couloir.loss.targets import are_labels, counted, of_own_class
 
 ClassWeights = Sequence[float] | str | None
 """A weight for each class; `balanced`, they follow from how many samples each class has; None: all count the same."""
+SMALLEST = 1e-30
+"""The least sum of weights that is divided by: of a batch of pixels that are all left out it is 0."""
 
 
 class Weighted(nn.Module):
@@ -33,8 +35,8 @@ class Weighted(nn.Module):
         """Set the weights of `balanced`.
 
         Args:
-            counts: the training samples of each class.
-            samples: all training samples.
+            counts: the training samples of each class; of maps of classes, their pixels.
+            samples: all training samples, or pixels.
         """
         self.weights = torch.tensor(self.balanced(counts, samples))
 
@@ -63,35 +65,58 @@ class WeightedMean(Weighted):
         return [samples / (len(counts) * max(1, count)) for count in counts]
 
     def total_weight(self, target: Tensor) -> Tensor | None:
-        """What a batch counts among others: labels (B, ...) or probabilities (B, C, ...); None: its samples.
+        """What a batch counts among others; None: its samples.
 
-        The mean over several batches is that of their samples if each is weighted so.
+        The mean over several batches is that of their samples, or of their pixels, if each is weighted so.
+
+        Args:
+            target: labels (B,), classes (B, H, W), whose pixels count each, or probabilities (B, C, ...).
         """
+        there = counted(target)
         if self.weights is None:
-            return None
+            return None if there is None else there.sum().to(torch.get_default_dtype())
         if target.is_floating_point():
             return (target.movedim(1, -1) @ self.weights.to(target.dtype)).sum()
-        return self.weights[target].sum()
+        return self._each(target, self.weights).sum()
 
     def mean(self, terms: Tensor, target: Tensor) -> Tensor:
         """The mean of terms that have a class each.
 
         Args:
             terms: -log p_c, or another loss of class c, (B, C, ...).
-            target: labels (B, ...) or probabilities of the terms' shape.
+            target: labels (B,) or classes (B, H, W), or probabilities of the terms' shape.
         """
-        weights = self.of_classes(terms)
         if are_labels(terms, target):
-            own = terms.gather(1, target.long()[:, None])[:, 0]
-            if weights is None:
-                return own.mean()
-            each = weights[target.long()]
-            return (each * own).sum() / each.sum()
+            return self.mean_of_own(of_own_class(terms, target), target)
+        weights = self.of_classes(terms)
         y = target.to(terms.dtype)
         terms = torch.where(y > 0, y * terms, 0.0)  # 0 log 0 is 0, not NaN
         if weights is None:
             return terms.sum(dim=1).mean()
         return (terms.movedim(1, -1) @ weights).sum() / (y.movedim(1, -1) @ weights).sum()
+
+    def mean_of_own(self, terms: Tensor, target: Tensor) -> Tensor:
+        """The mean of terms of samples or pixels, by the weights of their classes; 0 where all pixels are left out.
+
+        Args:
+            terms: (B,) or (B, H, W).
+            target: labels or classes of that shape.
+        """
+        weights, there = self.of_classes(terms), counted(target)
+        if weights is not None:
+            each = self._each(target, weights)
+            return (each * terms).sum() / each.sum().clamp(min=SMALLEST)
+        if there is None:
+            return terms.mean()
+        return torch.where(there, terms, 0.0).sum() / there.sum().clamp(min=1)
+
+    @staticmethod
+    def _each(target: Tensor, weights: Tensor) -> Tensor:
+        """The weight of each sample's or pixel's class, 0 where it is left out."""
+        there = counted(target)
+        if there is None:
+            return weights[target.long()]
+        return torch.where(there, weights[torch.where(there, target.long(), 0)], 0.0)
 
 
 class WeightedPresence(Weighted):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from couloir.loss.class_weights import ClassWeights, WeightedMean, WeightedPresence
-from couloir.loss.targets import are_labels, as_probabilities, check_bounds, in_full_precision
+from couloir.config.fields import IGNORED
+from couloir.loss.class_weights import SMALLEST, ClassWeights, WeightedMean, WeightedPresence
+from couloir.loss.targets import are_labels, as_probabilities, check_bounds, counted, in_full_precision
 
 
 class CrossEntropy(WeightedMean):
@@ -32,7 +33,8 @@ class CrossEntropy(WeightedMean):
         self.label_smoothing = label_smoothing
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of logits (B, C) for labels (B,) or probabilities (B, C).
+        """The loss of logits (B, C) for labels (B,) or probabilities (B, C); of logits (B, C, H, W) for classes
+        (B, H, W), the mean over the pixels that are not IGNORED.
 
         Raises:
             CouloirError: the shapes do not belong together.
@@ -40,6 +42,10 @@ class CrossEntropy(WeightedMean):
         logits = in_full_precision(prediction)
         labels, weights = are_labels(logits, target), self.of_classes(logits)
         target = target.long() if labels else target.to(logits.dtype)
+        if (there := counted(target)) is not None:
+            smoothed: Any = {"ignore_index": IGNORED, "label_smoothing": self.label_smoothing, "reduction": "sum"}
+            total = there.sum() if weights is None else cast(Tensor, self.total_weight(target))
+            return F.cross_entropy(logits, target, weights, **smoothed) / total.clamp(min=SMALLEST)
         loss = F.cross_entropy(logits, target, weights, label_smoothing=self.label_smoothing)
         if weights is None or labels:
             return loss
@@ -64,8 +70,6 @@ class NegativeLogLikelihood(WeightedMean):
             CouloirError: the shapes do not belong together.
         """
         log_p = in_full_precision(prediction)
-        if are_labels(log_p, target):
-            return F.nll_loss(log_p, target.long(), self.of_classes(log_p))
         return self.mean(-log_p, target)
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from couloir.loss.class_weights import ClassWeights, WeightedMean, WeightedPresence
-from couloir.loss.targets import as_probabilities, in_full_precision
+from couloir.loss.targets import are_labels, as_probabilities, in_full_precision, of_own_class
 
 LEAST = 1e-12
 """The least 1 - p: where gamma is below one, the slope of its power has no bound."""
@@ -36,12 +36,15 @@ class Focal(WeightedMean):
         self.gamma = gamma
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of logits (B, C) for labels (B,) or probabilities (B, C).
+        """The loss of logits (B, C) for labels (B,) or probabilities (B, C); of logits (B, C, H, W) for classes
+        (B, H, W), the mean over the pixels that are not IGNORED.
 
         Raises:
             CouloirError: the shapes do not belong together.
         """
         log_p = F.log_softmax(in_full_precision(prediction), dim=1)
+        if are_labels(log_p, target):
+            return self.mean_of_own(_focused(of_own_class(log_p, target), self.gamma), target)
         return self.mean(_focused(log_p, self.gamma), target)
 
 

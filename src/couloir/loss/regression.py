@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from couloir.errors import CouloirError
 from couloir.loss.targets import check_same_shape, in_full_precision
+from couloir.structural_similarity import structural_similarity
 
 SMALLEST = 1e-7
 """What a logarithm is taken of where the value is smaller: Keras' epsilon."""
@@ -97,6 +99,54 @@ class Huber(nn.Module):
         return F.huber_loss(predicted, true, delta=self.delta)
 
 
+class Charbonnier(nn.Module):
+    """Mean of sqrt((s - s')^2 + epsilon^2): the absolute error, with a smooth bottom.
+
+    Source: Lai et al., 2017, Deep Laplacian Pyramid Networks for Fast and Accurate Super-Resolution, section 3.2.
+
+    Args:
+        epsilon: the error below which it is a parabola, in units of the target.
+    """
+
+    expects: ClassVar[str] = "values"
+
+    def __init__(self, epsilon: float = 1e-3) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The loss of two tensors of one shape.
+
+        Raises:
+            CouloirError: the shapes differ.
+        """
+        predicted, true = _values(prediction, target)
+        return ((true - predicted).square() + self.epsilon**2).sqrt().mean()
+
+
+class StructuralSimilarity(nn.Module):
+    """One minus the mean structural similarity of the images.
+
+    Source: Zhao et al., 2017, Loss Functions for Image Restoration with Neural Networks, section III B.
+    """
+
+    expects: ClassVar[str] = "values"
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The loss of images (B, C, H, W) of one shape, whose true values lie in [0, 1].
+
+        Raises:
+            CouloirError: the shapes differ, or are not those of images.
+        """
+        predicted, true = _values(prediction, target)
+        if true.ndim != 4:
+            raise CouloirError(
+                f"loss=ssim compares images (B, C, H, W); these have the shape {tuple(true.shape)}.",
+                next_step="loss=mse or loss=mae takes values of any shape",
+            )
+        return 1 - structural_similarity(predicted, true).mean()
+
+
 class ExponentialAbsoluteDifference(nn.Module):
     """Mean of exp(|s - s'|) - 1."""
 
@@ -115,17 +165,21 @@ class ExponentialAbsoluteDifference(nn.Module):
 class MLNet(nn.Module):
     """Mean of (s - s')^2 / (alpha - s), s the target: errors at salient places weigh more.
 
+    The paper's equation 2 divides each predicted map by its maximum first, so that its scale is free; the course, whose
+    maps lie in [0, 1], does not.
+
     Source: Cornia et al., 2016, A Deep Multi-Level Network for Saliency Prediction, section III.
 
     Args:
         alpha: above every target; targets of 1 weigh 1 / (alpha - 1).
+        normalize: whether predicted maps are divided by their maximum.
     """
 
     expects: ClassVar[str] = "values"
 
-    def __init__(self, alpha: float = 1.1) -> None:
+    def __init__(self, alpha: float = 1.1, normalize: bool = False) -> None:
         super().__init__()
-        self.alpha = alpha
+        self.alpha, self.normalize = alpha, normalize
         self.target_range: tuple[float, float] = (-math.inf, alpha)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -135,6 +189,16 @@ class MLNet(nn.Module):
             CouloirError: the shapes differ.
         """
         predicted, true = _values(prediction, target)
+        if self.normalize:
+            if predicted.ndim < 3:
+                raise CouloirError(
+                    "loss.normalize=true divides each predicted map by its maximum; predictions of the shape "
+                    f"{tuple(predicted.shape)} are no maps.",
+                    next_step="leave loss.normalize out",
+                )
+            predicted = predicted / predicted.flatten(1).amax(dim=1).clamp(min=SMALLEST).view(
+                -1, *[1] * (true.ndim - 1)
+            )
         return ((true - predicted).square() / (self.alpha - true)).mean()
 
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from couloir.config.fields import IGNORED
 from couloir.errors import CouloirError
 
 
@@ -51,6 +52,24 @@ def are_labels(prediction: Tensor, target: Tensor) -> bool:
         f"the target is {kind} {tuple(target.shape)}.",
         next_step="labels are integers without a class axis; the prediction has one number for each class",
     )
+
+
+def counted(target: Tensor) -> Tensor | None:
+    """Which pixels of maps of classes (B, H, W) take part; None of other targets, all of which do.
+
+    255 is a class like others where there is one label a sample.
+    """
+    return target != IGNORED if target.ndim > 2 and not target.is_floating_point() else None
+
+
+def of_own_class(x: Tensor, target: Tensor) -> Tensor:
+    """What each sample's or pixel's own class has, (B, ...), of numbers by class (B, C, ...).
+
+    Of a pixel that is left out it is the number of class 0.
+    """
+    there = counted(target)
+    target = target.long() if there is None else torch.where(there, target.long(), 0)
+    return x.gather(1, target[:, None])[:, 0]
 
 
 def as_probabilities(prediction: Tensor, target: Tensor) -> Tensor:
