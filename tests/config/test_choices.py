@@ -49,6 +49,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "run/checkpoints/best.ckpt").touch()
     (root / "run/config.yaml").write_text("model: {}")
     (root / "table.csv").write_text("a,b,y\n" + "\n".join(f"{n},{n * 2},{n % 3}" for n in range(30)))
+    (root / "conf/data").mkdir(parents=True)
+    for holds, classes in (("classes", 3), ("values", 1)):
+        facts = f"fields: {{x: image, y: map}}\nmaps: {holds}\nchannels: 1\nimage_size: 32\nnum_classes: {classes}\n"
+        (root / f"conf/data/{holds}.yaml").write_text(f"# Maps.\n_target_: torch.utils.data.Dataset\n{facts}")
     for name in ("ants", "bees"):
         (root / f"photos/train/{name}").mkdir(parents=True)
         for number in range(6):
@@ -74,6 +78,9 @@ def words_for(group: str, name: str, files: Path) -> list[str]:
         data = ["data=digits_on_photographs"]
     if group == "loss" and lacking(tree.choices("loss")[name], {"fields": {"label": "label"}}):
         data = ["data=line"]
+    maps = re.search(r"# Needs: map\((\w+)\)", tree.choices("loss")[name].read_text()) if group == "loss" else None
+    if maps:
+        data = [f"config_dir={files / 'conf'}", f"data={maps[1]}", "model=unet"]
     if group == "metric" and "tasks: [regression]" in tree.choices("metric")[name].read_text():
         data = ["data=line"]
     return [*data, f"{group}={name}", *extra]

@@ -183,10 +183,20 @@ def test_a_network_goes_by_the_target_that_the_task_learns(learned: str, fields:
     ("words", "said"),
     [
         (["model=vgg16"], r"model=vgg16 gives a row of numbers for an image, and task=segmentation learns maps\."),
+        (["loss=mse"], r"loss=mse needs values to predict or maps of values, and task=segmentation learns maps of cl"),
+        (
+            ["data.task=saliency", "data.num_classes=1", "loss=dice"],
+            r"loss=dice needs maps of classes, and task=saliency learns maps of v",
+        ),
+        (
+            ["+data.maps=values", "task=segmentation"],
+            r"needs maps of classes, and data=maps has images and maps of values",
+        ),
+        (["metric=f1", "model=unet"], r"metric=f1 does not fit the task of the data: segmentation"),
         (["model=unet", "model.padding=none"], r"Images of 64 pixels do not fit a U-Net of depth 4 without padding"),
     ],
 )
-def test_a_network_that_does_not_fit_maps_is_refused_before_the_run(
+def test_a_network_or_a_loss_that_does_not_fit_maps_is_refused_before_the_run(
     words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -195,4 +205,4 @@ def test_a_network_that_does_not_fit_maps_is_refused_before_the_run(
     Path("conf/data/maps.yaml").write_text(f"# Maps.\n# Source: none.\n_target_: mapped.Data\n{facts}")
     Path("mapped.py").write_text("class Data: ...\n")
     with pytest.raises(CouloirError, match=said):
-        couloir.compose(["data=maps", "loss=kl", *words])
+        couloir.compose(["data=maps", *words])

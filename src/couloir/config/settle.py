@@ -107,7 +107,8 @@ def settle_parts(sentence: Sentence) -> Sentence:
             return sentence
         file = tree.find(f"loss/{loss}")
         fits = file is not None and lacking(file, told("loss", cfg)) is None
-        return sentence if fits else _choose(sentence, "loss", str(node.loss))
+        stays = fits and (str(node.loss) == loss or _has_own_root(sentence))
+        return sentence if stays else _choose(sentence, "loss", str(node.loss))
     except OmegaConfBaseException as error:
         if isinstance(error.__cause__, CouloirError):
             raise error.__cause__ from None
@@ -233,6 +234,11 @@ def _is_named(group: str, sentence: Sentence) -> bool:
         return True
     names = re.compile(rf"^\s*- +(override +)?/{group}(@\S+)?:", re.MULTILINE)
     return any(names.search(tree.read_text(source.file)) for source in sentence.sources)
+
+
+def _has_own_root(sentence: Sentence) -> bool:
+    """Whether the root file, and with it the default of each group, is the user's own."""
+    return any(source.file.name == "train.yaml" and tree.is_own(source.file) for source in sentence.sources)
 
 
 def _choose(sentence: Sentence, group: str, choice: str) -> Sentence:

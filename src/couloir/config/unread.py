@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FACTS = {
     "data": (
-        "task", "fields", "channels", "image_size", "num_classes", "classes", "batch_size", "seed", "augmentation",
+        "task", "fields", "channels", "image_size", "num_classes", "maps", "classes", "batch_size", "seed", "augmentation",
         "world",
     ),
 }  # fmt: skip
