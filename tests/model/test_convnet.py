@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+import couloir
 from couloir.errors import CouloirError
 from couloir.model.convnet import convnet
 from couloir.model.linear import linear
+from networks import build
 
 
 def pattern(**keys: Any) -> nn.Sequential:
@@ -121,3 +124,76 @@ def test_two_normalisations_at_once_are_refused() -> None:
 def test_instance_normalisation_of_a_single_pixel_is_explained() -> None:
     with pytest.raises(CouloirError, match=r"stage 1 has one pixel"):
         pattern(image_size=8, kernel_size=8, M=1, padding=0, pool="none", norm="instance")
+
+
+def decoding(decoder: str = "transposed", **keys: Any) -> nn.Module:
+    return build("convnet", 3, 32, 4, decoder=decoder, **{"widths": [4, 6], "K": 0, **keys})
+
+
+def kinds(layers: Any) -> list[str]:
+    return [type(layer).__name__ for layer in layers]
+
+
+def test_a_decoder_has_the_stages_in_reverse() -> None:
+    net = decoding("unpool", N=2, K=1, hidden=9, norm="batch")
+    conv = ["Conv2d", "BatchNorm2d", "ReLU"]
+    assert [kinds(stage) for stage in net.stages] == [conv * 2] * 2
+    assert [kinds(stage) for stage in net.decoder] == [["Unpool", *conv * 2]] * 2
+    assert kinds(net.middle) == ["Conv2d", "ReLU"] * 2
+    widths = [(layer.in_channels, layer.out_channels) for layer in net.modules() if isinstance(layer, nn.Conv2d)]
+    down, middle, up = [(3, 4), (4, 4), (4, 6), (6, 6)], [(6, 9), (9, 6)], [(6, 4), (4, 4), (4, 4), (4, 4)]
+    assert sorted(widths) == sorted([*down, *middle, *up, (4, 4)])
+
+
+@pytest.mark.parametrize("keys", [{"kernel": 3}, {"kernel": 4}, {"kernel": 5}, {"K": 2, "hidden": 5, "dropout": 0.2}])
+@pytest.mark.parametrize("decoder", ["transposed", "unpool", "upsample"])
+def test_a_decoder_gives_a_map_as_large_as_the_image(decoder: str, keys: dict[str, Any]) -> None:
+    keys = {"decoder_kernel_size" if key == "kernel" else key: value for key, value in keys.items()}
+    if decoder != "transposed" and keys.get("decoder_kernel_size") == 4:
+        with pytest.raises(CouloirError, match="Kernels of 4 pixels have no middle"):
+            decoding(decoder, **keys)
+        return
+    net = decoding(decoder, **keys)
+    for size in ((1, 1), (17, 30)):
+        assert net(torch.randn(2, 3, *size)).shape == (2, 4, *size)
+    net(torch.randn(2, 3, 16, 16)).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in net.parameters())
+
+
+def test_a_decoder_that_cannot_follow_the_stages_in_reverse_is_explained() -> None:
+    for keys, said in (
+        ({"padding": 1}, "needs convolutions that keep the size"),
+        ({"pool": "none"}, r"model\.pool=none halves nothing"),
+        ({"decoder": "unpool", "pool": "average"}, "model.pool=average has none"),
+        ({"kernel_size": 2}, "Kernels of 2 pixels have no middle"),
+        ({"M": 0, "widths": 4}, "there is none"),
+        (
+            {"upsample_mode": "bilinear"},
+            r"model\.upsample_mode=bilinear would be ignored: model\.decoder is transposed",
+        ),
+    ):
+        with pytest.raises(CouloirError, match=said):
+            decoding(**keys)
+    with pytest.raises(CouloirError, match=r"model\.decoder_kernel_size=3 would be ignored: model\.decoder is none"):
+        pattern(decoder_kernel_size=3)
+
+
+def test_rows_of_scores_and_maps_are_not_taken_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        CouloirError, match=r"model=convnet needs maps, and data=digits has images and classes"
+    ) as caught:
+        couloir.compose(["model=convnet", "model.decoder=unpool"])
+    assert str(caught.value.next_step).startswith("model.decoder=none, or leave model=convnet out")
+    monkeypatch.chdir(tmp_path)
+    Path("conf/data").mkdir(parents=True)
+    facts = "task: segmentation\nfields: {x: image, y: map}\nchannels: 3\nimage_size: 64\nnum_classes: 2\n"
+    Path("conf/data/maps.yaml").write_text(f"# Maps.\n# Source: none.\n_target_: mapped.Data\n{facts}")
+    Path("mapped.py").write_text("class Data: ...\n")
+    with pytest.raises(
+        CouloirError, match="gives a row of numbers for an image, and task=segmentation learns"
+    ) as caught:
+        couloir.compose(["data=maps", "loss=kl", "model=convnet"])
+    assert str(caught.value.next_step).startswith(
+        "model.decoder=transposed or model.decoder=unpool or model.decoder=upsample, or leave model=convnet out"
+    )
+    assert couloir.compose(["data=maps", "loss=kl", "model=convnet", "model.decoder=unpool"])

@@ -9,17 +9,30 @@ What it covers (the course, convolutional networks, architectures):
 | 1, 1, 0 without pooling | INPUT -> CONV -> RELU -> FC |
 | 1, 2, 1 | INPUT -> [CONV -> RELU -> POOL]*2 -> FC -> RELU -> FC |
 | 2, 3, 2 | INPUT -> [[CONV -> RELU]*2 -> POOL]*3 -> [FC -> RELU]*2 -> FC |
+
+With a decoder the output is an image: the fully-connected layers become 1x1 convolutions (Long et al., 2015, section
+3.1), and the stages follow again in reverse (Noh, Hong and Han, 2015, Learning Deconvolution Network for Semantic
+Segmentation, section 3): [UP -> RELU -> [CONV -> RELU]*(N-1)]*M -> CONV 1x1.
+
+| decoder | UP |
+|---|---|
+| `transposed` | transposed convolution, stride 2 |
+| `unpool` | each pixel to where the maximum pooling found it, then a convolution |
+| `upsample` | interpolation, then a convolution |
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from itertools import pairwise
 
-from torch import nn
+from torch import Tensor, nn
 
 from couloir.config.image_size import ImageSize, Size, size_of
 from couloir.errors import CouloirError
 from couloir.model.activation import activation as activation_layer
+from couloir.model.upsampling import PoolWithPlaces, Unpool, enlarging, padded
 from couloir.model.weights import loads_weights
 
 GROUPS = 8
@@ -45,7 +58,10 @@ def convnet(
     norm: str,
     batch_norm: bool,
     dropout: float,
-) -> nn.Sequential:
+    decoder: str = "none",
+    decoder_kernel_size: int | None = None,
+    upsample_mode: str | None = None,
+) -> nn.Module:
     """A plain convolutional network.
 
     Args:
@@ -66,6 +82,10 @@ def convnet(
         norm: `none`, `batch`, `group` or `instance`, before each activation of a convolution.
         batch_norm: the same as `norm=batch`.
         dropout: share of units dropped before each fully-connected layer.
+        decoder: `none`, or how maps are enlarged again: `transposed`, `unpool` or `upsample`.
+        decoder_kernel_size: pixels of the sides of the kernels that enlarge; None: 4 of transposed convolutions, which
+            their stride divides, otherwise `kernel_size`.
+        upsample_mode: `nearest` or `bilinear`, of `decoder=upsample`; None: nearest.
 
     Raises:
         CouloirError: a list has another length than there are stages or layers, two keys contradict each other, or no
@@ -83,6 +103,26 @@ def convnet(
             next_step="leave one of the two out",
         )
     norm = "batch" if batch_norm else norm
+    for key, value, of in (
+        ("decoder_kernel_size", decoder_kernel_size, decoder != "none"),
+        ("upsample_mode", upsample_mode, decoder == "upsample"),
+    ):
+        if value is not None and not of:
+            raise CouloirError(
+                f"model.{key}={value} would be ignored: model.decoder is {decoder}.",
+                next_step=f"model.decoder={'upsample' if key == 'upsample_mode' else 'transposed'}, or leave it out",
+            )
+    if decoder != "none":
+        _check_decoder(N, M, kernel_size, padding, pool, decoder, decoder_kernel_size)
+        sizes = kernel_size, decoder_kernel_size or (4 if decoder == "transposed" else kernel_size)
+
+        def then(width: int) -> list[nn.Module]:
+            return [*_norm(norm, width), activation_layer(activation)]
+
+        widths = [channels, *stage_widths]
+        return ConvDecoder(
+            widths, fc_widths, num_classes, N, sizes, dilation, pool, then, dropout, decoder, upsample_mode or "nearest"
+        )
     layers: list[nn.Module] = []
     size, width = size_of(image_size), channels
     for stage, out_channels in enumerate(stage_widths, 1):
@@ -146,3 +186,125 @@ def _norm(name: str, channels: int) -> list[nn.Module]:
     if name == "group":
         return [nn.GroupNorm(GROUPS if channels % GROUPS == 0 else 1, channels)]
     return []
+
+
+class Up(nn.Sequential):
+    """Maps twice as large, and the layers behind them; unpooling goes by the places of the pooling on this level."""
+
+    def forward(self, x: Tensor, places: Tensor | None = None) -> Tensor:
+        """(B, C, h, w) -> (B, C', 2h, 2w)."""
+        for layer in self:
+            x = layer(x, places) if isinstance(layer, Unpool) else layer(x)
+        return x
+
+
+class ConvDecoder(nn.Module):
+    """The pattern and its mirror image, for images of any size: zeros below and to the right are cut off again.
+
+    Args:
+        widths: channels of the images, and of each stage.
+        hidden: channels of the 1x1 convolutions between the last stage and its mirror image; where there are some, one
+            more leads back to the channels of the stage.
+        num_classes: maps of the output.
+        N: convolutions a stage.
+        sizes: pixels of the sides of the convolutions' kernels, and of those that enlarge.
+        dilation: distance of the convolutions' elements.
+        pool: `max` or `average`.
+        then: makes what follows each convolution of a stage, for its channels.
+        dropout: share of units dropped before each 1x1 convolution.
+        decoder: `transposed`, `unpool` or `upsample`.
+        mode: of `upsample`.
+    """
+
+    def __init__(
+        self,
+        widths: list[int],
+        hidden: list[int],
+        num_classes: int,
+        N: int,
+        sizes: tuple[int, int],
+        dilation: int,
+        pool: str,
+        then: Callable[[int], list[nn.Module]],
+        dropout: float,
+        decoder: str,
+        mode: str,
+    ) -> None:
+        super().__init__()
+
+        def convolutions(before: int, after: int, count: int, size: int) -> list[nn.Module]:
+            layers: list[nn.Module] = []
+            for number in range(count):
+                width = after if number else before
+                layers += [nn.Conv2d(width, after, size, padding="same", dilation=dilation), *then(after)]
+            return layers
+
+        def up(before: int, after: int) -> list[nn.Module]:
+            if decoder == "transposed":
+                return [enlarging(before, after, sizes[1], 2), *then(after)]
+            aligned = False if mode == "bilinear" else None
+            larger = Unpool() if decoder == "unpool" else nn.Upsample(scale_factor=2, mode=mode, align_corners=aligned)
+            return [larger, nn.Conv2d(before, after, sizes[1], padding="same"), *then(after)]
+
+        self.stages = nn.ModuleList(nn.Sequential(*convolutions(*pair, N, sizes[0])) for pair in pairwise(widths))
+        average: nn.Module = nn.AvgPool2d(2) if pool == "average" else nn.MaxPool2d(2)
+        self.pool = PoolWithPlaces() if decoder == "unpool" else average
+        dropped: list[nn.Module] = [nn.Dropout(dropout)] if dropout else []
+        middle: list[nn.Module] = []
+        for before, after in pairwise([widths[-1], *hidden, widths[-1]] if hidden else []):
+            middle += [*dropped, nn.Conv2d(before, after, 1), then(after)[-1]]
+        self.middle = nn.Sequential(*middle)
+        self.decoder = nn.ModuleList(
+            Up(*up(before, after), *convolutions(after, after, N - 1, sizes[0]))
+            for before, after in pairwise([*widths[:0:-1], widths[1]])
+        )
+        self.score = nn.Sequential(*dropped, nn.Conv2d(widths[1], num_classes, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> raw scores (B, num_classes, H, W)."""
+        height, width = x.shape[2:]
+        x = padded(x, 2 ** len(self.stages))
+        found: list[Tensor | None] = []
+        for stage in self.stages:
+            x = stage(x)
+            x, places = self.pool(x) if isinstance(self.pool, PoolWithPlaces) else (self.pool(x), None)
+            found.append(places)
+        x = self.middle(x)
+        for up in self.decoder:
+            x = up(x, found.pop())
+        scores: Tensor = self.score(x)
+        return scores[:, :, :height, :width]
+
+
+def _check_decoder(
+    N: int, M: int, kernel_size: int, padding: int | str, pool: str, decoder: str, own: int | None
+) -> None:
+    """Stages can be followed again in reverse, pixel by pixel.
+
+    Raises:
+        CouloirError: they cannot.
+    """
+    word = f"model.decoder={decoder}"
+    refused = {
+        f"{word} enlarges what stages have made smaller, and there is none.": (min(N, M) < 1, "model.N=1 model.M=2"),
+        f"{word} needs convolutions that keep the size: model.padding=same.": (padding != "same", "model.padding=same"),
+        f"{word} enlarges what a pooling has halved: model.pool=none halves nothing.": (
+            pool == "none",
+            "model.pool=max",
+        ),
+        f"{word} goes by the places of a maximum pooling; model.pool={pool} has none.": (
+            decoder == "unpool" and pool == "average",
+            "model.pool=max, or model.decoder=transposed",
+        ),
+        f"Kernels of {kernel_size} pixels have no middle: they move the image by half a pixel.": (
+            kernel_size % 2 == 0,
+            f"model.kernel_size={kernel_size + 1}",
+        ),
+        f"Kernels of {own} pixels have no middle: with {word} they move the image by half a pixel.": (
+            decoder != "transposed" and own is not None and own % 2 == 0,
+            f"model.decoder_kernel_size={(own or 0) + 1}, or model.decoder=transposed",
+        ),
+    }
+    for fact, (there, next_step) in refused.items():
+        if there:
+            raise CouloirError(fact, next_step=next_step)

@@ -62,6 +62,7 @@ FAMILIES: list[tuple[str, dict[str, Any], tuple[int, int, int]]] = [
     ("fcn_resnet50", {}, (3, 33, 3)),
     ("deeplabv3_resnet50", {}, (3, 33, 3)),
     ("unet", {"depth": 2, "width": 4, "padding": "none"}, (1, 48, 3)),
+    ("convnet", {"decoder": "transposed", "decoder_kernel_size": 3}, (1, 13, 3)),
     ("segnet", {"depth": 2, "width": 4}, (3, 13, 3)),
     ("fcn8s", {"width": 0.05, "padding": "paper"}, (3, 13, 3)),
 ]
