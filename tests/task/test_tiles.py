@@ -131,5 +131,5 @@ def test_a_border_is_mirrored_again_where_the_image_is_smaller_than_the_border()
 )
 def test_an_output_that_does_not_belong_to_the_pixels_is_refused(net: nn.Module, shrinks: bool) -> None:
     net.shrinks = shrinks
-    with pytest.raises(CouloirError, match="pixel by pixel|middle"):
+    with pytest.raises(CouloirError, match=r"pixel by pixel|middle"):
         scanned(net.requires_grad_(False), image(100, 100), (24, 24))
