@@ -182,6 +182,8 @@ class Columns:
         if name == "p" or name.startswith("p_"):
             return [f"{value:.9g}" for value in values.tolist()]  # nine digits are enough for any number of 32 bits
         text: list[str] = values.astype(str).tolist()  # the shortest text that is this number
+        if self.kind == "map":  # a class that an image does not have has no number there
+            text = ["" if cell == "nan" else cell for cell in text]
         return [cell.removesuffix(".0") for cell in text]
 
 

@@ -1,5 +1,5 @@
-"""What a run leaves to be looked at beside its numbers: its confusions, its worst mistakes, the filters of its first
-layer, its layers.
+"""What a run leaves to be looked at beside its numbers: its confusions, its worst mistakes or maps, the filters of its
+first layer, its layers.
 """
 
 from __future__ import annotations
@@ -7,21 +7,32 @@ from __future__ import annotations
 import io
 import math
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from couloir.artifacts.layer_table import as_dict, layers_of
+from couloir.artifacts.maps import TITLES, maps_figure, maps_png
 from couloir.config.image_size import ImageSize, sample_shape
 from couloir.layer_kinds import Convolution
-from couloir.metric.mistakes import Mistakes, WorstMistakes
+from couloir.metric.mistakes import Mistakes
+from couloir.metric.worst_maps import WorstMaps
 from couloir.record.files import write_atomically
 from couloir.record.folder import RunFolder
-from couloir.record.tested import Confusion, Grid, write_confusion, write_layers, write_mistakes, write_pictures
+from couloir.record.tested import (
+    Confusion,
+    Grid,
+    write_confusion,
+    write_layers,
+    write_maps,
+    write_mistakes,
+    write_pictures,
+)
+from couloir.task.dense import Dense
 from couloir.task.task import Task
 
 MISTAKES_IN_A_ROW = 10
@@ -33,32 +44,39 @@ SMALLEST = 2
 
 
 class Tested(NamedTuple):
-    """What a test has seen of a classification.
+    """What a test has seen; what the task does not look at is None.
 
     Attributes:
-        matrix: the confusion matrix (C, C).
-        mistakes: the worst mistakes.
+        matrix: the confusion matrix (C, C), of samples, or of pixels.
+        mistakes: of a classification, the worst mistakes.
+        maps: of a task with maps, the images whose maps are worst.
+        shown_as: what these maps hold, a word of `couloir.artifacts.maps`.
     """
 
-    matrix: Tensor
-    mistakes: Mistakes
+    matrix: Tensor | None
+    mistakes: Mistakes | None
+    maps: WorstMaps | None = None
+    shown_as: str = ""
 
 
 def tested(module: Task) -> Tested | None:
-    """What the test split has shown, if it has classes; all processes of a run must ask for it."""
-    if "confusion" not in module.seen or "mistakes" not in module.seen:
+    """What the test split has shown, if the task looks at it; all processes of a run must ask for it."""
+    found = {name: module.seen[name].compute() for name in ("confusion", "mistakes", "maps") if name in module.seen}
+    matrix, mistakes, maps = (found.get(name) for name in ("confusion", "mistakes", "maps"))
+    kinds = (matrix, Tensor), (mistakes, Mistakes), (maps, WorstMaps)
+    if all(value is None for value, _ in kinds) or any(
+        not isinstance(value, kind) for value, kind in kinds if value is not None
+    ):
         return None
-    matrix, mistakes = module.seen["confusion"], module.seen["mistakes"]
-    assert isinstance(matrix, MulticlassConfusionMatrix)
-    assert isinstance(mistakes, WorstMistakes)
-    return Tested(matrix.compute(), mistakes.compute())
+    return Tested(matrix, mistakes, maps, module.shown_as if isinstance(module, Dense) else "")
 
 
 def write_exhibits(cfg: DictConfig, net: nn.Module, seen: Tested | None, classes: list[str], folder: RunFolder) -> None:
-    """Write `confusion.csv`, `mistakes.csv`, `layers.json` and the pictures that there are.
+    """Write `confusion.csv`, `mistakes.csv`, `maps.csv`, `layers.json` and the pictures that there are.
 
     `mistakes.png` and `filters.png` are grids of tiles without gaps; `pictures.json` says of each how many tiles a row
-    has (`columns`), their size (`tile`, width and height) and their number (`count`).
+    has (`columns`), their size (`tile`, width and height) and their number (`count`). `maps.png` has words and a legend
+    as well; `pictures.json` says how many pictures a row has, the size of the largest, and their number.
 
     Args:
         cfg: the run's configuration.
@@ -68,18 +86,34 @@ def write_exhibits(cfg: DictConfig, net: nn.Module, seen: Tested | None, classes
         folder: the run's folder.
     """
     pictures: dict[str, Grid] = {}
-    if seen is not None:
+    if seen is not None and seen.matrix is not None:
         write_confusion(folder, Confusion(classes, seen.matrix.tolist()))
+    if seen is not None and seen.mistakes is not None:
         _write_mistakes(seen.mistakes, classes, folder)
         images = seen.mistakes.images
         if images is not None and len(images):
             pictures["mistakes"] = _write_tiles("mistakes", torch.from_numpy(images), MISTAKES_IN_A_ROW, folder)
+    if seen is not None and seen.maps is not None and seen.maps.planes:
+        write_maps(folder, seen.maps.position, seen.maps.numbers)
+        pictures["maps"] = _write_maps(seen.maps, seen.shown_as, classes, folder)
     layer, filters = first_filters(net, int(cfg.data.channels), cfg.data.image_size)
     if filters is not None:
         pictures["filters"] = _write_tiles("filters", filters, FILTERS_IN_A_ROW, folder, layer)
     write_pictures(folder, pictures)
     with suppress(RuntimeError, ValueError):  # where a single sample cannot pass through the network
         write_layers(folder, as_dict(layers_of(cfg, net)[0], net))
+
+
+def _write_maps(worst: WorstMaps, kind: str, classes: list[str], folder: RunFolder) -> Grid:
+    """Draw `maps.png`, and return what `pictures.json` says of it."""
+    draw_maps(worst, kind, classes, folder.path / "maps.png")
+    height, width = (max(planes.shape[axis] for planes in worst.planes) for axis in (1, 2))
+    return Grid(len(TITLES[kind]), (width, height), len(TITLES[kind]) * len(worst.planes))
+
+
+def draw_maps(worst: WorstMaps, kind: str, classes: list[str], file: Path) -> None:
+    """Draw the worst maps into a file."""
+    write_atomically(file, maps_png(maps_figure(worst, kind, classes)))
 
 
 def _write_mistakes(mistakes: Mistakes, classes: list[str], folder: RunFolder) -> None:

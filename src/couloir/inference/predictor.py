@@ -161,7 +161,7 @@ def _together(predictors: Sequence[Predictor], between: Callable[[], None] | Non
                 task.told(batches[0], task.tabled(batches[0], step, answer))
             measured.add(step, len(answer))
             if "confusion" in seen:
-                seen["confusion"].update(*step.tensors)
+                seen["confusion"].update(*task.confused(step))
             if between is not None:
                 between()
         matrix = seen["confusion"].compute() if "confusion" in seen else torch.empty(0)

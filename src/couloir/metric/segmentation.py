@@ -127,6 +127,44 @@ class SegmentationMetrics(Metric):
         return values | dict(zip(self.names, iou, strict=True))
 
 
+class Confusions(Metric):
+    """Sums of what `confusion` says of samples: how many pixels of each class are taken for each class, over a split.
+
+    Args:
+        num_classes: the number of classes K.
+    """
+
+    full_state_update = False
+    pixels: Tensor
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        counts = torch.zeros(num_classes, num_classes, dtype=torch.int64)
+        self.add_state("pixels", counts, dist_reduce_fx="sum")
+
+    def update(self, confusions: Tensor) -> None:
+        """Add samples: (B, K, K)."""
+        self.pixels += confusions.sum(dim=0)
+
+    def compute(self) -> Tensor:
+        """(K, K) int64, truth by rows."""
+        return self.pixels.clone()
+
+
+def overlaps(confusions: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each sample the share of its pixels that are right, (B,), and the IoU of each class, (B, K).
+
+    NaN where a class is neither in the truth nor in the prediction, and where no pixel counts.
+
+    Args:
+        confusions: of `confusion`, (B, K, K).
+    """
+    pixels = confusions.to(WIDE)
+    right = pixels.diagonal(dim1=1, dim2=2)
+    both = pixels.sum(dim=1) + pixels.sum(dim=2)
+    return right.sum(dim=1) / pixels.sum(dim=(1, 2)), right / (both - right)
+
+
 def _classes(scores_or_classes: Tensor, target: Tensor) -> Tensor:
     predicted = classes_of(scores_or_classes) if scores_or_classes.ndim == 4 else scores_or_classes
     if predicted.shape != target.shape or target.ndim != 3:

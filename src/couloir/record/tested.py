@@ -1,11 +1,11 @@
-"""What a test leaves to be looked at: `confusion.csv`, `mistakes.csv`, `pictures.json`, `layers.json`.
+"""What a test leaves to be looked at: `confusion.csv`, `mistakes.csv`, `maps.csv`, `pictures.json`, `layers.json`.
 
 Readers are lenient: a page or a board shows what there is. Nothing here imports torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 from couloir.record.files import as_csv, read_json, read_rows, read_table
 from couloir.record.folder import RunFolder
 
-CONFUSION, MISTAKES, PICTURES, LAYERS = "confusion.csv", "mistakes.csv", "pictures.json", "layers.json"
+CONFUSION, MISTAKES, MAPS = "confusion.csv", "mistakes.csv", "maps.csv"
+PICTURES, LAYERS = "pictures.json", "layers.json"
 MISTAKE_COLUMNS = ("place", "index", "label", "prediction", "confidence", "label_confidence")
 
 
@@ -57,6 +58,20 @@ def read_mistakes(run: Path) -> list[dict[str, str]]:
     """The most wrong samples, each with its `label` and `prediction` at least; none where there is no such file."""
     rows = read_rows(run / MISTAKES, strict=False)
     return [row for row in rows if {"label", "prediction"} <= row.keys()]
+
+
+def write_maps(folder: RunFolder, position: Sequence[int], numbers: Mapping[str, Sequence[float]]) -> None:
+    """Write the numbers of the images whose maps are worst, the worst first, in the order of `maps.png`."""
+    rows = []
+    for place, index in enumerate(position):
+        cells = [f"{values[place]:.6g}" if values[place] == values[place] else "" for values in numbers.values()]
+        rows.append((place, index, *cells))
+    folder.write_text(MAPS, as_csv(("place", "index", *numbers), rows))
+
+
+def read_maps(run: Path) -> list[dict[str, str]]:
+    """The images whose maps are worst, each with its `index` and its numbers; none where there is no such file."""
+    return [row for row in read_rows(run / MAPS, strict=False) if "index" in row]
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,17 @@ tiles; images of several sizes that stand in one batch are taken out of it, each
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from couloir.config.fields import SIZE
+from couloir.config.fields import SAMPLE, SIZE
 from couloir.config.image_size import size_of
 from couloir.data.batches import Batch
 from couloir.errors import CouloirError
+from couloir.metric.worst_maps import WorstOfMaps
 from couloir.task.task import Step, Task, try_network
 from couloir.task.tiles import scanned
 
@@ -31,13 +32,27 @@ class Dense(Task):
         keys: those of `Task`.
     """
 
+    input_mean: Tensor
+    input_std: Tensor
+    ranked: ClassVar[tuple[str, ...]] = ()
+    """What an image is measured by, names of `each`; the first says which images are worst."""
+    shown_as = ""
+    """What a map holds, a word of `couloir.artifacts.maps`: `classes`, `values`, `shares` or `images`."""
+    classes_shown: ClassVar[int] = 0
+    """How many of the last planes of `planes` are classes."""
+
     def __init__(self, overlap: float, **keys: Any) -> None:
         super().__init__(**keys)
         data = keys["data"]
+        for name, value, otherwise in (("mean", data.mean, 0.0), ("std", data.std, 1.0)):
+            numbers = [otherwise] if value is None else [each or otherwise for each in value]
+            values = torch.tensor(numbers, dtype=torch.float32).view(1, -1, 1, 1)
+            self.register_buffer(f"input_{name}", values, persistent=False)
         height, width = size_of(data.image_size)
         factor = getattr(data, "factor", 1)  # the window is of targets, and inputs may be smaller
         self.overlap, self.window = overlap, (height // factor, width // factor)
         self.at_once = data.batch_size or 1
+        self._observed = 0
 
     def measured_of(self, split: str) -> dict[str, Metric]:
         """In training the loss alone: what sorts or filters all pixels would cost a step too much."""
@@ -130,9 +145,59 @@ class Dense(Task):
         """What a batch counts among others; None: the number of its samples."""
         return None
 
+    def each(self, tensors: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """What each sample is measured by, (B,) or, by class, (B, K), by name.
+
+        Args:
+            tensors: of `statistics`, of whole images.
+        """
+        raise NotImplementedError
+
     def tabled(self, batch: Batch, step: Step, answer: Tensor | None = None) -> dict[str, Tensor]:
-        """Nothing: a map is no row."""
-        return {}
+        """What each image is measured by: the map itself is no row."""
+        return self.each(step.tensors)
+
+    def examine(self, data: Any) -> dict[str, Metric]:
+        """The images whose maps are worst, with their pictures, where it is known how images were standardised."""
+        if data.mean is None or data.image_size is None:
+            return {}
+        return {"maps": WorstOfMaps(self.ranked, self.planes_of(3 if data.channels == 3 else 1))}
+
+    def observe(self, batch: Batch, step: Step) -> None:
+        """Keep the worst images."""
+        if "maps" not in self.seen:
+            return
+        batch = self.counted(batch)
+        x, target = batch[self.input], batch[self.target]
+        sizes = batch.get(SIZE)
+
+        def pictures(place: int) -> tuple[Tensor, int]:
+            height, width = x.shape[-2:] if sizes is None else sizes[place].tolist()
+            output = step.outputs[place]
+            image = (x[place : place + 1, :, :height, :width].float() * self.input_std + self.input_mean)[0]
+            true = target[place][..., : output.shape[-2], : output.shape[-1]]
+            shown = image if len(image) == 3 else image[:1]  # what is no colour is shown by its first channel
+            return self.planes(shown, output, true), self.classes_shown
+
+        measured = self.each(step.tensors)
+        numbers = torch.stack([measured[name] for name in self.ranked], dim=1)
+        positions = batch[SAMPLE] if SAMPLE in batch else torch.arange(len(x)) + self._observed
+        self._observed += len(x)
+        self.seen["maps"].update(numbers, positions, pictures)
+
+    def planes_of(self, channels: int) -> int:
+        """How many planes `planes` gives for images of 1 or 3 channels."""
+        return channels + 2
+
+    def planes(self, image: Tensor, output: Tensor, target: Tensor) -> Tensor:
+        """What is shown of a sample: its image, the truth and the answer as planes (P, H, W) of one size.
+
+        Args:
+            image: the input in [0, 1], (C, H, W), C being 1 or 3.
+            output: the network's output, (K, f H, f W).
+            target: as the batch has it, (f H, f W) or (M, f H, f W).
+        """
+        raise NotImplementedError
 
     def compare(self, answer: Tensor, batch: Batch) -> Step:
         """The metrics' statistics of answers that were averaged over views or runs, and no loss.

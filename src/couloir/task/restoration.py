@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,19 +19,12 @@ class Restoration(Dense):
         keys: those of `Dense`.
     """
 
-    input_mean: Tensor
-    input_std: Tensor
-
-    def __init__(self, **keys: Any) -> None:
-        super().__init__(**keys)
-        data = keys["data"]
-        for name, value, otherwise in (("mean", data.mean, 0.0), ("std", data.std, 1.0)):
-            values = torch.tensor(value or [otherwise], dtype=torch.float32).view(1, -1, 1, 1)
-            self.register_buffer(f"input_{name}", values, persistent=False)
+    shown_as = "images"
+    ranked = ("psnr", "ssim", "input_psnr")
 
     def measures(self) -> dict[str, Metric]:
         """PSNR and SSIM, and the PSNR of the input itself."""
-        return {"maps": Means(("psnr", "ssim", "input_psnr"))}
+        return {"maps": Means(self.ranked)}
 
     def measured_of(self, split: str) -> dict[str, Metric]:
         """In training PSNR alone."""
@@ -45,6 +36,19 @@ class Restoration(Dense):
             return (psnr(prediction, target)[:, None],)
         given = enlarged(x * self.input_std + self.input_mean, target)
         return (torch.stack([psnr(prediction, target), ssim(prediction, target), psnr(given, target)], dim=1),)
+
+    def each(self, tensors: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """PSNR, SSIM and the input's PSNR of each sample."""
+        return dict(zip(self.ranked, tensors[0].unbind(dim=1), strict=True))
+
+    def planes_of(self, channels: int) -> int:
+        """Those of three images."""
+        return 3 * channels
+
+    def planes(self, image: Tensor, output: Tensor, target: Tensor) -> Tensor:
+        """The input at the size of the target, the clean image and the answer."""
+        clean, answer = (x if len(x) == len(image) else x[:1] for x in (target, self.answer(output)))
+        return torch.cat([enlarged(image[None], target)[0], clean, answer])
 
     def answer(self, output: Tensor) -> Tensor:
         """The image, in [0, 1]."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -23,10 +24,12 @@ class Saliency(Dense):
     """
 
     beside = -math.inf
+    ranked = NAMES
 
     def __init__(self, output: str, **keys: Any) -> None:
         super().__init__(**keys)
         self.density = output == "density"
+        self.shown_as = "shares" if self.density else "values"
 
     def measures(self) -> dict[str, Metric]:
         """The mean over all images of CC, SIM, NSS, KL divergence and AUC-Judd."""
@@ -45,6 +48,15 @@ class Saliency(Dense):
         """The scores of each sample, (B, 5); none in training, where sorting all pixels would cost too much."""
         return () if x is None else (scores(prediction, target),)
 
+    def each(self, tensors: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """The scores of each sample."""
+        return dict(zip(NAMES, tensors[0].unbind(dim=1), strict=True))
+
+    def planes(self, image: Tensor, output: Tensor, target: Tensor) -> Tensor:
+        """The image, the true map and the predicted one; densities each as shares of its largest value."""
+        maps = torch.cat([target, self.prediction(output[None])[0]])
+        return torch.cat([image, shown(maps) if self.density else maps])
+
     def answer(self, output: Tensor) -> Tensor:
         """The map, (B, 1, H, W)."""
         return self.prediction(output)
@@ -54,3 +66,9 @@ def as_density(maps: Tensor) -> Tensor:
     """Maps (B, 1, H, W), each divided by its sum; one of zeros stays as it is."""
     total = maps.sum(dim=(1, 2, 3), keepdim=True)
     return maps / total.masked_fill(total == 0, 1)
+
+
+def shown(maps: Tensor) -> Tensor:
+    """Maps (..., H, W) as shares of the largest value of each; one of zeros stays as it is."""
+    most = maps.amax(dim=(-2, -1), keepdim=True)
+    return maps / most.masked_fill(most == 0, 1)

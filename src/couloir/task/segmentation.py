@@ -8,11 +8,21 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from couloir.config.fields import IGNORED
+from couloir.config.fields import IGNORED, SHARE
 from couloir.data.batches import Batch
-from couloir.metric.segmentation import SegmentationMetrics, boundary_counts, classes_of, confusion
+from couloir.metric.segmentation import (
+    Confusions,
+    SegmentationMetrics,
+    boundary_counts,
+    classes_of,
+    confusion,
+    overlaps,
+)
 from couloir.task.dense import Dense
+from couloir.task.task import Step
 
+MOST = 100
+"""Classes up to which a row of `predictions.csv` has the IoU of each."""
 TOLERANCE = 2
 """Pixels by which a boundary may be beside the true one."""
 
@@ -24,6 +34,10 @@ class Segmentation(Dense):
         ignore_index: the number that such pixels have in the batches of a data module of the user's own.
         keys: those of `Dense`.
     """
+
+    shown_as = "classes"
+    ranked = ("mean_iou", "pixel_accuracy")
+    classes_shown = 2
 
     def __init__(self, ignore_index: int, **keys: Any) -> None:
         super().__init__(**keys)
@@ -53,6 +67,41 @@ class Segmentation(Dense):
         if x is None:
             return (found,)
         return found, boundary_counts(classes, target, self.num_classes, TOLERANCE)
+
+    def each(self, tensors: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Pixel accuracy, the mean IoU over the classes that an image has or is said to have, and the IoU of each."""
+        right, iou = overlaps(tensors[0])
+        by_class = {"iou": iou} if self.num_classes <= MOST else {}
+        return {"pixel_accuracy": right, "mean_iou": iou.nanmean(dim=1), **by_class}
+
+    def examine(self, data: Any) -> dict[str, Metric]:
+        """How often the pixels of each class are taken for each class; the worst images."""
+        return {"confusion": Confusions(self.num_classes), **super().examine(data)}
+
+    def observe(self, batch: Batch, step: Step) -> None:
+        """Count pixels, and keep the worst images."""
+        self.seen["confusion"].update(*self.confused(step))
+        super().observe(batch, step)
+
+    def confused(self, step: Step) -> tuple[Tensor, ...]:
+        """The confusions of each sample's pixels."""
+        return step.tensors[:1]
+
+    def note(self, split: str, batch: Batch, step: Step) -> Tensor:
+        """Count, in a validation, how many pixels of each class there are, and how many are taken for it."""
+        if split == "val":
+            if self.validated is None:
+                self.validated = torch.zeros(2, self.num_classes, dtype=torch.long, device=self.device)
+            share = batch.get(SHARE)
+            if share is None or share.own > 0:
+                pixels = step.tensors[0].sum(dim=0)
+                self.validated += torch.stack([pixels.sum(dim=1), pixels.sum(dim=0)])
+        return super().note(split, batch, step)
+
+    def planes(self, image: Tensor, output: Tensor, target: Tensor) -> Tensor:
+        """The image, the true classes and the predicted ones."""
+        classes = torch.stack([target, classes_of(output[None])[0]])
+        return torch.cat([image, classes.to(image.dtype)])
 
     def weight(self, target: Tensor) -> Tensor | None:
         """The pixels that count, or the sum of their weights."""

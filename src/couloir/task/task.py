@@ -155,6 +155,10 @@ class Task(LightningModule):
     def observe(self, batch: Batch, step: Step) -> None:
         """Show a test batch to what `examine` has made."""
 
+    def confused(self, step: Step) -> tuple[Tensor, ...]:
+        """What of a step the confusion matrix takes, where there is one."""
+        return step.tensors
+
     def look(self, x: Tensor) -> Any:
         """What the network gives for inputs (B, ...) that are no training samples."""
         return self.net(x)
