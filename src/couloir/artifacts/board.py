@@ -13,15 +13,16 @@ from couloir.log import note
 from couloir.logger.event_sizes import FOLDER
 from couloir.logger.events import image, scalar, session_end, session_start, write_events
 from couloir.logger.hyperparameters import comparable
-from couloir.logger.pictures import as_png, confusion_figure, mistakes_figure
+from couloir.logger.pictures import as_png, confusion_figure, maps_picture, mistakes_figure
 from couloir.logger.tensorboard import trial_name
 from couloir.record.find import TRIAL_FILE
 
 COMPARED = ("best/", "test/", "tta/")
 """The numbers that runs are compared by: of the best epoch, and of the test split."""
-PICTURES: dict[str, Callable[[Path], Figure | None]] = {
-    "test/confusion": confusion_figure, "test/most wrong": mistakes_figure,
+PICTURES: dict[str, Callable[[Path], Figure | tuple[bytes, tuple[int, int]] | None]] = {
+    "test/confusion": confusion_figure, "test/most wrong": mistakes_figure, "test/worst maps": maps_picture,
 }  # fmt: skip
+"""What draws each picture, or finds it drawn: its PNG, and its width and height."""
 
 
 def conclude_on_board(run: Path, cfg: DictConfig, numbers: dict[str, float], step: int) -> None:
@@ -60,9 +61,9 @@ def _pictures(run: Path, step: int) -> list[Event]:
     events = []
     for name, draw in PICTURES.items():
         try:
-            figure = draw(run)
-            if figure is not None:
-                events.append(image(name, *as_png(figure), step=step))
+            found = draw(run)
+            if found is not None:
+                events.append(image(name, *(as_png(found) if isinstance(found, Figure) else found), step=step))
         except Exception as error:  # noqa: BLE001  fonts, a matplotlibrc, a file that is not what it was
             reason = " ".join(str(error).split())
             note.info("%s cannot be drawn for TensorBoard: %s: %s", name, type(error).__name__, reason)

@@ -20,7 +20,7 @@ from couloir.palette import coloured, palette
 
 CLASSES, VALUES, SHARES, IMAGES = "classes", "values", "shares", "images"
 """What a map holds: numbers of classes, values in [0, 1], shares of its own largest value, or an image's colours."""
-CELL, GAP, LABEL = 1.9, 0.08, 1.75
+CELL, GAP, LABEL = 1.9, 0.08, 1.9
 """Inches of a picture's longer side at most, of the room between two, and of the words before a row."""
 LEAST = 0.8
 """Inches of a row at least: its words need them."""
@@ -58,7 +58,7 @@ def maps_figure(worst: WorstMaps, kind: str, classes: Sequence[str]) -> Figure:
         axes.text(middle, HEAD * 0.55, title, ha="center", va="center", fontsize=9, weight="bold", color="black")
     top = HEAD
     for number, (row, room) in enumerate(zip(rows, heights, strict=True)):
-        axes.text(0.12, top + 0.05, _words(worst, number), ha="left", va="top", fontsize=8, color="black")
+        axes.text(0.12, top + 0.05, _words(worst, number), ha="left", va="top", fontsize=7.5, color="black")
         breadth, depth = _breadths(row)
         for place, picture in enumerate(row):
             left = LABEL + place * (CELL + GAP) + (CELL - breadth) / 2

@@ -23,6 +23,8 @@ SIDE = 112
 """Pixels of a tile at most, where the sheet is larger than that."""
 SHARP = 64
 """Up to so many pixels of a side, a tile's pixels are shown as squares."""
+PICTURE_BYTES = 900_000
+"""Of one picture at most, before it is written as text."""
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -134,6 +136,27 @@ class Sheet:
         """The width of a tile on the page: a whole multiple of small pictures' pixels."""
         width = self.tile[0]
         return width * max(1, round(88 / width)) if width < SHARP else min(max(width, 96), SIDE)
+
+
+def png_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height of a PNG file's picture; None where it is torn, or none."""
+    if not content.startswith(PNG) or len(content) < 24:
+        return None
+    width, height = struct.unpack(">II", content[16:24])
+    return (width, height) if width and height else None
+
+
+def picture_address(content: bytes) -> str:
+    """A PNG file as the address of a picture in a page; a large one as JPEG, which is smaller."""
+    kind = "png"
+    if len(content) > PICTURE_BYTES:
+        from PIL import Image
+
+        stream = io.BytesIO()
+        with Image.open(io.BytesIO(content)) as opened:
+            opened.convert("RGB").save(stream, "JPEG", quality=80)
+        kind, content = "jpeg", stream.getvalue()
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def tiles(items: Sequence[str], side: int, first: int = 1) -> str:

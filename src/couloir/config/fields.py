@@ -82,3 +82,8 @@ def fields_of(data: Mapping[str, Any]) -> dict[str, str]:
     if stated:
         return {str(name): str(kind) for name, kind in stated.items()}
     return default_fields(str(data.get("task")), data.get("image_size"))
+
+
+def learns_map(keys: Mapping[str, Any]) -> bool:
+    """Whether a run learns a map of each sample, by its configuration in dotted keys."""
+    return any(name.startswith("data.fields.") and kind == "map" for name, kind in keys.items())

@@ -73,6 +73,16 @@ def mistakes_figure(run: Path) -> Figure | None:
     return figure
 
 
+def maps_picture(run: Path) -> tuple[bytes, tuple[int, int]] | None:
+    """`maps.png`, and its width and height in pixels; None where there is none."""
+    file = run / "maps.png"
+    if read_grid(run, "maps") is None or not file.is_file():
+        return None
+    content = file.read_bytes()
+    with Image.open(io.BytesIO(content)) as opened:
+        return content, opened.size
+
+
 def as_png(figure: Figure) -> tuple[bytes, tuple[int, int]]:
     """A figure's PNG, and its width and height in pixels."""
     canvas = FigureCanvasAgg(figure)

@@ -1,12 +1,12 @@
-"""Pictures of a run in one file with its report: the most wrong test images, and the filters of the first layer."""
+"""Pictures of a run in one file with its report: the most wrong test images or maps, the filters of the first layer."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from couloir.artifacts.page import details, text
-from couloir.artifacts.sheet import Sheet, tiles
-from couloir.record.tested import read_mistakes
+from couloir.artifacts.sheet import Sheet, picture_address, png_size, tiles
+from couloir.record.tested import read_maps, read_mistakes
 
 AT_ONCE = 33
 """Wrong images that are shown at once; the others when they are asked for."""
@@ -37,6 +37,25 @@ def mistakes(run: Path) -> tuple[str, str, int] | None:
     if len(items) > AT_ONCE:
         html += details(f"the other {len(items) - AT_ONCE}", tiles(items[AT_ONCE:], side, AT_ONCE + 1))
     return html, "" if sheet is None else sheet.style("mistake"), len(items)
+
+
+def maps(run: Path) -> tuple[str, int, str] | None:
+    """The picture of the worst maps: its HTML, how many images it shows, and the name of the number that they are
+    sorted by; None where there is none.
+    """
+    rows, file = read_maps(run), run / "maps.png"
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return None
+    size = png_size(content)
+    if not rows or size is None:
+        return None
+    by = next((name for name in rows[0] if name not in ("place", "index")), "")
+    told = f"{len(rows)} test images, each beside its truth, the prediction and the error, the worst first"
+    address = picture_address(content)
+    html = f'<img class="maps" src="{address}" width="{size[0]}" height="{size[1]}" alt="{text(told)}">'
+    return html, len(rows), by
 
 
 def filters(run: Path) -> tuple[str, str, Sheet] | None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from couloir.artifacts.page import Cell, Page, beside, charts, copyable, facts, table, text
+from couloir.config.fields import learns_map
 from couloir.config.metrics import facts as metric_facts
 from couloir.record.files import write_atomically
 from couloir.record.metrics import epochs_in
@@ -150,10 +151,17 @@ def _predictions(page: Page, record: RunRecord) -> None:
     matrix = read_confusion(record.folder)
     if matrix is not None:
         drawn, note = confusion.picture(matrix)
+        note += " The counts are pixels of the test images." if learns_map(record.flat) else ""
         pairs = confusion.pairs(matrix)
         page.section("Confusion matrix", beside(drawn, pairs), note=note)
         rows, note = confusion.per_class(matrix)
         page.section("Classes", rows, note=note)
+    worst = gallery.maps(record.folder)
+    if worst is not None:
+        html, count, by = worst
+        note = f"The {count} test images with the worst {metric_facts(by).label}, the worst first; maps.csv has the "
+        note += "numbers of these, predictions.csv those of all. A number is the image's place in the test split."
+        page.section("Worst maps", html, note=note)
     wrong = gallery.mistakes(record.folder)
     if wrong is not None:
         html, style, count = wrong

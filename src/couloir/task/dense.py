@@ -155,7 +155,7 @@ class Dense(Task):
 
     def tabled(self, batch: Batch, step: Step, answer: Tensor | None = None) -> dict[str, Tensor]:
         """What each image is measured by: the map itself is no row."""
-        return self.each(step.tensors)
+        return {name: values.float() for name, values in self.each(step.tensors).items()}
 
     def examine(self, data: Any) -> dict[str, Metric]:
         """The images whose maps are worst, with their pictures, where it is known how images were standardised."""
