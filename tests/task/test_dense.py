@@ -32,7 +32,7 @@ class CrossEntropy(nn.Module):
 def task_of(kind: str, **keys: Any) -> Dense:
     factor, classes = (2, 3) if kind == "restoration" else (1, 3 if kind == "segmentation" else 1)
     data = SimpleNamespace(
-        fields={"image": "image", "map": "map"}, image_size=24 * factor, factor=factor, batch_size=3,
+        fields={"image": "image", "map": "map"}, image_size=24 * factor, factor=factor, channels=3, batch_size=3,
         num_classes=classes, classes=["sky", "sea", "land"] if kind == "segmentation" else [],
         target_offset=0.0, target_scale=1.0, mean=[0.5, 0.4, 0.3], std=[0.2, 0.3, 0.4],
     )  # fmt: skip

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from couloir.artifacts.layer_table import as_dict, layers_of
-from couloir.artifacts.maps import TITLES, maps_figure, maps_png
+from couloir.artifacts.map_pictures import TITLES, maps_figure, maps_png
 from couloir.config.image_size import ImageSize, sample_shape
 from couloir.layer_kinds import Convolution
 from couloir.metric.mistakes import Mistakes
@@ -50,7 +50,7 @@ class Tested(NamedTuple):
         matrix: the confusion matrix (C, C), of samples, or of pixels.
         mistakes: of a classification, the worst mistakes.
         maps: of a task with maps, the images whose maps are worst.
-        shown_as: what these maps hold, a word of `couloir.artifacts.maps`.
+        shown_as: what these maps hold, a word of `couloir.artifacts.map_pictures`.
     """
 
     matrix: Tensor | None

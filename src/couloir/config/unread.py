@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 FACTS = {
     "data": (
-        "task", "fields", "channels", "image_size", "num_classes", "maps", "classes", "batch_size", "seed", "augmentation",
-        "world",
+        "task", "fields", "channels", "image_size", "num_classes", "maps", "classes", "batch_size", "seed",
+        "augmentation", "world",
     ),
 }  # fmt: skip
 """Keys of a group that say something about a choice, and are handed only to a constructor that knows them."""

@@ -37,7 +37,7 @@ class Dense(Task):
     ranked: ClassVar[tuple[str, ...]] = ()
     """What an image is measured by, names of `each`; the first says which images are worst."""
     shown_as = ""
-    """What a map holds, a word of `couloir.artifacts.maps`: `classes`, `values`, `shares` or `images`."""
+    """What a map holds, a word of `couloir.artifacts.map_pictures`: `classes`, `values`, `shares` or `images`."""
     classes_shown: ClassVar[int] = 0
     """How many of the last planes of `planes` are classes."""
 

@@ -147,7 +147,7 @@ def _legend(worst: WorstMaps, kind: str, classes: Sequence[str]) -> list[Patch]:
     counts = np.bincount(np.concatenate([planes[-2:].reshape(-1) for planes in worst.planes]), minlength=256)
     there = [int(place) for place in np.argsort(-counts, kind="stable") if counts[place] and place != IGNORED]
     known = sorted(there[:NAMED])
-    names = [classes[place] if place < len(classes) else str(place) for place in known]
+    names = [(classes[place] if place < len(classes) else str(place)).replace("$", r"\$") for place in known]
     entries = [_patch(palette()[place], name[:20]) for place, name in zip(known, names, strict=True)]
     entries.append(_patch(WRONG, "wrong"))
     return [*entries, _patch(UNCOUNTED, "does not count")] if counts[IGNORED] else entries
