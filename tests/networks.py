@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from couloir.config import tree
 from couloir.config.build import build as build_node
 from couloir.config.needs import needs
+from couloir.config.settle import encoder_of
 
 DEEPER = {
     **dict.fromkeys(["densenet161", "densenet169", "densenet201", "densenet264"], "densenet121"),
@@ -71,6 +72,8 @@ def build(name: str, channels: int = 3, image_size: Any = 32, classes: int = 10,
     cfg = OmegaConf.create({"data": data})
     cfg.model = OmegaConf.load(tree.choices("model")[name])
     cfg.model.update(keys)
+    if "encoder_keys" in cfg.model:
+        cfg.model.network, _ = encoder_of(cfg.model.encoder, cfg.model.encoder_keys)
     net: nn.Module = build_node(cfg, "model")
     return net
 

@@ -7,6 +7,7 @@ torch.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,13 +26,16 @@ from couloir.config.needs import lacking, needs, told
 from couloir.config.scaling import settle_rate
 from couloir.config.tree import Source
 from couloir.config.weights import asks_timm, named, statistics, unknown
-from couloir.errors import CouloirError, display
+from couloir.errors import CouloirError, did_you_mean, display
 from couloir.record.checkpoint import best_weights
 from couloir.record.configuration import flat
 from couloir.record.find import find_run, find_sweep, past_latest
 from couloir.record.folder import LATEST
 
 FROM_RUN = "couloir.initializer.from_run.from_run"
+NO_ENCODERS = ("fractalnet", "linear", "mlp", "perceptron", "polynomial", "timm")
+"""Networks whose maps cannot be cut out, or that have none; and those that need words of their own."""
+OF_WEIGHTS = ("weights", "adapt_channels")
 FILE_ENDINGS = (".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".tar")
 """How the names of files of weights end; other words may name a run."""
 
@@ -48,7 +52,7 @@ def settle(sentence: Sentence) -> Sentence:
     Raises:
         CouloirError: what follows cannot be found out: the data cannot be read, say, or there is no such run.
     """
-    sentence = settle_parts(sentence)
+    sentence = _settle_encoder(settle_parts(sentence))
     with suppress(OmegaConfBaseException, TypeError, ValueError):  # `check` says so
         _settle_run(sentence.cfg)
         _settle_weights(sentence)
@@ -139,6 +143,61 @@ def _without_loss(sentence: Sentence) -> Sentence:
     choices = {group: choice for group, choice in sentence.choices.items() if group != "loss"}
     sources = [source for source in sentence.sources if source.package.partition(".")[0] != "loss"]
     return replace(sentence, choices=choices, sources=sources)
+
+
+def _settle_encoder(sentence: Sentence) -> Sentence:
+    """The network that `model.encoder` names, whole, in `model.network`: a run needs no file of it later."""
+    model = sentence.cfg.get("model")
+    if not OmegaConf.is_dict(model) or "network" not in model or model.network is not None:
+        return sentence
+    if not isinstance(model.get("encoder"), str):
+        return sentence  # `check` says so
+    keys = model.get("encoder_keys")
+    node, files = encoder_of(model.encoder, keys if OmegaConf.is_dict(keys) else {})
+    with open_dict(sentence.cfg):
+        model.network = node
+    within = [Source(file.file, file.package.replace("model", "model.network", 1)) for file in files]
+    return replace(sentence, sources=[*sentence.sources, *within])
+
+
+def encoder_of(choice: str, keys: Mapping[str, Any]) -> tuple[DictConfig, list[Source]]:
+    """A network as the encoder of another one, without keys for weights; and the files that say what it is.
+
+    Args:
+        choice: the network, a choice of the group `model`.
+        keys: what other values its keys have.
+
+    Raises:
+        CouloirError: there is no such network, it cannot be an encoder, or it has no such key.
+    """
+    files = tree.choices("model")
+    fitting = [name for name, file in files.items() if name not in NO_ENCODERS and not _gives_maps(file)]
+    if choice not in fitting:
+        why = "has no maps that shrink on the way to a head" if choice in files else "is no choice of model"
+        raise CouloirError(
+            f"{choice} cannot be an encoder: it {why}.",
+            place=f"model.encoder={choice}",
+            next_step=did_you_mean(choice, fitting, form="model.encoder={}") or f"one of {', '.join(fitting)}",
+        )
+    node, sources = read_part("model", choice)
+    assert node is not None, "a model is a node"
+    for key in OF_WEIGHTS:
+        node.pop(key, None)
+    for key in map(str, keys):
+        if key not in node or key.startswith("_"):
+            hint = "model.weights=FILE" if key in OF_WEIGHTS else did_you_mean(key, list(map(str, node)), form="{}")
+            raise CouloirError(
+                f"{choice} has no key '{key}' as an encoder.",
+                place="model.encoder_keys",
+                next_step=hint or f"`couloir list model {choice}` shows its keys",
+            )
+    node.merge_with(keys)
+    return node, sources
+
+
+def _gives_maps(file: Path) -> bool:
+    """Whether the answer of a network is an image."""
+    return any(field.kind == "map" for need in needs(file) for field in need)
 
 
 def _settle_run(cfg: DictConfig) -> None:

@@ -122,8 +122,15 @@ def published_for(target: str) -> list[Published]:
 
 def names_for(model: Mapping[str, Any]) -> list[str]:
     """What `model.weights` may be called for a model with these keys: `imagenet`, and each name."""
-    names = [each.name for each in published_for(str(model.get("_target_"))) if each.fits(model)]
+    of = _encoder_of(model)
+    names = [each.name for each in published_for(str(of.get("_target_"))) if each.fits(of)]
     return [NEWEST, *dict.fromkeys(names)] if names else []
+
+
+def _encoder_of(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The node of the network that the weights of a model are for: where it has another one as its encoder, that."""
+    inner = model.get("network")
+    return inner if isinstance(inner, Mapping) and "_target_" in inner else model
 
 
 def named(model: Mapping[str, Any], word: str | None = None) -> Published | None:
@@ -139,13 +146,15 @@ def named(model: Mapping[str, Any], word: str | None = None) -> Published | None
     word = model.get("weights") if word is None else word
     if not isinstance(word, str):
         return None
-    found = published_for(str(model.get("_target_")))
+    of = _encoder_of(model)
+    typed = typed_keys if of is model else _typed_keys_of_encoder
+    found = published_for(str(of.get("_target_")))
     called = [each for each in found if word in (each.name, NEWEST)]
-    fitting = [each for each in called if each.fits(model)]
+    fitting = [each for each in called if each.fits(of)]
     if called and not fitting:
-        ways = " or ".join(dict.fromkeys(typed_keys(each.keys) for each in called))
+        ways = " or ".join(dict.fromkeys(typed(each.keys) for each in called))
         raise CouloirError(
-            f"The weights {word} are of the network with {ways}; this one has {typed_keys(_others(called, model))}.",
+            f"The weights {word} are of the network with {ways}; this one has {typed(_others(called, of))}.",
             place=f"model.weights={word}",
             next_step=f"{ways}, or leave model.weights={word} out",
         )
@@ -155,6 +164,12 @@ def named(model: Mapping[str, Any], word: str | None = None) -> Published | None
 def _others(called: Sequence[Published], model: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of a model that are not what published weights need."""
     return {key: model.get(key) for each in called for key, value in each.keys.items() if model.get(key) != value}
+
+
+def _typed_keys_of_encoder(keys: Mapping[str, Any]) -> str:
+    """Keys of the network that is an encoder as they are typed."""
+    inner = ",".join(word.removeprefix("model.").replace("=", ":") for word in typed_keys(keys).split(" "))
+    return f"model.encoder_keys={{{inner}}}"
 
 
 def typed_keys(keys: Mapping[str, Any]) -> str:

@@ -71,10 +71,11 @@ def is_layer(module: nn.Module) -> bool:
 
 
 def head_of(net: nn.Module, order: Iterable[str] | None = None, head: str | int | None = None) -> list[str]:
-    """The names of the modules that are the head: the last layer with weights, and the auxiliary heads as a whole.
+    """The names of the modules that are the head: the last layer with weights, and the auxiliary heads as a whole. Of a
+    network with an encoder it is all else: what was trained before is the encoder.
 
     Args:
-        net: the network; its attribute `auxiliary` names the modules of its auxiliary heads.
+        net: the network; its attribute `auxiliary` names the modules of its auxiliary heads, `encoder_part` the encoder.
         order: of `passed`; None: as the network defines its modules.
         head: the module that is the head, where it is another one; the parts of a sequence are called 0, 1, ...
 
@@ -87,6 +88,8 @@ def head_of(net: nn.Module, order: Iterable[str] | None = None, head: str | int 
         head = str(head)
         _check_head(head, modules)
         return [head, *(name for name in auxiliary if name != head)]
+    if (encoder := getattr(net, "encoder_part", None)) in modules:
+        return [name for name, part in _with_parameters(net) if name != encoder]
     main = [name for name in (modules if order is None else order) if not _within(name, auxiliary)]
     weighted = [name for name in main if _most_dimensions(modules[name]) > 1]
     weighted = weighted or [name for name in main if _most_dimensions(modules[name]) >= 0]

@@ -98,7 +98,7 @@ class Segmenter(nn.Module):
 
     auxiliary = ("aux_classifier",)
     auxiliary_weight = 0.5  # as torchvision's reference trains them
-    encoder = "backbone"
+    encoder_part = "backbone"
     encoder_head = ("fc",)
 
     def __init__(self, channels: int, classifier: nn.Module, num_classes: int, auxiliary: bool) -> None:

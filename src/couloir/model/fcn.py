@@ -58,7 +58,7 @@ class FCN(nn.Module):
         dropout: share of the units of fc6 and fc7 dropped in training.
     """
 
-    encoder = "features"
+    encoder_part = "features"
 
     def __init__(
         self, stride: int, channels: int, num_classes: int, padding: str, width: float, dropout: float

@@ -40,7 +40,7 @@ class SegNet(nn.Module):
         width: channels of the first stage, 64 in the paper; all others change with it.
     """
 
-    encoder = "features"
+    encoder_part = "features"
 
     def __init__(self, channels: int, num_classes: int, depth: int, width: int) -> None:
         super().__init__()

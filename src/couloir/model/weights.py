@@ -157,8 +157,8 @@ def load_weights(
     """Copy a file's state dict into the network, and say what stays as it was.
 
     Heads for another number of classes, or for `others`, stay as they are, and so do auxiliary heads that only one side
-    has; every other difference is an error. A network with an encoder (its attribute names the module) takes the
-    weights of the encoder's own network as well: its other parts stay as they are.
+    has; every other difference is an error. A network with an encoder (its attribute `encoder_part` names the module)
+    takes the weights of the encoder's own network as well: its other parts stay as they are.
 
     Args:
         net: changed in place.
@@ -213,7 +213,7 @@ def load_weights(
     _say_what_stays(file, heads, spared, own, state, others)
     if outside:
         parts = ", ".join(dict.fromkeys(name.partition(".")[0] for name in outside))
-        say.info("weights from %s: for %s; at their initialization stay %s", Path(file).name, net.encoder, parts)
+        say.info("weights from %s: for %s; at their initialization stay %s", Path(file).name, net.encoder_part, parts)
 
 
 def _for_encoder(net: nn.Module, own: State, state: State) -> tuple[State, list[str]]:
@@ -224,7 +224,7 @@ def _for_encoder(net: nn.Module, own: State, state: State) -> tuple[State, list[
     """
     if (begins_with := getattr(net, "begins_with", None)) is not None:
         return cast(tuple[State, list[str]], begins_with(state))
-    part = getattr(net, "encoder", None)
+    part = getattr(net, "encoder_part", None)
     if not isinstance(part, str) or any(name.startswith(f"{part}.") for name in state):
         return state, []
     head = tuple(f"{name}." for name in getattr(net, "encoder_head", ()))
