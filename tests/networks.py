@@ -73,7 +73,7 @@ def build(name: str, channels: int = 3, image_size: Any = 32, classes: int = 10,
     cfg.model = OmegaConf.load(tree.choices("model")[name])
     cfg.model.update(keys)
     if "encoder_keys" in cfg.model:
-        cfg.model.network, _ = encoder_of(cfg.model.encoder, cfg.model.encoder_keys)
+        cfg.model.network, _ = encoder_of(cfg.model.encoder, cfg.model.encoder_keys or {})
     net: nn.Module = build_node(cfg, "model")
     return net
 

@@ -53,6 +53,7 @@ FAMILIES = {
 }
 """Family -> side of the images and a choice of the family, small, with dropout where it has some."""
 OF_MAPS = {
+    "encoder_decoder": "encoder_decoder model.encoder=squeezenet data=digits_on_photographs",
     "deeplab": "deeplabv3_resnet50 data=digits_on_photographs",
     "super_resolution": "espcn model.depth=1 data=super_resolution",
     "fcn": "fcn8s model.width=0.1 data=digits_on_photographs",

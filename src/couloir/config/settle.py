@@ -177,7 +177,8 @@ def encoder_of(choice: str, keys: Mapping[str, Any]) -> tuple[DictConfig, list[S
         raise CouloirError(
             f"{choice} cannot be an encoder: it {why}.",
             place=f"model.encoder={choice}",
-            next_step=did_you_mean(choice, fitting, form="model.encoder={}") or f"one of {', '.join(fitting)}",
+            next_step=(None if choice in files else did_you_mean(choice, fitting, form="model.encoder={}"))
+            or f"one of {', '.join(fitting)}",
         )
     node, sources = read_part("model", choice)
     assert node is not None, "a model is a node"

@@ -75,7 +75,8 @@ def head_of(net: nn.Module, order: Iterable[str] | None = None, head: str | int 
     network with an encoder it is all else: what was trained before is the encoder.
 
     Args:
-        net: the network; its attribute `auxiliary` names the modules of its auxiliary heads, `encoder_part` the encoder.
+        net: the network; its attribute `auxiliary` names the modules of its auxiliary heads, `encoder_part` its
+            encoder.
         order: of `passed`; None: as the network defines its modules.
         head: the module that is the head, where it is another one; the parts of a sequence are called 0, 1, ...
 

@@ -72,6 +72,7 @@ class Decoder(nn.Module):
             before = width
         self.scores = nn.Conv2d(before, num_classes, 1)
         he_normal_by_fan_out(self)
+        nn.init.normal_(self.scores.weight, std=0.01)  # no value is preferred to begin with
 
     def forward(self, maps: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """Maps from the largest to the smallest, and the image's size (H, W) -> (B, num_classes, H, W)."""
