@@ -73,9 +73,10 @@ def words_for(group: str, name: str, files: Path) -> list[str]:
     if smallest and int(smallest[1]) > 32:
         data += [f"data.image_size={smallest[1]}"]
     if group == "model" and name in networks_of_maps():
-        if "digits_on_photographs" not in tree.choices("data"):
-            pytest.skip("no data set has maps")
-        data = ["data=digits_on_photographs"]
+        restores = "map(values)" in tree.choices("model")[name].read_text()
+        if restores and "super_resolution" not in tree.choices("data"):
+            pytest.skip("no data set is restored")
+        data = ["data=super_resolution" if restores else "data=digits_on_photographs"]
     if group == "loss" and lacking(tree.choices("loss")[name], {"fields": {"label": "label"}}):
         data = ["data=line"]
     maps = re.search(r"# Needs: map\((\w+)\)", tree.choices("loss")[name].read_text()) if group == "loss" else None
