@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,12 +13,14 @@ from torch import Tensor, nn
 
 from couloir.config.fields import IGNORED, SIZE
 from couloir.errors import CouloirError
+from couloir.inference.trained import over_views
 from couloir.metric.gathered import Gathered
 from couloir.task.dense import Dense
 from couloir.task.restoration import Restoration
 from couloir.task.saliency import Saliency
 from couloir.task.segmentation import Segmentation
 from couloir.task.task import Step
+from couloir.tta.views import Dihedral
 
 SIZES = [(20, 31), (33, 17), (20, 31), (24, 24)]
 """Of the images of a batch; the window is 24 x 24."""
@@ -196,3 +199,22 @@ def test_a_network_that_gives_no_map_is_refused_before_training() -> None:
     data = Data(fields={"image": "image", "map": "map"}, num_classes=3)
     with pytest.raises(CouloirError, match="2 maps of 3 channels"):
         Dense.check(nn.Sequential(nn.Flatten(), nn.Linear(3 * 24 * 24, 3)), None, data)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_mean_over_all_views_of_maps_turns_with_the_images_of_a_batch_of_several_sizes(kind: str) -> None:
+    task = task_of(kind)
+    with torch.no_grad():
+        batch = padded(kind)
+        look = partial(over_views, Dihedral(), size=24, task=task, look=task.look)
+        found = task.by_size(batch, look, 0.0)
+        factor = 2 if kind == "restoration" else 1
+        for place, (height, width) in enumerate(SIZES):
+            x = batch["image"][place : place + 1, :, :height, :width]
+            symmetries = ([], [3], [2], [2, 3])
+            alone = [task.answer(task.look(x.flip(axes))).flip(axes) for axes in symmetries]
+            if height == width:
+                alone += [task.answer(task.look(x.flip(a).mT)).mT.flip(a) for a in symmetries]
+            own = found[place : place + 1, :, : height * factor, : width * factor]
+            torch.testing.assert_close(own, torch.stack(alone).mean(dim=0))
+            assert not torch.allclose(own, alone[0], atol=1e-3)

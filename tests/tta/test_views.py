@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+import torch.nn.functional as F
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from couloir.config import tree
+from couloir.config.needs import fitting, lacking
 from couloir.errors import CouloirError
 from couloir.tta.views import Dense, corners_and_middle, fully_convolutional
 from networks import build
 
 
-def views(name: str) -> object:
+def views(name: str) -> Any:
     return instantiate(OmegaConf.load(tree.choices("tta")[name]), _convert_="all")
 
 
@@ -27,6 +31,35 @@ def test_ten_crops_are_corners_middle_and_mirrors_of_224_in_256() -> None:
     for number, window in enumerate(expected):
         assert torch.equal(crops[2 * number], window)
         assert torch.equal(crops[2 * number + 1], window.flip(3))
+
+
+@pytest.mark.parametrize(("name", "count"), [("mirror", 2), ("dihedral", 8)])
+def test_maps_are_turned_back_so_that_views_change_nothing_for_a_network_that_turns_with_its_images(
+    name: str, count: int
+) -> None:
+    kernel = torch.tensor([[1.0, 2, 1], [2, -5, 2], [1, 2, 1]]).expand(2, 3, 3, 3)
+    x = torch.randn(2, 3, 17, 17)
+    looked = list(views(name)(x, 17))
+    assert len(looked) == count
+    assert len({tuple(view.flatten().tolist()) for view in looked}) == count
+    expected = F.conv2d(x, kernel, padding=1)
+    for number, view in enumerate(looked):
+        found = views(name).back(F.conv2d(view, kernel, padding=1), number)
+        torch.testing.assert_close(found, expected)
+        row = torch.randn(2, 5)
+        assert views(name).back(row, number) is row, "a row of numbers has no left and right"
+    wide = torch.randn(1, 1, 4, 6)
+    assert [view.shape for view in views(name)(wide, [4, 6])] == [wide.shape] * min(count, 4)
+
+
+@pytest.mark.parametrize("name", ["ten_crop", "multi_crop", "dense"])
+def test_windows_are_refused_for_maps_before_anything_is_read(name: str) -> None:
+    maps = {"fields": {"image": "image", "mask": "map"}}
+    assert lacking(tree.choices("tta")[name], maps) is not None
+    assert lacking(tree.choices("tta")[name], {"fields": {"image": "image", "label": "label"}}) is None
+    assert set(fitting("tta", maps)) == {"none", "mirror", "dihedral"}
+    with pytest.raises(CouloirError, match="the answers are maps, which have no mean"):
+        views(name).back(torch.zeros(1, 2, 4, 4), 0)
 
 
 def test_ten_crops_of_rectangles_lie_in_their_corners() -> None:

@@ -209,7 +209,7 @@ def check_views(net: nn.Module, views: Any, data: Any) -> None:
     """Show one view of zeros to the network before training, so that it does not fail after it.
 
     Raises:
-        CouloirError: the data has no images, or the network does not take such views.
+        CouloirError: the data has no images, or the network does not take such views, or they do not go with maps.
     """
     if data.image_size is None:
         raise CouloirError("tta takes several views of an image, and the data has no images.", next_step="tta=none")
@@ -218,7 +218,7 @@ def check_views(net: nn.Module, views: Any, data: Any) -> None:
     try:
         with torch.no_grad():
             looking = views.adapt(net.eval())
-            looking(next(iter(views(torch.zeros(1, *shape), data.image_size))))
+            views.back(looking(next(iter(views(torch.zeros(1, *shape), data.image_size)))), 0)
     except (RuntimeError, ValueError, IndexError) as error:
         raise CouloirError(
             f"The network cannot take the views of {type(views).__name__}: {str(error).splitlines()[0]}",

@@ -6,7 +6,7 @@ all that new samples need.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from couloir.errors import CouloirError
 from couloir.metric.gathered import Gathered
 from couloir.record.checkpoint import best_weights, network_state, read_checkpoint
 from couloir.task.build import build_task
+from couloir.task.dense import Dense
 from couloir.task.task import Step, Task
 from couloir.trainer.within_memory import WithinMemory
 
@@ -106,13 +107,14 @@ class Trained:
 
     def respond(self, batch: Batch) -> tuple[Any, Any]:
         """The network's output, or None where an answer is the mean over several views; and the answer."""
-        x = batch[self.task.input]
         with torch.inference_mode():
             if self.views is None:
                 output = self.task.outputs(batch)
                 return output, self.task.answer(output)
-            views = self.views(x, self.cfg.data.image_size)
-            return None, mean_answer([self.task.answer(self._looking(view)) for view in views])
+            size, task = self.cfg.data.image_size, self.task
+            if isinstance(task, Dense):
+                return None, task.by_size(batch, lambda x: over_views(self.views, x, size, task, task.look), beside=0.0)
+            return None, over_views(self.views, batch[task.input], size, task, self._looking)
 
 
 class Measured:
@@ -160,6 +162,20 @@ def mean_answer(answers: Sequence[Any]) -> Any:
             "The answers of this run are not numbers that have a mean.", next_step="ask one run, tta=none"
         )
     return torch.stack(list(answers)).mean(dim=0)
+
+
+def over_views(views: Any, x: Tensor, size: ImageSize, task: Task, look: Callable[[Tensor], Any]) -> Any:
+    """The mean answer over several views of images; maps are turned back before.
+
+    Args:
+        views: of `tta`.
+        x: images of one size, (B, C, H, W), loaded at the views' size.
+        size: of the images in training.
+        task: says what an output means.
+        look: gives the network's output for views (B, C, h, w).
+    """
+    answers = [task.answer(look(view)) for view in views(x, size)]
+    return mean_answer([views.back(answer, number) for number, answer in enumerate(answers)])
 
 
 def loaded_size(cfg: DictConfig, views: Any) -> tuple[ImageSize | None, ImageSize | None]:

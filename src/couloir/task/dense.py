@@ -6,6 +6,7 @@ tiles; images of several sizes that stand in one batch are taken out of it, each
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
 import torch
@@ -117,16 +118,29 @@ class Dense(Task):
 
     def outputs(self, batch: Batch) -> Tensor:
         """What the network gives for the inputs of a batch, (B, K, H, W): those of smaller images in the top left."""
+        return self.by_size(batch, self.look, self.beside)
+
+    def by_size(self, batch: Batch, look: Callable[[Tensor], Tensor], beside: float) -> Tensor:
+        """What is found of the images of a batch, of all those of one size together.
+
+        Args:
+            batch: the batch.
+            look: whole images of one size, (B, C, H, W) -> (B, K, f H, f W).
+            beside: what stands beside the maps of smaller images, which lie in the top left.
+
+        Returns:
+            (B, K, f H, f W).
+        """
         x = batch[self.input]
         found: Tensor | None = None
         for places, (height, width) in groups_of(batch.get(SIZE), x):
-            output = self.look(x[places, :, :height, :width])
+            output = look(x[places, :, :height, :width])
             if SIZE not in batch:
                 return output
             if found is None:
                 factor = output.shape[-1] // width
                 room = (len(x), output.shape[1], x.shape[-2] * factor, x.shape[-1] * factor)
-                found = output.new_full(room, self.beside)
+                found = output.new_full(room, beside)
             found[places, :, : output.shape[-2], : output.shape[-1]] = output
         assert found is not None
         return found

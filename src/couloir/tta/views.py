@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,8 +32,62 @@ class Mirror:
         yield x
         yield x.flip(3)
 
+    def back(self, answer: Any, number: int) -> Any:
+        """What is said of a view as said of the image: a map (B, K, H, W) is mirrored back, all else stays.
 
-class TenCrop(Mirror):
+        Args:
+            answer: to a view.
+            number: of the view.
+        """
+        return answer.flip(3) if is_map(answer) and number % 2 else answer
+
+
+class Dihedral(Mirror):
+    """Each image and its mirror images, turned by quarters: the eight symmetries of a square.
+
+    Images that are not square keep their sides; of them there are four views.
+    """
+
+    def __call__(self, x: Tensor, size: ImageSize) -> Iterator[Tensor]:
+        """(B, C, H, W) -> eight or four views of the same shape."""
+        for number in range(8 if x.shape[-2] == x.shape[-1] else 4):
+            axes = [axis for axis, bit in ((3, 1), (2, 2)) if number & bit]
+            view = x.flip(axes) if axes else x
+            yield view.transpose(2, 3) if number & 4 else view
+
+    def back(self, answer: Any, number: int) -> Any:
+        """What is said of a view as said of the image: a map (B, K, H, W) is turned back, all else stays."""
+        if not is_map(answer):
+            return answer
+        answer = answer.transpose(2, 3) if number & 4 else answer
+        axes = [axis for axis, bit in ((3, 1), (2, 2)) if number & bit]
+        return answer.flip(axes) if axes else answer
+
+
+class Windows(Mirror):
+    """Views that show parts of an image, or more of it than the network was trained on."""
+
+    def back(self, answer: Any, number: int) -> Any:
+        """What is said of a view, where it is not a map.
+
+        Raises:
+            CouloirError: it is one.
+        """
+        if is_map(answer):
+            raise CouloirError(
+                f"{type(self).__name__} looks at other pixels in each view; the answers are maps, which have no mean "
+                "then.",
+                next_step="tta=mirror, tta=dihedral or tta=none",
+            )
+        return answer
+
+
+def is_map(answer: Any) -> bool:
+    """Whether an answer is a value a pixel, (B, K, H, W)."""
+    return isinstance(answer, Tensor) and answer.ndim == 4
+
+
+class TenCrop(Windows):
     """The four corners, the middle, and their mirror images.
 
     Krizhevsky et al., 2012, ImageNet Classification with Deep Convolutional Neural Networks, section 4.1: windows of
@@ -56,7 +111,7 @@ class TenCrop(Mirror):
             yield window.flip(3)
 
 
-class MultiCrop(Mirror):
+class MultiCrop(Windows):
     """GoogLeNet's 144 views: 4 scales x 3 squares x (4 corners, the middle, the square itself) x 2 mirrors.
 
     Szegedy et al., 2015, Going Deeper with Convolutions, section 7: shorter sides of 256, 288, 320 and 352 pixels,
@@ -87,7 +142,7 @@ class MultiCrop(Mirror):
                     yield window.flip(3)
 
 
-class Dense(Mirror):
+class Dense(Windows):
     """The whole image at a larger scale and its mirror image, the classifier slid over it and averaged.
 
     Simonyan and Zisserman, 2015, Very Deep Convolutional Networks, section 3.2. The fully-connected layers of
