@@ -78,7 +78,7 @@ class Mixing(nn.Module):
                 raise CouloirError(
                     f"augmentation={type(self).__name__.lower()} mixes labels and values, and the field "
                     f"'{other}' is of the kind {kind}.",
-                    next_step="another augmentation",
+                    next_step="an augmentation that moves images and maps together, such as augmentation=flip_crop",
                 )
         return batch
 
