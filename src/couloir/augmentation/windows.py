@@ -21,11 +21,15 @@ class Windows(NamedTuple):
         places: top, left, height and width in pixels, (B, 4).
         mirror: which windows are mirrored, (B,) bool.
         theta: from the windows' coordinates to the images', both in [-1, 1], (B, 2, 3).
+        grid: where each pixel of a zoomed window lies in its image, (B, h, w, 2) in [-1, 1]; None: nothing is zoomed.
+        beyond: whether that is outside of the image, (B, 1, h, w) bool.
     """
 
     places: Tensor
     mirror: Tensor
     theta: Tensor
+    grid: Tensor | None = None
+    beyond: Tensor | None = None
 
 
 class RandomWindow(Transform):
@@ -86,18 +90,21 @@ class RandomWindow(Transform):
         middle = (2 * places[:, :2] + places[:, 2:]) / sizes - 1
         across = torch.where(mirror, -sides[:, 1], sides[:, 1])
         rows = [torch.stack([across, zero, middle[:, 1]], dim=1), torch.stack([zero, sides[:, 0], middle[:, 0]], dim=1)]
-        return Windows(places, mirror, torch.stack(rows, dim=1))
+        windows = Windows(places, mirror, torch.stack(rows, dim=1))
+        if self.scale[0] == self.scale[1] == 1:
+            return windows
+        grid = F.affine_grid(windows.theta, [len(x), 1, *self.size], align_corners=False)
+        across, down = grid.abs().unbind(3)
+        return windows._replace(grid=grid, beyond=((across > 1) | (down > 1))[:, None])
 
     def inputs(self, x: Tensor, draw: Windows) -> Tensor:
         """(B, C, H, W) -> (B, C, h, w)."""
-        if self.scale[0] == self.scale[1] == 1:  # exact, and less work
+        if draw.grid is None or draw.beyond is None:  # exact, and less work
             rows, columns = (max(0, side - length) for side, length in zip(self.size, x.shape[2:], strict=True))
             top, left = draw.places[:, 0] + rows, draw.places[:, 1] + columns
             return crop_at(padded(x, rows, columns), top, left, draw.mirror, self.size)
-        places = F.affine_grid(draw.theta, [len(x), 1, *self.size], align_corners=False)
         # The outermost pixels go on, or zooming would darken the edges; then what lies beyond the image is taken out.
-        beyond = (places.abs() > 1).any(dim=3)[:, None]
-        return sample_at(x, places, "border").masked_fill(beyond, outside(x))
+        return sample_at(x, draw.grid, "border").masked_fill(draw.beyond, outside(x))
 
     map = inputs
 
