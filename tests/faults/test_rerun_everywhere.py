@@ -87,6 +87,8 @@ DATA = {
     "image_masks files": "data=image_masks data.root={root}/masks data.image_size=24 data.memory_budget=0 "
     "data.test_pattern=00",
     "digits_on_photographs": "data=digits_on_photographs data.samples=60 data.image_size=24 data.target=saliency",
+    "super_resolution": "data=super_resolution data.images=folder data.root={root}/photos data.image_size=24",
+    "noisy": "data=noisy data.images=digits data.subset=60 data.kind=poisson",
     "mnist": "data=mnist data.root={data}/mnist data.subset=90 augmentation=affine",
     "cifar10": "data=cifar10 data.root={data}/cifar10 data.subset=90 augmentation=cutmix",
 }
@@ -162,8 +164,10 @@ def test_a_data_set_is_read_the_same_again(name: str, workers: int, sets: Path, 
     words = DATA[name].format(root=sets, data=data).split()
     images = any(word in DATA[name] for word in ("image", "cifar", "synthetic"))
     net = ["model=convnet", "model.dropout=0.2"] if images else []
-    if any(word in DATA[name] for word in ("masks", "photographs")):
+    if any(word in DATA[name] for word in ("masks", "on_photographs")):
         net = ["model=unet", "model.depth=1", "model.width=4"]
+    if any(word in DATA[name] for word in ("super_resolution", "noisy")):
+        net = []
     assert_repeats([*words, *net, "data.batch_size=12", f"data.workers={workers}"], tmp_path)
 
 

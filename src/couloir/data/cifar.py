@@ -60,17 +60,28 @@ def _samples(name: str, root: str | None, label_byte: int, label_bytes: int, cla
     from couloir.data.source import ArraySource, Loaded
 
     def load() -> Loaded:
-        folder = data_root(root, name)
-        contents = _contents(name, folder)
-        parts = []
-        for files in (TRAIN[name], TEST[name]):
-            records = np.concatenate([as_records(contents[file], label_bytes, file) for file in files])
-            labels = records[:, label_byte].astype(np.int64)
-            images = records[:, label_bytes:].reshape(-1, 3, 32, 32)
-            parts.append(ArraySource(images, labels, keys["image_size"]))
+        found = arrays(name, root, label_byte, label_bytes)
+        parts = [ArraySource(images, labels, keys["image_size"]) for images, labels in found]
         return Loaded(parts[0], test=parts[1], classes=classes)
 
     return Samples(load, **keys)
+
+
+def arrays(
+    name: str, root: str | None, label_byte: int, label_bytes: int
+) -> list[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    """Images (N, 3, 32, 32) and labels (N,) of training and test, downloaded where they are not there.
+
+    Raises:
+        CouloirError: a file is torn, or cannot be downloaded.
+    """
+    contents = _contents(name, data_root(root, name))
+    parts = []
+    for files in (TRAIN[name], TEST[name]):
+        records = np.concatenate([as_records(contents[file], label_bytes, file) for file in files])
+        labels = records[:, label_byte].astype(np.int64)
+        parts.append((records[:, label_bytes:].reshape(-1, 3, 32, 32), labels))
+    return parts
 
 
 def as_records(content: bytes, label_bytes: int, file: str) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from couloir.config.image_size import ImageSize
 from couloir.data.classes import check_choice
@@ -26,14 +27,18 @@ def digits(**keys: Any) -> Samples:
 
 
 def _load(image_size: ImageSize) -> Loaded:
-    from sklearn.datasets import load_digits
-
     from couloir.data.source import ArraySource, Loaded
+
+    return Loaded(ArraySource(*arrays(), image_size), classes=CLASSES)
+
+
+def arrays() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Images (N, 1, 8, 8) and labels (N,)."""
+    from sklearn.datasets import load_digits
 
     bunch = load_digits()
     # Sixteen grey levels, 0 to 16, spread over the range of a byte.
-    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
-    return Loaded(ArraySource(images, bunch.target, image_size), classes=CLASSES)
+    return np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None], bunch.target
 
 
 def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:

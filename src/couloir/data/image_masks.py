@@ -164,7 +164,7 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
         "fields": {"image": "image", "saliency" if values else "mask": "map"},
         "num_classes": count,
         "classes": classes,
-        "channels": _channels([image for image, _ in some]),
+        "channels": channels_of([image for image, _ in some]),
         "colours": colours,
     }
 
@@ -251,7 +251,7 @@ def _evenly(items: Sequence[Any], most: int) -> list[Any]:
     return list(items[:: max(1, -(-len(items) // most))])
 
 
-def _channels(images: Sequence[Path]) -> int:
+def channels_of(images: Sequence[Path]) -> int:
     """1 where all images that were looked at are grey, else 3."""
     for path in images:
         try:

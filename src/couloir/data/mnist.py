@@ -78,17 +78,27 @@ def _samples(name: str, root: str | None, keys: dict[str, Any], classes: list[st
     from couloir.data.source import ArraySource, Loaded
 
     def load() -> Loaded:
-        folder = data_root(root, name)
-        parts = []
-        for split in ("train", "t10k"):
-            images = read_idx(_file(name, folder, f"{split}-images-idx3-ubyte"), dimensions=3)
-            labels_file = _file(name, folder, f"{split}-labels-idx1-ubyte")
-            labels = read_idx(labels_file, dimensions=1)
-            _check_labels(labels, len(images), labels_file)
-            parts.append(ArraySource(images[:, None], labels.astype(np.int64), keys["image_size"]))
+        parts = [ArraySource(images, labels, keys["image_size"]) for images, labels in arrays(name, root)]
         return Loaded(parts[0], test=parts[1], classes=classes)
 
     return Samples(load, **keys)
+
+
+def arrays(name: str, root: str | None) -> list[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    """Images (N, 1, 28, 28) and labels (N,) of training and test, downloaded where they are not there.
+
+    Raises:
+        CouloirError: a file is torn, or cannot be downloaded.
+    """
+    folder = data_root(root, name)
+    parts = []
+    for split in ("train", "t10k"):
+        images = read_idx(_file(name, folder, f"{split}-images-idx3-ubyte"), dimensions=3)
+        labels_file = _file(name, folder, f"{split}-labels-idx1-ubyte")
+        labels = read_idx(labels_file, dimensions=1)
+        _check_labels(labels, len(images), labels_file)
+        parts.append((images[:, None], labels.astype(np.int64)))
+    return parts
 
 
 def _local(name: str, folder: Path, file: str) -> Path | None:
