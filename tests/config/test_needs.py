@@ -192,6 +192,10 @@ def test_a_network_goes_by_the_target_that_the_task_learns(learned: str, fields:
             ["+data.maps=values", "task=segmentation"],
             r"needs maps of classes, and data=maps has images and maps of values",
         ),
+        (
+            ["callbacks.loss_surfaces.draw=true", "model=unet"],
+            r"losses of maps of values, and task=segmentation learns",
+        ),
         (["metric=f1", "model=unet"], r"metric=f1 does not fit the task of the data: segmentation"),
         (["model=unet", "model.padding=none"], r"Images of 64 pixels do not fit a U-Net of depth 4 without padding"),
     ],

@@ -19,7 +19,7 @@ from couloir.config.augmented import augments
 from couloir.config.compose import SWEEP_GROUPS, Sentence, compose_sentence
 from couloir.config.contract import Key
 from couloir.config.defaults import ignored_words
-from couloir.config.fields import KINDS, TARGETS, fields_of, of_kind
+from couloir.config.fields import KINDS, TARGETS, fields_of, maps_of, of_kind
 from couloir.config.folds import check_folds
 from couloir.config.image_size import in_words, meant_by
 from couloir.config.metrics import FACTS, check_facts, check_stated, measured, measuring, task_of
@@ -455,6 +455,13 @@ def _check_parts(sentence: Sentence) -> None:
         cfg.model.get("embedding") is not None and not cfg.model.get("categories"),
         f"model.embedding={cfg.model.get('embedding')} is for categories; data={choices.get('data')} has none.",
         "leave model.embedding out; data.columns={NAME: category} makes a column a category",
+    )
+    learned = told("loss", cfg)
+    _refuse(
+        OmegaConf.select(cfg, "callbacks.loss_surfaces.draw") is True
+        and ("map" not in fields_of(learned).values() or maps_of(learned) != "values"),
+        f"callbacks.loss_surfaces.draw=true draws losses of maps of values, and {task} learns none.",
+        "leave it out, or train task=saliency",
     )
     _check_adapting(cfg)
     _check_timm(cfg)
