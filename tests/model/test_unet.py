@@ -13,6 +13,8 @@ import couloir
 from couloir.config.unpadded import at_least
 from couloir.errors import CouloirError
 from couloir.model.unet import unet
+from couloir.task import tiles
+from couloir.task.tiles import scanned
 from networks import build, weights_for
 
 
@@ -98,6 +100,16 @@ def test_with_padding_an_image_of_any_size_has_its_own_answer(upsampling: str) -
     x = torch.zeros(1, 1, 24, 28)
     x[:, :, :21, :26] = torch.randn(21, 26)
     assert torch.equal(net(x[:, :, :21, :26]), net(x)[:, :, :21, :26]), "the padding is zeros below and to the right"
+
+
+def test_without_padding_a_whole_image_has_an_answer_in_each_pixel() -> None:
+    net = small(padding="none").eval()
+    x = torch.randn(1, 1, 70, 110)
+    with torch.no_grad():
+        whole = scanned(net, x, (92, 92))
+        at_once = net(tiles.mirrored(x, -20, -20, 112, 152))[..., :70, :110]
+    assert whole.shape == (1, 2, 70, 110)
+    assert torch.allclose(whole, at_once, atol=1e-5), "tiles of 52 pixels, beyond the border mirrored"
 
 
 def test_without_padding_an_image_that_does_not_fit_loses_as_much() -> None:

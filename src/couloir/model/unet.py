@@ -98,6 +98,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         self.depth, self.pads = depth, padding == "same"
+        self.shrinks = not self.pads
         widths = [width * 2**level for level in range(depth + 1)]
 
         def level(in_channels: int, out_channels: int) -> nn.Sequential:
