@@ -15,6 +15,7 @@ from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.strategies import FSDPStrategy
 
 from couloir.artifacts.board import conclude_on_board
+from couloir.artifacts.checkerboard import draw_checkerboard
 from couloir.artifacts.prediction_table import predictions_recorded
 from couloir.artifacts.terminal_curves import show_chart
 from couloir.artifacts.tested import Tested, tested, write_exhibits
@@ -191,6 +192,9 @@ def _conclude(sentence: Sentence, folder: RunFolder, stop: StopOnSignal, trained
     cfg, record, module = sentence.cfg, trained.record, trained.module
     record.draw()
     write_exhibits(cfg, module.net, trained.seen, trained.classes, folder)
+    file = folder.path / "checkerboard.png"
+    if said := draw_checkerboard(module.net, int(cfg.data.channels), cfg.data.image_size, file):
+        note.info("%s", said)
     numbers = summarise(record.rows, record.best)
     numbers |= {name: value for name, value in module.measured.items() if name.startswith("test/")}
     numbers["parameters"] = trained.parameters
