@@ -30,6 +30,7 @@ CLASSIFICATION = {
 REGRESSION = {"mse", "mae", "msle", "huber", "ead", "mlnet", "charbonnier"}
 SEGMENTATION = {"cross_entropy", "focal", "dice", "jaccard", "dice_cross_entropy", "unet_cross_entropy"}
 SALIENCY = {"mse", "mae", "huber", "ead", "mlnet", "kl", "bhattacharyya", "bce", "charbonnier", "ssim"}
+RESTORATION = {"mse", "mae", "huber", "charbonnier", "ssim"}
 CLASSES = torch.tensor([[[0, 0, 1], [2, 1, 0]], [[1, 1, 0], [0, 2, 2]]])
 PREPARED = {
     "logits": lambda z: z,
@@ -115,13 +116,20 @@ def test_keys_of_the_file_reach_the_loss(path: Path) -> None:
 def test_the_checker_knows_the_targets_that_the_loss_fits(path: Path) -> None:
     forms = {
         "label": {}, "value": {}, "classes": {"maps": "classes"}, "values": {"maps": "values"},
+        "images": {"maps": "images"},
     }  # fmt: skip
     kinds = {
         form
         for form, keys in forms.items()
         if lacking(path, {"fields": {"target": "map" if keys else form}, **keys}) is None
     }
-    fitting = {"label": CLASSIFICATION, "value": REGRESSION, "classes": SEGMENTATION, "values": SALIENCY}
+    fitting = {
+        "label": CLASSIFICATION,
+        "value": REGRESSION,
+        "classes": SEGMENTATION,
+        "values": SALIENCY,
+        "images": RESTORATION,
+    }
     assert kinds == {form for form, names in fitting.items() if path.stem in names}
 
 

@@ -30,8 +30,10 @@ SAMPLE, SHARE, SIZE = "sample", "share", "size"
 `couloir.data.batches.Share` of an uneven batch of several processes, and, where images of several sizes stand in one
 batch, height and width of each, (B, 2) int64: what lies below and to the right of them is no part of the sample.
 """
-MAPS = ("classes", "values")
-"""What the pixels of a map hold: the number of a class each, or values from 0 to 1."""
+MAPS = {"classes": "maps of classes", "values": "maps of values", "images": "images to restore"}
+"""What the pixels of a map hold, and what messages call it: the number of a class, a value from 0 to 1, or the colours
+of a picture, whose prediction may lie outside of that.
+"""
 IGNORED = 255
 """The class of pixels that take no part, in a map of classes: no loss and no metric counts them."""
 Fields = Mapping[str, str]
@@ -62,18 +64,19 @@ def default_fields(task: str, image_size: Any) -> dict[str, str]:
 def maps_of(data: Mapping[str, Any]) -> str:
     """What the maps of a data node hold, a word of `MAPS`: its key `maps`, or what follows from its other keys.
 
-    Without that key, maps of a saliency or a restoration, and of one class alone, hold values; others hold classes.
+    Without that key, maps of a restoration hold images, those of a saliency and of one class alone values, and others
+    classes.
     """
-    stated = data.get("maps")
-    if stated in MAPS:
-        return str(stated)
-    task = data.get("task")
-    return "values" if task in ("saliency", "restoration") or data.get("num_classes") == 1 else "classes"
+    if data.get("maps") in MAPS:
+        return str(data["maps"])
+    if data.get("task") == "restoration":
+        return "images"
+    return "values" if data.get("task") == "saliency" or data.get("num_classes") == 1 else "classes"
 
 
 def in_words(kind: str, holds: str = "") -> str:
     """What messages call a kind of field; of maps also what they hold, where that is known."""
-    return f"{KINDS.get(kind, kind)} of {holds}" if kind == "map" and holds else KINDS.get(kind, kind)
+    return MAPS.get(holds, KINDS["map"]) if kind == "map" else KINDS.get(kind, kind)
 
 
 def fields_of(data: Mapping[str, Any]) -> dict[str, str]:

@@ -8,9 +8,9 @@
     # Needs: image where decoder=none; image, map
 
 A comma stands between needs that must all be met, `or` between fields that meet the same need. In parentheses stands
-what keys of the data must be; `square` says that images are as high as they are wide, `classes` and `values` say what
-a map holds. Where the needs follow from a key of the part, a semicolon stands between the ways, and the first counts
-whose key has the value behind `where`.
+what keys of the data must be; `square` says that images are as high as they are wide, `classes`, `values` and `images`
+say what a map holds. Where the needs follow from a key of the part, a semicolon stands between the ways, and the first
+counts whose key has the value behind `where`.
 
 A network needs a `map` if its output is one. Couloir's own networks that need none give a row of numbers for an image.
 """
@@ -26,6 +26,7 @@ from typing import Any, cast
 from couloir.config import contract, tree
 from couloir.config.fields import KINDS, MAPS, TARGETS, fields_of, in_words, maps_of
 from couloir.config.image_size import is_square, size_of
+from couloir.config.metrics import RESTORATION, task_of
 from couloir.errors import CouloirError, did_you_mean, display
 
 KEYS = ("channels", "image_size", "num_classes")
@@ -233,9 +234,10 @@ def told(group: str, cfg: Any) -> Mapping[str, Any]:
     if not learned or group not in ("loss", "model") or (group == "loss" and "loss" not in task):
         return cast(Mapping[str, Any], cfg.data)
     fields = {kind: kind for kind in learned}
+    holds = "images" if task_of(cfg) == RESTORATION else maps_of(cfg.data)
     if group == "model":
         fields = {name: kind for name, kind in fields_of(cfg.data).items() if kind not in TARGETS or kind in learned}
-    return {**{key: cfg.data.get(key) for key in KEYS}, "fields": fields, "maps": maps_of(cfg.data)}
+    return {**{key: cfg.data.get(key) for key in KEYS}, "fields": fields, "maps": holds}
 
 
 def fitting(group: str, data: Mapping[str, Any]) -> list[str]:
