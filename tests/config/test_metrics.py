@@ -62,6 +62,11 @@ def test_each_class_of_a_segmentation_has_a_column_of_its_own_name() -> None:
     assert "train/boundary_f1" not in measured(cfg, "train"), "it is measured where it is looked at"
     cfg.data = {"num_classes": 2, "classes": None}
     assert measured(cfg)[-2:] == ["val/iou_0", "val/iou_1"]
+    words = ["data=digits_on_photographs", "model=unet"]
+    assert measured(couloir.compose([*words, "data.by_digit=false"]).cfg)[-2:] == [
+        "val/iou_background",
+        "val/iou_digit",
+    ]
     person = facts("val/iou_traffic_light")
     assert (person.label, person.mode, person.low, person.high) == ("IoU of traffic light", "max", 0, 1)
     assert leading(["val/iou_person", "val/mean_iou"]) == "mean_iou"

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from couloir.config import contract, tree
+from couloir.config.resolvers import inspect_data
 from couloir.errors import CouloirError, did_you_mean
 
 FACTS = "facts"
@@ -207,9 +209,18 @@ def measured(cfg: Any, split: str = "val") -> list[str]:
     found = [metric for metric in found if not metric.more_classes_than or classes > metric.more_classes_than]
     for begin, (brings, _) in BY_CLASS.items():
         if any(metric.name == brings for metric in found):
-            found += [facts(name) for name in by_class(begin, cfg.data.get("classes") or (), classes)]
+            found += [facts(name) for name in by_class(begin, _class_names(cfg.data), classes)]
     found += [facts(str(name), chosen) for name in chosen if str(name) not in BUILT_IN]
     return [f"{split}/{metric.name}" for metric in found if split != "train" or metric.on_train]
+
+
+def _class_names(data: Any) -> list[str]:
+    """The names of a data node's classes: those that it states, or that its files say; none where nothing says them."""
+    stated = data.get("classes")
+    if not stated and data.get("_target_"):
+        with suppress(CouloirError):  # the check of the data says what is wrong with it
+            stated = inspect_data(data).get("classes")
+    return [str(name) for name in stated or ()]
 
 
 def choices_for(task: str, name: str | None = None) -> list[str]:

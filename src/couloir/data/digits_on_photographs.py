@@ -128,13 +128,14 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
     """
     kind, by_digit, stated = str(keys.get("target")), bool(keys.get("by_digit")), keys.get("num_classes")
     task, fields = TARGETS.get(kind, TARGETS["masks"])  # of another word the check of the keys says so
-    count = len(class_names(kind, by_digit)) or 1
+    names = class_names(kind, by_digit)
+    count = len(names) or 1
     if stated is not None and stated != count:
         raise CouloirError(
             f"data.target={kind} has {count} class{'es' * (count != 1)} here, not {stated}.",
             next_step="leave data.num_classes out; data.by_digit=false makes all digits one class",
         )
-    return {"task": task, "fields": dict(fields), "num_classes": count}
+    return {"task": task, "fields": dict(fields), "num_classes": count, "classes": names}
 
 
 def scenes(
