@@ -24,7 +24,7 @@ IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 WITH_WEIGHTS = {
     "alexnet", "vgg11", "vgg13", "vgg16", "vgg19", "googlenet_bn", "inception_v3", "resnet18", "resnet34", "resnet50",
     "resnet101", "resnet152", "densenet121", "densenet161", "densenet169", "densenet201", "mobilenet_v2", "squeezenet",
-    "fcn_resnet50", "deeplabv3_resnet50", "fcn32s", "fcn16s", "fcn8s", "segnet",
+    "fcn_resnet50", "deeplabv3_resnet50", "saliency_net", "fcn32s", "fcn16s", "fcn8s", "segnet",
 }  # fmt: skip
 COLOUR = ["data=synthetic", "data.channels=3", "data.image_size=96"]
 

@@ -54,6 +54,7 @@ FAMILIES = {
 """Family -> side of the images and a choice of the family, small, with dropout where it has some."""
 OF_MAPS = {
     "encoder_decoder": "encoder_decoder model.encoder=squeezenet data=digits_on_photographs",
+    "saliency_net": "saliency_net model.width=0.06 model.prior=learned data=digits_on_photographs data.target=saliency",
     "deeplab": "deeplabv3_resnet50 data=digits_on_photographs",
     "super_resolution": "espcn model.depth=1 data=super_resolution",
     "fcn": "fcn8s model.width=0.1 data=digits_on_photographs",

@@ -57,6 +57,7 @@ FAMILIES: list[tuple[str, dict[str, Any], tuple[int, int, int]]] = [
     ("xception", {}, (3, 71, 3)),
     ("mobilenet", {}, (3, 32, 3)),
     ("mobilenet_v2", {}, (3, 32, 3)),
+    ("saliency_net", {"width": 0.1, "prior": "learned", "dilation": 2}, (3, 33, 1)),
     ("encoder_decoder", {"encoder": "squeezenet"}, (3, 33, 3)),
     ("espcn", {"depth": 1, "residual": True}, (3, 13, 3)),
     ("srcnn", {"residual": True}, (1, 13, 1)),
