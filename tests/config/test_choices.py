@@ -28,6 +28,9 @@ NEEDED = {
     "data=parquet": ["data.path={root}/table.csv", "data.target=y"],
     "data=image_folder": ["data.root={root}/photos"],
     "data=imagenet": ["data.root={root}/photos"],
+    "data=image_masks": ["data.root={root}/cells"],
+    "data=membrane": ["data.root={root}/cells"],
+    "data=pedestrians": ["data.root={root}/cells"],
     "initializer=custom": ["initializer.function=torch.nn.Module.eval"],
     "momentum_schedule=linear": ["optimizer=momentum"],
     "momentum_schedule=sutskever": ["optimizer=nesterov"],
@@ -57,6 +60,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / f"photos/train/{name}").mkdir(parents=True)
         for number in range(6):
             Image.new("RGB", (40, 30), (number * 9, 80, 90)).save(root / f"photos/train/{name}/{number}.png")
+    for what in ("images", "masks"):
+        (root / f"cells/{what}").mkdir(parents=True)
+        for name in ("20.png", "25.png", "21.jpg", "22.jpg"):  # of each pair the second is of a test
+            mask = Image.new("L", (40, 30), 255)
+            mask.paste(0, (0, 0, 20, 20))
+            mask.save(root / f"cells/{what}/{name if what == 'images' else name[:2] + '.png'}")
     return root
 
 
@@ -64,6 +73,8 @@ def words_for(group: str, name: str, files: Path) -> list[str]:
     extra = [word.format(root=files) for word in NEEDED.get(f"{group}={name}", [])]
     if group == "experiment" and "override /data: imagenet" in tree.choices(group)[name].read_text():
         extra.append(f"data.root={files / 'photos'}")
+    if group == "experiment" and re.search("override /data: (membrane|ped)", tree.choices(group)[name].read_text()):
+        extra.append(f"data.root={files / 'cells'}")
     data = ["data=cifar10"] if group in ("model", "augmentation") else []
     smallest = (
         re.search(r"# int >= (\d+) or \[height, width\]; pixels", tree.choices("model")[name].read_text())
