@@ -15,6 +15,7 @@ from couloir.data.digits import digits
 from couloir.data.samples import Samples
 from couloir.data.source import ArraySource, Loaded
 from couloir.inspect.dataset.pictures import DRAWS, EACH, as_picture, augmented, of_batch, samples
+from couloir.palette import palette
 from photographs import make_photographs, photograph_samples
 
 
@@ -109,7 +110,7 @@ def test_a_map_is_laid_over_its_image() -> None:
     picture = samples(data)[0].pictures[0]
     assert picture.shape == (4, 4, 3)
     assert picture[3].tolist() == [[100, 100, 100]] * 4
-    assert picture[0, 0].tolist() == pytest.approx([(100 + 31) / 2, (100 + 111) / 2, (100 + 180) / 2], abs=1)
+    assert picture[0, 0].tolist() == pytest.approx([(100 + each) / 2 for each in palette()[1].tolist()], abs=1)
 
 
 def test_the_images_of_a_module_of_ones_own_are_scaled_from_least_to_greatest() -> None:

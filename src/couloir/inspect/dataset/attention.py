@@ -11,6 +11,7 @@ from couloir.data.classes import UNEQUAL
 from couloir.data.health import WORDS
 from couloir.errors import display
 from couloir.inspect.dataset.columns import LEAK
+from couloir.inspect.dataset.map_counts import ALONE
 
 Facts = dict[str, Any]
 BALANCING = ("loss.class_weights=balanced", "data.sampler=balanced")
@@ -38,7 +39,7 @@ def attention(facts: dict[str, Any], keys: Collection[str]) -> list[dict[str, An
     """
     rules = (
         refused, broken, left_out, leaks, absent_classes, shared, contradictions, doubled, constant, imbalance,
-        small_classes, missing, enlarged, small_splits, few_rows,
+        small_classes, pixels, empty_maps, missing, enlarged, small_splits, few_rows,
     )  # fmt: skip
     return [finding for rule in rules for finding in rule(facts, keys)]
 
@@ -101,14 +102,22 @@ def leaks(facts: Facts, keys: Collection[str]) -> Iterator[dict[str, Any]]:
 def absent_classes(facts: Facts, keys: Collection[str]) -> Iterator[dict[str, Any]]:
     """Classes that a split lacks."""
     counted = facts["classes"]
-    for split in facts["splits"] if counted is not None and counted["counted"] == "samples" else ():
+    for split in facts["splits"] if counted is not None else ():
         absent = [name for name, count in zip(counted["names"], counted["counts"][split], strict=True) if not count]
         if absent:
             yield _finding(
                 "absent_class",
-                f"The {WORDS[split]} split has no sample of {'class' if len(absent) == 1 else 'the classes'} "
-                f"{_listed(absent)}.",
+                f"The {WORDS[split]} split has no {counted['counted'].removesuffix('s')} of "
+                f"{'class' if len(absent) == 1 else 'the classes'} {_listed(absent)}{_of_some(facts, split)}.",
             )
+
+
+def _of_some(facts: Facts, split: str) -> str:
+    """Of how many maps that holds, where not all were looked at."""
+    looked = facts["maps"]["counted"].get(split) if facts["maps"] is not None else None
+    return (
+        f" in the {looked:,} maps that were looked at" if looked and looked < facts["splits"][split]["samples"] else ""
+    )
 
 
 def shared(facts: Facts, keys: Collection[str]) -> Iterator[dict[str, Any]]:
@@ -207,6 +216,41 @@ def _training(facts: dict[str, Any]) -> list[tuple[str, int]]:
     return list(zip(counted["names"], counted["counts"]["train"], strict=True))
 
 
+def pixels(facts: Facts, keys: Collection[str]) -> Iterator[dict[str, Any]]:
+    """Classes of very different areas."""
+    counted = facts["classes"]
+    if counted is None or counted["counted"] != "pixels":
+        return
+    there = [(count, name) for name, count in zip(counted["names"], counted["counts"]["train"], strict=True) if count]
+    if len(there) < 2:
+        return
+    (least, rare), (most, common) = min(there), max(there)
+    if most >= UNEQUAL * least:
+        total = sum(count for count, _ in there)
+        words = [*(["loss.class_weights=balanced"] if "loss.class_weights" in keys else []), "loss=dice_cross_entropy"]
+        yield _finding(
+            "pixel_imbalance",
+            f"The classes differ in area: {most / total:.1%} of the training pixels are {common}, {least / total:.2%} "
+            f"{rare}. Pixel accuracy says little then; the IoU of each class says more.",
+            " or ".join(words),
+        )
+
+
+def empty_maps(facts: Facts, keys: Collection[str]) -> Iterator[dict[str, Any]]:
+    """Maps with next to nothing in them."""
+    found = facts["maps"]
+    for split, empty in found["empty"].items() if found is not None else ():
+        if empty:
+            of = found["counted"][split]
+            values = found["holds"] == "values"
+            what = "is black" if values else f"has one class alone, in {ALONE:.1%} of its pixels or more"
+            many = "are black" if values else f"have one class alone, in {ALONE:.1%} of their pixels or more"
+            yield _finding(
+                "empty_maps",
+                f"{empty:,} of {of:,} {WORDS[split]} maps {what if empty == 1 else many}.",
+            )
+
+
 def missing(facts: Facts, keys: Collection[str]) -> Iterator[dict[str, Any]]:
     """Columns that are mostly empty."""
     rows = facts["samples"]
@@ -225,7 +269,7 @@ def enlarged(facts: Facts, keys: Collection[str]) -> Iterator[dict[str, Any]]:
         yield _finding(
             "enlarged",
             f"{found['enlarged']:,} of {found['files']:,} photographs are smaller than {in_words(found['covers'])} "
-            "pixels, and are enlarged.",
+            f"pixels, and are enlarged{' for training' * found.get('whole', False)}.",
             "a smaller data.image_size trains faster, and loses nothing of them",
         )
 

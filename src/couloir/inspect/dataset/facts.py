@@ -23,6 +23,7 @@ from couloir.errors import CouloirError
 from couloir.inspect.dataset import targets
 from couloir.inspect.dataset.attention import attention
 from couloir.inspect.dataset.columns import Seen, Target, columns_of, compared, determines, target_of, with_target
+from couloir.inspect.dataset.map_counts import maps
 from couloir.inspect.dataset.photographs import Headers
 from couloir.inspect.dataset.pixels import Pixels
 from couloir.run.assemble import load_data
@@ -30,7 +31,7 @@ from couloir.run.assemble import load_data
 LISTED = 100
 """Broken files, samples left out and groups of doubles that are listed; all are counted."""
 DEFAULTS: dict[str, Any] = {
-    "samples": None, "splits": {}, "classes": None, "values": None, "images": None, "photographs": None,
+    "samples": None, "splits": {}, "classes": None, "maps": None, "values": None, "images": None, "photographs": None,
     "columns": None, "correlations": None, "notes": [],
     "doubles": {"within": {}, "across": [], "contradicting": 0, "examples": [], "complete": False},
     "broken": {"number": 0, "files": []}, "left_out": {"number": 0, "samples": []}, "other_files": [],
@@ -100,7 +101,7 @@ def _sparing(cfg: DictConfig, refused: bool) -> DictConfig:
         sparing.data.update({"memory_budget": 0.0, "workers": 0})
         if "cache" in cfg.data:
             sparing.data.cache = False
-        if refused:  # what is broken is found by the headers
+        if refused and "maps" not in cfg.data:  # what is broken is found by the headers; of masks it is left out
             sparing.data.on_error = "raise"
         if cfg.data.mean is None or cfg.data.std is None:
             sparing.data.standardize = False
@@ -128,7 +129,8 @@ def _samples(found: Look, data: Samples, cfg: DictConfig) -> None:
     facts["splits"] = {name: {"samples": size, "own": own[name]} for name, size in data.sizes().items()}
     samples = [each for each in data.skipped if not each.kind or each.line is not None]
     facts["notes"], facts["other_files"] = list(data.notes), _other_files(data.skipped)
-    facts["classes"], facts["values"] = targets.classes(data), targets.values(data)
+    facts["maps"] = maps(data)
+    facts["classes"], facts["values"] = targets.classes(data, facts["maps"]), targets.values(data)
     facts["left_out"] = {"number": len(samples), "samples": [
         {"split": each.split or None, "file": _absolute(each.file), "line": each.line, "class": each.label or None,
          "reason": each.reason, "by": each.by} for each in samples[:LISTED]
@@ -172,7 +174,8 @@ def _column(column: Seen, target: Target | None) -> dict[str, Any]:
 
 def _photographs(found: Look, data: Samples, paths: dict[str, list[Path]], covered: ImageSize) -> None:
     found.headers = Headers.of(paths)
-    found.facts["photographs"] = found.headers.facts(covered)
+    whole = found.facts["maps"] is not None and found.sentence.cfg.data.get("resize") is None
+    found.facts["photographs"] = {**found.headers.facts(covered), "whole": whole}
     reasons = dict(found.headers.reasons)
     if found.pixels is not None:
         reasons = {("train", number): reason for number, reason in found.pixels.broken.items()} | reasons
@@ -186,7 +189,8 @@ def _photographs(found: Look, data: Samples, paths: dict[str, list[Path]], cover
 def _doubles(data: Samples, doubles: Doubles, paths: dict[str, list[Path]]) -> dict[str, Any]:
     splits = list(data.splits)
     pairs = [("train", "val"), ("train", "test"), ("val", "test")]
-    images = data.fields[data.input] == "image" and data.target != data.input
+    whole = data.planes or data.degrade is not None  # their targets are no more than numbers
+    images = data.fields[data.input] == "image" and data.target != data.input and not whole
     return {
         "within": {split: doubles.within(split) for split in splits},
         "across": [{"in": one, "of": other, "samples": doubles.across(one, other)} for one, other in pairs

@@ -110,8 +110,13 @@ def _targets(page: Page, look: Look) -> None:
             for at, name in enumerate(counted["names"][:ROWS])
         ]
         note = f"How many {counted['counted']} of each class a split has."
+        if found["maps"] is not None:
+            looked = ", ".join(f"{number:,} {WORDS[split]}" for split, number in found["maps"]["counted"].items())
+            note += f" Of {looked} maps, evenly spaced."
+            ignored = max(found["maps"]["ignored"].values(), default=0.0)
+            note += f" Up to {ignored:.1%} of a split's pixels do not count." if ignored else ""
         note += f" The first {ROWS} of {len(counted['names'])} classes." if len(counted["names"]) > ROWS else ""
-        page.section("Classes", drawn, table(heads, rows, "classes by split"), note=note)
+        page.section("Classes", drawn, table(heads, rows, "classes by split"), *_images_with(found), note=note)
     if found["values"] is not None:
         rows = [
             [Cell(value["name"], kind="key"), Cell(WORDS[split]), *(_number(each[name]) for name in MEASURES)]
@@ -119,6 +124,18 @@ def _targets(page: Page, look: Look) -> None:
         ]  # fmt: skip
         drawn = charts(drawings.values(look), width=310)
         page.section("Values to predict", drawn, table(["value", "split", *HEADS], rows, "values to predict"))
+
+
+def _images_with(found: dict[str, Any]) -> list[str]:
+    """Of maps, in how many images each class is."""
+    if found["maps"] is None:
+        return []
+    counts = found["maps"]["images"]
+    rows = [
+        [Cell(name, kind="key"), *(_number(each[at]) for each in counts.values())]
+        for at, name in enumerate(found["classes"]["names"][:ROWS])
+    ]
+    return [table(["images with", *(WORDS[split] for split in counts)], rows, "images with each class")]
 
 
 def _number(value: float | int | None) -> Cell:
@@ -139,6 +156,7 @@ def _samples(page: Page, look: Look) -> None:
         )
         classes = len(look.facts["classes"]["names"]) if look.facts["classes"] and data.kind == "label" else 0
         note += f", of the first {pictures.CLASSES} of {classes} classes." if classes > pictures.CLASSES else "."
+        note += _about_maps(look)
     else:
         plain, changed = pictures.of_batch(data, seed)
         note = "The first images of the data module, scaled from their least to their greatest value."
@@ -151,6 +169,19 @@ def _samples(page: Page, look: Look) -> None:
             "others; these follow from the seed alone."
         )
         page.section("Augmentation", _strips(page, changed, "drawn"), note=note)
+
+
+def _about_maps(look: Look) -> str:
+    """What is laid over the samples, or stands beside them."""
+    found = look.facts["maps"]
+    if found is None:
+        return ""
+    if found["holds"] == "images":
+        return " On the left of each picture the input, on the right the clean image."
+    if found["holds"] == "values":
+        return " The map is laid over its image in grey: the redder, the larger its values."
+    names = look.facts["classes"]["names"]
+    return f" The masks are laid over their images; the class {names[0]} is left clear." if names else ""
 
 
 def _strips(page: Page, strips: Sequence[Strip], name: str) -> str:
@@ -189,7 +220,7 @@ def _images(page: Page, look: Look) -> None:
         sizes = table(["pixels", "min", "median", "max"], sides, "sizes of the photographs")
         note = (
             f"{files['files']:,} files of {files['bytes'] / 2**20:,.1f} MiB, from their headers; sizes as one sees "
-            f"them, orientation 1 is stored upright. They are scaled until they cover {in_words(files['covers'])}."
+            f"them, orientation 1 is stored upright. {_scaling(files)}"
         )
         drawn = charts(drawings.photograph_sizes(look), width=310)
         page.section("Photographs", tables, drawn, sizes, note=note)
@@ -206,6 +237,13 @@ def _images(page: Page, look: Look) -> None:
         heads = ["channel", "min", "mean", "deviation", "max"]
         drawn = charts([drawings.levels(look.pixels)], width=310)
         page.section("Pixels", drawn, table(heads, rows, "channels"), note=" ".join(note.split()))
+
+
+def _scaling(files: dict[str, Any]) -> str:
+    covers = in_words(files["covers"])
+    if files["whole"]:
+        return f"They keep their sizes; those that do not cover {covers} are enlarged for training."
+    return f"They are scaled until they cover {covers}."
 
 
 def _table(page: Page, look: Look) -> None:

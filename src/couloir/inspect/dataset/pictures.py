@@ -19,6 +19,7 @@ from couloir.data.ragged import part
 from couloir.data.samples import Samples, seed_generators
 from couloir.errors import CouloirError
 from couloir.inspect.dataset import targets
+from couloir.palette import COLOURS, coloured
 
 EACH = 6
 """Samples of a class that are shown."""
@@ -28,11 +29,8 @@ AUGMENTED = 6
 """Samples that are shown augmented."""
 DRAWS = 5
 """Draws of the augmentation for each of them."""
-PALETTE = np.array(
-    [[31, 111, 180], [209, 87, 27], [29, 127, 78], [138, 79, 191], [176, 134, 10], [15, 139, 147], [194, 56, 126],
-     [107, 114, 128], [122, 82, 48], [76, 95, 213]], dtype=np.float64,
-)  # fmt: skip
-"""Colours of a map's classes from 1 on; class 0 is left clear."""
+GLOW = (255, 90, 0)
+"""The colour that the largest value of a map has."""
 
 
 @dataclass(frozen=True)
@@ -133,20 +131,28 @@ def _pictures(data: Samples, numbers: Sequence[int], seed: int | None) -> list[N
     mean, std = data.mean or [0.0] * x.shape[1], data.std or [1.0] * x.shape[1]
     x = x * torch.tensor([value or 1.0 for value in std]).view(-1, 1, 1) + torch.tensor(mean).view(-1, 1, 1)
     maps = batch[data.target] if data.kind == "map" and data.target != data.input else None
+    if data.degrade is not None and isinstance(maps, Tensor):
+        return [as_picture(_beside(image, clean)) for image, clean in zip(x, maps, strict=True)]
     return [as_picture(image, None if maps is None else maps[at]) for at, image in enumerate(x)]
 
 
-def as_picture(image: Tensor, classes: Tensor | None = None) -> NDArray[Any]:
+def _beside(image: Tensor, clean: Tensor) -> Tensor:
+    """An input (C, h, w), its pixels as squares, on the left of the clean image (C, H, W)."""
+    return torch.cat([F.interpolate(image[None], clean.shape[1:], mode="nearest-exact")[0], clean.float()], dim=2)
+
+
+def as_picture(image: Tensor, laid: Tensor | None = None) -> NDArray[Any]:
     """An image (C, H, W), clipped to [0, 1], as uint8 (H, W) or (H, W, 3), no side longer than a tile of a page.
 
     Args:
         image: float; of one channel or of three it is shown as it is, of others their mean in grey.
-        classes: a map (H, W) that is laid over it.
+        laid: a map that is laid over it: numbers of classes (H, W), of which 0 is left clear, or values in [0, 1]
+            (1, H, W), the larger the more.
     """
     image = image if image.shape[0] in (1, 3) else image.mean(dim=0, keepdim=True)
     pixels = image.clamp(0, 1).mul(255).round().to(torch.uint8)
-    if classes is not None:
-        pixels = _laid_over(pixels, classes)
+    if laid is not None:
+        pixels = _laid_over(pixels, laid)
     height, width = pixels.shape[-2:]
     if max(height, width) > SIDE:
         scale = SIDE / max(height, width)
@@ -157,12 +163,17 @@ def as_picture(image: Tensor, classes: Tensor | None = None) -> NDArray[Any]:
     return planes[:, :, 0] if planes.shape[2] == 1 else planes
 
 
-def _laid_over(pixels: Tensor, classes: Tensor) -> Tensor:
+def _laid_over(pixels: Tensor, laid: Tensor) -> Tensor:
     colour = pixels.expand(3, -1, -1).float()
-    labels = classes.long() if classes.ndim == 2 else classes[0].long()
-    palette = torch.from_numpy(PALETTE).float()
-    tint = palette[(labels - 1).clamp_min(0) % len(palette)].permute(2, 0, 1)
-    return torch.where(labels > 0, 0.5 * colour + 0.5 * tint, colour).round().to(torch.uint8)
+    if laid.is_floating_point():
+        colour = colour.mean(dim=0, keepdim=True).expand(3, -1, -1)  # in grey, so that what glows is the map
+        share = 0.7 * laid.reshape(-1, *laid.shape[-2:])[:1].clamp(0, 1)
+        tint = torch.tensor(GLOW, dtype=torch.float32).view(3, 1, 1)
+    else:
+        labels = laid.long() if laid.ndim == 2 else laid[0].long()
+        share = torch.where(labels > 0, 0.5, 0.0)
+        tint = torch.from_numpy(coloured((labels % COLOURS).to(torch.uint8).numpy())).permute(2, 0, 1).float()
+    return ((1 - share) * colour + share * tint).round().to(torch.uint8)
 
 
 def of_batch(data: Any, seed: int) -> tuple[list[Strip], list[Strip]]:

@@ -44,7 +44,7 @@ class Pixels:
         for at in range(0, len(numbers), AT_A_TIME):
             part = numbers[at : at + AT_A_TIME]
             try:
-                found.add(split.source.fetch(torch.from_numpy(split.indices[part])))
+                found.add(split.source.fetch(torch.from_numpy(split.indices[part]))[:, : data.channels])
             except CouloirError:  # one of them is broken: which one is found by looking at each
                 for number in part:
                     found._add_one(split, number)
@@ -52,7 +52,7 @@ class Pixels:
 
     def _add_one(self, split: Any, number: int) -> None:
         try:
-            self.add(split.source.fetch(torch.from_numpy(split.indices[[number]])))
+            self.add(split.source.fetch(torch.from_numpy(split.indices[[number]]))[:, : len(self.counts)])
         except CouloirError as error:
             self.broken[number] = error.fact.rstrip(".")
 

@@ -14,11 +14,18 @@ MAPS = 500
 """Maps of a split, evenly spaced, whose pixels are counted."""
 
 
-def classes(data: Samples) -> dict[str, Any] | None:
-    """The classes' names, and how many samples of each a split has; of maps how many pixels. None: there are none."""
+def classes(data: Samples, maps: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """The classes' names, and how many samples of each a split has; of maps how many pixels. None: there are none.
+
+    Args:
+        data: set up.
+        maps: of `couloir.inspect.dataset.map_counts`, where the maps are among the raw samples.
+    """
     if data.kind not in ("label", "labels", "map") or data.target == data.input:
         return None
-    counts = {name: _counts(data, split) for name, split in data.splits.items()}
+    if maps is not None and maps["holds"] != "classes":
+        return None
+    counts = {name: _counts(data, split) for name, split in data.splits.items()} if maps is None else maps["pixels"]
     number = max([data.num_classes or 0, *(len(each) for each in counts.values())])
     names = [data.classes[label] if label < len(data.classes) else str(label) for label in range(number)]
     padded = {name: [*each, *[0] * (number - len(each))] for name, each in counts.items()}

@@ -100,7 +100,8 @@ def _photographs(found: dict[str, Any]) -> str:
         f"{found['files']:,} files, {found['bytes'] / 2**20:,.1f} MiB; formats: {listed(found['formats'])}; "
         f"modes: {listed(found['modes'])}\n"
         f"width {sides(found['width'])}, height {sides(found['height'])} (min / median / max), "
-        f"scaled until they cover {in_words(found['covers'])}; {sum(turned.values()):,} stored turned or mirrored"
+        f"{'in windows of' if found['whole'] else 'scaled until they cover'} {in_words(found['covers'])}; "
+        f"{sum(turned.values()):,} stored turned or mirrored"
     )
 
 
