@@ -98,7 +98,8 @@ def test_landmarks_their_classes_and_their_boxes_stay_together_to_half_a_pixel(n
     assert after["picture"].shape == (DRAWS, 3, *size)
     assert after["mask"].shape == (DRAWS, *size)
     assert after["mask"].dtype == torch.int64
-    assert set(after["mask"].unique().tolist()) <= {0, 1, 2, IGNORED}, "classes are not averaged"
+    known = (after["mask"] >= 0) & (after["mask"] <= LANDMARKS) | (after["mask"] == IGNORED)
+    assert known.all(), "classes are not averaged"
     assert torch.equal(after["kind"], before["kind"])
     assert torch.equal(after[SAMPLE], before[SAMPLE])
     pictures, masks = after["picture"][:, :LANDMARKS], each_landmark(after["mask"])
