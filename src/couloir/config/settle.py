@@ -124,15 +124,14 @@ def settle_parts(sentence: Sentence) -> Sentence:
 def _task_for(data: DictConfig, default: str | None) -> str | None:
     """The task that the data names, or one that learns a field that the data has; else the default one.
 
-    A named one that does not learn what the data has makes room for one that does: `data.maps=values` is no
-    segmentation. Of several that fit it is the first of those that ask for most.
+    Of several that fit it is the first of those that ask for most.
     """
-    files, named = tree.choices("task"), data.get("task")
-    if named in files and lacking(files[named], data) is None:
-        return str(named)
+    files = tree.choices("task")
+    if data.get("task") in files:
+        return str(data.task)
     fits = [name for name, file in files.items() if needs(file) and lacking(file, data) is None]
     if default in fits or not fits:
-        return str(named) if named in files and not fits else default
+        return default
     return max(fits, key=lambda name: sum(len(field.asked) for need in needs(files[name]) for field in need))
 
 
