@@ -62,7 +62,7 @@ def test_a_folder_of_ones_own_is_searched_first_by_sentences_sweeps_lists_and_co
     assert run(["train", "--config-dir", "my conf", "model=mynet", "model.width=0"]) == 2
     assert "my conf/model/mynet.yaml, line 3" in capsys.readouterr().err
     assert run(["train", "-m", "--config-dir=my conf", "model=mynett,mlp"]) == 2
-    assert "did you mean model=mynet?" in capsys.readouterr().err
+    assert "did you mean model=mynet," in capsys.readouterr().err
     assert run(["list", "model", "mynet", "--config-dir", "my conf"]) == 0
     assert "width: 4" in capsys.readouterr().out
     shutil.move("my conf", "mine")

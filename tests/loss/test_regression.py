@@ -140,7 +140,7 @@ def test_the_task_hands_over_the_values_as_they_are(name: str) -> None:
     assert ALL[name][0].expects == "values"
 
 
-def test_mlnet_as_in_the_paper_does_not_see_the_scale_of_a_map() -> None:
+def test_mlnet_as_in_its_authors_code_does_not_see_the_scale_of_a_map() -> None:
     predicted, true = RNG.random((2, 1, 4, 5)), RNG.random((2, 1, 4, 5))
     expected = np.mean((true - predicted / predicted.max(axis=(1, 2, 3), keepdims=True)) ** 2 / (1.1 - true))
     loss = MLNet(normalize=True)

@@ -165,7 +165,7 @@ class ExponentialAbsoluteDifference(nn.Module):
 class MLNet(nn.Module):
     """Mean of (s - s')^2 / (alpha - s), s the target: errors at salient places weigh more.
 
-    The paper's equation 2 divides each predicted map by its maximum first, so that its scale is free; the course, whose
+    The authors' own code divides each predicted map by its maximum first, so that its scale is free; the course, whose
     maps lie in [0, 1], does not.
 
     Source: Cornia et al., 2016, A Deep Multi-Level Network for Saliency Prediction, section III.
