@@ -9,9 +9,11 @@ import torch
 from torch import nn
 
 from couloir.artifacts.layer_table import as_dict, as_table, layers, totals
+from couloir.cli.main import run
 from couloir.log import rendered
 from couloir.model.lenet import LeNet5
 from couloir.model.resnet import resnet50
+from networks import build
 
 
 def test_lenet_row_by_row() -> None:
@@ -48,6 +50,29 @@ def test_grouped_and_transposed_convolutions_by_hand() -> None:
     rows = layers(net, 4, 6)
     assert [row.multiply_adds for row in rows] == [6 * 6 * 8 * 2 * 9, 6 * 6 * 8 * 2 * 4]
     assert [row.output_shape for row in rows] == [[8, 6, 6], [2, 12, 12]]
+
+
+def test_networks_of_maps_by_hand_at_odd_sizes() -> None:
+    """A U-Net of one level sees 5x7 pixels as 6x8; sub-pixel convolution works at the size of the small image."""
+    rows = layers(build("unet", 3, [5, 7], 2, depth=1, width=4), 3, [5, 7])
+    whole, half = 6 * 8, 3 * 4
+    down = whole * 9 * (3 * 4 + 4 * 4) + half * 9 * (4 * 8 + 8 * 8)
+    up = half * 8 * 4 * 4 + whole * 9 * (8 * 4 + 4 * 4) + whole * 4 * 2  # 2x2 transposed, two 3x3, and the scores
+    assert sum(row.multiply_adds for row in rows) == down + up
+    rows = layers(build("unet", 3, [5, 7], 2, depth=1, width=4, upsampling="unpooling"), 3, [5, 7])
+    assert all(row.output_shape for row in rows), "pooling that returns places has a shape as well"
+    rows = layers(build("espcn", 3, 8, 3, factor=2, residual=True), 3, [5, 7])
+    assert sum(row.multiply_adds for row in rows) == 5 * 7 * (25 * 3 * 64 + 9 * 64 * 32 + 9 * 32 * 12)
+    rows = layers(build("srcnn", 1, 8, 1, factor=3), 1, [5, 7])
+    assert sum(row.multiply_adds for row in rows) == 15 * 21 * 8_032
+
+
+def test_a_summary_of_restored_images_counts_what_the_shrunk_ones_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["data=super_resolution", "data.images=digits", "model=espcn"]
+    assert run(["summary", *words, "data.image_size=8", "data.factor=2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["layers"][-1]["output_shape"] == [1, 8, 8]
+    assert found["totals"]["multiply_adds"] == 4 * 4 * (25 * 64 + 9 * 64 * 32 + 9 * 32 * 4)
 
 
 class Odd(nn.Module):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from couloir.artifacts.layer_table import layers, totals
 from couloir.errors import CouloirError
 from networks import build, images, weights_for
 
@@ -60,6 +61,15 @@ def test_the_map_is_an_eighth_of_the_image_and_in_training_the_second_head_answe
         outputs = net.train()(torch.zeros(2, 3, 96, 130))
         assert [out.shape for out in outputs] == [(2, 5, 96, 130)] * 2
         assert build("fcn_resnet50", 3, 96, 5, auxiliary=False).train()(torch.zeros(2, 3, 64, 64)).shape[1] == 5
+
+
+@pytest.mark.parametrize(("name", "published"), [("fcn_resnet50", 152.717), ("deeplabv3_resnet50", 178.722)])
+def test_multiply_adds_at_520_pixels_are_the_published_ones(name: str, published: float) -> None:
+    with torch.device("meta"):
+        net = build(name, 3, 520, 21)
+        own = totals(layers(net, 3, 520), net)["multiply_adds"]
+    auxiliary = 65**2 * (9 * 1024 * 256 + 256 * 21)  # the reference asks it in evaluation as well
+    assert round((own + auxiliary) / 1e9, 3) == published
 
 
 def test_weights_of_a_classifier_begin_the_backbone_and_the_heads_stay(

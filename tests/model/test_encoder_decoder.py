@@ -76,6 +76,9 @@ def test_dropout_and_statistics_of_the_encoder_follow_the_mode() -> None:
     x = torch.randn(2, 3, 32, 32)
     assert not torch.equal(net.train().encoder(x)[0], net.encoder(x)[0])
     assert torch.equal(net.eval().encoder(x)[0], net.encoder(x)[0])
+    # Dropout in front of the head belongs to the head, not to the last map.
+    squeezenet = build("encoder_decoder", 3, 64, 2, encoder="squeezenet").train().encoder
+    assert torch.equal(squeezenet(x)[-1], squeezenet(x)[-1])
 
 
 def test_the_decoder_has_the_parameters_of_its_table() -> None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from couloir.config.build import build_untrained
-from couloir.config.image_size import ImageSize, sample_shape
+from couloir.config.image_size import ImageSize, input_size, sample_shape
 from couloir.errors import CouloirError
 from couloir.finetune.parts import Learning
 from couloir.task.build import learning
@@ -66,8 +66,9 @@ def layers(net: nn.Module, channels: int, image_size: ImageSize | None) -> list[
         rows[module] = Layer(names[module], type(module).__name__, output_shape, parameters, 0, trained)
 
     def record(module: nn.Module, inputs: Any, output: Any) -> None:
+        first = next(iter(output), None) if isinstance(output, tuple) else output
         if module not in rows:
-            add(module, list(output.shape[1:]) if isinstance(output, Tensor) else [])
+            add(module, list(first.shape[1:]) if isinstance(first, Tensor) else [])
         rows[module].multiply_adds += multiply_adds(module, inputs[0] if inputs else None, output)
 
     hooks = [
@@ -99,7 +100,7 @@ def layers_of(cfg: DictConfig, net: nn.Module | None = None) -> tuple[list[Layer
     Raises:
         RuntimeError: a single sample cannot pass through it; or ValueError.
     """
-    channels, image_size = int(cfg.data.channels), cfg.data.image_size
+    channels, image_size = int(cfg.data.channels), input_size(cfg.data)
     try:
         with torch.device("meta"):
             unreal: nn.Module = build_untrained(cfg)
@@ -125,7 +126,9 @@ def _zeros(net: nn.Module, channels: int, image_size: ImageSize | None) -> Tenso
 
 
 def multiply_adds(module: nn.Module, x: Any, output: Any) -> int:
-    """Multiply-adds of one call for one sample; convolutions and linear layers count, as in papers' tables.
+    """Multiply-adds of one call for one sample; convolutions and linear layers count, as in papers' tables: what pools,
+    interpolates or moves pixels has none. A transposed convolution multiplies its kernel with each pixel of its input,
+    also where it cuts off some of the sums.
 
     Args:
         module: the layer.

@@ -6,9 +6,10 @@ Whoever needs height and width asks `size_of`; a number stays a number, and stan
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from couloir.config.fields import fields_of
 from couloir.errors import CouloirError
 
 ImageSize = int | Sequence[int]
@@ -111,6 +112,20 @@ def typed(image_size: ImageSize) -> str:
     """As it is typed at the prompt: `224`, `[192,256]`."""
     height, width = size_of(image_size)
     return str(height) if height == width else f"[{height},{width}]"
+
+
+def input_size(data: Mapping[str, Any]) -> Any:
+    """How large the images are that the network is given: where images are restored that were shrunk, `data.image_size`
+    is that of the large ones.
+
+    Args:
+        data: the node of the data.
+    """
+    size, factor = data.get("image_size"), data.get("factor")
+    if size is None or not isinstance(factor, int) or factor <= 1 or "map" not in fields_of(data).values():
+        return size
+    height, width = size_of(size)
+    return as_image_size((height // factor, width // factor))
 
 
 def in_words(image_size: ImageSize) -> str:

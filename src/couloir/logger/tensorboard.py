@@ -17,7 +17,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from tensorboard.compat.proto.event_pb2 import Event
 from torch import Tensor, nn
 
-from couloir.config.image_size import sample_shape
+from couloir.config.image_size import input_size, sample_shape
 from couloir.log import note
 from couloir.logger.events import files, session_start, write_events
 from couloir.logger.hyperparameters import comparable
@@ -56,7 +56,8 @@ class TensorBoard(TensorBoardLogger):
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         try:
-            definition = traced(model.net, (1, *sample_shape(data.channels, data.image_size)))  # type: ignore[arg-type]
+            facts = {"image_size": data.image_size, "factor": getattr(data, "factor", 1), "fields": data.fields}
+            definition = traced(model.net, (1, *sample_shape(data.channels, input_size(facts))))  # type: ignore[arg-type]
         except Exception as error:  # noqa: BLE001  of the tracer, and of networks that it cannot follow
             reason = " ".join(str(error).split())[:300]
             note.info("the network's graph cannot be traced for TensorBoard: %s: %s", type(error).__name__, reason)

@@ -25,6 +25,7 @@ SEVERAL = 3
 """So many scales have the parts of a module that is the trunk of a network, and no block."""
 LARGEST = 128
 """No network needs larger images than that."""
+DROPOUT = (nn.Dropout, nn.Dropout2d)
 CANNOT = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, NotImplementedError)
 """How a network says that it does not take images of this size, or cannot be traced."""
 
@@ -174,7 +175,7 @@ def _last_maps(net: nn.Module, graph: fx.Graph, channels: int) -> list[tuple[fx.
     for node in graph.nodes:
         if node in head:
             break
-        if node.op != "placeholder" and _grows(small.get(node), large.get(node)):
+        if node.op != "placeholder" and not _drops(node, net) and _grows(small.get(node), large.get(node)):
             halvings = round(math.log2(SIDES[0] / small[node].shape[-1]))
             found[halvings] = (node, Scale(halvings, int(small[node].shape[1])))
     return [found[halvings] for halvings in sorted(found) if halvings >= 0]
@@ -191,6 +192,11 @@ def _weighs(node: fx.Node, net: nn.Module) -> bool:
     if node.op != "call_module":
         return False
     return any(parameter.ndim > 1 for parameter in net.get_submodule(str(node.target)).parameters())
+
+
+def _drops(node: fx.Node, net: nn.Module) -> bool:
+    """Whether a call is of dropout, which belongs to what follows a map."""
+    return node.op == "call_module" and isinstance(net.get_submodule(str(node.target)), DROPOUT)
 
 
 def _grows(small: Any, large: Any) -> bool:
