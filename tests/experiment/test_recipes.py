@@ -92,7 +92,9 @@ def test_a_recipe_for_small_images_runs_to_its_end(name: str, couloir_data: Path
     assert_went_through(smoke([f"experiment={name}", f"data.root={couloir_data / data}"], tmp_path))
 
 
-@pytest.mark.parametrize("name", ["sweep_digits", "sweep_optimizers", "checkerboard"])
+@pytest.mark.parametrize(
+    "name", ["sweep_digits", "sweep_optimizers", pytest.param("checkerboard", marks=SLOW_UNLESS_WHOLE)]
+)
 def test_a_recipe_for_a_sweep_is_one_run_without_m(name: str, tmp_path: Path) -> None:
     assert_went_through(smoke([f"experiment={name}"], tmp_path))
 
