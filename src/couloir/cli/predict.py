@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
 
+    from couloir.inference.map_words import Wanted
 
-JSON, STRICT = "--json", "--strict"
+JSON, STRICT, OVERLAY, PROBABILITIES = "--json", "--strict", "--overlay", "--probabilities"
 USAGE = """usage: couloir predict RUN... INPUT... [--top N] [--json] [--output FILE] [--strict] [KEY=VALUE ...]
+       couloir predict RUN... INPUT... --output FOLDER [--overlay] [--probabilities] [--strict] [KEY=VALUE ...]
 
 What a run says of new samples: a row each, as CSV on standard output, or as a table on a terminal.
 A run is a folder, its name, or `latest`; or one of its checkpoints. Several runs are an ensemble: the mean of their
@@ -27,11 +29,18 @@ any order (.csv, .tsv, .parquet), an array (.npy), or - for a list of files on s
   couloir predict latest photos/ 'more/**/*.png'     folders and patterns
   couloir predict RUN RUN table.csv --output answers.csv
   find photos -type f | couloir predict latest - --json
+A run whose answers are maps looks at whole photographs, each at its own size, and writes a picture for each:
+  couloir predict latest photos/ --output masks --overlay
 A folder whose folders are called like the classes, or a table with its target, is compared as well, on standard error.
 
   --top N         the N most probable classes of each sample, instead of all
   --json          a JSON object a line
   --output FILE   into a file that ends in .csv or .jsonl; a folder, where an answer is a map or the like
+                  of maps a new folder, with a picture for each sample and answers.csv, a row for each
+  --overlay       of maps: the photograph with its classes in colours, or with what is salient in red
+  --probabilities  of classes: NAME_probabilities.npy, float16 (classes, height, width); of a saliency map its exact
+                  values: NAME_values.npy, and a picture with 16 bits
+  --probability CLASS  of one class: a picture with 16 bits, 65535 is 1
   --strict        end with the first input that cannot be read (exit 2); else it is named, and the rest is done (exit 0)
 Keys: tta=CHOICE, metric=CHOICE, data.batch_size, data.workers, trainer.accelerator, output_dir, and how a table is
 read (data.on_error=skip leaves rows out)"""
@@ -39,6 +48,7 @@ read (data.on_error=skip leaves rows out)"""
 FLAGS = [
     Flag("--top", None, "int >= 1", takes="how many classes: N"),
     Flag("--output", None, takes="the name of a FILE"),
+    Flag("--probability", None, takes="the name of a CLASS"),
 ]
 ROW_KINDS = ("label", "labels", "value")
 """Kinds of targets whose answers are rows of numbers."""
@@ -49,20 +59,27 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
-    rest = [word for word in arguments if word not in (JSON, STRICT)]
-    options, words = take_flags(rest, FLAGS, also=(JSON, STRICT))
+    switches = (JSON, STRICT, OVERLAY, PROBABILITIES)
+    options, words = take_flags([word for word in arguments if word not in switches], FLAGS, also=switches)
     output = None if options["--output"] is None else Path(options["--output"]).expanduser()
-    return _predict(words, options["--top"], output, JSON in arguments, STRICT in arguments)
+    from couloir.inference.map_words import Wanted
+
+    wanted = Wanted(OVERLAY in arguments, PROBABILITIES in arguments, options["--probability"])
+    return _predict(words, options["--top"], output, JSON in arguments, STRICT in arguments, wanted)
 
 
-def _predict(words: list[str], top: int | None, output: Path | None, as_lines: bool, strict: bool) -> int:
+def _predict(
+    words: list[str], top: int | None, output: Path | None, as_lines: bool, strict: bool, wanted: Wanted
+) -> int:
     from couloir.config.finished import asked_runs
     from couloir.inference.inputs import LIST, OPENED, check_arrays, check_kinds, check_tables, divide, find_inputs
+    from couloir.inference.map_words import check_maps
     from couloir.record.find import outputs_of
 
     outputs = outputs_of(words)
     named, inputs, overrides = divide(words, outputs)
     runs, folders, cfgs = asked_runs(named, outputs, overrides, OPENED)
+    check_maps(cfgs[0], wanted, output, as_lines)
     _check_form(cfgs[0], top, output, as_lines)
     found = find_inputs(inputs, _listed() if LIST in inputs else ())
     _check_output(output, found.files)
@@ -80,7 +97,7 @@ def _predict(words: list[str], top: int | None, output: Path | None, as_lines: b
 
     from couloir.inference.predict import predict
 
-    return predict(cfgs, runs, found, top, output, as_lines, strict)
+    return predict(cfgs, runs, found, top, output, as_lines, strict, wanted)
 
 
 def _listed() -> list[str]:

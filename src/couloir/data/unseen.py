@@ -41,10 +41,14 @@ class Raw(NamedTuple):
     Attributes:
         x: as `Trained.prepare` takes them, (B, ...).
         failed: what could not be read, by the place in the batch; there `x` holds zeros.
+        size: height and width of the photographs that whole images were scaled from; None: they are as they were.
+        pixels: these photographs, uint8 (B, H, W, C); None: they are what `x` holds.
     """
 
     x: Tensor
     failed: Mapping[int, CouloirError] = {}
+    size: tuple[int, int] | None = None
+    pixels: NDArray[np.uint8] | None = None
 
 
 class Unseen(Protocol):
@@ -121,6 +125,7 @@ class InMemory:
         known: (N,) which of them are there; None: all.
         skipped: what was left out before.
         lines: of a table, (N,) where its rows stand in their file; empty where they stand on none.
+        size: of whole images, as `Raw` has it.
     """
 
     def __init__(
@@ -130,7 +135,9 @@ class InMemory:
         known: NDArray[np.bool_] | None = None,
         skipped: Sequence[Skipped] = (),
         lines: NDArray[np.int64] | None = None,
+        size: tuple[int, int] | None = None,
     ) -> None:
+        self.size = size
         self.x, self.targets, self.skipped = x, targets, list(skipped)
         self.known = np.full(len(x), targets is not None) if known is None else known
         self.lines = np.empty(0, dtype=np.int64) if lines is None else lines
@@ -140,7 +147,7 @@ class InMemory:
 
     def batches(self, batch_size: int) -> Generator[Raw]:
         """Parts of the tensor."""
-        yield from map(Raw, torch.split(self.x, batch_size))
+        yield from (Raw(part, size=self.size) for part in torch.split(self.x, batch_size))
 
 
 class Arrays:
@@ -164,6 +171,13 @@ class Arrays:
 
     def __len__(self) -> int:
         return len(self.array)
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """Height and width of images."""
+        shape = self.array.shape
+        height, width = shape[1:3] if self.form == IMAGES_LAST or len(shape) == 3 else shape[2:4]
+        return int(height), int(width)
 
     def batches(self, batch_size: int) -> Generator[Raw]:
         """Parts of the file.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from couloir.artifacts.prediction_table import Columns, Parts, as_array, narrowe
 from couloir.config.fields import SAMPLE
 from couloir.data.skipped import legible
 from couloir.data.unseen import Arrays, InMemory, Photographs
+from couloir.data.whole_photographs import WholePhotographs
 from couloir.errors import CouloirError
 from couloir.inference.asking import Answered, sample_of
 from couloir.record.files import as_json, written_whole
@@ -279,7 +280,7 @@ def _truth(answered: Answered, columns: Mapping[str, Tensor]) -> NDArray[Any]:
 def origin_of(answered: Answered, with_file: bool) -> dict[str, list[str]]:
     """Where samples come from: the file of each; the line of a table; the number in an array."""
     samples = answered.asked.samples[0]
-    if isinstance(samples, Photographs):
+    if isinstance(samples, Photographs | WholePhotographs):
         return {"file": [legible(str(samples.paths[place])) for place in answered.places]}
     named = {"file": [legible(str(answered.asked.name))] * len(answered.places)} if with_file else {}
     if isinstance(samples, InMemory) and len(samples.lines):
@@ -288,8 +289,21 @@ def origin_of(answered: Answered, with_file: bool) -> dict[str, list[str]]:
     return {**named, SAMPLE: [str(place) for place in answered.places.tolist()]}
 
 
-def write_folder(answers: Iterator[Answered], folder: Path, task: Task, with_file: bool) -> int:
+More = Callable[[Answered, int, Path], dict[str, str]]
+"""A batch, a sample's place in it, and the path of its files without a suffix -> further cells of its row by name."""
+
+
+def write_folder(
+    answers: Iterator[Answered], folder: Path, task: Task, with_file: bool, more: More | None = None
+) -> int:
     """Write a file for each sample, by `Task.write_answer`, and `answers.csv`, which says which is whose, last.
+
+    Args:
+        answers: the answers.
+        folder: where to.
+        task: writes one answer.
+        with_file: whether samples of one file say which.
+        more: writes further files of a sample.
 
     Returns:
         how many there are.
@@ -309,13 +323,14 @@ def write_folder(answers: Iterator[Answered], folder: Path, task: Task, with_fil
         try:
             for answered in answers:
                 origin = origin_of(answered, with_file)
-                if not count:
-                    writer.writerow([*origin, "answer"])
                 for place in range(len(answered.places)):
                     where = {name: cells[place] for name, cells in origin.items()}
                     name = f"{count:06}_{Path(where['file']).stem}" if list(where) == ["file"] else f"{count:06}"
                     file = task.write_answer(sample_of(answered.answer, place), folder / name)
-                    writer.writerow([*where.values(), file.name])
+                    cells = {} if more is None else more(answered, place, folder / name)
+                    if not count:
+                        writer.writerow([*origin, "answer", *map(legible, cells)])
+                    writer.writerow([*where.values(), file.name, *cells.values()])
                     count += 1
         finally:
             text.detach()

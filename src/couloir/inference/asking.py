@@ -20,12 +20,15 @@ from couloir.data.images import reading_of
 from couloir.data.npy import opened_array
 from couloir.data.ragged import Padded, Ragged
 from couloir.data.table import Wanted
-from couloir.data.unseen import Arrays, Photographs, RowsWanted, Unseen, rows_of
+from couloir.data.unseen import Arrays, Photographs, Raw, RowsWanted, Unseen, rows_of
+from couloir.data.whole_photographs import WholePhotographs, at_once
 from couloir.errors import CouloirError
 from couloir.inference.inputs import ARRAYS, PHOTOGRAPHS, Inputs, Unusable, array_form, check_kinds
 from couloir.inference.trained import Measured, Trained, loaded_size, mean_answer
 from couloir.record.columns import read_columns
+from couloir.task.dense import Dense
 from couloir.task.prediction import Prediction
+from couloir.task.restoration import Restoration
 from couloir.task.task import Step
 
 
@@ -53,6 +56,7 @@ class Answered:
         columns: of `Task.columns`, (B,) or (B, K) by name; none where a table cannot hold the answer.
         truth: (B,) or (B, K) as the data states it; None where nothing is known.
         known: (B,) of which samples it is known.
+        pixels: of a map, the images that it is of, as a photograph has them, uint8 (B, H, W, C).
     """
 
     asked: Asked
@@ -61,6 +65,7 @@ class Answered:
     columns: dict[str, Tensor]
     truth: NDArray[Any] | None
     known: NDArray[np.bool_]
+    pixels: NDArray[np.uint8] | None = None
 
 
 @dataclass
@@ -102,7 +107,8 @@ class Asking:
             if self.runs[0].data.kind == "label":
                 labels, notes = inputs.labels(self.runs[0].classes)
                 self.notes += notes
-            return [Asked([photographs_of(run, inputs.files, labels) for run in self.runs])]
+            several = len(self.runs) > 1
+            return [Asked([photographs_of(run, inputs.files, labels, several) for run in self.runs])]
         if inputs.kind == ARRAYS:
             return [Asked([array_of(run, file) for run in self.runs], file) for file in inputs.files]
         return [Asked(self.tables(file), file) for file in inputs.files]
@@ -134,6 +140,8 @@ class Asking:
             CouloirError: the first that cannot be read, where that is strict.
         """
         first, batch_size = self.runs[0], int(self.runs[0].data.batch_size or 32)
+        if isinstance(first.task, Dense) and isinstance(samples := asked.samples[0], Arrays):
+            batch_size = at_once(batch_size, *samples.shown_size)
         targets, known = asked.samples[0].targets, asked.samples[0].known
         start = 0
         with ExitStack() as stack:
@@ -153,7 +161,10 @@ class Asking:
                 kept = [raw.x[torch.from_numpy(places)] if failed else raw.x for raw in raws]
                 batches = [run.prepare(x) for run, x in zip(self.runs, kept, strict=True)]
                 replies = [run.respond(batch) for run, batch in zip(self.runs, batches, strict=True)]
-                answer = mean_answer([answer for _, answer in replies])
+                answers = [answer for _, answer in replies]
+                if isinstance(first.task, Dense):
+                    answers = [_at_size(run, raw, x) for run, raw, x in zip(self.runs, raws, answers, strict=True)]
+                answer = mean_answer(answers)
                 output = replies[0][0] if len(replies) == 1 else None
                 truth = None if targets is None else targets[numbers]
                 if truth is not None:
@@ -161,7 +172,8 @@ class Asking:
                 columns = first.task.columns(answer, output)
                 if any(len(values) != len(places) for values in columns.values()):
                     columns = {}
-                yield Answered(asked, numbers, answer, columns, truth, known[numbers])
+                pixels = shown_pixels(raws[0]) if isinstance(first.task, Dense) else None
+                yield Answered(asked, numbers, answer, columns, truth, known[numbers], pixels)
 
     def _measure(self, x: Tensor, answer: Any, output: Any, truth: NDArray[Any], known: NDArray[np.bool_]) -> None:
         """Take in the samples whose truth is known."""
@@ -179,6 +191,21 @@ class Asking:
             else:
                 step = run.task.compute(batch)
         self.measured.add(step, int(known.sum()))
+
+
+def _at_size(run: Trained, raw: Raw, answer: Tensor) -> Tensor:
+    """Maps at the size of the photographs, where these were scaled."""
+    assert isinstance(run.task, Dense)
+    return answer if raw.size is None else run.task.at_size(answer, raw.size)
+
+
+def shown_pixels(raw: Raw) -> NDArray[np.uint8]:
+    """The images of some samples as photographs have them, uint8 (B, H, W, C)."""
+    if raw.pixels is not None:
+        return raw.pixels
+    x = raw.x if raw.x.dtype == torch.uint8 else (raw.x.float().clamp(0, 1) * 255).round().to(torch.uint8)
+    found: NDArray[np.uint8] = x.movedim(1, -1).cpu().numpy()
+    return found
 
 
 def _unusable(error: CouloirError) -> Unusable:
@@ -208,8 +235,21 @@ def check_alike(first: Trained, other: Trained) -> None:
             )
 
 
-def photographs_of(run: Trained, files: list[Path], labels: NDArray[np.int64] | None = None) -> Photographs:
-    """Photographs as a run takes them."""
+def photographs_of(
+    run: Trained, files: list[Path], labels: NDArray[np.int64] | None = None, alone: bool = False
+) -> Photographs | WholePhotographs:
+    """Photographs as a run takes them: their middles or, where its answers are maps, whole.
+
+    Args:
+        run: the run.
+        files: the photographs.
+        labels: (N,), -1 where the class is not known; None: of none it is known.
+        alone: whole ones one at a time.
+    """
+    if isinstance(run.task, Dense):
+        # What restores images is given images that are small or noisy already.
+        resize = None if isinstance(run.task, Restoration) else run.cfg.data.get("resize")
+        return WholePhotographs(files, reading_of(facts_of(run.cfg)), resize, alone)
     size, resize = loaded_size(run.cfg, run.views)
     assert size is not None, "the run has images"
     squares = 1 if run.views is None else run.views.squares
@@ -225,7 +265,7 @@ def array_of(run: Trained, file: Path) -> Arrays:
     """
     array = opened_array(file)
     form = array_form(array.shape, array.dtype, run.cfg, str(file), run.is_plain)
-    size, _ = loaded_size(run.cfg, run.views)
+    size = None if isinstance(run.task, Dense) else loaded_size(run.cfg, run.views)[0]
     return Arrays(file, form, size, row_offsets(run, array.shape, str(file)) if form == "rows" else None)
 
 

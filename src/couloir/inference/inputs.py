@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from couloir.config.fields import fields_of, input_field
 from couloir.config.finished import Opened
 from couloir.config.image_size import in_words, size_of
+from couloir.config.metrics import RESTORATION, SALIENCY, SEGMENTATION, task_of
 from couloir.data.cells import read_cells
 from couloir.data.columns import no_column
 from couloir.data.listing import HIDDEN, NOWHERE, SPLIT_NAMES, Walk, composed
@@ -41,6 +42,8 @@ OPENED = Opened(
 """What may be changed of a run that is asked about new samples."""
 LIST = "-"
 """The word that stands for a list of files on standard input."""
+MAP_TASKS = (SEGMENTATION, SALIENCY, RESTORATION)
+"""Tasks that look at whole images of any size, and give a map of each."""
 PHOTOGRAPHS, TABLE, ARRAYS = "photographs", "tables", "arrays"
 TAKEN = {"image": (PHOTOGRAPHS, ARRAYS), "row": (TABLE, ARRAYS)}
 """What a run takes whose input is of a kind; of any other kind, arrays."""
@@ -328,6 +331,8 @@ def array_form(shape: Sequence[int], dtype: Any, cfg: Any, place: str, is_plain:
     kind, channels, size = fields[input_field(fields)], cfg.data.get("channels"), cfg.data.get("image_size")
     shown = f"({', '.join(map(str, shape))}) of {dtype}"
     numbers = np.dtype(dtype).kind in "fiub"
+    if kind == "image" and learns_maps(cfg):
+        return _whole_images_form(shape, dtype, int(channels), place, is_plain)
     if kind == "image" and channels and size:
         height, width = size_of(size)
         first, last = (channels, height, width), (height, width, channels)
@@ -367,3 +372,27 @@ def array_form(shape: Sequence[int], dtype: Any, cfg: Any, place: str, is_plain:
         f"The array has the shape {shown}; the run takes numbers, samples first.", place=place,
         next_step="save the inputs as the run's data module hands them out",
     )  # fmt: skip
+
+
+def learns_maps(cfg: Any) -> bool:
+    """Whether a run has one of the tasks that look at whole images and give a map of each."""
+    return task_of(cfg) in MAP_TASKS
+
+
+def _whole_images_form(shape: Sequence[int], dtype: Any, channels: int, place: str, is_plain: bool) -> str:
+    """What an array is to a run that takes images of any height and width."""
+    kind = np.dtype(dtype)
+    first, last = (len(shape) == 4 and shape[axis] == channels for axis in (1, 3))
+    grey = len(shape) == 3 and channels == 1
+    if is_plain and first and kind.kind == "f":
+        return "as it is"
+    if not is_plain and (first != last or grey or (first and channels == 1)) and (kind == np.uint8 or kind.kind == "f"):
+        return "images" if first or grey else "images, channels last"
+    own = " of floats, prepared as your data module does it"
+    other = f" or (N, height, width, {channels}), of uint8, or of floats in [0, 1]"
+    raise CouloirError(
+        f"The array has the shape ({', '.join(map(str, shape))}) of {kind}; the run takes (N, {channels}, height, "
+        f"width){own if is_plain else other}.",
+        place=place,
+        next_step="save bytes, array.astype(np.uint8), or floats, with the axes in this order",
+    )

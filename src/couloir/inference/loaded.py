@@ -19,13 +19,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 from couloir.artifacts.prediction_table import Columns, as_array
-from couloir.config.fields import input_field
+from couloir.config.fields import IGNORED, input_field
 from couloir.data.features import Feature
 from couloir.data.unseen import (
     IMAGES,
     IMAGES_LAST,
     ROWS,
     InMemory,
+    Photographs,
     RowsWanted,
     Unseen,
     images_of,
@@ -37,7 +38,11 @@ from couloir.errors import CouloirError
 from couloir.inference.answers import spoken
 from couloir.inference.asking import Asked, Asking, photographs_of, row_offsets, rows_wanted, sample_of
 from couloir.inference.inputs import PHOTOGRAPHS, Inputs, array_form, find_inputs
+from couloir.inference.map_files import names_of, shares
 from couloir.inference.trained import Trained, loaded_size
+from couloir.task.dense import Dense
+from couloir.task.restoration import Restoration
+from couloir.task.segmentation import Segmentation
 
 LOSSLESS = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
 """Modes of pictures that a PNG holds as they are."""
@@ -61,6 +66,9 @@ class Answer:
         labels: of several labels at once, those that are there.
         value: of a regression of one value, in the data's units.
         values: of each value, by name or number.
+        map: of a segmentation the class of each pixel, uint8 (H, W), or int64 where there are more than 255; of a
+            saliency its values, float32 (H, W); of a restoration the image, uint8 (H, W, C) or (H, W).
+        shares: of a segmentation the share of the pixels that each class has, by name.
         array: the answer as NumPy has it: probabilities, values, a map, in the data's units.
     """
 
@@ -70,6 +78,8 @@ class Answer:
     labels: list[str] | None = None
     value: float | None = None
     values: dict[str, float] | None = None
+    map: Any = None
+    shares: dict[str, float] | None = None
     array: Any = None
 
     def __repr__(self) -> str:
@@ -79,6 +89,10 @@ class Answer:
             return f"Answer({self.labels!r})"
         if self.values is not None:
             return f"Answer({self.value if len(self.values) == 1 else self.values!r})"
+        if self.map is not None:
+            most = sorted((self.shares or {}).items(), key=lambda entry: -entry[1])[:3]
+            told = "".join(f", {name} {share:.1%}" for name, share in most if share)
+            return f"Answer(map of {np.shape(self.map)[0]} x {np.shape(self.map)[1]} pixels{told})"
         return f"Answer(array of shape {np.shape(self.array)})"
 
 
@@ -114,9 +128,10 @@ class LoadedRun:
 
         Args:
             samples: the path of a photograph, a PIL image, or a uint8 array (H, W, C) or (H, W), of any size: scaled
-                and cut as in validation; the path of a folder, a table or a `.npy` file, a pattern, or a list of
-                photographs; an array or a tensor as `couloir predict` takes it from a `.npy` file, or one sample of
-                it; a row of a table as a mapping, a list of them, columns by name, or a DataFrame.
+                and cut as in validation, or whole where the answer is a map; the path of a folder, a table or a `.npy`
+                file, a pattern, or a list of photographs; an array or a tensor as `couloir predict` takes it from a
+                `.npy` file, or one sample of it; a row of a table as a mapping, a list of them, columns by name, or a
+                DataFrame.
 
         Raises:
             CouloirError: the run does not take such samples, or one of them cannot be read.
@@ -134,8 +149,9 @@ class LoadedRun:
         for answered in asking.answers(asked, strict="repair it, or leave it out"):
             rows = {name: as_array(values) for name, values in answered.columns.items()}
             for place in range(len(answered.places)):
-                row = {name: values[place] for name, values in rows.items()}
-                yield _answer(row, columns, sample_of(answered.answer, place))
+                row, array = {name: values[place] for name, values in rows.items()}, sample_of(answered.answer, place)
+                task = self.runs[0].task
+                yield _of_map(task, array) if isinstance(task, Dense) else _answer(row, columns, array)
 
     def _asked(self, asking: Asking, samples: Any) -> tuple[list[Asked], bool]:
         """What is asked, and whether it is one sample."""
@@ -192,6 +208,8 @@ class LoadedRun:
         self._refuse_unless("image", "pictures")
         with tempfile.TemporaryDirectory() as folder:
             files = [_as_file(picture, Path(folder) / f"{place}") for place, picture in enumerate(pictures)]
+            if isinstance(self.runs[0].task, Dense) and not any(run.is_plain for run in self.runs):
+                return [self._whole(file) for file in files]
             found: list[Unseen] = []
             for run in self.runs:
                 if run.is_plain:
@@ -201,13 +219,22 @@ class LoadedRun:
                         next_step="give what it hands to the network: an array of floats (N, C, H, W)",
                     )
                 reader = photographs_of(run, files)
-                reader.workers = 0
+                if isinstance(reader, Photographs):
+                    reader.workers = 0
                 parts = list(reader.batches(max(1, len(files))))
                 for raw in parts:
                     for error in raw.failed.values():
                         raise CouloirError(error.fact, next_step="look at the picture")
                 found.append(InMemory(torch.cat([raw.x.clone() for raw in parts])))
         return [Asked(found)]
+
+    def _whole(self, file: Path) -> Asked:
+        """A picture whose size each run keeps."""
+        raws = [next(photographs_of(run, [file]).batches(1)) for run in self.runs]
+        for raw in raws:
+            for error in raw.failed.values():
+                raise CouloirError(error.fact, next_step="look at the picture")
+        return Asked([InMemory(raw.x, size=raw.size) for raw in raws])
 
     def _array(self, values: NDArray[Any], stacked: bool = False) -> tuple[list[Asked], bool]:
         found: list[Unseen] = []
@@ -218,7 +245,8 @@ class LoadedRun:
                 array, single = array[None], True
             form = array_form(array.shape, array.dtype, run.cfg, "the array", run.is_plain)
             if form in (IMAGES, IMAGES_LAST):
-                x = images_of(array, form, "the array", loaded_size(run.cfg, run.views)[0])
+                size = None if isinstance(run.task, Dense) else loaded_size(run.cfg, run.views)[0]
+                x = images_of(array, form, "the array", size)
             elif form == ROWS:
                 x = numbers_of(array, row_offsets(run, array.shape, "the array"), "the array")
             else:
@@ -258,6 +286,18 @@ def _answer(row: Mapping[str, Any], columns: Columns, array: Any) -> Answer:
         label=said.get("label"), probability=said.get("probability"), probabilities=said.get("probabilities"),
         labels=said.get("labels"), value=said.get("value"), values=values, array=array,
     )  # fmt: skip
+
+
+def _of_map(task: Dense, array: NDArray[np.float32]) -> Answer:
+    """An answer (K, H, W) that is a map."""
+    if isinstance(task, Segmentation):
+        kind = np.uint8 if len(array) <= IGNORED else np.int64
+        by_class = dict(zip(names_of(task), map(float, shares(array)), strict=True))
+        return Answer(map=array.argmax(axis=0).astype(kind), shares=by_class, array=array)
+    if isinstance(task, Restoration):
+        pixels = (array.clip(0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
+        return Answer(map=pixels[..., 0] if pixels.shape[2] == 1 else pixels, array=array)
+    return Answer(map=array[0], array=array)
 
 
 def _is_photograph(sample: Any) -> bool:

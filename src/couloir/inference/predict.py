@@ -17,8 +17,11 @@ from couloir.errors import CouloirError
 from couloir.inference.answers import CSV, INDEX, LINES, blocks, into, write_folder
 from couloir.inference.asking import Answered, Asked, Asking
 from couloir.inference.inputs import PHOTOGRAPHS, TABLE, Inputs
+from couloir.inference.map_files import MapFiles
+from couloir.inference.map_words import NOTHING, Wanted
 from couloir.inference.trained import Trained
 from couloir.log import warnings_told
+from couloir.task.dense import Dense
 
 
 def predict(
@@ -29,6 +32,7 @@ def predict(
     output: Path | None,
     as_lines: bool,
     strict: bool,
+    wanted: Wanted = NOTHING,
 ) -> int:
     """Answer about all inputs; what is no data goes to standard error.
 
@@ -40,6 +44,7 @@ def predict(
         output: a file, or, where an answer is no row of numbers, a folder; None: standard output.
         as_lines: JSON lines on standard output.
         strict: end with the first input that cannot be read.
+        wanted: what is written besides maps.
 
     Returns:
         0.
@@ -49,6 +54,7 @@ def predict(
     """
     with warnings_told(), ExitStack() as stack:
         asking = Asking([Trained(cfg, run) for cfg, run in zip(cfgs, runs, strict=True)])
+        more = MapFiles(asking.runs[0].task, wanted) if isinstance(asking.runs[0].task, Dense) else None
         for entry in inputs.unusable:
             _warn(f"{entry.where}: {entry.reason}")
         several = len(inputs.files) > 1
@@ -80,7 +86,7 @@ def predict(
                     f"The answers of {type(task).__name__} are no rows of numbers{form}, and go into a file each.",
                     next_step="--output FOLDER",
                 )
-            count = write_folder(again, output, task, several)
+            count = write_folder(again, output, task, several, more)
             _say(f"{output / INDEX} says which file is whose")
     _summarise(asking, inputs, count)
     return 0

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import Metric
 
 from couloir.config.fields import SAMPLE, SIZE
-from couloir.config.image_size import size_of
+from couloir.config.image_size import Size, size_of
 from couloir.data.batches import Batch
 from couloir.errors import CouloirError
 from couloir.metric.worst_maps import WorstOfMaps
@@ -51,6 +52,7 @@ class Dense(Task):
             self.register_buffer(f"input_{name}", values, persistent=False)
         height, width = size_of(data.image_size)
         factor = getattr(data, "factor", 1)  # the window is of targets, and inputs may be smaller
+        self.factor = factor
         self.overlap, self.window = overlap, (height // factor, width // factor)
         self.at_once = data.batch_size or 1
         self._observed = 0
@@ -231,6 +233,18 @@ class Dense(Task):
             tensors = self.statistics(part, wanted, x[places, :, :height, :width])
             steps.append((places, Step({}, tensors, outputs=seen)))
         return _joined(steps)
+
+    def at_size(self, answer: Tensor, size: Size) -> Tensor:
+        """Answers (B, K, H, W) to images that were scaled, at the size of these, or the factor times that.
+
+        Args:
+            answer: of `answer`.
+            size: height and width of the images before they were scaled.
+        """
+        wanted = (size[0] * self.factor, size[1] * self.factor)
+        if tuple(answer.shape[-2:]) == wanted:
+            return answer
+        return F.interpolate(answer, wanted, mode="bilinear", antialias=True)
 
     @classmethod
     def check(cls, net: nn.Module, loss: nn.Module | None, data: Any) -> None:

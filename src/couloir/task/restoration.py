@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -49,6 +54,20 @@ class Restoration(Dense):
         """The input at the size of the target, the clean image and the answer."""
         clean, answer = (x if len(x) == len(image) else x[:1] for x in (target, self.answer(output)))
         return torch.cat([enlarged(image[None], target)[0], clean, answer])
+
+    def write_answer(self, answer: Any, stem: Path) -> Path:
+        """The image as a PNG; of another number of channels than 1 and 3 as an array.
+
+        Args:
+            answer: in [0, 1], (C, H, W).
+            stem: the path without a suffix.
+        """
+        pixels = (np.asarray(answer).clip(0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
+        if pixels.shape[2] not in (1, 3):
+            return super().write_answer(answer, stem)
+        file = stem.with_name(f"{stem.name}.png")
+        Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file)
+        return file
 
     def answer(self, output: Tensor) -> Tensor:
         """The image, in [0, 1]."""

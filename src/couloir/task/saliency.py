@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torchmetrics import Metric
 
+from couloir.config.image_size import Size
 from couloir.metric.means import Means
 from couloir.metric.saliency import NAMES, scores
 from couloir.task.dense import Dense
@@ -51,6 +56,28 @@ class Saliency(Dense):
     def each(self, tensors: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """The scores of each sample."""
         return dict(zip(NAMES, tensors[0].unbind(dim=1), strict=True))
+
+    def at_size(self, answer: Tensor, size: Size) -> Tensor:
+        """The maps at another size; a density sums to one again."""
+        found = super().at_size(answer, size)
+        return as_density(found) if self.density else found
+
+    def write_answer(self, answer: Any, stem: Path) -> Path:
+        """The map as a grey PNG of 8 bits: 255 is 1 or, of a density, its largest value.
+
+        Args:
+            answer: (1, H, W).
+            stem: the path without a suffix.
+        """
+        file = stem.with_name(f"{stem.name}.png")
+        Image.fromarray((self.visible(answer) * 255).round().astype(np.uint8)).save(file)
+        return file
+
+    def visible(self, answer: Any) -> NDArray[np.float32]:
+        """A map (1, H, W) from black to white, (H, W): a density as shares of its largest value."""
+        values = torch.as_tensor(np.asarray(answer))[0]
+        found: NDArray[np.float32] = (shown(values) if self.density else values).numpy()
+        return found
 
     def planes(self, image: Tensor, output: Tensor, target: Tensor) -> Tensor:
         """The image, the true map and the predicted one; densities each as shares of its largest value."""

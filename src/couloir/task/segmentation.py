@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -18,6 +21,7 @@ from couloir.metric.segmentation import (
     confusion,
     overlaps,
 )
+from couloir.palette import palette
 from couloir.task.dense import Dense
 from couloir.task.task import Step
 
@@ -102,6 +106,19 @@ class Segmentation(Dense):
         """The image, the true classes and the predicted ones."""
         classes = torch.stack([target, classes_of(output[None])[0]])
         return torch.cat([image, classes.to(image.dtype)])
+
+    def write_answer(self, answer: Any, stem: Path) -> Path:
+        """The most probable class of each pixel as a PNG whose values are the numbers of the classes, in colours.
+
+        Args:
+            answer: probabilities (K, H, W), K at most 255.
+            stem: the path without a suffix.
+        """
+        file = stem.with_name(f"{stem.name}.png")
+        picture = Image.fromarray(np.asarray(answer).argmax(axis=0).astype(np.uint8))
+        picture.putpalette(palette().tobytes())
+        picture.save(file)
+        return file
 
     def weight(self, target: Tensor) -> Tensor | None:
         """The pixels that count, or the sum of their weights."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise, product
 
 import torch
@@ -14,6 +14,8 @@ from couloir.errors import CouloirError
 ALIGNED = 32
 """Tiles begin at multiples of this, so that pooling joins the pixels that it joins in the whole image."""
 Network = Callable[[Tensor], Tensor]
+Tile = tuple[int, int, int]
+"""The image, the row of tiles and the column of tiles."""
 Span = tuple[int, int]
 """First pixel of a tile along one side, and the one after its last."""
 
@@ -55,22 +57,36 @@ def _tiled(net: Network, x: Tensor, window: Size, overlap: float, at_once: int) 
     total: Tensor | None = None
     weights = torch.empty(0)
     factor = 1
-    for (row, (top, bottom)), (column, (left, right)) in product(enumerate(rows), enumerate(columns)):
-        for start in range(0, len(x), at_once):
-            out = net(x[start : start + at_once, :, top:bottom, left:right])
-            if total is None:
-                factor = _factor(out, (bottom - top, right - left))
-                wide = torch.promote_types(out.dtype, torch.float32)  # of half precision, sums would be rounded
-                total = out.new_zeros(len(x), out.shape[1], height * factor, width * factor, dtype=wide)
-                weights = out.new_zeros(height * factor, width * factor, dtype=wide)
-            weight = torch.outer(down[row], across[column]).to(total)
-            weight = weight.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
-            place = (slice(top * factor, bottom * factor), slice(left * factor, right * factor))
-            total[start : start + at_once, :, place[0], place[1]] += out * weight
-            if start == 0:
-                weights[place] += weight
+    for group in _passing(len(x), rows, columns, at_once):
+        outs = net(
+            torch.stack([x[image, :, slice(*rows[row]), slice(*columns[column])] for image, row, column in group])
+        )
+        if total is None:
+            (top, bottom), (left, right) = rows[group[0][1]], columns[group[0][2]]
+            factor = _factor(outs, (bottom - top, right - left))
+            wide = torch.promote_types(outs.dtype, torch.float32)  # of half precision, sums would be rounded
+            total = outs.new_zeros(len(x), outs.shape[1], height * factor, width * factor, dtype=wide)
+            weights = outs.new_zeros(height * factor, width * factor, dtype=wide)
+            down, across = ([ramp.to(total).repeat_interleave(factor) for ramp in ramps] for ramps in (down, across))
+        for (image, row, column), out in zip(group, outs, strict=True):
+            weight = torch.outer(down[row], across[column])
+            place = [slice(begin * factor, end * factor) for begin, end in (rows[row], columns[column])]
+            total[image, :, place[0], place[1]] += out * weight
+            if image == 0:
+                weights[place[0], place[1]] += weight
     assert total is not None
     return total.div_(weights)
+
+
+def _passing(images: int, rows: Sequence[Span], columns: Sequence[Span], at_once: int) -> Iterator[list[Tile]]:
+    """The tiles of all images in groups that pass the network together: those of one size, `at_once` at most."""
+    sizes: dict[Size, list[Tile]] = {}
+    for row, column, image in product(range(len(rows)), range(len(columns)), range(images)):
+        size = (rows[row][1] - rows[row][0], columns[column][1] - columns[column][0])
+        sizes.setdefault(size, []).append((image, row, column))
+    for tiles in sizes.values():
+        for start in range(0, len(tiles), at_once):
+            yield tiles[start : start + at_once]
 
 
 def _factor(out: Tensor, size: Size) -> int:
