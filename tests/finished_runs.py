@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import couloir
 from couloir.record.predictions import read_predictions
@@ -78,6 +79,22 @@ class FinishedRuns:
         shutil.rmtree(root)
         return run
 
+    def masks(self) -> Path:
+        """The images of several sizes, and their masks, of the run `masks`, whose own copy is deleted."""
+        return self.folder / "kept masks"
+
+    def _masks(self, seed: int) -> Path:
+        if not self.masks().is_dir():
+            make_masks(self.masks())
+        root = self.folder / f"masks{seed}"
+        shutil.copytree(self.masks(), root)
+        run = self.train(
+            "data=image_masks", f"data.root={root}", "data.colours={ground: 0, disc: 1, bar: 2}", "data.ignore_index=9",
+            "data.image_size=24", "data.batch_size=4", "data.workers=0", f"seed={seed}", *SMALL_UNET,
+        )  # fmt: skip
+        shutil.rmtree(root)
+        return run
+
     def _table(self, target: str, *words: str) -> Path:
         others = {"price", "kind", "large", "central"} - set(target.strip("[]").split(","))
         file = write_table(self.folder / "table.csv", rows(60))
@@ -89,6 +106,34 @@ class FinishedRuns:
         return run
 
 
+SMALL_UNET = ("model=unet", "model.depth=1", "model.width=4", "optimizer.lr=0.01")
+
+SALIENCY = (
+    "data=digits_on_photographs", "data.target=saliency", "data.samples=24", "data.image_size=24", "data.most=1",
+    "task=saliency", "task.output=density", "loss=kl", *SMALL_UNET,
+)  # fmt: skip
+TWICE_AS_LARGE = (
+    "data=super_resolution", "data.images=digits", "data.subset=24", "data.batch_size=8", "model.widths=[8,4]",
+)  # fmt: skip
+
+
+def make_masks(root: Path) -> None:
+    """Twelve images of several sizes with a disc and a bar each, some pixels of which do not count."""
+    rng = np.random.default_rng(0)
+    for name in ("images", "masks"):
+        (root / name).mkdir(parents=True)
+    for number in range(12):
+        height, width = ((26, 41), (40, 30))[number % 2]
+        image, mask = rng.integers(0, 90, (height, width, 3), dtype=np.uint8), np.zeros((height, width), np.uint8)
+        rows, columns = np.mgrid[:height, :width]
+        mask[(rows - 9) ** 2 + (columns - 8 - number) ** 2 < 30] = 1
+        mask[17:23, 3 + number :][:, :9] = 2
+        image[mask == 1], image[mask == 2] = (220, 90, 60), (60, 110, 220)
+        mask[:2] = 9
+        Image.fromarray(image).save(root / f"images/{number:02}.png")
+        Image.fromarray(mask).save(root / f"masks/{number:02}.png")
+
+
 MAKE: dict[str, Callable[[FinishedRuns], Path]] = {
     "photographs": lambda runs: runs._photographs(0),
     "photographs again": lambda runs: runs._photographs(1),
@@ -97,6 +142,10 @@ MAKE: dict[str, Callable[[FinishedRuns], Path]] = {
     "several values": lambda runs: runs.train("data=linnerud", "data.target_scaling=standardize"),
     "classes of a table": lambda runs: runs._table("kind"),
     "values of a table": lambda runs: runs._table("price"),
+    "masks": lambda runs: runs._masks(0),
+    "masks again": lambda runs: runs._masks(1),
+    "saliency": lambda runs: runs.train(*SALIENCY),
+    "twice as large": lambda runs: runs.train(*TWICE_AS_LARGE),
     "labels of a table": lambda runs: runs._table("[large,central]"),
 }
 
