@@ -16,6 +16,7 @@ from PIL import Image
 
 from couloir.cli.main import run
 from couloir.errors import CouloirError
+from folders_of_masks import make_masks
 from waiting import LONGEST
 
 Expect = Callable[..., None]
@@ -106,12 +107,13 @@ MISTAKES: list[tuple[list[str], list[str]]] = [
     (["data=csv"], ["data.path", "data.target", "add data.path=..."]),
     (
         ["data=line", "loss=cross_entropy"],
-        ["loss=cross_entropy needs classes, and task=regression learns values to predict", "mse"],
+        ["loss=cross_entropy needs classes", "and task=regression learns values to predict", "mse"],
     ),
     (
         ["loss=mse"],
         [
-            "loss=mse needs values to predict, and task=classification learns classes",
+            "loss=mse needs values to predict",
+            "and task=classification learns classes",
             "leave loss=mse out",
             "cross_entropy",
         ],
@@ -125,6 +127,10 @@ MISTAKES: list[tuple[list[str], list[str]]] = [
     (["data=line", "loss.class_weights=balanced"], ["no key 'class_weights'", "it is a key of loss=bce"]),
     (["data.sampler=weighted"], ["data.sampler takes one of shuffled, balanced, not weighted"]),
     (["data=line", "data.sampler=balanced"], ["no key 'sampler'"]),
+    (["data=image_masks"], ["data=image_masks needs data.root", "image_masks.yaml, line"]),
+    (["data=super_resolution", "data.factor=5"], ["data.factor takes one of 2, 3, 4, not 5"]),
+    (["data=super_resolution", "data.image_size=31"], ["does not divide their sides", "data.image_size=32"]),
+    (["data=digits_on_photographs", "data.target=mask"], ["did you mean data.target=masks"]),
     (["data=moons", "model=lenet5"], ["model=lenet5 needs images, and data=moons has rows of a table", "mlp"]),
     (["data=synthetic", "data.image_size=4", "model=lenet5"], ["too small for model=lenet5", "data.image_size"]),
     (["data=moons", "augmentation=flip_crop"], ["augmentation=flip_crop needs images"]),
@@ -304,3 +310,12 @@ def test_the_traceback_is_shown_on_request(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("COULOIR_TRACEBACK", "1")
     with pytest.raises(CouloirError):
         run(["train", "optimizer.lr=-1"])
+
+
+def test_a_mask_of_another_size_and_one_without_an_image_are_named(expect_mistake: Expect, tmp_path: Path) -> None:
+    make_masks(tmp_path / "cells")
+    words = ["data=image_masks", "data.root=cells", "data.colours={a: 0, b: 255}"]
+    Image.new("L", (9, 9)).save(tmp_path / "cells/masks/003.png")
+    expect_mistake(words, ["003.png has 9 x 9 pixels, and its image 003.jpg 47 x 37", "data.on_error=skip"])
+    (tmp_path / "cells/images/003.jpg").unlink()
+    expect_mistake(words, ["1 mask has no image: masks/003.png", "data.on_error=skip"])

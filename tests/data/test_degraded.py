@@ -15,6 +15,7 @@ from couloir.config.fields import SIZE
 from couloir.data.degraded import AMOUNTS, Noise, Shrunk, count, inspect, noisy, super_resolution
 from couloir.data.samples import Samples
 from couloir.errors import CouloirError
+from couloir.task.restoration import Restoration
 from photographs import smooth
 
 KEYS: dict[str, Any] = {
@@ -175,3 +176,10 @@ def test_sets_and_sizes_that_cannot_be_made_smaller_are_refused(
     with pytest.raises(CouloirError) as caught:
         inspect("super_resolution", {"factor": 2, **keys})
     assert all(text in str(caught.value) for text in says), caught.value
+
+
+def test_a_network_that_does_not_enlarge_is_refused() -> None:
+    data = samples_of(subset=40)
+    with pytest.raises(CouloirError, match=r"returns images of 4 x 4 pixels, and data\.factor=2 asks for 8 x 8"):
+        Restoration.check(torch.nn.Conv2d(1, 1, 1), None, data)
+    Restoration.check(torch.nn.ConvTranspose2d(1, 1, 2, stride=2), None, data)

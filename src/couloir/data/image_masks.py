@@ -25,6 +25,8 @@ from couloir.machine import cache_folder, cores
 if TYPE_CHECKING:
     from couloir.data.samples import Samples
 
+CLASSES, VALUES = "classes", "values"
+"""What `data.maps` may say."""
 LOOKED_AT = 2000
 """Pairs whose headers are compared before training, evenly spaced; all are compared when the set is loaded."""
 DECODED = 500
@@ -138,13 +140,18 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
         CouloirError: no folder, no pairs, a partner that is missing, a mask of another size than its image, a value
             that is in no class, or another number of classes than stated.
     """
+    if keys.get("maps", CLASSES) not in (CLASSES, VALUES):
+        raise CouloirError(
+            f"data.maps takes one of {CLASSES}, {VALUES}, not {keys['maps']}.",
+            next_step=f"data.maps={VALUES} for maps from 0 to 1, such as those of saliency",
+        )
     paired = _listed(target, keys)
     pairs = [pair for part in paired.splits.values() for pair in part]
     skip = keys.get("on_error") == "skip"
     some = _evenly(pairs, LOOKED_AT)
     if not skip:
         _refuse_sizes(some)
-    values, colours = keys.get("maps") == "values", keys.get("colours")
+    values, colours = keys.get("maps") == VALUES, keys.get("colours")
     if colours is None and not values:
         colours = _colours(paired, keys)
     read = _reader({**keys, "colours": colours})
@@ -204,7 +211,7 @@ def _reader(keys: Mapping[str, Any]) -> ReadMask | ReadValues:
         CouloirError: the table cannot be read, or is stated for values.
     """
     most, colours, ignored = keys.get("max_pixels") or LARGEST, keys.get("colours"), keys.get("ignore_index")
-    if keys.get("maps") == "values":
+    if keys.get("maps") == VALUES:
         if colours is not None or ignored is not None:
             raise CouloirError(
                 "data.colours and data.ignore_index are for classes, and data.maps=values has none.",
@@ -279,7 +286,7 @@ def _refuse_sizes(pairs: Sequence[tuple[Path, Path]]) -> None:
     wrong = [(mask, answer) for (_, mask), answer in zip(pairs, answers, strict=True) if answer is not None]
     if wrong:
         raise CouloirError(
-            f"{wrong[0][0].name} {wrong[0][1]}{_more([mask for mask, _ in wrong])}.",
+            f"{wrong[0][0].name} {wrong[0][1]}{_more([mask for mask, _ in wrong], len(pairs))}.",
             place=str(wrong[0][0]),
             next_step="give both the same size, or remove them; data.on_error=skip leaves such pairs out",
         )
@@ -300,19 +307,17 @@ def _refuse_unread(files: Sequence[Path], read: ReadMask | ReadValues) -> None:
     if wrong:
         _, first = wrong[0]
         raise CouloirError(
-            f"{first.fact.rstrip('.')}{_more([path for path, _ in wrong])}.", first.place, first.next_step
+            f"{first.fact.rstrip('.')}{_more([path for path, _ in wrong], len(files))}.", first.place, first.next_step
         ) from first
 
 
-def _more(files: Sequence[Path]) -> str:
+def _more(wrong: Sequence[Path], looked_at: int) -> str:
     """The other files that have a mistake, a few of them by name."""
-    others = [path.name for path in files[1:]]
+    others = [path.name for path in wrong[1:]]
     if not others:
         return ""
-    shown = ", ".join(others[: NAMED - 1])
-    return f"; {len(others):,} more {'masks are' if len(others) > 1 else 'mask is'} wrong: {shown}" + (
-        ", ..." if len(others) >= NAMED else ""
-    )
+    shown = ", ".join(others[: NAMED - 1]) + (", ..." if len(others) >= NAMED else "")
+    return f"; {len(wrong):,} of {looked_at:,} masks that were looked at are wrong, also {shown}"
 
 
 def _check(paired: Paired, read: ReadMask | ReadValues, reading: Any, skip: bool, folder: Path) -> list[Skipped]:

@@ -169,7 +169,7 @@ def _unknown(path: Path, form: str | None, found: Counter[int], table: Table) ->
     first = in_words(values[0])
     if form == "JPEG":
         return _smeared(path, len(values))
-    more = f" and {len(values) - 1} more values" if len(values) > 1 else ""
+    more = f" and {len(values) - 1} more value{'s' * (len(values) > 2)}" if len(values) > 1 else ""
     three = next((name for name, last in _three(table) if values[0] in last), None)
     hint = f"three values of one class are written {three}; " if three else ""
     return CouloirError(

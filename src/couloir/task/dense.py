@@ -251,7 +251,8 @@ class Dense(Task):
         """Send two samples through the network.
 
         Raises:
-            CouloirError: it does not take them, or does not return a map for each.
+            CouloirError: it does not take them, or does not return a map for each, or one that is not enlarged where
+                the data asks for that.
         """
         output, count = try_network(net, data)
         shape = tuple(getattr(output, "shape", ()))
@@ -260,6 +261,13 @@ class Dense(Task):
                 f"The network returns shape {shape} for {count} samples; the data needs {count} maps of "
                 f"{data.num_classes} channels.",
                 next_step="a model whose output is an image, such as model=unet",
+            )
+        factor = getattr(data, "factor", 1)
+        if factor > 1 and shape[2:] != size_of(data.image_size):
+            raise CouloirError(
+                f"The network returns images of {shape[2]} x {shape[3]} pixels, and data.factor={factor} asks for "
+                f"{' x '.join(map(str, size_of(data.image_size)))}.",
+                next_step="a network that enlarges its input, such as model=espcn or model=srcnn",
             )
 
 
