@@ -198,6 +198,10 @@ def test_a_network_goes_by_the_target_that_the_task_learns(learned: str, fields:
             ["callbacks.loss_surfaces.draw=true", "model=unet"],
             r"losses of maps of values, and task=segmentation learns",
         ),
+        (
+            ["loss=unet_cross_entropy", "loss.background=2", "model=unet"],
+            r"loss.background=2 is no class: the data has 2",
+        ),
         (["metric=f1", "model=unet"], r"metric=f1 does not fit the task of the data: segmentation"),
         (["model=unet", "model.padding=none"], r"Images of 64 pixels do not fit a U-Net of depth 4 without padding"),
     ],

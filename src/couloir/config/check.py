@@ -530,6 +530,14 @@ def _check_classes(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
             place=_place(path, keys, sentence),
             next_step=f"give one weight for each class{order}, or {path}=balanced",
         )
+    path = "loss.background"
+    number = OmegaConf.select(cfg, path)
+    if not own[0] and type(number) is int and isinstance(classes, int) and number >= classes:
+        raise CouloirError(
+            f"{path}={number} is no class: the data has {classes}, from 0 on.",
+            place=_place(path, keys, sentence),
+            next_step=f"{path}=0, or another number below {classes}",
+        )
     path = "data.sampler"
     fields = fields_of(cfg.data)
     if not own[1] and OmegaConf.select(cfg, path) == "balanced" and "label" not in fields.values():
