@@ -51,3 +51,10 @@ def test_equal_images_have_one_and_the_gradient_is_that_of_the_value() -> None:
     y = torch.rand(1, 1, 12, 13, dtype=torch.float64)
     assert structural_similarity(y, y).item() == pytest.approx(1.0)
     assert torch.autograd.gradcheck(structural_similarity, (x, y))
+
+
+def test_mixed_precision_does_not_change_it() -> None:
+    x, y = torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = structural_similarity(x, y)
+    assert torch.equal(mixed, structural_similarity(x, y))

@@ -32,7 +32,9 @@ def structural_similarity(first: Tensor, second: Tensor) -> Tensor:
     side = min(WINDOW, *first.shape[2:])
     window = _gaussian(side if side % 2 else side - 1, first)
     maps = torch.stack([first, second, first.square(), second.square(), first * second])
-    mean1, mean2, square1, square2, product = _smoothed(_smoothed(maps, window).mT, window).mT.unbind()
+    # In half precision the variance, a small difference of large squares, would be lost.
+    with torch.autocast(maps.device.type, enabled=False):
+        mean1, mean2, square1, square2, product = _smoothed(_smoothed(maps, window).mT, window).mT.unbind()
     variance1, variance2 = square1 - mean1.square(), square2 - mean2.square()
     luminance = (2 * mean1 * mean2 + C1) / (mean1.square() + mean2.square() + C1)
     structure = (2 * (product - mean1 * mean2) + C2) / (variance1 + variance2 + C2)
