@@ -55,8 +55,9 @@ FAMILIES = {
 OF_MAPS = {
     "encoder_decoder": "encoder_decoder model.encoder=squeezenet data=digits_on_photographs",
     "saliency_net": "saliency_net model.width=0.06 model.prior=learned data=digits_on_photographs data.target=saliency",
-    "deeplab": "deeplabv3_resnet50 data=digits_on_photographs",
-    "super_resolution": "espcn model.depth=1 data=super_resolution",
+    "deeplab": "deeplabv3_resnet50 data=digits_on_photographs data.image_size=32",
+    "super_resolution": "espcn model.depth=1 data=super_resolution data.images=digits",
+    "convnet": "convnet model.decoder=unpool model.dropout=0.2 data=digits_on_photographs",
     "fcn": "fcn8s model.width=0.1 data=digits_on_photographs",
     "segnet": "segnet model.depth=2 model.width=4 data=digits_on_photographs",
     "unet": "unet model.depth=2 model.width=4 data=digits_on_photographs",
@@ -157,6 +158,12 @@ def test_a_network_learns_the_same_again(family: str, workers: int, tmp_path: Pa
     choice = [f"model={words.split()[0]}", *words.split()[1:]]
     mixed = ["augmentation=mixup", f"data.image_size={side}", f"data.workers={workers}"]
     assert_repeats([*COLOUR, *choice, *mixed], tmp_path)
+
+
+@pytest.mark.parametrize(("family", "workers"), cases(OF_MAPS))
+def test_a_network_of_maps_learns_the_same_again(family: str, workers: int, tmp_path: Path) -> None:
+    words = f"model={OF_MAPS[family]} data.subset=24 data.batch_size=8 data.workers={workers}"
+    assert_repeats(words.split(), tmp_path)
 
 
 @pytest.mark.parametrize(("name", "workers"), cases(DATA))
