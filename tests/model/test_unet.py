@@ -103,13 +103,16 @@ def test_with_padding_an_image_of_any_size_has_its_own_answer(upsampling: str) -
 
 
 def test_without_padding_a_whole_image_has_an_answer_in_each_pixel() -> None:
+    torch.manual_seed(0)
     net = small(padding="none").eval()
     x = torch.randn(1, 1, 70, 110)
     with torch.no_grad():
         whole = scanned(net, x, (92, 92))
         at_once = net(tiles.mirrored(x, -20, -20, 112, 152))[..., :70, :110]
     assert whole.shape == (1, 2, 70, 110)
-    assert torch.allclose(whole, at_once, atol=1e-5), "tiles of 52 pixels, beyond the border mirrored"
+    assert torch.allclose(whole, at_once, atol=1e-5 * float(at_once.abs().max())), (
+        "tiles of 52 pixels, beyond the border mirrored"
+    )
 
 
 def test_without_padding_an_image_that_does_not_fit_loses_as_much() -> None:
