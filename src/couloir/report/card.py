@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from couloir.config.fields import learns_map
 from couloir.config.image_size import in_words
 from couloir.config.metrics import facts as metric_facts
 from couloir.data.classes import UNEQUAL
@@ -20,6 +21,7 @@ from couloir.record.checkpoint import FOLDER, best_weights
 from couloir.record.columns import read_columns
 from couloir.record.files import write_atomically, writing
 from couloir.record.result import summarise
+from couloir.record.tested import read_confusion
 from couloir.report.evidence import RunRecord
 from couloir.report.tables import SPLITS
 from couloir.sweep.progress import duration
@@ -29,6 +31,11 @@ CURVES = "curves.png"
 NAMED = 20
 """Classes that are named; the others are counted."""
 PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "numpy")
+PURPOSES = {
+    "segmentation": "it says of each pixel of an image which class it belongs to",
+    "saliency": "it says of each pixel of an image how much people look at it",
+    "restoration": "it makes a better image of one: larger, less noisy or sharper, as the data shows it",
+}
 NO_METRICS = ("epoch", "samples_per_second")
 
 
@@ -131,7 +138,12 @@ def _about_model(record: RunRecord, weights: Path) -> list[tuple[str, Any]]:
     size, channels = data.get("image_size"), data.get("channels")
     inputs = f"images, {channels} channel{'s' * (channels != 1)} of {in_words(size)} pixels" if size else ""
     parameters = record.numbers.get("parameters")
+    purpose = PURPOSES.get(str(data.get("task") or record.flat.get("data.task")), "")
+    if purpose:
+        inputs = f"images of any size, {channels} channel{'s' * (channels != 1)}"
+        inputs += f"; trained on windows of {in_words(size)} pixels" if size else ""
     return [
+        ("what it is for", purpose),
         ("task", data.get("task") or record.flat.get("data.task")),
         ("network", _model(record)),
         ("parameters", None if parameters is None else f"{parameters:,.0f}"),
@@ -253,6 +265,14 @@ def _limits(record: RunRecord, weights: Path) -> list[str]:
 
 def _imbalance(record: RunRecord) -> list[str]:
     data = record.provenance.get("data", {})
+    matrix = read_confusion(record.folder)
+    if matrix is not None and learns_map(record.flat):
+        pixels = sorted((sum(row), name) for row, name in zip(matrix.counts, matrix.classes, strict=True))
+        total = sum(count for count, _ in pixels)
+        (least, rare), (most, common) = pixels[0], pixels[-1]
+        unequal = len(pixels) > 1 and most >= UNEQUAL * max(least, 1)
+        told = f"The classes are imbalanced: {most / max(total, 1):.1%} of the test pixels are {common}, "
+        return [f"{told}{least / total:.1%} {rare}. Pixel accuracy says little then."] if total and unequal else []
     counts, names = data.get("class_counts") or [], data.get("classes") or []
     there = sorted((count, str(name)) for count, name in zip(counts, names, strict=False) if count)
     if len(there) < 2 or data.get("task") != "classification":

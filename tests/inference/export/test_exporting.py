@@ -18,8 +18,11 @@ from couloir.errors import CouloirError, ExportDiffers
 from couloir.inference.export import exporting
 from couloir.inference.export.agreement import agreement
 from couloir.inference.export.exporting import export_graph, export_weights
+from couloir.inference.trained import Trained
 from couloir.record.predictions import read_predictions
 from couloir.record.safetensors import read_header, read_state
+from couloir.report.card import write_card
+from finished_runs import FinishedRuns
 
 TABLE = "size,city,built,garden,price,kind"
 
@@ -234,3 +237,35 @@ def test_each_of_several_values_is_measured_against_its_own_range() -> None:
     assert agreement(own, own, lambda x: x + off / 4, 16, apart=True).limit == pytest.approx(1e-4)
     with pytest.raises(ExportDiffers, match=r"limit is 0\.0001"):
         agreement(own, own, lambda x: x + off, samples=16, apart=True)
+
+
+def test_a_network_for_maps_takes_images_of_any_size_where_the_exporter_allows_it(
+    finished: FinishedRuns, tmp_path: Path
+) -> None:
+    run, image = finished("twice as large"), np.random.default_rng(0).integers(0, 256, (9, 6), dtype=np.uint8)
+    facts, answers = exported(run, "onnx", tmp_path / "larger.onnx", with_preprocessing=True)
+    assert facts["input"]["shape"] == ["batch", 1, "height", "width"]
+    assert facts["output"]["shape"] == ["batch", 1, "2 * height", "2 * width"]
+    assert (facts["output"]["name"], facts["resize"]["window"], facts["resize"]["factor"]) == ("image_out", [4, 4], 2)
+    trained = Trained(run_config(run), run)
+    with torch.no_grad():  # at once, and not in tiles
+        expected = trained.task.answer(trained.net(trained.prepare(torch.from_numpy(image[None, None]))["image"]))
+    np.testing.assert_allclose(answers(image[None, None]), expected.numpy(), atol=1e-5)
+
+
+def test_a_segmentation_is_checked_on_windows_of_its_validation_images(finished: FinishedRuns, tmp_path: Path) -> None:
+    run = finished("masks")
+    cfg = run_config(run)
+    cfg.data.root = str(finished.masks())
+    facts = export_graph(cfg, run, "torch", tmp_path / "masks.pt2", with_preprocessing=False)
+    assert facts["agreement"]["samples"] == 2
+    assert facts["input"]["shape"][:2] == ["batch", 3]
+    assert "window" in facts["resize"]
+    x = torch.randn(2, 3, 24, 24)
+    module = torch.export.load(tmp_path / "masks.pt2").module()
+    torch.testing.assert_close(module(x), Trained(run_config(run), run).net(x))
+    card = write_card(run, None, tmp_path / "card.md")
+    assert card is None or card.exists()
+    told = (tmp_path / "card.md").read_text()
+    assert "it says of each pixel of an image which class it belongs to" in told
+    assert "images of any size, 3 channels; trained on windows of 24 pixels" in told

@@ -26,6 +26,7 @@ def told(tmp_path: Path, keys: dict[str, Any], **facts: Any) -> dict[str, Any]:
         run=tmp_path,
         checkpoint=tmp_path / "best.ckpt",
         net=nn.Linear(3, 2),
+        task=None,
     )
     return of_run(run)
 

@@ -11,9 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from couloir.config.fields import SIZE
+from couloir.config.image_size import Size
 from couloir.data.samples import Samples
 from couloir.errors import CouloirError, ExportDiffers
 from couloir.inference.predictor import Predictor
+from couloir.task.dense import Dense
+from couloir.task.tiles import mirrored
 
 BATCHES = (1, 3, 5, 7)
 """Samples of the batches that the file is asked about; the run answers about all of them in one. Where there are fewer
@@ -66,6 +70,8 @@ def first_samples(predictor: Predictor) -> Seen:
         CouloirError: the network does not take one tensor a batch.
     """
     data, count = predictor.data, sum(BATCHES)
+    if isinstance(data, Samples) and isinstance(predictor.task, Dense):
+        return windows(predictor, predictor.task.window)
     if isinstance(data, Samples):
         split = data.splits["val"]
         places = np.arange(count) % len(split.indices)
@@ -80,6 +86,21 @@ def first_samples(predictor: Predictor) -> Seen:
         raise CouloirError("The validation split has no samples, and an export is checked on some.")
     there = torch.cat(parts)[:count]
     return Seen(len(there), None, there[torch.arange(count) % len(there)])
+
+
+def windows(predictor: Predictor, size: Size) -> Seen:
+    """The middles of whole images, as many as the batches need; smaller images are surrounded by their mirror image."""
+    data, task, count = predictor.data, predictor.task, sum(BATCHES)
+    assert isinstance(task, Dense)
+    there = min(count, len(data.splits["val"].indices))
+    found = []
+    for place in range(there):
+        batch = data.seen("val", np.array([place]))
+        height, width = batch[SIZE][0].tolist() if SIZE in batch else batch[task.input].shape[-2:]
+        x = _tensor(batch[task.input])[..., :height, :width] * task.input_std.cpu() + task.input_mean.cpu()
+        found.append(mirrored(x, (height - size[0]) // 2, (width - size[1]) // 2, *size))
+    raw = (torch.cat(found).clamp(0, 1) * 255).round().to(torch.uint8)[torch.arange(count) % there]
+    return Seen(there, raw, data.as_batch(raw)[task.input])
 
 
 def _tensor(field: Any) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,15 +20,18 @@ from torch import Tensor, nn
 
 from couloir.download import checksum
 from couloir.errors import CouloirError, ExportDiffers
-from couloir.inference.export.agreement import Seen, agreement, first_samples
-from couloir.inference.export.facts import of_graph, of_run
-from couloir.inference.export.graph import Graph, PreparedImages, PreparedRows
+from couloir.inference.export.agreement import Seen, agreement, first_samples, windows
+from couloir.inference.export.facts import any_size_told, of_graph, of_run, takes_any_size
+from couloir.inference.export.graph import REFUSALS, Graph, PreparedImages, PreparedRows
 from couloir.inference.export.writers import write_onnx, write_torch
 from couloir.inference.predictor import Predictor
 from couloir.inference.trained import Trained
 from couloir.record.files import as_json, rename, writing
 from couloir.record.safetensors import read_state, write_state
+from couloir.task.dense import Dense
 
+REFUSALS_OF_SIZES = (CouloirError, *REFUSALS)
+"""What an attempt may end in whose file takes images of any size: then one of the window's size is written."""
 WRITERS = {"torch": write_torch, "onnx": write_onnx}
 ENDING = ".json"
 """What follows the name of an exported file in the name of the facts beside it."""
@@ -59,12 +62,35 @@ def export_graph(cfg: DictConfig, run: Path, to: str, file: Path, with_preproces
         **of_graph(predictor, asked, own, with_preprocessing),
     }
     several = predictor.data.kind == "value"
-    with provisional(file) as temporary:
-        answers = WRITERS[to](graph, temporary, tuple(asked.shape[1:]), asked.dtype, facts)
-        facts["agreement"] = asdict(agreement(own, asked, answers, seen.different, apart=own.ndim == 2 and several))
-        facts["sha256"] = checksum(temporary, "sha256")
-        temporary.with_name(temporary.name + ENDING).write_text(as_json(facts), encoding="utf-8")
-    return facts
+    for any_size in (True, False) if takes_any_size(predictor) else (False,):
+        stated = {**facts, **any_size_told(facts, predictor)} if any_size else facts
+        try:
+            with provisional(file) as temporary:
+                answers = WRITERS[to](graph, temporary, tuple(asked.shape[1:]), asked.dtype, stated, any_size)
+                found = agreement(own, asked, answers, seen.different, apart=own.ndim == 2 and several)
+                if any_size:
+                    _check_other_size(predictor, answers, with_preprocessing)
+                stated["agreement"] = asdict(found)
+                stated["sha256"] = checksum(temporary, "sha256")
+                temporary.with_name(temporary.name + ENDING).write_text(as_json(stated), encoding="utf-8")
+            return stated
+        except REFUSALS_OF_SIZES:
+            if not any_size:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _check_other_size(predictor: Predictor, answers: Callable[[Tensor], Tensor], with_preprocessing: bool) -> None:
+    """Ask the file about images of another size than it was traced with, of odd sides.
+
+    Raises:
+        ExportDiffers: it answers otherwise than the run.
+    """
+    task = predictor.task
+    assert isinstance(task, Dense)
+    seen = windows(predictor, (task.window[0] + 5, task.window[1] * 2 - 1))
+    asked = seen.raw if with_preprocessing and seen.raw is not None else seen.prepared
+    agreement(_answers(predictor, seen.prepared, with_preprocessing), asked, answers, seen.different)
 
 
 def export_weights(cfg: DictConfig, run: Path, file: Path) -> dict[str, Any]:

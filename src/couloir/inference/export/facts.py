@@ -11,7 +11,9 @@ from torch import Tensor
 from couloir.config.image_size import size_of
 from couloir.download import checksum
 from couloir.inference.trained import Trained
+from couloir.task.dense import Dense
 from couloir.task.prediction import Prediction
+from couloir.task.restoration import Restoration
 from couloir.version import __version__
 
 ANSWERS = {"label": "probabilities", "labels": "probabilities", "value": "values"}
@@ -31,6 +33,21 @@ COVERED = (
     "turned upright as EXIF says, scaled with its shape (bilinear, antialiased) until it just covers `covers`; then "
     "its middle is cut out"
 )
+WHOLE = "turned upright as EXIF says, at its own size{scaled}"
+WINDOWS = "; larger images in windows of `window`, smaller ones surrounded by their mirror image"
+MAPS = {
+    "classes": ("probabilities", "the probability of each class at each pixel, in the order of `classes`"),
+    "values": ("map", "a value from 0 to 1 for each pixel"),
+    "shares": ("map", "a value for each pixel; they sum to one over the image"),
+    "images": ("image", "the channels of the image, from 0 to 1"),
+}
+"""What a map is called, and what it says, by `Dense.shown_as`."""
+MAP_SCORES = {
+    "classes": "one score a class for each pixel, in the order of `classes`; softmax makes probabilities of them",
+    "values": "one score for each pixel; sigmoid makes values from 0 to 1 of them",
+    "shares": "one score for each pixel; a softmax over all pixels of an image makes a density of them",
+    "images": "the channels of the image, about from 0 to 1",
+}
 STRETCHED = "each side scaled by its own factor (bilinear, antialiased)"
 
 
@@ -54,7 +71,8 @@ def of_run(trained: Trained) -> dict[str, Any]:
     }
     if data.image_size is not None:
         facts["image_size"] = list(size_of(data.image_size))
-        facts |= {} if data.mean is None else {"resize": _resize(cfg)}
+        dense = trained.task if isinstance(trained.task, Dense) else None
+        facts |= {} if data.mean is None else {"resize": _resize(cfg) if dense is None else _whole(cfg, dense)}
     if data.kind == "value":
         facts["targets"] = list(data.targets)
         facts |= {"target_offset": data.target_offset, "target_scale": data.target_scale}
@@ -70,6 +88,41 @@ def _resize(cfg: DictConfig) -> dict[str, Any]:
     if "resize" not in cfg.data:
         return {"size": size, "rule": STRETCHED}
     return {"covers": list(size_of(cfg.data.get("resize") or cfg.data.image_size)), "middle": size, "rule": COVERED}
+
+
+def _whole(cfg: DictConfig, task: Dense) -> dict[str, Any]:
+    """How a photograph becomes the input of a network that looks at whole images."""
+    covers = None if isinstance(task, Restoration) else cfg.data.get("resize")
+    scaled = "" if covers is None else ", scaled with its shape until it just covers `covers`"
+    told = {} if covers is None else {"covers": list(size_of(covers))}
+    rule = WHOLE.format(scaled=scaled) + WINDOWS * (not takes_any_size_of(task))
+    return {**told, "window": list(task.window), "factor": task.factor, "rule": rule}
+
+
+def takes_any_size(trained: Trained) -> bool:
+    """Whether a run's network takes images of any height and width."""
+    return isinstance(trained.task, Dense) and takes_any_size_of(trained.task)
+
+
+def takes_any_size_of(task: Dense) -> bool:
+    """The same of a task: a network without padding takes windows alone."""
+    return not getattr(task.net, "shrinks", False)
+
+
+def any_size_told(facts: dict[str, Any], trained: Trained) -> dict[str, Any]:
+    """Input and output of a graph that takes images of any height and width.
+
+    Args:
+        facts: of `of_graph`.
+        trained: the run.
+    """
+    factor = trained.task.factor if isinstance(trained.task, Dense) else 1
+    sides = ["height", "width"] if factor == 1 else [f"{factor} * height", f"{factor} * width"]
+    taken, given = facts["input"], facts["output"]
+    return {
+        "input": {**taken, "shape": [*taken["shape"][:2], "height", "width"]},
+        "output": {**given, "shape": [*given["shape"][:2], *sides]},
+    }
 
 
 def of_graph(trained: Trained, asked: Tensor, own: Tensor, with_preprocessing: bool) -> dict[str, Any]:
@@ -94,6 +147,9 @@ def of_graph(trained: Trained, asked: Tensor, own: Tensor, with_preprocessing: b
 
 def _output(trained: Trained, with_preprocessing: bool) -> tuple[str, str]:
     kind = trained.data.kind
+    if isinstance(trained.task, Dense):
+        name, meaning = MAPS[trained.task.shown_as]
+        return (name, meaning) if with_preprocessing else ("output", MAP_SCORES[trained.task.shown_as])
     if not isinstance(trained.task, Prediction) or kind not in ANSWERS:
         return ("answer", "the task's answer") if with_preprocessing else ("output", "the network's output")
     if with_preprocessing:

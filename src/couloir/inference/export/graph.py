@@ -96,7 +96,7 @@ class Graph(nn.Module):
         return output if self.answer is None else self.answer(output)
 
 
-def traced(graph: nn.Module, shape: tuple[int, ...], dtype: torch.dtype) -> Any:
+def traced(graph: nn.Module, shape: tuple[int, ...], dtype: torch.dtype, any_size: bool = False) -> Any:
     """The program of a graph for any number of samples, a `torch.export.ExportedProgram`.
 
     It is traced with zeros: a program keeps the samples that it was traced with.
@@ -105,12 +105,15 @@ def traced(graph: nn.Module, shape: tuple[int, ...], dtype: torch.dtype) -> Any:
         graph: in evaluation mode, on the CPU.
         shape: of one sample.
         dtype: of the samples.
+        any_size: whether it takes images of any height and width as well.
 
     Raises:
         CouloirError: what the network does cannot be traced, or depends on the number of samples.
     """
     example = torch.zeros((TRACED, *shape), dtype=dtype)
-    sizes = ({0: torch.export.Dim("batch", min=1)},)
+    # `DYNAMIC`, and no name: what follows from a height, such as that it is even, then need not be stated.
+    free: dict[int, Any] = dict.fromkeys((2, 3), torch.export.Dim.DYNAMIC) if any_size else {}
+    sizes = ({0: torch.export.Dim("batch", min=1), **free},)
     try:
         with torch.no_grad():
             program = torch.export.export(graph, (example,), dynamic_shapes=sizes)

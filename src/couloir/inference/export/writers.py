@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from couloir.errors import ExportDiffers
 from couloir.inference.export.graph import REFUSALS, refused, traced
 from couloir.record.files import as_json
 
@@ -26,7 +27,12 @@ FACTS = "couloir.json"
 
 
 def write_torch(
-    graph: nn.Module, file: Path, shape: tuple[int, ...], dtype: torch.dtype, facts: Mapping[str, Any]
+    graph: nn.Module,
+    file: Path,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    facts: Mapping[str, Any],
+    any_size: bool = False,
 ) -> Answers:
     """A `.pt2` archive, which `torch.export.load` reads without the classes of the network.
 
@@ -36,12 +42,13 @@ def write_torch(
         shape: of one sample.
         dtype: of the samples.
         facts: what the archive says of itself.
+        any_size: whether it takes images of any height and width.
 
     Raises:
         CouloirError: torch.export does not take the network.
     """
     with _silence():
-        program = traced(graph, shape, dtype)
+        program = traced(graph, shape, dtype, any_size)
         torch.export.save(program, file, extra_files={FACTS: as_json(dict(facts))})
         module = torch.export.load(file).module()
 
@@ -54,7 +61,12 @@ def write_torch(
 
 
 def write_onnx(
-    graph: nn.Module, file: Path, shape: tuple[int, ...], dtype: torch.dtype, facts: Mapping[str, Any]
+    graph: nn.Module,
+    file: Path,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    facts: Mapping[str, Any],
+    any_size: bool = False,
 ) -> Answers:
     """An ONNX file, whose input and output are called as the facts say, and which onnxruntime answers for.
 
@@ -64,12 +76,13 @@ def write_onnx(
         shape: of one sample.
         dtype: of the samples.
         facts: what the file says of itself: each an entry of `metadata_props`, in JSON unless it is text.
+        any_size: whether it takes images of any height and width.
 
     Raises:
         CouloirError: torch.export or torch.onnx does not take the network.
     """
     with _silence():
-        program = traced(graph, shape, dtype)
+        program = traced(graph, shape, dtype, any_size)
         try:
             with torch.no_grad():
                 made = torch.onnx.export(
@@ -77,7 +90,7 @@ def write_onnx(
                     (),
                     input_names=[facts["input"]["name"]],
                     output_names=[facts["output"]["name"]],
-                    dynamic_shapes=({0: "batch"},),
+                    dynamic_shapes=({0: "batch", **({2: "height", 3: "width"} if any_size else {})},),
                     dynamo=True,
                     verbose=False,
                 )
@@ -102,7 +115,12 @@ def _by_onnxruntime(file: Path) -> Answers:
     name = session.get_inputs()[0].name
 
     def answers(x: Tensor) -> Tensor:
-        (found,) = session.run(None, {name: x.numpy()})
+        try:
+            (found,) = session.run(None, {name: x.numpy()})
+        except Exception as error:  # onnxruntime's errors have no class in common
+            raise ExportDiffers(
+                f"onnxruntime does not take {tuple(x.shape)}: {str(error).splitlines()[0]}. No file is left."
+            ) from error
         return torch.from_numpy(found)
 
     return answers
