@@ -34,6 +34,7 @@ from couloir.data.table import Wanted, in_sentences, read_table
 from couloir.inference import inputs
 from couloir.record.find import find_run
 from finished_runs import FinishedRuns
+from folders_of_masks import make_masks
 from interruption import rows
 
 ROOT = Path(__file__).parents[1]
@@ -63,6 +64,7 @@ STAND_INS = {
     "outputs/latest": "{root}/run",
     "outputs/latest/recipe.yaml": "{root}/recipe.yaml", "RUN/recipe.yaml": "{root}/recipe.yaml",
     "good": "{root}/recipe.yaml",
+    "cells": "{root}/cells", "streets": "{root}/cells", "gazes": "{root}/cells", "slices": "{root}/slices",
 }  # fmt: skip
 
 
@@ -94,7 +96,7 @@ def commands() -> list[str]:
     # Placeholders of a grammar, the wrong ones, the reader's own model, and an extra are not for composing.
     left_out = (
         "model=timm", "experiment=first", "GROUP", "VERB", "...", "resnet5O", "=-1", "mynet", "data=moons model=lenet5",
-        "target=name", "missing=refuse",
+        "target=name", "missing=refuse", "data=membrane model=resnet18", "data.image_size=570",
     )  # fmt: skip
     return sorted({line for line in found if not any(word in line for word in left_out)})
 
@@ -114,6 +116,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "bin").mkdir()
     (root / "bin/sbatch").write_text("#!/bin/sh\n")  # a node of a cluster
     (root / "bin/sbatch").chmod(0o755)
+    make_masks(root / "cells", 4)
+    make_masks(root / "slices", 4, values=(0, 1, 255))
     for name in ("ants", "bees"):
         (root / f"photos/train/{name}").mkdir(parents=True)
         for number in range(4):
