@@ -73,12 +73,16 @@ def saved(net: nn.Module, file: Path) -> dict[str, Any]:
     return state
 
 
-def test_vgg16s_layers_become_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vgg16s_layers_become_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     make_heads_small(monkeypatch)
     monkeypatch.setattr("couloir.model.fcn.HIDDEN", 32)
     vgg = build("vgg16", 3, 224, 10)
     theirs = saved(vgg, tmp_path / "vgg.pth")
-    net = fcn8s(3, 224, 4, padding="paper", weights=str(tmp_path / "vgg.pth"))
+    with caplog.at_level("INFO", logger="couloir"):
+        net = fcn8s(3, 224, 4, padding="paper", weights=str(tmp_path / "vgg.pth"))
+    assert "for features, fc6, fc7; at their initialization stay score_fr, score_pool4" in caplog.text
     own = net.state_dict()
     assert all(torch.equal(own[name], theirs[name]) for name in theirs if name.startswith("features."))
     vgg.load_state_dict(theirs)

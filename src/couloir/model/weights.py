@@ -213,7 +213,8 @@ def load_weights(
     _say_what_stays(file, heads, spared, own, state, others)
     if outside:
         parts = ", ".join(dict.fromkeys(name.partition(".")[0] for name in outside))
-        say.info("weights from %s: for %s; at their initialization stay %s", Path(file).name, net.encoder_part, parts)
+        taken = ", ".join(dict.fromkeys(name.partition(".")[0] for name in state))
+        say.info("weights from %s: for %s; at their initialization stay %s", Path(file).name, taken, parts)
 
 
 def _for_encoder(net: nn.Module, own: State, state: State) -> tuple[State, list[str]]:
