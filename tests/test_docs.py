@@ -34,7 +34,7 @@ from couloir.data.table import Wanted, in_sentences, read_table
 from couloir.inference import inputs
 from couloir.record.find import find_run
 from finished_runs import FinishedRuns
-from folders_of_masks import make_masks
+from folders_of_masks import make_masks, make_recipes
 from interruption import rows
 
 ROOT = Path(__file__).parents[1]
@@ -117,6 +117,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "bin/sbatch").write_text("#!/bin/sh\n")  # a node of a cluster
     (root / "bin/sbatch").chmod(0o755)
     make_masks(root / "cells", 4)
+    for name in ("membrane", "pedestrians"):
+        make_recipes(root / "shared" / name)
     make_masks(root / "slices", 4, values=(0, 1, 255))
     for name in ("ants", "bees"):
         (root / f"photos/train/{name}").mkdir(parents=True)
@@ -130,6 +132,7 @@ def test_a_command_of_the_documentation_can_be_typed(
     command: str, reader: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(reader / "bin"), prepend=os.pathsep)
+    monkeypatch.setenv("COULOIR_DATA", str(reader / "shared"))
     words = shlex.split(command)
     assert words[0] == "train" or words[1] in VERBS
     if words[:2] == ["couloir", "list"]:

@@ -17,6 +17,7 @@ from couloir.config.compose import SWEEP_GROUPS, compose_sentence, compose_sweep
 from couloir.config.needs import lacking
 from couloir.metric.chosen import build_metrics
 from couloir.task.task import Task
+from folders_of_masks import make_recipes
 from networks import networks_of_maps, packaged_networks
 
 CHOICES = [(group, name) for group in tree.groups() for name in tree.choices(group)]
@@ -60,12 +61,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / f"photos/train/{name}").mkdir(parents=True)
         for number in range(6):
             Image.new("RGB", (40, 30), (number * 9, 80, 90)).save(root / f"photos/train/{name}/{number}.png")
-    for what in ("images", "masks"):
-        (root / f"cells/{what}").mkdir(parents=True)
-        for name in ("20.png", "25.png", "21.jpg", "22.jpg"):  # of each pair the second is of a test
-            mask = Image.new("L", (40, 30), 255)
-            mask.paste(0, (0, 0, 20, 20))
-            mask.save(root / f"cells/{what}/{name if what == 'images' else name[:2] + '.png'}")
+    make_recipes(root / "cells")
     return root
 
 
