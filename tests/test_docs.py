@@ -141,7 +141,7 @@ def test_a_command_of_the_documentation_can_be_typed(
         amend(run_config(find_run(str(reader / "run"))), [word for word in words[2:] if "=" in word], OPENED)
         return
     if words[:2] == ["couloir", "predict"] and words[2:]:
-        rest = [word for word in words[2:] if word not in (predict.JSON, predict.STRICT)]
+        rest = [word for word in words[2:] if word not in predict.SWITCHES]
         options, rest = take_flags(rest, predict.FLAGS)
         assert options["--top"] is None or options["--top"] > 0
         assert len([word for word in rest if "=" not in word]) > 1

@@ -45,6 +45,7 @@ A folder whose folders are called like the classes, or a table with its target, 
 Keys: tta=CHOICE, metric=CHOICE, data.batch_size, data.workers, trainer.accelerator, output_dir, and how a table is
 read (data.on_error=skip leaves rows out)"""
 
+SWITCHES = (JSON, STRICT, OVERLAY, PROBABILITIES)
 FLAGS = [
     Flag("--top", None, "int >= 1", takes="how many classes: N"),
     Flag("--output", None, takes="the name of a FILE"),
@@ -59,8 +60,7 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
-    switches = (JSON, STRICT, OVERLAY, PROBABILITIES)
-    options, words = take_flags([word for word in arguments if word not in switches], FLAGS, also=switches)
+    options, words = take_flags([word for word in arguments if word not in SWITCHES], FLAGS, also=SWITCHES)
     output = None if options["--output"] is None else Path(options["--output"]).expanduser()
     from couloir.inference.map_words import Wanted
 
