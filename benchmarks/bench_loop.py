@@ -1,6 +1,6 @@
 """The loop: `train` with metrics, logs and checkpoints on, against the loop that one writes by hand.
 
-    python benchmarks/bench_loop.py [mlp] [lenet5] [resnet18]
+    python benchmarks/bench_loop.py [mlp] [lenet5] [resnet18] [unet]
 
 Both sides in turn, several rounds, each run a process of its own; steps per second are those of the median epoch
 after the first, validation not counted. The plain loop has its data in memory, in float32; once as it is usually
@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from measure import BIN, last_json, run, write_report
-
-BATCH = 128
+from plain_loop import BATCH
 
 
 def sentences() -> dict[str, tuple[list[str], int, int, int]]:
@@ -29,21 +28,26 @@ def sentences() -> dict[str, tuple[list[str], int, int, int]]:
     grey = ["data=mnist"] if real else ["data=synthetic", "data.samples=76126", "data.channels=1", "data.image_size=28"]
     colour = ["data=cifar10"] if real else ["data=synthetic", "data.samples=1339", "data.image_size=32"]
     few = ["trainer.limit_val_batches=1", "trainer.limit_test_batches=1"]
-    shared = ["optimizer.lr=0.001", f"data.batch_size={BATCH}"]
+    of_maps = ["data=digits_on_photographs", "data.samples=708", "model.depth=3", "model.width=16"]
+    chosen = {
+        "mlp": (["model=mlp", "model.hidden=[64,128,64]", *grey], 55_000, 6, 5),
+        "lenet5": (["model=lenet5", *grey], 55_000, 3, 5),
+        "resnet18": (["model=resnet18", "model.stem=cifar", *colour, "data.subset=1138", *few], 1024, 3, 2),
+        "unet": (["model=unet", *of_maps, *few], 512, 3, 3),
+    }
     return {
-        "mlp": (["model=mlp", "model.hidden=[64,128,64]", *grey, *shared], 55_000, 6, 5),
-        "lenet5": (["model=lenet5", *grey, *shared], 55_000, 3, 5),
-        "resnet18": (["model=resnet18", "model.stem=cifar", *colour, *shared, "data.subset=1138", *few], 1024, 3, 2),
+        name: ([*words, "optimizer.lr=0.001", f"data.batch_size={BATCH[name]}"], *rest)
+        for name, (words, *rest) in chosen.items()
     }
 
 
-def ours(sentence: list[str], epochs: int) -> tuple[float, float]:
+def ours(sentence: list[str], epochs: int, batch: int) -> tuple[float, float]:
     """Steps per second and peak MiB of `train`."""
     with tempfile.TemporaryDirectory() as outputs:
         command = [str(BIN / "train"), *sentence, f"trainer.max_epochs={epochs}", f"output_dir={outputs}"]
         finished = run(command)
         result = json.loads((Path(outputs) / "latest" / "result.json").read_text())
-    return result["train/samples_per_second"] / BATCH, finished.peak_mib
+    return result["train/samples_per_second"] / batch, finished.peak_mib
 
 
 def plain(name: str, samples: int, epochs: int, *flags: str) -> tuple[float, float]:
@@ -69,7 +73,7 @@ def main() -> None:
         sides: dict[str, list[tuple[float, float]]] = {"train": [], "plain": [], "plain, tuned": []}
         for _ in range(rounds):
             sides["plain"].append(plain(name, samples, epochs))
-            sides["train"].append(ours(sentence, epochs))
+            sides["train"].append(ours(sentence, epochs, BATCH[name]))
             sides["plain, tuned"].append(plain(name, samples, epochs, "--tuned"))
         speed = {side: statistics.median(rate for rate, _ in found) for side, found in sides.items()}
         peak = {side: statistics.median(mib for _, mib in found) for side, found in sides.items()}

@@ -1,9 +1,10 @@
 """The other side of `bench_loop.py`: the loop that one writes by hand, with the data in memory and nothing else.
 
-    python benchmarks/plain_loop.py mlp|lenet5|resnet18 [--samples N] [--epochs N] [--tuned]
+    python benchmarks/plain_loop.py mlp|lenet5|resnet18|unet [--samples N] [--epochs N] [--tuned]
 
 Prints the steps per second of the median epoch after the first, as JSON. No metrics, logs, checkpoints or validation;
-the samples are float32 and standardised before the first step. The networks are those of Couloir's own side.
+the samples are float32 and standardised before the first step, masks are int64. The networks are those of Couloir's
+own side. The U-Net's images are digits on photographs, which are embedded.
 `--tuned` adds the execution settings that Couloir has by default: channels_last and the fused optimizer.
 """
 
@@ -21,13 +22,16 @@ import torch
 from torch import Tensor, nn
 
 from couloir.data.cifar import TRAIN, read_archive
+from couloir.data.digits_on_photographs import scenes
 from couloir.data.mnist import read_idx
 from couloir.model.lenet import lenet5
 from couloir.model.mlp import mlp
 from couloir.model.resnet import resnet18
+from couloir.model.unet import unet
 
-BATCH = 128
-SIZES = {"mlp": (1, 28), "lenet5": (1, 28), "resnet18": (3, 32)}
+BATCH = {"mlp": 128, "lenet5": 128, "resnet18": 128, "unet": 32}
+"""Samples of a step."""
+SIZES = {"mlp": (1, 28), "lenet5": (1, 28), "resnet18": (3, 32), "unet": (3, 64)}
 """Channels and pixels of each network's images."""
 
 
@@ -38,12 +42,17 @@ def network(name: str) -> nn.Module:
         return mlp(channels, size, 10, hidden=[64, 128, 64])
     if name == "lenet5":
         return lenet5(channels, size, 10, dropout=0.2)
+    if name == "unet":
+        return unet(channels, size, 11, depth=3, width=16)
     return resnet18(channels, size, 10, stem="cifar")
 
 
 def images(name: str, count: int) -> tuple[Tensor, Tensor]:
-    """So many images and labels: of MNIST or CIFAR-10 in the folder COULOIR_DATA, or made up."""
+    """So many images and labels: of MNIST or CIFAR-10 in the folder COULOIR_DATA, or made up; or images and masks."""
     channels, size = SIZES[name]
+    if name == "unet":
+        made = scenes(range(count), "train", size, channels, seed=0, most=3, sigma=3.0)
+        return torch.from_numpy(made.images), torch.from_numpy(made.masks).long()
     if "COULOIR_DATA" not in os.environ:
         shape = (count, channels, size, size)
         return torch.randint(0, 256, shape, dtype=torch.uint8), torch.randint(0, 10, (count,))
@@ -58,10 +67,12 @@ def images(name: str, count: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(pixels.copy()), torch.from_numpy(labels.astype(np.int64))
 
 
-def epoch(net: nn.Module, optimizer: torch.optim.Optimizer, criterion: nn.Module, x: Tensor, y: Tensor) -> float:
+def epoch(
+    net: nn.Module, optimizer: torch.optim.Optimizer, criterion: nn.Module, x: Tensor, y: Tensor, batch: int
+) -> float:
     """One epoch in a new order; its steps per second."""
     began = time.perf_counter()
-    batches = torch.split(torch.randperm(len(x)), BATCH)
+    batches = torch.split(torch.randperm(len(x)), batch)
     for chosen in batches:
         loss = criterion(net(x[chosen]), y[chosen])
         optimizer.zero_grad()
@@ -87,7 +98,8 @@ def main() -> None:
         x = x if x.shape[1] == 1 else x.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(net.parameters(), lr=0.001, fused=options.tuned or None)
     criterion = nn.CrossEntropyLoss()
-    rates = [epoch(net, optimizer, criterion, x, y) for _ in range(options.epochs)]
+    batch = BATCH[options.network]
+    rates = [epoch(net, optimizer, criterion, x, y, batch) for _ in range(options.epochs)]
     print(json.dumps({"steps_per_second": statistics.median(rates[1:])}))
 
 
