@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra._internal import defaults_list
+from hydra._internal.config_repository import ConfigRepository
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
@@ -14,7 +15,9 @@ from couloir.config.hydra_private import (
     apply_overrides,
     arguments_parser,
     compose_without_needless_copies,
+    declared,
     note_merged,
+    remember_files,
 )
 
 
@@ -74,3 +77,38 @@ def test_a_defaults_list_that_refers_to_choices_gets_them_and_all_others_compose
     with initialize_config_dir(str(tmp_path), version_base="1.3"):
         collected = [compose("root", overrides=words) for words in ([], ["part=two"])]
     assert collected == [{"part": {"b": 0, "x": 1}, "other": {"y": 1}}, {"part": {"x": 2}, "other": {"y": 2}}]
+
+
+def test_a_file_that_has_changed_is_read_again_and_what_was_composed_before_stays_as_it_was(tmp_path: Path) -> None:
+    for name, text in {
+        "root": "defaults:\n  - part: one\n  - part@again: one\n  - _self_\na: 0\n",
+        "part/one": "x: [1]\ninner: {y: 1}\n",
+        "part/two": "inner: {y: 2}\n",
+    }.items():
+        (tmp_path / f"{name}.yaml").parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.yaml").write_text(text)
+    remember_files()
+    once = ConfigRepository.load_config
+    remember_files()
+    assert ConfigRepository.load_config is once
+    one = {"x": [1], "inner": {"y": 1}}
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        first = compose("root")
+        assert first == {"part": one, "again": one, "a": 0}
+        first.part.x.append(5)
+        first.part.inner.y = 5
+        assert first.again == one
+        assert compose("root") == {"part": one, "again": one, "a": 0}
+        assert compose("root", overrides=["part=two", "a=3"]) == {"part": {"inner": {"y": 2}}, "again": one, "a": 3}
+        (tmp_path / "part/one.yaml").write_text("x: [2]\ninner: {y: 1}\n")  # as long as before
+        two = one | {"x": [2]}
+        assert compose("root") == {"part": two, "again": two, "a": 0}
+        (tmp_path / "part/one.yaml").unlink()
+        with pytest.raises(HydraException, match="part/one"):
+            compose("root")
+    assert first == {"part": {"x": [1, 5], "inner": {"y": 5}}, "again": one, "a": 0}
+
+
+def test_what_hydra_declares_is_looked_at_without_a_copy() -> None:
+    assert "run" in declared("hydra/config.yaml")
+    assert declared("hydra/config.yaml") is declared("hydra/config.yaml")

@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from couloir.config import contract, resolvers, targets, tree
 from couloir.config.defaults import wrong_defaults, wrong_place
 from couloir.config.files import check_own_files
-from couloir.config.hydra_private import compose_without_needless_copies, note_merged
+from couloir.config.hydra_private import compose_without_needless_copies, note_merged, remember_files
 from couloir.config.launch import check_hydra, check_launch, missing_launcher
 from couloir.config.mistakes import COMPLAINTS, Choices, explain, find_mistake, refuse_lost_backslash
 from couloir.config.omegaconf_private import parse_each_reference_once, read_yaml_by_libyaml
@@ -114,6 +114,7 @@ def prepare_hydra() -> None:
     read_yaml_by_libyaml()
     parse_each_reference_once()
     compose_without_needless_copies()
+    remember_files()
     plugins = Plugins.instance()
     if UserConfFirst not in plugins.discover(SearchPathPlugin):
         plugins.register(UserConfFirst)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -89,15 +90,17 @@ def packaged_conf() -> Path:
 
 def user_conf() -> Path | None:
     """The `./conf` of the working directory, or None where there is none or where it is the packaged one."""
-    here = Path.cwd() / "conf"
-    if not here.is_dir() or here.resolve() == _packaged():
+    here = f"{os.getcwd()}/conf"  # noqa: PTH109  this and os.stat: a composition asks two hundred times
+    try:
+        found = os.stat(here)  # noqa: PTH116
+    except OSError:
         return None
-    return here
+    return Path(here) if stat.S_ISDIR(found.st_mode) and not os.path.samestat(found, _packaged()) else None
 
 
 @lru_cache(maxsize=1)
-def _packaged() -> Path:
-    return packaged_conf().resolve()
+def _packaged() -> os.stat_result:
+    return packaged_conf().stat()
 
 
 def own_confs() -> list[Path]:

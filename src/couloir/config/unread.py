@@ -15,6 +15,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from couloir.config import contract, tree
+from couloir.config.hydra_private import declared
 from couloir.config.mistakes import owners
 from couloir.config.omegaconf_private import stored
 from couloir.config.signatures import takes
@@ -85,11 +86,11 @@ def hydra_unread(node: DictConfig) -> list[str]:
     """The keys of the node `hydra` that neither Hydra nor its sweeper or launcher takes."""
     store, values = ConfigStore.instance(), _plain(node)
     main = {key: value for key, value in values.items() if key != "env"}  # a group of Hydra's, and not in its class
-    own = _beyond("hydra", main, store.load("hydra/config.yaml").node)
+    own = _beyond("hydra", main, declared("hydra/config.yaml"))
     sweeper = _of_part("hydra.sweeper", values["sweeper"], "", {})
     launcher = f"{node.runtime.choices.get('hydra/launcher')}.yaml"
     if launcher in store.list("hydra/launcher"):
-        more = _beyond("hydra.launcher", values["launcher"], store.load(f"hydra/launcher/{launcher}").node)
+        more = _beyond("hydra.launcher", values["launcher"], declared(f"hydra/launcher/{launcher}"))
     else:
         more = _of_part("hydra.launcher", values["launcher"], "", {})
     return [*own, *sweeper, *more]
