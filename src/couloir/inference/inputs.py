@@ -394,5 +394,7 @@ def _whole_images_form(shape: Sequence[int], dtype: Any, channels: int, place: s
         f"The array has the shape ({', '.join(map(str, shape))}) of {kind}; the run takes (N, {channels}, height, "
         f"width){own if is_plain else other}.",
         place=place,
-        next_step="save bytes, array.astype(np.uint8), or floats, with the axes in this order",
+        next_step="save them as your data module hands them to the network"
+        if is_plain
+        else "save bytes, array.astype(np.uint8), or floats, with the axes in this order",
     )

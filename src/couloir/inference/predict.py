@@ -54,6 +54,11 @@ def predict(
     """
     with warnings_told(), ExitStack() as stack:
         asking = Asking([Trained(cfg, run) for cfg, run in zip(cfgs, runs, strict=True)])
+        if wanted.overlay and any(run.is_plain for run in asking.runs):
+            raise CouloirError(
+                "--overlay needs the image as people see it, and the run's own data module does not say how.",
+                next_step="leave --overlay out",
+            )
         more = MapFiles(asking.runs[0].task, wanted) if isinstance(asking.runs[0].task, Dense) else None
         for entry in inputs.unusable:
             _warn(f"{entry.where}: {entry.reason}")
