@@ -528,3 +528,14 @@ def test_no_numbers_whatever_break_the_diagnosis(tmp_path: Path, seed: int) -> N
         columns |= {"train/r2": [rng.choice([1.0, 0.5, -3.0]) for _ in range(n)], "seconds": [9.0] * n}
         config = {"optimizer": {"lr": 0.1}} if rng.random() < 0.5 else None
         assert diagnose(write_run(tmp_path / str(number), config, **columns)).in_words()
+
+
+def test_a_segmentation_whose_pixels_are_all_one_class_is_not_healthy_however_low_its_loss(tmp_path: Path) -> None:
+    """Most pixels are background: the loss is far below log K, and the mean IoU says that nothing was learned."""
+    losses = decay(20, 2.9, 0.45)
+    segmentation = {"data": {"task": "segmentation", "num_classes": 11}}
+    for iou, expected in ((0.084, ["underfitting"]), (0.9, [])):
+        overlap = {f"{split}/mean_iou": [iou] * 20 for split in ("train", "val")}
+        keys: dict[str, Any] = {"train": losses, "val": [loss + 0.01 for loss in losses], **overlap}
+        run = write_run(tmp_path / str(iou), segmentation, sizes={"train": 500, "val": 100}, **keys)
+        assert cases(diagnose(RunRecord.read(run).files)) == expected

@@ -29,6 +29,12 @@ def test_classes_that_are_never_said_are_named_the_largest_first() -> None:
     assert found.startswith(f"The network never says 6 of the 8 classes, 5.7% of the validation samples: {named}")
 
 
+def test_of_maps_pixels_are_counted_and_no_sampler_of_images_is_proposed() -> None:
+    said = given_up([200, 0], [180, 20], ["ground", "disc"], "test", KEYS | {"data.fields.mask": "map"})
+    assert said.startswith("The network says ground for all 200 test pixels; 90.0% of them are of that class.")
+    assert said.endswith("Try loss.class_weights=balanced.")
+
+
 @pytest.mark.parametrize(
     ("keys", "there", "words"),
     [

@@ -96,7 +96,10 @@ BUILT_IN = {
         Metric("rmse", "RMSE", low=0, tasks=(REGRESSION,)),
         Metric("r2", "R²", True, high=1, guess=0, tasks=(REGRESSION,), leads=True),
         Metric("pixel_accuracy", "pixel accuracy", True, 0, 1, tasks=(SEGMENTATION,)),
-        Metric("mean_iou", "mean IoU", True, 0, 1, tasks=(SEGMENTATION,), leads=True),
+        # One class for every pixel is right for at most all of that class, and the others have nothing: 1 / K at most.
+        Metric(
+            "mean_iou", "mean IoU", True, 0, 1, guess=1, guess_per_class=True, tasks=(SEGMENTATION,), leads=True,
+        ),
         Metric("mean_dice", "mean Dice", True, 0, 1, tasks=(SEGMENTATION,), brief=False),
         Metric("boundary_f1", "boundary F1", True, 0, 1, tasks=(SEGMENTATION,), brief=False, on_train=False),
         Metric("cc", "correlation (CC)", True, -1, 1, guess=0, tasks=(SALIENCY,), leads=True, on_train=False),

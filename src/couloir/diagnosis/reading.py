@@ -141,6 +141,13 @@ class Reading:
             int(count) if self.key("data.task") == "classification" and isinstance(count, int) and count > 1 else None
         )
 
+    @property
+    def outcomes(self) -> int | None:
+        """How many classes a guess chooses among, also where it is of a pixel; None: a regression, or unknown."""
+        count = self.key("data.num_classes")
+        pixels = self.key("data.task") == "segmentation" and isinstance(count, int) and count > 1
+        return int(count) if pixels else self.classes
+
     @cached_property
     def chance(self) -> float | None:
         """The loss of a network that has learned nothing but the targets' mean; None: unknown.

@@ -158,7 +158,7 @@ class View:
     def wrong(self, split: str) -> float | None:
         """The share of what guessing gets wrong that is still wrong, by the metric alone; None: unknown."""
         measure = self.reading.measure(split)
-        return None if measure is None else measure[0].unexplained(measure[1].end, self.reading.classes)
+        return None if measure is None else measure[0].unexplained(measure[1].end, self.reading.outcomes)
 
     @property
     def settled(self) -> bool:
@@ -173,7 +173,7 @@ class View:
         """The share of what chance gets wrong that is still wrong at the end; None: what chance gets is unknown."""
         curve = self.train if split == "train" else self.val
         measure = self.reading.measure(split)
-        share = None if measure is None else measure[0].unexplained(measure[1].end, self.reading.classes)
+        share = None if measure is None else measure[0].unexplained(measure[1].end, self.reading.outcomes)
         if self.reading.chance is None or (measure is not None and not measure[0].guess_per_class):
             return share  # R² goes by the targets of the split itself, which may be spread otherwise than in training
         return curve.end / self.reading.chance
