@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from couloir.logger.pictures import maps_picture
 from couloir.record.tested import Confusion
 from couloir.report.confusion import DRAWN, per_class
 from couloir.report.evidence import RunRecord, labels
@@ -244,3 +245,19 @@ def test_nothing_heavy_is_loaded_for_a_report(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=900)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_worst_maps_are_in_the_page_and_on_the_board_and_a_torn_picture_is_left_out(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "one")
+    (run / "maps.csv").write_text("place,index,mean_iou,pixel_accuracy\n0,7,0.25,0.5\n1,3,0.5,0.75\n")
+    (run / "pictures.json").write_text(json.dumps({"maps": {"columns": 4, "tile": [8, 6], "count": 8}}))
+    (run / "maps.png").write_bytes(png(40, 30))
+    html = written(run)
+    assert "Worst maps" in headings(html)
+    assert "The 2 test images with the worst mean IoU, the worst first" in html
+    assert re.search(r'<img class="maps" src="data:image/png;base64,[^"]+" width="40" height="30"', html)
+    found = maps_picture(run)
+    assert found is not None
+    assert found[1] == (40, 30)
+    (run / "maps.png").write_bytes(b"")
+    assert "Worst maps" not in headings(written(run))
