@@ -13,10 +13,12 @@ from couloir.config.omegaconf_private import (
     LONG,
     OF_PEOPLE,
     is_filled,
+    is_missing,
     open_copy,
     parse_each_reference_once,
     read_yaml_by_libyaml,
     root,
+    selected,
     stored,
 )
 from couloir.config.tree import packaged_conf
@@ -51,6 +53,23 @@ def test_a_node_that_is_missing_or_null_is_not_filled() -> None:
     assert is_filled(OmegaConf.create({}))
     assert not is_filled(DictConfig("???"))
     assert not is_filled(ListConfig(None))
+
+
+def test_a_value_is_selected_as_omegaconf_selects_it_and_what_is_missing_is_found() -> None:
+    text = (
+        "a: {b: 1, n: null, m: '???', r: '${a.b}', l: [1, 2], t: x}\nc: ${a}\nd: null\ne: '???'\n"
+        "f: {g: {h: '${.i}', i: ''}}"
+    )
+    cfg = OmegaConf.create(text)
+    OmegaConf.set_struct(cfg, True)
+    paths = "a a.b a.n a.m a.r a.l a.l.0 a.t a.t.u a.z c c.b c.r c.m d d.x e e.x f.g.h f.g.i f.g.j.k z"
+    for path in paths.split():
+        assert selected(cfg, path) == OmegaConf.select(cfg, path), path
+        assert type(selected(cfg, path)) is type(OmegaConf.select(cfg, path))
+    for key in ("a", "c", "d", "e", "z", "a.m"):
+        assert is_missing(cfg, key) == OmegaConf.is_missing(cfg, key)
+    assert is_missing(cfg.a, "m")
+    assert not is_missing(cfg.a, "n")
 
 
 def test_an_open_copy_takes_objects_finds_its_references_and_leaves_the_original_alone() -> None:

@@ -24,6 +24,7 @@ from couloir.config.folds import check_folds
 from couloir.config.image_size import in_words, meant_by
 from couloir.config.metrics import FACTS, check_facts, check_stated, measured, measuring, task_of
 from couloir.config.needs import fitting, gives_rows, lacking, other_way, told
+from couloir.config.omegaconf_private import is_missing, selected
 from couloir.config.settle import FROM_RUN, settle
 from couloir.config.unpadded import check_unpadded
 from couloir.config.unread import SEVERAL, check_read
@@ -264,9 +265,9 @@ def _check_values(sentence: Sentence, of: dict[str, list[Key]], keys: dict[str, 
     for path, entries in of.items():
         group, _, name = path.partition(".")
         gone = group == scaling.GROUP and name in scaling.KEYS and name not in sentence.cfg[group]
-        gone |= group in SEVERAL and OmegaConf.select(sentence.cfg, f"{group}.{name.partition('.')[0]}") is None
+        gone |= group in SEVERAL and selected(sentence.cfg, f"{group}.{name.partition('.')[0]}") is None
         node = sentence.cfg.get(group)
-        missing = OmegaConf.is_dict(node) and OmegaConf.is_missing(node, name)  # only where nobody will read it
+        missing = OmegaConf.is_dict(node) and is_missing(node, name)  # only where nobody will read it
         if not (gone or missing or group in ("hydra", *SWEEP_GROUPS) or path.endswith("_target_")):
             _check_value(sentence, path, entries, keys)
 
@@ -297,7 +298,7 @@ def _check_value(sentence: Sentence, path: str, entries: list[Key], keys: dict[s
         key = _deciding(keys.get(reference[1], [key]))  # `seed: ${seed}` takes what `seed` takes
         if not any(word.lstrip("+").startswith(f"{path}=") for word in sentence.overrides):
             path = reference[1]
-    value = OmegaConf.select(sentence.cfg, path)
+    value = selected(sentence.cfg, path)
     if OmegaConf.is_config(value):
         value = OmegaConf.to_container(value, resolve=True)
     accepted = contract.violation(key, value)

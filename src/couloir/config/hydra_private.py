@@ -68,9 +68,11 @@ def compose_without_needless_copies() -> None:
     if collect.__module__ == __name__:
         return
 
+    nothing = OmegaConf.create()
+
     def collected(overrides: Any, defaults_list: Any, self_added: bool) -> DictConfig:
         if not any(entry.is_interpolation() for entry in defaults_list):
-            return OmegaConf.create()
+            return nothing
         return collect(overrides, defaults_list, self_added)
 
     hydras_defaults._create_interpolation_map = collected

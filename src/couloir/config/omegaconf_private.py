@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 import yaml
-from omegaconf import DictConfig, ListConfig, ValueNode, _utils, base
+from omegaconf import DictConfig, ListConfig, Node, OmegaConf, ValueNode, _utils, base
 
 OF_PEOPLE = 20_000
 """Characters; libyaml crashes where a file is nested a hundred thousand deep, and no file of people's is so long."""
@@ -33,6 +33,23 @@ def stored(node: DictConfig | ListConfig, key: Any) -> Any:
 def is_filled(node: DictConfig | ListConfig) -> bool:
     """Whether a node is neither `???` nor null. `_is_missing`, `_is_none`: the public ways ask the node above it."""
     return not node._is_missing() and not node._is_none()
+
+
+def is_missing(node: DictConfig, key: str) -> bool:
+    """Whether an entry is `???`. `_get_node`, `_is_missing`: `OmegaConf.is_missing` writes an error about a key that is
+    not there, for itself, which takes as long as thirty keys.
+    """
+    entry = node._get_node(key, validate_access=False)
+    return isinstance(entry, Node) and entry._is_missing()
+
+
+def selected(cfg: DictConfig, path: str) -> Any:
+    """What `OmegaConf.select` gives. `_get_node`, `_value`: what is written out is found in a fifth of the time."""
+    node: Any = cfg
+    for name in path.split("."):
+        node = node._get_node(name, validate_access=False) if isinstance(node, DictConfig) and is_filled(node) else None
+    value = node._value() if isinstance(node, ValueNode) else "???"
+    return OmegaConf.select(cfg, path) if isinstance(value, str) and ("${" in value or value == "???") else value
 
 
 def open_copy(node: DictConfig) -> DictConfig:
