@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -322,14 +323,19 @@ def _contents(file: Path) -> dict[str, Any]:
     return {path: value for path, value in flat(content).items() if path}
 
 
-def _entries(file: Path) -> list[Any]:
+def _entries(file: Path) -> tuple[Any, ...]:
+    return _read_entries(file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _read_entries(file: Path, _changed: int) -> tuple[Any, ...]:
     content: Any = OmegaConf.load(file)
-    return list(_plain(content.get("defaults")) or ()) if isinstance(content, DictConfig) else []
+    return tuple(_plain(content.get("defaults")) or ()) if isinstance(content, DictConfig) else ()
 
 
 def _defaults(file: Path | None) -> dict[str, Any]:
     """group -> choice of a root file's defaults list."""
-    entries = [] if file is None else _entries(file)
+    entries = () if file is None else _entries(file)
     found: dict[str, Any] = {}
     for entry in entries:
         if isinstance(entry, dict):

@@ -79,8 +79,11 @@ def environment() -> tuple[dict[str, Any], str]:
     }, diff
 
 
+@cache
 def source() -> str:
-    """`sha256:` and the hash over Couloir's own modules: a version says little about a checkout that is worked on."""
+    """`sha256:` and the hash over Couloir's own modules, as they were when this process asked first: a version says
+    little about a checkout that is worked on.
+    """
     package = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for file in sorted(package.rglob("*.py")):
