@@ -69,6 +69,20 @@ def test_a_mask_may_end_in_a_word_and_its_folder_may_have_another_name(tmp_path:
     assert list_pairs(tmp_path, masks="SegmentationClass").splits == paired.splits
 
 
+def test_the_folders_of_nnunet_and_mmsegmentation_are_known(tmp_path: Path) -> None:
+    for images, masks in (("imagesTr", "labelsTr"), ("img_dir", "ann_dir")):
+        root = make_masks(tmp_path / images, 3)
+        (root / "images").rename(root / images)
+        (root / "masks").rename(root / masks)
+        for image in list((root / images).iterdir()):
+            image.rename(image.with_stem(f"{image.stem}_0000" if images == "imagesTr" else image.stem))
+        assert [mask.name for _, mask in list_pairs(root).splits["train"]] == ["000.png", "001.png", "002.png"]
+    (tmp_path / "img_dir/img_dir").rename(tmp_path / "img_dir/slices")
+    with pytest.raises(CouloirError) as caught:
+        list_pairs(tmp_path / "img_dir")
+    assert "data.images=slices" in str(caught.value), "not the folder of the masks"
+
+
 def test_each_window_has_the_mask_of_its_own_place(tmp_path: Path) -> None:
     """The masks are made of the images: where they go apart, a pixel does not match."""
     make_masks(tmp_path, 9)
@@ -170,6 +184,19 @@ def another_size(root: Path) -> None:
     Image.fromarray(mask_of(9, 9, 0)).save(root / "masks/002.png")
 
 
+def stored_turned(root: Path) -> None:
+    image = Image.open(root / "images/001.jpg")
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(root / "images/001.jpg", exif=exif)
+
+
+def single(root: Path) -> None:
+    for file in [*(root / "images").iterdir(), *(root / "masks").iterdir()]:
+        if file.stem != "001":
+            file.unlink()
+
+
 def another_value(root: Path) -> None:
     Image.fromarray(mask_of(40, 32, 0, (0, 7))).save(root / "masks/001.png")
 
@@ -207,6 +234,8 @@ MISTAKES = [
     (without_image, "1 mask has no image: masks/001.png", 1),
     (no_names_in_common, "has its mask in", None),
     (another_size, "its image 001.jpg 40 x 32; 2 of 10 masks that were looked at are wrong, also 002.png", 2),
+    (stored_turned, "40 x 32 pixels, and its image 001.jpg 32 x 40, turned as its EXIF says", 1),
+    (single, "There is 1 image, too few to train, validate and test on", None),
     (another_value, "001.png has the value 7, which is in no class", 1),
     (torn, "001.png cannot be decoded", 1),
     (smeared, "001.jpg is a JPEG, which changes values along edges", 1),

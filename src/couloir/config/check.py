@@ -148,12 +148,12 @@ def _packaged_keys(file: Path) -> dict[str, Key]:
 
 
 def _place(path: str, keys: dict[str, list[Key]], sentence: Sentence) -> str:
-    """Where a value was set: on the command line, and the file and line that define its key or the next one above."""
+    """Where a value was set last: on the command line, and the file and line of its key or the next one above."""
     for name in targets.ancestry(path):
         entries = keys.get(name, [])
         defined = f"{display(entries[-1].file)}, line {entries[-1].line}" if entries else ""
         begins = (f"{name}=", f"{name}.") if name == path else (f"{name}=",)
-        typed = next((item for item in sentence.overrides if item.lstrip("+").startswith(begins)), None)
+        typed = next((item for item in reversed(sentence.overrides) if item.lstrip("+").startswith(begins)), None)
         if typed and defined:
             return f"{typed} (the key is defined in {defined})"
         if typed or defined:

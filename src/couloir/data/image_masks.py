@@ -35,6 +35,8 @@ TRIED = 20
 """Masks that are read before training where the classes are stated; all are read when the set is loaded."""
 LARGEST = 178_956_970
 """Pixels of a picture at most, where no key says so."""
+TURNED = ", turned as its EXIF says"
+"""How a message begins to say that a mask lies as its image is stored, not as it is shown."""
 NAMED_CLASSES = 12
 """Classes that the console names with their values."""
 ROOTS = {"membrane": "membrane", "pedestrians": "pedestrians"}
@@ -146,6 +148,16 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
             next_step=f"data.maps={VALUES} for maps from 0 to 1, such as those of saliency",
         )
     paired = _listed(target, keys)
+    lacking = 3 - len(paired.splits)  # splits that are to be held out, one image each at least
+    if len(paired.splits["train"]) <= lacking:
+        number = len(paired.splits["train"])
+        held = [word for split, word in (("val", "validate"), ("test", "test")) if split not in paired.splits]
+        raise CouloirError(
+            f"There {'is 1 image' if number == 1 else f'are {number} images'}, too few to "
+            f"{', '.join(['train', *held[:-1]])} and {held[-1]} on: each takes one at least.",
+            place=str(paired.root),
+            next_step="add images; one that is large can be cut into several files, with its mask",
+        )
     pairs = [pair for part in paired.splits.values() for pair in part]
     skip = keys.get("on_error") == "skip"
     some = _evenly(pairs, LOOKED_AT)
@@ -277,7 +289,9 @@ def _other_size(image: Path, mask: Path) -> str | None:
         return None  # decoding says so
     if (one.width, one.height) == (other.width, other.height):
         return None
-    return f"has {other.width} x {other.height} pixels, and its image {image.name} {one.width} x {one.height}"
+    sizes = f"has {other.width} x {other.height} pixels, and its image {image.name} {one.width} x {one.height}"
+    lies = one.orientation > 4 and (one.width, one.height) == (other.height, other.width)
+    return f"{sizes}{TURNED if lies else ''}"
 
 
 def _refuse_sizes(pairs: Sequence[tuple[Path, Path]]) -> None:
@@ -288,7 +302,12 @@ def _refuse_sizes(pairs: Sequence[tuple[Path, Path]]) -> None:
         raise CouloirError(
             f"{wrong[0][0].name} {wrong[0][1]}{_more([mask for mask, _ in wrong], len(pairs))}.",
             place=str(wrong[0][0]),
-            next_step="give both the same size, or remove them; data.on_error=skip leaves such pairs out",
+            next_step=(
+                "turn the mask as its image is shown, or take the orientation out of the image's EXIF"
+                if TURNED in wrong[0][1]
+                else "give both the same size, or remove them"
+            )
+            + "; data.on_error=skip leaves such pairs out",
         )
 
 
@@ -316,7 +335,8 @@ def _more(wrong: Sequence[Path], looked_at: int) -> str:
     others = [path.name for path in wrong[1:]]
     if not others:
         return ""
-    shown = ", ".join(others[: NAMED - 1]) + (", ..." if len(others) >= NAMED else "")
+    more = len(others) - (NAMED - 1)
+    shown = ", ".join(others[: NAMED - 1]) + (f" and {more:,} more" if more > 0 else "")
     return f"; {len(wrong):,} of {looked_at:,} masks that were looked at are wrong, also {shown}"
 
 

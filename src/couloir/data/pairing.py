@@ -15,12 +15,18 @@ from couloir.data.listing import ENDINGS, MASK, SPLIT_NAMES, Walk, composed, spl
 from couloir.data.skipped import Skipped
 from couloir.errors import CouloirError, as_typed
 
-IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages", "photos", "photographs", "pictures", "stimuli")
+IMAGE_FOLDERS = (
+    "images", "image", "imgs", "img", "jpegimages", "photos", "photographs", "pictures", "stimuli", "img_dir",
+    "imagestr",
+)  # fmt: skip
 MASK_FOLDERS = (
     "masks", "mask", "labels", "label", "annotations", "annotation", "segmentationclass", "segmentation",
     "segmentations", "gt", "ground_truth", "groundtruth", "targets", "maps", "map", "saliency", "saliency_maps",
+    "ann_dir", "labelstr",
 )  # fmt: skip
-"""What the folders of images and of masks are called, in small letters."""
+"""What the folders of images and of masks are called, in small letters; the last ones by mmsegmentation and nnU-Net."""
+CHANNEL = re.compile(r"_0000$")
+"""What nnU-Net writes behind the name of an image: the number of its channel."""
 NAMED = 3
 """Files that a message names; the others are counted."""
 
@@ -110,9 +116,10 @@ def _both(
 ) -> tuple[Path, Path]:
     """The folders of the images and of the masks in a folder."""
     chosen = []
-    for key, what, stated, usual in (
-        ("images", "images", images, IMAGE_FOLDERS), ("masks", "masks", masks, MASK_FOLDERS),
-    ):  # fmt: skip
+    for key, what, stated, usual, of_others in (
+        ("images", "images", images, IMAGE_FOLDERS, MASK_FOLDERS),
+        ("masks", "masks", masks, MASK_FOLDERS, IMAGE_FOLDERS),
+    ):
         found = _named(folders, stated, usual)
         if len(found) > 1:
             raise CouloirError(
@@ -124,10 +131,12 @@ def _both(
             there = f"; there {'is' if len(folders) == 1 else 'are'} {', '.join(folders[:8])}" if folders else ""
             beside = sum(Path(name).suffix.lower() in ENDINGS for name in files)
             there = f"; {beside:,} images lie in it, such as {next(iter(files))}" if beside and not folders else there
+            likely = [name for name in folders if name.lower() not in of_others and place / name not in chosen]
             raise CouloirError(
                 f"{place} has no folder {stated or usual[0]}{there}.",
+                place=str(place),
                 next_step=f"put the {what} into {usual[0]}/"
-                + (f", or name their folder: data.{key}={folders[0]}" if folders else ""),
+                + (f", or name their folder: data.{key}={likely[0]}" if likely else ""),
             )
         chosen.append(place / found[0])
     return chosen[0], chosen[1]
@@ -158,6 +167,11 @@ def _match(walk: Walk, images: Path, masks: Path, split: str, lone: list[Skipped
             if plain in of_masks:
                 raise _twice(of_masks[plain], of_masks[key], "masks", of_images[plain].name)
             of_masks[plain] = of_masks.pop(key)
+    plain_names = {key: CHANNEL.sub("", key) for key in of_images if key not in of_masks}
+    of_images = {
+        plain if (plain := plain_names.get(key, key)) in of_masks and plain not in of_images else key: path
+        for key, path in of_images.items()
+    }
     pairs = [(path, of_masks.pop(key)) for key, path in of_images.items() if key in of_masks]
     with_mask = {path for path, _ in pairs}
     lone += [

@@ -241,7 +241,11 @@ class Samples(LightningDataModule):
         pool = self._part(train)
         least = 3 - (loaded.val is not None) - (loaded.test is not None)
         if len(pool) < least:
-            raise CouloirError(f"There are {len(pool)} samples, too few to train, validate and test on.")
+            raise CouloirError(
+                f"There {'is 1 sample' if len(pool) == 1 else f'are {len(pool)} samples'}, too few to train, validate "
+                "and test on.",
+                next_step=f"give {least} or more: each split takes one at least",
+            )
         if self.folds is not None:
             if self.subset is not None:
                 pool = pool[take(train.targets[pool], self.subset, seed, stratify)]
