@@ -68,11 +68,15 @@ def test_of_restored_images_the_largest_error_is_brightest_and_grey_is_grey() ->
 @pytest.mark.parametrize("kind", [CLASSES, VALUES, SHARES, IMAGES])
 def test_the_picture_has_its_titles_its_numbers_and_a_legend(kind: str) -> None:
     numbers = {"mean_iou": [0.25, float("nan")], "pixel_accuracy": [0.5, 0.75]}
-    figure = maps_figure(WorstMaps([4, 9], numbers, [planes(kind), planes(kind, 1, 30)]), kind, ["sky", "sea", "a$b_c"])
+    figure = maps_figure(
+        WorstMaps([4, 9], numbers, [planes(kind), planes(kind, 1, 30)], ["a$.png", f"{'x' * 40}.png"]),
+        kind,
+        ["sky", "sea", "a$b_c"],
+    )
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts[:4] == list(TITLES[kind])
-    assert "no. 4\nmean IoU 0.250\npixel accuracy 0.500" in texts
-    assert "no. 9\nmean IoU: none\npixel accuracy 0.750" in texts
+    assert "no. 4\na\\$.png\nmean IoU 0.250\npixel accuracy 0.500" in texts
+    assert f"no. 9\n...{'x' * 21}.png\nmean IoU: none\npixel accuracy 0.750" in texts
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     if kind == CLASSES:
         assert legend == ["sky", "sea", r"a\$b_c", "wrong", "does not count"]

@@ -57,6 +57,8 @@ def test_two_processes_count_each_pixel_and_each_image_once(words: list[str], tm
     assert read_result(two)["test/mean_iou"] == pytest.approx(read_result(one)["test/mean_iou"], rel=1e-3)
     counts = [np.array(confusion.counts) for confusion in (read_confusion(two), read_confusion(one)) if confusion]
     assert (counts[0].sum(axis=1) == counts[1].sum(axis=1)).all(), "each true pixel once"
+    files = {row["sample"]: row["file"] for row in told(one)}
+    assert all(files[row["index"]] == row["file"] for row in read_maps(two)), "each of the worst has its file's name"
     assert {row["index"] for row in read_maps(two)} == {row["index"] for row in read_maps(one)} == {"0", "1", "2"}
     states = [torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for run in (two, one)]
     for name, value in states[1].items():

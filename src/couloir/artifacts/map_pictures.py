@@ -24,6 +24,8 @@ CELL, GAP, LABEL = 1.9, 0.08, 1.9
 """Inches of a picture's longer side at most, of the room between two, and of the words before a row."""
 LEAST = 0.8
 """Inches of a row at least: its words need them."""
+LONGEST = 28
+"""Letters of a file's name at most: of a longer one the end is shown."""
 HEAD, FOOT, LINE = 0.35, 0.25, 0.24
 """Inches of the titles, of what stands below a row of the legend, and of a line of the legend."""
 DPI = 110
@@ -132,6 +134,9 @@ def _heat(values: NDArray[np.float64]) -> Picture:
 def _words(worst: WorstMaps, number: int) -> str:
     """What stands before a row: which image it is, and its numbers."""
     told = [f"no. {worst.position[number]}"]
+    if worst.files:
+        name = worst.files[number].replace("$", r"\$")
+        told.append(name if len(name) <= LONGEST else f"...{name[3 - LONGEST :]}")
     for name, values in worst.numbers.items():
         value = values[number]
         told.append(f"{facts(name).label} {value:.3f}" if value == value else f"{facts(name).label}: none")

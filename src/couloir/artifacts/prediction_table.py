@@ -24,6 +24,8 @@ from couloir.record.folder import RunFolder
 from couloir.record.predictions import FILE, INDEX, AddRows, predictions_file
 from couloir.task.task import Task
 
+ORIGIN_FILE = "file"
+"""The column that says which file a sample was read from."""
 MOST = 100
 """Classes that have a column each; of more than that, the most probable ones have."""
 TOP = 5
@@ -70,7 +72,7 @@ class Predictions:
         self._add_rows: AddRows | None = None
         self._kept: list[dict[str, Tensor]] = []
         self._batches = self._seen = 0
-        self._origin = _origin(data) if open_file is not None else None
+        self._origin = origin(data) if open_file is not None else None
 
     def add(self, batch: Batch, columns: dict[str, Tensor]) -> None:
         """Take in a batch.
@@ -213,7 +215,7 @@ def as_array(values: Tensor) -> NDArray[Any]:
     return array.astype(np.int64) if array.dtype == np.bool_ else array
 
 
-def _origin(data: Any) -> tuple[str, Callable[[NDArray[Any]], list[str]]] | None:
+def origin(data: Any) -> tuple[str, Callable[[NDArray[Any]], list[str]]] | None:
     """The name of the column that says where samples come from, and what it says of some of them.
 
     That is the file, below the folder that all files of the set are in, or the line of a table.
@@ -226,7 +228,7 @@ def _origin(data: Any) -> tuple[str, Callable[[NDArray[Any]], list[str]]] | None
     if paths:
         folders = {os.path.dirname(path) for each in splits.values() for path in each.source.paths}  # noqa: PTH120
         root = Path(os.path.commonpath(folders))
-        return "file", lambda numbers: [
+        return ORIGIN_FILE, lambda numbers: [
             legible(paths[index].relative_to(root).as_posix()) for index in split.indices[numbers].tolist()
         ]
     if len(lines):

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from omegaconf import DictConfig
 from PIL import Image
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from couloir.artifacts.layer_table import as_dict, layers_of
 from couloir.artifacts.map_pictures import TITLES, maps_figure, maps_png
+from couloir.artifacts.prediction_table import ORIGIN_FILE, origin
 from couloir.config.image_size import ImageSize, sample_shape
 from couloir.layer_kinds import Convolution
 from couloir.metric.mistakes import Mistakes
@@ -59,8 +61,8 @@ class Tested(NamedTuple):
     shown_as: str = ""
 
 
-def tested(module: Task) -> Tested | None:
-    """What the test split has shown, if the task looks at it; all processes of a run must ask for it."""
+def tested(module: Task, data: Any) -> Tested | None:
+    """What the test split of the data has shown, if the task looks at it; all processes of a run must ask for it."""
     found = {name: module.seen[name].compute() for name in ("confusion", "mistakes", "maps") if name in module.seen}
     matrix, mistakes, maps = (found.get(name) for name in ("confusion", "mistakes", "maps"))
     kinds = (matrix, Tensor), (mistakes, Mistakes), (maps, WorstMaps)
@@ -68,6 +70,9 @@ def tested(module: Task) -> Tested | None:
         not isinstance(value, kind) for value, kind in kinds if value is not None
     ):
         return None
+    known = origin(data) if maps is not None else None
+    if known is not None and known[0] == ORIGIN_FILE:
+        maps = maps._replace(files=known[1](np.array(maps.position, np.int64)))
     return Tested(matrix, mistakes, maps, module.shown_as if isinstance(module, Dense) else "")
 
 
@@ -94,7 +99,7 @@ def write_exhibits(cfg: DictConfig, net: nn.Module, seen: Tested | None, classes
         if images is not None and len(images):
             pictures["mistakes"] = _write_tiles("mistakes", torch.from_numpy(images), MISTAKES_IN_A_ROW, folder)
     if seen is not None and seen.maps is not None and seen.maps.planes:
-        write_maps(folder, seen.maps.position, seen.maps.numbers)
+        write_maps(folder, seen.maps.position, seen.maps.files, seen.maps.numbers)
         pictures["maps"] = _write_maps(seen.maps, seen.shown_as, classes, folder)
     layer, filters = first_filters(net, int(cfg.data.channels), cfg.data.image_size)
     if filters is not None:

@@ -6,7 +6,7 @@ import os
 
 from couloir.cli.answer import JSON, QUIET, Answer
 from couloir.cli.flags import take_switches
-from couloir.errors import CouloirError
+from couloir.errors import CouloirError, as_typed
 
 USAGE = """usage: couloir resume RUN|SWEEP [--json] [--quiet] [KEY=VALUE ...]
 
@@ -53,7 +53,9 @@ def _resume(arguments: list[str], command: list[str], answer: Answer) -> int:
     if run is None:
         shown = os.path.relpath(path)
         with answer.about_run(path):
-            print(f"{shown} is finished.\n  next:  couloir resume {shown} trainer.max_epochs=... trains it longer")  # noqa: T201
+            print(
+                f"{shown} is finished.\n  next:  couloir resume {as_typed([shown])} trainer.max_epochs=... trains it longer"
+            )  # noqa: T201
         return 0
     given = launched()
     if given is not None and not given.leads:

@@ -32,11 +32,13 @@ class WorstMaps(NamedTuple):
         position: their numbers in the split, counted from zero, N.
         numbers: what each is measured by, by name, N each.
         planes: the planes of each one's pictures, uint8 (P, h, w) each; values from 0 to 255 for 0 to 1, or classes.
+        files: the files that they were read from, N; empty where there are none.
     """
 
     position: list[int]
     numbers: dict[str, list[float]]
     planes: list[np.ndarray[Any, np.dtype[np.uint8]]]
+    files: Sequence[str] = ()
 
 
 class WorstOfMaps(Metric):

@@ -60,13 +60,17 @@ def read_mistakes(run: Path) -> list[dict[str, str]]:
     return [row for row in rows if {"label", "prediction"} <= row.keys()]
 
 
-def write_maps(folder: RunFolder, position: Sequence[int], numbers: Mapping[str, Sequence[float]]) -> None:
-    """Write the numbers of the images whose maps are worst, the worst first, in the order of `maps.png`."""
+def write_maps(
+    folder: RunFolder, position: Sequence[int], files: Sequence[str], numbers: Mapping[str, Sequence[float]]
+) -> None:
+    """Write the numbers of the images whose maps are worst, the worst first, in the order of `maps.png`, and their
+    files where there are some.
+    """
     rows = []
     for place, index in enumerate(position):
         cells = [f"{values[place]:.6g}" if values[place] == values[place] else "" for values in numbers.values()]
-        rows.append((place, index, *cells))
-    folder.write_text(MAPS, as_csv(("place", "index", *numbers), rows))
+        rows.append((place, index, *files[place : place + 1], *cells))
+    folder.write_text(MAPS, as_csv(("place", "index", *["file"] * bool(files), *numbers), rows))
 
 
 def read_maps(run: Path) -> list[dict[str, str]]:

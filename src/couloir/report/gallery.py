@@ -51,7 +51,7 @@ def maps(run: Path) -> tuple[str, int, str] | None:
     size = png_size(content)
     if not rows or size is None:
         return None
-    by = next((name for name in rows[0] if name not in ("place", "index")), "")
+    by = next((name for name in rows[0] if name not in ("place", "index", "file")), "")
     told = f"{len(rows)} test images, each beside its truth, the prediction and the error, the worst first"
     address = picture_address(content)
     html = f'<img class="maps" src="{address}" width="{size[0]}" height="{size[1]}" alt="{text(told)}">'

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from couloir.callbacks.progress import shown_number
 from couloir.diagnosis import diagnose
-from couloir.errors import Diverged, FolderLost, Interrupted, Pruned, causes
+from couloir.errors import Diverged, FolderLost, Interrupted, Pruned, as_typed, causes
 from couloir.log import note, rendered, say
 from couloir.record.checkpoint import BEST
 from couloir.record.folder import RunFolder
@@ -31,7 +31,7 @@ def write_ending(folder: RunFolder, signal_number: int | None, error: BaseExcept
     if isinstance(error, Interrupted | KeyboardInterrupt) or signal_number is not None:
         if begun:
             folder.write_status("interrupted", signal=signal_number)
-        say.info("stopped; continue with: couloir resume %s", shown(folder))
+        say.info("stopped; continue with: couloir resume %s", as_typed([shown(folder)]))
         return
     if isinstance(error, Pruned):
         folder.write_status("pruned")
@@ -71,13 +71,13 @@ def as_lost_folder(error: BaseException, folder: RunFolder) -> FolderLost | None
                 return FolderLost(
                     f"The run cannot be recorded: {DISK[cause.errno]}.",
                     place=str(cause.filename or folder.path),
-                    next_step=f"free space or repair the disk, then: couloir resume {shown(folder)}",
+                    next_step=f"free space or repair the disk, then: couloir resume {as_typed([shown(folder)])}",
                 )
     return None
 
 
 def shown(folder: RunFolder) -> str:
-    """The folder as it would be typed here."""
+    """The folder, by the shorter of its names here."""
     relative = os.path.relpath(folder.path)
     return str(folder.path) if relative.startswith("..") else relative
 
@@ -104,13 +104,14 @@ def closing_table(numbers: dict[str, float], folder: RunFolder) -> str:
         cells = [numbers.get(f"{column}/{name}") for column in columns]
         table.add_row(name, *("" if cell is None else shown_number(cell) for cell in cells))
     shown = _short(folder.path)
+    typed = as_typed([shown])
     rate = numbers.get("train/samples_per_second")
     speed = f", {rate:,.0f} samples/s" if rate is not None else ""
     return (
         f"{rendered(table)}\n"
         f"run:    {shown}  ({numbers['seconds']:.1f} s{speed})\n"
-        f"curves: {shown}/curves.png; a page with all of it: couloir report {shown}"
-        + ("" if tested else f"\ntest:   none, as test=false says; this makes one: couloir evaluate {shown}")
+        f"curves: {shown}/curves.png; a page with all of it: couloir report {typed}"
+        + ("" if tested else f"\ntest:   none, as test=false says; this makes one: couloir evaluate {typed}")
     )
 
 

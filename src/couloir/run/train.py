@@ -287,7 +287,7 @@ def _fit_and_test(
     log_no_hyperparameters(module)  # the training has done so, and Lightning's test would again
     with predictions_recorded(module, data, folder):
         trainer.test(module, datamodule=data, ckpt_path=chosen, verbose=False, weights_only=True)
-    return module, tested(module)
+    return module, tested(module, data)
 
 
 def is_tested(cfg: DictConfig) -> bool:

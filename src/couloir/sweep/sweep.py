@@ -17,7 +17,7 @@ import hydra.utils
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from couloir.errors import CouloirError, display
+from couloir.errors import CouloirError, as_typed, display
 from couloir.record.lock import RunLock, is_alive
 from couloir.record.sweep import FILE, SweepFacts, write_facts
 from couloir.sweep.best import write_best
@@ -86,7 +86,7 @@ def sweep(
     if len(record.trials) >= total and not any(trial.state in LEFT for trial in record.trials):
         (plan.folder / FINISHED).touch()
     if loop.received is not None:
-        print(f"stopped; continue with: couloir resume {display(plan.folder)}")  # noqa: T201
+        print(f"stopped; continue with: couloir resume {as_typed([display(plan.folder)])}")  # noqa: T201
         return SweepEnd(128 + loop.received, plan.folder)
     return SweepEnd(max(loop.codes, default=0), plan.folder)
 
