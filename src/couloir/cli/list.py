@@ -102,7 +102,9 @@ def _choices_text(group: str) -> str:
     for name, path in found.items():
         own = "  (your own)" if tree.is_own(path) else ""
         indent = " " * (width + 2)
-        lines += textwrap.wrap(f"{name:<{width}}  {tree.describe(path)}{own}", WIDTH, subsequent_indent=indent)
+        lines += textwrap.wrap(
+            f"{name:<{width}}  {tree.describe(path)}{own}", WIDTH, subsequent_indent=indent, break_on_hyphens=False
+        )
     return "\n".join(lines)
 
 
