@@ -53,9 +53,8 @@ def _resume(arguments: list[str], command: list[str], answer: Answer) -> int:
     if run is None:
         shown = os.path.relpath(path)
         with answer.about_run(path):
-            print(
-                f"{shown} is finished.\n  next:  couloir resume {as_typed([shown])} trainer.max_epochs=... trains it longer"
-            )  # noqa: T201
+            longer = f"couloir resume {as_typed([shown])} trainer.max_epochs=... trains it longer"
+            print(f"{shown} is finished.\n  next:  {longer}")  # noqa: T201
         return 0
     given = launched()
     if given is not None and not given.leads:
