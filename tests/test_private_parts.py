@@ -23,15 +23,19 @@ ONE_A_LIBRARY = {
     "couloir/sweep/optuna_private.py": "optuna",
     "couloir/trainer/lightning_private.py": "pytorch_lightning",
 }
-PUBLIC = {"os._exit", "windows._replace"}
+PUBLIC = {"os._exit"}
 """What is public in spite of its name."""
 FILES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
 LOOKS_UP = ("getattr", "setattr", "hasattr", "delattr")
 
 
+OF_NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make"}
+"""Public as well: a named tuple's own names would clash with its fields."""
+
+
 def is_private(name: str) -> bool:
     """`_name`; neither `__name__` nor `_target_`, which is a key."""
-    return name.startswith("_") and not name.endswith("_")
+    return name.startswith("_") and not name.endswith("_") and name not in OF_NAMED_TUPLES
 
 
 def is_ours(module: str | None) -> bool:

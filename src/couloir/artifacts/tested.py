@@ -70,8 +70,7 @@ def tested(module: Task, data: Any) -> Tested | None:
         not isinstance(value, kind) for value, kind in kinds if value is not None
     ):
         return None
-    known = origin(data) if maps is not None else None
-    if known is not None and known[0] == ORIGIN_FILE:
+    if maps is not None and (known := origin(data)) is not None and known[0] == ORIGIN_FILE:
         maps = maps._replace(files=known[1](np.array(maps.position, np.int64)))
     return Tested(matrix, mistakes, maps, module.shown_as if isinstance(module, Dense) else "")
 
