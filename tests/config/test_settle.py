@@ -47,6 +47,23 @@ def test_model_and_loss_follow_from_the_data_unless_named(words: list[str], mode
     assert (choices["model"], choices["loss"]) == (model, loss)
 
 
+def test_keys_of_a_task_or_loss_that_follows_need_no_word_for_it() -> None:
+    maps = ["data=digits_on_photographs", "data.target=saliency"]
+    sentence = settle(compose_sentence([*maps, "task.output=density"]))
+    assert sentence.choices["task"] == "saliency" and sentence.cfg.task.output == "density"
+    named = settle(compose_sentence([*maps, "task.output=density", "task=saliency"]))
+    assert comparable(sentence) == comparable(named)
+    for words, fact in (
+        ([*maps, "task.ignore_index=3"], "task=saliency has no key 'ignore_index'."),
+        ([*maps, "task.output=density", "loss.delta=1"], "loss=mse has no key 'delta'."),
+        ([*maps, "task.output=density", "loss=kl", "loss.delta=1"], "loss=kl has no key 'delta'."),
+        (["task.output=density"], "task=classification has no key 'output'."),
+    ):
+        with pytest.raises(CouloirError) as mistake:
+            settle(compose_sentence(words))
+        assert mistake.value.fact == fact
+
+
 @pytest.mark.parametrize(
     ("cells", "task", "loss", "classes"),
     [

@@ -35,6 +35,8 @@ from couloir.errors import CouloirError, display
 
 SWEEP_GROUPS = ("sweep", "pruner")
 """What a trial of a sweep does not know of."""
+THAT_FOLLOW = ("task", "loss")
+"""Groups whose choice follows from the data where none is named."""
 OF_A_MULTIRUN = ("hydra/launcher=", "hydra/sweeper=", "hydra.launcher.", "hydra.sweeper.", "hydra.sweep.")
 """How overrides begin that Hydra reads in a multirun only."""
 
@@ -50,6 +52,7 @@ class Sentence:
         overrides: what the user typed.
         run_dir: where the run folder goes.
         beside: what was composed along and is no part of a run, by its root key: `hydra`, and nodes of a sweep.
+        waiting: those of the overrides that are not in `cfg` yet: keys of a task or loss that follows from other words.
     """
 
     cfg: DictConfig
@@ -58,6 +61,7 @@ class Sentence:
     overrides: list[str]
     run_dir: Path
     beside: dict[str, Any] = field(default_factory=dict)
+    waiting: list[str] = field(default_factory=list)
 
 
 class UserConfFirst(SearchPathPlugin):
@@ -146,7 +150,7 @@ def compose_sentence(overrides: list[str]) -> Sentence:
     with _hydra():
         try:
             merged = note_merged()
-            cfg, choices = _hydra_compose(overrides)
+            cfg, choices, waiting = _compose_what_is_there(overrides)
             sources = _sources(merged)
             check_hydra(overrides, _own_hydra(sources))
             targets.typed_roots(cfg, overrides, partial(_set_in, sources))  # before any reference can be followed
@@ -155,7 +159,7 @@ def compose_sentence(overrides: list[str]) -> Sentence:
             raise _in_words(error, overrides) from error
     with open_dict(cfg):
         beside = {name: cfg.pop(name, None) for name in ("hydra", *SWEEP_GROUPS)}
-    return Sentence(cfg, choices, sources, overrides, run_dir, beside)
+    return Sentence(cfg, choices, sources, overrides, run_dir, beside, waiting)
 
 
 def explained(error: Exception, overrides: list[str]) -> CouloirError:
@@ -266,6 +270,32 @@ def _hydra_compose(overrides: list[str]) -> tuple[DictConfig, Choices]:
     return cfg, {group: choice for group, choice in chosen if not group.startswith("hydra/")}
 
 
+def _compose_what_is_there(overrides: list[str]) -> tuple[DictConfig, Choices, list[str]]:
+    """The configuration, the choices, and the words whose keys the default task or loss lacks.
+
+    `data.target=saliency task.output=density` is such a sentence: that the task is saliency follows only from what is
+    composed here.
+    """
+    try:
+        return *_hydra_compose(overrides), []
+    except COMPLAINTS:
+        later = _of_what_follows(overrides)
+        if not later:
+            raise
+        now = [word for word in overrides if word not in later]
+        try:
+            return *_hydra_compose(now), later
+        except COMPLAINTS as error:
+            raise _in_words(error, now) from error
+
+
+def _of_what_follows(overrides: list[str]) -> list[str]:
+    """The words for keys of groups for which no word chooses."""
+    words = {word: word.lstrip("+~").partition("=")[0] for word in overrides}
+    open_groups = [f"{group}." for group in THAT_FOLLOW if group not in words.values()]
+    return [word for word, key in words.items() if key.startswith(tuple(open_groups))]
+
+
 def check_sweep(overrides: list[str]) -> None:
     """Answer the mistakes of a multirun's overrides before its first job starts, and before Hydra builds a launcher.
 
@@ -277,12 +307,13 @@ def check_sweep(overrides: list[str]) -> None:
     check_own_files()
     check_hydra(overrides, (), multirun=True)
     with _hydra():
-        mistake = find_mistake(overrides, _hydra_compose, multirun=True)
+        later = _of_what_follows(overrides)  # each job says whether its task and loss have these keys
+        mistake = find_mistake([word for word in overrides if word not in later], _hydra_compose, multirun=True)
         if mistake is not None:
             raise mistake
         for words in _without_sweeps(overrides):
             try:
-                cfg, _ = _hydra_compose(words)
+                cfg, _, _ = _compose_what_is_there(words)
             except COMPLAINTS as error:
                 raise missing_launcher(str(error)) or _in_words(error, words) from error
             check_launch(cfg, overrides)

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract, tree
-from couloir.config.compose import Sentence, explained
+from couloir.config.compose import THAT_FOLLOW, Sentence, explained
 from couloir.config.fields import fields_of
 from couloir.config.hydra_private import apply_overrides
 from couloir.config.metrics import mode, stated_metrics
@@ -93,6 +93,18 @@ def settle_parts(sentence: Sentence) -> Sentence:
     Raises:
         CouloirError: the data cannot be read, or a value that is given to a part does not go with the chosen one.
     """
+    settled = _settle_task_and_loss(sentence)
+    for group in THAT_FOLLOW:
+        choice = settled.choices.get(group)
+        waits = any(word.lstrip("+~").startswith(f"{group}.") for word in settled.waiting)
+        if waits and choice == sentence.choices.get(group):
+            if choice is None:
+                raise explained(KeyError(group), settled.overrides)
+            settled = _choose(settled, group, choice)  # the default one: says which key it lacks
+    return replace(settled, waiting=[])
+
+
+def _settle_task_and_loss(sentence: Sentence) -> Sentence:
     cfg, data = sentence.cfg, sentence.cfg.get("data")
     if not OmegaConf.is_dict(data) or OmegaConf.is_missing(data, "path"):
         return sentence
@@ -325,7 +337,9 @@ def _choose(sentence: Sentence, group: str, choice: str) -> Sentence:
             cfg[group] = node
         apply_overrides([word for word in sentence.overrides if word.lstrip("+~").startswith(f"{group}.")], cfg)
     except COMPLAINTS as error:
-        raise explained(error, [*sentence.overrides, f"{group}={choice}"]) from error
+        followed = [f"{name}={choices[name]}" for name in THAT_FOLLOW if choices.get(name) and name != group]
+        open_ = [word for word in followed if not _is_named(word.partition("=")[0], sentence)]
+        raise explained(error, [*sentence.overrides, *open_, f"{group}={choice}"]) from error
     return replace(sentence, choices=choices, sources=sources)
 
 
