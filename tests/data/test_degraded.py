@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter1d
 
+from couloir.config.check import checked
 from couloir.config.fields import SIZE
 from couloir.data.degraded import AMOUNTS, Noise, Shrunk, count, inspect, noisy, super_resolution
 from couloir.data.samples import Samples
@@ -161,6 +162,7 @@ def test_a_folder_gives_windows_to_train_on_and_whole_images_to_test_on(tmp_path
         ({"images": "mnist", "root": "nowhere"}, ["is not a folder"]),
         ({"images": "folder"}, ["add data.root=FOLDER"]),
         ({"images": "folder", "root": "{empty}"}, ["There are no pictures in"]),
+        ({"images": "digits", "kind": "salt_and_pepper", "amount": 2}, ["data.amount=2 is no share of the pixels"]),
         ({"images": "digits", "num_classes": 3}, ["leave data.num_classes out"]),
         ({"images": "folder", "root": "{tiny}"}, ["dot.png has 1 x 5 pixels, and nothing is left"]),
     ],
@@ -183,3 +185,6 @@ def test_a_network_that_does_not_enlarge_is_refused() -> None:
     with pytest.raises(CouloirError, match=r"returns images of 4 x 4 pixels, and data\.factor=2 asks for 8 x 8"):
         Restoration.check(torch.nn.Conv2d(1, 1, 1), None, data)
     Restoration.check(torch.nn.ConvTranspose2d(1, 1, 2, stride=2), None, data)
+    with pytest.raises(CouloirError, match=r"model=unet gives images as large as its input") as caught:
+        checked(["data=super_resolution", "data.images=digits", "model=unet"])
+    assert str(caught.value.next_step).endswith("take one of: espcn, srcnn")

@@ -139,6 +139,12 @@ def test_maps_of_values_are_a_saliency_set(tmp_path: Path) -> None:
     assert batch["saliency"].unique().tolist() == pytest.approx([0, 0.2, 1])
 
 
+def test_maps_that_are_all_black_are_refused(tmp_path: Path) -> None:
+    make_masks(tmp_path, 8, values=(0, 1))
+    with pytest.raises(CouloirError, match="All 8 maps are black"):
+        inspect("image_masks", {"root": str(tmp_path), "maps": "values"})
+
+
 def test_what_nobody_states_is_read_from_the_files(tmp_path: Path) -> None:
     make_masks(tmp_path, 4, values=(0, 1, 2))
     facts = inspect("image_masks", {"root": str(tmp_path)})

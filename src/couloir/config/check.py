@@ -23,7 +23,7 @@ from couloir.config.fields import KINDS, TARGETS, fields_of, maps_of, of_kind
 from couloir.config.folds import check_folds
 from couloir.config.image_size import in_words, meant_by
 from couloir.config.metrics import FACTS, check_facts, check_stated, measured, measuring, task_of
-from couloir.config.needs import fitting, gives_rows, lacking, other_way, told
+from couloir.config.needs import fitting, gives_rows, keeps_size, lacking, other_way, told
 from couloir.config.omegaconf_private import is_missing, selected
 from couloir.config.settle import FROM_RUN, settle
 from couloir.config.unpadded import check_unpadded
@@ -419,6 +419,13 @@ def _check_needs(sentence: Sentence) -> None:
         if group == "model" and not own_task and gives_rows(file, data, part):
             raise CouloirError(
                 f"model={choice} gives a row of numbers for an image, and task={choices.get('task')} learns maps.",
+                place=display(file),
+                next_step=_instead(sentence, group, file),
+            )
+        if group == "model" and not own_task and keeps_size(file, data):
+            raise CouloirError(
+                f"model={choice} gives images as large as its input, and data.factor={cfg.data.factor} asks for larger "
+                "ones.",
                 place=display(file),
                 next_step=_instead(sentence, group, file),
             )

@@ -29,6 +29,8 @@ from couloir.config.image_size import is_square, size_of
 from couloir.config.metrics import RESTORATION, task_of
 from couloir.errors import CouloirError, did_you_mean, display
 
+FACTOR = "factor"
+"""The key of data whose answers are larger than its inputs, and of networks that enlarge."""
 KEYS = ("channels", "image_size", "num_classes")
 """The keys of the data that a need may fix."""
 IMAGE_SIZE, SQUARE, MAP = "image_size", "square", "map"
@@ -212,8 +214,18 @@ def gives_rows(file: Path, data: Mapping[str, Any], part: Mapping[str, Any] | No
     return not any(field.kind == MAP for need in needs(file, part) for field in need)
 
 
+def keeps_size(file: Path, data: Mapping[str, Any]) -> bool:
+    """Whether one of Couloir's own networks gives an image as large as its input where a larger one is asked for."""
+    factor = data.get(FACTOR)
+    if not isinstance(factor, int) or factor < 2 or tree.is_own(file):
+        return False
+    return not any(key.path == FACTOR for key in contract.read_keys(file))
+
+
 def other_way(group: str, file: Path, data: Mapping[str, Any]) -> str | None:
     """What a key of a part would have to be for the data, as it is typed; None where no key decides."""
+    if keeps_size(file, data):
+        return None
     found = ways(file)
     decides = next((way.key for way in found if way.key is not None), None)
     if decides is None:
@@ -237,11 +249,13 @@ def told(group: str, cfg: Any) -> Mapping[str, Any]:
     holds = "images" if task_of(cfg) == RESTORATION else maps_of(cfg.data)
     if group == "model":
         fields = {name: kind for name, kind in fields_of(cfg.data).items() if kind not in TARGETS or kind in learned}
-    return {**{key: cfg.data.get(key) for key in KEYS}, "fields": fields, "maps": holds}
+    return {**{key: cfg.data.get(key) for key in KEYS}, FACTOR: cfg.data.get(FACTOR), "fields": fields, "maps": holds}
 
 
 def fitting(group: str, data: Mapping[str, Any]) -> list[str]:
     """The choices of a group that lack nothing."""
     files = tree.choices(group)
     fits = [name for name, file in files.items() if lacking(file, data) is None]
-    return [name for name in fits if group != "model" or not gives_rows(files[name], data)]
+    if group != "model":
+        return fits
+    return [name for name in fits if not gives_rows(files[name], data) and not keeps_size(files[name], data)]

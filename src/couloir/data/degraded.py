@@ -38,7 +38,8 @@ WINDOW = 96
 """Pixels of the windows of a folder's pictures, about, where nobody says so."""
 FOLDERS_OWN = {"resize": None, "cache": False, "group_pattern": None, "on_error": "raise", "bits": None}
 """Keys that the sets in memory do not have, as they are where nobody changes them."""
-AMOUNTS = {"gaussian": 0.1, "salt_and_pepper": 0.1, "poisson": 0.02, "blur": 1.5}
+SALT_AND_PEPPER = "salt_and_pepper"
+AMOUNTS = {"gaussian": 0.1, SALT_AND_PEPPER: 0.1, "poisson": 0.02, "blur": 1.5}
 """How much worse each kind of noise makes an image where nobody says so."""
 REACH = 3
 """Deviations on each side that a Gaussian blur looks at."""
@@ -263,6 +264,12 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
                 f"data.images={name} has {channels} channel{'s' * (channels > 1)}, not {keys['channels']}.",
                 next_step="leave data.channels out",
             )
+    amount = keys.get("amount")
+    if keys.get("kind") == SALT_AND_PEPPER and isinstance(amount, (int, float)) and amount > 1:
+        raise CouloirError(
+            f"data.amount={amount} is no share of the pixels: more than all of them cannot turn black or white.",
+            next_step=f"data.amount={AMOUNTS[SALT_AND_PEPPER]} is the default of data.kind={SALT_AND_PEPPER}",
+        )
     if stated is not None:
         _refuse_size(stated, factor)
     _refuse_small(files, factor)

@@ -169,6 +169,8 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
     read = _reader({**keys, "colours": colours})
     if not skip:
         _refuse_unread([mask for _, mask in _evenly(pairs, TRIED)], read)
+        if isinstance(read, ReadValues):
+            _refuse_black(pairs, read, paired)
     classes = [] if isinstance(read, ReadValues) else list(read.table.classes)
     count, stated = len(classes) or 1, keys.get("num_classes")
     if stated is not None and stated != count:
@@ -328,6 +330,18 @@ def _refuse_unread(files: Sequence[Path], read: ReadMask | ReadValues) -> None:
         raise CouloirError(
             f"{first.fact.rstrip('.')}{_more([path for path, _ in wrong], len(files))}.", first.place, first.next_step
         ) from first
+
+
+def _refuse_black(pairs: Sequence[tuple[Path, Path]], read: ReadValues, paired: Paired) -> None:
+    """Refuse maps that nothing can be learned from: no pixel of any of them is brighter than 1 of 255."""
+    # The first bright map ends the search, so that of usual sets one map is read.
+    if not all(read(mask).max() <= 1 for _, mask in [*_evenly(pairs, TRIED), *pairs]):
+        return
+    raise CouloirError(
+        f"All {len(pairs):,} maps are black: none has a pixel that is brighter than 1, and white, 255, stands for 1.",
+        place=paired.masks,
+        next_step="save the value 1 as white; if 0 and 1 are numbers of classes, data.maps=classes",
+    )
 
 
 def _more(wrong: Sequence[Path], looked_at: int) -> str:
