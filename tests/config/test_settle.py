@@ -50,7 +50,8 @@ def test_model_and_loss_follow_from_the_data_unless_named(words: list[str], mode
 def test_keys_of_a_task_or_loss_that_follows_need_no_word_for_it() -> None:
     maps = ["data=digits_on_photographs", "data.target=saliency"]
     sentence = settle(compose_sentence([*maps, "task.output=density"]))
-    assert sentence.choices["task"] == "saliency" and sentence.cfg.task.output == "density"
+    assert sentence.choices["task"] == "saliency"
+    assert sentence.cfg.task.output == "density"
     named = settle(compose_sentence([*maps, "task.output=density", "task=saliency"]))
     assert comparable(sentence) == comparable(named)
     for words, fact in (
