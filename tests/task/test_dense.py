@@ -218,3 +218,13 @@ def test_the_mean_over_all_views_of_maps_turns_with_the_images_of_a_batch_of_sev
             own = found[place : place + 1, :, : height * factor, : width * factor]
             torch.testing.assert_close(own, torch.stack(alone).mean(dim=0))
             assert not torch.allclose(own, alone[0], atol=1e-3)
+
+
+def test_pictures_of_densities_show_a_flat_answer_most_wrong_where_people_look() -> None:
+    task = task_of("density")
+    looked = torch.zeros(1, 8, 8)
+    looked[0, 2, 3] = 1
+    _, truth, said = task.planes(torch.zeros(1, 8, 8), torch.zeros(1, 8, 8), looked)
+    assert truth.max() == 1
+    assert torch.allclose(said, torch.full((8, 8), 1 / 64))
+    assert (truth - said).abs().argmax() == 2 * 8 + 3

@@ -146,7 +146,7 @@ def _words(worst: WorstMaps, number: int) -> str:
 def _legend(worst: WorstMaps, kind: str, classes: Sequence[str]) -> list[Patch]:
     """What the colours mean."""
     if kind != CLASSES:
-        top = {VALUES: "1", SHARES: "largest value of a map", IMAGES: "largest error of an image"}[kind]
+        top = {VALUES: "1", SHARES: "largest value of both maps", IMAGES: "largest error of an image"}[kind]
         shades = _heat(np.array([[0.0, 0.5, 1.0]]))[0]
         return [_patch(shade, label) for shade, label in zip(shades, ("0", "half", top), strict=True)]
     counts = np.bincount(np.concatenate([planes[-2:].reshape(-1) for planes in worst.planes]), minlength=256)

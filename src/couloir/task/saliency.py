@@ -80,9 +80,16 @@ class Saliency(Dense):
         return found
 
     def planes(self, image: Tensor, output: Tensor, target: Tensor) -> Tensor:
-        """The image, the true map and the predicted one; densities each as shares of its largest value."""
-        maps = torch.cat([target, self.prediction(output[None])[0]])
-        return torch.cat([image, shown(maps) if self.density else maps])
+        """The image, the true map and the predicted one; densities as shares of the largest value of both.
+
+        On a scale of its own a map that is the same everywhere would be all bright, and least wrong where it misses
+        most.
+        """
+        predicted = self.prediction(output[None])
+        if not self.density:
+            return torch.cat([image, target, predicted[0]])
+        maps = torch.cat([as_density(target[None])[0], predicted[0]])
+        return torch.cat([image, maps / maps.amax().clamp_min(torch.finfo(maps.dtype).tiny)])
 
     def answer(self, output: Tensor) -> Tensor:
         """The map, (B, 1, H, W)."""
