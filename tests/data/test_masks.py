@@ -59,6 +59,7 @@ def test_pixels_that_take_no_part_and_those_of_several_values_are_told_apart(tmp
     read = ReadMask(table_of({"b": 1, "rest": "other"}, 2), MOST)
     assert np.array_equal(read(saved(tmp_path, "P"))[..., 0], np.array([1, 0, IGNORED])[TRUTH])
     assert read.table.in_words() == ["b 1", "rest other", "ignored 2"]
+    assert table_of({"0": 0, "#102030": "#102030"}).in_words() == ["0", "#102030"]
     coloured = ReadMask(table_of({"a": "10, 11", "b": "#c80000"}, "#0000c8"), MOST)
     assert np.array_equal(coloured(saved(tmp_path, "RGB"))[..., 0], np.array([0, 1, IGNORED])[TRUTH])
 

@@ -52,7 +52,8 @@ class Table:
             values.setdefault(label, []).append(shown)
         if self.other is not None:
             values.setdefault(self.other, []).append(OTHER)
-        said = [f"{name} {' '.join(values.get(label, []))}" for label, name in enumerate(self.classes)]
+        stated = [(name, " ".join(values.get(label, []))) for label, name in enumerate(self.classes)]
+        said = [name if name == value else f"{name} {value}" for name, value in stated]
         return [*said, f"ignored {' '.join(values[IGNORED])}"] if IGNORED in values else said
 
     def labels(self, numbers: Numbers) -> NDArray[np.int16]:
