@@ -259,7 +259,6 @@ def test_latest_is_a_folder_once_it_is_settled(tmp_path: Path) -> None:
         (["optimizer.lr=fast"], r"optimizer\.lr takes a number > 0, not fast"),
         (["optimizer.lr=-1"], r"optimizer\.lr takes a number > 0, not -1"),
         (["optimizer.lr=1", "optimizer.lr=-2"], r"(?s)not -2.*where: optimizer\.lr=-2"),
-        (["task.overlap=0.5"], r"typed with its name: task=NAME task\.overlap=0\.5"),
         (["data.batch_size=x"], r"data\.batch_size takes an integer >= 1, not x"),
         (["optimizer.base_batch_size=0"], r"optimizer\.base_batch_size takes an integer >= 1, not 0"),
         (["optimizer.scale_lr=cubic"], r"optimizer\.scale_lr takes one of linear, sqrt or null, not cubic"),

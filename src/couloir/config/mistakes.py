@@ -352,8 +352,6 @@ def _unknown_key(override: Override, cfg: DictConfig, choices: Choices, words: W
     owned = owners(rest, [group])
     if owned is not None and step is not None and f"{group}." not in step:
         step = None  # another choice of the group has this very key: no other group's is meant
-    if owned is not None and group == "task":  # which follows from the data, after the words are read
-        owned = f"{owned}, and is typed with its name: task=NAME {override.input_line}"
     return CouloirError(
         f"{group}={named} has no key '{rest}'.",
         place=f"{display(place[0])}, line {place[1]}; keys: {', '.join(names)}",
