@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from couloir.data.classes import UNEQUAL
+from couloir.data.division import Split
 from couloir.data.doubles import Doubles, Place, same_files
-from couloir.data.samples import Samples, Split
+from couloir.data.samples import Samples
 from couloir.data.skipped import in_words, legible
 from couloir.data.source import CHUNK
 from couloir.data.splits import rare

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -20,40 +19,19 @@ from couloir.config.fields import KINDS, SIZE, Fields, default_fields, input_fie
 from couloir.config.image_size import ImageSize
 from couloir.config.world import ALONE, World
 from couloir.data.batches import Batch, Batches, Prepare
-from couloir.data.classes import chosen_classes
 from couloir.data.columns import Described
+from couloir.data.division import Division, Split, check_labels, choose
 from couloir.data.encoding import Encoding
-from couloir.data.folds import cut, hold_out_groups
 from couloir.data.ragged import Ragged, moved
 from couloir.data.rows import Rows
 from couloir.data.skipped import Skipped
 from couloir.data.source import CHUNK, ArraySource, Cuttable, Load, Loaded, Source
-from couloir.data.splits import Indices, hold_out, take
-from couloir.data.standardise import Standardise
+from couloir.data.splits import Indices, take
+from couloir.data.standardise import Standardise, channel_statistics
 from couloir.data.windows import windows_first
 from couloir.data.workers import Cutting
 from couloir.errors import CouloirError
 from couloir.machine import cores
-
-LEFT_OUT = -1
-"""The label of samples whose class does not take part."""
-CHUNK_VALUES = 1 << 21
-"""Values that the statistics are computed from at a time: 16 MB in double precision, and some copies of them."""
-
-
-@dataclass
-class Split:
-    """Some samples of a source, in order."""
-
-    source: Source
-    indices: Indices
-
-    @property
-    def targets(self) -> NDArray[Any]:
-        """The targets of the split's samples."""
-        chosen: NDArray[Any] = self.source.targets[self.indices]
-        return chosen
-
 
 Degrade = Callable[[Tensor, Tensor | None], Tensor]
 
@@ -179,42 +157,25 @@ class Samples(LightningDataModule):
         if self.splits:
             return
         loaded = self._load()
-        self._choose(loaded)
+        if self._chosen is not None:
+            if self.kind != "label":
+                raise CouloirError(
+                    f"data.classes chooses one class a sample; here a sample has {KINDS[self.kind]}.",
+                    next_step="leave data.classes out",
+                )
+            choose(loaded, self._chosen)
         self.classes, self.targets, self.skipped = loaded.classes, loaded.targets, loaded.skipped
         self.grouped = loaded.groups is not None
         self.encoding, self.columns, self.notes = loaded.encoding, loaded.columns, loaded.notes
         self._check(loaded)
-        self.splits = self._split(loaded)
+        division = Division(
+            self._chosen is not None, self.kind == "label", self.seed, self.val_fraction, self.test_fraction,
+            self.subset, self.folds, self.fold,
+        )  # fmt: skip
+        self.splits, told = division.splits(loaded)
+        self.notes = [*self.notes, *told]
         self._measure_inputs()
         self._measure_targets()
-
-    def _choose(self, loaded: Loaded) -> None:
-        """Give the chosen classes the labels 0, 1, ..., and all others `LEFT_OUT`.
-
-        Raises:
-            CouloirError: there is no such class, or a split without a sample of the chosen ones.
-        """
-        if self._chosen is None:
-            return
-        if self.kind != "label":
-            raise CouloirError(
-                f"data.classes chooses one class a sample; here a sample has {KINDS[self.kind]}.",
-                next_step="leave data.classes out",
-            )
-        names = chosen_classes(self._chosen, loaded.classes)
-        labels = np.full(len(loaded.classes), LEFT_OUT)
-        labels[[loaded.classes.index(name) for name in names]] = np.arange(len(names))
-        for source in _sources(loaded):
-            source.targets = labels[source.targets]
-            if len(self._part(source)) == 0:
-                raise CouloirError(
-                    "A split has no sample of the classes that data.classes names.", next_step="add other classes"
-                )
-        loaded.classes = names
-
-    def _part(self, source: Source) -> Indices:
-        """The numbers of the samples that take part."""
-        return np.arange(len(source.targets)) if self._chosen is None else np.flatnonzero(source.targets != LEFT_OUT)
 
     def _check(self, loaded: Loaded) -> None:
         inputs = getattr(loaded.train, "inputs", None)  # files are decoded to as many channels as are asked for
@@ -224,65 +185,8 @@ class Samples(LightningDataModule):
                 raise CouloirError(
                     f"The data has {channels} channels, not {self.channels}.", next_step="leave data.channels out"
                 )
-        if self.kind != "label" or self.num_classes is None:
-            return
-        for source in _sources(loaded):
-            labels = source.targets[self._part(source)]
-            low, high = int(labels.min()), int(labels.max())
-            if low < 0 or high >= self.num_classes:
-                wrong = low if low < 0 else high
-                raise CouloirError(
-                    f"There is a label {wrong}, outside of the {self.num_classes} classes 0..{self.num_classes - 1}.",
-                    next_step=f"correct the labels, or set data.num_classes={high + 1}",
-                )
-
-    def _split(self, loaded: Loaded) -> dict[str, Split]:
-        stratify, seed, train = self.kind == "label", self.seed, loaded.train
-        pool = self._part(train)
-        least = 3 - (loaded.val is not None) - (loaded.test is not None)
-        if len(pool) < least:
-            raise CouloirError(
-                f"There {'is 1 sample' if len(pool) == 1 else f'are {len(pool)} samples'}, too few to train, validate "
-                "and test on.",
-                next_step=f"give {least} or more: each split takes one at least",
-            )
-        if self.folds is not None:
-            if self.subset is not None:
-                pool = pool[take(train.targets[pool], self.subset, seed, stratify)]
-            groups = None if loaded.groups is None else loaded.groups[pool]
-            held, which = cut(train.targets[pool], self.folds, self.fold, seed, stratify, groups)
-            aside = "" if loaded.test is None else f"; the set's own {len(loaded.test.targets):,} are left aside"
-            self.notes = [*self.notes, f"{which}, {len(held):,} of {len(pool):,} samples, is the test split{aside}"]
-            test, pool = Split(loaded.held_out or train, pool[held]), np.delete(pool, held)
-        else:
-            if loaded.test is None:
-                pool, held = self._hold_out(loaded, pool, self.test_fraction, seed)
-                test = Split(loaded.held_out or train, held)
-            else:
-                test = Split(loaded.test, self._part(loaded.test))
-            if self.subset is not None:
-                pool = pool[take(train.targets[pool], max(2, self.subset), seed, stratify)]
-                test.indices = test.indices[take(test.targets, self.subset, seed, stratify)]
-        if loaded.val is None:
-            pool, held = self._hold_out(loaded, pool, self.val_fraction, seed + 1)
-            val = Split(loaded.held_out or train, held)
-        else:
-            val = Split(loaded.val, self._part(loaded.val))
-            if self.subset is not None:
-                val.indices = val.indices[take(val.targets, self.subset, seed, stratify)]
-        return {"train": Split(train, pool), "val": val, "test": test}
-
-    def _hold_out(self, loaded: Loaded, pool: Indices, fraction: float, seed: int) -> tuple[Indices, Indices]:
-        """Hold samples out of a pool, whole groups where there are groups."""
-        stratify, targets = self.kind == "label", loaded.train.targets
-        if loaded.groups is None:
-            return hold_out(pool, targets, fraction, seed, stratify)
-        if len(np.unique(loaded.groups[pool])) < 2:
-            raise CouloirError(
-                f"{len(pool):,} samples of one group cannot be divided: no group is in two splits.",
-                next_step="name another column or pattern for the groups, or more folds",
-            )
-        return hold_out_groups(pool, targets, loaded.groups, fraction, seed, stratify)
+        if self.kind == "label" and self.num_classes is not None:
+            check_labels(loaded, self.num_classes, chosen=self._chosen is not None)
 
     def _measure_inputs(self) -> None:
         """What stands for missing values, and mean and deviation of each channel, over the training split."""
@@ -323,23 +227,10 @@ class Samples(LightningDataModule):
         )
 
     def _channel_statistics(self) -> tuple[list[float], list[float]]:
-        split = self.splits["train"]
-        step = max(1, -(-len(split.indices) // split.source.measured))
-        chosen = torch.from_numpy(split.indices[::step])
-        total = torch.zeros(2, self.channels, dtype=torch.float64)
-        count = 0
-        first = self._encoded(as_float(self._images(split.source.fetch(chosen[:1])))).double()
-        shift = first.mean(dim=0).reshape(self.channels, -1).mean(dim=1)
-        for part in torch.split(chosen, max(1, min(CHUNK, CHUNK_VALUES // first.numel()))):
-            x = self._encoded(as_float(self._images(split.source.fetch(part)))).double()
-            x = x.transpose(0, 1).reshape(self.channels, -1)
-            x = x - shift[:, None]  # near zero, so that the difference of squares below does not cancel
-            total += torch.stack([x.sum(dim=1), x.square().sum(dim=1)])
-            count += x.shape[1]
-        mean = total[0] / count
-        std = (total[1] / count - mean.square()).clamp_min(0).sqrt()
-        std = torch.where(std > 1e-12 * (1 + shift.abs()), std, 0.0)
-        mean = mean + shift
+        def values(x: Tensor) -> Tensor:
+            return self._encoded(as_float(self._images(x)))
+
+        mean, std = channel_statistics(self.splits["train"], self.channels, values)
         if self.encoding is not None:
             numbers = torch.tensor(self.encoding.numbers)
             mean = mean + torch.tensor(self.encoding.offsets, dtype=torch.float64)
@@ -738,10 +629,6 @@ class Samples(LightningDataModule):
 def _no_samples() -> Loaded:
     """Never called: these samples are known by a checkpoint alone."""
     raise RuntimeError("there are no samples to load")
-
-
-def _sources(loaded: Loaded) -> list[Source]:
-    return [source for source in (loaded.train, loaded.val, loaded.test) if source is not None]
 
 
 def as_float(x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from couloir.data.division import Split
+from couloir.data.source import CHUNK
 from couloir.machine import one_thread
 
 PART = 1 << 17
@@ -18,6 +21,8 @@ POOLED_BYTES = 1 << 24
 """Batches from this size on are written into memory that an earlier batch has left: fresh pages cost more than the
 arithmetic does.
 """
+CHUNK_VALUES = 1 << 21
+"""Values that the statistics are computed from at a time: 16 MB in double precision, and some copies of them."""
 POOL = 4
 """Batches that the pool holds: those that a training loop has in hand or fetched ahead, and one to write."""
 
@@ -96,3 +101,27 @@ class Pool:
         view = memory[:count]
         self._rooms = [*lent, *free, (memory, weakref.ref(view))]
         return torch.from_numpy(view).view(shape)
+
+
+def channel_statistics(split: Split, channels: int, values: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each channel over a split, (C,) float64 each; a channel that never varies has exactly 0.
+
+    Args:
+        split: as many of its samples count as its source says, evenly spaced.
+        channels: C.
+        values: raw inputs -> what is measured, (B, C, ...).
+    """
+    step = max(1, -(-len(split.indices) // split.source.measured))
+    chosen = torch.from_numpy(split.indices[::step])
+    total = torch.zeros(2, channels, dtype=torch.float64)
+    count = 0
+    first = values(split.source.fetch(chosen[:1])).double()
+    shift = first.mean(dim=0).reshape(channels, -1).mean(dim=1)
+    for part in torch.split(chosen, max(1, min(CHUNK, CHUNK_VALUES // first.numel()))):
+        x = values(split.source.fetch(part)).double().transpose(0, 1).reshape(channels, -1)
+        x = x - shift[:, None]  # near zero, so that the difference of squares below does not cancel
+        total += torch.stack([x.sum(dim=1), x.square().sum(dim=1)])
+        count += x.shape[1]
+    mean = total[0] / count
+    std = (total[1] / count - mean.square()).clamp_min(0).sqrt()
+    return mean + shift, torch.where(std > 1e-12 * (1 + shift.abs()), std, 0.0)

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from couloir.config.fields import IGNORED
+from couloir.data.division import Split
 from couloir.data.pairs import PairSource
-from couloir.data.samples import Samples, Split
+from couloir.data.samples import Samples
 from couloir.errors import CouloirError
 
 MAPS = 500

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from couloir.data.samples import Samples, Split
+from couloir.data.division import Split
+from couloir.data.samples import Samples
 from couloir.inspect.dataset.numbers import measures
 
 MAPS = 500
