@@ -25,6 +25,15 @@ PHOTOGRAPHS = [
     "mobilenet_2017", "densenet121_2017",
 ]  # fmt: skip
 SMALL = ["cifar10_94", "densenet_bc_cifar_2017", "keras_vgg_like", "lenet5_1998"]
+IMAGES_OUT = {
+    "digits_saliency": [],
+    "unpooling_or_upsampling": [],
+    "unet_membrane": ["data.root={data}/membrane"],
+    "super_resolution_x2": ["data.root={data}/cifar10"],
+    "pedestrians_segmentation": [
+        "data.root={data}/pedestrians", "model.weights={data}/weights/squeezenet1_0-imagenet.pth",
+    ],
+}  # fmt: skip
 # `make recipes` runs the whole of scale=smoke; here two steps, and a batch of each of the other splits, do.
 SHORT = [
     "data.subset=24",
@@ -90,6 +99,15 @@ def test_a_recipe_for_photographs_runs_to_its_end(name: str, photographs: Path, 
 def test_a_recipe_for_small_images_runs_to_its_end(name: str, couloir_data: Path, tmp_path: Path) -> None:
     data = "mnist" if name == "lenet5_1998" else "cifar10"
     assert_went_through(smoke([f"experiment={name}", f"data.root={couloir_data / data}"], tmp_path))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["unet_membrane", *(pytest.param(name, marks=SLOW_UNLESS_WHOLE) for name in IMAGES_OUT if name != "unet_membrane")],
+)
+def test_a_recipe_for_images_out_runs_to_its_end(name: str, couloir_data: Path, tmp_path: Path) -> None:
+    words = [word.format(data=couloir_data) for word in IMAGES_OUT[name]]
+    assert_went_through(smoke([f"experiment={name}", *words], tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -179,16 +179,16 @@ def test_a_decoder_that_cannot_follow_the_stages_in_reverse_is_explained() -> No
 
 
 def test_rows_of_scores_and_maps_are_not_taken_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(
-        CouloirError, match=r"model=convnet needs maps, and data=digits has images and classes"
-    ) as caught:
-        couloir.compose(["model=convnet", "model.decoder=unpool"])
-    assert str(caught.value.next_step).startswith("model.decoder=none, or leave model=convnet out")
     monkeypatch.chdir(tmp_path)
     Path("conf/data").mkdir(parents=True)
     facts = "task: segmentation\nfields: {x: image, y: map}\nchannels: 3\nimage_size: 64\nnum_classes: 2\n"
     Path("conf/data/maps.yaml").write_text(f"# Maps.\n# Source: none.\n_target_: mapped.Data\n{facts}")
     Path("mapped.py").write_text("class Data: ...\n")
+    with pytest.raises(
+        CouloirError, match=r"model=convnet needs maps, and data=digits has images and classes"
+    ) as caught:
+        couloir.compose(["model=convnet", "model.decoder=unpool"])
+    assert str(caught.value.next_step).startswith("model.decoder=none, or leave model=convnet out")
     with pytest.raises(
         CouloirError, match="gives a row of numbers for an image, and task=segmentation learns"
     ) as caught:

@@ -392,7 +392,7 @@ def publisher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     line = f"# Weights: imagenet1k_v1 net-{digest[:8]}.pth sha256={digest} mean=0.25 (M=1, hidden=8)"
     (tmp_path / "conf/model").mkdir(parents=True)
     text = tree.choices("model")["convnet"].read_text()
-    (tmp_path / "conf/model/convnet.yaml").write_text(text.replace("# Needs: image", f"# Needs: image\n{line}"))
+    (tmp_path / "conf/model/convnet.yaml").write_text(text.replace("_target_:", f"{line}\n_target_:", 1))
     handler = partial(SimpleHTTPRequestHandler, directory=str(public))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
