@@ -214,5 +214,6 @@ def test_a_network_or_a_loss_that_does_not_fit_maps_is_refused_before_the_run(
     facts = "task: segmentation\nfields: {x: image, y: map}\nchannels: 3\nimage_size: 64\nnum_classes: 2\n"
     Path("conf/data/maps.yaml").write_text(f"# Maps.\n# Source: none.\n_target_: mapped.Data\n{facts}")
     Path("mapped.py").write_text("class Data: ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(CouloirError, match=said):
         couloir.compose(["data=maps", *words])

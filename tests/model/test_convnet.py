@@ -182,8 +182,9 @@ def test_rows_of_scores_and_maps_are_not_taken_for_each_other(tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     Path("conf/data").mkdir(parents=True)
     facts = "task: segmentation\nfields: {x: image, y: map}\nchannels: 3\nimage_size: 64\nnum_classes: 2\n"
-    Path("conf/data/maps.yaml").write_text(f"# Maps.\n# Source: none.\n_target_: mapped.Data\n{facts}")
-    Path("mapped.py").write_text("class Data: ...\n")
+    Path("conf/data/maps.yaml").write_text(f"# Maps.\n# Source: none.\n_target_: maps_of_rows.Data\n{facts}")
+    Path("maps_of_rows.py").write_text("class Data: ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(
         CouloirError, match=r"model=convnet needs maps, and data=digits has images and classes"
     ) as caught:
