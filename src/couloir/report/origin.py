@@ -67,7 +67,7 @@ def commands(records: Sequence[RunRecord]) -> str:
 
 
 def _of_one(record: RunRecord) -> list[tuple[str, str]]:
-    path = as_typed([record.path])
+    path = record.path
     epochs = record.flat.get("trainer.max_epochs")
     saved = any((record.folder / FOLDER).glob("*.ckpt"))
     told = []
@@ -84,7 +84,7 @@ def _of_one(record: RunRecord) -> list[tuple[str, str]]:
 
 
 def _of_several(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
-    paths = [as_typed([record.path]) for record in records]
+    paths = [record.path for record in records]
     told = [("What differs between the first two", f"couloir diff {paths[0]} {paths[1]}")]
     if all(any((record.folder / FOLDER).glob("*.ckpt")) for record in records):
         told.append(("Test the mean of their predictions", f"couloir evaluate {' '.join(paths)}"))
