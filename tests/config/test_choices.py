@@ -39,6 +39,7 @@ NEEDED = {
     "experiment=vgg16_2014": ["initializer.run={root}/run"],
     "experiment=hymenoptera_head": ["data.root={root}/photos", "model.weights=null"],
     "experiment=cifar10_transfer": ["data.root={root}/photos"],
+    "experiment=pedestrians_segmentation": ["model.weights=null"],
     "finetune=pattern": ["finetune.frozen=[c1]"],
     "model=timm": ["model.name=resnet10t"],
 }
@@ -80,7 +81,7 @@ def words_for(group: str, name: str, files: Path) -> list[str]:
     if smallest and int(smallest[1]) > 32:
         data += [f"data.image_size={smallest[1]}"]
     if group == "model" and name in networks_of_maps():
-        restores = "map(values)" in tree.choices("model")[name].read_text()
+        restores = "map(images)" in tree.choices("model")[name].read_text()
         if restores and "super_resolution" not in tree.choices("data"):
             pytest.skip("no data set is restored")
         data = ["data=super_resolution" if restores else "data=digits_on_photographs"]
