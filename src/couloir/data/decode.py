@@ -18,7 +18,7 @@ import simplejpeg
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from couloir.config.image_size import ImageSize, Size, covered_size, in_words, is_square, size_of
@@ -32,6 +32,7 @@ from couloir.data.headers import (
     read_header,
     recognised,
     refuse_format,
+    undecodable,
 )
 from couloir.errors import CouloirError
 
@@ -112,19 +113,7 @@ def decode(path: Path, resize: ImageSize | None, reading: Reading = COLOUR) -> P
             pixels = np.array(image.convert(mode))
             return _upright(pixels.reshape(image.height, image.width, reading.channels), orientation_of(opened))
     except UNREADABLE as error:
-        raise CouloirError(
-            f"{path.name} cannot be decoded: {_reason(error)}",
-            place=str(path),
-            next_step="remove or repair the file; data.on_error=skip leaves out, at the start, what cannot be decoded",
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "it is empty or not an image"  # Pillow's words hold an address in memory
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__
+        raise undecodable(path, error) from error
 
 
 def _check_size(path: Path, width: int, height: int, least: Size | None, max_pixels: int) -> None:

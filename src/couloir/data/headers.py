@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from PIL import Image, features
+from PIL import Image, UnidentifiedImageError, features
 
 from couloir.errors import CouloirError
 
@@ -48,6 +48,7 @@ REFUSED = {
     "PDF": ".pdf",
 }
 """Pictures that Couloir does not read, and how their names end."""
+REPAIR = "remove or repair the file; data.on_error=skip leaves out, at the start, what cannot be decoded"
 START = 256
 """Bytes that a format is recognised by."""
 HEAD = 1 << 15
@@ -110,6 +111,15 @@ def refuse_format(path: Path, name: str | None) -> None:
             place=str(path),
             next_step="save it as JPEG or PNG; data.on_error=skip leaves such files out",
         )
+
+
+def undecodable(path: Path, error: Exception, next_step: str = REPAIR) -> CouloirError:
+    """What is said of a file whose bytes are not what they seem, by an error of `UNREADABLE`."""
+    if isinstance(error, UnidentifiedImageError):
+        reason = "it is empty or not an image"  # Pillow's words hold an address in memory
+    else:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return CouloirError(f"{path.name} cannot be decoded: {reason}", place=str(path), next_step=next_step)
 
 
 def check_is_file(path: Path) -> None:

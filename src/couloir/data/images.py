@@ -12,7 +12,7 @@ from PIL import ImageColor
 from couloir.config.image_size import ImageSize, covering, is_square, size_of, typed
 from couloir.data.classes import check_choice, only
 from couloir.data.groups import counted, groups_of_files
-from couloir.data.headers import START, recognised, refuse_format
+from couloir.data.headers import REPAIR, START, recognised, refuse_format
 from couloir.data.labels import list_labelled, usual_table
 from couloir.data.listing import Listing, list_images
 from couloir.data.roots import data_root
@@ -250,21 +250,20 @@ def colour(stated: str | list[int]) -> tuple[int, int, int]:
 
 
 def _check_signature(path: Path) -> None:
-    next_step = "remove or repair the file; data.on_error=skip leaves out, at the start, what cannot be decoded"
     try:
         if path.exists() and not path.is_file():
-            raise CouloirError(f"{path.name} is not a file.", place=str(path), next_step=next_step)
+            raise CouloirError(f"{path.name} is not a file.", place=str(path), next_step=REPAIR)
         with path.open("rb") as stream:
             start = stream.read(START)
     except OSError as error:
         raise CouloirError(
-            f"{path.name} cannot be read: {error.strerror}.", place=str(path), next_step=next_step
+            f"{path.name} cannot be read: {error.strerror}.", place=str(path), next_step=REPAIR
         ) from error
     name = recognised(start)
     if name is None:
         raise CouloirError(
             f"{path.name} is not an image: its first bytes are {start[:4].hex(' ') or 'missing'}.",
             place=str(path),
-            next_step=next_step,
+            next_step=REPAIR,
         )
     refuse_format(path, name)

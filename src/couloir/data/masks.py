@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from couloir.config.fields import IGNORED
-from couloir.data.headers import FORMATS, START, UNREADABLE, check_is_file, orientation_of, recognised, refuse_format
+from couloir.data.headers import (
+    FORMATS,
+    START,
+    UNREADABLE,
+    check_is_file,
+    orientation_of,
+    recognised,
+    refuse_format,
+    undecodable,
+)
 from couloir.data.mask_table import COLOUR, GREYS, OTHER, RANGES, UNKNOWN, Numbers, Table, few, in_words, table_of
 from couloir.errors import CouloirError, as_typed
 
@@ -126,9 +135,7 @@ def opened(path: Path, max_pixels: int) -> Image.Image:
                 found.format = image.format
                 return found
     except UNREADABLE as error:
-        reason = "it is empty or not an image" if "cannot identify" in str(error) else str(error)
-        reason = (error.strerror if isinstance(error, OSError) else None) or reason or type(error).__name__
-        raise CouloirError(f"{path.name} cannot be decoded: {reason}.", place=str(path), next_step=REPAIR) from error
+        raise undecodable(path, error, REPAIR) from error
 
 
 def numbered(image: Image.Image, in_colour: bool) -> Numbers:

@@ -19,7 +19,7 @@ from couloir.data.cache import Cache
 from couloir.data.decode import MODES, Pixels, Reading, decode, resampled
 from couloir.data.folder import FileSource
 from couloir.data.frames import Frames
-from couloir.data.headers import UNREADABLE, read_header
+from couloir.data.headers import UNREADABLE, read_header, undecodable
 from couloir.data.source import ArraySource, Loaded, Source
 from couloir.data.splits import Indices
 from couloir.data.windows import Anywhere, CutsWindows
@@ -215,11 +215,7 @@ def _header(path: Path) -> Size:
     try:
         header = read_header(path)
     except UNREADABLE as error:
-        raise CouloirError(
-            f"{path.name} cannot be decoded: it is empty or not an image",
-            place=str(path),
-            next_step="remove or repair the file; data.on_error=skip leaves out, at the start, what cannot be decoded",
-        ) from error
+        raise undecodable(path, error) from error
     return header.height, header.width
 
 
