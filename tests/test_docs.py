@@ -48,6 +48,7 @@ PAGES = [
             "curriculum",
             "data",
             "diagnosis",
+            "generating",
             "images",
             "metrics",
             "recipes",

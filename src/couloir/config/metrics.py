@@ -19,6 +19,7 @@ FACTS = "facts"
 """The key of a node of `cfg.metric` that the table reads, and that its constructor does not see."""
 CLASSIFICATION, MULTI_LABEL, REGRESSION = "classification", "multi_label", "regression"
 SEGMENTATION, SALIENCY, RESTORATION = "segmentation", "saliency", "restoration"
+RECONSTRUCTION, VAE, GAN = "reconstruction", "vae", "gan"
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,26 @@ BUILT_IN = {
         Metric("nss", "NSS", True, guess=0, tasks=(SALIENCY,), on_train=False),
         Metric("kl_divergence", "KL divergence", low=0, tasks=(SALIENCY,), brief=False, on_train=False),
         Metric("auc_judd", "AUC-Judd", True, 0, 1, guess=0.5, tasks=(SALIENCY,), brief=False, on_train=False),
-        Metric("psnr", "PSNR in dB", True, tasks=(RESTORATION,), leads=True),
-        Metric("ssim", "SSIM", True, -1, 1, tasks=(RESTORATION,), on_train=False),
-        Metric("input_psnr", "PSNR of the input in dB", True, tasks=(RESTORATION,), brief=False, on_train=False),
+        Metric("mse", "mean squared error", low=0, tasks=(RECONSTRUCTION,)),
+        Metric("psnr", "PSNR in dB", True, tasks=(RESTORATION, RECONSTRUCTION), leads=True),
+        Metric("ssim", "SSIM", True, -1, 1, tasks=(RESTORATION, RECONSTRUCTION), on_train=False),
+        Metric(
+            "input_psnr", "PSNR of the input in dB", True, tasks=(RESTORATION, RECONSTRUCTION), brief=False,
+            on_train=False,
+        ),
+        Metric("neg_elbo", "negative ELBO in nats", tasks=(VAE,)),
+        Metric("neg_iwae", "importance-weighted bound in nats", tasks=(VAE,), brief=False, on_train=False),
+        Metric("reconstruction", "reconstruction in nats", tasks=(VAE,), brief=False),
+        Metric("kl", "KL in nats", low=0, tasks=(VAE,), brief=False),
+        Metric("active_units", "active units", True, 0, tasks=(VAE,), brief=False, on_train=False),
+        Metric("generator", "loss of the generator", tasks=(GAN,)),
+        Metric("discriminator", "loss of the discriminator", tasks=(GAN,)),
+        # Neither is better as such: the two players are in balance where both are near one half.
+        Metric("real_accuracy", "real images taken for real", True, 0, 1, tasks=(GAN,), brief=False),
+        Metric("made_accuracy", "made images taken for made", True, 0, 1, tasks=(GAN,), brief=False),
+        Metric("swd", "sliced Wasserstein distance", low=0, tasks=(VAE, GAN), on_train=False),
+        Metric("diversity", "diversity of samples", True, 0, tasks=(VAE, GAN), brief=False, on_train=False),
+        Metric("sharpness", "sharpness of samples", True, 0, tasks=(VAE, GAN), brief=False, on_train=False),
     )
 }  # fmt: skip
 """What the tasks measure, in the order in which it is shown."""
