@@ -16,7 +16,7 @@ from couloir.metric.torchmetrics_private import set_update_count
 BATCHES = 64
 """Batches that are kept at most; a metric's dozen small operations are then run once for all of them."""
 VALUES = 1 << 20
-"""Predicted values that are kept at most, 4 MiB in float32."""
+"""Values that are kept at most of the tensor that has most of them, 4 MiB in float32."""
 Tensors = tuple[Tensor, ...]
 Kept = tuple[int | Tensor, Tensors, Tensors]
 """Of a batch: its samples or the sum of their weights, its mean losses, and what the metrics take."""
@@ -89,8 +89,7 @@ class Gathered:
             self.flush()
         count = count.detach() if isinstance(count, Tensor) else count
         self._batches.append((count, tuple(x.detach() for x in losses), tuple(x.detach() for x in tensors)))
-        if tensors:
-            self._values += tensors[0].numel()
+        self._values += _size(tensors)
         self.added += 1
 
     @property
@@ -101,7 +100,7 @@ class Gathered:
     def take_back(self) -> None:
         """Drop the newest batch, which must have come in since the last `flush`."""
         _, _, tensors = self._batches.pop()
-        self._values -= tensors[0].numel() if tensors else 0
+        self._values -= _size(tensors)
         self.added -= 1
 
     def flush(self) -> None:
@@ -167,7 +166,7 @@ class Gathered:
             (_moved(count, device), tuple(x.to(device) for x in losses), tuple(x.to(device) for x in rest))
             for count, losses, rest in state["batches"]
         ]
-        self._values = sum(rest[0].numel() for _, _, rest in self._batches if rest)
+        self._values = sum(_size(rest) for _, _, rest in self._batches)
 
     def _of_an_older_version(self, state: dict[str, Any]) -> dict[str, Any]:
         """The state of one metric that summed the loss as well, in today's form."""
@@ -181,6 +180,11 @@ class Gathered:
             },
             "batches": [[len(target), [loss], [prediction, target]] for prediction, target, loss in state["batches"]],
         }
+
+
+def _size(tensors: Tensors) -> int:
+    """The values of the largest of a batch's tensors: predictions, or images beside a few numbers each."""
+    return max((x.numel() for x in tensors), default=0)
 
 
 def _state(metric: Metric) -> dict[str, Any]:
