@@ -135,7 +135,9 @@ class Measured:
         with torch.inference_mode():
             if self._gathered is None:
                 task, losses = self.task, tuple(step.losses)
-                self._gathered = Gathered(losses, task.measures(), task.further_metrics("test"), task.chosen)
+                self._gathered = Gathered(
+                    losses, task.measures(), task.further_metrics("test"), task.chosen, task.taken_by
+                )
                 self._gathered.metrics.to(task.device)
             weight = count if step.weight is None else step.weight
             self._gathered.add(weight, tuple(step.losses.values()), step.tensors)

@@ -57,6 +57,7 @@ class Gathered:
         metrics: metrics by name; one that computes a dictionary names its values itself.
         chosen: further metrics, which take what `convert` makes of the tensors.
         convert: of many samples at once.
+        select: what of the tensors the task's own metric of a name takes; None: all.
     """
 
     def __init__(
@@ -65,9 +66,11 @@ class Gathered:
         metrics: Mapping[str, Metric],
         chosen: Mapping[str, Metric] | None = None,
         convert: Callable[[Tensors], Tensors] | None = None,
+        select: Callable[[str, Tensors], Tensors] | None = None,
     ) -> None:
         self.means = MeanLosses(losses)
         self.own, self.chosen, self.convert = dict(metrics), dict(chosen or {}), convert
+        self.select = select or (lambda name, tensors: tensors)
         self.metrics = nn.ModuleDict({"losses": self.means})
         for kind, group in (("own", self.own), ("chosen", self.chosen)):
             self.metrics.update({f"{kind}_{name}": metric for name, metric in group.items()})
@@ -118,8 +121,8 @@ class Gathered:
         if not tensors[0]:
             return
         joined = tuple(torch.cat(parts) for parts in zip(*tensors, strict=True))
-        for metric in self.own.values():
-            metric.update(*joined)
+        for name, metric in self.own.items():
+            metric.update(*self.select(name, joined))
         if self.chosen:
             with torch.no_grad():
                 converted = joined if self.convert is None else self.convert(joined)

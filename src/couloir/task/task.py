@@ -106,7 +106,7 @@ class Task(LightningModule):
         self.further_metrics = further_metrics
         for split in SPLITS:
             self.gathered[split] = Gathered(
-                ("loss", *self.parts), self.measured_of(split), further_metrics(split), self.chosen
+                ("loss", *self.parts), self.measured_of(split), further_metrics(split), self.chosen, self.taken_by
             )
         groups = {f"{name}_": gathered.metrics for name, gathered in self.gathered.items()}
         self.seen = self.examine(data)
@@ -143,6 +143,10 @@ class Task(LightningModule):
     def measures(self) -> dict[str, Metric]:
         """Fresh metrics by name, besides the losses; one that computes a dictionary names its values itself."""
         return {}
+
+    def taken_by(self, name: str, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """What of a step's tensors the metric of this name takes, one of those of `measures`."""
+        return tensors
 
     def measured_of(self, split: str) -> dict[str, Metric]:
         """The same, of one of `SPLITS`: a task may measure less in training."""
