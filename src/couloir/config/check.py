@@ -22,6 +22,7 @@ from couloir.config.defaults import ignored_words
 from couloir.config.fields import KINDS, TARGETS, fields_of, maps_of, of_kind
 from couloir.config.folds import check_folds
 from couloir.config.image_size import in_words, meant_by
+from couloir.config.made_for import fits, models_for, tasks_of, usual_model
 from couloir.config.metrics import FACTS, check_facts, check_stated, measured, measuring, task_of
 from couloir.config.needs import fitting, gives_rows, keeps_size, lacking, other_way, told
 from couloir.config.omegaconf_private import is_missing, selected
@@ -110,6 +111,7 @@ def _check(sentence: Sentence, reads_data: bool, each_fold: bool) -> None:
     _check_values(sentence, data, keys)
     check_folds(sentence, each_fold, reads_data)
     _check_fields(sentence, keys)
+    _check_made_for(sentence)
     _check_needs(sentence)
     _check_values(sentence, {path: entries for path, entries in keys.items() if path not in data}, keys)
     _check_parts(sentence)
@@ -429,6 +431,39 @@ def _check_needs(sentence: Sentence) -> None:
                 place=display(file),
                 next_step=_instead(sentence, group, file),
             )
+
+
+def _check_made_for(sentence: Sentence) -> None:
+    """A task that needs a network of its own has one, and such a network has its task, and what it can learn from."""
+    cfg, choices = sentence.cfg, sentence.choices
+    model, task = choices.get("model"), choices.get("task")
+    if not fits(model, task):
+        file = tree.find(f"model/{model}")
+        made_for, others = tasks_of(model), models_for(str(task))
+        raise CouloirError(
+            f"model={model} is made for task={' or task='.join(made_for)}, and the sentence has task={task}."
+            if made_for
+            else f"task={task} needs a network that is made for it, and model={model} is none.",
+            place=None if file is None else display(file),
+            next_step=(f"task={made_for[0]}, or " if made_for else "")
+            + (f"take one of: {', '.join(others)}" if others else "another model"),
+        )
+    if usual_model(task) is None:
+        return
+    fields = fields_of(cfg.data)
+    _refuse(
+        "map" in fields.values(),
+        f"task={task} learns from the input alone, and data={choices.get('data')} has maps, which would be ignored.",
+        "data with images alone, or with classes: data=mnist, data=cifar10; task.corruption=gaussian makes images noisy"
+        if task == "reconstruction"
+        else "data with images alone, or with classes: data=mnist, data=cifar10",
+    )
+    _refuse(
+        cfg.tta is not None,
+        f"tta={choices.get('tta')} averages the answers to several views of an image, and task={task} has none to "
+        "average.",
+        "tta=none",
+    )
 
 
 def _part(cfg: DictConfig, group: str) -> Mapping[str, Any] | None:

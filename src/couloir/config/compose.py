@@ -27,6 +27,7 @@ from couloir.config.defaults import wrong_defaults, wrong_place
 from couloir.config.files import check_own_files
 from couloir.config.hydra_private import compose_without_needless_copies, note_merged, remember_files
 from couloir.config.launch import check_hydra, check_launch, missing_launcher
+from couloir.config.made_for import brought
 from couloir.config.mistakes import COMPLAINTS, Choices, explain, find_mistake, refuse_lost_backslash
 from couloir.config.omegaconf_private import parse_each_reference_once, read_yaml_by_libyaml
 from couloir.config.tree import Source
@@ -265,6 +266,7 @@ def _set_in(sources: list[Source], key: str) -> str | None:
 
 
 def _hydra_compose(overrides: list[str]) -> tuple[DictConfig, Choices]:
+    overrides = [*overrides, *brought(overrides)]
     cfg = hydra_compose(tree.ROOT_CONFIG, overrides=overrides, return_hydra_config=True)
     chosen = cfg.hydra.runtime.choices.items()
     return cfg, {group: choice for group, choice in chosen if not group.startswith("hydra/")}

@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from couloir.config import contract, tree
-from couloir.config.fields import KINDS, MAPS, TARGETS, fields_of, in_words, maps_of
+from couloir.config.fields import KINDS, MAPS, TARGETS, fields_of, in_words, input_field, maps_of
 from couloir.config.image_size import is_square, size_of
+from couloir.config.made_for import tasks_of
 from couloir.config.metrics import RESTORATION, task_of
 from couloir.errors import CouloirError, did_you_mean, display
 
@@ -243,7 +244,15 @@ def told(group: str, cfg: Any) -> Mapping[str, Any]:
     """
     task = cfg.get("task") or {}
     learned = task.get("needs")
-    if not learned or group not in ("loss", "model") or (group == "loss" and "loss" not in task):
+    if group not in ("loss", "model") or (group == "loss" and "loss" not in task):
+        return cast(Mapping[str, Any], cfg.data)
+    if learned is not None and not learned and group == "loss":  # the input is its own target
+        name = input_field(fields_of(cfg.data))
+        image = fields_of(cfg.data)[name] == "image"
+        return {
+            "num_classes": cfg.data.get("channels"), "fields": {name: MAP if image else "value"}, "maps": "values",
+        }  # fmt: skip
+    if not learned:
         return cast(Mapping[str, Any], cfg.data)
     fields = {kind: kind for kind in learned}
     holds = "images" if task_of(cfg) == RESTORATION else maps_of(cfg.data)
@@ -253,9 +262,10 @@ def told(group: str, cfg: Any) -> Mapping[str, Any]:
 
 
 def fitting(group: str, data: Mapping[str, Any]) -> list[str]:
-    """The choices of a group that lack nothing."""
+    """The choices of a group that lack nothing; networks that are made for a task are left out."""
     files = tree.choices(group)
     fits = [name for name, file in files.items() if lacking(file, data) is None]
     if group != "model":
         return fits
+    fits = [name for name in fits if not tasks_of(name)]
     return [name for name in fits if not gives_rows(files[name], data) and not keeps_size(files[name], data)]

@@ -20,6 +20,7 @@ from couloir.config import contract, tree
 from couloir.config.compose import THAT_FOLLOW, Sentence, explained
 from couloir.config.fields import fields_of
 from couloir.config.hydra_private import apply_overrides
+from couloir.config.made_for import tasks_of
 from couloir.config.metrics import mode, stated_metrics
 from couloir.config.mistakes import COMPLAINTS
 from couloir.config.needs import lacking, needs, told
@@ -112,7 +113,7 @@ def _settle_task_and_loss(sentence: Sentence) -> Sentence:
         if "fields" not in data and data.get("task") is not None:
             with open_dict(cfg):
                 data.fields = fields_of(data)
-        task = _task_for(data, sentence.choices.get("task"))
+        task = _task_for(sentence)
         if task is not None and task != sentence.choices.get("task") and not _is_named("task", sentence):
             sentence = _choose(sentence, "task", task)
         loss, node = sentence.choices.get("loss"), cfg.get("task")
@@ -133,12 +134,15 @@ def _settle_task_and_loss(sentence: Sentence) -> Sentence:
         return sentence  # `check` says what is wrong with the fields
 
 
-def _task_for(data: DictConfig, default: str | None) -> str | None:
-    """The task that the data names, or one that learns a field that the data has; else the default one.
+def _task_for(sentence: Sentence) -> str | None:
+    """The task that the network is made for, or that the data names, or one that learns a field that the data has; else
+    the default one.
 
-    Of several that fit it is the first of those that ask for most.
+    Of several that fit the data it is the first of those that ask for most.
     """
-    files = tree.choices("task")
+    data, default, files = sentence.cfg.data, sentence.choices.get("task"), tree.choices("task")
+    if made_for := tasks_of(sentence.choices.get("model")):
+        return default if default in made_for else made_for[0]
     if data.get("task") in files:
         return str(data.task)
     fits = [name for name, file in files.items() if needs(file) and lacking(file, data) is None]
@@ -182,7 +186,9 @@ def encoder_of(choice: str, keys: Mapping[str, Any]) -> tuple[DictConfig, list[S
         CouloirError: there is no such network, it cannot be an encoder, or it has no such key.
     """
     files = tree.choices("model")
-    fitting = [name for name, file in files.items() if name not in NO_ENCODERS and not _gives_maps(file)]
+    fitting = [
+        name for name, file in files.items() if name not in NO_ENCODERS and not _gives_maps(file) and not tasks_of(name)
+    ]
     if choice not in fitting:
         why = "has no maps that shrink on the way to a head" if choice in files else "is no choice of model"
         raise CouloirError(

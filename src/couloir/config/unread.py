@@ -33,7 +33,7 @@ FACTS = {
     ),
 }  # fmt: skip
 """Keys of a group that say something about a choice, and are handed only to a constructor that knows them."""
-STATED = {"task": ("loss", "metrics", "monitor", "facts"), "metric": ("facts",)}
+STATED = {"task": ("model", "loss", "metrics", "monitor", "evaluated", "facts"), "metric": ("facts",)}
 """Keys that are read by others than the constructor."""
 GIVEN = {
     "data": ("augmentation", "world"),

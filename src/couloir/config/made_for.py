@@ -1,0 +1,70 @@
+"""Networks that are made for a task, and the tasks that need one: `# Task:` lines of networks, `model` keys of tasks.
+
+    # Task: vae                 in the YAML of a network: it is made for this task, or for one of several
+    model: vae                  in the YAML of a task: the network where the sentence names none
+
+A task with such a key takes networks that are made for it, and the user's own. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from couloir.config import contract, tree
+
+MODEL = "model"
+"""The key of a task that needs a network of its own: the choice where the sentence names none."""
+_MARK = "Task:"
+
+
+def tasks_of(model: str | None) -> list[str]:
+    """The tasks that a network is made for; none where it takes the task of the data.
+
+    Args:
+        model: a choice of the group `model`.
+    """
+    file = None if model is None else tree.find(f"model/{model}")
+    line = None if file is None else next((line for line in tree.header(file) if line.startswith(_MARK)), None)
+    return [] if line is None else [word.strip() for word in line.removeprefix(_MARK).split(",")]
+
+
+def usual_model(task: str | None) -> str | None:
+    """The network that a task has where the sentence names none; None where any network of its shape will do.
+
+    Args:
+        task: a choice of the group `task`.
+    """
+    file = None if task is None else tree.find(f"task/{task}")
+    if file is None:
+        return None
+    return next((str(key.default) for key in contract.read_keys(file) if key.path == MODEL), None)
+
+
+def models_for(task: str) -> list[str]:
+    """The networks that are made for a task."""
+    return [name for name in tree.choices("model") if task in tasks_of(name)]
+
+
+def fits(model: str | None, task: str | None) -> bool:
+    """Whether a network and a task go together; nobody knows it of what is the user's own."""
+    made_for, file = tasks_of(model), None if model is None else tree.find(f"model/{model}")
+    if made_for:
+        return task in made_for or task is None
+    return usual_model(task) is None or file is None or tree.is_own(file)
+
+
+def brought(overrides: Sequence[str]) -> list[str]:
+    """The word for the network of a task, where the words name a task that needs one, and no network.
+
+    A recipe, or a root file of the user's own, says itself which network there is.
+
+    Args:
+        overrides: what is composed.
+    """
+    words = {key.lstrip("+~"): value for key, _, value in (word.partition("=") for word in overrides)}
+    root: Path | None = tree.find(tree.ROOT_CONFIG)
+    if "experiment" in words or MODEL in words or (root is not None and tree.is_own(root)):
+        return []
+    model = usual_model(words.get("task"))
+    return [] if model is None else [f"{MODEL}={model}"]
