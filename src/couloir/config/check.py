@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract, resolvers, scaling, targets, tree
 from couloir.config.augmented import augments
+from couloir.config.classifier_run import check_classifier
 from couloir.config.compose import SWEEP_GROUPS, Sentence, compose_sentence
 from couloir.config.contract import Key
 from couloir.config.defaults import ignored_words
@@ -673,8 +674,10 @@ def _check_metrics(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
     for name, stated in (sentence.cfg.task.get(FACTS) or {}).items():
         check_facts(f"task.{FACTS}.{name}", stated)
     for name in map(str, chosen):
-        place = _place(f"metric.{name}", keys, sentence)
-        check_stated(name, chosen[name], task_of(sentence.cfg), place)
+        if OmegaConf.is_dict(chosen[name]) or f"metric.{name}.{FACTS}" in keys:  # all else is a key of metrics
+            place = _place(f"metric.{name}", keys, sentence)
+            check_stated(name, chosen[name], task_of(sentence.cfg), place)
+    check_classifier(sentence.cfg)
 
 
 def _check_monitors(sentence: Sentence) -> None:

@@ -16,9 +16,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract, targets, tree
+from couloir.config.classifier_run import check_classifier, settle_classifier
 from couloir.config.compose import compose_sentence
 from couloir.config.fields import fields_of
-from couloir.config.metrics import check_stated, task_of
+from couloir.config.metrics import check_stated, chosen_metrics, task_of
 from couloir.config.needs import lacking
 from couloir.config.settle import read_part, settle_modes
 from couloir.errors import CouloirError, did_you_mean, display
@@ -101,11 +102,13 @@ def amend(cfg: DictConfig, overrides: list[str], opened: Opened) -> DictConfig:
             names = value.strip("[]").split(",") if group == METRIC else [value]
             parts = [_choice(group, name.strip(), cfg) for name in names]
             cfg[group] = parts[0] if len(parts) == 1 else OmegaConf.merge(*parts)
-        for name in cfg.get(METRIC) or ():
-            check_stated(str(name), cfg[METRIC][name], task_of(cfg))
+        for name, node in chosen_metrics(cfg).items():
+            check_stated(name, node, task_of(cfg))
         for override in overrides:
             if override not in chosen:
                 _set(cfg, override, opened)
+        settle_classifier(cfg)
+        check_classifier(cfg)
         _follow_monitors(cfg, overrides)
     return cfg
 

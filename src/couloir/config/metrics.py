@@ -225,7 +225,7 @@ def measured(cfg: Any, split: str = "val") -> list[str]:
         split: `train`, `val` or `test`; `best` for the names of `result.json`.
     """
     classes = int(cfg.data.get("num_classes") or 0)
-    chosen, stated = cfg.get("metric") or {}, stated_metrics(cfg)
+    chosen, stated = chosen_metrics(cfg), stated_metrics(cfg)
     found = [facts(str(name), stated) for name in task_metrics(cfg)]
     found = [metric for metric in found if not metric.more_classes_than or classes > metric.more_classes_than]
     for begin, (brings, _) in BY_CLASS.items():
@@ -275,10 +275,22 @@ def stated_metrics(cfg: Any) -> dict[str, Any]:
     Args:
         cfg: the configuration of a run; it may be an older one.
     """
-    task, chosen = cfg.get("task"), cfg.get("metric")
+    task = cfg.get("task")
     own = task.get(FACTS) if isinstance(task, Mapping) else None
     found = {str(name): {FACTS: node} for name, node in own.items()} if isinstance(own, Mapping) else {}
-    return found | (dict(chosen.items()) if isinstance(chosen, Mapping) else {})
+    return found | chosen_metrics(cfg)
+
+
+def chosen_metrics(cfg: Any) -> dict[str, Any]:
+    """The nodes of `cfg.metric` by name; a plain value there is a key that metrics refer to, and no metric.
+
+    Args:
+        cfg: the configuration of a run; it may be an older one.
+    """
+    chosen = cfg.get("metric")
+    if not isinstance(chosen, Mapping):
+        return {}
+    return {str(name): node for name, node in chosen.items() if isinstance(node, Mapping)}
 
 
 def task_of(cfg: Any) -> str:

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract, tree
+from couloir.config.classifier_run import settle_classifier
 from couloir.config.compose import THAT_FOLLOW, Sentence, explained
 from couloir.config.fields import fields_of
 from couloir.config.hydra_private import apply_overrides
@@ -56,6 +57,7 @@ def settle(sentence: Sentence) -> Sentence:
     sentence = _settle_encoder(settle_parts(sentence))
     with suppress(OmegaConfBaseException, TypeError, ValueError):  # `check` says so
         _settle_run(sentence.cfg)
+        settle_classifier(sentence.cfg)
         _settle_weights(sentence)
         _settle_paths(sentence.cfg)
         _settle_statistics(sentence)

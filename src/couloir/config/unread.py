@@ -139,7 +139,7 @@ def _of_group(group: str, node: Any, said: Mapping[str, list[contract.Key]]) -> 
             path = f"{group}.{part}"
             if isinstance(inner, dict) and "_target_" in inner:
                 yield from _of_part(path, inner, group, said)
-            elif not isinstance(inner, str) and f"{path}._target_" not in said:
+            elif (group == "metric" or not isinstance(inner, str)) and f"{path}._target_" not in said:
                 yield path
     elif "_target_" in node:
         yield from _of_part(group, node, group, said)
@@ -207,7 +207,8 @@ def _not_referred_to(unread: list[str], nodes: Mapping[str, Any], sources: Seque
 def _unasked(path: str, value: Any, asked: set[str]) -> list[str]:
     """A key, or the keys below it that nothing refers to."""
     root = path.partition(".")[0]
-    if root == "hydra" or (root in tree.groups(packaged=True) and root != "sweep"):
+    plain = root == "metric" and path.count(".") == 1 and not isinstance(value, dict)  # a key that metrics refer to
+    if not plain and (root == "hydra" or (root in tree.groups(packaged=True) and root != "sweep")):
         return [path]  # a part is given all of its keys, whether something refers to them or not
     if any(path == name or path.startswith(f"{name}.") for name in asked):
         return []

@@ -22,7 +22,7 @@ from couloir.data.plain import Plain
 from couloir.data.samples import Samples
 from couloir.errors import CouloirError
 from couloir.metric.gathered import Gathered
-from couloir.record.checkpoint import best_weights, network_state, read_checkpoint
+from couloir.record.checkpoint import best_weights, data_statistics, network_state, read_checkpoint
 from couloir.task.build import build_task
 from couloir.task.dense import Dense
 from couloir.task.task import Step, Task
@@ -55,7 +55,7 @@ class Trained:
         self.checkpoint = best_weights(run)
         self.cfg, self.run = cfg, self.checkpoint.parents[1]
         content = read_checkpoint(self.checkpoint)
-        self.statistics = _statistics(content)
+        self.statistics = data_statistics(content)
         self.views = build(cfg, "tta") if cfg.get("tta") else None
         self.is_plain = "Plain" in content
         self.device = device_of(cfg)
@@ -211,12 +211,6 @@ def device_of(cfg: DictConfig) -> torch.device:
     """Where the network of a finished run computes."""
     gpu = cfg.trainer.get("accelerator") in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     return torch.device("cuda" if gpu else "cpu")
-
-
-def _statistics(content: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint keeps of the data; Lightning names it after the data module's class."""
-    named = [content.get("Samples"), content.get("Plain"), *content.values()]
-    return next((state for state in named if isinstance(state, dict) and "classes" in state), {})
 
 
 def _trained(cfg: DictConfig, checkpoint: dict[str, Any], run: Path) -> nn.Module:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from couloir.config.build import build
-from couloir.config.metrics import CLASSIFICATION, FACTS, MULTI_LABEL, REGRESSION, facts, task_of
+from couloir.config.metrics import CLASSIFICATION, FACTS, MULTI_LABEL, REGRESSION, chosen_metrics, facts, task_of
 from couloir.errors import CouloirError
 from couloir.metric.precision import WIDE
 
@@ -28,13 +28,13 @@ def build_metrics(cfg: DictConfig, split: str = "test") -> dict[str, Metric]:
     Raises:
         CouloirError: a metric cannot be built, or does not take such a prediction, or does not make numbers of it.
     """
-    chosen, found = cfg.get("metric") or DictConfig({}), {}
-    for name in map(str, chosen):
+    chosen, found = chosen_metrics(cfg), {}
+    for name in chosen:
         if split == "train" and not facts(name, chosen).on_train:
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it keeps all predictions, its YAML says
-            metric: Metric = build(chosen, name, without=(FACTS,))
+            metric: Metric = build(cfg.metric, name, without=(FACTS,))
         task = task_of(cfg)
         if task == REGRESSION:
             metric = metric.set_dtype(WIDE)

@@ -8,16 +8,17 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from couloir.errors import CouloirError
+from couloir.metric.kept import keys, lowest
 from couloir.metric.precision import WIDE
 
 PROJECTIONS = 128
 """Directions on which pixels are projected: fixed, so that epochs and runs are measured alike."""
 SEED = 18
-"""What the directions, and the choice among many samples, follow from."""
+"""What the directions follow from."""
 COUNT = 10_000
 """Samples whose projections are kept at most: 20 MiB."""
-KEYS = 1 << 24
-"""A sample's key is below it: an integer that float32 holds exactly."""
+WIDTH = 1 + 2 * PROJECTIONS
+"""What is kept of a sample: its key, and the projections of the made and the real image."""
 
 
 class Made(Metric):
@@ -32,8 +33,8 @@ class Made(Metric):
     - `sharpness`: the mean absolute Laplacian of made images over that of real ones, where a pixel beyond the border is
       as the one at it. Below 1 made images are blurred, above 1 they are noisy.
 
-    Of more than `COUNT` samples `swd` takes those whose real image has the lowest keys, whatever the batches and
-    processes are. A ratio to real images that are all the same, or plain, is NaN.
+    Of more than `COUNT` samples `swd` takes the same ones, whatever the batches and processes are. A ratio to real
+    images that are all the same, or plain, is NaN.
     """
 
     full_state_update = False
@@ -48,7 +49,6 @@ class Made(Metric):
         for name in ("kept", "sums", "totals"):
             self.add_state(name, [], dist_reduce_fx="cat")
         self._directions = torch.empty(0, 0)
-        self._factors = torch.empty(0)
 
     def update(self, *tensors: Tensor) -> None:
         """Add samples.
@@ -66,9 +66,10 @@ class Made(Metric):
                 "the same, (samples, channels, height, width)."
             )
         flat = [x.flatten(1) for x in (made, real)]
-        self._fix(flat[0])
-        rows = [x @ self._directions for x in flat]
-        self.kept = [_lowest([*self.kept, torch.cat([self._key(flat[1]), *rows], dim=1).to(WIDE).flatten()])]
+        with torch.autocast(made.device.type, enabled=False):
+            rows = [x @ self._directions_for(x) for x in flat]
+        more = torch.cat([keys(real), *rows], dim=1).to(WIDE).flatten()
+        self.kept = [lowest([*self.kept, more], WIDTH, COUNT).flatten()]
         wide = [x.to(WIDE) for x in flat]
         self.sums = [_added(self.sums, torch.cat([x.sum(dim=0) for x in wide]))]
         each = [x.square().sum() for x in wide] + [laplacian(x).to(WIDE).sum() for x in (made, real)]
@@ -77,7 +78,7 @@ class Made(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """The three numbers, over all processes; NaN of fewer than two samples."""
-        kept = _lowest(_listed(self.kept)).view(-1, 1 + 2 * PROJECTIONS)[:, 1:]
+        kept = lowest(self.kept, WIDTH, COUNT)[:, 1:]
         made, real = (rows.sort(dim=0).values for rows in kept.tensor_split(2, dim=1))
         totals = torch.cat(_listed(self.totals)).view(-1, 5)
         sums = torch.cat(_listed(self.sums)).view(len(totals), 2, -1).sum(dim=0)
@@ -91,19 +92,13 @@ class Made(Metric):
             "sharpness": torch.where(real_edges > 0, made_edges / real_edges, torch.nan),
         }
 
-    def _fix(self, flat: Tensor) -> None:
-        """The directions, (P, `PROJECTIONS`), and the factors of the keys, (P,), for images of P pixels."""
+    def _directions_for(self, flat: Tensor) -> Tensor:
+        """The directions for images (B, P), (P, `PROJECTIONS`)."""
         if self._directions.shape[0] != flat.shape[1]:
-            generator = torch.Generator().manual_seed(SEED)
-            drawn = torch.randn(flat.shape[1], PROJECTIONS, generator=generator)
+            drawn = torch.randn(flat.shape[1], PROJECTIONS, generator=torch.Generator().manual_seed(SEED))
             self._directions = drawn / drawn.norm(dim=0)
-            self._factors = torch.randint(KEYS, (flat.shape[1],), generator=generator)
-        self._directions, self._factors = self._directions.to(flat.device), self._factors.to(flat.device)
-
-    def _key(self, real: Tensor) -> Tensor:
-        """A number for each image (B, P) that looks random and follows from its pixels alone, (B, 1)."""
-        levels = (real * 255).round().long()  # what rounding has changed in a pixel does not change the key
-        return ((levels * self._factors).sum(dim=1, keepdim=True) % KEYS).float()
+        self._directions = self._directions.to(flat.device)
+        return self._directions
 
 
 def laplacian(images: Tensor) -> Tensor:
@@ -111,14 +106,6 @@ def laplacian(images: Tensor) -> Tensor:
     padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
     around = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1] + padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
     return (4 * images - around).abs()
-
-
-def _lowest(parts: list[Tensor]) -> Tensor:
-    """Of rows of a key and projections, flat, those with the `COUNT` lowest keys, flat."""
-    rows = torch.cat(parts).view(-1, 1 + 2 * PROJECTIONS)
-    if len(rows) > COUNT:
-        rows = rows[rows[:, 0].sort(stable=True).indices[:COUNT]]
-    return rows.flatten()
 
 
 def _added(before: list[Tensor], more: Tensor) -> Tensor:

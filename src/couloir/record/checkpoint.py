@@ -94,6 +94,12 @@ def network_state(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
     return {name.removeprefix("net."): value for name, value in entries if name.startswith("net.")}
 
 
+def data_statistics(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint keeps of the data; Lightning names it after the data module's class."""
+    named = [checkpoint.get("Samples"), checkpoint.get("Plain"), *checkpoint.values()]
+    return next((state for state in named if isinstance(state, dict) and "classes" in state), {})
+
+
 MARK = b"couloir sha256 "
 LENGTH = len(MARK) + hashlib.sha256().digest_size * 2
 EMPTY = b"\0\0"
