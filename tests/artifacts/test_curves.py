@@ -190,3 +190,51 @@ def test_a_run_that_is_stopped_leaves_its_curves_and_a_full_disk_does_not_hide_w
     monkeypatch.setattr(curves, "write_atomically", full)
     record.rows = history([1.0, 0.5, 0.25])
     record.on_exception(trainer, trainer, KeyboardInterrupt())
+
+
+def two_players(epochs: int) -> list[curves.Row]:
+    columns = {"generator": 1.0, "discriminator": 1.3, "real_accuracy": 0.7, "made_accuracy": 0.6, "loss": 2.3}
+    every = {f"{split}/{name}": value for split in ("train", "val") for name, value in columns.items()}
+    return [
+        {
+            "epoch": epoch,
+            "lr": 2e-4,
+            **every,
+            "val/swd": 0.1,
+            "gradients/generator": 1.0,
+            "gradients/discriminator": 9.0,
+        }
+        for epoch in range(1, epochs + 1)
+    ]
+
+
+def test_two_players_have_their_losses_in_place_of_a_sum_that_says_nothing() -> None:
+    found = {name: axes for name, axes in panels(curves_figure(two_players(3))).items() if axes.get_visible()}
+    expected = ["loss of each player", "sliced Wasserstein distance", "images judged rightly", "norm of the gradients"]
+    assert list(found) == expected
+    assert labels(found["loss of each player"]) == ["loss of the generator", "loss of the discriminator", "training"]
+    assert labels(found["norm of the gradients"]) == ["generator", "discriminator"]
+    assert [list(line.get_ydata()) for line in found["norm of the gradients"].lines] == [[1.0] * 3, [9.0] * 3]
+    assert found["images judged rightly"].get_ylim()[1] > 1
+
+
+def test_the_parts_of_a_bound_share_a_panel_and_a_metric_that_is_the_loss_has_none_of_its_own() -> None:
+    parts = {"reconstruction": 20.0, "kl": 5.0}
+    rows: list[curves.Row] = []
+    for epoch in range(1, 4):
+        both = {f"{split}/{name}": value for split in ("train", "val") for name, value in parts.items()}
+        both |= {f"{split}/{name}": 30.0 - epoch for split in ("train", "val") for name in ("loss", "neg_elbo")}
+        rows.append({"epoch": epoch, "lr": 1e-3, **both})
+    assert list(panels(curves_figure(rows))) == ["loss", "nats a sample"]
+    weighted = [{**row, "train/loss": 50.0} for row in rows]
+    assert list(panels(curves_figure(weighted)))[:2] == ["loss", "negative ELBO in nats"]
+
+
+def test_the_parts_that_a_task_of_ones_own_names_are_drawn_together() -> None:
+    rows = [{**row, "train/fit": 1.0, "val/fit": 1.2, "val/rest": 0.1} for row in history([2.0, 1.0])]
+    assert labels(panels(curves_figure(rows, parts=("fit", "rest")))["parts of the loss"]) == [
+        "fit",
+        "rest",
+        "training",
+    ]
+    assert "parts of the loss" not in panels(curves_figure(rows))

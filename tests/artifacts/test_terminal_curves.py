@@ -105,3 +105,13 @@ def test_a_chart_that_cannot_be_drawn_ends_no_run(monkeypatch: pytest.MonkeyPatc
     screen = console(monkeypatch)
     show_chart(history(5))
     assert screen.getvalue() == ""
+
+
+def test_of_two_players_the_losses_of_both_are_drawn_and_not_their_sum() -> None:
+    rows: list[Row] = [
+        {"epoch": epoch, "train/loss": 99.0, "train/generator": 1.0 + epoch, "train/discriminator": 1.0 / epoch}
+        for epoch in range(1, 9)
+    ]
+    chart = loss_chart(rows, colour=False)
+    assert chart.startswith("loss (log)   ** generator  oo discriminator")
+    assert "99" not in chart

@@ -199,6 +199,10 @@ def test_a_network_goes_by_the_target_that_the_task_learns(learned: str, fields:
             r"losses of maps of values, and task=segmentation learns",
         ),
         (
+            ["callbacks.samples.count=9", "model=unet"],
+            r"callbacks.samples.count=9 draws what a network makes, and task=segmentation makes no images",
+        ),
+        (
             ["loss=unet_cross_entropy", "loss.background=2", "model=unet"],
             r"loss.background=2 is no class: the data has 2",
         ),

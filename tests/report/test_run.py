@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from couloir.logger.pictures import maps_picture
+from couloir.logger.pictures import drawn_picture
+from couloir.record.film import write_frame
 from couloir.record.tested import Confusion
 from couloir.report.confusion import DRAWN, per_class
 from couloir.report.evidence import RunRecord, labels
@@ -256,8 +257,51 @@ def test_the_worst_maps_are_in_the_page_and_on_the_board_and_a_torn_picture_is_l
     assert "Worst maps" in headings(html)
     assert "The 2 test images with the worst mean IoU, the worst first" in html
     assert re.search(r'<img class="maps" src="data:image/png;base64,[^"]+" width="40" height="30"', html)
-    found = maps_picture(run)
+    found = drawn_picture("maps")(run)
     assert found is not None
     assert found[1] == (40, 30)
     (run / "maps.png").write_bytes(b"")
     assert "Worst maps" not in headings(written(run))
+
+
+def write_gan(run: Path, epochs: int = 12) -> Path:
+    """A run of two players with what it makes, from nothing."""
+    write_run(run, words=(f"name={run.name}", "task=gan"))
+    head = "epoch,step,lr,train/loss,val/loss,val/generator,val/discriminator,val/swd,gradients/generator"
+    rows = [f"{epoch},{epoch},0.1,3,3,{epoch},{1 / epoch},0.1,1,2" for epoch in range(1, epochs + 1)]
+    (run / "metrics.csv").write_text("\n".join([f"{head},gradients/discriminator", *rows]) + "\n")
+    (run / "result.json").write_text(json.dumps({"test/swd": 0.1, "test/neighbour_ratio": 0.96}))
+    (run / "confusion.csv").unlink()
+    for epoch in range(1, epochs + 1):
+        write_frame(run, epoch, png(30 + epoch, 30))
+    (run / "samples.png").write_bytes(png(100, 100))
+    (run / "neighbours.png").write_bytes(png(60, 90))
+    (run / "neighbours.csv").write_text("made,rank,distance,index\n0,1,2.5,7\n")
+    (run / "pictures.json").write_text(json.dumps({"samples": {"columns": 2, "tile": [49, 49], "count": 4, "gap": 2}}))
+    return run
+
+
+def test_what_a_network_makes_is_in_the_page_with_its_film_and_its_neighbours(tmp_path: Path) -> None:
+    run = write_gan(tmp_path / "one")
+    html = written(run)
+    assert {"Samples", "Film", "Nearest training images"} <= set(headings(html))
+    film = re.findall(r'width="(\d+)" height="30" alt="what the network makes after epoch (\d+)"', html)
+    assert [int(epoch) for _, epoch in film] == [1, 3, 5, 8, 10, 12]
+    assert [int(width) - 30 for width, _ in film] == [1, 3, 5, 8, 10, 12], "each is the picture of its epoch"
+    assert "Some of 12 epochs" in html
+    assert "Made pictures are 0.96 times as far" in html
+    assert "loss of each player over the epochs" in html
+    assert "norm of the gradients over the epochs" in html
+    assert '"loss over the epochs' not in html, "the sum of two players' losses is no measure"
+    (run / "samples.png").unlink()
+    (run / "neighbours.csv").unlink()
+    html = written(run)
+    assert "After epoch 12." in html
+    assert "Nearest training images" not in headings(html)
+
+
+def test_what_several_networks_make_stands_beside_each_other(tmp_path: Path) -> None:
+    runs = [write_gan(tmp_path / name) for name in ("one", "other")]
+    html = written(*runs)
+    assert html.count('alt="what the network makes"') == 2
+    assert "<b>name=other</b>" in html

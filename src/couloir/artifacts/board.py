@@ -13,14 +13,15 @@ from couloir.log import note
 from couloir.logger.event_sizes import FOLDER
 from couloir.logger.events import image, scalar, session_end, session_start, write_events
 from couloir.logger.hyperparameters import comparable
-from couloir.logger.pictures import as_png, confusion_figure, maps_picture, mistakes_figure
+from couloir.logger.pictures import as_png, confusion_figure, drawn_picture, mistakes_figure
 from couloir.logger.tensorboard import trial_name
 from couloir.record.find import TRIAL_FILE
 
 COMPARED = ("best/", "test/", "tta/")
 """The numbers that runs are compared by: of the best epoch, and of the test split."""
 PICTURES: dict[str, Callable[[Path], Figure | tuple[bytes, tuple[int, int]] | None]] = {
-    "test/confusion": confusion_figure, "test/most wrong": mistakes_figure, "test/worst maps": maps_picture,
+    "test/confusion": confusion_figure, "test/most wrong": mistakes_figure, "test/worst maps": drawn_picture("maps"),
+    "test/samples": drawn_picture("samples"), "test/nearest training images": drawn_picture("neighbours"),
 }  # fmt: skip
 """What draws each picture, or finds it drawn: its PNG, and its width and height."""
 

@@ -1,4 +1,5 @@
-"""`curves.png`: training and validation loss, the task's first metric, and the learning rate, over the epochs.
+"""`curves.png`: training and validation loss, the task's first metric, and the learning rate, over the epochs; of two
+players the losses of each.
 
 Small enough for a page's width, with type that can be read there; `curves.svg` is the same without pixels.
 """
@@ -6,8 +7,9 @@ Small enough for a page's width, with type that can be read there; `curves.svg` 
 from __future__ import annotations
 
 import io
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from couloir.artifacts.log_axis import LOG_RANGE, wants_log
-from couloir.config.metrics import Metric, facts, leading
+from couloir.config.metrics import BUILT_IN, Metric, facts, leading, together
 from couloir.record.files import write_atomically
 from couloir.record.metrics import Row
 
@@ -29,6 +31,10 @@ SPLITS = ("train/", "val/")
 """Beginnings of columns."""
 MARKED = 25
 """Epochs below which each has a mark."""
+BESIDE = ("#1f5fa8", "#e07b2e", "#4b7f52", "#8a5aa8", "#9a7b2e", "#777777")
+"""Of columns that share a panel."""
+NORMS, NO_NORMS = "gradients/", ("gradients/norm", "gradients/first_to_last", "gradients/dead_units")
+"""What the columns of gradients begin with, and those that are no norm of one of several players."""
 FEW = 6
 """Parts of a network whose rates are all drawn."""
 STYLE: Any = {"font.size": 9, "axes.linewidth": 0.8, "svg.hashsalt": "couloir"}
@@ -41,6 +47,7 @@ def draw_curves(
     title: str = "",
     svg: bool = False,
     chosen: Mapping[str, Any] | None = None,
+    parts: Sequence[str] = (),
 ) -> str | None:
     """Draw the curves of a run into a PNG, and into an SVG beside it where that is wanted.
 
@@ -51,6 +58,7 @@ def draw_curves(
         title: what stands above the picture.
         svg: whether there is to be an SVG as well.
         chosen: the node `metric` of the run's configuration.
+        parts: the names of the losses that the task's loss is made of.
 
     Returns:
         None, or a sentence that says why there is no picture: it is no reason to end a run.
@@ -60,7 +68,7 @@ def draw_curves(
     """
     suffixes = (".png", ".svg") if svg else (".png",)
     try:
-        pictures = _rendered(rows, best_epoch, title, suffixes, chosen)
+        pictures = _rendered(rows, best_epoch, title, suffixes, chosen, parts)
     except Exception as error:  # noqa: BLE001  fonts, a matplotlibrc, whatever matplotlib stumbles over
         return f"{file.name} cannot be drawn: {type(error).__name__}: {' '.join(str(error).split())}"
     for suffix, picture in pictures.items():
@@ -74,10 +82,11 @@ def _rendered(
     title: str,
     suffixes: tuple[str, ...],
     chosen: Mapping[str, Any] | None,
+    parts: Sequence[str],
 ) -> dict[str, bytes]:
     pictures = {}
     with matplotlib.rc_context(STYLE):
-        figure = curves_figure(rows, best_epoch, title, chosen)
+        figure = curves_figure(rows, best_epoch, title, chosen, parts)
         for suffix in suffixes:
             stream = io.BytesIO()
             metadata = {"Date": None} if suffix == ".svg" else None
@@ -87,26 +96,39 @@ def _rendered(
 
 
 def curves_figure(
-    rows: list[Row], best_epoch: float | None = None, title: str = "", chosen: Mapping[str, Any] | None = None
+    rows: list[Row],
+    best_epoch: float | None = None,
+    title: str = "",
+    chosen: Mapping[str, Any] | None = None,
+    parts: Sequence[str] = (),
 ) -> Figure:
     """The picture: a panel for the loss, one for the metric if there is one, one for the rate where it changes.
 
-    The metrics that the user has chosen have panels in further lines.
+    What is seen best together shares a panel, in further lines: the parts of a loss, the accuracies of a discriminator,
+    the gradients of several players. Where the loss is a sum that says nothing, its parts stand in its place. The
+    metrics that the user has chosen have panels of their own.
 
     Args:
         rows: one dictionary an epoch.
         best_epoch: the epoch to mark, if any.
         title: what stands above it.
         chosen: the node `metric` of the run's configuration.
+        parts: the names of the losses that the task's loss is made of.
     """
     there = dict.fromkeys(column for row in rows for column in row)
     metric = leading(column for column in there if column.startswith(SPLITS))
+    if metric is not None and all(_points(rows, split + metric) == _points(rows, f"{split}loss") for split in SPLITS):
+        metric = None  # it is the loss
     further = [name for name in chosen or () if any(f"{split}{name}" in there for split in SPLITS)]
     rates = _points(rows, "lr")
-    parts = {name: _points(rows, name) for name in there if name.startswith("lr/")}
-    changes = any(len({rate for _, rate in points}) > 1 for points in (rates, *parts.values()))
-    widths = [3.6, *([3.6] if metric else []), *([2.3] if changes else [])]
-    lines = 1 + -(-len(further) // len(widths))
+    of_parts = {name: _points(rows, name) for name in there if name.startswith("lr/")}
+    changes = any(len({rate for _, rate in points}) > 1 for points in (rates, *of_parts.values()))
+    groups = _groups(there, parts)
+    players = next((names for _, names, instead in groups if instead), None)
+    below = [group for group in groups if group[1] is not players]
+    beside = metric or (below.pop(0) if below else None)
+    widths = [3.6, *([3.6] if beside else []), *([2.3] if changes else [])]
+    lines = 1 + -(-(len(below) + len(further)) // len(widths))
     width, height = sum(widths), 2.9 * lines + (0.25 if title else 0.0)
     figure = Figure(figsize=(width, height), dpi=160)
     FigureCanvasAgg(figure)
@@ -118,15 +140,22 @@ def curves_figure(
         hspace=0.75 * lines / (height - 0.75 * lines - (0.25 if title else 0.0)),
     )  # fmt: skip
     loss = next(panels)
-    _draw(loss, rows, "loss", best_epoch)
-    if wants_log(losses(rows)):
-        _make_log(loss, losses(rows))
-    if metric is not None:
-        _draw_metric(next(panels), rows, facts(metric), best_epoch)
+    if players is not None:
+        _draw_together(loss, rows, players, "loss of each player", best_epoch)
+    else:
+        _draw(loss, rows, "loss", best_epoch)
+        if wants_log(losses(rows)):
+            _make_log(loss, losses(rows))
+    if isinstance(beside, str):
+        _draw_metric(next(panels), rows, facts(beside), best_epoch)
+    elif beside is not None:
+        _draw_together(next(panels), rows, beside[1], beside[0], best_epoch)
     if changes:
-        _draw_rate(next(panels), rates, parts)
+        _draw_rate(next(panels), rates, of_parts)
     elif rates:
         loss.set_title(f"learning rate {rates[0][1]:g}", loc="right", fontsize=8, color=COLOURS["lr"])
+    for label, names, _ in below:
+        _draw_together(next(panels), rows, names, label, best_epoch)
     for name in further:
         _draw_metric(next(panels), rows, facts(name, chosen), best_epoch)
     for panel in panels:
@@ -134,6 +163,16 @@ def curves_figure(
     if title:
         figure.suptitle(title, fontsize=10)
     return figure
+
+
+def _groups(columns: Iterable[str], parts: Sequence[str]) -> list[tuple[str, tuple[str, ...], bool]]:
+    """What shares a panel: the label of its axis, the columns (without their split), whether it replaces the loss."""
+    there = list(columns)
+    groups = [(group.label, group.names, group.instead_of_loss) for group in together(there)]
+    own = tuple(name for name in parts if name not in BUILT_IN and any(f"{split}{name}" in there for split in SPLITS))
+    norms = tuple(name for name in there if name.startswith(NORMS) and name not in NO_NORMS)
+    groups += [("parts of the loss", own, False)] if own else []
+    return [*groups, *([("norm of the gradients", norms, False)] if len(norms) > 1 else [])]
 
 
 def losses(rows: list[Row]) -> list[float]:
@@ -161,6 +200,40 @@ def _draw(axes: Axes, rows: list[Row], metric: str, best_epoch: float | None) ->
     _finish(axes, rows)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=8, framealpha=0.75, edgecolor="none", borderaxespad=0.2)
+
+
+def _draw_together(axes: Axes, rows: list[Row], names: Sequence[str], label: str, best_epoch: float | None) -> None:
+    """Columns in one panel, a colour each: validation as a line, training dotted where there is both."""
+    drawn: list[float] = []
+    both = False
+    for name, colour in zip(names, itertools.cycle(BESIDE), strict=False):
+        columns = [name] if name.startswith(NORMS) else [f"val/{name}", f"train/{name}"]
+        found = [points for column in columns if (points := _points(rows, column))]
+        for place, points in enumerate(found):
+            epochs, values = zip(*points, strict=True)
+            axes.plot(
+                epochs, values, color=colour, linewidth=1.1 if place else 1.4, linestyle=":" if place else "-",
+                label=None if place else _told(name),
+                marker=None if place else "o", markersize=3, markevery=_marked(values),
+            )  # fmt: skip
+            drawn += [value for value in values if math.isfinite(value)]
+        both |= len(found) > 1
+    if both:
+        axes.plot([], [], color="#777777", linewidth=1.1, linestyle=":", label="training")
+    if best_epoch is not None:
+        axes.axvline(best_epoch, color="#777777", linestyle=":", linewidth=1.1, zorder=1)
+    if all(facts(name).low == 0 and facts(name).high == 1 for name in names):
+        axes.set_ylim(-0.03, 1.03)
+    elif wants_log(drawn):
+        _make_log(axes, drawn)
+    axes.set_ylabel(label)
+    _finish(axes, rows)
+    axes.legend(fontsize=8, framealpha=0.75, edgecolor="none", borderaxespad=0.2)
+
+
+def _told(name: str) -> str:
+    """What a column is called in a legend; the gradients of a player by its name alone."""
+    return name.removeprefix(NORMS) if name.startswith(NORMS) else facts(name).label
 
 
 def _marked(values: tuple[float, ...]) -> list[int]:

@@ -215,15 +215,15 @@ def as_array(values: Tensor) -> NDArray[Any]:
     return array.astype(np.int64) if array.dtype == np.bool_ else array
 
 
-def origin(data: Any) -> tuple[str, Callable[[NDArray[Any]], list[str]]] | None:
-    """The name of the column that says where samples come from, and what it says of some of them.
+def origin(data: Any, name: str = "test") -> tuple[str, Callable[[NDArray[Any]], list[str]]] | None:
+    """The name of the column that says where samples of a split come from, and what it says of some of them.
 
     That is the file, below the folder that all files of the set are in, or the line of a table.
     """
     splits = getattr(data, "splits", None)
     if not splits:
         return None
-    split = splits["test"]
+    split = splits[name]
     paths, lines = split.source.paths, getattr(split.source, "lines", ())
     if paths:
         folders = {os.path.dirname(path) for each in splits.values() for path in each.source.paths}  # noqa: PTH120

@@ -146,10 +146,10 @@ def png_size(content: bytes) -> tuple[int, int] | None:
     return (width, height) if width and height else None
 
 
-def picture_address(content: bytes) -> str:
-    """A PNG file as the address of a picture in a page; a large one as JPEG, which is smaller."""
+def picture_address(content: bytes, most: int = PICTURE_BYTES) -> str:
+    """A PNG file as the address of a picture in a page; one of more than `most` bytes as JPEG, which is smaller."""
     kind = "png"
-    if len(content) > PICTURE_BYTES:
+    if len(content) > most:
         from PIL import Image
 
         stream = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The loss over the epochs, drawn into the terminal at the end of a run."""
+"""The loss over the epochs, drawn into the terminal at the end of a run; of two players the loss of each."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import math
 from rich import get_console
 from rich.text import Text
 
-from couloir.artifacts.curves import NAMES, losses
+from couloir.artifacts.curves import NAMES
 from couloir.artifacts.log_axis import wants_log
+from couloir.config.metrics import together
 from couloir.log import note, on_a_terminal
 from couloir.record.metrics import Row
 
 WIDEST, NARROWEST = 100, 40
 """Columns of a chart; a narrower terminal gets none."""
 LINES = 13
-COLOURS = {"train": "cyan", "val": "orange"}
+COLOURS = ("cyan", "orange")
 """Of the terminal's own sixteen, as its theme has them: readable on light and dark."""
-BLACK_AND_WHITE = {"train": "*", "val": "o"}
+BLACK_AND_WHITE = "*o"
 ASCII = str.maketrans("┌┐└┘├┤┬┴┼│─", "+++++++++|-")
 
 
@@ -39,7 +40,7 @@ def show_chart(rows: list[Row]) -> None:
 
 
 def loss_chart(rows: list[Row], width: int = 80, colour: bool = True, plain: bool = False) -> str:
-    """Training and validation loss over the epochs, a heading and `LINES` lines.
+    """Training and validation loss over the epochs, or the training losses of two players, a heading and `LINES` lines.
 
     Args:
         rows: one dictionary an epoch, as `metrics.csv` has it; what is no number is left out.
@@ -50,8 +51,11 @@ def loss_chart(rows: list[Row], width: int = 80, colour: bool = True, plain: boo
     Returns:
         the lines, or nothing where there are not two epochs or not enough columns.
     """
-    curves = {split: _points(rows, f"{split}/loss") for split in NAMES}
-    curves = {split: points for split, points in curves.items() if points}
+    groups = [group for group in together({column for row in rows for column in row}) if group.instead_of_loss]
+    named = {f"{split}/loss": name for split, name in NAMES.items()}
+    for group in groups:
+        named = {f"train/{name}": name for name in group.names}
+    curves = {name: points for column, name in named.items() if (points := _points(rows, column))}
     epochs = sorted({epoch for points in curves.values() for epoch, _ in points})
     if len(epochs) < 2 or width < NARROWEST:
         return ""
@@ -61,15 +65,15 @@ def loss_chart(rows: list[Row], width: int = 80, colour: bool = True, plain: boo
     plotext.theme("clear")
     plotext.limit_size(False, False)
     plotext.plot_size(min(width, WIDEST), LINES)
-    logarithmic = wants_log(losses(rows))
+    logarithmic = wants_log([value for points in curves.values() for _, value in points])
     if logarithmic:
         plotext.yscale("log")
     names = []
-    for split, points in curves.items():
-        marker = "braille" if colour and not plain else BLACK_AND_WHITE[split]
-        plotext.plot(*zip(*points, strict=True), marker=marker, color=COLOURS[split] if colour else None)
-        name = f"{'⠒⠒' if marker == 'braille' else 2 * marker} {NAMES[split]}"
-        names.append(plotext.colorize(name, COLOURS[split]) if colour else name)
+    for (called, points), shade, sign in zip(curves.items(), COLOURS, BLACK_AND_WHITE, strict=False):
+        marker = "braille" if colour and not plain else sign
+        plotext.plot(*zip(*points, strict=True), marker=marker, color=shade if colour else None)
+        name = f"{'⠒⠒' if marker == 'braille' else 2 * marker} {called}"
+        names.append(plotext.colorize(name, shade) if colour else name)
     plotext.xlabel("epoch")
     plotext.xticks(_ticks(int(epochs[0]), int(epochs[-1]), at_most=max(2, min(width, WIDEST) // 12)))
     plotext.yticks(*_heights([value for points in curves.values() for _, value in points], logarithmic))

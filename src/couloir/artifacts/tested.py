@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,7 +77,10 @@ def tested(module: Task, data: Any) -> Tested | None:
     return Tested(matrix, mistakes, maps, module.shown_as if isinstance(module, Dense) else "")
 
 
-def write_exhibits(cfg: DictConfig, net: nn.Module, seen: Tested | None, classes: list[str], folder: RunFolder) -> None:
+def write_exhibits(
+    cfg: DictConfig, net: nn.Module, seen: Tested | None, classes: list[str], folder: RunFolder,
+    further: Mapping[str, Grid] = MappingProxyType({}),
+) -> None:  # fmt: skip
     """Write `confusion.csv`, `mistakes.csv`, `maps.csv`, `layers.json` and the pictures that there are.
 
     `mistakes.png` and `filters.png` are grids of tiles without gaps; `pictures.json` says of each how many tiles a row
@@ -88,8 +93,9 @@ def write_exhibits(cfg: DictConfig, net: nn.Module, seen: Tested | None, classes
         seen: what the test has seen.
         classes: the classes' names.
         folder: the run's folder.
+        further: what `pictures.json` says of pictures that are drawn already.
     """
-    pictures: dict[str, Grid] = {}
+    pictures: dict[str, Grid] = dict(further)
     if seen is not None and seen.matrix is not None:
         write_confusion(folder, Confusion(classes, seen.matrix.tolist()))
     if seen is not None and seen.mistakes is not None:

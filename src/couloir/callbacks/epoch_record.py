@@ -52,6 +52,8 @@ class Record(Callback):
         self.folder, self.chosen = folder, chosen
         self.monitor, self.mode = monitor, mode
         self.svg = svg
+        self.parts: tuple[str, ...] = ()
+        """The losses that the task's is made of."""
         self.rows: list[Row] = []
         self.samples_per_second: list[float] = []
         self.earlier_seconds = 0.0
@@ -118,6 +120,7 @@ class Record(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the epoch's clock, and note the rate that its first step takes."""
+        self.parts = tuple(getattr(pl_module, "parts", ()))
         self._lr = float(trainer.optimizers[0].param_groups[0]["lr"])
         learning = learning_of(pl_module)
         rates = {} if learning is None else learning.rates(trainer.optimizers, trainer.current_epoch)
@@ -201,7 +204,9 @@ class Record(Callback):
         best = self.best
         best_epoch = best["epoch"] if best else None
         file = self.folder.path / "curves.png"
-        undrawn = draw_curves(self.rows, file, best_epoch=best_epoch, svg=self.svg, chosen=self.chosen)
+        undrawn = draw_curves(
+            self.rows, file, best_epoch=best_epoch, svg=self.svg, chosen=self.chosen, parts=self.parts
+        )
         if undrawn is not None and undrawn != self._undrawn:
             note.info("%s", undrawn)
         self._undrawn = undrawn

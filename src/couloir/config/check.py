@@ -24,7 +24,17 @@ from couloir.config.fields import KINDS, TARGETS, fields_of, maps_of, of_kind
 from couloir.config.folds import check_folds
 from couloir.config.image_size import in_words, meant_by
 from couloir.config.made_for import fits, models_for, tasks_of, usual_model
-from couloir.config.metrics import FACTS, check_facts, check_stated, measured, measuring, task_of
+from couloir.config.metrics import (
+    FACTS,
+    GAN,
+    RECONSTRUCTION,
+    VAE,
+    check_facts,
+    check_stated,
+    measured,
+    measuring,
+    task_of,
+)
 from couloir.config.needs import fitting, gives_rows, keeps_size, lacking, other_way, told
 from couloir.config.omegaconf_private import is_missing, selected
 from couloir.config.settle import FROM_RUN, settle
@@ -506,6 +516,13 @@ def _check_parts(sentence: Sentence) -> None:
         and ("map" not in fields_of(learned).values() or maps_of(learned) != "values"),
         f"callbacks.loss_surfaces.draw=true draws losses of maps of values, and {task} learns none.",
         "leave it out, or train task=saliency",
+    )
+    typed = next((word for word in sentence.overrides if word.lstrip("+").startswith("callbacks.samples.")), None)
+    own = not str(cfg.task.get("_target_")).startswith("couloir.")
+    _refuse(
+        typed is not None and not own and task_of(cfg) not in (RECONSTRUCTION, VAE, GAN),
+        f"{typed} draws what a network makes, and {task} makes no images.",
+        "leave it out, or train task=reconstruction, task=vae or task=gan",
     )
     _check_adapting(cfg)
     _check_timm(cfg)

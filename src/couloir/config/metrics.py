@@ -115,7 +115,7 @@ BUILT_IN = {
             "input_psnr", "PSNR of the input in dB", True, tasks=(RESTORATION, RECONSTRUCTION), brief=False,
             on_train=False,
         ),
-        Metric("neg_elbo", "negative ELBO in nats", tasks=(VAE,)),
+        Metric("neg_elbo", "negative ELBO in nats", tasks=(VAE,), leads=True),
         Metric("neg_iwae", "importance-weighted bound in nats", tasks=(VAE,), brief=False, on_train=False),
         Metric("reconstruction", "reconstruction in nats", tasks=(VAE,), brief=False),
         Metric("kl", "KL in nats", low=0, tasks=(VAE,), brief=False),
@@ -125,14 +125,39 @@ BUILT_IN = {
         # Neither is better as such: the two players are in balance where both are near one half.
         Metric("real_accuracy", "real images taken for real", True, 0, 1, tasks=(GAN,), brief=False),
         Metric("made_accuracy", "made images taken for made", True, 0, 1, tasks=(GAN,), brief=False),
-        Metric("swd", "sliced Wasserstein distance", low=0, tasks=(VAE, GAN), on_train=False),
+        Metric("swd", "sliced Wasserstein distance", low=0, tasks=(VAE, GAN), leads=True, on_train=False),
         Metric("diversity", "diversity of samples", True, 0, tasks=(VAE, GAN), brief=False, on_train=False),
         Metric("sharpness", "sharpness of samples", True, 0, tasks=(VAE, GAN), brief=False, on_train=False),
+        # Of the test alone: how far made pictures are from the nearest training image, against how far test images are.
+        Metric("neighbour_ratio", "distance to the nearest training image, made / test", True, 0, tasks=(VAE, GAN),
+               brief=False, on_train=False),
     )
 }  # fmt: skip
 """What the tasks measure, in the order in which it is shown."""
 BY_CLASS = {"iou": ("mean_iou", Metric("iou", "IoU of", True, 0, 1, tasks=(SEGMENTATION,), brief=False))}
 """Metrics that each class has, by the beginning of their names: the metric that brings them, and what is known."""
+
+
+@dataclass(frozen=True)
+class Together:
+    """Metrics of one unit that say more beside each other, so that they share a picture.
+
+    Attributes:
+        label: of the axis.
+        names: of the metrics, each a column of a split.
+        instead_of_loss: whether their sum, the loss, says nothing beside them.
+    """
+
+    label: str
+    names: tuple[str, ...]
+    instead_of_loss: bool = False
+
+
+TOGETHER = (
+    Together("loss of each player", ("generator", "discriminator"), instead_of_loss=True),
+    Together("images judged rightly", ("real_accuracy", "made_accuracy")),
+    Together("nats a sample", ("reconstruction", "kl")),
+)
 OTHER_NUMBERS = {
     "best/epoch": Metric("best/epoch", "best epoch"),
     "epochs": Metric("epochs", "epochs"),
@@ -203,6 +228,12 @@ def monitored(cfg: Any) -> tuple[str, str]:
     node = node if isinstance(node, Mapping) else {}
     column = str(node.get("monitor") or "val/loss")
     return column, str(node.get("mode") or mode(column, stated_metrics(cfg)))
+
+
+def together(columns: Iterable[str]) -> list[Together]:
+    """The metrics that share a picture, of those that have all their columns among some such as `val/kl`."""
+    there = {column.rpartition("/")[2] for column in columns if column.startswith(("train/", "val/"))}
+    return [group for group in TOGETHER if there.issuperset(group.names)]
 
 
 def leading(names: Iterable[str], chosen: Any = None) -> str | None:

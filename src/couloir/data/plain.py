@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from couloir.config.fields import Fields, fields_of, input_field, of_kind, target_field
 from couloir.config.image_size import as_image_size, size_of
 from couloir.data.batches import Batch
-from couloir.data.ragged import joined, length, part
+from couloir.data.ragged import joined, length, moved, part
 from couloir.errors import CouloirError
 from couloir.log import say
 
@@ -201,6 +201,21 @@ class Plain(LightningDataModule):
         fields = {name: joined([batch[name] for batch in taken]) for name in names}
         chosen = torch.arange(sum(map(length, taken)))[:count]
         return {name: part(field, chosen) for name, field in fields.items()}
+
+    def spread(self, split: str, at_most: int) -> Iterator[Batch]:
+        """The first samples of a split as validation would see them: the module's order is all that is known.
+
+        Args:
+            split: its name.
+            at_most: how many.
+        """
+        left = at_most
+        for batch in self._replayed(split, augmented=False):
+            chosen = torch.arange(min(left, length(batch)))
+            yield {name: moved(part(batch[name], chosen), self.device) for name in self.fields if name in batch}
+            left -= len(chosen)
+            if not left:
+                break
 
     def train_dataloader(self) -> Replayed:
         """The training batches."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 
-from couloir.config.fields import KINDS, SIZE, Fields, default_fields, input_field, target_field
+from couloir.config.fields import KINDS, SAMPLE, SIZE, Fields, default_fields, input_field, target_field
 from couloir.config.image_size import ImageSize
 from couloir.config.world import ALONE, World
 from couloir.data.batches import Batch, Batches, Prepare
@@ -394,6 +395,26 @@ class Samples(LightningDataModule):
         """All samples of a split in order, not augmented, whatever stands in for them elsewhere."""
         return self._batches(split, stand_in=None, drop_single=False)
 
+    def spread(self, split: str, at_most: int) -> Iterator[Batch]:
+        """Samples from all over a split, in order and not augmented, all of them for this process.
+
+        Args:
+            split: its name.
+            at_most: how many.
+
+        Returns:
+            their batches; `sample` has their numbers in the split.
+        """
+        whole = self.splits[split]
+        numbers = np.linspace(0, len(whole.indices) - 1, min(at_most, len(whole.indices))).astype(np.int64)
+        part = replace(whole, indices=whole.indices[numbers])
+        batches = self._batches(split, stand_in=None, drop_single=False, part=part, world=ALONE)
+        try:
+            for batch in batches:
+                yield {**batch, SAMPLE: torch.from_numpy(numbers).to(self.device)[batch[SAMPLE]]}
+        finally:
+            batches.close()
+
     def train_dataloader(self) -> Batches:
         """The training batches, in a new order each epoch, augmented."""
         return self._batches("train", self.stand_ins.get("train"), shuffle=True, augmentation=self.augmentation)
@@ -438,9 +459,12 @@ class Samples(LightningDataModule):
         augmentation: Callable[..., Any] | None = None,
         batch_size: int | None = None,
         drop_single: bool | None = None,
+        part: Split | None = None,
+        world: World | None = None,
     ) -> Batches:
-        batch_size = batch_size or self.batch_size
-        split, targets = self.splits[name], self._targets(self.splits[name])
+        batch_size, world = batch_size or self.batch_size, world or self.world
+        split = part or self.splits[name]
+        targets = self._targets(split)
         read: Cutting | Rows
         if stand_in is not None:
             stand_in.to(self.device)
@@ -468,8 +492,8 @@ class Samples(LightningDataModule):
             strata=torch.from_numpy(split.targets) if shuffle and self.sampler == "balanced" else None,
             seed=self.seed,
             drop_single=name == "train" if drop_single is None else drop_single,
-            rank=self.world.rank,
-            world=self.world.size,
+            rank=world.rank,
+            world=world.size,
             device=self.device,
         )
 

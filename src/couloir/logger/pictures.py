@@ -1,8 +1,9 @@
-"""The pictures of a completed run that TensorBoard shows: its confusion matrix, and what it got most wrong."""
+"""The pictures of a completed run that TensorBoard shows: its confusions, what it got most wrong, what it makes."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
@@ -73,14 +74,18 @@ def mistakes_figure(run: Path) -> Figure | None:
     return figure
 
 
-def maps_picture(run: Path) -> tuple[bytes, tuple[int, int]] | None:
-    """`maps.png`, and its width and height in pixels; None where there is none."""
-    file = run / "maps.png"
-    if read_grid(run, "maps") is None or not file.is_file():
-        return None
-    content = file.read_bytes()
-    with Image.open(io.BytesIO(content)) as opened:
-        return content, opened.size
+def drawn_picture(name: str) -> Callable[[Path], tuple[bytes, tuple[int, int]] | None]:
+    """What finds the picture `NAME.png` of a run, with its width and height in pixels; None where there is none."""
+
+    def found(run: Path) -> tuple[bytes, tuple[int, int]] | None:
+        file = run / f"{name}.png"
+        if read_grid(run, name) is None or not file.is_file():
+            return None
+        content = file.read_bytes()
+        with Image.open(io.BytesIO(content)) as opened:
+            return content, opened.size
+
+    return found
 
 
 def as_png(figure: Figure) -> tuple[bytes, tuple[int, int]]:

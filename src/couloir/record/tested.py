@@ -1,4 +1,5 @@
-"""What a test leaves to be looked at: `confusion.csv`, `mistakes.csv`, `maps.csv`, `pictures.json`, `layers.json`.
+"""What a test leaves to be looked at: `confusion.csv`, `mistakes.csv`, `maps.csv`, `neighbours.csv`, `pictures.json`,
+`layers.json`.
 
 Readers are lenient: a page or a board shows what there is. Nothing here imports torch.
 """
@@ -13,7 +14,7 @@ from typing import Any
 from couloir.record.files import as_csv, read_json, read_rows, read_table
 from couloir.record.folder import RunFolder
 
-CONFUSION, MISTAKES, MAPS = "confusion.csv", "mistakes.csv", "maps.csv"
+CONFUSION, MISTAKES, MAPS, NEIGHBOURS = "confusion.csv", "mistakes.csv", "maps.csv", "neighbours.csv"
 PICTURES, LAYERS = "pictures.json", "layers.json"
 MISTAKE_COLUMNS = ("place", "index", "label", "prediction", "confidence", "label_confidence")
 
@@ -78,21 +79,37 @@ def read_maps(run: Path) -> list[dict[str, str]]:
     return [row for row in read_rows(run / MAPS, strict=False) if "index" in row]
 
 
+def write_neighbours(folder: RunFolder, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Write made pictures with their nearest training images: the columns `made`, `rank`, `distance` and what else is
+    known of each pair, all of one length; the nearest of a made picture first.
+    """
+    rows = zip(*columns.values(), strict=True)
+    folder.write_text(NEIGHBOURS, as_csv(tuple(columns), list(rows)))
+
+
+def read_neighbours(run: Path) -> list[dict[str, str]]:
+    """The pairs of made pictures and training images; none where there is no such file."""
+    rows = read_rows(run / NEIGHBOURS, strict=False)
+    return [row for row in rows if {"made", "rank", "distance"} <= row.keys()]
+
+
 @dataclass(frozen=True)
 class Grid:
-    """A picture of tiles without gaps.
+    """A picture of tiles.
 
     Attributes:
         columns: tiles in a row.
         tile: width and height of a tile in pixels.
         count: how many tiles there are.
         layer: of filters, the layer's name.
+        gap: pixels between two tiles.
     """
 
     columns: int
     tile: tuple[int, int]
     count: int
     layer: str = ""
+    gap: int = 0
 
 
 def write_pictures(folder: RunFolder, pictures: dict[str, Grid]) -> None:
@@ -101,7 +118,7 @@ def write_pictures(folder: RunFolder, pictures: dict[str, Grid]) -> None:
 
 
 def _told(grid: Grid) -> dict[str, Any]:
-    return {key: value for key, value in asdict(grid).items() if value != ""}
+    return {key: value for key, value in asdict(grid).items() if value not in ("", 0)}
 
 
 def read_grid(run: Path, name: str) -> Grid | None:
@@ -109,7 +126,8 @@ def read_grid(run: Path, name: str) -> Grid | None:
     entry: Any = read_json(run / PICTURES, strict=False).get(name)
     try:
         width, height = (int(side) for side in entry["tile"])
-        grid = Grid(int(entry["columns"]), (width, height), int(entry["count"]), str(entry.get("layer", "")))
+        layer, gap = str(entry.get("layer", "")), int(entry.get("gap", 0))
+        grid = Grid(int(entry["columns"]), (width, height), int(entry["count"]), layer, gap)
     except (TypeError, KeyError, ValueError, AttributeError):
         return None
     return grid if min(grid.columns, grid.count, *grid.tile) > 0 else None

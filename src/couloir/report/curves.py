@@ -9,7 +9,7 @@ from typing import Any
 
 from couloir.artifacts.log_axis import wants_log
 from couloir.artifacts.page import Chart, Choice, charts, choices, label, smoothing
-from couloir.config.metrics import facts, leading
+from couloir.config.metrics import facts, leading, together
 from couloir.record.metrics import epoch_of
 from couloir.report.evidence import RunRecord, columns, labels
 
@@ -28,6 +28,7 @@ SMALL = {
     "waiting": "waiting for data",
 }
 """Columns in small charts, and what they are."""
+NORMS = "gradients/"
 SHARES = ("gradients/dead_units", "waiting")
 """Columns of numbers in [0, 1]."""
 
@@ -60,14 +61,52 @@ def _charts(records: Sequence[RunRecord]) -> list[Chart]:
     there = columns(records)
     metrics = list(dict.fromkeys(name.partition("/")[2] for name in there if name.startswith(("train/", "val/"))))
     first = leading(metrics)
+    groups = together(there)
     order = [name for name in ("loss", first) if name in metrics]
-    rest = [name for name in metrics if name not in order]
+    order = order[1:] if any(group.instead_of_loss for group in groups) else order
     each = max(50, min(POINTS, ALL_POINTS // max(1, len(records) * len(there))))
+    norms = [name for name in there if name.startswith(NORMS) and name not in SMALL]
+    beside: list[Chart] = []
+    shared: set[str] = set()
+    if len(records) == 1:  # of several runs each has a colour, and a column a chart
+        shared = {name for group in groups for name in group.names}
+        beside = [_of_group(records[0], group.names, group.label, each) for group in groups]
+    rest = [name for name in metrics if name not in order and name not in shared and name != "loss"]
     drawn = [_of_metric(records, name, each) for name in order]
+    if beside and groups[0].instead_of_loss:
+        drawn = [beside.pop(0), *drawn]
     drawn += [_of_rates(records, each)] if "lr" in there else []
-    drawn += [_small(_of_metric(records, name, each)) for name in rest]
-    drawn += [_of_column(records, name, told, each) for name, told in SMALL.items() if name in there]
+    drawn += [
+        *(_small(chart, named=True) for chart in beside),
+        *(_small(_of_metric(records, name, each)) for name in rest),
+    ]
+    if len(norms) > 1 and len(records) == 1:
+        drawn.append(_small(_of_group(records[0], norms, SMALL["gradients/norm"], each), named=True))
+        norms = []
+    told = SMALL | {name: f"norm of the gradients, {name.removeprefix(NORMS)}" for name in norms}
+    drawn += [_of_column(records, name, said, each) for name, said in told.items() if name in there]
     return [chart for chart in drawn if any(value is not None for trace in chart.data for value in trace["y"])]
+
+
+def _of_group(record: RunRecord, names: Sequence[str], told: str, most: int) -> Chart:
+    """Columns of a run in one chart, a colour each: validation as a line, training dotted."""
+    traces: list[dict[str, Any]] = []
+    for at, name in enumerate(names):
+        alone = name.startswith(NORMS)
+        said = name.removeprefix(NORMS) if alone else facts(name).label
+        for split in ("",) if alone else ("val", "train"):
+            column, meant = (f"{split}/{name}", f"{said}, {SPLITS[split][0]}") if split else (name, said)
+            trace = _trace(record, column, label(meant), most)
+            if trace is not None:
+                dash = "dot" if split == "train" else "solid"
+                trace |= {"name": label(meant, 2 * NAME), "line": {"color": f"--c{at}", "dash": dash, "width": 1.8}}
+                trace |= {"meta": {"keys": [split] if split else [], "smooth": True}, "showlegend": True}
+                traces.append(trace)
+    values = [value for trace in traces for value in trace["y"] if value is not None]
+    shares = all(facts(name).low == 0 and facts(name).high == 1 for name in names)
+    axis: dict[str, Any] = {"title": {"text": label(told)}, "type": "linear" if shares else _scale(values)}
+    layout = {"xaxis": _epochs(), "yaxis": axis}
+    return Chart(traces, layout, f"{told} over the epochs; dotted: training", 340, group=GROUP)
 
 
 def _of_metric(records: Sequence[RunRecord], metric: str, most: int) -> Chart:
@@ -160,9 +199,10 @@ def _of_column(records: Sequence[RunRecord], column: str, told: str, most: int) 
     return _small(Chart(traces, {"xaxis": _epochs(), "yaxis": axis}, f"{told} over the epochs", group=GROUP))
 
 
-def _small(chart: Chart) -> Chart:
-    layout = {**chart.layout, "margin": {"l": 56, "r": 12, "t": 12, "b": 46}, "showlegend": False}
-    return replace(chart, layout=layout, height=230)
+def _small(chart: Chart, named: bool = False) -> Chart:
+    """A chart in a smaller frame; `named`: with the names of its curves above it."""
+    layout = {**chart.layout, "margin": {"l": 56, "r": 12, "t": 12, "b": 46}, "showlegend": named}
+    return replace(chart, layout=layout, height=290 if named else 230)
 
 
 def _trace(record: RunRecord, column: str, told: str, most: int) -> dict[str, Any] | None:

@@ -1,4 +1,6 @@
-"""Pictures of a run in one file with its report: the most wrong test images or maps, the filters of the first layer."""
+"""Pictures of a run in one file with its report: the most wrong test images or maps, what it makes, the filters of the
+first layer.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,17 @@ from pathlib import Path
 
 from couloir.artifacts.page import details, text
 from couloir.artifacts.sheet import Sheet, picture_address, png_size, tiles
-from couloir.record.tested import read_maps, read_mistakes
+from couloir.record.film import frames
+from couloir.record.tested import read_grid, read_maps, read_mistakes, read_neighbours
 
 AT_ONCE = 33
 """Wrong images that are shown at once; the others when they are asked for."""
+FRAMES = 6
+"""Epochs of a film that are shown at most."""
+FRAME_BYTES = 60_000
+"""Of one of them, beyond which it becomes a JPEG file: there are several in a page."""
+FRAME_WIDTH = 300
+"""Pixels on the page."""
 
 
 def mistakes(run: Path) -> tuple[str, str, int] | None:
@@ -56,6 +65,62 @@ def maps(run: Path) -> tuple[str, int, str] | None:
     address = picture_address(content)
     html = f'<img class="maps" src="{address}" width="{size[0]}" height="{size[1]}" alt="{text(told)}">'
     return html, len(rows), by
+
+
+def made(run: Path, width: int = 0) -> tuple[str, int | None]:
+    """`samples.png`, or of a run that has not ended the newest picture of its film, and then the epoch.
+
+    Args:
+        run: its folder.
+        width: of the picture in pixels at most; 0: its own.
+
+    Returns:
+        the HTML, empty where there is no picture, and the epoch; None: the picture is `samples.png`.
+    """
+    told = "what the network makes"
+    picture = _picture(run / "samples.png", told, width) if read_grid(run, "samples") is not None else ""
+    every = frames(run)
+    if picture or not every:
+        return picture, None
+    epoch, file = every[-1]
+    return _picture(file, told, width), epoch
+
+
+def film(run: Path) -> tuple[str, int]:
+    """Some epochs of the film, the first and the last among them: their HTML, and how many epochs it has."""
+    every = frames(run)
+    count = min(FRAMES, len(every))
+    chosen = sorted({round(place * (len(every) - 1) / max(1, count - 1)) for place in range(count)})
+    items = [
+        f"<li>{picture}<b>epoch {epoch}</b></li>"
+        for epoch, file in (every[place] for place in chosen)
+        if (picture := _picture(file, f"what the network makes after epoch {epoch}", FRAME_WIDTH))
+    ]
+    return (tiles(items, FRAME_WIDTH) if len(items) > 1 else ""), len(every)
+
+
+def neighbours(run: Path) -> str:
+    """Made pictures beside the nearest training images; empty where there are none."""
+    return (
+        _picture(run / "neighbours.png", "made pictures, each beside the training images that are nearest to it")
+        if (read_neighbours(run))
+        else ""
+    )
+
+
+def _picture(file: Path, told: str, width: int = 0) -> str:
+    """A PNG file as HTML; empty where it is missing or torn."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return ""
+    size = png_size(content)
+    if size is None:
+        return ""
+    factor = min(1.0, width / size[0]) if width else 1.0
+    sides = f'width="{round(size[0] * factor)}" height="{round(size[1] * factor)}"'
+    address = picture_address(content, FRAME_BYTES)
+    return f'<img class="maps" src="{address}" {sides} alt="{text(told)}">'
 
 
 def filters(run: Path) -> tuple[str, str, Sheet] | None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from couloir.artifacts.page import Cell, Page, beside, charts, copyable, facts, table, text
+from couloir.artifacts.sheet import tiles
 from couloir.config.fields import learns_map
 from couloir.config.metrics import facts as metric_facts
 from couloir.record.files import write_atomically
@@ -21,6 +22,8 @@ from couloir.sweep.table import shown
 
 LONGEST = 4000
 """Characters of an error that are shown."""
+SAMPLES = 12
+"""Runs whose samples are shown beside each other: a page with all of many would be too large."""
 ENDS = {
     "running": "It is still running; this page shows what is recorded so far.",
     "killed": "Its process ended without a message; this page shows what it had recorded.",
@@ -57,6 +60,7 @@ def _of_one(record: RunRecord) -> Page:
     else:
         page.section("Curves", note="No epoch is complete.")
     _optional(page, "Results", tables.results(record))
+    _made(page, record)
     _predictions(page, record)
     _network(page, record)
     _optional(page, "Configuration", tables.configuration([record]))
@@ -79,6 +83,7 @@ def _of_several(records: Sequence[RunRecord]) -> Page:
     if drawn:
         note = "Stars are best epochs; dotted lines are the training split. Click a name or its box to hide a run."
         page.section("Curves", drawn, note=note)
+    _made_by_several(page, records)
     rows = []
     for record, label in zip(records, labels(records), strict=True):
         rows.append([Cell(label, kind="code long"), Cell(origin.in_a_word(record)), Cell(record.error.split("\n")[0])])
@@ -144,6 +149,33 @@ def _about_curves(record: RunRecord) -> str:
 def _optional(page: Page, title: str, html: str, note: str = "") -> None:
     if html:
         page.section(title, html, note=note)
+
+
+def _made(page: Page, record: RunRecord) -> None:
+    """What a network makes that makes things: at the end, over the epochs, and beside training images."""
+    made, epoch = gallery.made(record.folder)
+    said = "With the weights of the best checkpoint, or of the last one where only that is kept."
+    _optional(page, "Samples", made, note=said if epoch is None else f"After epoch {epoch}.")
+    html, count = gallery.film(record.folder)
+    of = f"Some of {count} epochs" if count > gallery.FRAMES else f"{count} epochs"
+    _optional(
+        page, "Film", html, note=f"{of}: the same codes, or the same samples, each time. samples/ has all of them."
+    )
+    ratio = record.numbers.get("test/neighbour_ratio")
+    note = "Each made picture beside the 5 training images whose pixels are nearest; below them the distance."
+    if ratio is not None:
+        note += f" Made pictures are {ratio:.2f} times as far from the training images as test images are (medians); "
+        note += "far below 1, they are copies."
+    _optional(page, "Nearest training images", gallery.neighbours(record.folder), note=note)
+
+
+def _made_by_several(page: Page, records: Sequence[RunRecord]) -> None:
+    """What several networks make, beside each other."""
+    named = zip(records, labels(records), strict=True)
+    pictures = ((gallery.made(record.folder, gallery.FRAME_WIDTH)[0], label) for record, label in named)
+    items = [f"<li>{picture}<b>{text(label)}</b></li>" for picture, label in pictures if picture]
+    note = f"The first {SAMPLES} of {len(items)} runs." if len(items) > SAMPLES else ""
+    _optional(page, "Samples", tiles(items[:SAMPLES], gallery.FRAME_WIDTH) if items else "", note=note)
 
 
 def _predictions(page: Page, record: RunRecord) -> None:

@@ -16,6 +16,7 @@ from pytorch_lightning.strategies import FSDPStrategy
 
 from couloir.artifacts.board import conclude_on_board
 from couloir.artifacts.checkerboard import draw_checkerboard
+from couloir.artifacts.made_exhibits import write_made
 from couloir.artifacts.prediction_table import predictions_recorded
 from couloir.artifacts.terminal_curves import show_chart
 from couloir.artifacts.tested import Tested, tested, write_exhibits
@@ -138,7 +139,7 @@ class Trained(NamedTuple):
     module: Task
     parameters: int
     seen: Tested | None
-    classes: list[str]
+    data: Any
     record: Record
 
 
@@ -184,24 +185,26 @@ def _train(
     checkpoint = None if earlier is None else earlier.checkpoint
     with workers_ended(data):
         module, seen = _fit_and_test(cfg, module, trainer, data, assemble, checkpoint, is_tested(cfg), folder)
-    return Trained(module, parameters, seen, data.classes, record)
+    return Trained(module, parameters, seen, data, record)
 
 
 def _conclude(sentence: Sentence, folder: RunFolder, stop: StopOnSignal, trained: Trained, began: float) -> RunResult:
     """Curves, views and numbers; the first process is alone again, so that nothing of it waits for others."""
     cfg, record, module = sentence.cfg, trained.record, trained.module
     record.draw()
-    write_exhibits(cfg, module.net, trained.seen, trained.classes, folder)
-    file = folder.path / "checkerboard.png"
-    if said := draw_checkerboard(module.net, int(cfg.data.channels), cfg.data.image_size, file):
-        note.info("%s", said)
     numbers = summarise(record.rows, record.best)
     numbers |= {name: value for name, value in module.measured.items() if name.startswith("test/")}
     numbers["parameters"] = trained.parameters
     if record.throughput is not None:
         numbers["train/samples_per_second"] = record.throughput
+    write_result(folder, numbers)  # samples and views take their time, and may be interrupted
+    made, pictures = write_made(cfg, module, trained.data, folder, is_tested(cfg), stop.stop_if_asked)
+    numbers |= made
+    write_exhibits(cfg, module.net, trained.seen, trained.data.classes, folder, pictures)
+    file = folder.path / "checkerboard.png"
+    if said := draw_checkerboard(module.net, int(cfg.data.channels), cfg.data.image_size, file):
+        note.info("%s", said)
     if cfg.tta is not None and is_tested(cfg):
-        write_result(folder, numbers)  # views take their time, and may be interrupted
         numbers |= tta_numbers(cfg, folder.path, stop)
     write_result(folder, numbers)
     conclude_on_board(folder.path, cfg, numbers, step=int(record.rows[-1]["step"]))
@@ -224,7 +227,7 @@ def _given_up(cfg: DictConfig, folder: RunFolder, trained: Trained) -> str:
         return given_up_by(folder.path)
     there, said = trained.module.validated.tolist()
     keys = dotted(OmegaConf.to_container(cfg, resolve=True))
-    return given_up(said, there, trained.classes, "validation", keys)
+    return given_up(said, there, trained.data.classes, "validation", keys)
 
 
 def _assemble(
