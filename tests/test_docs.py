@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 import couloir
 from build_outputs import MEASURED, Quote, masked, output, quotes, same_numbers_here, shown
 from build_outputs import PAGES as QUOTING
-from couloir.cli import board, find_batch_size, find_lr, predict, rerun
+from couloir.cli import board, find_batch_size, find_lr, predict, rerun, sample
 from couloir.cli.evaluate import OPENED
 from couloir.cli.export import ENDINGS
 from couloir.cli.export import OPENED as FOR_EXPORT
@@ -33,6 +33,7 @@ from couloir.config.finished import amend, run_config
 from couloir.data.ragged import Ragged
 from couloir.data.table import Wanted, in_sentences, read_table
 from couloir.inference import inputs
+from couloir.inference.sampling.words import check_files, counted, place_for
 from couloir.record.find import find_run
 from finished_runs import FinishedRuns
 from folders_of_masks import make_masks, make_recipes
@@ -158,6 +159,13 @@ def test_a_command_of_the_documentation_can_be_typed(
         assert options["--top"] is None or options["--top"] > 0
         assert len([word for word in rest if "=" not in word]) > 1
         amend(run_config(find_run(str(reader / "run"))), [word for word in rest if "=" in word], inputs.OPENED)
+        return
+    if words[:2] == ["couloir", "sample"] and words[2:]:
+        mode, flags, named, rest = sample.divide(words[2:])
+        check_files(mode, named[1:], named[0], "outputs")
+        form = place_for(mode, flags["--output"], reader / "run", 0, flags["--class"])[1]
+        counted(mode, flags["--count"], form, named[1:])
+        amend(run_config(find_run(str(reader / "run"))), rest, sample.opened())
         return
     if words[:2] == ["couloir", "export"]:
         photographs = couloir.compose(["data=image_folder", f"data.root={reader / 'photos'}"]).cfg

@@ -28,43 +28,46 @@ def columns_for(count: int) -> int:
     return max(1, math.ceil(math.sqrt(count)))
 
 
-def enlarged(height: int, width: int) -> int:
-    """How many pixels of the grid a pixel of such a picture has in each direction."""
-    return max(1, math.ceil(SMALL / max(height, width)))
+def enlarged(height: int, width: int, least: int = SMALL) -> int:
+    """How many pixels of the grid a pixel of such a picture has, so that its longer side has `least` or more."""
+    return max(1, math.ceil(least / max(height, width)))
 
 
-def tiles(pictures: Tensor) -> Pixels:
+def tiles(pictures: Tensor, least: int = SMALL) -> Pixels:
     """Pictures as they stand in a grid, each by itself.
 
     Args:
         pictures: (N, C, H, W) in [0, 1]; one channel is grey, three are colour, of others the first is shown. What is
             no number is black.
+        least: pixels of the longer side at least; 1: pictures stay at their own size.
 
     Returns:
         (N, h, w) or (N, h, w, 3), where h and w are whole multiples of H and W.
     """
     values = pictures.detach().float().nan_to_num(0.0).clamp(0, 1).mul(255).round().byte().cpu().numpy()
     values = values.transpose(0, 2, 3, 1) if values.shape[1] == 3 else values[:, 0]
-    factor = enlarged(*values.shape[1:3])
+    factor = enlarged(values.shape[1], values.shape[2], least)
     shown: Pixels = values.repeat(factor, axis=1).repeat(factor, axis=2)
     return shown
 
 
-def grid(pictures: Tensor, columns: int | None = None) -> Pixels:
+def grid(pictures: Tensor, columns: int | None = None, gap: int = GAP, least: int = SMALL) -> Pixels:
     """Pictures row by row, with a narrow white gap between two of them.
 
     Args:
         pictures: as `tiles` takes them, at least one.
         columns: pictures in a row; None: as many as make about a square.
+        gap: pixels of the gap.
+        least: of each picture, as `tiles` has it.
     """
-    shown = tiles(pictures)
+    shown = tiles(pictures, least)
     columns = columns or columns_for(len(shown))
     count, height, width = shown.shape[:3]
     rows = -(-count // columns)
-    size = rows * (height + GAP) - GAP, columns * (width + GAP) - GAP
+    size = rows * (height + gap) - gap, columns * (width + gap) - gap
     sheet = np.full((*size, *shown.shape[3:]), WHITE, np.uint8)
     for place, picture in enumerate(shown):
-        top, left = place // columns * (height + GAP), place % columns * (width + GAP)
+        top, left = place // columns * (height + gap), place % columns * (width + gap)
         sheet[top : top + height, left : left + width] = picture
     return sheet
 

@@ -39,6 +39,7 @@ from couloir.inference.answers import spoken
 from couloir.inference.asking import Asked, Asking, photographs_of, row_offsets, rows_wanted, sample_of
 from couloir.inference.inputs import PHOTOGRAPHS, Inputs, array_form, find_inputs
 from couloir.inference.map_files import names_of, shares
+from couloir.inference.sampling.drawing import Maker
 from couloir.inference.trained import Trained, loaded_size
 from couloir.task.dense import Dense
 from couloir.task.restoration import Restoration
@@ -142,6 +143,22 @@ class LoadedRun:
             warnings.warn(note, stacklevel=2)
         answers = [answer for each in asked for answer in self._answers(asking, each)]
         return answers[0] if single else answers
+
+    def sample(self, count: int, seed: int = 0, label: str | int | None = None) -> Tensor:
+        """Samples of a VAE or a GAN, float32 (count, C, H, W) in [0, 1], as `couloir sample` makes them.
+
+        Args:
+            count: how many, at least 1.
+            seed: what they follow from; the first are the same, whatever `count` is.
+            label: of a conditional GAN the class, by its name or number; None: all of them in turn.
+
+        Raises:
+            CouloirError: the run draws no samples, or does not know the class.
+        """
+        maker = Maker(self.runs[0])
+        if count < 1 or seed < 0:
+            raise CouloirError(f"sample takes a count of at least 1 and a seed of at least 0, not {count} and {seed}.")
+        return torch.cat([made.pictures for made in maker.samples(count, seed, maker.label(label))])
 
     def _answers(self, asking: Asking, asked: Asked) -> Iterator[Answer]:
         data = self.runs[0].data
