@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from couloir.config import tree
 from couloir.config.build import build as build_node
+from couloir.config.made_for import tasks_of
 from couloir.config.needs import needs
 from couloir.config.settle import encoder_of
 
@@ -47,7 +48,8 @@ def packaged_networks() -> list[str]:
     """The choices of the group that make one network each whose answer is a row of scores; `timm` makes those of a
     library that is an extra.
     """
-    return [name for name in tree.choices("model") if name != "timm" and name not in networks_of_maps()]
+    others = {"timm", *networks_of_maps(), *networks_of_tasks()}
+    return [name for name in tree.choices("model") if name not in others]
 
 
 def networks_of_maps() -> list[str]:
@@ -57,6 +59,11 @@ def networks_of_maps() -> list[str]:
         for name, file in tree.choices("model").items()
         if any(field.kind == "map" for need in needs(file) for field in need)
     ]
+
+
+def networks_of_tasks() -> list[str]:
+    """The choices that are made for a task of their own, such as autoencoders: their answer is an image as well."""
+    return [name for name in tree.choices("model") if tasks_of(name)]
 
 
 def one_of_each(names: Iterable[str]) -> list[Any]:
@@ -71,6 +78,7 @@ def build(name: str, channels: int = 3, image_size: Any = 32, classes: int = 10,
     data = {"channels": channels, "image_size": image_size, "num_classes": classes, "factor": FACTOR}
     cfg = OmegaConf.create({"data": data})
     cfg.model = OmegaConf.load(tree.choices("model")[name])
+    cfg.model.pop("defaults", None)  # choices of other groups
     cfg.model.update(keys)
     if "encoder_keys" in cfg.model:
         cfg.model.network, _ = encoder_of(cfg.model.encoder, cfg.model.encoder_keys or {})

@@ -14,6 +14,7 @@ import couloir
 from couloir.config import contract, tree
 from couloir.config.check import check_sweep_values
 from couloir.config.compose import SWEEP_GROUPS, compose_sentence, compose_sweep
+from couloir.config.made_for import tasks_of
 from couloir.config.needs import lacking
 from couloir.metric.chosen import build_metrics
 from couloir.task.task import Task
@@ -85,6 +86,8 @@ def words_for(group: str, name: str, files: Path) -> list[str]:
         if restores and "super_resolution" not in tree.choices("data"):
             pytest.skip("no data set is restored")
         data = ["data=super_resolution" if restores else "data=digits_on_photographs"]
+    if group == "model" and not set(tasks_of(name)) <= tree.choices("task").keys():
+        pytest.skip("the task that it is made for is not there")
     if group == "loss" and lacking(tree.choices("loss")[name], {"fields": {"label": "label"}}):
         data = ["data=line"]
     maps = re.search(r"# Needs: map\((\w+)\)", tree.choices("loss")[name].read_text()) if group == "loss" else None

@@ -63,6 +63,12 @@ OF_MAPS = {
     "unet": "unet model.depth=2 model.width=4 data=digits_on_photographs",
 }
 """Family whose answer is an image -> a choice of the family, small, and the data."""
+OF_TASKS = {
+    "autoencoder": "conv_autoencoder model.width=4 model.batch_norm=true task=reconstruction task.corruption=gaussian",
+    "vae": "conv_vae model.width=4 task=vae",
+    "gan": "dcgan model.width=4 model.spectral_norm=true task=gan task.conditional=true",
+}
+"""Family that is made for a task of its own -> a choice of the family, small, and the task."""
 DATA = {
     "digits": "data=digits data.subset=90 augmentation=mixup",
     "moons": "data=moons data.subset=90",
@@ -141,7 +147,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_family_of_networks_is_among_those_repeated() -> None:
     targets = [path.read_text().partition("_target_: couloir.model.")[2] for path in tree.choices("model").values()]
     families = {target.partition(".")[0] for target in targets if target}
-    assert families - {"timm"} == {*FAMILIES, *OF_MAPS}, (
+    assert families - {"timm"} == {*FAMILIES, *OF_MAPS, *OF_TASKS}, (
         "the networks of an extra are tested with what stands in for it"
     )
 

@@ -15,7 +15,16 @@ from couloir.config import tree
 from couloir.config.needs import lacking
 from couloir.errors import CouloirError
 from couloir.model.activation import ACTIVATIONS
-from networks import DEEPER, NARROW, build, make_heads_small, networks_of_maps, one_of_each, packaged_networks
+from networks import (
+    DEEPER,
+    NARROW,
+    build,
+    make_heads_small,
+    networks_of_maps,
+    networks_of_tasks,
+    one_of_each,
+    packaged_networks,
+)
 
 NAMES = packaged_networks()
 MAPS = networks_of_maps()
@@ -93,10 +102,10 @@ def test_memory_layout_does_not_change_the_result(name: str) -> None:
     assert torch.allclose(got, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max().clamp_min(1)))
 
 
-@pytest.mark.parametrize("name", [*NAMES, *MAPS])
+@pytest.mark.parametrize("name", [*NAMES, *MAPS, *networks_of_tasks()])
 def test_keys_stand_in_the_order_of_the_constructor_and_all_are_read(name: str) -> None:
     node = OmegaConf.to_container(OmegaConf.load(tree.choices("model")[name]), resolve=False)
-    keys = [key for key in node if key != "_target_"]
+    keys = [key for key in node if key not in ("_target_", "defaults")]
     taken = list(inspect.signature(get_object(node["_target_"])).parameters)
     if name == "mlp":
         taken.remove("adapt_channels")  # it has no first convolution whose weights could be adapted

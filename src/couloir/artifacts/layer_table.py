@@ -128,7 +128,7 @@ def _zeros(net: nn.Module, channels: int, image_size: ImageSize | None) -> Tenso
 def multiply_adds(module: nn.Module, x: Any, output: Any) -> int:
     """Multiply-adds of one call for one sample; convolutions and linear layers count, as in papers' tables: what pools,
     interpolates or moves pixels has none. A transposed convolution multiplies its kernel with each pixel of its input,
-    also where it cuts off some of the sums.
+    also where it cuts off some of the sums. A layer of another kind may have a method `multiply_adds(x, output)`.
 
     Args:
         module: the layer.
@@ -143,7 +143,8 @@ def multiply_adds(module: nn.Module, x: Any, output: Any) -> int:
         return x.numel() * (module.out_channels // module.groups) * math.prod(module.kernel_size)
     if isinstance(module, nn.Linear):
         return output.numel() * module.in_features
-    return 0
+    own = getattr(module, "multiply_adds", None)
+    return int(own(x, output)) if callable(own) else 0
 
 
 def totals(rows: list[Layer], net: nn.Module) -> dict[str, int]:

@@ -408,9 +408,11 @@ def _check_fields(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
 
 
 def _check_needs(sentence: Sentence) -> None:
-    """The data has the fields that each part needs; losses and networks go by those that the task learns."""
+    """The data has the fields that each part needs; losses and networks go by those that the task learns. The network
+    comes last: it may be nobody's choice.
+    """
     cfg, choices = sentence.cfg, sentence.choices
-    for group in ("task", *(group for group in choices if group != "task")):
+    for group in ("task", *(group for group in choices if group not in ("task", "model")), "model"):
         choice = choices.get(group)
         file = tree.find(f"{group}/{choice}")
         if file is None:

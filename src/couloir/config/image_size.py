@@ -103,6 +103,28 @@ def side_of(image_size: ImageSize, model: str) -> int:
     return size_of(image_size)[0]
 
 
+def halvings(image_size: ImageSize, model: str) -> tuple[int, Size]:
+    """How often strided convolutions halve images on the way to a small map, and how large that map is.
+
+    They do while both sides are even and at least 8: 28 becomes 14 and 7; 32 becomes 16, 8 and 4; 64 as well, one step
+    later.
+
+    Raises:
+        CouloirError: a side is below 8, or is not a multiple of 4.
+    """
+    height, width = size_of(image_size)
+    if min(height, width) < 8 or height % 4 or width % 4:
+        fitting = as_image_size((max(8, -(-height // 4) * 4), max(8, -(-width // 4) * 4)))
+        raise CouloirError(
+            f"model={model} needs images whose sides are multiples of 4, and at least 8, not {in_words(image_size)}.",
+            next_step=f"data.image_size={typed(fitting)}, or another model",
+        )
+    steps = 0
+    while min(height, width) >= 8 and height % 2 == 0 and width % 2 == 0:
+        steps, height, width = steps + 1, height // 2, width // 2
+    return steps, (height, width)
+
+
 def sample_shape(channels: int, image_size: ImageSize | None) -> tuple[int, ...]:
     """The shape of a sample: (C, H, W), or (F,) for a row of a table, which has no image size."""
     return (channels,) if image_size is None else (channels, *size_of(image_size))

@@ -65,13 +65,15 @@ FAMILIES: list[tuple[str, dict[str, Any], tuple[int, int, int]]] = [
     ("deeplabv3_resnet50", {}, (3, 33, 3)),
     ("unet", {"depth": 2, "width": 4, "padding": "none"}, (1, 48, 3)),
     ("convnet", {"decoder": "transposed", "decoder_kernel_size": 3}, (1, 13, 3)),
+    ("autoencoder", {"tied": True}, (1, 8, 3)),
+    ("conv_vae", {"width": 4}, (3, 12, 3)),
     ("segnet", {"depth": 2, "width": 4}, (3, 13, 3)),
     ("fcn8s", {"width": 0.05, "padding": "paper"}, (3, 13, 3)),
 ]
 
 
-OF_OTHERS = {"couloir.model.timm"}
-"""Networks of a library that is an extra."""
+OF_OTHERS = {"couloir.model.timm", "couloir.model.gan"}
+"""Networks of a library that is an extra, and those that answer to codes."""
 
 
 def file_of(choice: str) -> str:
