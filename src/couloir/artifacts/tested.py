@@ -36,7 +36,6 @@ from couloir.record.tested import (
     write_mistakes,
     write_pictures,
 )
-from couloir.task.dense import Dense
 from couloir.task.task import Task
 
 MISTAKES_IN_A_ROW = 10
@@ -74,7 +73,7 @@ def tested(module: Task, data: Any) -> Tested | None:
         return None
     if maps is not None and (known := origin(data)) is not None and known[0] == ORIGIN_FILE:
         maps = maps._replace(files=known[1](np.array(maps.position, np.int64)))
-    return Tested(matrix, mistakes, maps, module.shown_as if isinstance(module, Dense) else "")
+    return Tested(matrix, mistakes, maps, module.shown_as)
 
 
 def write_exhibits(

@@ -36,6 +36,8 @@ class Metric:
         guess_per_class: whether `guess` is divided by the number of classes.
         tasks: the tasks that it fits; empty: any.
         more_classes_than: it is measured where there are more classes than that.
+        of_images: whether it is measured of images alone, and not of rows.
+        key: the key of the task without which (null) it is not measured; empty: it always is.
         counts_samples: whether it is a share of samples that are right, so that its noise is binomial.
         leads: whether it is the task's first metric beside the loss.
         brief: whether the line of an epoch and the progress bar have room for it.
@@ -51,10 +53,20 @@ class Metric:
     guess_per_class: bool = False
     tasks: tuple[str, ...] = ()
     more_classes_than: int = 0
+    of_images: bool = False
+    key: str = ""
     counts_samples: bool = False
     leads: bool = False
     brief: bool = True
     on_train: bool = True
+
+    def there(self, cfg: Any) -> bool:
+        """Whether a run measures it that has it among the metrics of its task."""
+        if self.more_classes_than and int(cfg.data.get("num_classes") or 0) <= self.more_classes_than:
+            return False
+        if self.of_images and cfg.data.get("image_size") is None:
+            return False
+        return not self.key or (cfg.get("task") or {}).get(self.key) is not None
 
     def fits(self, task: str) -> bool:
         """Whether it can be measured of a task."""
@@ -109,14 +121,17 @@ BUILT_IN = {
         Metric("kl_divergence", "KL divergence", low=0, tasks=(SALIENCY,), brief=False, on_train=False),
         Metric("auc_judd", "AUC-Judd", True, 0, 1, guess=0.5, tasks=(SALIENCY,), brief=False, on_train=False),
         Metric("mse", "mean squared error", low=0, tasks=(RECONSTRUCTION,)),
-        Metric("psnr", "PSNR in dB", True, tasks=(RESTORATION, RECONSTRUCTION), leads=True),
-        Metric("ssim", "SSIM", True, -1, 1, tasks=(RESTORATION, RECONSTRUCTION), on_train=False),
+        Metric("psnr", "PSNR in dB", True, tasks=(RESTORATION, RECONSTRUCTION), of_images=True, leads=True),
+        Metric("ssim", "SSIM", True, -1, 1, tasks=(RESTORATION, RECONSTRUCTION), of_images=True, on_train=False),
         Metric(
-            "input_psnr", "PSNR of the input in dB", True, tasks=(RESTORATION, RECONSTRUCTION), brief=False,
-            on_train=False,
+            "input_psnr", "PSNR of the input in dB", True, tasks=(RESTORATION, RECONSTRUCTION), of_images=True,
+            brief=False, on_train=False,
         ),
         Metric("neg_elbo", "negative ELBO in nats", tasks=(VAE,), leads=True),
-        Metric("neg_iwae", "importance-weighted bound in nats", tasks=(VAE,), brief=False, on_train=False),
+        Metric(
+            "neg_iwae", "importance-weighted bound in nats", tasks=(VAE,), key="importance_samples", brief=False,
+            on_train=False,
+        ),
         Metric("reconstruction", "reconstruction in nats", tasks=(VAE,), brief=False),
         Metric("kl", "KL in nats", low=0, tasks=(VAE,), brief=False),
         Metric("active_units", "active units", True, 0, tasks=(VAE,), brief=False, on_train=False),
@@ -258,7 +273,7 @@ def measured(cfg: Any, split: str = "val") -> list[str]:
     classes = int(cfg.data.get("num_classes") or 0)
     chosen, stated = chosen_metrics(cfg), stated_metrics(cfg)
     found = [facts(str(name), stated) for name in task_metrics(cfg)]
-    found = [metric for metric in found if not metric.more_classes_than or classes > metric.more_classes_than]
+    found = [metric for metric in found if metric.there(cfg)]
     for begin, (brings, _) in BY_CLASS.items():
         if any(metric.name == brings for metric in found):
             found += [facts(name) for name in by_class(begin, _class_names(cfg.data), classes)]

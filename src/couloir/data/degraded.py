@@ -38,8 +38,8 @@ WINDOW = 96
 """Pixels of the windows of a folder's pictures, about, where nobody says so."""
 FOLDERS_OWN = {"resize": None, "cache": False, "group_pattern": None, "on_error": "raise", "bits": None}
 """Keys that the sets in memory do not have, as they are where nobody changes them."""
-SALT_AND_PEPPER = "salt_and_pepper"
-AMOUNTS = {"gaussian": 0.1, SALT_AND_PEPPER: 0.1, "poisson": 0.02, "blur": 1.5}
+SALT_AND_PEPPER, MASKING = "salt_and_pepper", "masking"
+AMOUNTS = {"gaussian": 0.1, SALT_AND_PEPPER: 0.1, MASKING: 0.25, "poisson": 0.02, "blur": 1.5}
 """How much worse each kind of noise makes an image where nobody says so."""
 REACH = 3
 """Deviations on each side that a Gaussian blur looks at."""
@@ -70,18 +70,19 @@ class Shrunk:
 
 
 class Noise:
-    """Images with noise, or blurred ones, within [0, 1].
+    """Images with noise, or with gaps, or blurred ones, within [0, 1].
 
     Args:
-        kind: `gaussian`, `salt_and_pepper`, `poisson` or `blur`.
-        amount: the deviation of Gaussian noise; the share of pixels that become black or white; the brightness of one
-            photon; the deviation of the blur in pixels.
+        kind: `gaussian`, `salt_and_pepper`, `masking`, `poisson` or `blur`.
+        amount: the deviation of Gaussian noise; the share of pixels that become black or white, or with `masking`
+            black alone; the brightness of one photon; the deviation of the blur in pixels.
+        bounded: whether values lie in [0, 1], and stay there with Gaussian noise.
     """
 
     factor = 1
 
-    def __init__(self, kind: str, amount: float) -> None:
-        self.kind, self.amount = kind, amount
+    def __init__(self, kind: str, amount: float, bounded: bool = True) -> None:
+        self.kind, self.amount, self.bounded = kind, amount, bounded
 
     def __call__(self, clean: Tensor, numbers: Tensor | None) -> Tensor:
         """Images (B, C, H, W) in [0, 1], worse.
@@ -106,10 +107,13 @@ class Noise:
 
         keys = {"generator": generator, "device": clean.device, "dtype": clean.dtype}
         if self.kind == "gaussian":
-            return (clean + self.amount * torch.randn(clean.shape, **keys)).clamp_(0, 1)
+            made = clean + self.amount * torch.randn(clean.shape, **keys)
+            return made.clamp_(0, 1) if self.bounded else made
         if self.kind == "poisson":
             return torch.poisson(clean / self.amount, generator).mul_(self.amount).clamp_(0, 1)
         drawn = torch.rand((len(clean), 1, *clean.shape[2:]), **keys)  # a pixel in all its channels
+        if self.kind == MASKING:
+            return torch.where(drawn < self.amount, 0.0, clean)
         made = torch.where(drawn < self.amount / 2, 0.0, clean)
         return torch.where(drawn >= 1 - self.amount / 2, 1.0, made)
 
@@ -265,10 +269,12 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
                 next_step="leave data.channels out",
             )
     amount = keys.get("amount")
-    if keys.get("kind") == SALT_AND_PEPPER and isinstance(amount, (int, float)) and amount > 1:
+    kind = keys.get("kind")
+    if kind in (SALT_AND_PEPPER, MASKING) and isinstance(amount, (int, float)) and amount > 1:
+        colours = "black or white" if kind == SALT_AND_PEPPER else "black"
         raise CouloirError(
-            f"data.amount={amount} is no share of the pixels: more than all of them cannot turn black or white.",
-            next_step=f"data.amount={AMOUNTS[SALT_AND_PEPPER]} is the default of data.kind={SALT_AND_PEPPER}",
+            f"data.amount={amount} is no share of the pixels: more than all of them cannot turn {colours}.",
+            next_step=f"data.amount={AMOUNTS[kind]} is the default of data.kind={kind}",
         )
     if stated is not None:
         _refuse_size(stated, factor)

@@ -38,8 +38,6 @@ class Dense(Task):
     input_std: Tensor
     ranked: ClassVar[tuple[str, ...]] = ()
     """What an image is measured by, names of `each`; the first says which images are worst."""
-    shown_as = ""
-    """What a map holds, a word of `couloir.artifacts.map_pictures`: `classes`, `values`, `shares` or `images`."""
     classes_shown: ClassVar[int] = 0
     """How many of the last planes of `planes` are classes."""
 

@@ -43,17 +43,15 @@ class Generative(Task):
     input_std: Tensor
 
     def __init__(self, **keys: Any) -> None:
-        super().__init__(**keys)
         data = keys["data"]
-        self.makes_images = data.image_size is not None
+        self.makes_images = data.image_size is not None  # before `measures` and `examine` are asked
         """Whether samples are images; else rows of a table."""
+        super().__init__(**keys)
         found = of_kind(data.fields, ["label"])
         self.label_field: str | None = found[0] if found else None
         """The field of the samples' classes, which batches hold beside the input; None: there is none."""
-        for name, stated, otherwise in (("mean", data.mean, 0.0), ("std", data.std, 1.0)):
-            numbers = [otherwise] if stated is None else [each or otherwise for each in stated]
-            values = torch.tensor(numbers, dtype=torch.float32)
-            self.register_buffer(f"input_{name}", values.view(1, -1, 1, 1), persistent=False)
+        for name, values in zip(("mean", "std"), standard_of(data), strict=True):
+            self.register_buffer(f"input_{name}", values, persistent=False)
         self._counted = 0
 
     @property
@@ -67,7 +65,7 @@ class Generative(Task):
         """Standardised images (B, C, H, W) in [0, 1]; rows (B, F) stay as they are."""
         if not self.makes_images:
             return x
-        return torch.addcmul(self.input_mean, x, self.input_std).clamp_(0, 1)
+        return as_pixels(x, self.input_mean, self.input_std)
 
     def standardised(self, pixels: Tensor) -> Tensor:
         """Images in [0, 1] (B, C, H, W) as the network is given them; rows (B, F) stay as they are."""
@@ -147,6 +145,11 @@ class Generative(Task):
                 f"{cls.__name__} asks the network {type(net).__name__} for {' and '.join(missing)}, which it lacks.",
                 next_step="docs/generating.md says what a network of this task has; model=... chooses another",
             )
+        if "map" in data.fields.values():
+            raise CouloirError(
+                f"{cls.__name__} learns images of one size, and the images of a data set with maps are whole ones.",
+                next_step="data=image_folder takes a folder's pictures without their maps",
+            )
         if data.image_size is None or data.mean is not None:
             return
         x = data.example_batch(2)[input_field(data.fields)]
@@ -156,6 +159,24 @@ class Generative(Task):
                 f"{float(x.min()):g} to {float(x.max()):g}.",
                 next_step="let the module hand out float32 in [0, 1]; the network may standardise them itself",
             )
+
+
+def standard_of(data: Any) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of images, (1, C, 1, 1) each; 0 and 1 where Couloir has not standardised them."""
+    mean = [0.0] if data.mean is None else data.mean
+    std = [1.0] if data.std is None else [value or 1.0 for value in data.std]  # as a channel that never varies has been
+    return tuple(torch.tensor(each, dtype=torch.float32).view(1, -1, 1, 1) for each in (mean, std))  # type: ignore[return-value]
+
+
+def as_pixels(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Standardised images (B, C, H, W) in [0, 1].
+
+    Args:
+        x: the images.
+        mean: of `standard_of`.
+        std: likewise.
+    """
+    return torch.addcmul(mean, x, std).clamp_(0, 1)
 
 
 def numbered(numbers: Tensor, stream: int, seed: int = 0) -> list[np.random.Generator]:

@@ -68,6 +68,10 @@ class Task(LightningModule):
 
     parts: ClassVar[tuple[str, ...]] = ()
     """The names of losses besides `loss`; each is written down as `train/NAME` and `val/NAME`."""
+    shown_as: str = ""
+    """What `maps.png` shows of a task that keeps its worst maps, a word of `couloir.artifacts.map_pictures`: `classes`,
+    `values`, `shares` or `images`.
+    """
 
     def __init__(
         self,
