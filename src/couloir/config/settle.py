@@ -21,7 +21,7 @@ from couloir.config.classifier_run import settle_classifier
 from couloir.config.compose import THAT_FOLLOW, Sentence, explained
 from couloir.config.fields import fields_of
 from couloir.config.hydra_private import apply_overrides
-from couloir.config.made_for import tasks_of
+from couloir.config.made_for import tasks_of, usual_model
 from couloir.config.metrics import mode, stated_metrics
 from couloir.config.mistakes import COMPLAINTS
 from couloir.config.needs import lacking, needs, told
@@ -148,6 +148,7 @@ def _task_for(sentence: Sentence) -> str | None:
     if data.get("task") in files:
         return str(data.task)
     fits = [name for name, file in files.items() if needs(file) and lacking(file, data) is None]
+    fits = [name for name in fits if usual_model(name) is None]  # what learns no field is asked for by name
     if default in fits or not fits:
         return default
     return max(fits, key=lambda name: sum(len(field.asked) for need in needs(files[name]) for field in need))
