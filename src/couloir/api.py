@@ -77,7 +77,7 @@ def load(run: str | Path | Sequence[str | Path], words: Sequence[str] = ()) -> L
     Raises:
         CouloirError: there is no such run, it has no checkpoint, or several do not know the same classes.
     """
-    from couloir.config.finished import amend, run_config
+    from couloir.config.finished import amend, refuse_mean, run_config
     from couloir.config.targets import roots_of
     from couloir.inference.inputs import OPENED
     from couloir.inference.loaded import LoadedRun
@@ -92,4 +92,5 @@ def load(run: str | Path | Sequence[str | Path], words: Sequence[str] = ()) -> L
     trusted = roots_of(list(words))
     folders = [each if each.is_dir() else each.parents[1] for each in found]
     cfgs = [amend(run_config(folder, trusted), list(words), OPENED) for folder in folders]
+    refuse_mean(cfgs)
     return LoadedRun([Trained(cfg, each) for cfg, each in zip(cfgs, found, strict=True)])

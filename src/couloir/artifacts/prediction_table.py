@@ -31,6 +31,8 @@ MOST = 100
 TOP = 5
 BATCHES = 64
 """Batches whose answers are kept before they are written: a test does not wait for each of them."""
+CODE = "code"
+"""The columns of a sample's code."""
 Parts = dict[str, NDArray[Any]]
 
 
@@ -173,12 +175,14 @@ class Columns:
         return [str(place) if known is None else legible(known[place]) for place in range(count)]
 
     def _named(self, name: str, place: int, count: int) -> str:
-        """The name of a column of several: `p(cat)`."""
+        """The name of a column of several: `p(cat)`, and `code_0`, whose numbers have no names."""
+        if name == CODE:
+            return f"{name}_{place}"
         return name if count == 1 else f"{name}({self.names(count)[place]})"
 
     def _text(self, name: str, values: NDArray[Any]) -> list[str]:
         if values.dtype.kind != "f":
-            labels = name == "top" or (name in ("truth", "prediction") and self.kind == "label")
+            labels = name in ("top", "class") or (name in ("truth", "prediction") and self.kind == "label")
             named = self.classes if labels else ()
             return [legible(named[label]) if named else str(label) for label in values.tolist()]
         if name == "p" or name.startswith("p_"):

@@ -22,6 +22,7 @@ A run is a folder, its name, or `latest`; or one of its checkpoints.
   couloir evaluate RUN/checkpoints/epoch_0007.ckpt    another checkpoint than the best
   couloir evaluate latest metric=[f1,auroc]     other metrics than those of the run
   couloir evaluate latest data.root=FOLDER      where the data is, and other keys of it
+  couloir evaluate latest task.importance_samples=5000    of a VAE: the importance-weighted bound by so many codes
   couloir evaluate latest --json                one JSON object on standard output, and no words"""
 
 
@@ -52,6 +53,7 @@ OPENED = Opened(
     groups=("tta", "metric"),
     why="cannot change after training",
     takes="couloir evaluate takes tta=..., metric=..., data.root, data.batch_size and other keys of the data",
+    tests=True,
 )
 
 

@@ -115,10 +115,11 @@ def _check_form(cfg: DictConfig, top: int | None, output: Path | None, as_lines:
         CouloirError: they cannot, or the file cannot be written.
     """
     from couloir.config.fields import fields_of, target_field
+    from couloir.config.made_for import MODEL
 
     fields = fields_of(cfg.data)
     kind = fields[target_field(fields)]
-    if top is not None and kind not in ("label", "labels"):
+    if top is not None and (kind not in ("label", "labels") or (cfg.get("task") or {}).get(MODEL)):
         raise CouloirError("--top names classes, and this run has none.", next_step="leave --top out")
     if output is None:
         return

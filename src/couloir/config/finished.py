@@ -19,6 +19,7 @@ from couloir.config import contract, targets, tree
 from couloir.config.classifier_run import check_classifier, settle_classifier
 from couloir.config.compose import compose_sentence
 from couloir.config.fields import fields_of
+from couloir.config.made_for import MODEL
 from couloir.config.metrics import check_stated, chosen_metrics, task_of
 from couloir.config.needs import lacking
 from couloir.config.settle import read_part, settle_modes
@@ -29,6 +30,8 @@ from couloir.record.find import find_trained
 
 METRIC = "metric"
 """The group of which several choices may be named, `metric=[f1,auroc]`."""
+EVALUATED = "evaluated"
+"""The key of a task with what its own keys are in an evaluation where they are null: `{importance_samples: 100}`."""
 PARTS = ("model", "data", "trainer")
 """Without these there was no run."""
 MOVED = {"couloir.augmentation.sequence.in_turn": "couloir.augmentation.transform.in_turn"}
@@ -96,6 +99,9 @@ def amend(cfg: DictConfig, overrides: list[str], opened: Opened) -> DictConfig:
     """
     cfg = cfg.copy()
     with open_dict(cfg):
+        for name, value in evaluated(cfg).items() if opened.tests else ():
+            if cfg.task.get(name) is None:
+                cfg.task[name] = value
         chosen = [override for override in overrides if override.partition("=")[0] in opened.groups]
         for override in chosen:
             group, _, value = override.partition("=")
@@ -111,6 +117,35 @@ def amend(cfg: DictConfig, overrides: list[str], opened: Opened) -> DictConfig:
         check_classifier(cfg)
         _follow_monitors(cfg, overrides)
     return cfg
+
+
+def evaluated(cfg: DictConfig) -> dict[str, Any]:
+    """The keys of a run's task that an evaluation sets where they are null, and may change."""
+    return dict((cfg.get("task") or {}).get(EVALUATED) or {})
+
+
+def refuse_mean(cfgs: Sequence[DictConfig]) -> None:
+    """Whether there is a mean of answers: of several runs, or of several views of a sample.
+
+    Args:
+        cfgs: the configurations that the runs answer with.
+
+    Raises:
+        CouloirError: there is none, since their networks make samples or codes, each its own.
+    """
+    name = next((task_of(cfg) for cfg in cfgs if (cfg.get("task") or {}).get(MODEL)), None)
+    if name is None:
+        return
+    if len(cfgs) > 1:
+        raise CouloirError(
+            f"Runs of task={name} have codes and samples of their own, of which there is no mean.",
+            next_step="ask one run at a time",
+        )
+    if cfgs[0].get("tta") is not None:
+        raise CouloirError(
+            f"tta averages the answers to several views of an image, and task={name} has none to average.",
+            next_step="leave tta out",
+        )
 
 
 def asked_runs(
@@ -132,6 +167,7 @@ def asked_runs(
     folders = [run if run.is_dir() else run.parents[1] for run in runs]
     trusted = targets.roots_of(overrides)
     cfgs = [amend(run_config(folder, trusted), overrides, opened) for folder in folders]
+    refuse_mean(cfgs)
     for run in runs:
         best_weights(run)
     return runs, folders, cfgs
@@ -172,6 +208,7 @@ def _set(cfg: DictConfig, text: str, opened: Opened) -> None:
     key, value = override.key_or_group, override.value()
     everything = flat(cfg)
     names = [path for path in everything if opened.takes_key(path)]
+    names += [f"task.{name}" for name in evaluated(cfg) if opened.tests]
     if key not in names:
         if key in everything or key in tree.groups():
             raise CouloirError(f"'{key}' {opened.why}.", next_step=opened.takes)
@@ -210,6 +247,7 @@ class Opened:
         groups: groups that another choice may be named of.
         why: what is said of all other keys, after their name: `cannot change after training`.
         takes: the next step then: what the verb does take.
+        tests: whether the verb tests a run again, so that the keys which its task names for that may be changed.
     """
 
     keys: tuple[str, ...]
@@ -217,6 +255,7 @@ class Opened:
     takes: str
     closed: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    tests: bool = False
 
     def takes_key(self, key: str) -> bool:
         """Whether a key may be changed."""

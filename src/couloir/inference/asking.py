@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from couloir.config.fields import input_field
+from couloir.config.fields import SAMPLE, input_field
 from couloir.data.features import Feature
 from couloir.data.images import reading_of
 from couloir.data.npy import opened_array
@@ -27,6 +27,7 @@ from couloir.inference.inputs import ARRAYS, PHOTOGRAPHS, Inputs, Unusable, arra
 from couloir.inference.trained import Measured, Trained, loaded_size, mean_answer
 from couloir.record.columns import read_columns
 from couloir.task.dense import Dense
+from couloir.task.generative import Generative
 from couloir.task.prediction import Prediction
 from couloir.task.restoration import Restoration
 from couloir.task.task import Step
@@ -94,6 +95,11 @@ class Asking:
             check_alike(first, other)
         self.measured = Measured(first.task)
 
+    @property
+    def compares(self) -> bool:
+        """Whether answers are compared with a truth; what makes or rebuilds samples has learned none."""
+        return not isinstance(self.runs[0].task, Generative)
+
     def about(self, inputs: Inputs) -> list[Asked]:
         """What is asked about some files.
 
@@ -104,7 +110,7 @@ class Asking:
             check_kinds(inputs, run.cfg, run.run, run.is_plain)
         if inputs.kind == PHOTOGRAPHS:
             labels = None
-            if self.runs[0].data.kind == "label":
+            if self.runs[0].data.kind == "label" and self.compares:
                 labels, notes = inputs.labels(self.runs[0].classes)
                 self.notes += notes
             several = len(self.runs) > 1
@@ -142,7 +148,7 @@ class Asking:
         first, batch_size = self.runs[0], int(self.runs[0].data.batch_size or 32)
         if isinstance(first.task, Dense) and isinstance(samples := asked.samples[0], Arrays):
             batch_size = at_once(batch_size, *samples.shown_size)
-        targets, known = asked.samples[0].targets, asked.samples[0].known
+        targets, known = asked.samples[0].targets if self.compares else None, asked.samples[0].known
         start = 0
         with ExitStack() as stack:
             streams = [stack.enter_context(closing(samples.batches(batch_size))) for samples in asked.samples]
@@ -159,7 +165,10 @@ class Asking:
                 if not len(places):
                     continue
                 kept = [raw.x[torch.from_numpy(places)] if failed else raw.x for raw in raws]
-                batches = [run.prepare(x) for run, x in zip(self.runs, kept, strict=True)]
+                batches = [
+                    {**run.prepare(x), SAMPLE: torch.from_numpy(numbers)}
+                    for run, x in zip(self.runs, kept, strict=True)
+                ]
                 replies = [run.respond(batch) for run, batch in zip(self.runs, batches, strict=True)]
                 answers = [answer for _, answer in replies]
                 if isinstance(first.task, Dense):

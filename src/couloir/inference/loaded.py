@@ -7,7 +7,7 @@ import datetime
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from couloir.artifacts.prediction_table import Columns, as_array
+from couloir.artifacts.prediction_table import CODE, Columns, as_array
 from couloir.config.fields import IGNORED, input_field
+from couloir.data.batches import Batch
 from couloir.data.features import Feature
 from couloir.data.unseen import (
     IMAGES,
@@ -37,11 +38,13 @@ from couloir.data.unseen import (
 from couloir.errors import CouloirError
 from couloir.inference.answers import spoken
 from couloir.inference.asking import Asked, Asking, photographs_of, row_offsets, rows_wanted, sample_of
+from couloir.inference.codes import decoded, looked, makes
 from couloir.inference.inputs import PHOTOGRAPHS, Inputs, array_form, find_inputs
 from couloir.inference.map_files import names_of, shares
 from couloir.inference.sampling.drawing import Maker
 from couloir.inference.trained import Trained, loaded_size
 from couloir.task.dense import Dense
+from couloir.task.generative import Generative
 from couloir.task.restoration import Restoration
 from couloir.task.segmentation import Segmentation
 
@@ -70,7 +73,9 @@ class Answer:
         map: of a segmentation the class of each pixel, uint8 (H, W), or int64 where there are more than 255; of a
             saliency its values, float32 (H, W); of a restoration the image, uint8 (H, W, C) or (H, W).
         shares: of a segmentation the share of the pixels that each class has, by name.
-        array: the answer as NumPy has it: probabilities, values, a map, in the data's units.
+        code: of an autoencoder or a VAE the code, float32 (K,); of the latter its mean.
+        numbers: of what makes or rebuilds samples, what else is said of the sample by name: `error`, `neg_elbo`.
+        array: the answer as NumPy has it: probabilities, values, a map, a sample that was rebuilt, in the data's units.
     """
 
     label: str | None = None
@@ -81,6 +86,8 @@ class Answer:
     values: dict[str, float] | None = None
     map: Any = None
     shares: dict[str, float] | None = None
+    code: Any = None
+    numbers: dict[str, float] | None = None
     array: Any = None
 
     def __repr__(self) -> str:
@@ -90,6 +97,8 @@ class Answer:
             return f"Answer({self.labels!r})"
         if self.values is not None:
             return f"Answer({self.value if len(self.values) == 1 else self.values!r})"
+        if self.numbers is not None:
+            return f"Answer({', '.join(f'{name} {value:.4g}' for name, value in self.numbers.items())})"
         if self.map is not None:
             most = sorted((self.shares or {}).items(), key=lambda entry: -entry[1])[:3]
             told = "".join(f", {name} {share:.1%}" for name, share in most if share)
@@ -160,6 +169,47 @@ class LoadedRun:
             raise CouloirError(f"sample takes a count of at least 1 and a seed of at least 0, not {count} and {seed}.")
         return torch.cat([made.pictures for made in maker.samples(count, seed, maker.label(label))])
 
+    def encode(self, samples: Any) -> Tensor:
+        """The codes of samples, float32 (N, K), or (K,) of one; of a VAE their means.
+
+        Args:
+            samples: as the run is called with them.
+
+        Raises:
+            CouloirError: the run finds no codes, or does not take such samples.
+        """
+        task = makes(self.runs[0], encodes=True)
+        return self._looked(samples, task.codes)
+
+    def decode(self, codes: Any, labels: Any = None) -> Tensor:
+        """The samples of codes, float32 images (N, C, H, W) in [0, 1] or rows (N, F) as they were standardised.
+
+        Args:
+            codes: (N, K), or one of them (K,): then the sample has no first axis either.
+            labels: of a network that is told a class, their numbers, (N,) or one for all.
+
+        Raises:
+            CouloirError: the run makes nothing out of codes, or out of codes of another size.
+        """
+        return decoded(self.runs[0], codes, labels)
+
+    def rebuild(self, samples: Any) -> Tensor:
+        """Samples through their codes, as they are given: nothing is made worse before; in the form of `decode`.
+
+        Args:
+            samples: as the run is called with them.
+
+        Raises:
+            CouloirError: the run finds no codes, or does not take such samples.
+        """
+        task = makes(self.runs[0], encodes=True)
+        return self._looked(samples, task.rebuilt)
+
+    def _looked(self, samples: Any, look: Callable[[Batch], Tensor]) -> Tensor:
+        asked, single = self._asked(Asking(self.runs), samples)
+        found = looked(self.runs[0], asked, look)
+        return found[0] if single else found
+
     def _answers(self, asking: Asking, asked: Asked) -> Iterator[Answer]:
         data = self.runs[0].data
         columns = Columns(data.kind, data.classes, data.targets)
@@ -168,7 +218,13 @@ class LoadedRun:
             for place in range(len(answered.places)):
                 row, array = {name: values[place] for name, values in rows.items()}, sample_of(answered.answer, place)
                 task = self.runs[0].task
-                yield _of_map(task, array) if isinstance(task, Dense) else _answer(row, columns, array)
+                if isinstance(task, Dense):
+                    yield _of_map(task, array)
+                elif isinstance(task, Generative):
+                    numbers = {name: float(value) for name, value in row.items() if not np.ndim(value)}
+                    yield Answer(code=row.get(CODE), numbers=numbers, array=array)
+                else:
+                    yield _answer(row, columns, array)
 
     def _asked(self, asking: Asking, samples: Any) -> tuple[list[Asked], bool]:
         """What is asked, and whether it is one sample."""

@@ -79,7 +79,7 @@ def predict(
             columns = Columns(data.kind, data.classes, data.targets)
             count = 0
             with into(output, as_lines, columns) as write:
-                compared = any(asked.samples[0].targets is not None for asked in everything)
+                compared = asking.compares and any(asked.samples[0].targets is not None for asked in everything)
                 for block in blocks(again, top, several, compared):
                     write(block)
                     count += len(block.known)
