@@ -37,7 +37,7 @@ class Metric:
         tasks: the tasks that it fits; empty: any.
         more_classes_than: it is measured where there are more classes than that.
         of_images: whether it is measured of images alone, and not of rows.
-        key: the key of the task without which (null) it is not measured; empty: it always is.
+        key: it is not measured where this key of the task is null or none; empty: it always is.
         counts_samples: whether it is a share of samples that are right, so that its noise is binomial.
         leads: whether it is the task's first metric beside the loss.
         brief: whether the line of an epoch and the progress bar have room for it.
@@ -66,7 +66,7 @@ class Metric:
             return False
         if self.of_images and cfg.data.get("image_size") is None:
             return False
-        return not self.key or (cfg.get("task") or {}).get(self.key) is not None
+        return not self.key or (cfg.get("task") or {}).get(self.key, True) not in (None, "none")
 
     def fits(self, task: str) -> bool:
         """Whether it can be measured of a task."""
@@ -125,7 +125,7 @@ BUILT_IN = {
         Metric("ssim", "SSIM", True, -1, 1, tasks=(RESTORATION, RECONSTRUCTION), of_images=True, on_train=False),
         Metric(
             "input_psnr", "PSNR of the input in dB", True, tasks=(RESTORATION, RECONSTRUCTION), of_images=True,
-            brief=False, on_train=False,
+            key="corruption", brief=False, on_train=False,
         ),
         Metric("neg_elbo", "negative ELBO in nats", tasks=(VAE,), leads=True),
         Metric(

@@ -39,6 +39,8 @@ class Reconstruction(Rebuilding):
         keys: those of `Task`.
     """
 
+    ranked = ("psnr", "ssim", "mse")
+
     def __init__(
         self,
         corruption: str,
@@ -48,6 +50,7 @@ class Reconstruction(Rebuilding):
         sparsity_target: float,
         **keys: Any,
     ) -> None:
+        self.corruption = corruption  # before `measures` is asked
         super().__init__(**keys)
         self.sparsity, self.sparsity_kind, self.sparsity_target = sparsity, sparsity_kind, sparsity_target
         self.noise: Noise | None = None
@@ -64,11 +67,13 @@ class Reconstruction(Rebuilding):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What a sample is measured by in validation and test; a row has no pixels."""
-        return ("mse", "psnr", "ssim", "input_psnr") if self.makes_images else ("mse",)
+        """What a sample is measured by in validation and test; a row has no pixels, and a clean input no noise."""
+        if not self.makes_images:
+            return ("mse",)
+        return ("mse", "psnr", "ssim", *(["input_psnr"] if self.corruption != NONE else []))
 
     def measures(self) -> dict[str, Metric]:
-        """The mean squared error; of images also PSNR and SSIM, and the PSNR of what the network is given."""
+        """The mean squared error; of images PSNR and SSIM, and, if they are made worse, the PSNR of what is given."""
         return {"rebuilt": Means(self.names)}
 
     def measured_of(self, split: str) -> dict[str, Metric]:
