@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
+from couloir.config.fields import SAMPLE
 from couloir.data.batches import Batch
 from couloir.errors import CouloirError
 from couloir.metric.latent import ActiveUnits
@@ -260,7 +261,8 @@ class Vae(Rebuilding):
         """The means of the codes of a batch, (B, K), without gradients."""
         x = batch[self.input]
         if self.binarise != NONE:
-            x = self.standardised(self.binary(self.pixels(x), self.numbers(batch)))
+            numbers = batch[SAMPLE] if SAMPLE in batch else torch.arange(len(x))
+            x = self.standardised(self.binary(self.pixels(x), numbers))
         with torch.no_grad():
             return self.posterior(x).mean
 
