@@ -93,7 +93,7 @@ def test_free_bits_press_no_unit_below_them_and_leave_the_bound_as_it_is() -> No
         free = task.compute(there).losses
         torch.manual_seed(2)
         bound = plain.compute(there).losses
-    units = task.posterior(there["x"]).divergences().mean(dim=0)
+        units = task.posterior(there["x"]).divergences().mean(dim=0)
     assert float(free["neg_elbo"]) == float(bound["neg_elbo"])
     assert float(free["loss"] - free["reconstruction"]) == pytest.approx(
         float(units.clamp_min(free_bits).sum()), rel=1e-5
