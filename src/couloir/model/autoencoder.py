@@ -100,6 +100,7 @@ def autoencoder(
     batch_norm: bool = False,
     tied: bool = False,
     output: str = "sigmoid",
+    code_activation: str = "linear",
 ) -> Autoencoder:
     """The fully-connected autoencoder, of images or rows; linear without hidden layers and with a linear output.
 
@@ -112,12 +113,14 @@ def autoencoder(
         batch_norm: normalise before each activation.
         tied: the decoder's weights are the encoder's, transposed.
         output: `sigmoid` or `linear`, of images; rows are always linear.
+        code_activation: `linear` or `sigmoid`, of the code; a mean activation needs codes in (0, 1).
     """
     inputs = features(channels, image_size)
     encoder = nn.Sequential(
         nn.Flatten(),
         *dense(inputs, hidden, activation, batch_norm),
         nn.Linear(hidden[-1] if hidden else inputs, code_size),
+        *_output(code_activation),
     )
     linear = [layer for layer in encoder if isinstance(layer, nn.Linear)]
     decoder: list[nn.Module] = []
@@ -140,6 +143,7 @@ def conv_autoencoder(
     batch_norm: bool = False,
     tied: bool = False,
     output: str = "sigmoid",
+    code_activation: str = "linear",
 ) -> Autoencoder:
     """Strided convolutions down to a small map, the code, and transposed convolutions up again.
 
@@ -152,6 +156,7 @@ def conv_autoencoder(
         batch_norm: normalise before each activation.
         tied: the decoder's weights are the encoder's, transposed.
         output: `sigmoid` or `linear`.
+        code_activation: `linear` or `sigmoid`, of the code.
 
     Raises:
         CouloirError: a side is no multiple of 4, or below 8.
@@ -162,6 +167,7 @@ def conv_autoencoder(
         *down(channels, steps, width, activation, batch_norm),
         nn.Flatten(),
         nn.Linear(deepest * math.prod(size), code_size),
+        *_output(code_activation),
     )
     down_layers = [layer for layer in encoder if isinstance(layer, nn.Conv2d | nn.Linear)]
     decoder = nn.Sequential(

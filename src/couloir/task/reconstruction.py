@@ -163,7 +163,7 @@ class Reconstruction(Rebuilding):
             raise CouloirError(
                 f"task.sparsity_kind=kl compares mean activations in (0, 1), and the network's codes lie from "
                 f"{low:.3g} to {high:.3g}.",
-                next_step="a network whose codes pass a sigmoid, or task.sparsity_kind=l1",
+                next_step="model.code_activation=sigmoid, or task.sparsity_kind=l1",
             )
 
     def _encode(self, x: Tensor) -> Tensor:
