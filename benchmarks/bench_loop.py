@@ -1,6 +1,6 @@
 """The loop: `train` with metrics, logs and checkpoints on, against the loop that one writes by hand.
 
-    python benchmarks/bench_loop.py [mlp] [lenet5] [resnet18] [unet]
+    python benchmarks/bench_loop.py [mlp] [lenet5] [resnet18] [unet] [vae] [gan] [dcgan]
 
 Both sides in turn, several rounds, each run a process of its own; steps per second are those of the median epoch
 after the first, validation not counted. The plain loop has its data in memory, in float32; once as it is usually
@@ -34,6 +34,9 @@ def sentences() -> dict[str, tuple[list[str], int, int, int]]:
         "lenet5": (["model=lenet5", *grey], 55_000, 3, 5),
         "resnet18": (["model=resnet18", "model.stem=cifar", *colour, "data.subset=1138", *few], 1024, 3, 2),
         "unet": (["model=unet", *of_maps, *few], 512, 3, 3),
+        "vae": (["task=vae", "model=vae", "model.hidden=[400]", *grey, *few], 55_000, 3, 3),
+        "gan": (["task=gan", "model=gan_mlp", "model.hidden=[256,512,1024]", *grey, *few], 55_000, 3, 3),
+        "dcgan": (["task=gan", "model=dcgan", "model.width=16", *grey, *few], 55_000, 3, 3),
     }
     return {
         name: ([*words, "optimizer.lr=0.001", f"data.batch_size={BATCH[name]}"], *rest)

@@ -1,10 +1,11 @@
 """The other side of `bench_loop.py`: the loop that one writes by hand, with the data in memory and nothing else.
 
-    python benchmarks/plain_loop.py mlp|lenet5|resnet18|unet [--samples N] [--epochs N] [--tuned]
+    python benchmarks/plain_loop.py mlp|lenet5|resnet18|unet|vae|gan|dcgan [--samples N] [--epochs N] [--tuned]
 
 Prints the steps per second of the median epoch after the first, as JSON. No metrics, logs, checkpoints or validation;
 the samples are float32 and standardised before the first step, masks are int64. The networks are those of Couloir's
-own side. The U-Net's images are digits on photographs, which are embedded.
+own side. The U-Net's images are digits on photographs, which are embedded. The VAE has the Bernoulli likelihood, and
+the GANs the non-saturating objective; images are in [0, 1] or [-1, 1] there.
 `--tuned` adds the execution settings that Couloir has by default: channels_last and the fused optimizer.
 """
 
@@ -15,24 +16,36 @@ import json
 import os
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from couloir.data.cifar import TRAIN, read_archive
 from couloir.data.digits_on_photographs import scenes
 from couloir.data.mnist import read_idx
+from couloir.model.gan import dcgan, gan_mlp
 from couloir.model.lenet import lenet5
 from couloir.model.mlp import mlp
 from couloir.model.resnet import resnet18
 from couloir.model.unet import unet
+from couloir.model.vae import vae
 
-BATCH = {"mlp": 128, "lenet5": 128, "resnet18": 128, "unet": 32}
+BATCH = {"mlp": 128, "lenet5": 128, "resnet18": 128, "unet": 32, "vae": 128, "gan": 128, "dcgan": 64}
 """Samples of a step."""
-SIZES = {"mlp": (1, 28), "lenet5": (1, 28), "resnet18": (3, 32), "unet": (3, 64)}
+GREY = (1, 28)
+SIZES = {
+    "mlp": GREY, "lenet5": GREY, "resnet18": (3, 32), "unet": (3, 64), "vae": GREY, "gan": GREY, "dcgan": GREY,
+}  # fmt: skip
 """Channels and pixels of each network's images."""
+SPANS = {"vae": (0.0, 1.0), "gan": (0.5, 0.5), "dcgan": (0.5, 0.5)}
+"""What is taken from pixels in [0, 1], and by what they are then divided; other networks: (0.4, 0.3)."""
+Step = Callable[[Tensor, Tensor], None]
 
 
 def network(name: str) -> nn.Module:
@@ -44,6 +57,12 @@ def network(name: str) -> nn.Module:
         return lenet5(channels, size, 10, dropout=0.2)
     if name == "unet":
         return unet(channels, size, 11, depth=3, width=16)
+    if name == "vae":
+        return vae(channels, size, hidden=[400], code_size=20)
+    if name == "gan":
+        return gan_mlp(channels, size, 10, hidden=[256, 512, 1024])
+    if name == "dcgan":
+        return dcgan(channels, size, 10, width=16)
     return resnet18(channels, size, 10, stem="cifar")
 
 
@@ -67,17 +86,66 @@ def images(name: str, count: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(pixels.copy()), torch.from_numpy(labels.astype(np.int64))
 
 
-def epoch(
-    net: nn.Module, optimizer: torch.optim.Optimizer, criterion: nn.Module, x: Tensor, y: Tensor, batch: int
-) -> float:
+def classified(net: Any, optimizer: Callable[[Any], Any]) -> Step:
+    """A step by the cross-entropy of labels or masks."""
+    adam = optimizer(net.parameters())
+    criterion = nn.CrossEntropyLoss()
+
+    def step(x: Tensor, y: Tensor) -> None:
+        loss = criterion(net(x), y)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+
+    return step
+
+
+def encoded(net: Any, optimizer: Callable[[Any], Any]) -> Step:
+    """A step of a VAE."""
+    adam = optimizer(net.parameters())
+
+    def step(x: Tensor, _y: Tensor) -> None:
+        mean, log_variance = net.encode(x)
+        code = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
+        fit = F.binary_cross_entropy_with_logits(net.decode(code), x, reduction="sum")
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum()
+        adam.zero_grad()
+        ((fit + kl) / len(x)).backward()
+        adam.step()
+
+    return step
+
+
+def played(net: Any, optimizer: Callable[[Any], Any]) -> Step:
+    """A step of a discriminator, and one of a generator."""
+    of_generator, of_discriminator = optimizer(net.generator.parameters()), optimizer(net.discriminator.parameters())
+
+    def step(x: Tensor, _y: Tensor) -> None:
+        made = net.generator(torch.randn(len(x), net.code_size))
+        loss = F.softplus(-net.discriminator(x)).mean() + F.softplus(net.discriminator(made.detach())).mean()
+        of_discriminator.zero_grad()
+        loss.backward()
+        of_discriminator.step()
+        net.discriminator.requires_grad_(False)
+        loss = F.softplus(-net.discriminator(made)).mean()
+        of_generator.zero_grad()
+        loss.backward()
+        of_generator.step()
+        net.discriminator.requires_grad_(True)
+
+    return step
+
+
+STEPS = {"vae": encoded, "gan": played, "dcgan": played}
+"""How networks learn; the others are `classified`."""
+
+
+def epoch(step: Step, x: Tensor, y: Tensor, batch: int) -> float:
     """One epoch in a new order; its steps per second."""
     began = time.perf_counter()
     batches = torch.split(torch.randperm(len(x)), batch)
     for chosen in batches:
-        loss = criterion(net(x[chosen]), y[chosen])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        step(x[chosen], y[chosen])
     return len(batches) / (time.perf_counter() - began)
 
 
@@ -91,15 +159,15 @@ def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(0)
     x, y = images(options.network, options.samples)
-    x = x.float().div_(255).sub_(0.4).div_(0.3)
+    less, by = SPANS.get(options.network, (0.4, 0.3))
+    x = x.float().div_(255).sub_(less).div_(by)
     net = network(options.network)
     if options.tuned:
         net.to(memory_format=torch.channels_last)
         x = x if x.shape[1] == 1 else x.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.001, fused=options.tuned or None)
-    criterion = nn.CrossEntropyLoss()
-    batch = BATCH[options.network]
-    rates = [epoch(net, optimizer, criterion, x, y, batch) for _ in range(options.epochs)]
+    optimizer = partial(torch.optim.Adam, lr=0.001, fused=options.tuned or None)
+    step = STEPS.get(options.network, classified)(net, optimizer)
+    rates = [epoch(step, x, y, BATCH[options.network]) for _ in range(options.epochs)]
     print(json.dumps({"steps_per_second": statistics.median(rates[1:])}))
 
 

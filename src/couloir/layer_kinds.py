@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 TransposedConvolution = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d | TransposedConvolution
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
+
+
+def learned_weight(layer: nn.Module) -> Tensor:
+    """The tensor (O, ...) that an optimizer changes where it learns a layer's weight.
+
+    A layer with spectral normalisation computes the weight that it uses out of it, and in training to ask such a layer
+    for `weight` moves its state.
+    """
+    weight = layer.parametrizations.weight.original if is_parametrized(layer, "weight") else layer.weight  # type: ignore[union-attr]
+    assert isinstance(weight, Tensor)
+    return weight
 
 
 @contextmanager

@@ -6,6 +6,7 @@ where the iterates themselves still jump. An exponential mean forgets the early 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -19,7 +20,9 @@ class Averaging(Callback):
     """Keeps the running mean of a network's parameters and buffers.
 
     The mean is in place whenever the network is looked at (validation, test) and in the checkpoints' `state_dict`;
-    training goes on with the weights themselves, which the checkpoint holds as `averaging`.
+    training goes on with the weights themselves, which the checkpoint holds as `averaging`. A network whose attribute
+    `averages` names some of its parts, such as `("generator.",)`, has the mean of these, and the newest weights of all
+    others.
 
     Args:
         decay: share of the mean that stays at each step, an exponential mean; None: the plain mean of all steps.
@@ -43,9 +46,9 @@ class Averaging(Callback):
     def update(self, net: nn.Module) -> None:
         """Take the network's weights into the mean."""
         self.steps += 1
-        state = net.state_dict()
+        state = averaged(net)
         if self.steps == 1:
-            self.mean = {name: value.detach().clone() for name, value in state.items()}
+            self.mean = copied(state)
             return
         share = self.share()
         for name, value in state.items():
@@ -59,7 +62,8 @@ class Averaging(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """After each step of the optimizer that was not skipped."""
-        stepped = trainer.global_step > self._last_step and not getattr(pl_module, "skipped_step", False)
+        stepped = trainer.global_step > self._last_step and getattr(pl_module, "moved", True)
+        stepped &= not getattr(pl_module, "skipped_step", False)
         if stepped and trainer.current_epoch >= self.start_epoch:
             self.update(network(pl_module))
         self._last_step = trainer.global_step
@@ -73,20 +77,20 @@ class Averaging(Callback):
         """Put the mean in place."""
         if self.mean and not self._weights:
             net = network(pl_module)
-            self._weights = {name: value.detach().clone() for name, value in net.state_dict().items()}
-            net.load_state_dict(self.mean)
+            self._weights = copied(averaged(net))
+            net.load_state_dict(self.mean, strict=False)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the weights back."""
         if self._weights:
-            network(pl_module).load_state_dict(self._weights)
+            network(pl_module).load_state_dict(self._weights, strict=False)
             self._weights = {}
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """The mean is the checkpoint's network; the weights go on beside it."""
         if not self.mean:
             return
-        weights = self._weights or {name: value.clone() for name, value in network(pl_module).state_dict().items()}
+        weights = self._weights or copied(averaged(network(pl_module)))
         checkpoint["averaging"] = {"weights": weights, "steps": self.steps}
         checkpoint["state_dict"] |= {f"net.{name}": value for name, value in self.mean.items()}
 
@@ -95,11 +99,10 @@ class Averaging(Callback):
         saved = checkpoint.get("averaging")
         if saved is None or trainer.state.fn != "fit":
             return
-        names = [name for name in checkpoint["state_dict"] if name.startswith("net.")]
-        self.mean = {name.removeprefix("net."): checkpoint["state_dict"][name].clone() for name in names}
+        self.mean = {name: checkpoint["state_dict"][f"net.{name}"].clone() for name in saved["weights"]}
         self.steps = saved["steps"]
         self._last_step = checkpoint["global_step"]
-        network(pl_module).load_state_dict(saved["weights"])
+        network(pl_module).load_state_dict(saved["weights"], strict=False)  # of the other parts they are in place
 
 
 def network(module: LightningModule) -> nn.Module:
@@ -107,3 +110,19 @@ def network(module: LightningModule) -> nn.Module:
     net = module.net
     assert isinstance(net, nn.Module)
     return net
+
+
+def averaged(net: nn.Module) -> dict[str, Tensor]:
+    """The parameters and buffers that a mean is taken of: all, or those of the parts that `averages` names."""
+    parts: tuple[str, ...] | None = getattr(net, "averages", None)
+    if parts is None:
+        return net.state_dict()
+    found: dict[str, Tensor] = {}
+    for part in parts:
+        net.get_submodule(part.removesuffix(".")).state_dict(destination=found, prefix=part)
+    return found
+
+
+def copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same values, which no step changes."""
+    return {name: value.detach().clone() for name, value in state.items()}

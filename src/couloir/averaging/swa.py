@@ -17,7 +17,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
-from couloir.averaging.running import Averaging, network
+from couloir.averaging.running import Averaging, copied, network
 from couloir.config.fields import SHARE
 from couloir.distributed import average
 from couloir.layer_kinds import BatchNorm
@@ -50,7 +50,7 @@ class EpochAveraging(Averaging):
         if self.mean and trainer.current_epoch < self.start_epoch:  # the run has become longer
             say.info("the mean of weights begins anew, after epoch %d: on_new_length=stretch", self.start_epoch)
             if not trainer.lr_scheduler_configs:
-                for group, rate in zip(trainer.optimizers[0].param_groups, self.rates, strict=False):
+                for group, rate in zip(groups_of(trainer), self.rates, strict=False):
                     group["lr"] = rate
             self.mean, self.steps, self.rates, self._measured = {}, 0, [], True
 
@@ -66,7 +66,7 @@ class EpochAveraging(Averaging):
         passed = trainer.current_epoch - self.start_epoch
         if self.swa_lr is None or passed < 0:
             return
-        groups = trainer.optimizers[0].param_groups
+        groups = groups_of(trainer)
         if not self.rates:
             self.rates = [float(group["lr"]) for group in groups]
         for group, before in zip(groups, self.rates, strict=True):
@@ -104,19 +104,26 @@ class EpochAveraging(Averaging):
             return
         self._measured = True
         net, data = network(pl_module), trainer.datamodule  # type: ignore[attr-defined]
+        if hasattr(net, "averages"):
+            return  # such a part is not given the data's samples: its running statistics are averaged as weights are
         learning = getattr(pl_module, "learning", None)
         fixed = set() if learning is None else learning.fixed
         if not any(isinstance(layer, BatchNorm) and name not in fixed for name, layer in net.named_modules()):
             return
-        weights = {name: value.detach().clone() for name, value in net.state_dict().items()}
+        weights = copied(net.state_dict())
         net.load_state_dict(self.mean)
         batches = data.train_dataloader()
         # A process may have stand-ins for its part of a small last batch; they are no samples.
         whole = (batch for batch in batches if SHARE not in batch or batch[SHARE].own > 0)
         measure_batch_norm(net, (batch[pl_module.input] for batch in whole), fixed)
         batches.close()
-        self.mean = {name: value.detach().clone() for name, value in net.state_dict().items()}
+        self.mean = copied(net.state_dict())
         net.load_state_dict(weights)
+
+
+def groups_of(trainer: Trainer) -> list[dict[str, Any]]:
+    """The groups of parameters of all optimizers."""
+    return [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
 
 
 def measure_batch_norm(net: nn.Module, batches: Iterable[Tensor], fixed: Collection[str] = ()) -> None:

@@ -14,7 +14,7 @@ from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from couloir.layer_kinds import Convolution
+from couloir.layer_kinds import Convolution, learned_weight
 from couloir.metric.precision import WIDE
 from couloir.task.task import Task
 from couloir.torch_private import unscales
@@ -73,14 +73,14 @@ class Gradients(Callback):
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Look, where it is time to."""
-        last = trainer.is_last_batch
-        if (trainer.global_step % self._stride and not last) or not self._weights:
-            return
-        if (trainer.current_epoch + 1) % self.every_n_epochs:
+        if not self._weights or (trainer.current_epoch + 1) % self.every_n_epochs:
             return
         assert isinstance(pl_module, Task)
         if self._several:
             self._of_one_of_several(trainer, pl_module, optimizer)
+            return
+        last = trainer.is_last_batch
+        if trainer.global_step % self._stride and not last:
             return
         if any(weight.grad is None for weight in self._weights):
             return  # without a gradient: the step is left out
@@ -94,9 +94,10 @@ class Gradients(Callback):
     def _of_one_of_several(self, trainer: Trainer, module: Task, optimizer: Optimizer) -> None:
         """The norm alone: layers that several optimizers train do not stand in one row from the first to the last."""
         numbers = [getattr(other, "optimizer", other) for other in trainer.optimizers]
-        place = numbers.index(getattr(optimizer, "optimizer", optimizer)) + 1
-        if trainer.is_last_batch:
-            module.measured[f"{PREFIX}norm_{place}"] = _norm(optimizer) / _scale(trainer, optimizer)
+        place = numbers.index(getattr(optimizer, "optimizer", optimizer))
+        if module.is_last_step(place):
+            name = PREFIX + (module.players[place] if module.players else f"norm_{place + 1}")
+            module.measured[name] = _norm(optimizer) / _scale(trainer, optimizer)
 
     def _numbers(self, optimizer: Optimizer, scale: float) -> dict[str, float]:
         numbers = {"norm": _norm(optimizer) / scale}
@@ -137,8 +138,8 @@ def _scale(trainer: Trainer, optimizer: Optimizer) -> float:
 
 def layer_weights(net: nn.Module) -> list[Tensor]:
     """The weights (O, ...) of the linear and convolutional layers that are trained, in the network's order."""
-    layers = [module for module in net.modules() if isinstance(module, nn.Linear | Convolution)]
-    return [layer.weight for layer in layers if layer.weight.requires_grad]
+    weights = [learned_weight(module) for module in net.modules() if isinstance(module, nn.Linear | Convolution)]
+    return [weight for weight in weights if weight.requires_grad]
 
 
 def first_to_last(weights: list[Tensor]) -> dict[str, float]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from couloir.errors import CouloirError
 from couloir.momentum_schedule.rules import Rule, check_momentum
 
 
@@ -20,7 +21,13 @@ class MomentumSchedule(Callback):
         self.rule = rule
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say at once where there is no momentum to set."""
+        """Say at once where there is no momentum to set, or where it would be unclear whose steps are counted."""
+        if len(trainer.optimizers) > 1:
+            raise CouloirError(
+                f"momentum_schedule follows the steps of one optimizer, and {type(pl_module).__name__} has "
+                f"{len(trainer.optimizers)}.",
+                next_step="momentum_schedule=none; optimizer.momentum sets it for all steps",
+            )
         check_momentum(trainer.optimizers[0].param_groups)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:

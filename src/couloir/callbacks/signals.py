@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
 from couloir.data.ragged import moved
-from couloir.layer_kinds import BatchNorm, Convolution
+from couloir.layer_kinds import BatchNorm, Convolution, learned_weight
 from couloir.metric.precision import WIDE
 from couloir.record.signals import LayerSignal, write_signals
 from couloir.task.task import Task, sum_of
@@ -129,9 +129,9 @@ def measure(net: nn.Module, loss: Callable[[], Tensor], device: torch.device) ->
     """
     names = {module: name or type(module).__name__ for name, module in net.named_modules()}
     weights = {
-        module: module.weight
+        module: learned_weight(module)
         for module in names
-        if isinstance(module, nn.Linear | Convolution) and module.weight.requires_grad
+        if isinstance(module, nn.Linear | Convolution) and learned_weight(module).requires_grad
     }
     found: dict[nn.Module, Signal] = {}
 

@@ -114,9 +114,13 @@ def _way(file: Path, part: Mapping[str, Any] | None) -> Way:
         if way.key is None:
             return way
         default = next((key.default for key in contract.read_keys(file) if key.path == way.key), None)
-        if str((part or {}).get(way.key, default)) == way.value:
+        if _typed((part or {}).get(way.key, default)) == way.value:
             return way
     return Way([])
+
+
+def _typed(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def ways(file: Path) -> list[Way]:

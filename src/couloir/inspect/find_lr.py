@@ -51,6 +51,12 @@ def find_lr(
     cfg = sentence.cfg
     with probing(folder, sentence, command) as stop:
         probe = Probe.of(cfg)
+        if probe.module.players:
+            raise CouloirError(
+                f"A range test looks for the rates at which a loss falls. {type(probe.module).__name__} has "
+                f"{' and '.join(probe.module.players)}, who play against each other: neither loss needs to fall.",
+                next_step="begin with the rate of a paper, optimizer.lr=0.0002, and compare runs of a few epochs",
+            )
         say.info("%d steps at rates from %g to %g", steps, low, high)
         curve = range_test(probe, exponential_rates(low, high, steps), float(cfg.optimizer.lr), [stop])
         folder.write_text("find_lr.csv", _as_csv(curve))

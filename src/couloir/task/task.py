@@ -72,6 +72,10 @@ class Task(LightningModule):
     """What `maps.png` shows of a task that keeps its worst maps, a word of `couloir.artifacts.map_pictures`: `classes`,
     `values`, `shares` or `images`.
     """
+    players: ClassVar[tuple[str, ...]] = ()
+    """Of a task with several optimizers: what each of them trains, in their order. The norms of its gradients are
+    written down as `gradients/NAME`; without names they are numbered.
+    """
 
     def __init__(
         self,
@@ -128,8 +132,12 @@ class Task(LightningModule):
         """Hears of each test batch what `tabled` says of it."""
         self.after_epoch: Callable[[], None] | None = None
         """Called before the gradients of the epoch's last step are cleared for validation."""
+        self.short_descent: Callable[[Tensor, Optimizer], None] | None = None
+        """What takes a step of manual optimization where the loop over the steps has a shorter way than Lightning's."""
         self.skipped_step = False
         """Whether the newest step left the weights as they were, since its loss or gradients were not finite."""
+        self.moved = True
+        """Whether the newest batch moved what a mean of weights is taken of; it need not be all that learns."""
         self._logged_step = 0
         self.batch_weight: float | Tensor = 1.0
         """What the newest batch's loss was multiplied by, where the gradients of several are gathered."""
@@ -289,9 +297,20 @@ class Task(LightningModule):
         loss = loss if share is None else loss * share.weight
         if self.watch is not None:
             self.watch(batch, loss)
+        if self.short_descent is not None:
+            self.short_descent(loss, optimizer.optimizer)
+            return
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
+
+    def is_last_step(self, place: int) -> bool:
+        """Whether the step of an optimizer is its last one of the epoch: of those with manual optimization.
+
+        Args:
+            place: the optimizer's, in the order of `configure_optimizers`.
+        """
+        return bool(self.trainer.is_last_batch)
 
     def on_train_epoch_start(self) -> None:
         """Begin to measure; let an optimizer that goes by the loss's curvature look at some training samples."""
@@ -446,13 +465,20 @@ class Task(LightningModule):
         """The optimizer over the network's parameters and, if there is one, its scheduler with its own interval."""
         return self.optimized(self.net.parameters())
 
-    def optimized(self, parameters: Any) -> dict[str, Any]:
-        """An optimizer over some parameters with its scheduler, as Lightning takes it from `configure_optimizers`."""
+    def optimized(self, parameters: Any, lr: float | None = None) -> dict[str, Any]:
+        """An optimizer over some parameters with its scheduler, as Lightning takes it from `configure_optimizers`.
+
+        Args:
+            parameters: tensors, or groups of them.
+            lr: a rate of their own, which the scheduler begins from; None: the optimizer's.
+        """
         if self.learning is None:
             optimizer = self.make_optimizer(parameters)
         else:
             optimizer = self.make_optimizer(self.learning.groups(self.net, parameters))
             attach(optimizer)
+        for group in optimizer.param_groups if lr is not None else ():
+            group["lr"] = lr
         if self.make_scheduler is None:
             return {"optimizer": optimizer}
         scheduler = self.make_scheduler(optimizer)

@@ -5,6 +5,9 @@ context; a small network spends more time there than in its arithmetic. What hap
 the same order, but called are only the hooks that somebody has overridden. Everything around the steps (epochs,
 validation, schedulers, checkpoints, progress) stays Lightning's, and so do the steps where a condition of this short
 form is not met: several processes, gradient scaling, hooks by which a module does parts of the step itself.
+
+A task that takes its own steps, one of each of several optimizers say, takes them by `Task.descend`, which has a short
+way of its own here.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
+from couloir.task.task import Task
 from couloir.trainer.lightning_private import HOOK, STEPPED, DataFetcher, PrefetchDataFetcher, logging_of
 from couloir.trainer.resumption import ExactSteps
 
@@ -60,7 +64,10 @@ class ShortStep(ExactSteps):
         self._short = self._can_be_short(data_fetcher)
         if self._short:
             self._hooks = {name: _listeners(self.trainer, name) for name in LISTENED}
-            self._parameters = [p for group in self.trainer.optimizers[0].param_groups for p in group["params"]]
+            self._parameters = {
+                optimizer: [p for group in optimizer.param_groups for p in group["params"]]
+                for optimizer in self.trainer.optimizers
+            }
             self._connector = logging_of(self.trainer)
             self._logging = any(map(_is_foreign, chain.from_iterable(self._hooks.values())))
 
@@ -72,13 +79,12 @@ class ShortStep(ExactSteps):
             and (type(precision) is Precision or (type(precision) is MixedPrecision and precision.scaler is None))
             and type(data_fetcher) is PrefetchDataFetcher
             and isinstance(trainer.profiler, PassThroughProfiler)
-            and module.automatic_optimization
-            and len(trainer.optimizers) == 1
+            and (len(trainer.optimizers) == 1 if module.automatic_optimization else isinstance(module, Task))
             and trainer.val_check_batch == trainer.num_training_batches != float("inf")
             and not _is_foreign(module.training_step)
             and not any(_overrides(module, name, LightningModule) for name in OWN_STEP)
             and not any(_overrides(trainer.datamodule, name, LightningDataModule) for name in TRANSFER)
-            and _steps_by_itself(trainer.optimizers[0])
+            and all(map(_steps_by_itself, trainer.optimizers))
         )
 
     def advance(self, data_fetcher: DataFetcher) -> None:
@@ -102,11 +108,11 @@ class ShortStep(ExactSteps):
             self._connector.on_batch_start(batch)
         self._tell("on_train_batch_start", batch, index)
         progress.increment_started()
-        loss = self._step(batch, index)
+        outputs = self._step(batch, index)
         progress.increment_processed()
         if trainer.lr_scheduler_configs:
             self.update_lr_schedulers("step", update_plateau_schedulers=False)
-        self._tell("on_train_batch_end", {"loss": loss}, batch, index)
+        self._tell("on_train_batch_end", outputs, batch, index)
         if self._logging:
             self._connector.on_batch_end()
         progress.increment_completed()
@@ -124,24 +130,34 @@ class ShortStep(ExactSteps):
             self.__dict__[STEPPED] += 1
         self._say_where_it_stands()
 
-    def _step(self, batch: Any, index: int) -> Tensor:
-        """Forward, backward and, unless gradients are still being gathered, the optimizer's step."""
-        trainer = self.trainer
-        module, precision, optimizer = trainer.lightning_module, trainer.precision_plugin, trainer.optimizers[0]
+    def _step(self, batch: Any, index: int) -> dict[str, Tensor]:
+        """The step of a batch, and what Lightning's hooks are told that it gave."""
+        module, precision = self.trainer.lightning_module, self.trainer.precision_plugin
+        module.__dict__[HOOK] = "training_step"
+        if not module.automatic_optimization:
+            module.__dict__["short_descent"] = self._descend
+        try:
+            with nullcontext() if type(precision) is Precision else precision.train_step_context():
+                loss = module.training_step(batch, index)
+        finally:
+            module.__dict__[HOOK] = None
+            if not module.automatic_optimization:
+                module.__dict__["short_descent"] = None
+        return {"loss": self._follow(loss, index)} if module.automatic_optimization else {}
+
+    def _follow(self, loss: Any, index: int) -> Tensor:
+        """Backward and, unless gradients are still being gathered, the optimizer's step."""
+        trainer, optimizer = self.trainer, self.trainer.optimizers[0]
+        module = trainer.lightning_module
         counts = self.automatic_optimization.optim_progress.optimizer
         gathered = trainer.accumulate_grad_batches
-        module.__dict__[HOOK] = "training_step"
-        with nullcontext() if type(precision) is Precision else precision.train_step_context():
-            loss = module.training_step(batch, index)
-        module.__dict__[HOOK] = None
         if gathered > 1:
             loss = loss / gathered
         if index % gathered == 0:
             counts.zero_grad.increment_ready()
             self._tell("on_before_zero_grad", optimizer)
             counts.zero_grad.increment_started()
-            for parameter in self._parameters:
-                parameter.grad = None
+            self._clear(optimizer)
             counts.zero_grad.increment_completed()
         self._tell("on_before_backward", loss)
         loss.backward()
@@ -156,16 +172,32 @@ class ShortStep(ExactSteps):
         detached: Tensor = loss.detach()
         return detached
 
+    def _descend(self, loss: Any, optimizer: Optimizer) -> None:
+        """Backward and one of the steps that a task takes by itself, which is not the last of a run."""
+        counts = self.manual_optimization.optim_step_progress
+        self._clear(optimizer)
+        self._tell("on_before_backward", loss)
+        loss.backward()
+        self._tell("on_after_backward")
+        counts.increment_ready()
+        self._tell("on_before_optimizer_step", optimizer)
+        optimizer.step()
+        counts.increment_completed()
+
+    def _clear(self, optimizer: Optimizer) -> None:
+        for parameter in self._parameters[optimizer]:
+            parameter.grad = None
+
     def _tell(self, name: str, *arguments: Any) -> None:
         listeners = self._hooks[name]
         if not listeners:
             return
         # What Lightning's `self.log` asks for; written past nn.Module's own __setattr__, which looks for parameters.
         attributes = self.trainer.lightning_module.__dict__
-        attributes[HOOK] = name
+        around, attributes[HOOK] = attributes.get(HOOK), name
         for hook in listeners:
             hook(*arguments)
-        attributes[HOOK] = None
+        attributes[HOOK] = around
 
 
 def _listeners(trainer: Trainer, name: str) -> list[Hook]:

@@ -143,7 +143,7 @@ class ExactSteps(Steps):
 
     def closes(self, ready: int) -> bool:
         """Whether batch `ready` may be followed by something else than the next batch's step."""
-        last_step = 0 <= self.max_steps <= self.global_step + 1
+        last_step = 0 <= self.max_steps <= self.global_step + len(self.trainer.optimizers)  # a step of each at most
         return last_step or ready >= self.trainer.num_training_batches or self._reaches_interval(ready)
 
     def update_lr_schedulers(self, interval: str, update_plateau_schedulers: bool) -> None:
