@@ -26,6 +26,7 @@ A run is a folder, its name, or `latest`; or one of its checkpoints.
   --force                 overwrite what is there
   data.root=FOLDER        where the data is now, and other keys of it
 
+Of a GAN a program is the generator: codes in, and labels where it is conditional; images from 0 to 1 out.
 A program is checked on samples of the validation split, in batches of several sizes: where its answers differ from the
 run's by more than 1e-4 of their range, no file is left."""
 
@@ -77,6 +78,7 @@ def main(arguments: list[str]) -> int:
 
 def _export(words: list[str], switches: set[str], answer: Answer) -> int:
     from couloir.config.finished import asked_runs
+    from couloir.config.metrics import GAN, task_of
     from couloir.record.find import runs_and_overrides
 
     flags, rest = take_flags(
@@ -93,6 +95,11 @@ def _export(words: list[str], switches: set[str], answer: Answer) -> int:
         raise CouloirError(
             f"--to {to} writes no program, so nothing can be prepared in it.",
             next_step=f"leave {PREPROCESSING} out, or take --to onnx or --to torch",
+        )
+    if PREPROCESSING in switches and task_of(cfg) == GAN:
+        raise CouloirError(
+            f"The program of a GAN takes codes and gives pixels from 0 to 1, so {PREPROCESSING} says nothing.",
+            next_step=f"leave {PREPROCESSING} out",
         )
     file = _place(flags["--output"], folder, str(cfg.model.get("_target_", "model")).rpartition(".")[2], to)
     beside = file.with_name(f"{file.stem}-curves.png" if to == "card" else f"{file.name}.json")
@@ -183,13 +190,16 @@ def _in_words(file: Path, facts: dict[str, Any]) -> list[str]:
             f"taken back by: model.weights={display(file)}",
         ]
     lines = [f"{display(file)}  ({size}; what it takes and gives: {file.name}.json)"]
-    for what in ("input", "output"):
+    for what in ("input", "labels", "output"):
+        if what not in facts:
+            continue
         told = facts[what]
         shape = ", ".join(map(str, told["shape"]))
         meaning = f": {told['what']}" if len(told["what"]) <= LONGEST else ""
         lines.append(f"{what + ':':8}{told['name']}, {told['dtype']} ({shape}){meaning}")
     told = facts["agreement"]
-    samples = f"{told['samples']} validation sample{'s' * (told['samples'] > 1)}"
+    kind = "drawn code" if facts["input"]["name"] == "codes" else "validation sample"
+    samples = f"{told['samples']} {kind}{'s' * (told['samples'] > 1)}"
     sizes = ", ".join(map(str, told["batch_sizes"]))
     lines.append(
         f"checked: {samples}, in batches of {sizes}; "

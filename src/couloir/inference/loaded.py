@@ -153,7 +153,7 @@ class LoadedRun:
         answers = [answer for each in asked for answer in self._answers(asking, each)]
         return answers[0] if single else answers
 
-    def sample(self, count: int, seed: int = 0, label: str | int | None = None) -> Tensor:
+    def sample(self, count: int, seed: int = 0, label: str | int | None = None) -> NDArray[np.float32]:
         """Samples of a VAE or a GAN, float32 (count, C, H, W) in [0, 1], as `couloir sample` makes them.
 
         Args:
@@ -167,7 +167,8 @@ class LoadedRun:
         maker = Maker(self.runs[0])
         if count < 1 or seed < 0:
             raise CouloirError(f"sample takes a count of at least 1 and a seed of at least 0, not {count} and {seed}.")
-        return torch.cat([made.pictures for made in maker.samples(count, seed, maker.label(label))])
+        parts = maker.samples(count, seed, maker.label(label))
+        return np.concatenate([made.pictures.float().numpy() for made in parts])
 
     def encode(self, samples: Any) -> Tensor:
         """The codes of samples, float32 (N, K), or (K,) of one; of a VAE their means.

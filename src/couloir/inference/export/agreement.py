@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -113,7 +113,13 @@ def _tensor(field: Any) -> Tensor:
 
 
 def agreement(
-    own: Tensor, asked: Tensor, answers: Callable[[Tensor], Tensor], samples: int, apart: bool = False
+    own: Tensor,
+    asked: Tensor,
+    answers: Callable[..., Tensor],
+    samples: int,
+    apart: bool = False,
+    beside: Sequence[Tensor] = (),
+    kind: str = "validation samples",
 ) -> Agreement:
     """Compare a file with its run.
 
@@ -123,6 +129,8 @@ def agreement(
         answers: the file.
         samples: how many of them are different.
         apart: whether an answer is several values, each with a range of its own.
+        beside: further inputs of the file, (B,) each.
+        kind: what the samples are, for a message.
 
     Raises:
         CouloirError: the run's own answers are not finite.
@@ -133,7 +141,8 @@ def agreement(
             "The run answers with NaN or infinity on its own validation samples: there is nothing to export.",
             next_step="couloir diagnose says what became of the run",
         )
-    found = torch.cat([answers(part) for part in torch.split(asked, list(BATCHES))])
+    parts = zip(*(torch.split(each, list(BATCHES)) for each in (asked, *beside)), strict=True)
+    found = torch.cat([answers(*part) for part in parts])
     if found.shape != own.shape:
         raise ExportDiffers(
             f"The exported file answers with {tuple(found.shape)}, the run with {tuple(own.shape)}. No file is left."
@@ -143,8 +152,8 @@ def agreement(
     worst = max(compared, key=lambda each: each.largest_difference / each.limit)
     if not worst.largest_difference <= worst.limit:
         raise ExportDiffers(
-            f"The exported file does not answer as the run does: the largest difference on {samples} validation "
-            f"samples is {worst.largest_difference:.3g}, and the limit is {worst.limit:.3g}, {LIMIT:g} of the answers' "
+            f"The exported file does not answer as the run does: the largest difference on {samples} {kind} "
+            f"is {worst.largest_difference:.3g}, and the limit is {worst.limit:.3g}, {LIMIT:g} of the answers' "
             "range. No file is left.",
             next_step="--to safetensors writes the weights alone, to the bit",
         )

@@ -18,17 +18,20 @@ import torch
 from omegaconf import DictConfig, open_dict
 from torch import Tensor, nn
 
+from couloir.config.metrics import GAN, task_of
 from couloir.download import checksum
 from couloir.errors import CouloirError, ExportDiffers
-from couloir.inference.export.agreement import Seen, agreement, first_samples, windows
-from couloir.inference.export.facts import any_size_told, of_graph, of_run, takes_any_size
-from couloir.inference.export.graph import REFUSALS, Graph, PreparedImages, PreparedRows
+from couloir.inference.export.agreement import BATCHES, Seen, agreement, first_samples, windows
+from couloir.inference.export.facts import any_size_told, of_generator, of_graph, of_run, takes_any_size
+from couloir.inference.export.graph import REFUSALS, Decoder, Graph, PreparedImages, PreparedRows
 from couloir.inference.export.writers import write_onnx, write_torch
 from couloir.inference.predictor import Predictor
 from couloir.inference.trained import Trained
 from couloir.record.files import as_json, rename, writing
 from couloir.record.safetensors import read_state, write_state
 from couloir.task.dense import Dense
+from couloir.task.generative import Generative
+from couloir.task.task import Task
 
 REFUSALS_OF_SIZES = (CouloirError, *REFUSALS)
 """What an attempt may end in whose file takes images of any size: then one of the window's size is written."""
@@ -51,7 +54,11 @@ def export_graph(cfg: DictConfig, run: Path, to: str, file: Path, with_preproces
         CouloirError: the run has no checkpoint or no data, or its network cannot be exported.
         ExportDiffers: the file would not answer as the run does.
     """
+    if task_of(cfg) == GAN:
+        return export_generator(Trained(_plainly(cfg), run), to, file)
     predictor = _with_data(cfg, run)
+    if makes_alone(predictor.task):
+        return export_generator(predictor, to, file)
     seen = first_samples(predictor)
     graph = _graph(predictor, seen, with_preprocessing)
     asked = seen.raw if with_preprocessing and seen.raw is not None else seen.prepared
@@ -78,6 +85,49 @@ def export_graph(cfg: DictConfig, run: Path, to: str, file: Path, with_preproces
             if not any_size:
                 raise
     raise AssertionError("the last attempt returns or raises")
+
+
+def makes_alone(task: Task) -> bool:
+    """Whether a task makes samples and finds no codes of any: then the network's own output says nothing."""
+    return isinstance(task, Generative) and not task.can_encode
+
+
+def export_generator(trained: Trained, to: str, file: Path) -> dict[str, Any]:
+    """Write what makes a run's images, codes in and images out; its data is not needed.
+
+    Args:
+        trained: the run; its network has a `generator`.
+        to: `torch` or `onnx`.
+        file: where to; its folder is there.
+
+    Returns:
+        the facts.
+
+    Raises:
+        CouloirError: the network has no generator, or that cannot be exported.
+        ExportDiffers: the file would not make what the run makes.
+    """
+    task, generator = trained.task, getattr(trained.net, "generator", None)
+    assert isinstance(task, Generative)
+    if not isinstance(generator, nn.Module):
+        raise CouloirError(
+            f"An export of {type(task).__name__} needs the network's attribute `generator`, which "
+            f"{type(trained.net).__name__} lacks.",
+            next_step="--to safetensors writes the weights of any network",
+        )
+    numbers = torch.arange(sum(BATCHES))
+    codes = task.draw(numbers)
+    labels = (numbers % int(task.num_classes),) if task.conditional else ()
+    own = task.make(codes, *labels)
+    graph = Decoder(generator.requires_grad_(False), task.conditional).eval()
+    facts = {"format": to, **of_run(trained), **of_generator(task, codes, own)}
+    with provisional(file) as temporary:
+        kinds = tuple(each.dtype for each in labels)
+        answers = WRITERS[to](graph, temporary, tuple(codes.shape[1:]), codes.dtype, facts, False, kinds)
+        facts["agreement"] = asdict(agreement(own, codes, answers, len(numbers), beside=labels, kind="drawn codes"))
+        facts["sha256"] = checksum(temporary, "sha256")
+        temporary.with_name(temporary.name + ENDING).write_text(as_json(facts), encoding="utf-8")
+    return facts
 
 
 def _check_other_size(predictor: Predictor, answers: Callable[[Tensor], Tensor], with_preprocessing: bool) -> None:
@@ -132,6 +182,7 @@ def _plainly(cfg: DictConfig) -> DictConfig:
     cfg = cfg.copy()
     with open_dict(cfg):
         cfg.trainer.accelerator, cfg.tta = "cpu", None
+        cfg.metric = None  # nothing is measured
         if "memory_budget" in cfg.data:
             cfg.data.memory_budget = 0.0  # a few photographs are looked at: the others need not be decoded
     return cfg

@@ -12,6 +12,7 @@ from couloir.config.image_size import size_of
 from couloir.download import checksum
 from couloir.inference.trained import Trained
 from couloir.task.dense import Dense
+from couloir.task.generative import Generative
 from couloir.task.prediction import Prediction
 from couloir.task.restoration import Restoration
 from couloir.version import __version__
@@ -143,6 +144,33 @@ def of_graph(trained: Trained, asked: Tensor, own: Tensor, with_preprocessing: b
         "input": {**taken, "what": _input(trained, asked, with_preprocessing)},
         "output": {"name": output if output != name else f"{output}_out", **given, "what": meaning},
     }
+
+
+def of_generator(task: Generative, codes: Tensor, made: Tensor) -> dict[str, Any]:
+    """Inputs and output of a graph that makes images.
+
+    Args:
+        task: says whether it is told a class.
+        codes: what the graph takes, (B, K).
+        made: what comes out, (B, C, H, W).
+    """
+    facts: dict[str, Any] = {
+        "with_preprocessing": False,
+        "input": {
+            "name": "codes", "dtype": _dtype(codes), "shape": ["batch", *codes.shape[1:]],
+            "what": "a code, numbers drawn from N(0, 1)",
+        },
+        "output": {
+            "name": "images", "dtype": _dtype(made), "shape": ["batch", *made.shape[1:]],
+            "what": "pixels from 0 to 1",
+        },
+    }  # fmt: skip
+    if task.conditional:
+        facts["labels"] = {
+            "name": "labels", "dtype": "int64", "shape": ["batch"],
+            "what": "the number of the class to make, its place in `classes`",
+        }  # fmt: skip
+    return facts
 
 
 def _output(trained: Trained, with_preprocessing: bool) -> tuple[str, str]:

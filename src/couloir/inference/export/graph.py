@@ -96,7 +96,13 @@ class Graph(nn.Module):
         return output if self.answer is None else self.answer(output)
 
 
-def traced(graph: nn.Module, shape: tuple[int, ...], dtype: torch.dtype, any_size: bool = False) -> Any:
+def traced(
+    graph: nn.Module,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    any_size: bool = False,
+    beside: tuple[torch.dtype, ...] = (),
+) -> Any:
     """The program of a graph for any number of samples, a `torch.export.ExportedProgram`.
 
     It is traced with zeros: a program keeps the samples that it was traced with.
@@ -106,22 +112,42 @@ def traced(graph: nn.Module, shape: tuple[int, ...], dtype: torch.dtype, any_siz
         shape: of one sample.
         dtype: of the samples.
         any_size: whether it takes images of any height and width as well.
+        beside: the types of further inputs, one number a sample each, (B,).
 
     Raises:
         CouloirError: what the network does cannot be traced, or depends on the number of samples.
     """
-    example = torch.zeros((TRACED, *shape), dtype=dtype)
+    example = (torch.zeros((TRACED, *shape), dtype=dtype), *(torch.zeros(TRACED, dtype=kind) for kind in beside))
     # `DYNAMIC`, and no name: what follows from a height, such as that it is even, then need not be stated.
     free: dict[int, Any] = dict.fromkeys((2, 3), torch.export.Dim.DYNAMIC) if any_size else {}
-    sizes = ({0: torch.export.Dim("batch", min=1), **free},)
+    batch = torch.export.Dim("batch", min=1)
+    sizes: tuple[dict[int, Any], ...] = ({0: batch, **free}, *({0: batch} for _ in beside))
     try:
         with torch.no_grad():
-            program = torch.export.export(graph, (example,), dynamic_shapes=sizes)
+            program = torch.export.export(graph, example, dynamic_shapes=sizes)
     except REFUSALS as error:
         raise refused(error, graph, "torch.export") from error
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # names files of this machine
     return program
+
+
+class Decoder(nn.Module):
+    """A generator whose images lie in [0, 1]: codes (B, K), and classes (B,) where it is told some -> (B, C, H, W).
+
+    Args:
+        generator: codes, and classes or None -> images in [-1, 1]; in evaluation mode.
+        conditional: whether it is told a class.
+    """
+
+    def __init__(self, generator: nn.Module, conditional: bool) -> None:
+        super().__init__()
+        self.net, self.conditional = generator, conditional
+
+    def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The images of some codes."""
+        made: Tensor = self.net(codes, labels if self.conditional else None)
+        return ((made + 1) / 2).clamp(0, 1)
 
 
 def refused(error: Exception, graph: nn.Module, exporter: str) -> CouloirError:

@@ -20,8 +20,8 @@ from couloir.errors import ExportDiffers
 from couloir.inference.export.graph import REFUSALS, refused, traced
 from couloir.record.files import as_json
 
-Answers = Callable[[Tensor], Tensor]
-"""(B, ...) -> what the file answers, (B, ...)."""
+Answers = Callable[..., Tensor]
+"""(B, ...), and each further input (B,) -> what the file answers, (B, ...)."""
 FACTS = "couloir.json"
 """The file within a `.pt2` archive that says what it is."""
 
@@ -33,6 +33,7 @@ def write_torch(
     dtype: torch.dtype,
     facts: Mapping[str, Any],
     any_size: bool = False,
+    beside: tuple[torch.dtype, ...] = (),
 ) -> Answers:
     """A `.pt2` archive, which `torch.export.load` reads without the classes of the network.
 
@@ -43,18 +44,19 @@ def write_torch(
         dtype: of the samples.
         facts: what the archive says of itself.
         any_size: whether it takes images of any height and width.
+        beside: of `traced`.
 
     Raises:
         CouloirError: torch.export does not take the network.
     """
     with _silence():
-        program = traced(graph, shape, dtype, any_size)
+        program = traced(graph, shape, dtype, any_size, beside)
         torch.export.save(program, file, extra_files={FACTS: as_json(dict(facts))})
         module = torch.export.load(file).module()
 
-    def answers(x: Tensor) -> Tensor:
+    def answers(*inputs: Tensor) -> Tensor:
         with torch.no_grad():
-            found: Tensor = module(x)
+            found: Tensor = module(*inputs)
         return found
 
     return answers
@@ -67,8 +69,9 @@ def write_onnx(
     dtype: torch.dtype,
     facts: Mapping[str, Any],
     any_size: bool = False,
+    beside: tuple[torch.dtype, ...] = (),
 ) -> Answers:
-    """An ONNX file, whose input and output are called as the facts say, and which onnxruntime answers for.
+    """An ONNX file, whose inputs and output are called as the facts say, and which onnxruntime answers for.
 
     Args:
         graph: in evaluation mode, on the CPU.
@@ -77,20 +80,23 @@ def write_onnx(
         dtype: of the samples.
         facts: what the file says of itself: each an entry of `metadata_props`, in JSON unless it is text.
         any_size: whether it takes images of any height and width.
+        beside: of `traced`.
 
     Raises:
         CouloirError: torch.export or torch.onnx does not take the network.
     """
+    names = [facts[name]["name"] for name in ("input", "labels") if name in facts]
+    sizes = ({0: "batch", **({2: "height", 3: "width"} if any_size else {})}, *({0: "batch"} for _ in beside))
     with _silence():
-        program = traced(graph, shape, dtype, any_size)
+        program = traced(graph, shape, dtype, any_size, beside)
         try:
             with torch.no_grad():
                 made = torch.onnx.export(
                     program,
                     (),
-                    input_names=[facts["input"]["name"]],
+                    input_names=names,
                     output_names=[facts["output"]["name"]],
-                    dynamic_shapes=({0: "batch", **({2: "height", 3: "width"} if any_size else {})},),
+                    dynamic_shapes=sizes,
                     dynamo=True,
                     verbose=False,
                 )
@@ -112,14 +118,14 @@ def _by_onnxruntime(file: Path) -> Answers:
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
+    names = [each.name for each in session.get_inputs()]
 
-    def answers(x: Tensor) -> Tensor:
+    def answers(*inputs: Tensor) -> Tensor:
         try:
-            (found,) = session.run(None, {name: x.numpy()})
+            (found,) = session.run(None, {name: x.numpy() for name, x in zip(names, inputs, strict=True)})
         except Exception as error:  # onnxruntime's errors have no class in common
             raise ExportDiffers(
-                f"onnxruntime does not take {tuple(x.shape)}: {str(error).splitlines()[0]}. No file is left."
+                f"onnxruntime does not take {tuple(inputs[0].shape)}: {str(error).splitlines()[0]}. No file is left."
             ) from error
         return torch.from_numpy(found)
 
