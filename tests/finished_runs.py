@@ -106,6 +106,7 @@ class FinishedRuns:
         return run
 
 
+SMALL_DIGITS = ("data=digits", "data.subset=64", "data.batch_size=16")
 SMALL_UNET = ("model=unet", "model.depth=1", "model.width=4", "optimizer.lr=0.01")
 
 SALIENCY = (
@@ -146,6 +147,13 @@ MAKE: dict[str, Callable[[FinishedRuns], Path]] = {
     "masks again": lambda runs: runs._masks(1),
     "saliency": lambda runs: runs.train(*SALIENCY),
     "twice as large": lambda runs: runs.train(*TWICE_AS_LARGE),
+    "vae": lambda runs: runs.train(*SMALL_DIGITS, "model=vae", "model.hidden=[16]", "model.code_size=2"),
+    "autoencoder": lambda runs: runs.train(
+        *SMALL_DIGITS, "model=autoencoder", "model.hidden=[16]", "model.code_size=3"
+    ),
+    "gan": lambda runs: runs.train(
+        *SMALL_DIGITS, "model=gan_mlp", "model.hidden=[16]", "model.code_size=4", "task.conditional=true"
+    ),
     "labels of a table": lambda runs: runs._table("[large,central]"),
 }
 

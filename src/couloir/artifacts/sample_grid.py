@@ -72,19 +72,20 @@ def grid(pictures: Tensor, columns: int | None = None, gap: int = GAP, least: in
     return sheet
 
 
-def below(kinds: Sequence[Tensor], columns: int | None = None) -> Pixels:
+def below(kinds: Sequence[Tensor], columns: int | None = None, least: int = SMALL) -> Pixels:
     """Several pictures of the same samples one below the other: a row of the first kind, below it the second, ...
 
     Args:
         kinds: for each kind the pictures of all samples, (N, C, H, W) in [0, 1], N the same.
         columns: samples in a row; None: as many as make about a square. Between two groups of rows is a wider gap.
+        least: of each picture, as `tiles` has it.
     """
     count = len(kinds[0])
     columns = min(count, columns or columns_for(count * len(kinds)))
     parts: list[Pixels] = []
     for start in range(0, count, columns):
         for kind in kinds:
-            row = grid(kind[start : start + columns], columns)
+            row = grid(kind[start : start + columns], columns, least=least)
             parts += [row, np.full((GAP, *row.shape[1:]), WHITE, np.uint8)]
         parts[-1] = np.full((BLOCK_GAP, *row.shape[1:]), WHITE, np.uint8)
     return np.concatenate(parts[:-1])

@@ -269,3 +269,29 @@ def test_a_segmentation_is_checked_on_windows_of_its_validation_images(finished:
     told = (tmp_path / "card.md").read_text()
     assert "it says of each pixel of an image which class it belongs to" in told
     assert "images of any size, 3 channels; trained on windows of 24 pixels" in told
+
+
+@pytest.mark.parametrize("to", ["torch", "onnx"])
+def test_of_a_gan_the_generator_takes_codes_and_classes_and_gives_pixels(
+    to: str, finished: FinishedRuns, tmp_path: Path
+) -> None:
+    run = finished("gan")
+    file = tmp_path / f"made.{to}"
+    facts = export_graph(run_config(run), run, to, file, False)
+    assert facts == json.loads(file.with_name(f"{file.name}.json").read_text())
+    assert [facts[name]["shape"] for name in ("input", "labels", "output")] == [
+        ["batch", 4], ["batch"], ["batch", 1, 8, 8],
+    ]  # fmt: skip
+    task = Trained(run_config(run), run).task
+    codes, labels = torch.randn(9, 4, generator=torch.Generator().manual_seed(1)), torch.arange(9)
+    expected = task.make(codes, labels)  # type: ignore[operator]
+    if to == "torch":
+        found = torch.export.load(file).module()(codes, labels)
+    else:
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(file)
+        found = torch.from_numpy(session.run(None, {"codes": codes.numpy(), "labels": labels.numpy()})[0])
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert found.min() >= 0
+    assert found.max() <= 1

@@ -76,6 +76,6 @@ def test_table_and_array_hold_number_class_and_code(tmp_path: Path) -> None:
     with (tmp_path / "c.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["sample"], row["class"]) for row in rows] == [("4", "dog, wet"), ("9", "cat")]
-    found = np.array([[np.float32(row[f"code_{k}"]) for k in (1, 2, 3)] for row in rows])
+    found = np.array([[np.float32(row[f"code_{k}"]) for k in (0, 1, 2)] for row in rows])
     np.testing.assert_array_equal(found, values)
     np.testing.assert_array_equal(np.load(tmp_path / "c.npy"), values)

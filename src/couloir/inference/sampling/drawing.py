@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from couloir.config.fields import SAMPLE
 from couloir.data.batches import Batch
 from couloir.data.unseen import Arrays, Photographs
 from couloir.errors import CouloirError
@@ -180,9 +181,9 @@ def given(trained: Trained, inputs: Inputs, unusable: list[tuple[str, str]]) -> 
                 unusable.append((where, error.fact.removeprefix(f"{Path(where).name} ").rstrip(".")))
             places = np.delete(np.arange(len(raw.x)), failed)
             if len(places):
-                yield Given(
-                    _names(samples, asked.name, start + places), trained.prepare(raw.x[torch.from_numpy(places)])
-                )
+                batch = trained.prepare(raw.x[torch.from_numpy(places)])
+                batch[SAMPLE] = torch.from_numpy(start + places)
+                yield Given(_names(samples, asked.name, start + places), batch)
             start += len(raw.x)
 
 
@@ -214,6 +215,9 @@ def codes_of(task: Generative, batches: Iterator[Batch], most: int | None = None
         task: finds them.
         batches: of the split.
         most: end as soon as there are so many; None: all.
+
+    Raises:
+        CouloirError: there are no samples, or their codes are not finite.
     """
     numbers, values, labels = [], [], []
     field, count = task.label_field, 0
@@ -229,9 +233,14 @@ def codes_of(task: Generative, batches: Iterator[Batch], most: int | None = None
             break
     if not values:
         raise CouloirError("The test split has no samples, so there are no codes to show.")
+    found = np.concatenate(values)[:most]
+    if not np.isfinite(found).all():
+        raise CouloirError(
+            "Codes of the test split are NaN or infinite.", next_step="couloir diagnose says what became of the run"
+        )
     return Codes(
         np.concatenate(numbers)[:most],
-        np.concatenate(values)[:most],
+        found,
         np.concatenate(labels)[:most] if len(labels) == len(values) else None,
     )
 

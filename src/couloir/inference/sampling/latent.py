@@ -102,7 +102,7 @@ def write_codes(table: Path, numbers: Path, codes: Codes, names: Sequence[str]) 
         names: of the classes.
     """
     width = codes.values.shape[1]
-    columns = ["sample", *(["class"] if codes.labels is not None else []), *(f"code_{k + 1}" for k in range(width))]
+    columns = ["sample", *(["class"] if codes.labels is not None else []), *(f"code_{k}" for k in range(width))]
     classes = [[]] * len(codes.values) if codes.labels is None else [[names[label]] for label in codes.labels.tolist()]
     rows = (
         [number, *named, *(f"{value:.9g}" for value in values)]
@@ -127,9 +127,9 @@ def panels_of(codes: NDArray[np.float64]) -> list[Panel]:
     count, width = codes.shape
     if width == 1:
         spread = np.random.default_rng(0).uniform(size=count)
-        return [Panel("", ("code 1", "spread at random"), np.stack([codes[:, 0], spread], 1))]
+        return [Panel("", ("code 0", "spread at random"), np.stack([codes[:, 0], spread], 1))]
     if width == 2:
-        return [Panel("", ("code 1", "code 2"), codes)]
+        return [Panel("", ("code 0", "code 1"), codes)]
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 

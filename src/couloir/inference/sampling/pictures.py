@@ -16,7 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from couloir.artifacts.sample_grid import Pixels, grid, tiles
+from couloir.artifacts.sample_grid import SMALL, Pixels, columns_for, grid, tiles
 from couloir.inference.sampling.drawing import Made
 from couloir.inference.sampling.words import FOLDER, GIF, MARK, NPY, PNG
 from couloir.record.files import write_atomically, writing, written_whole
@@ -25,8 +25,8 @@ FRAME = 80
 """Milliseconds that a frame of a film is shown."""
 FRAME_SIDE = 256
 """Pixels of a frame's longer side, about: a single picture is enlarged up to that."""
-BESIDE_SIDE = 96
-"""The same where several pictures stand in a frame."""
+ROW = 480
+"""Pixels of a row of pictures, about: small ones are enlarged up to that."""
 DIGITS = 6
 """Of a sample's number in the name of its file, at least."""
 
@@ -42,13 +42,20 @@ def write_made(place: Path, form: str, parts: Iterable[Made], columns: int | Non
     """
     with writing(place):
         if form == PNG:
-            write_picture(place, grid(torch.cat([part.pictures for part in parts]), columns))
+            pictures = torch.cat([part.pictures for part in parts])
+            columns = columns or columns_for(len(pictures))
+            write_picture(place, grid(pictures, columns, least=side_of(columns)))
         elif form == NPY:
             write_numbers(place, (part.pictures for part in parts))
         else:
             assert form == FOLDER
             return write_each(place, parts)
     return [place]
+
+
+def side_of(columns: int) -> int:
+    """Pixels of the longer side of each picture at least, where so many stand in a row: few ones are larger."""
+    return max(SMALL, min(FRAME_SIDE, ROW // columns))
 
 
 def write_picture(file: Path, pixels: Pixels) -> None:
@@ -120,7 +127,7 @@ def write_film(file: Path, form: str, frames: Iterable[Tensor]) -> None:
     Args:
         file: where to.
         form: `GIF` or `PNG`.
-        frames: the pictures of each frame, (B, C, H, W) in [0, 1]; several stand beside each other.
+        frames: the pictures of each frame, (B, C, H, W) in [0, 1]; several stand side by side.
     """
     first, *others = [Image.fromarray(_frame(pictures)) for pictures in frames]
     stream = io.BytesIO()
@@ -138,4 +145,4 @@ def _frame(pictures: Tensor) -> Pixels:
     count = len(pictures)
     least = math.ceil(math.sqrt(count))
     columns = next((side for side in range(least, 2 * least + 1) if count % side == 0), least)  # 10 classes: 2 x 5
-    return grid(pictures, columns, least=FRAME_SIDE if count == 1 else BESIDE_SIDE)
+    return grid(pictures, columns, least=side_of(columns))

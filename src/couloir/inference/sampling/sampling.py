@@ -19,7 +19,7 @@ from couloir.inference.inputs import Inputs
 from couloir.inference.predictor import Predictor
 from couloir.inference.sampling.drawing import Codes, Made, Maker, codes_of, given, in_a_loop, labelled, path
 from couloir.inference.sampling.latent import write_latent
-from couloir.inference.sampling.pictures import write_film, write_made, write_picture
+from couloir.inference.sampling.pictures import side_of, write_film, write_made, write_picture
 from couloir.inference.sampling.words import (
     FOLDER,
     INTERPOLATE,
@@ -172,7 +172,8 @@ def _reconstructed(maker: Maker, wanted: Wanted, found: Inputs | None) -> dict[s
     if wanted.form == PNG:
         pictures = list(rebuilt())
         _check_readable(errors, unusable)
-        write_picture(wanted.output, below([torch.cat(seen), torch.cat(pictures)], STEPS))
+        columns = min(len(errors), STEPS)
+        write_picture(wanted.output, below([torch.cat(seen), torch.cat(pictures)], columns, side_of(columns)))
         written = [wanted.output]
     else:
         parts = _numbered(rebuilt())

@@ -218,7 +218,9 @@ def counted(mode: str, count: int | None, form: str, files: Sequence[str]) -> in
     return count
 
 
-def place_for(mode: str, stated: str | None, run: Path, seed: int, label: str | None) -> tuple[Path, str]:
+def place_for(
+    mode: str, stated: str | None, run: Path, seed: int, label: str | None, files: Sequence[str] = ()
+) -> tuple[Path, str]:
     """Where the pictures go, and how its name ends.
 
     Args:
@@ -227,6 +229,7 @@ def place_for(mode: str, stated: str | None, run: Path, seed: int, label: str | 
         run: its folder.
         seed: part of the name.
         label: the same.
+        files: the files that are named.
 
     Raises:
         CouloirError: the name does not say what is to be written.
@@ -234,7 +237,8 @@ def place_for(mode: str, stated: str | None, run: Path, seed: int, label: str | 
     if stated is None:
         of_class = "" if label is None else "_class_" + "".join(c if c.isalnum() else "_" for c in label)
         name = {
-            SAMPLES: f"sample_seed{seed}{of_class}.png", INTERPOLATE: f"interpolate_seed{seed}{of_class}.png",
+            SAMPLES: f"sample_seed{seed}{of_class}.png",
+            INTERPOLATE: "interpolate_files.png" if files else f"interpolate_seed{seed}{of_class}.png",
             RECONSTRUCT: "reconstruct.png", LATENT: "latent", WALK: f"walk_seed{seed}{of_class}.gif",
         }[mode]  # fmt: skip
         place = run / PLACE / name
