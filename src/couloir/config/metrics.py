@@ -474,8 +474,9 @@ def check_stated(name: str, node: Any, task: str, place: str | None = None) -> N
             raise CouloirError(f"{path}.{FACTS}.tasks names {word}, which is not a task.", place=place, next_step=hint)
     fitting = choices_for(task)
     if not _read(name, node).fits(task):
+        choice = f"metric={name}" if name in tree.choices("metric") else path  # one of several that a choice has
         raise CouloirError(
-            f"metric={name} does not fit the task of the data: {task}.",
+            f"{choice} does not fit the task of the data: {task}.",
             place=place,
             next_step=f"leave it out, or take one of: {', '.join(fitting)}" if fitting else "leave it out",
         )
