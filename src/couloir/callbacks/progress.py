@@ -16,6 +16,9 @@ from couloir.log import note, on_a_terminal, say
 from couloir.task.task import step_loss
 from couloir.trainer.resumption import epoch_reached, within_epoch
 
+CHOSEN = 4
+"""Metrics of the user's choice in the line of an epoch, beside the one that decides about the best epoch."""
+
 
 class Progress(Callback):
     """A progress bar with loss, metric, samples/s and the time left; off a terminal, one line an epoch.
@@ -122,7 +125,11 @@ def epoch_line(trainer: Trainer, seconds: float, splits: tuple[str, ...] = ("tra
     """`epoch 3/20  train/loss 0.1234  val/loss 0.1500  val/accuracy 0.9500  1.2 s`, of what the epoch has measured."""
     metrics = trainer.callback_metrics
     there = ordered(name.partition("/")[2] for name in metrics if name.startswith(("train/", "val/")))
-    # Of metrics that the user has chosen, validation alone: the line is long enough.
+    # Of metrics that the user has chosen, a few, and of validation alone: the line is long enough.
+    chosen = [name for name in there if name not in BUILT_IN]
+    deciding = [getattr(callback, "monitor", None) for callback in trainer.checkpoint_callbacks]
+    left_out = [name for name in chosen[CHOSEN:] if f"val/{name}" not in deciding]
     names = [f"{split}/{name}" for name in there for split in splits if name in BUILT_IN or split == "val"]
+    names = [name for name in names if name.partition("/")[2] not in left_out]
     shown = [f"{name} {shown_number(float(metrics[name]))}" for name in names if name in metrics and facts(name).brief]
     return f"epoch {epoch_reached(trainer):g}/{trainer.max_epochs}  " + "  ".join(shown) + f"  {seconds:.1f} s"
