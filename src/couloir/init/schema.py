@@ -327,7 +327,9 @@ def _group_file(group: str, choices: Mapping[str, Mapping[str, Schema]]) -> Sche
         known = {"properties": _union(choices[group].values())["properties"]}
     title = f"conf/{group}/NAME.yaml: a choice of the group {group}"
     if group in SEVERAL:
-        parts = {"type": ["object", "null"], **known}
+        parts: Schema = {"type": ["object", "null"], **known}
+        if group == "metric":  # a plain value is a key that metrics refer to
+            parts = {"if": {"type": "object"}, "then": known}
         return {
             "$schema": DRAFT, "title": title, "type": ["object", "null"], "properties": {"defaults": {"type": "array"}},
             "additionalProperties": parts,
