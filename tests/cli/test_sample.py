@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +182,14 @@ def test_a_walk_has_as_many_frames_as_are_asked_for(
         assert sum(1 for _ in range(getattr(film, "n_frames", 1))) > 1
         shown = sum(film.info["duration"] for frame in range(getattr(film, "n_frames", 1)) if film.seek(frame) is None)
     assert shown == 20 * 80, "frames that are alike are one that is shown longer"
+
+
+def test_a_run_that_makes_nothing_is_refused_before_torch_is_imported(finished: FinishedRuns) -> None:
+    program = "import sys; from couloir.cli.main import run; print(run(sys.argv[1:]), 'torch' in sys.modules)"
+    for words in (["digits"], ["gan", "--latent"]):
+        sentence = ["sample", str(finished(words[0])), *words[1:]]
+        done = subprocess.run([sys.executable, "-c", program, *sentence], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["2", "False"], done.stderr
 
 
 def test_what_cannot_be_made_is_refused_in_one_message(

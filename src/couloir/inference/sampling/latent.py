@@ -45,6 +45,8 @@ SIDE = 20
 """Pictures of a side of the manifold."""
 TAIL = 0.01
 """Of an autoencoder's codes the share that lies beyond the manifold on each side."""
+LONGEST = 48
+"""Letters of a run's name in a picture at most."""
 PANEL, LEGEND, DPI = 4.6, 1.5, 120
 """Inches of a panel, inches of the legend, and dots of an inch."""
 
@@ -80,7 +82,8 @@ def write_latent(folder: Path, maker: Maker, codes: Codes, title: str) -> list[P
         labels = None if codes.labels is None else codes.labels[chosen]
         panels = panels_of(codes.values[chosen].astype(np.float64))
         of = "" if len(chosen) == len(codes.values) else f"{len(chosen):,} of "
-        told = f"{title}: codes of {of}{len(codes.values):,} test samples"
+        whose = title if len(title) <= LONGEST else f"{title[: LONGEST - 3]}..."
+        told = f"{whose}\ncodes of {of}{len(codes.values):,} test samples"
         write_atomically(scatter, marked(_png(scatter_figure(panels, labels, names, told))))
         written = [scatter, table, numbers]
         if codes.values.shape[1] <= 2 and maker.task.makes_images:
@@ -166,9 +169,12 @@ def scatter_figure(
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     for number, panel in enumerate(panels):
         left, bottom = (number * PANEL + 0.72) / width, 0.62 / height
-        axes = figure.add_axes((left, bottom, (PANEL - 0.87) / width, (height - 1.25) / height))
+        axes = figure.add_axes((left, bottom, (PANEL - 0.87) / width, (height - 1.45) / height))
         _draw(axes, panel, groups)
-    figure.suptitle(title.replace("$", r"\$"), x=0.72 / width, ha="left", fontsize=10, color="black", weight="bold")
+    figure.text(
+        0.72 / width, 1 - 0.1 / height, title.replace("$", r"\$"), ha="left", va="top", fontsize=9, color="black",
+        linespacing=1.3,
+    )  # fmt: skip
     if len(groups) > 1:
         handles, told = figure.axes[0].get_legend_handles_labels()
         figure.legend(
