@@ -43,6 +43,7 @@ def test_a_gaussian_likelihood_is_a_density_in_nats(deviation: float | None) -> 
     means = scores.double().sigmoid().numpy()
     expected = -stats.norm(means, 0.7 if deviation is None else deviation).logpdf(pixels.double().numpy())
     np.testing.assert_allclose(task.surprise(scores, pixels).detach(), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(task.surprise(scores, pixels, "sum").detach(), expected.sum(), rtol=1e-5)
 
 
 def test_a_bernoulli_likelihood_is_that_of_scipy_and_the_cross_entropy_of_grey_levels() -> None:
@@ -145,7 +146,7 @@ def linear(monkeypatch: pytest.MonkeyPatch) -> Any:
         net = Linear(off)
         net.w = torch.linalg.qr(net.w.double())[0].float() * torch.tensor([1.5, 0.7])
         task = vae(net, likelihood="gaussian", deviation=net.deviation)
-        monkeypatch.setattr(task, "surprise", lambda scores, x: -Normal(scores, net.deviation).log_prob(x))
+        monkeypatch.setattr(task, "surprise", lambda scores, x, _="none": -Normal(scores, net.deviation).log_prob(x))
         return task.eval()
 
     return made

@@ -176,7 +176,7 @@ def as_pixels(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         mean: of `standard_of`.
         std: likewise.
     """
-    return torch.addcmul(mean, x, std).clamp_(0, 1)
+    return (x * std).add_(mean).clamp_(0, 1)  # torch.addcmul takes twice as long where two are broadcast
 
 
 def numbered(numbers: Tensor, stream: int, seed: int = 0) -> list[np.random.Generator]:

@@ -135,7 +135,7 @@ class Vae(Rebuilding):
         given = pixels if self.binarise == NONE else self.binary(pixels, None)
         posterior = self.posterior(x if self.binarise == NONE else self.standardised(given))
         scores = self.net.decode(posterior.at(torch.randn_like(posterior.mean)))  # type: ignore[operator]
-        reconstruction = self.surprise(scores, given).sum() / len(x)
+        reconstruction = self.surprise(scores, given, "sum") / len(x)
         units = posterior.divergences().sum(dim=0) / len(x)
         return Step(self._losses(reconstruction, units))
 
@@ -206,19 +206,24 @@ class Vae(Rebuilding):
         mean, log_variance = self.net.encode(x)  # type: ignore[operator]
         return Posterior(mean.float(), log_variance.float())
 
-    def surprise(self, scores: Tensor, pixels: Tensor) -> Tensor:
+    def surprise(self, scores: Tensor, pixels: Tensor, reduction: str = "none") -> Tensor:
         """-log p(x | z) of each pixel in nats, (B, C, H, W).
 
         Args:
             scores: of the decoder, whose sigmoids are the pixels' means.
             pixels: in [0, 1].
+            reduction: `none`, or `sum`: over all of them, which costs less.
         """
         scores = scores.float()
         if self.likelihood == BERNOULLI:
-            return F.binary_cross_entropy_with_logits(scores, pixels, reduction="none")
+            return F.binary_cross_entropy_with_logits(scores, pixels, reduction=reduction)
         log_deviation: Any = math.log(self.deviation) if self.deviation is not None else self.net.log_deviation
         precision = (-2 * log_deviation).exp() if isinstance(log_deviation, Tensor) else math.exp(-2 * log_deviation)
-        surprise: Tensor = 0.5 * precision * (pixels - scores.sigmoid()).square() + (log_deviation + 0.5 * LOG_2_PI)
+        squares = F.mse_loss(scores.sigmoid(), pixels, reduction=reduction)
+        constants = log_deviation + 0.5 * LOG_2_PI
+        surprise: Tensor = 0.5 * precision * squares + (
+            constants if reduction == "none" else constants * pixels.numel()
+        )
         return surprise
 
     def bound(self, given: Tensor, posterior: Posterior, numbers: Tensor, count: int) -> Tensor:
