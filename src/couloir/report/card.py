@@ -36,6 +36,12 @@ PURPOSES = {
     "saliency": "it says of each pixel of an image how much people look at it",
     "restoration": "it makes a better image of one: larger, less noisy or sharper, as the data shows it",
 }
+MAKING = {
+    "Reconstruction": "it squeezes a sample into a few numbers, its code, and rebuilds it from them",
+    "Vae": "it squeezes an image into a few numbers, its code, and makes new images of drawn ones",
+    "Gan": "it makes new images",
+}
+"""What a network is for whose task learns nothing that the data says of its samples, by the class of that task."""
 NO_METRICS = ("epoch", "samples_per_second")
 
 
@@ -123,6 +129,14 @@ def _chosen(record: RunRecord, group: str) -> str:
     return typed[-1] if typed else _target(record, group)
 
 
+def _task(record: RunRecord) -> str:
+    """What the network has learned: what its task is called, where the data does not say it."""
+    name = _target(record, "task")
+    if name in MAKING:
+        return name.lower()
+    return str(record.provenance.get("data", {}).get("task") or record.flat.get("data.task") or "")
+
+
 def _model(record: RunRecord) -> str:
     return _chosen(record, "model") or "A network"
 
@@ -138,13 +152,14 @@ def _about_model(record: RunRecord, weights: Path) -> list[tuple[str, Any]]:
     size, channels = data.get("image_size"), data.get("channels")
     inputs = f"images, {channels} channel{'s' * (channels != 1)} of {in_words(size)} pixels" if size else ""
     parameters = record.numbers.get("parameters")
-    purpose = PURPOSES.get(str(data.get("task") or record.flat.get("data.task")), "")
+    task = _task(record)
+    purpose = PURPOSES.get(task, "")
     if purpose:
         inputs = f"images of any size, {channels} channel{'s' * (channels != 1)}"
         inputs += f"; trained on windows of {in_words(size)} pixels" if size else ""
     return [
-        ("what it is for", purpose),
-        ("task", data.get("task") or record.flat.get("data.task")),
+        ("what it is for", purpose or MAKING.get(_target(record, "task"), "")),
+        ("task", task),
         ("network", _model(record)),
         ("parameters", None if parameters is None else f"{parameters:,.0f}"),
         ("input", inputs or (f"rows of {channels} numbers" if channels else "")),
@@ -275,7 +290,7 @@ def _imbalance(record: RunRecord) -> list[str]:
         return [f"{told}{least / total:.1%} {rare}. Pixel accuracy says little then."] if total and unequal else []
     counts, names = data.get("class_counts") or [], data.get("classes") or []
     there = sorted((count, str(name)) for count, name in zip(counts, names, strict=False) if count)
-    if len(there) < 2 or data.get("task") != "classification":
+    if len(there) < 2 or _task(record) != "classification":
         return []
     (least, rare), (most, common) = there[0], there[-1]
     if most < UNEQUAL * least:

@@ -295,3 +295,21 @@ def test_of_a_gan_the_generator_takes_codes_and_classes_and_gives_pixels(
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     assert found.min() >= 0
     assert found.max() <= 1
+
+
+@pytest.mark.parametrize(("name", "to"), [("vae", "torch"), ("autoencoder", "onnx")])
+def test_of_an_autoencoder_and_a_vae_the_graph_rebuilds_images(
+    name: str, to: str, finished: FinishedRuns, tmp_path: Path
+) -> None:
+    run = finished(name)
+    file = tmp_path / f"made.{to}"
+    facts = export_graph(run_config(run), run, to, file, True)
+    assert [facts["task"], facts["output"]["name"]] == ["vae" if name == "vae" else "reconstruction", "rebuilt"]
+    images = np.random.default_rng(0).integers(0, 256, (6, 1, 8, 8), dtype=np.uint8)
+    if to == "torch":
+        found = torch.export.load(file).module()(torch.from_numpy(images))
+    else:
+        import onnxruntime
+
+        found = torch.from_numpy(onnxruntime.InferenceSession(file).run(None, {"image": images})[0])
+    torch.testing.assert_close(found, couloir.load(run).rebuild(images), atol=1e-5, rtol=0)

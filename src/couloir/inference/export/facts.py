@@ -9,11 +9,13 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from couloir.config.image_size import size_of
+from couloir.config.metrics import task_of
 from couloir.download import checksum
 from couloir.inference.trained import Trained
 from couloir.task.dense import Dense
 from couloir.task.generative import Generative
 from couloir.task.prediction import Prediction
+from couloir.task.rebuilding import Rebuilding
 from couloir.task.restoration import Restoration
 from couloir.version import __version__
 
@@ -62,7 +64,7 @@ def of_run(trained: Trained) -> dict[str, Any]:
         "checkpoint_sha256": checksum(trained.checkpoint, "sha256"),
         "model": str(cfg.model.get("_target_", "")).rpartition(".")[2],
         "parameters": sum(parameter.numel() for parameter in trained.net.parameters()),
-        "task": str(cfg.data.get("task")),
+        "task": task_of(cfg) if isinstance(trained.task, Generative) else str(cfg.data.get("task")),
         "fields": dict(data.fields),
         "channels": data.channels,
         "num_classes": data.num_classes,
@@ -178,6 +180,9 @@ def _output(trained: Trained, with_preprocessing: bool) -> tuple[str, str]:
     if isinstance(trained.task, Dense):
         name, meaning = MAPS[trained.task.shown_as]
         return (name, meaning) if with_preprocessing else ("output", MAP_SCORES[trained.task.shown_as])
+    if isinstance(trained.task, Rebuilding):
+        values = "values from 0 to 1 a pixel" if trained.task.makes_images else "numbers as they were standardised"
+        return "rebuilt", f"the sample out of its code: {values}"
     if not isinstance(trained.task, Prediction) or kind not in ANSWERS:
         return ("answer", "the task's answer") if with_preprocessing else ("output", "the network's output")
     if with_preprocessing:
