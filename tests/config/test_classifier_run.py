@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -15,6 +16,8 @@ from couloir.config.metrics import measured
 from couloir.inference.predictor import Predictor
 from couloir.metric.features import classifier
 from couloir.metric.samples import Frechet
+from couloir.record.differences import differences
+from couloir.record.provenance import read_provenance
 from couloir.report.run import write_report
 from couloir.sweep.settings import Settings
 from couloir.sweep.space import Space
@@ -80,6 +83,12 @@ def test_the_newest_run_is_named_for_good_and_one_that_is_gone_is_missed(
     for word in ("latest", "ruler", "outputs/latest"):
         cfg = couloir.compose([*VAE, "metric=samples", f"metric.features={word}"]).cfg
         assert cfg.metric.features == str(ruler.resolve()), word
+    then = read_provenance(made.dir)
+    digest = hashlib.sha256((ruler / "checkpoints/best.ckpt").read_bytes()).hexdigest()
+    assert then["classifier"]["sha256"] == f"sha256:{digest}"
+    (changed,) = differences(then, then | {"classifier": {"sha256": "sha256:0"}})
+    assert changed.matters, "a rerun that is measured by another classifier says so"
+    assert changed.in_words().startswith("metric.features sha256:")
     moved = ruler.rename(ruler.with_name("elsewhere"))
     try:
         assert couloir_main(["rerun", str(made.dir)]) == 2

@@ -81,6 +81,19 @@ def check_classifier(cfg: DictConfig) -> None:
         )
 
 
+def classifier_file(cfg: DictConfig) -> Path | None:
+    """The checkpoint of the run whose classifier measures; None: there is no such metric, or it is the embedded one.
+
+    Args:
+        cfg: a settled configuration.
+
+    Raises:
+        CouloirError: the run is gone, or has no checkpoint.
+    """
+    word = (cfg.get("metric") or {}).get("features")
+    return best_weights(_found(str(word), cfg)) if word is not None and _measures(cfg) else None
+
+
 def _measures(cfg: DictConfig) -> bool:
     """Whether a chosen metric asks a classifier."""
     return any(

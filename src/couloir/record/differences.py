@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from couloir.errors import CouloirError
 from couloir.record.configuration import flat
 
-Kind = Literal["couloir", "code", "python", "packages", "hardware", "seed", "data", "weights"]
+Kind = Literal["couloir", "code", "python", "packages", "hardware", "seed", "data", "weights", "classifier"]
 NUMERICAL = {
     "torch", "numpy", "pytorch-lightning", "lightning-fabric", "lightning-utilities", "torchmetrics", "kornia",
     "kornia-rs", "scikit-learn", "scipy", "pillow", "simplejpeg", "triton", "timm", "torchvision", "hydra-core",
@@ -75,9 +75,8 @@ def differences(then: dict[str, Any], now: dict[str, Any], also: Collection[str]
         now: that of another, or `couloir.record.provenance.environment`'s, which knows nothing of data and GPUs yet.
         also: further packages that matter, such as the one that the user's own network is in.
     """
-    return [
-        difference for kind in (_code, _packages, _hardware, _data, _weights) for difference in kind(then, now, also)
-    ]
+    kinds = (_code, _packages, _hardware, _data, _weights, _classifier)
+    return [difference for kind in kinds for difference in kind(then, now, also)]
 
 
 def _code(then: dict[str, Any], now: dict[str, Any], also: Collection[str]) -> Iterator[Difference]:
@@ -132,6 +131,12 @@ def _weights(then: dict[str, Any], now: dict[str, Any], also: Collection[str]) -
     """What the network began with, by its content; where the file is does not matter."""
     ours, theirs = then.get("weights", {}), now.get("weights", {})
     yield from _facts("weights", ours, theirs, {"sha256": True}, {"sha256": "model.weights"})
+
+
+def _classifier(then: dict[str, Any], now: dict[str, Any], also: Collection[str]) -> Iterator[Difference]:
+    """What samples are measured by, by its content."""
+    ours, theirs = then.get("classifier", {}), now.get("classifier", {})
+    yield from _facts("classifier", ours, theirs, {"sha256": True}, {"sha256": "metric.features"})
 
 
 def _facts(

@@ -21,7 +21,12 @@ FILE = "provenance.json"
 
 
 def write_provenance(
-    folder: RunFolder, command: list[str], seed: int, data: dict[str, Any], weights: dict[str, str] | None = None
+    folder: RunFolder,
+    command: list[str],
+    seed: int,
+    data: dict[str, Any],
+    weights: dict[str, str] | None = None,
+    classifier: dict[str, str] | None = None,
 ) -> None:
     """Write `provenance.json`, and `git.diff` when the working tree differs from its commit.
 
@@ -31,13 +36,15 @@ def write_provenance(
         seed: the run's seed.
         data: the data's description: fingerprint, sizes, classes, mean and deviation.
         weights: what the network begins with, if anything: its name, its file and its hash.
+        classifier: what made samples are measured by, if it is a run's: its file and its hash.
     """
     here, diff = environment()
     if diff:
         folder.write_text("git.diff", diff)
     here["hardware"] |= devices()
-    begins = {} if weights is None else {"weights": weights}
-    folder.write_json(FILE, {"command": command, **here, "seed": seed, "data": data, **begins})
+    files = {"weights": weights, "classifier": classifier}
+    there = {name: file for name, file in files.items() if file is not None}
+    folder.write_json(FILE, {"command": command, **here, "seed": seed, "data": data, **there})
 
 
 def add_resumption(folder: RunFolder, then: dict[str, Any], told: dict[str, Any]) -> None:

@@ -51,6 +51,7 @@ class Earlier:
         cfg: DictConfig,
         data: dict[str, Any],
         weights: dict[str, str] | None,
+        classifier: dict[str, str] | None,
     ) -> None:
         """Check that the data is what it was, say what is not, and add to the provenance how the run goes on.
 
@@ -59,7 +60,8 @@ class Earlier:
         """
         then = read_provenance(folder.path)
         if then:
-            now = {**environment()[0], "seed": cfg.seed, "data": data, "weights": weights or {}}
+            files = {"weights": weights or {}, "classifier": classifier or {}}
+            now = {**environment()[0], "seed": cfg.seed, "data": data, **files}
             now["hardware"] |= devices()
             found = differences(then, now, also=own_packages(cfg))
             refuse(found, folder.path, strict=False)
@@ -75,7 +77,7 @@ class Earlier:
             for line in announced(changed, known=True):
                 say.warning("%s", line)
         else:  # the run was killed before it was written
-            write_provenance(folder, command, cfg.seed, data, weights)
+            write_provenance(folder, command, cfg.seed, data, weights, classifier)
         folder.write_status("running", pid=os.getpid(), error=None, signal=None, ended=None)
         self._say_from_where(folder)
 

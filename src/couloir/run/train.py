@@ -26,6 +26,7 @@ from couloir.callbacks.epoch_record import Record
 from couloir.callbacks.momentum import MomentumSchedule
 from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.config.build import build
+from couloir.config.classifier_run import classifier_file
 from couloir.config.compose import Sentence
 from couloir.config.metrics import stated_metrics
 from couloir.config.recipe import record_recipe
@@ -41,7 +42,7 @@ from couloir.inference.evaluation import tta_numbers
 from couloir.log import note, run_log, say, silence
 from couloir.loss.class_weights import in_words as class_weights_in_words
 from couloir.machine import print_any_character
-from couloir.model.weights import weights_record
+from couloir.model.weights import sha256, weights_record
 from couloir.record.checkpoint import LAST, network_state, read_checkpoint
 from couloir.record.columns import read_columns, write_columns
 from couloir.record.configuration import dotted, write_configuration
@@ -157,9 +158,9 @@ def _train(
     weights = _weights(cfg, world) if earlier is None or earlier.checkpoint is None else None
     data = _load_data(cfg, world)
     if earlier is None:
-        write_provenance(folder, command, cfg.seed, _describe(data), weights)
+        write_provenance(folder, command, cfg.seed, _describe(data), weights, _classifier(cfg))
     else:
-        earlier.take_up(folder, command, cfg, _describe(data), weights)
+        earlier.take_up(folder, command, cfg, _describe(data), weights, _classifier(cfg))
     if accept is not None:
         accept(folder)
     if data.skipped:
@@ -302,6 +303,12 @@ def _weights(cfg: DictConfig, world: World) -> dict[str, str] | None:
     """The record of the weights that the network begins with; they are downloaded before the data is read."""
     with first_here_first(world):
         return weights_record(cfg.model)
+
+
+def _classifier(cfg: DictConfig) -> dict[str, str] | None:
+    """The record of the run's classifier that made samples are measured by, where there is one."""
+    file = classifier_file(cfg)
+    return None if file is None else {"file": str(file), "sha256": f"sha256:{sha256(file)}"}
 
 
 def _load_data(cfg: DictConfig, world: World) -> Any:
