@@ -80,7 +80,9 @@ def test_an_evaluation_gives_what_the_run_gave_and_a_vae_s_better_bound(
     assert command(["evaluate", str(whole), "tta=mirror", f"output_dir={tmp_path}"]) == 2
 
 
-def test_new_samples_have_errors_and_codes_that_are_those_of_the_test(run: tuple[str, list[str], Path]) -> None:
+def test_new_samples_have_errors_and_codes_that_are_those_of_the_test(
+    run: tuple[str, list[str], Path], tmp_path: Path
+) -> None:
     kind, _, whole = run
     rows = told(whole)
     numbers = ["error"] if kind == "reconstruction" else ["neg_elbo", "reconstruction", "kl", "error"]
@@ -103,6 +105,13 @@ def test_new_samples_have_errors_and_codes_that_are_those_of_the_test(run: tuple
         )
     with pytest.raises(CouloirError, match="a code of this run has 2 numbers"):
         data.decode([[0.0, 0.0, 0.0]])
+    np.save(tmp_path / "x.npy", test)
+    output = tmp_path / "answers.csv"
+    assert command(["predict", str(whole), str(tmp_path / "x.npy"), "--output", str(output)]) == 0
+    with output.open(newline="") as stream:
+        said = list(csv.DictReader(stream))
+    assert [float(row["error"]) for row in said] == pytest.approx([float(row["error"]) for row in rows], rel=1e-4)
+    assert command(["predict", str(whole), str(tmp_path / "x.npy"), "--top", "2"]) == 2, "there are no classes"
 
 
 def _test_images(run: Path) -> np.ndarray[Any, Any]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import datetime
-import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,19 +18,16 @@ from torch import Tensor, nn
 from couloir.artifacts.prediction_table import CODE, Columns, as_array
 from couloir.config.fields import IGNORED, input_field
 from couloir.data.batches import Batch
-from couloir.data.features import Feature
 from couloir.data.unseen import (
     IMAGES,
     IMAGES_LAST,
     ROWS,
     InMemory,
     Photographs,
-    RowsWanted,
     Unseen,
     images_of,
     native,
     numbers_of,
-    rows_of,
 )
 from couloir.errors import CouloirError
 from couloir.inference.answers import spoken
@@ -41,6 +35,7 @@ from couloir.inference.asking import Asked, Asking, photographs_of, row_offsets,
 from couloir.inference.codes import decoded, looked, makes
 from couloir.inference.inputs import PHOTOGRAPHS, Inputs, array_form, find_inputs
 from couloir.inference.map_files import names_of, shares
+from couloir.inference.rows_in_memory import columns_of, is_column, table_of
 from couloir.inference.sampling.drawing import Maker
 from couloir.inference.trained import Trained, loaded_size
 from couloir.task.dense import Dense
@@ -50,13 +45,6 @@ from couloir.task.segmentation import Segmentation
 
 LOSSLESS = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
 """Modes of pictures that a PNG holds as they are."""
-WRITTEN = {
-    "YYYYMMDD": "%Y%m%d", "day.month.year": "%d.%m.%Y", "day/month/year": "%d/%m/%Y", "month/day/year": "%m/%d/%Y",
-    "day month year": "%d %B %Y", "year-month-day": "%Y-%m-%d",
-}  # fmt: skip
-"""How a date of a form of `couloir.data.dates` is written."""
-ROW = "couloir row"
-"""A column without a meaning, so that a row of gaps is no empty line."""
 
 
 @dataclass(frozen=True)
@@ -239,9 +227,9 @@ class LoadedRun:
             return self._pictures([samples]), True
         if isinstance(samples, np.ndarray):
             return self._array(samples)
-        if isinstance(samples, Mapping) and not any(map(_is_column, samples.values())):
+        if isinstance(samples, Mapping) and not any(map(is_column, samples.values())):
             return self._rows(asking, [samples]), True
-        if (columns := _columns_of(samples)) is not None:
+        if (columns := columns_of(samples)) is not None:
             rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
             return self._rows(asking, rows), False
         if isinstance(samples, list | tuple):
@@ -340,7 +328,7 @@ class LoadedRun:
                 raise CouloirError(f"The rows have no column '{lacking}'.", place=f"columns: {', '.join(names[:20])}")
             if wanted.features is not None:  # others may be of any kind
                 names = [feature.name for feature in features]
-            samples, notes = _table(rows, names, {feature.name: feature for feature in features}, wanted)
+            samples, notes = table_of(rows, names, {feature.name: feature for feature in features}, wanted)
             asking.notes += [note for note in notes if note not in asking.notes]
             found.append(samples)
         return [Asked(found)]
@@ -386,32 +374,6 @@ def _as_numpy(x: Tensor) -> NDArray[Any]:
     return (x.float() if x.dtype == torch.bfloat16 else x).numpy()  # NumPy has no bfloat16
 
 
-def _is_column(value: Any) -> bool:
-    return hasattr(value, "__len__") and not isinstance(value, str | bytes) and getattr(value, "ndim", 1) > 0
-
-
-def _columns_of(samples: Any) -> dict[str, list[Any]] | None:
-    """The columns of a mapping of columns, or of a DataFrame of whatever library; None of anything else.
-
-    Raises:
-        CouloirError: the columns of a mapping have different lengths.
-    """
-    if hasattr(samples, "to_pydict"):  # an Arrow table
-        samples = samples.to_pydict()
-    if isinstance(samples, Mapping):
-        counts = {str(name): len(values) if _is_column(values) else None for name, values in samples.items()}
-        if len(set(counts.values())) > 1:
-            told = ", ".join(f"{name}: {'one value' if count is None else count}" for name, count in counts.items())
-            raise CouloirError(
-                f"The columns have different lengths: {told}.",
-                next_step="give one row, a value for each column, or as many values in each",
-            )
-        return {str(name): list(values) for name, values in samples.items()}
-    if hasattr(samples, "columns") and hasattr(samples, "__getitem__"):
-        return {str(name): list(samples[name]) for name in samples.columns}
-    return None
-
-
 def _dimensions(data: Any) -> int:
     """Of a stack of samples of a run."""
     kind = data.fields[input_field(data.fields)]
@@ -437,59 +399,3 @@ def _as_file(picture: Any, stem: Path) -> Path:
         picture = picture.convert("RGB")
     picture.save(file, compress_level=0, **({"exif": exif} if exif else {}))
     return file
-
-
-def _table(
-    rows: Sequence[Mapping[Any, Any]], names: list[str], features: Mapping[str, Feature], wanted: RowsWanted
-) -> tuple[InMemory, list[str]]:
-    """Rows, by way of a file, since cells mean the same wherever they come from; and what a run does not know."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "rows.csv"
-        with file.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream)
-            writer.writerow([*names, *([ROW] if features else [])])
-            for number, row in enumerate(rows):
-                by_name = {str(name): value for name, value in row.items()}
-                cells = [_cell(by_name.get(name), features.get(name)) for name in names]
-                writer.writerow([*cells, *([str(number)] if features else [])])
-        reading = {"delimiter": ",", "decimal": ".", "encoding": "utf-8", "header": True, "comment": None}
-        try:
-            samples, notes = rows_of(file, wanted, **reading)
-        except CouloirError as error:
-            place = None if error.place is None else error.place.replace(str(file), "the rows")
-            place = (
-                None if place is None else re.sub(r", line (\d+)", lambda found: f", row {int(found[1]) - 1}", place)
-            )
-            fact = error.fact.replace(str(file), "The table of the rows")
-            raise CouloirError(fact, place=place, next_step="correct the value, or leave the row out") from error
-    if len(samples) != len(rows):
-        left_out = samples.skipped[0]
-        raise CouloirError(left_out.reason, place=f"the rows, row {(left_out.line or 1) - 1}")
-    return samples, notes
-
-
-def _cell(value: Any, feature: Feature | None) -> str:
-    """A value as a table has it: gaps empty, numbers in full, yes and no in the words of the training."""
-    if value is None or str(value) in ("nan", "NaT", "<NA>"):
-        return ""
-    kind = "" if feature is None else feature.kind
-    if (
-        feature is not None
-        and kind == "boolean"
-        and isinstance(value, bool | np.bool_)
-        and len(feature.categories) == 2
-    ):
-        return feature.categories[int(value)]
-    if isinstance(value, np.datetime64):
-        value = value.astype("datetime64[us]").item()
-    if isinstance(value, datetime.date):
-        form = WRITTEN.get("" if feature is None else feature.form, "" if feature is None else feature.form)
-        midnight = not isinstance(value, datetime.datetime) or value.time() == datetime.time()
-        return value.strftime(form or "%Y-%m-%d") + ("" if midnight else value.strftime(" %H:%M:%S"))
-    if isinstance(value, bool | np.bool_):
-        return str(int(value)) if kind == "number" else str(value)
-    if isinstance(value, float | np.floating):
-        text = repr(float(value)) if isinstance(value, float) else str(value)
-        whole = text.removesuffix(".0")
-        return whole if feature is not None and kind == "category" and text not in feature.categories else text
-    return str(value)

@@ -24,8 +24,8 @@ from couloir.task.task import Step
 BERNOULLI, GAUSSIAN = "bernoulli", "gaussian"
 NONE, THRESHOLD, DYNAMIC = "none", "threshold", "dynamic"
 LOG_2_PI = math.log(2 * math.pi)
-DECODED = 1 << 23
-"""Pixels that are decoded at a time for an importance-weighted bound, 32 MiB in float32."""
+DECODED = 1 << 21
+"""Pixels that are decoded at a time for an importance-weighted bound, 8 MiB in float32."""
 
 
 class Posterior(NamedTuple):
