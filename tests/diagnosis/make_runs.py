@@ -79,7 +79,8 @@ def make(name: str, words: list[str]) -> None:
     run, kept = Path("outputs/latest").resolve(), RUNS / name
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir(parents=True)
-    for file in KEPT:
+    makes = any(word in ("task=vae", "task=gan") for word in words)
+    for file in (*KEPT, *(["result.json"] if makes else [])):
         if (run / file).is_file():
             shutil.copy(run / file, kept / file)
     (kept / "overrides.yaml").write_text("".join(f"- {word}\n" for word in words))

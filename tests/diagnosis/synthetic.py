@@ -322,12 +322,105 @@ def reading(drawn: Drawn, rng: random.Random, name: str) -> Reading:
     return Reading(name, rows, config, status={"status": drawn.status})
 
 
+def two_players(rng: random.Random, n: int) -> dict[str, Values]:
+    """Columns of a sound GAN: its losses circle, its images become diverse."""
+    shape = fall(rng, n, rng.uniform(3, 8))
+    chance, width = rng.uniform(0.7, 2.0), rng.uniform(0.05, 0.2)
+    drift = rng.choice([0.0, 0.0, rng.uniform(0, 0.5)])
+    generator = [chance + drift * (1 - part) + rng.gauss(0, width) for part in shape]
+    discriminator = [1.3 - 0.3 * drift * (1 - part) + rng.gauss(0, 0.3 * width) for part in shape]
+    real, made = rng.uniform(0.5, 0.85), rng.uniform(0.5, 0.88)
+    diversity, sharp = rng.uniform(0.7, 1.05), rng.uniform(0.7, 1.6)
+    return {
+        "train/generator": generator, "train/discriminator": discriminator,
+        "train/loss": [sum(pair) for pair in zip(generator, discriminator, strict=True)],
+        "val/loss": [sum(pair) + rng.gauss(0, 0.1) for pair in zip(generator, discriminator, strict=True)],
+        "val/real_accuracy": [min(1.0, max(0.0, rng.gauss(real, 0.05))) for _ in range(n)],
+        "val/made_accuracy": [min(1.0, max(0.0, rng.gauss(made, 0.05))) for _ in range(n)],
+        "val/swd": level(shape, rng.uniform(0.2, 0.4), rng.uniform(0.03, 0.12)),
+        "val/diversity": [diversity * (1 - 0.9 * part) for part in shape],
+        "val/sharpness": [sharp * (1 + rng.uniform(0, 1) * part) for part in shape],
+    }  # fmt: skip
+
+
+def bound(rng: random.Random, n: int) -> dict[str, Values]:
+    """Columns of a sound VAE: its codes say something, and its images are a little blurred."""
+    shape, scale = fall(rng, n, rng.uniform(5, 9)), size(rng, 0.5, 100)
+    floor = rng.uniform(0.4, 0.9)  # what nobody can foresee of a pixel
+    loss = [scale * (floor + (1 - floor) * value) for value in noisy(rng, shape, 0.004)]
+    val = [value + 0.02 * scale * (1 - floor) for value in loss]
+    nats, sharp = scale * rng.uniform(0.1, 0.3) + 1.5, rng.uniform(0.6, 0.95)
+    kl = [nats * (1 - 0.8 * part) for part in shape]
+    return {
+        "train/loss": loss, "val/loss": val, "train/neg_elbo": loss, "val/neg_elbo": val, "train/kl": kl, "val/kl": kl,
+        "val/reconstruction": [whole - part for whole, part in zip(val, kl, strict=True)],
+        "val/active_units": [round(3 + 8 * (1 - part)) for part in shape],
+        "val/swd": level(shape, 0.25, 0.08), "val/diversity": level(shape, 0.2, rng.uniform(0.6, 0.8)),
+        "val/sharpness": [sharp * (1 - 0.4 * part) for part in shape],
+    }  # fmt: skip
+
+
+def made(rng: random.Random, case: str) -> tuple[dict[str, Values], float]:
+    """The columns of a network that makes things, of a case or sound, and its ratio of distances to neighbours."""
+    n = epochs(rng, 10, 100)
+    players = case in ("mode_collapse", "discriminator_wins") or (case != "posterior_collapse" and rng.random() < 0.5)
+    columns = two_players(rng, n) if players else bound(rng, n)
+    ratio, places = rng.uniform(0.75, 1.8), [place / (n - 1) for place in range(n)]
+    if case == "mode_collapse":
+        low = rng.uniform(0.02, 0.4)
+        columns["val/diversity"] = [low + rng.uniform(0, 0.05) for _ in places]
+    elif case == "discriminator_wins":
+        for name in ("real", "made"):
+            columns[f"val/{name}_accuracy"] = [1.0 - rng.uniform(0, 0.04) for _ in places]
+        slope = rng.uniform(2, 12)
+        columns["train/generator"] = [1.0 + slope * x + rng.gauss(0, 0.1) for x in places]
+        columns["train/discriminator"] = [0.9 * math.exp(-6 * x) for x in places]
+        poor = rng.uniform(0.05, 0.6)
+        columns["val/diversity"] = [poor * (1 - 0.5 * math.exp(-12 * x)) for x in places]
+    elif case == "posterior_collapse":
+        left = rng.uniform(0, 0.3)
+        columns["val/kl"] = [left + 2 * math.exp(-20 * x) for x in places]
+        columns["val/active_units"] = [0.0 for _ in places]
+        columns["val/diversity"] = [0.1 for _ in places]
+    elif case == "copied_samples":
+        ratio = rng.uniform(0.01, 0.4)
+    elif case == "blurry_samples":
+        blurred = rng.uniform(0.1, 0.4)
+        columns["val/sharpness"] = [blurred for _ in places]
+    return columns, ratio
+
+
+MADE = ("mode_collapse", "discriminator_wins", "posterior_collapse", "copied_samples", "blurry_samples")
+
+
+def makers(seed: int) -> list[tuple[Reading, tuple[str, ...]]]:
+    """Runs of networks that make things, each with the case that is true of it; drawn apart from the others."""
+    rng, found = random.Random(f"makers {seed}"), []
+    for case in (*MADE, ""):
+        for number in range(PER_CASE):
+            columns, ratio = made(rng, case)
+            count = len(columns["train/loss"])
+            rows = [
+                {
+                    "epoch": place + 1,
+                    "step": 400 * place + 400,
+                    **{name: column[place] for name, column in columns.items()},
+                }
+                for place in range(count)
+            ]
+            numbers = {"test/neighbour_ratio": ratio}
+            run = Reading(f"{case or 'sound'}_{number}", rows, None, status={"status": "completed"}, numbers=numbers)
+            found.append((run, (case,) if case else ()))
+    return found
+
+
 def runs(seed: int) -> list[tuple[Reading, tuple[str, ...]]]:
     """All runs of a seed, each with the cases that are true of it."""
     rng = random.Random(seed)
-    made = [
+    drawn = [
         (reading(draw(rng), rng, f"{case}_{number}"), (case,))
         for case, draw in CASES.items()
         for number in range(PER_CASE)
     ]
-    return made + [(reading(healthy(rng), rng, f"healthy_{number}"), ()) for number in range(HEALTHY)]
+    drawn += [(reading(healthy(rng), rng, f"healthy_{number}"), ()) for number in range(HEALTHY)]
+    return drawn + makers(seed)

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from couloir.artifacts.log_axis import LOG_RANGE, wants_log
-from couloir.config.metrics import BUILT_IN, Metric, facts, leading, together
+from couloir.config.metrics import BUILT_IN, Metric, facts, leading, ordered, together
 from couloir.record.files import write_atomically
 from couloir.record.metrics import Row
 
@@ -170,7 +170,8 @@ def _groups(columns: Iterable[str], parts: Sequence[str]) -> list[tuple[str, tup
     there = list(columns)
     groups = [(group.label, group.names, group.instead_of_loss) for group in together(there)]
     own = tuple(name for name in parts if name not in BUILT_IN and any(f"{split}{name}" in there for split in SPLITS))
-    norms = tuple(name for name in there if name.startswith(NORMS) and name not in NO_NORMS)
+    players = ordered(name.removeprefix(NORMS) for name in there if name.startswith(NORMS) and name not in NO_NORMS)
+    norms = tuple(f"{NORMS}{name}" for name in players)
     groups += [("parts of the loss", own, False)] if own else []
     return [*groups, *([("norm of the gradients", norms, False)] if len(norms) > 1 else [])]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pytorch_lightning.utilities.seed import isolate_rng
@@ -19,6 +19,7 @@ from couloir.data.batches import Batch
 from couloir.data.ragged import joined, moved
 from couloir.record.tested import Grid
 from couloir.task.generative import Generative
+from couloir.task.rebuilding import Rebuilt
 
 AT_ONCE = 100
 """Pictures that the network makes together."""
@@ -114,8 +115,12 @@ def drawn(task: Generative, count: int, seed: int) -> Tensor:
 def compared(task: Generative, shown: Batch) -> list[Tensor]:
     """The pictures of some samples, (N, C, H, W) each: what was there, what the network was given, what it rebuilt."""
     batch: Batch = {name: moved(field, task.device) for name, field in shown.items()}
-    given = getattr(task, "given", lambda batch: None)(batch)
-    pictures = [task.pixels(batch[task.input]), *([] if given is None else [given]), task.rebuilt(batch)]
+    clean, seen = task.pixels(batch[task.input]), task.outputs(batch)  # as a test sees them, corrupted where it is
+    if isinstance(seen, Rebuilt):
+        corrupted = not torch.equal(seen.given, clean)
+        pictures = [clean, *([seen.given] if corrupted else []), cast(Any, task).answer(seen)]
+    else:
+        pictures = [clean, task.rebuilt(batch)]
     return [picture.float().cpu() for picture in pictures]
 
 

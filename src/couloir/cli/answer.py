@@ -144,13 +144,14 @@ def diagnosis_facts(run: Path) -> dict[str, Any]:
         CouloirError: one of its files is torn.
     """
     from couloir.diagnosis.diagnosis import diagnose_reading
+    from couloir.diagnosis.generative import MEASURED as MADE
     from couloir.diagnosis.reading import read_run
     from couloir.record.metrics import epoch_of
 
     reading = read_run(run)
     best = reading.best
     columns = {"train/loss": reading.train, "val/loss": reading.val}
-    columns |= {name: reading.curve(name) for name in MEASURED}
+    columns |= {name: reading.curve(name) for name in (*MEASURED, *MADE)}
     numbers = {
         "epochs": reading.epochs,
         "monitor": reading.monitor,

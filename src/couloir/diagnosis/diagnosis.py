@@ -8,6 +8,7 @@ from typing import Any
 
 from couloir.diagnosis.curve import Curve
 from couloir.diagnosis.finding import TITLES, Evidence, Finding, number, quoted
+from couloir.diagnosis.generative import evidence_of_players, read_samples
 from couloir.diagnosis.gradients import CAUSES, waiting_for_data
 from couloir.diagnosis.loss_curves import halted_short, read_curves
 from couloir.diagnosis.reading import Reading, read_run
@@ -108,8 +109,9 @@ def diagnose_reading(reading: Reading) -> Diagnosis:
         reading: the evidence.
     """
     train, val = reading.train, reading.val
-    view = View(reading, train, val) if train is not None and val is not None else None
-    evidence = () if view is None else view.evidence()
+    alone = reading.has_players  # no loss of theirs is a measure
+    view = View(reading, train, val) if train is not None and val is not None and not alone else None
+    evidence = evidence_of_players(reading) if alone else () if view is None else view.evidence()
     found: list[tuple[str, str, Evidence]] = []
     note = _unfinished(reading)
     broken = reading.status.get("status") == "diverged" or reading.broken_epoch is not None
@@ -117,27 +119,30 @@ def diagnose_reading(reading: Reading) -> Diagnosis:
         diverged = _diverged(reading)
         found += [] if diverged is None else [diverged]
         note = "" if found else "The data holds values that are NaN or infinite, so that the loss became so."
+    elif alone:
+        found += [each for each in read_samples(reading) if each[0] != "halted_early" or not note]
+        if reading.epochs < FEWEST and not found:
+            note = note or _too_few(reading.epochs, "epoch")
     elif view is None:
-        note = note or (
-            "There is no validation loss to compare with." if train is not None else "No epoch was completed."
-        )
-        found += _without_validation(train, reading)
+        note = note or _nothing_to_read(train, reading)
+        found += [*_without_validation(train, reading), *read_samples(reading)]
     elif not view.readable:
         short = None if note else halted_short(view)
-        rare = len(view.val) < FEWEST <= reading.epochs
-        what, count = ("validation", len(view.val)) if rare else ("epoch", reading.epochs)
-        few = f"{count} {what}s are" if count > 1 else f"One {what} is"
+        rare = len(view.val) < FEWEST <= len(view.train)
+        what, count = ("validation", len(view.val)) if rare else ("epoch", len(view.train))
+        found += read_samples(reading)
         found += [] if short is None else [("halted_early", short, ())]
-        note = note or ("" if found else f"{few} too few to say anything; four are needed.")
+        note = note or ("" if found else _too_few(count, what, reading.warm_up))
     else:
-        found += _of_curves(view, note)
+        found += [*read_samples(reading), *_of_curves(view, note)]
     waiting = waiting_for_data(reading)
     found += [] if waiting is None else [("waiting_for_data", *waiting)]
     found.sort(key=lambda entry: list(TITLES).index(entry[0]))
     findings = tuple(
         Finding(case, sentence, (*own, *evidence), remedies(case, reading)) for case, sentence, own in found
     )
-    summary = _summary(view) if view is not None and view.readable and not broken else ""
+    readable = reading.epochs >= FEWEST if alone else view is not None and view.readable
+    summary = _summary(reading) if readable and not broken else ""
     return Diagnosis(findings, note, evidence, summary)
 
 
@@ -202,12 +207,30 @@ def _unfinished(reading: Reading) -> str:
     return f"The run {how}, with {reading.epochs}{of} epochs done.{goes_on}"
 
 
-def _summary(view: View) -> str:
+def _too_few(count: int, what: str, warm_up: int = 0) -> str:
+    few = f"{count} {what}s are" if count > 1 else f"One {what} is"
+    after = f" after the {warm_up} of the warm-up" if warm_up else ""
+    return f"{few} too few{after} to say anything; four are needed."
+
+
+def _nothing_to_read(train: Curve | None, reading: Reading) -> str:
+    """Why there are no two losses to compare."""
+    if train is not None:
+        return "There is no validation loss to compare with."
+    if reading.warm_up and reading.epochs:
+        return f"The run ended within the {reading.warm_up} epochs of its warm-up, in which its loss is not yet itself."
+    return "No epoch was completed."
+
+
+def _summary(reading: Reading) -> str:
     """The healthy case in words: the last epoch, and the best one where that is another."""
-    reading, best = view.reading, view.reading.best
+    best = reading.best
     named = {"train/loss": "training loss", "val/loss": "validation loss"}
+    if reading.has_players:
+        named = {f"train/{name}": f"loss of the {name}" for name in ("generator", "discriminator")}
     measure = reading.measure("val")
-    if measure is not None:
+    val = reading.val
+    if measure is not None and (val is None or reading.has_players or measure[1].values[-1] != val.values[-1]):
         named[f"val/{measure[0].name}"] = f"validation {measure[0].label}"
     newest = reading.rows[-1]["epoch"]
     last = [(name, curve.newest) for column, name in named.items() if (curve := reading.curve(column)) is not None]

@@ -11,6 +11,10 @@ TITLES = {
     "rate_too_large": "Rate or momentum too large",
     "dead_units": "Dead units",
     "vanishing_gradients": "Vanishing gradients",
+    "discriminator_wins": "Discriminator wins",
+    "mode_collapse": "Mode collapse",
+    "posterior_collapse": "Posterior collapse",
+    "copied_samples": "Copied samples",
     "leak_suspected": "Leak suspected",
     "overfitting": "Overfitting",
     "unrepresentative_validation": "Unrepresentative validation set",
@@ -18,6 +22,7 @@ TITLES = {
     "unrepresentative_training": "Unrepresentative training set",
     "underfitting": "Underfitting",
     "halted_early": "Halted early",
+    "blurry_samples": "Blurry samples",
     "waiting_for_data": "Waiting for data",
 }
 """Case -> its name for people; the gravest first, which is also the order of findings."""

@@ -18,8 +18,12 @@ from couloir.record.metrics import Row, best_row, whole_epochs
 from couloir.record.run_files import RunFiles
 from couloir.record.signals import LayerSignal
 
+SQUARED_LOSS = ".MeanSquaredError"
+"""The end of `_target_` of the loss that is the variance of the targets where nothing but their mean is said."""
 UNIFORM_LOSSES = (".CrossEntropy", ".NegativeLogLikelihood")
 """The ends of `_target_` of losses that are log C where all C classes are given the same probability."""
+REBUILDS = ".Reconstruction"
+"""The end of `_target_` of the task whose samples are their own targets."""
 NOT_AUGMENTED = "Identity"
 """The end of `_target_` of `augmentation=none`."""
 LARGEST = 1e100
@@ -51,6 +55,7 @@ class Reading:
         numbers: of `result.json`, those of the test among them.
         tried: of runs before this one that differ in a single key: the key and its value there.
         within: the other rows: of validations within an epoch, and of an epoch that was cut short.
+        deviations: of the values of each channel of the training images, in [0, 1].
     """
 
     name: str
@@ -63,6 +68,7 @@ class Reading:
     numbers: dict[str, float] = field(default_factory=dict)
     within: tuple[Row, ...] = ()
     tried: tuple[tuple[str, Any], ...] = ()
+    deviations: tuple[float, ...] = ()
 
     @property
     def epochs(self) -> int:
@@ -109,12 +115,58 @@ class Reading:
     @cached_property
     def train(self) -> Curve | None:
         """The training loss: the mean over each epoch's batches, while the weights changed."""
-        return self.curve("train/loss")
+        return self._loss("train")
 
     @cached_property
     def val(self) -> Curve | None:
         """The validation loss: after each epoch."""
-        return self.curve("val/loss")
+        return self._loss("val")
+
+    def _loss(self, split: str) -> Curve | None:
+        """Of a loss whose parts come in one after the other, the epochs in which all of it is there."""
+        curve, first = self.curve(f"{split}/loss"), self.warm_up
+        if curve is None or not first:
+            return curve
+        kept = [(epoch, value) for epoch, value in zip(curve.epochs, curve.values, strict=True) if epoch > first]
+        return Curve(*zip(*kept, strict=True)) if kept else None
+
+    @cached_property
+    def has_players(self) -> bool:
+        """Whether two players learn against each other: what is good for one is bad for the other, and their losses
+        are no measure of either.
+        """
+        return any({"train/generator", "train/discriminator"} <= row.keys() for row in self.rows)
+
+    @cached_property
+    def has_bound(self) -> bool:
+        """Whether the loss is a bound in nats, as a VAE's is: nobody knows how low it could be."""
+        return any({"train/neg_elbo", "train/kl"} <= row.keys() for row in self.rows)
+
+    @property
+    def warm_up(self) -> int:
+        """Epochs in which the training loss of a VAE is not yet that of validation: its KL divergence comes in."""
+        epochs = self.key("task.warm_up_epochs", 0)
+        return math.ceil(epochs) if self.has_bound and isinstance(epochs, int | float) else 0
+
+    @property
+    def rebuilds(self) -> bool:
+        """Whether the run is an autoencoder's: its samples are its targets."""
+        return str(self.key("task._target_", "")).endswith(REBUILDS)
+
+    def unexplained_of_pixels(self, split: str) -> float | None:
+        """The squared error of rebuilt samples, divided by that of the mean value of each channel; None: unknown."""
+        curve = self.curve(f"{split}/mse")
+        variance = self.variance
+        return None if curve is None or variance is None else curve.end / variance
+
+    @cached_property
+    def variance(self) -> float | None:
+        """Of the values that an autoencoder rebuilds: the error of one value for all of a channel; None: unknown."""
+        if not self.rebuilds:
+            return None
+        if self.key("data.image_size") is None and self.config is not None:
+            return 1.0  # columns are standardised
+        return fmean(each**2 for each in self.deviations) if self.deviations else None
 
     @cached_property
     def broken_epoch(self) -> int | None:
@@ -137,6 +189,8 @@ class Reading:
     def classes(self) -> int | None:
         """How many classes there are; None: a regression, or unknown."""
         count = self.key("data.num_classes")
+        if self.rebuilds or self.has_bound or self.has_players:
+            return None  # the data has classes, and the task learns none
         return (
             int(count) if self.key("data.task") == "classification" and isinstance(count, int) and count > 1 else None
         )
@@ -152,9 +206,12 @@ class Reading:
     def chance(self) -> float | None:
         """The loss of a network that has learned nothing but the targets' mean; None: unknown.
 
-        Of C classes it is log C. For a squared error it is the variance of the targets, which follows from loss and R².
+        Of C classes it is log C. For a squared error it is the variance of the targets, which follows from loss and R²,
+        or of images that are their own targets from the data's deviations.
         """
         loss = str(self.key("loss._target_", ""))
+        if self.rebuilds:
+            return self.variance if loss.endswith(SQUARED_LOSS) and not self.key("task.sparsity") else None
         if self.classes is not None and loss.endswith(UNIFORM_LOSSES) and not self.key("model.auxiliary_weight"):
             return math.log(self.classes)
         known = [(row["train/loss"], row["train/r2"]) for row in self.rows if {"train/loss", "train/r2"} <= row.keys()]
@@ -190,19 +247,32 @@ def read_run(run: Path | RunFiles) -> Reading:
     rows = whole_epochs(files.rows)  # rules compare epochs
     within = tuple(row for row in files.rows if not float(row["epoch"]).is_integer())
     signals, sizes = tuple(files.signals), _sizes(files)
+    numbers, tried, deviations = _numbers(files), _tried(files), _deviations(files)
     return Reading(
-        files.name, rows, files.config, words, files.status, sizes, signals, _numbers(files), within, _tried(files)
+        files.name, rows, files.config, words, files.status, sizes, signals, numbers, within, tried, deviations
     )
 
 
-def _sizes(files: RunFiles) -> dict[str, int]:
-    """The samples of each split; none where they are not known, which ends no diagnosis."""
+def _data(files: RunFiles) -> Mapping[str, Any]:
+    """What is written down of the data; nothing where that is not known, which ends no diagnosis."""
     try:
         data = files.provenance.get("data")
     except CouloirError:
         return {}
-    sizes = data.get("sizes") if isinstance(data, dict) else None
+    return data if isinstance(data, dict) else {}
+
+
+def _sizes(files: RunFiles) -> dict[str, int]:
+    """The samples of each split; none where they are not known."""
+    sizes = _data(files).get("sizes")
     return {name: size for name, size in sizes.items() if isinstance(size, int)} if isinstance(sizes, dict) else {}
+
+
+def _deviations(files: RunFiles) -> tuple[float, ...]:
+    """Of the images' channels; none where they are not known."""
+    stated = _data(files).get("std")
+    numbers = stated if isinstance(stated, list) else []
+    return tuple(float(each) for each in numbers if isinstance(each, int | float) and 0 < each <= LARGEST)
 
 
 def _tried(files: RunFiles) -> tuple[tuple[str, Any], ...]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
+from couloir.diagnosis import generative_remedies
 from couloir.diagnosis.finding import Remedy
 from couloir.diagnosis.reading import HIGH, Reading
 from couloir.diagnosis.settings import FAST, SATURATING, USUAL_MOMENTUM, Proposed, Settings, typed
@@ -24,7 +25,7 @@ GAPS = ("overfitting", "memorisation", "unrepresentative_training", "unrepresent
 """Cases that steps which are too long may look like, where the training loss has stayed high."""
 UNFINISHED = ("underfitting", "halted_early")
 """Cases in which there is more to learn, so that a network which is held back is let go, however low its loss."""
-OF_DATA = ("leak_suspected", "waiting_for_data")
+OF_DATA = ("leak_suspected", "waiting_for_data", *generative_remedies.PROPOSALS)
 """Cases that no weight decay and no dropout brings about."""
 DEEP = 3
 """Hidden layers from which on sigmoids shrink gradients much."""
@@ -116,6 +117,8 @@ def _underfitting(run: Settings) -> Proposed:
     train = run.reading.train
     hardly = train is not None and abs(train.first - train.end) < HARDLY_MOVED * abs(train.first)
     yield from run.robust_loss()
+    if run.reading.rebuilds and not hardly:
+        yield from run.code(2, "makes the code longer: more of a sample fits in")
     yield from run.usual_steps()
     yield from run.more_that_learns()
     if run.races and not run.reading.learned:
@@ -144,6 +147,9 @@ def _halted_early(run: Settings) -> Proposed:
     yield from run.usual_steps()
     if run.low_capacity and not run.reading.below(HIGH):
         yield from run.layers(4, "makes the layers wider: so few weights learn little, however long")
+    if run.reading.has_players:
+        yield from run.epochs(2, "gives the players the time to go on")
+        return
     yield from run.epochs(4 if run.reading.epochs < SHORT else 2, "gives the losses the time to come down")
     yield from run.rate(2, "takes longer steps, if that takes too long")
 
@@ -197,9 +203,10 @@ def _rate_too_large(run: Settings) -> Proposed:
         yield Remedy("optimizer.momentum=0.9", "adds ten steps up instead of more")
     elif momentum is not None and momentum >= 0.5:
         yield Remedy("optimizer.momentum=0.5", "adds two steps up instead of ten")
-    yield from run.scheduler("plateau", "reduces the rate when the validation loss no longer falls")
-    yield from run.adam()
-    yield from run.clipping()
+    if not run.reading.has_players:  # no loss says when to reduce it, and several optimizers are not clipped
+        yield from run.scheduler("plateau", "reduces the rate when the validation loss no longer falls")
+        yield from run.adam()
+        yield from run.clipping()
     if run.target("loss").endswith(".MeanSquaredError") and run.free:
         yield Remedy("loss=huber", "takes another loss, which grows less with large errors")
 
@@ -289,4 +296,5 @@ PROPOSALS: dict[str, Callable[[Settings], Proposed]] = {
     "dead_units": _dead_units,
     "waiting_for_data": _waiting_for_data,
     "leak_suspected": _leak_suspected,
+    **generative_remedies.PROPOSALS,
 }

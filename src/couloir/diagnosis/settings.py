@@ -21,6 +21,8 @@ FINE_TUNED = 0.05
 """Times the usual rate, for weights that have learned already."""
 FAST, SLOW = 5.0, 0.1
 """Times the usual rate, from which on a rate is unusually large or small."""
+PLAYED = 0.1
+"""Times the usual rate, for two players: that of Radford et al., 2015, for Adam."""
 USUAL_MOMENTUM, HIGH_MOMENTUM = 0.9, 0.95
 DROPOUTS = ("model.dropout", "model.input_dropout")
 FEW_LAYERS, WIDE, SMALL_IMAGE = 2, 100, 16
@@ -87,6 +89,8 @@ class Settings:
         usual = USUAL_RATES.get(self.target("optimizer").rpartition(".")[2])
         if usual is not None and self.pretrained and not self.slow_body:
             usual *= FINE_TUNED
+        if usual is not None and self.reading.has_players:
+            usual *= PLAYED
         return usual
 
     @property
@@ -322,6 +326,12 @@ class Settings:
         if self.target("initializer").endswith(FIXED_WEIGHTS) and self.free:
             saturating = self.get("model.activation") in SATURATING
             yield Remedy(f"initializer={'glorot_uniform' if saturating else 'he_normal'}", why)
+
+    def code(self, factor: int, why: str) -> Proposed:
+        """A longer code."""
+        size = self.get("model.code_size")
+        if isinstance(size, int) and not self.pretrained:
+            yield Remedy(f"model.code_size={factor * size}", why)
 
 
 def typed(widths: list[int]) -> str:

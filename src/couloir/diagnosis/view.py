@@ -21,6 +21,10 @@ FLAT_PICTURE = 0.4
 """The least height, as a share of the largest value: curves that hardly change are looked at from further away."""
 HIGH_SINCE_FIRST = 0.75
 """The same against the first epoch's loss, where chance is unknown."""
+REBUILT = 0.4
+"""The share of the images' variance above which an autoencoder that has not come down since its first epoch gives back
+little more than the mean image.
+"""
 GOOD = 0.75
 """Accuracy or R² with which a loss is not high, however it began."""
 STILL = 0.08
@@ -174,7 +178,8 @@ class View:
         curve = self.train if split == "train" else self.val
         measure = self.reading.measure(split)
         share = None if measure is None else measure[0].unexplained(measure[1].end, self.reading.outcomes)
-        if self.reading.chance is None or (measure is not None and not measure[0].guess_per_class):
+        known = share is not None or not self.reading.rebuilds
+        if self.reading.chance is None or (known and measure is not None and not measure[0].guess_per_class):
             return share  # R² goes by the targets of the split itself, which may be spread otherwise than in training
         return curve.end / self.reading.chance
 
@@ -191,7 +196,11 @@ class View:
         return min(self.train.first - lowest, self.train.rise) >= THROWN_OFF * self.height
 
     def high(self, split: str) -> bool:
-        """Whether a loss has remained high."""
+        """Whether a loss has remained high; how low a bound could be, nobody knows."""
+        if self.reading.has_bound:
+            return False
+        if self.reading.rebuilds:
+            return self._rebuilds_little(split)
         share = self.unexplained(split)
         if share is not None:
             return share > HIGH
@@ -200,6 +209,12 @@ class View:
         if measure is not None and measure[0].higher_is_better and measure[1].end >= GOOD:
             return False
         return curve.first > 0 and curve.end > HIGH_SINCE_FIRST * curve.first
+
+    def _rebuilds_little(self, split: str) -> bool:
+        """Whether what comes back of images is one colour, or since the first epoch about the mean image."""
+        share, curve = self.reading.unexplained_of_pixels(split), self.train if split == "train" else self.val
+        flat = curve.end > HIGH_SINCE_FIRST * curve.first
+        return share is not None and (share > NOTHING_LEARNED or (flat and share > REBUILT))
 
     @cached_property
     def annealed(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from couloir.artifacts.log_axis import wants_log
 from couloir.artifacts.page import Chart, Choice, charts, choices, label, smoothing
-from couloir.config.metrics import facts, leading, together
+from couloir.config.metrics import facts, leading, ordered, together
 from couloir.record.metrics import epoch_of
 from couloir.report.evidence import RunRecord, columns, labels
 
@@ -65,7 +65,8 @@ def _charts(records: Sequence[RunRecord]) -> list[Chart]:
     order = [name for name in ("loss", first) if name in metrics]
     order = order[1:] if any(group.instead_of_loss for group in groups) else order
     each = max(50, min(POINTS, ALL_POINTS // max(1, len(records) * len(there))))
-    norms = [name for name in there if name.startswith(NORMS) and name not in SMALL]
+    players = ordered(name.removeprefix(NORMS) for name in there if name.startswith(NORMS) and name not in SMALL)
+    norms = [f"{NORMS}{name}" for name in players]
     beside: list[Chart] = []
     shared: set[str] = set()
     if len(records) == 1:  # of several runs each has a colour, and a column a chart
