@@ -87,7 +87,7 @@ def _sample(arguments: list[str], answer: Answer) -> int:
     asked.check_mode(cfg, folder, mode, flags["--class"], files)
     asked.check_drawn(mode, files, flags["--seed"], flags["--class"])
     seed = flags["--seed"] or 0
-    place, form = asked.place_for(mode, flags["--output"], folder, seed, flags["--class"], files)
+    place, form = asked.place_for(mode, flags["--output"], run, seed, flags["--class"], files)
     count = asked.counted(mode, flags["--count"], form, files)
     found = find_inputs(files) if files else None
     if found is not None:

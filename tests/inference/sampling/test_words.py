@@ -97,6 +97,8 @@ def test_files_and_flags_that_nothing_reads_are_refused_not_ignored() -> None:
 def test_the_name_of_the_output_says_what_is_written(tmp_path: Path) -> None:
     place = words.place_for(words.SAMPLES, None, tmp_path, 3, "a b")
     assert place == (tmp_path / "samples" / "sample_seed3_class_a_b.png", words.PNG)
+    last = tmp_path / "checkpoints/last.ckpt"
+    assert words.place_for(words.LATENT, None, last, 0, None) == (tmp_path / "samples" / "latent_last", words.FOLDER)
     assert words.place_for(words.WALK, "w.PNG", tmp_path, 0, None)[1] == words.PNG
     assert words.place_for(words.SAMPLES, f"{tmp_path}", tmp_path, 0, None)[1] == words.FOLDER
     assert words.place_for(words.SAMPLES, "a.b/", tmp_path, 0, None)[1] == words.FOLDER

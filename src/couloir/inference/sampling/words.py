@@ -15,7 +15,7 @@ from couloir.config.fields import fields_of, input_field
 from couloir.config.metrics import GAN, RECONSTRUCTION, VAE, task_of
 from couloir.errors import CouloirError, did_you_mean, display
 from couloir.record.files import check_writable
-from couloir.record.find import names_run
+from couloir.record.find import CHECKPOINT, names_run
 
 SAMPLES, INTERPOLATE, RECONSTRUCT, LATENT, WALK = "samples", "interpolate", "reconstruct", "latent", "walk"
 FLAGS = {mode: f"--{mode}" for mode in (INTERPOLATE, RECONSTRUCT, LATENT, WALK)}
@@ -226,7 +226,7 @@ def place_for(
     Args:
         mode: what is asked for.
         stated: the word behind `--output`; None: a place in the run's folder.
-        run: its folder.
+        run: its folder, or the one of its checkpoints that is named: then that is part of the name.
         seed: part of the name.
         label: the same.
         files: the files that are named.
@@ -235,13 +235,15 @@ def place_for(
         CouloirError: the name does not say what is to be written.
     """
     if stated is None:
-        of_class = "" if label is None else "_class_" + "".join(c if c.isalnum() else "_" for c in label)
+        folder, of = (run.parents[1], f"_{run.stem}") if run.suffix == CHECKPOINT else (run, "")
+        if label is not None:
+            of = "_class_" + "".join(letter if letter.isalnum() else "_" for letter in label) + of
         name = {
-            SAMPLES: f"sample_seed{seed}{of_class}.png",
-            INTERPOLATE: "interpolate_files.png" if files else f"interpolate_seed{seed}{of_class}.png",
-            RECONSTRUCT: "reconstruct.png", LATENT: "latent", WALK: f"walk_seed{seed}{of_class}.gif",
+            SAMPLES: f"sample_seed{seed}{of}.png",
+            INTERPOLATE: f"interpolate_{'files' if files else f'seed{seed}'}{of}.png",
+            RECONSTRUCT: f"reconstruct{of}.png", LATENT: f"latent{of}", WALK: f"walk_seed{seed}{of}.gif",
         }[mode]  # fmt: skip
-        place = run / PLACE / name
+        place = folder / PLACE / name
         return place, place.suffix
     place = Path(stated).expanduser()
     form = FOLDER if place.is_dir() or stated.endswith(("/", os.sep)) else place.suffix.lower()
