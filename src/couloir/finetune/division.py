@@ -12,7 +12,7 @@ from torch import nn
 
 from couloir.errors import CouloirError, did_you_mean
 from couloir.finetune.layers import Layer, head_of, layers_of, parameters_of
-from couloir.finetune.parts import Part, modules_in_words
+from couloir.finetune.parts import HEAD, Part, modules_in_words
 
 
 def head(
@@ -110,18 +110,22 @@ def greedy(
 
     Bengio et al., 2007, Greedy Layer-Wise Training of Deep Networks, section 4, the supervised form; Hinton et al.,
     2006, A Fast Learning Algorithm for Deep Belief Nets, has the idea. The head stays in its place and goes on
-    learning as layers join in front of it.
+    learning as layers join in front of it. An autoencoder grows from outside to inside: a layer of its encoder joins
+    with the layer of its decoder that undoes it, and there is no head (Bengio et al., 2007, section 3.3).
 
     Args:
-        net: the network; layers that are not there yet must give what has the shape of what they take.
+        net: the network; layers that are not there yet must give what has the shape of what they take. Its method
+            `pairs`, where it has one, names the modules that join together, in turn.
         order: the order in which a sample passes its modules.
         epochs_per_layer: epochs that each layer learns alone.
         factor: what the rate of all layers is multiplied by once all of them learn.
         head: the module that is the head; None: the last layer with weights.
 
     Raises:
-        CouloirError: there is one layer in front of the head, or none.
+        CouloirError: there is one layer in front of the head, or none; an autoencoder has one pair, or is given a head.
     """
+    if (pairs := getattr(net, "pairs", None)) is not None:
+        return _pairs(net, pairs(), epochs_per_layer, factor, head)
     *layers, last = layers_of(net, order, head_of(net, order, head))
     if len(layers) < 2:
         raise CouloirError(
@@ -131,11 +135,38 @@ def greedy(
     whole = len(layers) * epochs_per_layer
     parts = []
     for place, layer in enumerate(layers):
-        first, fixed = place * epochs_per_layer, (place + 1) * epochs_per_layer
-        factors = [(first, 1.0), (fixed, 0.0), (whole, factor)] if fixed < whole else [(first, 1.0), (whole, factor)]
         joins = _modules(order, [each.name for each in (*layers, last)], place) if place else ()
-        parts.append(Part(layer.name, layer.parameters, tuple(factors), joins))
-    return [*parts, Part("head", last.parameters, ((0, 1.0), (whole, factor)))]
+        parts.append(Part(layer.name, layer.parameters, _in_turn(place, epochs_per_layer, whole, factor), joins))
+    return [*parts, Part(HEAD, last.parameters, ((0, 1.0), (whole, factor)))]
+
+
+def _in_turn(place: int, epochs_per_layer: int, whole: int, factor: float) -> tuple[tuple[int, float], ...]:
+    """When the layer at a place learns: alone, and, from the epoch `whole` on, with all others."""
+    first, fixed = place * epochs_per_layer, (place + 1) * epochs_per_layer
+    return ((first, 1.0), *(((fixed, 0.0),) if fixed < whole else ()), (whole, factor))
+
+
+def _pairs(
+    net: nn.Module, pairs: Sequence[Sequence[str]], epochs_per_layer: int, factor: float, head: str | int | None
+) -> list[Part]:
+    """The parts of an autoencoder, a pair of layers each; weights that both use belong to the encoder's layer."""
+    if head is not None:
+        raise CouloirError(
+            f"finetune.head={head} is for a network with a head, and an autoencoder grows by pairs of layers.",
+            next_step="leave finetune.head out",
+        )
+    if len(pairs) < 2:
+        raise CouloirError(
+            "finetune=greedy adds layers one by one, and this autoencoder has one pair of them.",
+            next_step="a deeper one, such as model.hidden=[256,64], or finetune=none",
+        )
+    whole = len(pairs) * epochs_per_layer
+    parts = []
+    for place, names in enumerate(pairs):
+        own = parameters_of(net, names)
+        title = next(name for name in names if next(net.get_submodule(name).parameters(), None) is not None)
+        parts.append(Part(title, own, _in_turn(place, epochs_per_layer, whole, factor), tuple(names) if place else ()))
+    return parts
 
 
 def _modules(order: Sequence[str], layers: Sequence[str], place: int) -> tuple[str, ...]:

@@ -27,6 +27,8 @@ PART = "part"
 """The key of an optimizer's group: the part that its parameters belong to."""
 BESIDE = "beside"
 """The part of parameters that an optimizer is given and the network does not have, such as those of a loss."""
+HEAD = "head"
+"""The part that is there from the beginning where all others join in front of it."""
 SHOWN = 6
 """Names that a sentence lists; of more it says how many there are."""
 
@@ -108,7 +110,8 @@ class Learning:
 
     def layers(self, epoch: int) -> int | None:
         """How many parts are there in an epoch, the head left out; None where all are from the beginning."""
-        return sum(part.is_there(self._meant(epoch)) for part in self.parts) - 1 if self.grows else None
+        there = [part for part in self.parts if part.is_there(self._meant(epoch)) and part.name != HEAD]
+        return len(there) if self.grows else None
 
     def is_whole(self, epoch: int) -> bool:
         """Whether all parts are there in an epoch: what was measured before is of another network."""

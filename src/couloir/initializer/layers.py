@@ -8,15 +8,24 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.nn.utils import parametrize
 
 from couloir.errors import CouloirError
 from couloir.layer_kinds import Convolution, TransposedConvolution
 
 Layer = nn.Linear | Convolution
 
+POWER_ITERATIONS = 15
+"""Steps that find the largest singular value of a new weight, as many as spectral normalisation begins with."""
 
-def weighted_layers(net: nn.Module) -> list[Layer]:
+
+def weighted_layers(net: nn.Module, normalised: bool = False) -> list[Layer]:
     """The linear, convolutional and transposed convolutional layers of a network, each once, as they are defined.
+
+    Args:
+        net: any network.
+        normalised: whether layers take part whose weight is computed from one other tensor of its shape, as spectral
+            normalisation does.
 
     Raises:
         CouloirError: a layer's weight is not there yet (lazy layers), or is computed from other parameters.
@@ -24,7 +33,8 @@ def weighted_layers(net: nn.Module) -> list[Layer]:
     layers = []
     for name, layer in net.named_modules():
         if isinstance(layer, nn.Linear | Convolution):
-            if not isinstance(layer.weight, nn.Parameter) or is_lazy(layer.weight):
+            there = isinstance(layer.weight, nn.Parameter) and not is_lazy(layer.weight)
+            if not there and not (normalised and _is_normalised(layer)):
                 raise CouloirError(
                     f"The weight of layer '{name}' ({type(layer).__name__}) cannot be set: it is made later, or is "
                     "computed from other parameters as weight normalisation does.",
@@ -34,18 +44,38 @@ def weighted_layers(net: nn.Module) -> list[Layer]:
     return layers
 
 
+def _is_normalised(layer: nn.Module) -> bool:
+    """Whether its weight is computed from one other tensor; weight normalisation has two."""
+    parametrized = parametrize.is_parametrized(layer, "weight")
+    return parametrized and hasattr(layer.get_submodule("parametrizations.weight"), "original")
+
+
 def set_weights(net: nn.Module, draw: Callable[[Layer], object]) -> None:
     """Let `draw` set each weight in place, and set each bias to zero.
+
+    Of a layer with spectral normalisation it sets the weight that is divided by its largest singular value.
 
     Args:
         net: any network; its normalisation layers are left alone.
         draw: sets `layer.weight`; called without gradients.
     """
     with torch.no_grad():
-        for layer in weighted_layers(net):
-            draw(layer)
+        for layer in weighted_layers(net, normalised=True):
+            if isinstance(layer.weight, nn.Parameter):
+                draw(layer)
+            else:
+                _set_normalised(layer, draw)
             if layer.bias is not None:
                 layer.bias.zero_()
+
+
+def _set_normalised(layer: Layer, draw: Callable[[Layer], object]) -> None:
+    with parametrize.cached():  # within it `layer.weight` is one tensor, which `draw` sets
+        draw(layer)
+        drawn = layer.weight
+    layer.weight = drawn
+    for _ in range(POWER_ITERATIONS):
+        layer.weight  # noqa: B018  # each look in training takes a step of the power iteration
 
 
 def fans(layer: Layer) -> tuple[int, int]:

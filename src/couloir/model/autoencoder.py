@@ -90,6 +90,29 @@ class Autoencoder(nn.Module):
         """Samples, rebuilt from their codes."""
         return self.decode(self.encode(x))
 
+    def pairs(self) -> list[list[str]]:
+        """The modules of each layer of the encoder and of the layer of the decoder that undoes it, by name, the
+        outermost pair first. Without its innermost pairs this is an autoencoder with fewer layers.
+        """
+        down, up = _layers(self.encoder, "encoder"), _layers(self.decoder, "decoder")
+        return [[*one, *other] for one, other in zip(down, reversed(up), strict=True)]
+
+
+def _layers(part: nn.Sequential, name: str) -> list[list[str]]:
+    """The names of modules by layers: what lays maps flat belongs to the layer that follows, all else to the one before
+    it.
+    """
+    found: list[list[str]] = []
+    is_open = True
+    for key, module in part.named_children():
+        weighted = isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | Tied)
+        if not found or isinstance(module, nn.Flatten) or (weighted and not is_open):
+            found.append([])
+            is_open = True
+        found[-1].append(f"{name}.{key}")
+        is_open = is_open and not weighted
+    return found
+
 
 def autoencoder(
     channels: int,
