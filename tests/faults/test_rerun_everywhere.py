@@ -173,6 +173,12 @@ def test_a_network_of_maps_learns_the_same_again(family: str, workers: int, tmp_
     assert_repeats(words.split(), tmp_path)
 
 
+@pytest.mark.parametrize(("family", "workers"), cases(OF_TASKS))
+def test_a_network_of_a_task_of_its_own_learns_the_same_again(family: str, workers: int, tmp_path: Path) -> None:
+    words = f"model={OF_TASKS[family]} data.image_size=16 data.num_classes=4 data.workers={workers}"
+    assert_repeats([*COLOUR, *words.split()], tmp_path)
+
+
 @pytest.mark.parametrize(("name", "workers"), cases(DATA))
 def test_a_data_set_is_read_the_same_again(name: str, workers: int, sets: Path, tmp_path: Path, request: Any) -> None:
     data = request.getfixturevalue("couloir_data") if "{data}" in DATA[name] else None

@@ -13,6 +13,7 @@ from couloir.errors import CouloirError
 from couloir.finetune.division import bias_only, greedy, head, head_then_all, last_n, layerwise, pattern
 from couloir.finetune.layers import passed
 from couloir.finetune.parts import Learning
+from couloir.model.autoencoder import autoencoder, conv_autoencoder
 from couloir.model.mlp import mlp
 from networks import build
 
@@ -135,6 +136,52 @@ def test_greedy_needs_layers_to_add() -> None:
     net = mlp(1, 4, 3, [5])
     with pytest.raises(CouloirError, match="in front of the head this network has 1"):
         greedy(net, passed(net, torch.zeros(2, 1, 4, 4)), epochs_per_layer=2, factor=1.0)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_an_autoencoder_grows_by_pairs_from_outside_to_inside(tied: bool) -> None:
+    net, x = autoencoder(1, 4, [6, 5], 2, activation="tanh", tied=tied), torch.randn(3, 1, 4, 4)
+    order = passed(net, x)
+    parts = greedy(net, order, epochs_per_layer=2, factor=0.5)
+    assert [part.name for part in parts] == ["encoder.1", "encoder.3", "encoder.5"]
+    assert parts[1].modules == ("encoder.3", "encoder.4", "decoder.2", "decoder.3")
+    assert [[part.factor(epoch) for epoch in range(7)] for part in parts] == [
+        [1, 1, 0, 0, 0, 0, 0.5], [0, 0, 1, 1, 0, 0, 0.5], [0, 0, 0, 0, 1, 1, 0.5],
+    ]  # fmt: skip
+    learns = Learning(net, parts, order)
+    assert [learns.layers(epoch) for epoch in (0, 1, 2, 4, 9)] == [1, 1, 2, 3, 3]
+    whole = net(x)
+    down, up = net.encoder, net.decoder
+    learns.begin(net, 0)
+    torch.testing.assert_close(net(x), torch.sigmoid(up[4](torch.tanh(down[1](x.flatten(1))))).view(3, 1, 4, 4))
+    learns.begin(net, 2)
+    inner = torch.tanh(up[2](torch.tanh(down[3](torch.tanh(down[1](x.flatten(1)))))))
+    torch.testing.assert_close(net(x), torch.sigmoid(up[4](inner)).view(3, 1, 4, 4))
+    names = {name for name, parameter in net.named_parameters() if parameter.requires_grad}
+    own = {"encoder.3.weight", "encoder.3.bias", "decoder.2.bias"}
+    assert names == (own if tied else own | {"decoder.2.weight"})
+    learns.end(net)
+    assert torch.equal(net(x), whole)
+
+
+def test_a_convolutional_autoencoder_grows_by_pairs_as_well() -> None:
+    net, x = conv_autoencoder(1, 16, 4, 3, batch_norm=True).eval(), torch.randn(2, 1, 16, 16)
+    order = passed(net, x)
+    learns = Learning(net, greedy(net, order, epochs_per_layer=1, factor=1.0), order)
+    for epoch, shape in enumerate([(2, 4, 8, 8), (2, 8, 4, 4), (2, 3)]):
+        learns.begin(net, epoch)
+        assert net.encode(x).shape == shape
+        assert net(x).shape == x.shape
+
+
+@pytest.mark.parametrize(
+    ("hidden", "keys", "said"), [([], {}, "has one pair of them"), ([4], {"head": "decoder"}, "grows by pairs")]
+)
+def test_an_autoencoder_that_cannot_grow_is_refused(hidden: list[int], keys: dict[str, str], said: str) -> None:
+    net = autoencoder(4, None, hidden, 2)
+    with pytest.raises(CouloirError, match=said) as refused:
+        greedy(net, passed(net, torch.zeros(2, 4)), epochs_per_layer=2, factor=1.0, **keys)
+    assert refused.value.next_step
 
 
 def test_layers_that_are_still_to_come_are_passed_unchanged_also_in_a_copy_and_are_there_in_the_end() -> None:

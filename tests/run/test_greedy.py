@@ -15,6 +15,7 @@ import couloir
 from couloir.cli.main import run as couloir_main
 from couloir.errors import CouloirError
 from couloir.record.metrics import best_row, read_metrics
+from couloir.run.assemble import build_network, load_data
 from interruption import assert_same, stopped
 
 WORDS = [
@@ -76,6 +77,23 @@ def test_a_run_that_is_stopped_in_a_stage_goes_on_to_the_bit(
     run = stopped([*WORDS, f"output_dir={tmp_path}"], "train", 4 * number, monkeypatch)
     assert couloir_main(["resume", str(run)]) == 0
     assert_same(run, grown)
+
+
+def test_a_classifier_begins_with_the_encoder_of_an_autoencoder_that_grew_pair_by_pair(tmp_path: Path) -> None:
+    grown = ["data=iris", "model=autoencoder", "model.hidden=[8,6]", "model.code_size=2", "model.activation=sigmoid"]
+    stages = ["finetune=greedy", "finetune.epochs_per_layer=1", "trainer.max_epochs=4", "trainer.threads=1"]
+    shared = ["logger=none", f"output_dir={tmp_path}"]
+    first = couloir.train(couloir.compose([*grown, *stages, *shared])).dir
+    rows = list(csv.DictReader((first / "metrics.csv").open()))
+    assert [row["layers"] for row in rows] == ["1", "2", "3", "3"]
+    learned = network(first, "best")
+    pairs = "initializer.layers=[encoder.1:1,encoder.3:3]"
+    words = ["data=iris", "model=mlp", "model.hidden=[8,6]", "model.activation=sigmoid", "initializer=from_run"]
+    sentence = couloir.compose([*words, f"initializer.run={first.name}", pairs, *shared])
+    net = build_network(sentence.cfg, load_data(sentence.cfg))
+    for theirs, ours in (("encoder.1", "1"), ("encoder.3", "3")):
+        for kind in ("weight", "bias"):
+            assert torch.equal(net.state_dict()[f"{ours}.{kind}"], learned[f"{theirs}.{kind}"])
 
 
 @pytest.mark.parametrize(
