@@ -52,6 +52,20 @@ def test_a_run_measures_what_its_task_and_the_user_name() -> None:
     assert ordered(["f1", "accuracy", "loss", "accuracy"]) == ["loss", "accuracy", "f1"]
 
 
+def test_nothing_is_promised_that_a_run_does_not_measure() -> None:
+    def columns(*words: str) -> list[str]:
+        return [column.removeprefix("val/") for column in measured(couloir.compose([*words]).cfg)]
+
+    assert columns("data=iris", "task=reconstruction") == ["loss", "mse"], "a row has no pixels"
+    clean = ["loss", "mse", "psnr", "ssim"]
+    assert columns("data=digits", "task=reconstruction") == clean
+    assert columns("data=digits", "task=reconstruction", "task.corruption=masking") == [*clean, "input_psnr"]
+    words = ["data=digits", "task=vae", "callbacks.checkpoint.monitor=val/neg_iwae"]
+    with pytest.raises(CouloirError, match="task.importance_samples, without which"):
+        couloir.compose(words)
+    assert "neg_iwae" in columns(*words, "task.importance_samples=5")
+
+
 def test_each_class_of_a_segmentation_has_a_column_of_its_own_name() -> None:
     task = {"_target_": "couloir.task.segmentation.Segmentation", "metrics": ["loss", "mean_iou", "boundary_f1"]}
     classes = ["person", "traffic light", "a-b", "a b", "a_b_2", "?"]

@@ -303,6 +303,9 @@ def choices_for(task: str, name: str | None = None) -> list[str]:
 
 def measuring(column: str, task: str) -> str:
     """The next step for a column that a run lacks and a choice of the group `metric` would bring; empty without one."""
+    known = BUILT_IN.get(column.rpartition("/")[2])
+    if known is not None and known.key and known.fits(task) and not known.of_images:
+        return f"state task.{known.key}, without which it is not measured"
     found = choices_for(task, column.rpartition("/")[2])
     return f"add metric={found[0]}, which measures it" if found and column not in found else ""
 
