@@ -138,6 +138,17 @@ def test_rules_compare_whole_epochs_and_the_best_of_all_rows_is_named(tmp_path: 
     assert dict(found.evidence)["epochs"] == "8"
 
 
+def test_a_network_that_grows_is_judged_once_it_is_whole(tmp_path: Path) -> None:
+    train = [0.074, 0.025, 0.014, 0.058, 0.026, 0.019, 0.067, 0.038, 0.029, 0.075, 0.056, 0.045, *decay(7, 0.04, 0.021)]
+    val = [0.033, 0.017, 0.011, 0.032, 0.021, 0.017, 0.046, 0.031, 0.026, 0.061, 0.048, 0.04, *decay(7, 0.035, 0.02)]
+    layers = [float(number) for number, epochs in enumerate((3, 3, 3, 10), 1) for _ in range(epochs)]
+    config = {"trainer": {"max_epochs": 19}, "task": {"_target_": "couloir.task.reconstruction.Reconstruction"}}
+    jumping = diagnose(write_run(tmp_path / "jumping", config, train=train, val=val))
+    growing = diagnose(write_run(tmp_path / "growing", config, train=train, val=val, layers=layers))
+    assert "rate_too_large" in cases(jumping)
+    assert cases(growing) == []
+
+
 def test_overfitting_names_its_best_epoch_and_an_override(tmp_path: Path) -> None:
     val = [1.5, 1.0, 0.7, 0.5, 0.41, 0.45, 0.5, 0.55, 0.6, 0.63]
     config = {"model": {"dropout": 0.0}, "optimizer": {"lr": 0.01}}

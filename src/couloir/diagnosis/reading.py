@@ -14,7 +14,7 @@ from typing import Any
 from couloir.config.metrics import Metric, facts, leading, monitored
 from couloir.diagnosis.curve import Curve
 from couloir.errors import CouloirError
-from couloir.record.metrics import Row, best_row, whole_epochs
+from couloir.record.metrics import Row, best_row, of_the_largest, whole_epochs
 from couloir.record.run_files import RunFiles
 from couloir.record.signals import LayerSignal
 
@@ -244,7 +244,7 @@ def read_run(run: Path | RunFiles) -> Reading:
     files = run if isinstance(run, RunFiles) else RunFiles(run)
     files.refuse_torn("rows", "status", "config", "words", "signals")
     words = None if files.words is None else tuple(files.words)
-    rows = whole_epochs(files.rows)  # rules compare epochs
+    rows = whole_epochs(of_the_largest(files.rows))  # rules compare epochs of one network
     within = tuple(row for row in files.rows if not float(row["epoch"]).is_integer())
     signals, sizes = tuple(files.signals), _sizes(files)
     numbers, tried, deviations = _numbers(files), _tried(files), _deviations(files)

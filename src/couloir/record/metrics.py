@@ -91,6 +91,12 @@ def _number(cell: str) -> float | None:
         return None
 
 
+def of_the_largest(rows: list[Row]) -> list[Row]:
+    """The rows with the most layers, where layers join the network: those before are of another one."""
+    most = max((row.get(LAYERS, 0) for row in rows), default=0)
+    return [row for row in rows if row.get(LAYERS, 0) == most]
+
+
 def best_row(rows: list[Row], monitor: str, mode: str) -> Row | None:
     """The row with the best finite value of `monitor`, the earliest where several tie; None where there is none.
 
@@ -101,9 +107,7 @@ def best_row(rows: list[Row], monitor: str, mode: str) -> Row | None:
         monitor: a column, such as `val/loss`.
         mode: `min` or `max`.
     """
-    most = max((row.get(LAYERS, 0) for row in rows), default=0)
-    whole = [row for row in rows if row.get(LAYERS, 0) == most]
-    candidates = [row for row in whole if math.isfinite(row.get(monitor, math.nan))]
+    candidates = [row for row in of_the_largest(rows) if math.isfinite(row.get(monitor, math.nan))]
     if not candidates:
         return None
     return min(candidates, key=lambda row: row[monitor] if mode == "min" else -row[monitor])
