@@ -20,8 +20,9 @@ from couloir.data.groups import counted, groups_of_files
 from couloir.data.headers import UNREADABLE, read_header
 from couloir.data.image_masks import LOOKED_AT, channels_of
 from couloir.data.images import reading_of
-from couloir.data.listing import Listing, Walk, split_folders, unwrapped
+from couloir.data.listing import Listing
 from couloir.data.roots import data_root
+from couloir.data.unlabelled import list_pictures
 from couloir.errors import CouloirError
 from couloir.machine import cache_folder
 
@@ -339,24 +340,7 @@ def _pictures(stated: str | None, skip: bool) -> tuple[Listing, Path]:
     """The pictures below a folder, in folders of splits or not, whatever classes they have."""
     if stated is None:
         raise CouloirError("The folder of the pictures is missing.", next_step="add data.root=FOLDER")
-    root, notes = unwrapped(data_root(stated, FOLDER))
-    walk = Walk(skip)
-    splits = split_folders(root, Walk(skip=True).top(root)[0])
-    if splits and "train" not in splits:
-        raise CouloirError(
-            f"There are the splits {', '.join(splits)} and no pictures to train on.",
-            place=str(root),
-            next_step="name the folder train, or move the pictures out of the folders of splits: Couloir divides them",
-        )
-    listing = Listing([], kind="value", notes=notes)
-    for split, name in splits.items() if splits else [("train", ".")]:
-        files = walk.images(root / name, split)
-        if not files:
-            raise CouloirError(f"There are no pictures in {root / name}.", next_step="add some, or name another folder")
-        listing.splits[split] = [(path, 0.0) for path in files]
-    listing.splits = {split: listing.splits[split] for split in ("train", "val", "test") if split in listing.splits}
-    listing.left_out = walk.left_out
-    return listing, root
+    return list_pictures(data_root(stated, FOLDER), skip)
 
 
 def _groups(listing: Listing, root: Path, pattern: str | None) -> dict[str, NDArray[Any]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 from PIL import ImageColor
 
+from couloir.config.fields import TARGETS, of_kind
 from couloir.config.image_size import ImageSize, covering, is_square, size_of, typed
 from couloir.data.classes import check_choice, only
 from couloir.data.groups import counted, groups_of_files
@@ -17,6 +18,7 @@ from couloir.data.labels import list_labelled, usual_table
 from couloir.data.listing import Listing, list_images
 from couloir.data.roots import data_root
 from couloir.data.targets import in_two_cases
+from couloir.data.unlabelled import list_pictures
 from couloir.errors import CouloirError
 from couloir.machine import cache_folder
 
@@ -159,6 +161,8 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
         files = [path for samples in listing.splits.values() for path, _ in samples]
         for path in files[:: -(-len(files) // LOOKED_AT)]:
             _check_signature(path)
+    if without_targets(keys.get("fields")):
+        return {"classes": []}
     return {
         "task": TASKS[listing.kind], "fields": {"image": "image", listing.kind: listing.kind}, "num_classes": count,
         "classes": listing.classes,
@@ -180,6 +184,8 @@ def listed(
         CouloirError: the folder, or the table, cannot be used.
     """
     folder, skip = data_root(root, "images"), on_error == "skip"
+    if without_targets(fields):
+        return list_pictures(folder, skip)[0]
     table = labels or usual_table(folder)
     if table is not None:
         return _with_warning(list_labelled(folder, table, columns, separator, task, skip))
@@ -190,6 +196,11 @@ def listed(
         )
     learns_labels = fields is None or not {"label", "labels"}.isdisjoint(fields.values())
     return _with_warning(list_images(folder, skip, least=2 if learns_labels else 1))
+
+
+def without_targets(fields: Mapping[str, str] | None) -> bool:
+    """Whether fields that somebody states have no target: nobody asks for a class of these pictures."""
+    return fields is not None and not of_kind(fields, TARGETS)
 
 
 def _with_warning(listing: Listing) -> Listing:
