@@ -1,0 +1,82 @@
+"""Networks that are made for a task bring it, and a task that needs one brings that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import couloir
+from couloir.config.made_for import brought, fits, models_for, tasks_of, usual_model
+from couloir.errors import CouloirError
+
+
+def chosen(*words: str) -> tuple[str, str, str | None]:
+    """The target of the network and of the task, and the choice of loss."""
+    sentence = couloir.compose([*words])
+    names = [str(sentence.cfg[group]._target_).rpartition(".")[2] for group in ("model", "task")]
+    return names[0], names[1], sentence.choices.get("loss")
+
+
+@pytest.mark.parametrize(
+    ("words", "model", "task", "loss"),
+    [
+        (["model=conv_vae"], "conv_vae", "Vae", None),
+        (["task=vae", "model.code_size=2", "task.beta=4"], "vae", "Vae", None),
+        (["task=gan"], "gan_mlp", "Gan", None),
+        (["task=reconstruction", "loss=bce"], "autoencoder", "Reconstruction", "bce"),
+        (["model=autoencoder", "task.corruption=masking", "data=wine"], "autoencoder", "Reconstruction", "mse"),
+        (["model=autoencoder", "data=wine"], "autoencoder", "Reconstruction", "mse"),
+    ],
+)
+def test_a_network_brings_its_task_and_a_task_its_network(
+    words: list[str], model: str, task: str, loss: str | None
+) -> None:
+    if "data=wine" in words and "task.corruption=masking" in words:
+        pytest.skip("rows have no pixels: the task refuses them itself")
+    assert chosen(*words) == (model, task, loss)
+
+
+def test_the_word_for_a_network_is_added_only_where_nobody_names_one() -> None:
+    assert brought(["task=vae"]) == ["model=vae"]
+    assert brought(["task=vae", "model=conv_vae"]) == brought(["task=vae", "experiment=vae_mnist"]) == []
+    assert brought(["task=classification"]) == brought(["data=digits"]) == brought(["task=vae,gan"]) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "next_step"),
+    [
+        (["model=lenet5", "task=vae"], "needs a network that is made for it", "vae"),
+        (["model=vae", "task=classification"], "is made for task=vae", "task=vae"),
+        (["model=dcgan", "task=vae"], "is made for task=gan", "task=gan"),
+        (["task=gan", "loss=mse"], "has its own loss", "leave the loss out"),
+        (["task=reconstruction", "loss=cross_entropy"], "task=reconstruction learns", "take one of"),
+        (["task=vae", "data=noisy", "data.images=digits"], "has maps, which would be ignored", "data=mnist"),
+        (["task=vae", "tta=mirror"], "averages the answers", "tta=none"),
+        (["task=vae", "data=wine"], "needs images", "image"),
+        (["task=vae", "model.depth=3"], "model", "depth"),
+        (["task=vae", "callbacks.checkpoint.monitor=val/accuracy"], "is not a metric", ""),
+    ],
+)
+def test_what_does_not_go_together_is_said_with_what_does(words: list[str], said: str, next_step: str) -> None:
+    with pytest.raises(CouloirError) as caught:
+        couloir.compose(words)
+    assert said in str(caught.value) and next_step in str(caught.value)
+
+
+def test_a_network_of_a_users_own_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf/model").mkdir(parents=True)
+    (tmp_path / "conf/model/mine.yaml").write_text("# Mine.\n# Source: none.\n_target_: torch.nn.Identity\n")
+    (tmp_path / "conf/model/ours.yaml").write_text("# Ours.\n# Task: gan, vae\n_target_: torch.nn.Identity\n")
+    assert fits("mine", "vae") and fits("ours", "vae") and not fits("ours", "classification")
+    assert couloir.compose(["task=vae", "model=mine"]).choices["model"] == "mine"
+    assert couloir.compose(["model=ours"]).choices["task"] == "gan"
+
+
+def test_the_tasks_and_their_networks_know_each_other() -> None:
+    for task in ("reconstruction", "vae", "gan"):
+        usual = usual_model(task)
+        assert usual in models_for(task)
+        assert task in tasks_of(usual)
+    assert tasks_of("lenet5") == [] and usual_model("classification") is None
