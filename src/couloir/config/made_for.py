@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from couloir.config import contract, tree
+from couloir.errors import CouloirError, did_you_mean, display
 
 MODEL = "model"
 """The key of a task that needs a network of its own: the choice where the sentence names none."""
@@ -23,10 +24,23 @@ def tasks_of(model: str | None) -> list[str]:
 
     Args:
         model: a choice of the group `model`.
+
+    Raises:
+        CouloirError: its line names a task that is not there.
     """
     file = None if model is None else tree.find(f"model/{model}")
     line = None if file is None else next((line for line in tree.header(file) if line.startswith(_MARK)), None)
-    return [] if line is None else [word.strip() for word in line.removeprefix(_MARK).split(",")]
+    if file is None or line is None:
+        return []
+    named = [word.strip() for word in line.removeprefix(_MARK).split(",")]
+    if unknown := [name for name in named if tree.find(f"task/{name}") is None]:
+        known = list(tree.choices("task"))
+        raise CouloirError(
+            f"The line '# {line}' names a task that is not there: '{unknown[0]}'.",
+            place=display(file),
+            next_step=did_you_mean(unknown[0], known, form="# Task: {}") or f"tasks: {', '.join(known)}",
+        )
+    return named
 
 
 def usual_model(task: str | None) -> str | None:
