@@ -69,7 +69,7 @@ STAND_INS = {
     "outputs/latest/recipe.yaml": "{root}/recipe.yaml", "RUN/recipe.yaml": "{root}/recipe.yaml",
     "good": "{root}/recipe.yaml",
     "cells": "{root}/cells", "streets": "{root}/cells", "gazes": "{root}/cells", "slices": "{root}/slices",
-    "slices30": "{root}/shared/membrane", "PennFudan": "{root}/shared/pedestrians",
+    "faces": "{root}/photos", "slices30": "{root}/shared/membrane", "PennFudan": "{root}/shared/pedestrians",
 }  # fmt: skip
 
 
