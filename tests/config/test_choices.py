@@ -29,6 +29,7 @@ NEEDED = {
     "data=npz": ["data.path={root}/table.csv"],
     "data=parquet": ["data.path={root}/table.csv", "data.target=y"],
     "data=image_folder": ["data.root={root}/photos"],
+    "data=pictures": ["data.root={root}/photos"],
     "data=imagenet": ["data.root={root}/photos"],
     "data=image_masks": ["data.root={root}/cells"],
     "data=membrane": ["data.root={root}/cells"],

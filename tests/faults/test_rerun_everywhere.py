@@ -86,6 +86,7 @@ DATA = {
     "linnerud": "data=linnerud",
     "npz": "data=npz data.path={root}/arrays.npz",
     "image_folder": "data=image_folder data.root={root}/photos data.image_size=32",
+    "pictures": "data=pictures data.root={root}/photos data.image_size=32",
     "image_folder windows": "data=image_folder data.root={root}/photos data.image_size=32 augmentation=imagenet",
     "image_folder files": "data=image_folder data.root={root}/photos data.image_size=32 data.memory_budget=0 "
     "augmentation=inception",

@@ -415,7 +415,7 @@ def _check_needs(sentence: Sentence) -> None:
     for group in ("task", *(group for group in choices if group not in ("task", "model")), "model"):
         choice = choices.get(group)
         file = tree.find(f"{group}/{choice}")
-        if file is None:
+        if file is None or (group == "loss" and "loss" not in cfg.task):  # a task with its own loss: `_check_parts`
             continue
         data, part = told(group, cfg), _part(cfg, group)
         missing = lacking(file, data, part)

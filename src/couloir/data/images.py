@@ -147,7 +147,12 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
         )
     colour(keys.get("background", "white"))
     listing = _listed_by(keys)
-    stated = keys.get("num_classes")
+    stated, unlabelled = keys.get("num_classes"), without_targets(keys.get("fields"))
+    if unlabelled and stated is not None:
+        raise CouloirError(
+            f"data.num_classes={stated}, and these pictures have no classes.",
+            next_step="leave it out, or data=image_folder for pictures in class folders",
+        )
     count = len(listing.classes) or 1
     if stated is not None and stated != count:
         named = f"{count} {'classes in the table' if keys.get('labels') else 'class folders'}"
@@ -161,7 +166,7 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
         files = [path for samples in listing.splits.values() for path, _ in samples]
         for path in files[:: -(-len(files) // LOOKED_AT)]:
             _check_signature(path)
-    if without_targets(keys.get("fields")):
+    if unlabelled:
         return {"classes": []}
     return {
         "task": TASKS[listing.kind], "fields": {"image": "image", listing.kind: listing.kind}, "num_classes": count,
