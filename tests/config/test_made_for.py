@@ -58,7 +58,8 @@ def test_the_word_for_a_network_is_added_only_where_nobody_names_one() -> None:
 def test_what_does_not_go_together_is_said_with_what_does(words: list[str], said: str, next_step: str) -> None:
     with pytest.raises(CouloirError) as caught:
         couloir.compose(words)
-    assert said in str(caught.value) and next_step in str(caught.value)
+    assert said in str(caught.value)
+    assert next_step in str(caught.value)
 
 
 def test_a_network_of_a_users_own_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +67,9 @@ def test_a_network_of_a_users_own_is_taken_as_it_is(tmp_path: Path, monkeypatch:
     (tmp_path / "conf/model").mkdir(parents=True)
     (tmp_path / "conf/model/mine.yaml").write_text("# Mine.\n# Source: none.\n_target_: torch.nn.Identity\n")
     (tmp_path / "conf/model/ours.yaml").write_text("# Ours.\n# Task: gan, vae\n_target_: torch.nn.Identity\n")
-    assert fits("mine", "vae") and fits("ours", "vae") and not fits("ours", "classification")
+    assert fits("mine", "vae")
+    assert fits("ours", "vae")
+    assert not fits("ours", "classification")
     assert couloir.compose(["task=vae", "model=mine"]).choices["model"] == "mine"
     assert couloir.compose(["model=ours"]).choices["task"] == "gan"
     (tmp_path / "conf/model/ours.yaml").write_text("# Ours.\n# Task: gann\n_target_: torch.nn.Identity\n")
@@ -79,4 +82,5 @@ def test_the_tasks_and_their_networks_know_each_other() -> None:
         usual = usual_model(task)
         assert usual in models_for(task)
         assert task in tasks_of(usual)
-    assert tasks_of("lenet5") == [] and usual_model("classification") is None
+    assert tasks_of("lenet5") == []
+    assert usual_model("classification") is None

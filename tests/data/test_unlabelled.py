@@ -23,11 +23,15 @@ def make(root: Path, *names: str) -> None:
 def test_pictures_anywhere_below_a_folder_are_samples_without_a_class(tmp_path: Path) -> None:
     make(tmp_path / "faces", *(f"{folder}/{number}.png" for folder in (".", "a", "a/b") for number in range(4)))
     cfg = couloir.compose(["data=pictures", f"data.root={tmp_path / 'faces'}", "data.image_size=16"]).cfg
-    assert cfg.task._target_.endswith("Reconstruction") and cfg.model._target_.endswith("conv_autoencoder")
+    assert cfg.task._target_.endswith("Reconstruction")
+    assert cfg.model._target_.endswith("conv_autoencoder")
     data = load_data(cfg)
-    assert sum(data.sizes().values()) == 12 and min(data.sizes().values()) > 0 and data.classes == []
+    assert sum(data.sizes().values()) == 12
+    assert min(data.sizes().values()) > 0
+    assert data.classes == []
     batch = next(iter(data.train_dataloader()))
-    assert set(batch) == {"image", SAMPLE} and batch["image"].shape[1:] == (3, 16, 16)
+    assert set(batch) == {"image", SAMPLE}
+    assert batch["image"].shape[1:] == (3, 16, 16)
     data.end_workers()
 
 
