@@ -98,7 +98,7 @@ class Rebuilding(Generative):
     def codes(self, batch: Batch) -> Tensor:
         """The codes of a batch, whose samples the network is given as they are, (B, K), without gradients."""
         with torch.no_grad():
-            codes: Tensor = self.net.encode(batch[self.input])  # type: ignore[operator]
+            codes: Tensor = self.net.encode(batch[self.input].to(self.input_std.dtype))  # type: ignore[operator]
             return codes
 
     @classmethod

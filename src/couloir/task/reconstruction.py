@@ -167,10 +167,10 @@ class Reconstruction(Rebuilding):
             )
 
     def _encode(self, x: Tensor) -> Tensor:
-        return cast(Tensor, cast(Any, self.net).encode(x))
+        return cast(Tensor, cast(Any, self.net).encode(x.to(self.input_std.dtype)))
 
     def _decode(self, codes: Tensor) -> Tensor:
-        return cast(Tensor, cast(Any, self.net).decode(codes))
+        return cast(Tensor, cast(Any, self.net).decode(codes.to(self.input_std.dtype)))
 
     @classmethod
     def check(cls, net: nn.Module, loss: nn.Module | None, data: Any) -> None:

@@ -134,7 +134,7 @@ class Vae(Rebuilding):
     def _trained(self, x: Tensor, pixels: Tensor) -> Step:
         given = pixels if self.binarise == NONE else self.binary(pixels, None)
         posterior = self.posterior(x if self.binarise == NONE else self.standardised(given))
-        scores = self.net.decode(posterior.at(torch.randn_like(posterior.mean)))  # type: ignore[operator]
+        scores = self.scores(posterior.at(torch.randn_like(posterior.mean)))
         reconstruction = self.surprise(scores, given, "sum") / len(x)
         units = posterior.divergences().sum(dim=0) / len(x)
         return Step(self._losses(reconstruction, units))
@@ -152,7 +152,7 @@ class Vae(Rebuilding):
         given = self.binary(pixels, numbers)
         posterior = self.posterior(batch[self.input] if self.binarise == NONE else self.standardised(given))
         noise = normal(numbers, (self.code_size,), NOISE).to(posterior.mean)
-        scores = self.net.decode(posterior.at(noise))  # type: ignore[operator]
+        scores = self.scores(posterior.at(noise))
         reconstruction = self.surprise(scores, given).flatten(1).sum(dim=1)
         units = posterior.divergences()
         kl = units.sum(dim=1)
@@ -179,7 +179,7 @@ class Vae(Rebuilding):
         """
         if not self.training or not self.warm_up_epochs:
             return self.beta
-        batches = max(1, int(self.trainer.num_training_batches))
+        batches = max(1.0, float(self.trainer.num_training_batches))  # infinite where a loader has no length
         passed = self.trainer.current_epoch + max(0, self.trainer.fit_loop.epoch_loop.batch_idx) / batches
         return self.beta * min(1.0, passed / self.warm_up_epochs)
 
@@ -203,8 +203,12 @@ class Vae(Rebuilding):
 
     def posterior(self, x: Tensor) -> Posterior:
         """The distribution of the codes of standardised images."""
-        mean, log_variance = self.net.encode(x)  # type: ignore[operator]
+        mean, log_variance = self.net.encode(x.to(self.input_std.dtype))  # type: ignore[operator]
         return Posterior(mean.float(), log_variance.float())
+
+    def scores(self, codes: Tensor) -> Tensor:
+        """The decoder's scores (B, C, H, W) for codes (B, K), in the precision of the network."""
+        return cast(Tensor, self.net.decode(codes.to(self.input_std.dtype)))  # type: ignore[operator]
 
     def surprise(self, scores: Tensor, pixels: Tensor, reduction: str = "none") -> Tensor:
         """-log p(x | z) of each pixel in nats, (B, C, H, W).
@@ -247,7 +251,7 @@ class Vae(Rebuilding):
                 mean, log_variance = (each[samples] for each in posterior)
                 part = noise[rows]
                 codes = Posterior(mean, log_variance).at(part)
-                scores = self.net.decode(codes)  # type: ignore[operator]
+                scores = self.scores(codes)
                 surprise = self.surprise(scores, given[samples]).flatten(1).sum(dim=1)
                 # log p(z) - log q(z | x): the constants of both are the same.
                 ratio = 0.5 * (part.square() + log_variance - codes.square()).sum(dim=1)
@@ -260,7 +264,7 @@ class Vae(Rebuilding):
     def make(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """The mean of each pixel for codes (B, K), pictures (B, C, H, W) in [0, 1], without gradients."""
         with torch.no_grad():
-            return cast(Tensor, self.net.decode(codes)).float().sigmoid()  # type: ignore[operator]
+            return self.scores(codes).float().sigmoid()
 
     def codes(self, batch: Batch) -> Tensor:
         """The means of the codes of a batch, (B, K), without gradients."""
