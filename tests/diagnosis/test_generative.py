@@ -68,9 +68,11 @@ def test_a_generator_that_makes_one_image_is_told_and_one_that_is_on_its_way_is_
     assert "0.2 (epoch 20)" in alike.in_words()
     assert cases(gan(val_diversity=line(0.1, 0.45))) == ["halted_early"]
     assert cases(gan(val_diversity=[*line(0.1, 0.9, 10), *line(0.8, 0.3, 10)])) == ["mode_collapse"]
-    few = {name: values[:6] for name, values in {"val_diversity": [0.2] * 6}.items()}
-    young = told(train_generator=[1.0] * 6, train_discriminator=[1.0] * 6, **few)
-    assert cases(young) == [], "600 steps are too few to have learned"
+    six = [1.0] * 6
+    young = told(train_generator=six, train_discriminator=six, train_loss=six, val_loss=six, val_diversity=[0.2] * 6)
+    assert not young.findings
+    assert not young.healthy
+    assert "600 steps of both players together are too few" in young.in_words()
 
 
 def test_a_class_that_is_never_made_is_told_where_it_was_measured() -> None:
@@ -142,6 +144,7 @@ def test_an_autoencoder_that_gives_back_the_mean_image_is_not_called_healthy() -
     found = autoencoder(0.0734, first=0.08)
     assert cases(found) == ["underfitting"]
     assert found.findings[0].remedies[0].words == "model.code_size=8"
+    assert found.findings[0].case == cases(autoencoder(0.0734, first=0.15))[0]
     assert autoencoder(0.02).healthy
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from couloir.diagnosis.curve import Curve
 from couloir.diagnosis.finding import TITLES, Evidence, Finding, number, quoted
-from couloir.diagnosis.generative import evidence_of_players, read_samples
+from couloir.diagnosis.generative import evidence_of_players, read_samples, too_young
 from couloir.diagnosis.gradients import CAUSES, waiting_for_data
 from couloir.diagnosis.loss_curves import halted_short, read_curves
 from couloir.diagnosis.reading import Reading, read_run
@@ -113,7 +113,7 @@ def diagnose_reading(reading: Reading) -> Diagnosis:
     view = View(reading, train, val) if train is not None and val is not None and not alone else None
     evidence = evidence_of_players(reading) if alone else () if view is None else view.evidence()
     found: list[tuple[str, str, Evidence]] = []
-    note = _unfinished(reading)
+    note, young = _unfinished(reading), ""
     broken = reading.status.get("status") == "diverged" or reading.broken_epoch is not None
     if broken:
         diverged = _diverged(reading)
@@ -123,6 +123,8 @@ def diagnose_reading(reading: Reading) -> Diagnosis:
         found += [each for each in read_samples(reading) if each[0] != "halted_early" or not note]
         if reading.epochs < FEWEST and not found:
             note = note or _too_few(reading.epochs, "epoch")
+        young = "" if found or note else too_young(reading)
+        note = note or young
     elif view is None:
         note = note or _nothing_to_read(train, reading)
         found += [*_without_validation(train, reading), *read_samples(reading)]
@@ -141,7 +143,7 @@ def diagnose_reading(reading: Reading) -> Diagnosis:
     findings = tuple(
         Finding(case, sentence, (*own, *evidence), remedies(case, reading)) for case, sentence, own in found
     )
-    readable = reading.epochs >= FEWEST if alone else view is not None and view.readable
+    readable = reading.epochs >= FEWEST and not young if alone else view is not None and view.readable
     summary = _summary(reading) if readable and not broken else ""
     return Diagnosis(findings, note, evidence, summary)
 

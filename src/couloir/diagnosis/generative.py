@@ -77,6 +77,17 @@ def mode_collapse(reading: Reading) -> Answer | None:
     return None
 
 
+def too_young(reading: Reading) -> str:
+    """What is said where images are much alike, after too few steps to call that a collapse; else ""."""
+    diversity, steps = reading.curve("val/diversity"), reading.rows[-1].get("step", LONG) if reading.rows else LONG
+    if not reading.has_players or diversity is None or diversity.end >= COLLAPSED or steps >= LONG:
+        return ""
+    return (
+        f"Made images are much alike, with {quoted(diversity.newest)} of the diversity of real ones; {steps:.0f} steps "
+        f"of both players together are too few to say more, {LONG} are needed."
+    )
+
+
 def discriminator_wins(reading: Reading) -> Answer | None:
     """The discriminator tells all images apart, while the generator's loss rises and its images are poor."""
     if not reading.has_players or reading.key("task.objective") == CRITIC:

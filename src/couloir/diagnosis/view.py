@@ -22,9 +22,11 @@ FLAT_PICTURE = 0.4
 HIGH_SINCE_FIRST = 0.75
 """The same against the first epoch's loss, where chance is unknown."""
 REBUILT = 0.4
-"""The share of the images' variance above which an autoencoder that has not come down since its first epoch gives back
-little more than the mean image.
+"""The share of the images' variance above which an autoencoder that no longer comes down gives back little more than
+the mean image.
 """
+FLAT_SINCE_MIDDLE = 0.9
+"""The share of its loss in the middle of the run that such an autoencoder has left at the end."""
 GOOD = 0.75
 """Accuracy or R² with which a loss is not high, however it began."""
 STILL = 0.08
@@ -211,9 +213,9 @@ class View:
         return curve.first > 0 and curve.end > HIGH_SINCE_FIRST * curve.first
 
     def _rebuilds_little(self, split: str) -> bool:
-        """Whether what comes back of images is one colour, or since the first epoch about the mean image."""
+        """Whether what comes back of images is one colour, or for half of the run about the mean image."""
         share, curve = self.reading.unexplained_of_pixels(split), self.train if split == "train" else self.val
-        flat = curve.end > HIGH_SINCE_FIRST * curve.first
+        flat = curve.end > FLAT_SINCE_MIDDLE * curve.smooth[len(curve) // 2]
         return share is not None and (share > NOTHING_LEARNED or (flat and share > REBUILT))
 
     @cached_property
