@@ -42,6 +42,39 @@ def test_the_exponential_mean_follows_its_recursion_with_a_quick_start() -> None
     np.testing.assert_allclose(averaged(Averaging(0.7, 0), values), mean, rtol=1e-4, atol=1e-6)
 
 
+def test_of_a_network_that_says_so_only_some_parts_are_averaged_and_all_others_are_the_newest() -> None:
+    class Two(nn.Module):
+        averages = ("maker.",)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.maker, self.judge = nn.Linear(2, 3, bias=False), nn.Linear(3, 1)
+
+    module = nn.Module()
+    net = module.net = Two()
+    averaging, values = Averaging(None, 0), path_of_weights(5)
+    for value in values:
+        with torch.no_grad():
+            net.maker.weight.copy_(value)
+            net.judge.weight.add_(1)
+        averaging.update(net)
+    mean = np.mean([value.numpy() for value in values], axis=0)
+    judge = net.judge.weight.detach().clone()
+    assert set(averaging.mean) == {"maker.weight"}
+    averaging.on_validation_start(_Stage(5), module)
+    np.testing.assert_allclose(net.maker.weight.detach().numpy(), mean, rtol=1e-5, atol=1e-6)
+    assert torch.equal(net.judge.weight, judge)
+    averaging.on_validation_end(_Stage(5), module)
+    assert torch.equal(net.maker.weight, values[-1])
+    checkpoint = {"state_dict": {f"net.{name}": value for name, value in net.state_dict().items()}, "global_step": 5}
+    averaging.on_save_checkpoint(_Stage(5), module, checkpoint)
+    np.testing.assert_allclose(checkpoint["state_dict"]["net.maker.weight"].numpy(), mean, rtol=1e-5, atol=1e-6)
+    other = Averaging(None, 0)
+    other.on_load_checkpoint(_Stage(5), module, checkpoint)
+    assert torch.equal(net.maker.weight, values[-1])
+    assert torch.equal(other.mean["maker.weight"], averaging.mean["maker.weight"])
+
+
 def test_counters_are_copied_and_not_averaged() -> None:
     net, averaging = nn.BatchNorm1d(2), Averaging(None, 0)
     for count in (1, 5):

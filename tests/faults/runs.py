@@ -31,6 +31,14 @@ FOLDER = [
 CONFIGURATIONS = {
     "digits in memory, mixup, no workers": [*MEMORY, "data.workers=0"],
     "digits in memory, mixup, 2 workers": [*MEMORY, "data.workers=2"],
+    "a GAN, no workers": [
+        "task=gan",
+        "model.hidden=[16]",
+        "task.discriminator_steps=2",
+        "task.conditional=true",
+        *MEMORY[:-1],
+        "data.workers=0",
+    ],
     "photographs in a folder, mixup, no workers": [*FOLDER, "augmentation=mixup", "data.workers=0"],
     "photographs in a folder, random windows, 2 workers": [*FOLDER, "augmentation=imagenet", "data.workers=2"],
 }

@@ -266,10 +266,14 @@ def test_a_player_whose_loss_is_no_number_ends_the_run_with_exit_3(
 
 
 @pytest.mark.slow
-def test_two_processes_agree_and_what_they_measure_one_process_measures(tmp_path: Path) -> None:
-    words = [*TINY, "task.objective=wasserstein_gp", "task.discriminator_steps=2", f"output_dir={tmp_path}"]
+def test_two_processes_agree_and_what_they_measure_one_process_measures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [*TINY, "task.objective=wasserstein_gp", "task.discriminator_steps=2"]
     assert run(["train", *words, "trainer=ddp", "trainer.devices=2"]) == 0
-    numbers = json.loads((tmp_path / "latest/result.json").read_text())
-    alone = couloir.evaluate(tmp_path / "latest")
+    numbers = json.loads((tmp_path / "outputs/latest/result.json").read_text())
+    assert run(["evaluate", "latest"]) == 0
+    (alone,) = (json.loads(file.read_text()) for file in (tmp_path / "outputs/evaluate").glob("*/result.json"))
     for name in ("loss", "generator", "real_accuracy", "swd", "diversity"):
         assert alone[f"test/{name}"] == pytest.approx(numbers[f"test/{name}"], rel=1e-4)

@@ -239,7 +239,8 @@ class Gan(Generative):
 
     def _real(self, batch: Batch) -> Tensor:
         """The images of a batch in [-1, 1], which the generator's last layer, a tanh, spans."""
-        return torch.addcmul(2 * self.input_mean - 1, batch[self.input], 2 * self.input_std)
+        images: Tensor = batch[self.input]
+        return images.mul(2 * self.input_std).add_(2 * self.input_mean - 1)
 
     def _labels(self, batch: Batch) -> Tensor | None:
         """The classes of a batch, (B,), which made images have as well: so their shares are those of the data."""
