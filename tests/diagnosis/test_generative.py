@@ -111,7 +111,11 @@ def test_codes_that_say_nothing_are_told_with_what_this_run_has_not_tried(task: 
 def test_copies_and_blurred_images_are_told_by_what_was_measured() -> None:
     assert cases(gan(ratio=[0.2])) == ["copied_samples"]
     assert gan(ratio=[0.9]).healthy
-    assert cases(vae(val_sharpness=[0.3] * 20)) == ["blurry_samples"]
+    blurred = vae({"model": {"code_size": 8}}, val_sharpness=[0.3] * 20)
+    assert cases(blurred) == ["blurry_samples"]
+    assert blurred.findings[0].remedies[0].words == "model.code_size=16"
+    coming = vae({"model": {"code_size": 8}}, val_sharpness=line(0.1, 0.4))
+    assert coming.findings[0].remedies[0].words == "trainer.max_epochs=40"
 
 
 def test_the_loss_of_a_warm_up_that_rises_is_no_rate_that_is_too_large() -> None:

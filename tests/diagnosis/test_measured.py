@@ -10,7 +10,7 @@ ALARMS = 0.05
 """Share of healthy runs of which something is said."""
 
 
-DRAWN_ALONE = ("waiting_for_data", "copied_samples", "blurry_samples")
+DRAWN_ALONE = ("waiting_for_data", "copied_samples")
 """Cases of which no real run of seconds is known."""
 
 

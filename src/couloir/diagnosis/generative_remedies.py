@@ -10,6 +10,8 @@ from couloir.diagnosis.settings import Proposed, Settings
 WIDE_PIXELS = 0.1
 """The deviation of a pixel in [0, 1] above which a Gaussian likelihood asks for little."""
 WARM_UP, FREE_BITS = 10, 0.1
+SHARPENING = 0.01
+"""What sharpness must have gained over the last quarter of the epochs, for it to be still on its way."""
 DISCRIMINATOR_LR = "task.discriminator_lr"
 FOOLED = 0.3
 """The share of made images that a discriminator which has given up judges rightly, at most."""
@@ -129,6 +131,9 @@ def _copied_samples(run: Settings) -> Proposed:
 
 
 def _blurry_samples(run: Settings) -> Proposed:
+    sharpness = run.reading.curve("val/sharpness")
+    if sharpness is not None and sharpness.end - sharpness.values[-1 - len(sharpness) // 4] >= SHARPENING:
+        yield from run.epochs(2, "gives the edges the time to come: they were still coming")
     yield from _closer_pixels(run)
     yield from _weaker_prior(run)
     if run.reading.has_bound:
