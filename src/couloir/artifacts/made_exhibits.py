@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.nn import Module
 
 from couloir.artifacts.made_pictures import (
@@ -57,6 +58,9 @@ def write_made(
     """
     keys = OmegaConf.select(cfg, FILM)
     if keys is None or keys.get("every_n_epochs") is None or not makes_pictures(module):
+        return {}, {}
+    if any(isinstance(part, FullyShardedDataParallel) for part in module.modules()):
+        note.info("no samples.png: the weights are cut into shares; `couloir sample` draws with the checkpoint")
         return {}, {}
     count, seed = int(keys.get("count", 64)), int(keys.get("seed", cfg.seed))
     with _on(module, data.device):

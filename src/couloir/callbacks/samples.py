@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.strategies import FSDPStrategy
 
 from couloir.artifacts.made_pictures import first_samples, made_picture, makes_pictures
 from couloir.artifacts.sample_grid import as_png
@@ -47,19 +48,19 @@ class Samples(Callback):
         self._chosen = False
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw, in the first process; all of them look, since the weights may be cut into shares."""
+        """Draw, in the first process; weights that are cut into shares (fsdp) cannot be asked for one part alone."""
         epoch = trainer.current_epoch + 1
         if trainer.state.fn != "fit" or within_epoch(trainer) or epoch % self.every_n_epochs:
             return
-        if not makes_pictures(pl_module):
+        if not makes_pictures(pl_module) or isinstance(trainer.strategy, FSDPStrategy):
             return
         assert isinstance(pl_module, Generative)
+        if not trainer.is_global_zero:
+            return
         if not self._chosen:
             data = trainer.datamodule  # type: ignore[attr-defined]
             self._shown, self._chosen = first_samples(pl_module, data, self.count), True
         picture, _ = made_picture(pl_module, self._shown, self.count, self.seed)
-        if not trainer.is_global_zero:
-            return
         write_frame(Path(trainer.default_root_dir), epoch, as_png(picture))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
