@@ -265,6 +265,15 @@ def test_a_player_whose_loss_is_no_number_ends_the_run_with_exit_3(
     assert "step" in capsys.readouterr().err
 
 
+def test_a_plateau_of_the_made_images_lowers_both_rates(tmp_path: Path) -> None:
+    words = ["scheduler=plateau", "scheduler.monitor=val/swd", "scheduler.patience=0", "scheduler.threshold=0.9"]
+    words += ["task.discriminator_lr=0.004", "optimizer.lr=0.002", "trainer.max_epochs=3", "test=false"]
+    assert run(["train", *TINY, *words, f"output_dir={tmp_path}"]) == 0
+    content = torch.load(tmp_path / "latest/checkpoints/last.ckpt", weights_only=True)
+    rates = [optimizer["param_groups"][0]["lr"] for optimizer in content["optimizer_states"]]
+    assert rates == pytest.approx([0.002 / 100, 0.004 / 100])
+
+
 @pytest.mark.slow
 def test_two_processes_agree_and_what_they_measure_one_process_measures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

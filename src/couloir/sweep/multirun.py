@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from couloir.config import tree
 from couloir.config.compose import check_sweep, prepare_hydra
+from couloir.config.made_for import brought
 from couloir.errors import CouloirError, did_you_mean, in_quotes
 from couloir.record.find import find_run, outputs_of, past_latest
 from couloir.record.folder import LATEST
@@ -44,7 +45,7 @@ def multirun(words: list[str], command: list[str]) -> SweepEnd:
         CouloirError: it cannot be done as it was typed.
     """
     check_sweep(words)
-    words = past_latest_run(words)
+    words = past_latest_run([*words, *brought(words)])
     prepare_hydra()  # what composed the words for their check has set Hydra back to what it was before
     typed, sys.argv = sys.argv, command
     try:

@@ -17,6 +17,7 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import Metric
 
 from couloir.config.fields import SHARE, input_field, of_kind
@@ -420,8 +421,10 @@ class Task(LightningModule):
         for config in self.trainer.lr_scheduler_configs:
             if config.interval != interval:
                 continue
-            if config.reduce_on_plateau:
-                value = self.trainer.callback_metrics.get(config.monitor or "val/loss")
+            if isinstance(config.scheduler, ReduceLROnPlateau):
+                # Lightning leaves out of manual optimization what is monitored; the scheduler knows it.
+                monitor = config.monitor or getattr(config.scheduler, "monitor", None)
+                value = self.trainer.callback_metrics.get(monitor or "val/loss")
                 if value is not None:  # an epoch without validation decides nothing
                     cast(Any, config.scheduler).step(value)
             elif not plateaus_alone:
@@ -484,7 +487,7 @@ class Task(LightningModule):
         scheduler = self.make_scheduler(optimizer)
         entry: dict[str, Any] = {"scheduler": scheduler, "interval": getattr(scheduler, "interval", "epoch")}
         monitor = getattr(scheduler, "monitor", None)
-        if monitor is not None:
+        if monitor is not None and self.automatic_optimization:
             entry["monitor"] = monitor
         return {"optimizer": optimizer, "lr_scheduler": entry}
 
