@@ -9,6 +9,8 @@ import pytest
 import couloir
 from couloir.config.made_for import brought, fits, models_for, tasks_of, usual_model
 from couloir.errors import CouloirError
+from couloir.sweep.multirun import multirun
+from couloir.sweep.trials import SweepEnd
 
 
 def chosen(*words: str) -> tuple[str, str, str | None]:
@@ -84,3 +86,17 @@ def test_the_tasks_and_their_networks_know_each_other() -> None:
         assert task in tasks_of(usual)
     assert tasks_of("lenet5") == []
     assert usual_model("classification") is None
+
+
+def test_a_sweep_has_the_network_of_its_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+
+    def sweep(words: list[str], *rest: object) -> SweepEnd:
+        seen.append(words)
+        return SweepEnd(0, tmp_path)
+
+    monkeypatch.setattr("couloir.sweep.sweep.sweep", sweep)
+    multirun(["task=vae", "model.hidden=[16]", "seed=0,1"], ["train", "-m"])
+    assert "model=vae" in seen[0]
+    with pytest.raises(CouloirError, match="before a part follows from them"):
+        multirun(["model=vae", "task.beta=4", "seed=0,1"], ["train", "-m"])

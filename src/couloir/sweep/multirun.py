@@ -11,6 +11,7 @@ from pathlib import Path
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 
 from couloir.config import tree
@@ -55,6 +56,12 @@ def multirun(words: list[str], command: list[str]) -> SweepEnd:
             end = hydra.multirun(tree.ROOT_CONFIG, launched, words)
             assert isinstance(end, SweepEnd), "the sweeper of Couloir is the only one that a file may name"
             return end
+    except ConfigCompositionException as error:
+        # Each run would have the key, of a part that follows from other words; Hydra composes them once without these.
+        raise CouloirError(
+            f"A sweep composes its words before a part follows from them: {str(error).partition(chr(10))[0]}",
+            next_step="name the part as well: task=..., loss=... or model=...",
+        ) from error
     finally:
         sys.argv = typed
 
