@@ -21,6 +21,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 import couloir.callbacks.epoch_record as record
 from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.record import checkpoint
+from couloir.task.gan import Gan
 from couloir.task.task import Task
 
 BEGUN = "once the configuration is written"
@@ -91,6 +92,7 @@ class Places:
     def watched(self, counts: Path | None) -> Iterator[None]:
         """Come to know of every place; the counts go into a file at the end, if one is named."""
         self._before(Task, "training_step", STEP)
+        self._before(Gan, "training_step", STEP)
         self._before(StopOnSignal, "between_steps", BETWEEN)
         self._before(StopOnSignal, "on_validation_batch_end", VALIDATION)
         self._before(StopOnSignal, "on_test_batch_end", TEST)
