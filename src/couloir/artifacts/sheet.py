@@ -146,15 +146,24 @@ def png_size(content: bytes) -> tuple[int, int] | None:
     return (width, height) if width and height else None
 
 
-def picture_address(content: bytes, most: int = PICTURE_BYTES) -> str:
-    """A PNG file as the address of a picture in a page; one of more than `most` bytes as JPEG, which is smaller."""
+def picture_address(content: bytes, most: int = PICTURE_BYTES, width: int = 0) -> str:
+    """A PNG file as the address of a picture in a page; one of more than `most` bytes as JPEG, which is smaller.
+
+    Args:
+        content: the file.
+        most: bytes.
+        width: pixels that the JPEG file is wide at most; 0: as many as the picture.
+    """
     kind = "png"
     if len(content) > most:
         from PIL import Image
 
         stream = io.BytesIO()
         with Image.open(io.BytesIO(content)) as opened:
-            opened.convert("RGB").save(stream, "JPEG", quality=80)
+            picture = opened.convert("RGB")
+            if width and picture.width > width:
+                picture = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.BOX)
+            picture.save(stream, "JPEG", quality=80)
         kind, content = "jpeg", stream.getvalue()
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 

@@ -17,8 +17,8 @@ FRAMES = 6
 """Epochs of a film that are shown at most."""
 FRAME_BYTES = 60_000
 """Of one of them, beyond which it becomes a JPEG file: there are several in a page."""
-FRAME_WIDTH = 300
-"""Pixels on the page."""
+FRAME_WIDTH, WIDEST = 300, 1000
+"""Pixels on the page: of one of them, and of a picture that stands alone."""
 
 
 def mistakes(run: Path) -> tuple[str, str, int] | None:
@@ -101,11 +101,8 @@ def film(run: Path) -> tuple[str, int]:
 
 def neighbours(run: Path) -> str:
     """Made pictures beside the nearest training images; empty where there are none."""
-    return (
-        _picture(run / "neighbours.png", "made pictures, each beside the training images that are nearest to it")
-        if (read_neighbours(run))
-        else ""
-    )
+    told = "made pictures, each beside the training images that are nearest to it"
+    return _picture(run / "neighbours.png", told, WIDEST) if read_neighbours(run) else ""
 
 
 def _picture(file: Path, told: str, width: int = 0) -> str:
@@ -119,7 +116,7 @@ def _picture(file: Path, told: str, width: int = 0) -> str:
         return ""
     factor = min(1.0, width / size[0]) if width else 1.0
     sides = f'width="{round(size[0] * factor)}" height="{round(size[1] * factor)}"'
-    address = picture_address(content, FRAME_BYTES)
+    address = picture_address(content, FRAME_BYTES, width)
     return f'<img class="maps" src="{address}" {sides} alt="{text(told)}">'
 
 
