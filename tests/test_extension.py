@@ -152,7 +152,7 @@ def test_parts_of_a_projects_own_train_resume_sweep_and_report(
     assert run(["train", "experiment=best", "trainer.max_epochs=1"]) == 0
     capsys.readouterr()
     assert run(["train", "data=waves", "loss=mse"]) == 2
-    assert "loss=mse needs values to predict" in capsys.readouterr().err
+    assert "has its own loss; loss=mse would be ignored" in capsys.readouterr().err
     assert run(["train", "task=denoise", "model=hourglass", "data=moons", "loss=cross_entropy"]) == 2
     assert "task=denoise has its own loss" in capsys.readouterr().err
     capsys.readouterr()
