@@ -65,6 +65,16 @@ def test_of_restored_images_the_largest_error_is_brightest_and_grey_is_grey() ->
     assert error.sum(axis=2).argmax() == 1 * 5 + 1
 
 
+def test_an_input_that_nothing_made_worse_is_shown_once() -> None:
+    of = np.full((3, 4, 5), 100, np.uint8)
+    of[2, 1, 1] = 110
+    figure = maps_figure(WorstMaps([4], {"psnr": [20.0]}, [of], ["a.png"]), IMAGES, [])
+    assert [text.get_text() for text in figure.axes[0].texts][:3] == ["input", "answer", "error"]
+    shown = [image.get_array() for image in figure.axes[0].images]
+    assert len(shown) == 3
+    assert (shown[1][1, 1] == 110).all()
+
+
 @pytest.mark.parametrize("kind", [CLASSES, VALUES, SHARES, IMAGES])
 def test_the_picture_has_its_titles_its_numbers_and_a_legend(kind: str) -> None:
     numbers = {"mean_iou": [0.25, float("nan")], "pixel_accuracy": [0.5, 0.75]}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from codes import Coder, described, reconstruction, standardised, vae
+from codes import Coder, Variational, described, reconstruction, standardised, vae
 from scipy import stats
 from torch import nn
 
 from couloir.errors import CouloirError
 from couloir.task.generative import CODES, NOISE, normal, uniform
 from couloir.task.reconstruction import Reconstruction
+from couloir.task.vae import Vae
 
 
 def test_a_code_follows_from_its_number_and_the_seed_alone() -> None:
@@ -52,6 +53,17 @@ def test_a_network_or_images_that_the_task_cannot_use_are_named_before_training(
     Reconstruction.check(Coder((1, 4, 4), 3), None, data)
     with pytest.raises(CouloirError, match="samples of shape"):
         Reconstruction.check(Coder((1, 2, 8), 3), None, data)
+    small = Coder((1, 4, 4), 3)
+    small.code_size = 5
+    with pytest.raises(CouloirError, match=r"takes from encode the codes, \(2, 5\) each"):
+        Reconstruction.check(small, None, data)
+    with pytest.raises(CouloirError, match=r"logarithms of the variances.*Coder gives Tensor \(2, 3\)"):
+        Vae.check(Coder((1, 4, 4), 3), None, data)
+    Vae.check(Variational((1, 4, 4), 3), None, data)
+    several = Coder((1, 4, 4), 3)
+    several.forward = lambda x: (x, x, x)  # type: ignore[method-assign]
+    with pytest.raises(CouloirError, match="gives a tuple for samples"):
+        Reconstruction.check(several, None, data)
     data.mean = data.std = None  # a data module of the user's own
     with pytest.raises(CouloirError, match=r"in \[0, 1\]"):
         Reconstruction.check(Coder((1, 4, 4), 3), None, data)

@@ -106,3 +106,13 @@ def test_losses_that_cannot_compare_samples_are_refused() -> None:
         Reconstruction.check(Coder((1, 4, 4), 3, sigmoid=False), BinaryCrossEntropy(), data)
     with pytest.raises(CouloirError, match="no share"):
         reconstruction(corruption="masking", amount=1.5)
+
+
+def test_keys_of_a_corruption_or_sparsity_that_is_not_there_are_refused_and_not_ignored() -> None:
+    with pytest.raises(CouloirError, match=r"task.corruption=none leaves"):
+        reconstruction(amount=0.5)
+    with pytest.raises(CouloirError, match=r"with task.sparsity=0 they have none"):
+        reconstruction(sparsity_kind="kl")
+    with pytest.raises(CouloirError, match=r"task.sparsity_target=0\.1 is of"):
+        reconstruction(sparsity=0.1, sparsity_target=0.1)
+    reconstruction(corruption="masking", amount=0.2, sparsity=0.1, sparsity_kind="kl", sparsity_target=0.1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -122,8 +122,9 @@ def _check(sentence: Sentence, reads_data: bool, each_fold: bool) -> None:
     _check_values(sentence, data, keys)
     check_folds(sentence, each_fold, reads_data)
     _check_fields(sentence, keys)
+    _check_needs(sentence, ["task"])
     _check_made_for(sentence)
-    _check_needs(sentence)
+    _check_needs(sentence, [*(group for group in sentence.choices if group not in ("task", "model")), "model"])
     _check_values(sentence, {path: entries for path, entries in keys.items() if path not in data}, keys)
     _check_parts(sentence)
     _check_classes(sentence, keys)
@@ -407,12 +408,13 @@ def _check_fields(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
             )
 
 
-def _check_needs(sentence: Sentence) -> None:
-    """The data has the fields that each part needs; losses and networks go by those that the task learns. The network
-    comes last: it may be nobody's choice.
+def _check_needs(sentence: Sentence, groups: Sequence[str]) -> None:
+    """The data has the fields that each part needs; losses and networks go by those that the task learns.
+
+    The task comes first, and the network last: it may be nobody's choice.
     """
     cfg, choices = sentence.cfg, sentence.choices
-    for group in ("task", *(group for group in choices if group not in ("task", "model")), "model"):
+    for group in groups:
         choice = choices.get(group)
         file = tree.find(f"{group}/{choice}")
         if file is None or (group == "loss" and "loss" not in cfg.task):  # a task with its own loss: `_check_parts`
@@ -488,10 +490,19 @@ def _instead(sentence: Sentence, group: str, file: Path) -> str:
     """What to type in place of a choice that needs other data: another of its keys, no choice, or another one."""
     choice, data = sentence.choices.get(group), told(group, sentence.cfg)
     leave = f"leave {group}={choice} out" if f"{group}={choice}" in sentence.overrides else ""
-    others = fitting(group, data)
+    others = [name for name in _fitting(sentence, group, data) if name != choice]
     take = f"take one of: {', '.join(others)}" if others else ""
     ways = other_way(group, file, data)
     return ", or ".join(filter(None, (ways, leave, take))) or "other data"
+
+
+def _fitting(sentence: Sentence, group: str, data: Mapping[str, Any]) -> list[str]:
+    """The choices of a group that lack nothing; where the task needs a network of its own, the networks for it."""
+    task = sentence.choices.get("task")
+    if group != "model" or usual_model(task) is None:
+        return fitting(group, data)
+    files = tree.choices(group)
+    return [name for name in models_for(str(task)) if lacking(files[name], data) is None]
 
 
 def _check_parts(sentence: Sentence) -> None:

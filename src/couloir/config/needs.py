@@ -236,7 +236,7 @@ def other_way(group: str, file: Path, data: Mapping[str, Any]) -> str | None:
     if decides is None:
         return None
     key = next(each for each in contract.read_keys(file) if each.path == decides)
-    words = key.contract.removeprefix("one of ").split(", ")
+    words = ["true", "false"] if key.contract == "bool" else key.contract.removeprefix("one of ").split(", ")
     fitting = [word for word in words if _lacking(needs(file, {decides: word}), data) is None]
     fitting = [word for word in fitting if not gives_rows(file, data, {decides: word})]
     return " or ".join(f"{group}.{decides}={word}" for word in fitting) or None

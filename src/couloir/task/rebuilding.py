@@ -48,6 +48,8 @@ class Rebuilding(Generative):
     """What an image is measured by in `maps.png`, names of `Rebuilt.each`; the first says which images are worst."""
     said: ClassVar[tuple[str, ...]] = ("error",)
     """The columns that say something of a sample, names of `Rebuilt.each`."""
+    encoded: ClassVar[tuple[str, ...]] = ("the codes",)
+    """What `encode` of the network gives, a tensor (B, code_size) each."""
 
     def examine(self, data: Any) -> dict[str, Metric]:
         """The images that come back worst, with their pictures."""
@@ -111,19 +113,44 @@ class Rebuilding(Generative):
         super().check(net, loss, data)
         cls.tried(net, data)
 
-    @staticmethod
-    def tried(net: nn.Module, data: Any) -> tuple[Tensor, Tensor]:
+    @classmethod
+    def tried(cls, net: nn.Module, data: Any) -> tuple[Tensor, Tensor]:
         """What a network makes of two samples, and these: images in [0, 1], or rows as they are standardised.
 
         Raises:
-            CouloirError: it does not take them, or does not give their shape back.
+            CouloirError: it does not take them, does not give their shape back, or its codes are not what it says.
         """
         output, _ = try_network(net, data)
         x = data.example_batch(2)[input_field(data.fields)][:2]
+        if not isinstance(output, Tensor):
+            raise CouloirError(
+                f"The network {type(net).__name__} gives a {type(output).__name__} for samples, not samples.",
+                next_step="let forward give the rebuilt samples alone; the task calls encode and decode itself",
+            )
         if tuple(getattr(output, "shape", ())) != tuple(x.shape):
             raise CouloirError(
                 f"The network makes samples of shape {tuple(getattr(output, 'shape', ()))[1:]}; those of the data have "
                 f"{tuple(x.shape[1:])}.",
                 next_step="a model that gives back what it is given, such as model=autoencoder",
             )
+        cls._try_codes(net, x)
         return output, x if data.image_size is None else as_pixels(x, *standard_of(data))
+
+    @classmethod
+    def _try_codes(cls, net: nn.Module, x: Tensor) -> None:
+        coder: Any = net
+        training = net.training
+        net.eval()
+        with torch.no_grad():
+            given = coder.encode(x)
+            net.train(training)
+        parts = tuple(given) if isinstance(given, tuple | list) else (given,)
+        shape = (len(x), coder.code_size)
+        if len(parts) == len(cls.encoded) and all(tuple(getattr(part, "shape", ())) == shape for part in parts):
+            return
+        shapes = " and ".join(f"{type(part).__name__} {tuple(getattr(part, 'shape', ()))}" for part in parts)
+        raise CouloirError(
+            f"{cls.__name__} takes from encode {' and '.join(cls.encoded)}, {shape} each for {len(x)} samples and "
+            f"code_size={coder.code_size}; {type(net).__name__} gives {shapes or 'nothing'}.",
+            next_step=f"return {len(cls.encoded)} tensor{'s' * (len(cls.encoded) > 1)} (B, code_size) from encode",
+        )

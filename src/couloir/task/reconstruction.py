@@ -20,6 +20,8 @@ AMOUNTS = {"gaussian": 0.5, MASKING: 0.5, SALT_AND_PEPPER: 0.25}
 """How much worse each corruption makes a sample where nobody says so."""
 NONE = "none"
 L1, KL = "l1", "kl"
+TARGET = 0.05
+"""The mean activation that `kl` asks for where nobody says so."""
 
 
 class Reconstruction(Rebuilding):
@@ -52,6 +54,7 @@ class Reconstruction(Rebuilding):
     ) -> None:
         self.corruption = corruption  # before `measures` is asked
         super().__init__(**keys)
+        _check_keys(corruption, amount, sparsity, sparsity_kind, sparsity_target)
         self.sparsity, self.sparsity_kind, self.sparsity_target = sparsity, sparsity_kind, sparsity_target
         self.noise: Noise | None = None
         """What makes samples worse; None: nothing."""
@@ -203,3 +206,28 @@ class Reconstruction(Rebuilding):
 def _errors(output: Tensor, clean: Tensor) -> Tensor:
     """The mean squared error of each sample, (B,)."""
     return (output.float() - clean.float()).square().flatten(1).mean(dim=1)
+
+
+def _check_keys(corruption: str, amount: float | None, sparsity: float, kind: str, target: float) -> None:
+    """Refuse keys of a corruption and of a sparsity that are not there.
+
+    Raises:
+        CouloirError: one was named.
+    """
+    if corruption == NONE and amount is not None:
+        raise CouloirError(
+            f"task.amount={amount:g} says how much worse a corruption makes the samples, and task.corruption=none "
+            "leaves them as they are.",
+            next_step="task.corruption=gaussian, masking or salt_and_pepper, or leave task.amount out",
+        )
+    if sparsity == 0 and kind != L1:
+        raise CouloirError(
+            f"task.sparsity_kind={kind} says which penalty the codes have, and with task.sparsity=0 they have none.",
+            next_step="a weight, such as task.sparsity=0.1, or leave task.sparsity_kind out",
+        )
+    if (sparsity == 0 or kind != KL) and target != TARGET:
+        raise CouloirError(
+            f"task.sparsity_target={target:g} is of task.sparsity_kind=kl with a weight above 0.",
+            place=f"task.sparsity={sparsity:g} task.sparsity_kind={kind}",
+            next_step="task.sparsity=0.1 task.sparsity_kind=kl, or leave task.sparsity_target out",
+        )

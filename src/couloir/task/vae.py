@@ -69,6 +69,7 @@ class Vae(Rebuilding):
     parts = ("neg_elbo", "reconstruction", "kl")
     can_draw = True
     ranked = ("psnr", "neg_elbo")
+    encoded = ("the means", "the logarithms of the variances")
     said: ClassVar[tuple[str, ...]] = ("neg_elbo", "reconstruction", "kl", "error")
 
     def __init__(
