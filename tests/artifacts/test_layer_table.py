@@ -10,6 +10,7 @@ from torch import nn
 
 from couloir.artifacts.layer_table import as_dict, as_table, layers, totals
 from couloir.cli.main import run
+from couloir.errors import CouloirError
 from couloir.log import rendered
 from couloir.model.lenet import LeNet5
 from couloir.model.resnet import resnet50
@@ -132,6 +133,11 @@ class Steps(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.linear(x.reshape(4, 3)).sum(dim=0, keepdim=True)
+
+
+def test_a_network_that_only_its_parts_are_called_of_is_refused() -> None:
+    with pytest.raises(CouloirError, match="ModuleDict has no method forward"):
+        layers(nn.ModuleDict({"generator": nn.Linear(2, 3)}), 1, 8)
 
 
 def test_a_layer_that_takes_a_sample_in_parts_counts_for_all_of_them() -> None:

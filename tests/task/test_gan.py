@@ -59,7 +59,9 @@ class Watching(Callback):
         self._of_discriminator: list[Tensor] = []
         for name, seen in self.labels.items():
             player: Any = getattr(pl_module.net, name)
-            player.register_forward_pre_hook(lambda _module, inputs, seen=seen: seen.append(inputs[1]))
+            player.register_forward_pre_hook(
+                lambda _module, inputs, seen=seen: seen.append(inputs[1] if inputs[1:] else None)
+            )
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         net: Any = pl_module.net
@@ -221,8 +223,11 @@ def test_a_run_measures_both_players_and_predicts_scores(whole: Path) -> None:
     ("words", "said"),
     [
         (["task.conditional=true", "augmentation=mixup"], "mixes"),
+        (["task.conditional=true", "model.conditional=false"], "leave model.conditional out"),
+        (["model.conditional=true"], "task.conditional=true, or leave model.conditional out"),
+        (["finetune=greedy"], "finetune=greedy adds one layer after another"),
         (["task.discriminator_lr=0.1", "scheduler=piecewise"], "task.discriminator_lr=0.1 would have no effect"),
-        (["model=dcgan", "task.objective=wasserstein_gp", *SYNTHETIC], "batch normalisation mixes"),
+        (["model=dcgan", "task.objective=wasserstein_gp", *SYNTHETIC], "model.discriminator_batch_norm=false"),
         (["momentum_schedule=linear", "optimizer=momentum"], "follows the steps of one optimizer"),
         (["trainer.gradient_clip_val=1.0"], "applies to the step of one optimizer"),
         (["on_nan=skip"], "takes several within one"),
@@ -234,6 +239,46 @@ def test_what_a_gan_cannot_do_is_refused(
     sentence = [word for word in TINY if not (words[0] == "model=dcgan" and word.startswith("model"))]
     assert run(["train", *sentence, *words, f"output_dir={tmp_path}"]) == 2
     assert said in capsys.readouterr().err
+
+
+class Own(torch.nn.Module):
+    """A network of a user's own: its players are told no class, and nothing calls `forward`."""
+
+    code_size = 4
+
+    def __init__(self, *end: torch.nn.Module, side: int = 8) -> None:
+        super().__init__()
+        image = torch.nn.Unflatten(1, (1, side, side))
+        self.generator = torch.nn.Sequential(torch.nn.Linear(4, side * side), torch.nn.Tanh(), image)
+        self.discriminator = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 1), *end)
+
+
+class Methods(torch.nn.Module):
+    """A network whose players are no parts of their own."""
+
+    code_size = 4
+
+    def generator(self, codes: Tensor) -> Tensor:
+        return codes
+
+    def discriminator(self, images: Tensor) -> Tensor:
+        return images
+
+
+def test_an_own_network_is_used_as_it_is_and_one_that_cannot_play_is_refused_before_training() -> None:
+    task: Any = Probe.of(checked(TINY).cfg).module
+    data, net = Probe.of(checked(TINY).cfg).data, Own(torch.nn.Flatten(0))
+    type(task).check(net, None, data)
+    task.net = net
+    assert torch.isfinite(task.compute(data.example_batch(2)).losses["generator"])
+    assert task.make(torch.zeros(3, 4)).shape == (3, 1, 8, 8)
+    for wrong, said in (
+        (Own(), r"scores of shape \(2, 1\)"),
+        (Own(side=9), "images of shape"),
+        (Methods(), "a method"),
+    ):
+        with pytest.raises(CouloirError, match=said):
+            type(task).check(wrong, None, data)
 
 
 def test_classes_of_data_without_any_are_refused_before_torch_is_there(

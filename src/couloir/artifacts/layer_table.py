@@ -58,6 +58,13 @@ def layers(net: nn.Module, channels: int, image_size: ImageSize | None) -> list[
     rows: dict[nn.Module, Layer] = {}
     counted: set[int] = set()
 
+    if type(net).forward is nn.Module.forward and "forward" not in vars(net):
+        raise CouloirError(
+            f"The layers of a network are those that a pass of a sample meets, and {type(net).__name__} has no method "
+            "forward.",
+            next_step="give it one, which passes each of its parts once; training by its parts alone needs none",
+        )
+
     def add(module: nn.Module, output_shape: list[int]) -> None:
         own = [parameter for parameter in module.parameters(recurse=False) if id(parameter) not in counted]
         counted.update(id(parameter) for parameter in own)

@@ -73,7 +73,9 @@ def mode_collapse(reading: Reading) -> Answer | None:
                 evidence,
             )
     if _long(coverage) and coverage.end < COVERED:
-        return f"some classes are hardly made: the share of those that are is {quoted(coverage.newest)}.", evidence
+        lost = coverage.end < LOST * coverage.largest.value
+        if lost or reading.rows[-1].get("step", LONG) >= LONG:
+            return f"some classes are hardly made: the share of those that are is {quoted(coverage.newest)}.", evidence
     return None
 
 
@@ -131,9 +133,12 @@ def posterior_collapse(reading: Reading) -> Answer | None:
 
 
 def copied_samples(reading: Reading) -> Answer | None:
-    """Made images are nearer to training images than images are that nobody trained on."""
-    ratio = reading.numbers.get("test/neighbour_ratio")
-    if ratio is None or ratio >= COPIED:
+    """Made images are nearer to training images than images are that nobody trained on, and as sharp as these.
+
+    A grey image is near to many photographs, and a copy of none.
+    """
+    ratio, sharpness = reading.numbers.get("test/neighbour_ratio"), reading.curve("val/sharpness")
+    if ratio is None or ratio >= COPIED or (sharpness is not None and sharpness.newest.value < BLURRED):
         return None
     said = f"{number(ratio)} times the distance of test images"
     return (

@@ -73,8 +73,9 @@ def find_batch_size(
             f"{rendered(_table(tried, most, best))}\n"
             f"try:     {suggested}\n"
             + (f"         {end} ends the search, not the memory\n" if tried[-1] is most else "")
-            + "         the rate belongs to the batch: optimizer.scale_lr=linear, or couloir find-lr\n"
-            f"picture: {display(folder.path / 'batch_sizes.png')}",
+            + "         the rate belongs to the batch: optimizer.scale_lr=linear"
+            + ("" if probe.module.players else ", or couloir find-lr")  # which refuses two players
+            + f"\npicture: {display(folder.path / 'batch_sizes.png')}",
         )
     return tried
 

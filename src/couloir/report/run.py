@@ -165,7 +165,7 @@ def _made(page: Page, record: RunRecord) -> None:
     note = "Each made picture beside the 5 training images whose pixels are nearest; below them the distance."
     if ratio is not None:
         note += f" Made pictures are {ratio:.2f} times as far from the training images as test images are (medians); "
-        note += "far below 1, they are copies."
+        note += "far below 1, they are copies, or grey and blurred."
     _optional(page, "Nearest training images", gallery.neighbours(record.folder), note=note)
 
 

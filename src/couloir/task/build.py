@@ -11,6 +11,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from torch import nn
 
 from couloir.config.build import build
+from couloir.config.check import GREEDY
 from couloir.config.fields import input_field
 from couloir.config.scaling import counted_steps
 from couloir.errors import CouloirError
@@ -43,6 +44,12 @@ def build_task(cfg: DictConfig, net: nn.Module, data: Any, scheduled: bool = Tru
         further_metrics=partial(build_metrics, cfg),
     )
     if learns and cfg.get("finetune") is not None:
+        if task.players and str(cfg.finetune.get("_target_")) == GREEDY:
+            raise CouloirError(
+                "finetune=greedy adds one layer after another to a network that a sample passes from end to end, and "
+                f"{type(task).__name__} has several: {', '.join(task.players)}.",
+                next_step="leave finetune=greedy out",
+            )
         task.learning = learning(cfg, net, data.example_batch(2)[input_field(data.fields)][:2])
     options = cfg.trainer
     for key, used in (

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from couloir.config.fields import input_field
 from couloir.data.batches import Batch
 from couloir.errors import CouloirError
 from couloir.layer_kinds import BatchNorm
@@ -71,14 +72,64 @@ class Gan(Generative):
                 "task.conditional=true tells both networks the class of an image, and this data has no classes.",
                 next_step="task.conditional=false, or data whose fields have a label",
             )
-        if conditional and not getattr(self.net, "num_classes", None):
+        if conditional != bool(getattr(self.net, "num_classes", None)):
+            name, own = type(self.net).__name__, not hasattr(self.net, "num_classes")
             raise CouloirError(
-                f"task.conditional=true tells both networks a class, and {type(self.net).__name__} takes none.",
-                next_step="model=gan_mlp or model=dcgan, or task.conditional=false",
+                f"task.conditional=true tells both networks a class, and {name} takes none."
+                if conditional
+                else f"{name} makes images of classes (num_classes), and task.conditional=false tells it none.",
+                next_step=("model=gan_mlp or model=dcgan, or " if conditional and own else "")
+                + f"task.conditional={str(not conditional).lower()}"
+                + ("" if own else ", or leave model.conditional out: it follows the task"),
             )
         self._check_critic()
         self._learning_weights: list[Tensor] = []
         """The discriminator's weights that are trained in this epoch."""
+
+    @classmethod
+    def check(cls, net: nn.Module, loss: nn.Module | None, data: Any) -> None:
+        """Let the network make two images and score them.
+
+        Raises:
+            CouloirError: it lacks a player, or these do not give images of the data's shape and one score for each.
+        """
+        super().check(net, loss, data)
+        for name in cls.players:
+            if not isinstance(getattr(net, name), nn.Module):
+                raise CouloirError(
+                    f"The {name} of {type(net).__name__} is a {type(getattr(net, name)).__name__}, and each player "
+                    "has an optimizer for weights of its own.",
+                    next_step=f"make it a part: self.{name} = ..., an nn.Module",
+                )
+        x = data.example_batch(2)[input_field(data.fields)][:2]
+        labels = torch.zeros(len(x), dtype=torch.int64) if getattr(net, "num_classes", None) else None
+        training = net.training
+        net.eval()
+        try:
+            with torch.no_grad():
+                made = _told(cast(nn.Module, net.generator), torch.zeros(len(x), int(cast(Any, net.code_size))), labels)
+                cls._expect("generator", "images", made, tuple(x.shape))
+                scores = _told(cast(nn.Module, net.discriminator), made, labels)
+                cls._expect("discriminator", "scores", scores, (len(x),))
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            raise CouloirError(
+                f"The players of {type(net).__name__} cannot make and score images of shape {tuple(x.shape[1:])}: "
+                f"{str(error).splitlines()[0]}",
+                next_step="generator(codes (B, code_size)) gives images, discriminator(images) scores (B,); both are "
+                "given labels (B,) as well where the network has num_classes",
+            ) from error
+        finally:
+            net.train(training)
+
+    @staticmethod
+    def _expect(name: str, what: str, found: Any, shape: tuple[int, ...]) -> None:
+        if (given := tuple(getattr(found, "shape", ()))) != shape:
+            raise CouloirError(
+                f"The {name} gives {what} of shape {given} for {shape[0]} samples; {shape} is needed.",
+                next_step="the score of each image is one number: .squeeze(1), or nn.Flatten(0) at the end"
+                if name == "discriminator"
+                else "end it in an image of the data's size, with values from -1 to 1",
+            )
 
     def _check_critic(self) -> None:
         mixing = [layer for layer in self.discriminator.modules() if isinstance(layer, BatchNorm)]
@@ -86,7 +137,8 @@ class Gan(Generative):
             raise CouloirError(
                 "The gradient penalty of task.objective=wasserstein_gp goes by the score of each image alone, and the "
                 "discriminator's batch normalisation mixes the images of a batch.",
-                next_step="model.batch_norm=false, or another task.objective",
+                next_step="a discriminator without it (model=dcgan: model.discriminator_batch_norm=false), or another "
+                "task.objective",
             )
 
     @property
@@ -104,11 +156,11 @@ class Gan(Generative):
     def compute(self, batch: Batch) -> Step:
         """Both losses of a batch, without the critic's penalty; made images follow from the samples' numbers."""
         real, labels = self._real(batch), self._labels(batch)
-        made = self.generator(self.draw(self.numbers(batch)), labels)
-        real_scores = self.discriminator(real, labels)
+        made = _told(self.generator, self.draw(self.numbers(batch)), labels)
+        real_scores = _told(self.discriminator, real, labels)
         with self._still([weight for weight in self.discriminator.parameters() if weight.requires_grad]):
-            made_scores = self.discriminator(made, labels)
-        blamed = self.discriminator(made.detach(), labels) if torch.is_grad_enabled() else made_scores
+            made_scores = _told(self.discriminator, made, labels)
+        blamed = _told(self.discriminator, made.detach(), labels) if torch.is_grad_enabled() else made_scores
         losses = {
             "generator": generator_loss(self.objective, made_scores),
             "discriminator": discriminator_loss(self.objective, real_scores, blamed),
@@ -134,18 +186,18 @@ class Gan(Generative):
         both = self.moved = self.moves_generator(batch_idx)
         codes = torch.randn(len(real), self.code_size, device=real.device)
         with torch.set_grad_enabled(both):
-            made = self.generator(codes, labels)
+            made = _told(self.generator, codes, labels)
         fixed = made.detach()
-        real_scores, made_scores = self.discriminator(real, labels), self.discriminator(fixed, labels)
+        real_scores, made_scores = (_told(self.discriminator, x, labels) for x in (real, fixed))
         loss = discriminator_loss(self.objective, real_scores, made_scores)
         penalised = loss
         if self.objective == WASSERSTEIN and self.penalty:
-            away = gradient_penalty(lambda x: self.discriminator(x, labels), real, fixed)
+            away = gradient_penalty(lambda x: _told(self.discriminator, x, labels), real, fixed)
             penalised = loss + self.penalty * away
         self.descend(batch, penalised, discriminator)
         if both:
             with self._still(self._learning_weights):
-                fooled = generator_loss(self.objective, self.discriminator(made, labels))
+                fooled = generator_loss(self.objective, _told(self.discriminator, made, labels))
             self.descend(batch, fooled, generator)
         else:
             fooled = generator_loss(self.objective, made_scores)
@@ -219,7 +271,7 @@ class Gan(Generative):
 
     def outputs(self, batch: Batch) -> Tensor:
         """The scores of the images of a batch, (B,)."""
-        scores: Tensor = self.discriminator(self._real(batch), self._labels(batch))
+        scores: Tensor = _told(self.discriminator, self._real(batch), self._labels(batch))
         return scores
 
     def tabled(self, batch: Batch, step: Step, answer: Tensor | None = None) -> dict[str, Tensor]:
@@ -235,7 +287,7 @@ class Gan(Generative):
     def make(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W) in [0, 1] out of codes (B, K); of classes (B,) where the task is conditional."""
         with torch.no_grad():
-            return _pixels(self.generator(codes, labels))
+            return _pixels(_told(self.generator, codes, labels))
 
     def _real(self, batch: Batch) -> Tensor:
         """The images of a batch in [-1, 1], which the generator's last layer, a tanh, spans."""
@@ -259,6 +311,12 @@ class Gan(Generative):
                 next_step="augmentation=none, or task.conditional=false",
             )
         return labels
+
+
+def _told(player: nn.Module, x: Tensor, labels: Tensor | None) -> Tensor:
+    """What a player gives; of one that is told no class, nothing asks that it takes one."""
+    given: Tensor = player(x) if labels is None else player(x, labels)
+    return given
 
 
 def _pixels(images: Tensor) -> Tensor:

@@ -136,7 +136,7 @@ class Decoder(nn.Module):
     """A generator whose images lie in [0, 1]: codes (B, K), and classes (B,) where it is told some -> (B, C, H, W).
 
     Args:
-        generator: codes, and classes or None -> images in [-1, 1]; in evaluation mode.
+        generator: codes, and classes where it is told some -> images in [-1, 1]; in evaluation mode.
         conditional: whether it is told a class.
     """
 
@@ -146,7 +146,7 @@ class Decoder(nn.Module):
 
     def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """The images of some codes."""
-        made: Tensor = self.net(codes, labels if self.conditional else None)
+        made: Tensor = self.net(codes, labels) if self.conditional else self.net(codes)
         return ((made + 1) / 2).clamp(0, 1)
 
 
