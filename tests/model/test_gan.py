@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from couloir.errors import CouloirError
 from couloir.initializer.lsuv import lsuv
 from couloir.initializer.orthogonal import orthogonal
 from couloir.initializer.spread import normal
-from couloir.model.gan import Adversaries, dcgan
+from couloir.model.gan import Adversaries, dcgan, gan_mlp
 from networks import build
 
 DCGAN_64 = (3_576_704, 2_765_568)
@@ -216,3 +217,14 @@ def test_a_recipe_with_a_gan_may_bring_another_optimizer(tmp_path: Path) -> None
     assert "RMSprop" in str(couloir.compose([f"experiment={tmp_path / 'other.yaml'}"]).cfg.optimizer).replace(
         "rms", "RMS"
     )
+
+
+@pytest.mark.parametrize("choice", [gan_mlp, dcgan])
+def test_a_class_is_as_long_as_a_one_hot_vector_so_that_it_does_not_drown_the_code(
+    choice: Callable[..., Adversaries],
+) -> None:
+    torch.manual_seed(0)
+    keys: dict[str, object] = {"hidden": [16]} if choice is gan_mlp else {"width": 4}
+    net = choice(channels=1, image_size=28, num_classes=50, conditional=True, **keys)
+    assert net.generator.labels is not None
+    assert net.generator.labels.weight.norm(dim=1).mean().item() == pytest.approx(1.0, abs=0.05)

@@ -62,6 +62,9 @@ class Generator(nn.Module):
     def __init__(self, layers: nn.Sequential, code_size: int, num_classes: int | None) -> None:
         super().__init__()
         self.labels = None if num_classes is None else nn.Embedding(num_classes, code_size)
+        if self.labels is not None:
+            # As long as a one-hot vector: a longer one drowns the code, and all images of a class become the same.
+            nn.init.normal_(self.labels.weight, std=1 / math.sqrt(code_size))
         self.layers = layers
 
     def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
