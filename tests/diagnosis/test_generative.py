@@ -116,6 +116,7 @@ def test_copies_and_blurred_images_are_told_by_what_was_measured() -> None:
     assert cases(gan(ratio=[0.2])) == ["copied_samples"]
     assert gan(ratio=[0.9]).healthy
     assert "copied_samples" not in cases(gan(ratio=[0.2], val_sharpness=[0.1] * 20)), "grey is near to all images"
+    assert cases(gan(ratio=[0.2], val_diversity=[0.2] * 20)) == ["mode_collapse"], "the mean image is near to all"
     blurred = vae({"model": {"code_size": 8}}, val_sharpness=[0.3] * 20)
     assert cases(blurred) == ["blurry_samples"]
     assert blurred.findings[0].remedies[0].words == "model.code_size=16"

@@ -133,12 +133,16 @@ def posterior_collapse(reading: Reading) -> Answer | None:
 
 
 def copied_samples(reading: Reading) -> Answer | None:
-    """Made images are nearer to training images than images are that nobody trained on, and as sharp as these.
+    """Made images are nearer to training images than unseen images are, and as sharp and as diverse as real ones.
 
-    A grey image is near to many photographs, and a copy of none.
+    A grey image is near to many photographs, and so is their mean, with whatever pattern: they are copies of none.
     """
-    ratio, sharpness = reading.numbers.get("test/neighbour_ratio"), reading.curve("val/sharpness")
+    ratio, sharpness, diversity = (
+        reading.numbers.get("test/neighbour_ratio"), reading.curve("val/sharpness"), reading.curve("val/diversity")
+    )  # fmt: skip
     if ratio is None or ratio >= COPIED or (sharpness is not None and sharpness.newest.value < BLURRED):
+        return None
+    if diversity is not None and diversity.newest.value < COLLAPSED:
         return None
     said = f"{number(ratio)} times the distance of test images"
     return (
