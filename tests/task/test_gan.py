@@ -305,9 +305,13 @@ def test_a_range_test_is_refused_since_no_loss_of_a_game_need_fall(
 def test_a_player_whose_loss_is_no_number_ends_the_run_with_exit_3(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["train", *TINY, "optimizer.lr=1e38", "task.objective=hinge", f"output_dir={tmp_path}"]) == 3
+    words = ["optimizer=sgd", "optimizer.lr=0.001", "task.discriminator_lr=1e30", "task.objective=hinge"]
+    assert run(["train", *TINY, *words, f"output_dir={tmp_path}"]) == 3
     assert json.loads((tmp_path / "latest/status.json").read_text())["status"] == "diverged"
-    assert "step" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "lr 0.001 and 1e+30" in said
+    assert "try task.discriminator_lr=0.1" in said
+    assert "clip" not in said, "which this task refuses"
 
 
 def test_a_plateau_of_the_made_images_lowers_both_rates(tmp_path: Path) -> None:

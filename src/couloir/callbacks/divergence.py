@@ -165,8 +165,8 @@ class Divergence(Callback):
         return gradient_norms(self._parameters, isinstance(self._trainer.strategy, FSDPStrategy))
 
     def _place(self, trainer: Trainer) -> str:
-        rate = float(trainer.optimizers[0].param_groups[0]["lr"])
-        return f"epoch {trainer.current_epoch + 1}, lr {rate:g}"
+        rates = dict.fromkeys(float(each.param_groups[0]["lr"]) for each in trainer.optimizers)
+        return f"epoch {trainer.current_epoch + 1}, lr {' and '.join(f'{rate:g}' for rate in rates)}"
 
     def _end(self, loss: float, step: int, batch: Any, newest: bool = True) -> None:
         """End the run for a loss.
@@ -204,7 +204,8 @@ class Divergence(Callback):
             what += f"; the gradients of step {step} were {largest(norms, self._module.net)}"
         elif mends is None and step == 0:
             what += ", the first one: no gradient was computed yet"
-        words = overrides_to_try(self.cfg, norms, self._target_bound())
+        clips = trainer.lightning_module.automatic_optimization  # the trainer's key is refused otherwise
+        words = overrides_to_try(self.cfg, norms, self._target_bound(), clips)
         if mends is None:
             mends = f"try {', or '.join(words)}" if words else "try another initializer or loss"
         kept = None

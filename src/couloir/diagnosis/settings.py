@@ -310,8 +310,8 @@ class Settings:
             yield Remedy("loss=mae", "takes a loss that a few very large errors move less")
 
     def clipping(self) -> Proposed:
-        """Gradients cut to a norm, where they are not."""
-        if self.get("trainer.gradient_clip_val") is None:
+        """Gradients cut to a norm, where they are not; a task of two players refuses that."""
+        if self.get("trainer.gradient_clip_val") is None and not self.has("task.discriminator_lr"):
             yield Remedy("trainer.gradient_clip_val=1.0", "cuts gradients to a norm of 1")
 
     def adam(self) -> Proposed:
