@@ -207,7 +207,8 @@ def test_a_run_that_would_skip_for_ever_ends(wrong: Any, tmp_path: Path, monkeyp
 
 OPTIMIZERS = {
     "adagrad": adagrad, "adam": partial(adam, betas=[0.9, 0.99]), "adamw": partial(adamw, betas=[0.9, 0.99]),
-    "momentum": momentum, "nesterov": nesterov, "rmsprop": partial(rmsprop, momentum=0.9), "sdlm": SDLM, "sgd": sgd,
+    "dcgan": partial(adam, betas=[0.5, 0.999]), "momentum": momentum, "nesterov": nesterov,
+    "rmsprop": partial(rmsprop, momentum=0.9), "sdlm": SDLM, "sgd": sgd,
 }  # fmt: skip
 
 

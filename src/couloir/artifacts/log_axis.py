@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 LOG_RANGE = 30
 """From this ratio of the largest to the least value on, an axis is logarithmic."""
+AS_ZERO = 1e-15
+"""The share of the largest value below which one is as good as 0: thirty decades of an axis would show nothing else."""
 
 
 def wants_log(values: Sequence[float]) -> bool:
     """Whether values are better read on a logarithmic axis: all positive, over a range of more than `LOG_RANGE`."""
-    return len(values) > 0 and min(values) > 0 and max(values) / min(values) > LOG_RANGE
+    return len(values) > 0 and min(values) > AS_ZERO * max(values) and max(values) > LOG_RANGE * min(values)
