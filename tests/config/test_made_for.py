@@ -57,6 +57,8 @@ def test_the_word_for_a_network_is_added_only_where_nobody_names_one() -> None:
         (["task=classification", "data=pictures", "data.root=."], "task=classification needs classes", "vae"),
         (["task=gan", "data=pictures", "data.root=.", "task.conditional=true"], "needs classes", "conditional=false,"),
         (["task=vae", "model.depth=3"], "model", "depth"),
+        (["task=autoencoder"], "no task called 'autoencoder'", "did you mean model=autoencoder?"),
+        (["model=reconstruction"], "no model called 'reconstruction'", "did you mean task=reconstruction?"),
         (["task=vae", "callbacks.checkpoint.monitor=val/accuracy"], "is not a metric", ""),
     ],
 )

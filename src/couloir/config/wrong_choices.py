@@ -104,6 +104,7 @@ def wrong_choice(override: Override) -> CouloirError | None:
             f"There is no {group} called '{shown}'.",
             place=f"{defined_at(group)}; {_listed(group, list(available))}",
             next_step=asked(f"{group}={name}" for name in choices_like(group, shown))
+            or asked(f"{other}={plain}" for other in ("task", "model") if plain in tree.choices(other))
             or f"`couloir list {group}` describes each choice",
         )
     return None
