@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 LOG_RANGE = 30
 """From this ratio of the largest to the least value on, an axis is logarithmic."""
-AS_ZERO = 1e-15
-"""The share of the largest value below which one is as good as 0: thirty decades of an axis would show nothing else."""
+AS_ZERO = 1e-25
+"""The share of the largest value below which one is as good as 0: so many decades of an axis show nothing else."""
 
 
 def wants_log(values: Sequence[float]) -> bool:
