@@ -23,7 +23,7 @@ from couloir.config.defaults import ignored_words
 from couloir.config.fields import KINDS, TARGETS, fields_of, maps_of, of_kind
 from couloir.config.folds import check_folds
 from couloir.config.image_size import in_words, meant_by
-from couloir.config.made_for import fits, models_for, tasks_of, usual_model
+from couloir.config.made_for import check_made_for, models_for, usual_model
 from couloir.config.metrics import (
     FACTS,
     GAN,
@@ -38,6 +38,7 @@ from couloir.config.metrics import (
 from couloir.config.needs import fitting, gives_rows, keeps_size, lacking, other_way, told
 from couloir.config.omegaconf_private import is_missing, selected
 from couloir.config.settle import FROM_RUN, settle
+from couloir.config.two_players import check_players
 from couloir.config.unpadded import check_unpadded
 from couloir.config.unread import SEVERAL, check_read
 from couloir.config.weights import TIMM, check_channels, named
@@ -123,10 +124,11 @@ def _check(sentence: Sentence, reads_data: bool, each_fold: bool) -> None:
     check_folds(sentence, each_fold, reads_data)
     _check_fields(sentence, keys)
     _check_needs(sentence, ["task"])
-    _check_made_for(sentence)
+    check_made_for(sentence.cfg, sentence.choices)
     _check_needs(sentence, [*(group for group in sentence.choices if group not in ("task", "model")), "model"])
     _check_values(sentence, {path: entries for path, entries in keys.items() if path not in data}, keys)
     _check_parts(sentence)
+    check_players(sentence.cfg, sentence.choices)
     _check_classes(sentence, keys)
     _check_features(sentence)
     _check_metrics(sentence, keys)
@@ -446,39 +448,6 @@ def _check_needs(sentence: Sentence, groups: Sequence[str]) -> None:
                 place=display(file),
                 next_step=_instead(sentence, group, file),
             )
-
-
-def _check_made_for(sentence: Sentence) -> None:
-    """A task that needs a network of its own has one, and such a network has its task, and what it can learn from."""
-    cfg, choices = sentence.cfg, sentence.choices
-    model, task = choices.get("model"), choices.get("task")
-    if not fits(model, task):
-        file = tree.find(f"model/{model}")
-        made_for, others = tasks_of(model), models_for(str(task))
-        raise CouloirError(
-            f"model={model} is made for task={' or task='.join(made_for)}, and the sentence has task={task}."
-            if made_for
-            else f"task={task} needs a network that is made for it, and model={model} is none.",
-            place=None if file is None else display(file),
-            next_step=(f"task={made_for[0]}, or " if made_for else "")
-            + (f"take one of: {', '.join(others)}" if others else "another model"),
-        )
-    if usual_model(task) is None:
-        return
-    fields = fields_of(cfg.data)
-    _refuse(
-        "map" in fields.values(),
-        f"task={task} learns from the input alone, and data={choices.get('data')} has maps, which would be ignored.",
-        "data with images alone, or with classes: data=mnist, data=cifar10; task.corruption=gaussian makes images noisy"
-        if task == "reconstruction"
-        else "data with images alone, or with classes: data=mnist, data=cifar10",
-    )
-    _refuse(
-        cfg.tta is not None,
-        f"tta={choices.get('tta')} averages the answers to several views of an image, and task={task} has none to "
-        "average.",
-        "tta=none",
-    )
 
 
 def _part(cfg: DictConfig, group: str) -> Mapping[str, Any] | None:

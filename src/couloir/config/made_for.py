@@ -8,10 +8,14 @@ A task with such a key takes networks that are made for it, and the user's own. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from omegaconf import DictConfig
+
 from couloir.config import contract, tree
+from couloir.config.fields import fields_of
+from couloir.config.metrics import RECONSTRUCTION
 from couloir.errors import CouloirError, did_you_mean, display
 
 MODEL = "model"
@@ -66,6 +70,45 @@ def fits(model: str | None, task: str | None) -> bool:
     if made_for:
         return task in made_for or task is None
     return usual_model(task) is None or file is None or tree.is_own(file)
+
+
+def check_made_for(cfg: DictConfig, choices: Mapping[str, str | None]) -> None:
+    """A task that needs a network of its own has one, and such a network has its task, and what it can learn from.
+
+    Args:
+        cfg: a settled configuration.
+        choices: the choice of each group.
+
+    Raises:
+        CouloirError: they do not go together, or the data has maps, or views of an image would be averaged.
+    """
+    model, task = choices.get("model"), choices.get("task")
+    if not fits(model, task):
+        file = tree.find(f"model/{model}")
+        made_for, others = tasks_of(model), models_for(str(task))
+        raise CouloirError(
+            f"model={model} is made for task={' or task='.join(made_for)}, and the sentence has task={task}."
+            if made_for
+            else f"task={task} needs a network that is made for it, and model={model} is none.",
+            place=None if file is None else display(file),
+            next_step=(f"task={made_for[0]}, or " if made_for else "")
+            + (f"take one of: {', '.join(others)}" if others else "another model"),
+        )
+    if usual_model(task) is None:
+        return
+    if "map" in fields_of(cfg.data).values():
+        noisy = "; task.corruption=gaussian makes images noisy" if task == RECONSTRUCTION else ""
+        raise CouloirError(
+            f"task={task} learns from the input alone, and data={choices.get('data')} has maps, which would be "
+            "ignored.",
+            next_step=f"data with images alone, or with classes: data=mnist, data=cifar10{noisy}",
+        )
+    if cfg.tta is not None:
+        raise CouloirError(
+            f"tta={choices.get('tta')} averages the answers to several views of an image, and task={task} has none to "
+            "average.",
+            next_step="tta=none",
+        )
 
 
 def brought(overrides: Sequence[str]) -> list[str]:

@@ -223,8 +223,21 @@ class Gan(Generative):
         return 0 if batches == math.inf else self.trainer.current_epoch * int(batches)
 
     def on_train_start(self) -> None:
-        """Know what learns, also in an epoch that is taken up."""
+        """Know what learns, also in an epoch that is taken up.
+
+        Raises:
+            CouloirError: the run ends before the generator's first step.
+        """
         super().on_train_start()
+        batches, epochs = self.trainer.num_training_batches, self.trainer.max_epochs
+        limits = [self.trainer.max_steps] if self.trainer.max_steps > 0 else []
+        limits += [int(batches) * epochs] if batches != math.inf and epochs is not None and epochs > 0 else []
+        if limits and min(limits) < self.discriminator_steps:
+            raise CouloirError(
+                f"The run has {min(limits)} batches, and with task.discriminator_steps={self.discriminator_steps} the "
+                "generator takes no step.",
+                next_step=f"task.discriminator_steps=1, or a longer run (trainer.max_epochs={epochs} now)",
+            )
         self._know_weights()
 
     def on_train_epoch_start(self) -> None:
