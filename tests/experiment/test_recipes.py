@@ -34,6 +34,14 @@ IMAGES_OUT = {
         "data.root={data}/pedestrians", "model.weights={data}/weights/squeezenet1_0-imagenet.pth",
     ],
 }  # fmt: skip
+MAKING = {
+    "vae_mnist": ["data.root={data}/mnist"],
+    "autoencoder_mnist": ["data.root={data}/mnist"],
+    "denoising_mnist": ["data.root={data}/mnist"],
+    "gan_mnist": ["data.root={data}/mnist"],
+    "dcgan_cifar10": ["data.root={data}/cifar10"],
+    "stacked_autoencoder": [],
+}
 # `make recipes` runs the whole of scale=smoke; here two steps, and a batch of each of the other splits, do.
 SHORT = [
     "data.subset=24",
@@ -75,12 +83,12 @@ def smoke(words: list[str], outputs: Path) -> couloir.RunResult:
     return couloir.train(couloir.compose([*words, *extra]))
 
 
-def assert_went_through(result: couloir.RunResult) -> None:
+def assert_went_through(result: couloir.RunResult, players: int = 1) -> None:
     """It has learned for its steps, from a loss that is a number to one that is, and was tested."""
     assert result.status == "completed"
     with (result.dir / "metrics.csv").open(newline="") as stream:
         last = list(csv.DictReader(stream))[-1]
-    assert WHOLE or int(last["step"]) == 2 * int(last["epoch"])
+    assert WHOLE or int(last["step"]) == 2 * players * int(last["epoch"])
     assert math.isfinite(float(last["train/loss"]))
     assert math.isfinite(result.metrics["test/loss"])
 
@@ -108,6 +116,14 @@ def test_a_recipe_for_small_images_runs_to_its_end(name: str, couloir_data: Path
 def test_a_recipe_for_images_out_runs_to_its_end(name: str, couloir_data: Path, tmp_path: Path) -> None:
     words = [word.format(data=couloir_data) for word in IMAGES_OUT[name]]
     assert_went_through(smoke([f"experiment={name}", *words], tmp_path))
+
+
+@pytest.mark.parametrize(
+    "name", ["vae_mnist", *(pytest.param(name, marks=SLOW_UNLESS_WHOLE) for name in MAKING if name != "vae_mnist")]
+)
+def test_a_recipe_that_makes_things_runs_to_its_end(name: str, couloir_data: Path, tmp_path: Path) -> None:
+    words = [word.format(data=couloir_data) for word in MAKING[name]]
+    assert_went_through(smoke([f"experiment={name}", *words], tmp_path), players=1 + ("gan" in name))
 
 
 @pytest.mark.parametrize(

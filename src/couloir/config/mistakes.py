@@ -283,8 +283,10 @@ def _unreadable(overrides: list[str], place: int, words: Words) -> CouloirError:
             f"The value of '{key}' cannot be read: {value}",
             next_step=advice or "write a number, a word, [a,b] or 'a text in quotes'",
         )
-    step = asked(_without_equals(text, before, after, words))
-    if step is None and before and "=" in before[-1]:
+    cut = bool(before) and "=" in before[-1]
+    path = cut and "/" in before[-1].partition("=")[2]  # what follows is rather its end than a choice
+    step = None if path else asked(_without_equals(text, before, after, words))
+    if step is None and cut:
         step = f"a value with a space in it stands in quotes: {as_typed([f'{before[-1]} {text}'])}"
     return CouloirError(f"'{text}' is not of the form key=value.", next_step=step or "write group=choice or key=value")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 from PIL import ImageColor
 
-from couloir.config.fields import TARGETS, of_kind
 from couloir.config.image_size import ImageSize, covering, is_square, size_of, typed
 from couloir.data.classes import check_choice, only
 from couloir.data.groups import counted, groups_of_files
@@ -18,7 +17,6 @@ from couloir.data.labels import list_labelled, usual_table
 from couloir.data.listing import Listing, list_images
 from couloir.data.roots import data_root
 from couloir.data.targets import in_two_cases
-from couloir.data.unlabelled import list_pictures
 from couloir.errors import CouloirError
 from couloir.machine import cache_folder
 
@@ -48,6 +46,7 @@ def image_folder(
     label_columns: Mapping[str, Any] | None = None,
     label_separator: str | None = None,
     classes: Sequence[str | int] | None = None,
+    find: Callable[[], Listing] | None = None,
     **keys: Any,
 ) -> Samples:
     """The folder as `Samples`; what fits into `memory_budget` GiB once decoded is decoded once.
@@ -71,6 +70,7 @@ def image_folder(
         label_columns: the names of its columns `file`, `label` and `split`, where they are not the usual ones.
         label_separator: what stands between several labels in a cell; None: `;` or `|` where cells have it.
         classes: the classes that take part, by name or number, in the order of their labels; None: all.
+        find: lists the photographs; None: the folders, or the table, do.
         keys: those of `couloir.data.samples.Samples`.
     """
     from couloir.data.cache import GIB
@@ -86,7 +86,11 @@ def image_folder(
 
     def load() -> Any:
         folder = data_root(root, "images")
-        found = listed(root, labels, label_columns, label_separator, keys["task"], keys.get("fields"), on_error)
+        found = (
+            listed(root, labels, label_columns, label_separator, keys["task"], keys.get("fields"), on_error)
+            if find is None
+            else find()
+        )
         listing = only(found, classes)
         skipped = []
         if on_error == "skip":
@@ -103,7 +107,7 @@ def image_folder(
             cache=(cache_folder(cache_dir), cache_size * GIB) if cache else None,
         )
         loaded.skipped, loaded.notes = [*skipped, *listing.left_out], listing.notes
-        loaded.groups = _groups(listing, folder, group_pattern).get("train")
+        loaded.groups = groups_of_splits(listing, folder, group_pattern).get("train")
         if bits is None:
             loaded.notes += unused_bits([path for path, _ in listing.splits["train"]], reading.max_pixels)
         return loaded
@@ -135,7 +139,32 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
         than stated.
     """
     stated_root = keys.get("root")
-    if stated_root is None:
+    check_keys(keys)
+    listing = _listed_by(keys)
+    stated = keys.get("num_classes")
+    count = len(listing.classes) or 1
+    if stated is not None and stated != count:
+        named = f"{count} {'classes in the table' if keys.get('labels') else 'class folders'}"
+        raise CouloirError(
+            f"There are {named if listing.classes else 'values to predict, one each'}, not {stated}"
+            f"{': ' * bool(listing.classes)}{', '.join(listing.classes[:12])}.",
+            place=str(stated_root),
+            next_step="leave data.num_classes out: Couloir counts them",
+        )
+    check_signatures(listing, keys)
+    return {
+        "task": TASKS[listing.kind], "fields": {"image": "image", listing.kind: listing.kind}, "num_classes": count,
+        "classes": listing.classes,
+    }  # fmt: skip
+
+
+def check_keys(keys: Mapping[str, Any]) -> None:
+    """Check the keys that say which pictures there are, and how they are cut, by themselves.
+
+    Raises:
+        CouloirError: there is no folder, no such window in a scaled picture, or no such colour.
+    """
+    if keys.get("root") is None:
         raise CouloirError("The folder of the images is missing.", next_step="add data.root=FOLDER")
     resize, size = keys.get("resize"), keys.get("image_size")
     if resize is not None and size is not None and size_of(covering(resize, size)) != size_of(resize):
@@ -146,32 +175,18 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
             next_step=f"data.resize={typed(covering(resize, size))} or more, or null",
         )
     colour(keys.get("background", "white"))
-    listing = _listed_by(keys)
-    stated, unlabelled = keys.get("num_classes"), without_targets(keys.get("fields"))
-    if unlabelled and stated is not None:
-        raise CouloirError(
-            f"data.num_classes={stated}, and these pictures have no classes.",
-            next_step="leave it out, or data=image_folder for pictures in class folders",
-        )
-    count = len(listing.classes) or 1
-    if stated is not None and stated != count:
-        named = f"{count} {'classes in the table' if keys.get('labels') else 'class folders'}"
-        raise CouloirError(
-            f"There are {named if listing.classes else 'values to predict, one each'}, not {stated}"
-            f"{': ' * bool(listing.classes)}{', '.join(listing.classes[:12])}.",
-            place=str(stated_root),
-            next_step="leave data.num_classes out: Couloir counts them",
-        )
+
+
+def check_signatures(listing: Listing, keys: Mapping[str, Any]) -> None:
+    """Look at the first bytes of files, unless those that cannot be decoded are to be left out.
+
+    Raises:
+        CouloirError: one is no picture.
+    """
     if keys.get("on_error") != "skip":
         files = [path for samples in listing.splits.values() for path, _ in samples]
         for path in files[:: -(-len(files) // LOOKED_AT)]:
             _check_signature(path)
-    if unlabelled:
-        return {"classes": []}
-    return {
-        "task": TASKS[listing.kind], "fields": {"image": "image", listing.kind: listing.kind}, "num_classes": count,
-        "classes": listing.classes,
-    }  # fmt: skip
 
 
 def listed(
@@ -189,8 +204,6 @@ def listed(
         CouloirError: the folder, or the table, cannot be used.
     """
     folder, skip = data_root(root, "images"), on_error == "skip"
-    if without_targets(fields):
-        return list_pictures(folder, skip)[0]
     table = labels or usual_table(folder)
     if table is not None:
         return _with_warning(list_labelled(folder, table, columns, separator, task, skip))
@@ -201,11 +214,6 @@ def listed(
         )
     learns_labels = fields is None or not {"label", "labels"}.isdisjoint(fields.values())
     return _with_warning(list_images(folder, skip, least=2 if learns_labels else 1))
-
-
-def without_targets(fields: Mapping[str, str] | None) -> bool:
-    """Whether fields that somebody states have no target: nobody asks for a class of these pictures."""
-    return fields is not None and not of_kind(fields, TARGETS)
 
 
 def _with_warning(listing: Listing) -> Listing:
@@ -235,11 +243,11 @@ def count(keys: Mapping[str, Any]) -> tuple[int, int | None]:
         CouloirError: a file has no group, or a group is in two splits.
     """
     listing, folder = _listed_by(keys), data_root(keys["root"], "images")
-    groups = _groups(listing, folder, keys.get("group_pattern"))
+    groups = groups_of_splits(listing, folder, keys.get("group_pattern"))
     return len(listing.splits["train"]), counted(groups, keys.get("folds") is not None, str(keys["root"]))
 
 
-def _groups(listing: Listing, root: Path, pattern: str | None) -> dict[str, NDArray[Any]]:
+def groups_of_splits(listing: Listing, root: Path, pattern: str | None) -> dict[str, NDArray[Any]]:
     """The groups of the photographs of each split that there is; empty without a pattern."""
     if pattern is None:
         return {}
