@@ -65,11 +65,12 @@ class FinishedRuns:
 
     def photographs(self) -> Path:
         """The photographs of the run `photographs`, whose own copy is deleted."""
-        return self.folder / "kept"
+        folder = self.folder / "kept"
+        if not folder.is_dir():  # whichever test comes first
+            make_photographs(folder, other=6)
+        return folder
 
     def _photographs(self, seed: int) -> Path:
-        if not self.photographs().is_dir():
-            make_photographs(self.photographs(), other=6)
         root = self.folder / f"photographs{seed}"
         shutil.copytree(self.photographs(), root)
         run = self.train(
@@ -81,11 +82,12 @@ class FinishedRuns:
 
     def masks(self) -> Path:
         """The images of several sizes, and their masks, of the run `masks`, whose own copy is deleted."""
-        return self.folder / "kept masks"
+        folder = self.folder / "kept masks"
+        if not folder.is_dir():  # whichever test comes first
+            make_masks(folder)
+        return folder
 
     def _masks(self, seed: int) -> Path:
-        if not self.masks().is_dir():
-            make_masks(self.masks())
         root = self.folder / f"masks{seed}"
         shutil.copytree(self.masks(), root)
         run = self.train(

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from couloir.errors import CouloirError, did_you_mean
 from couloir.inference.asking import Answered, sample_of
+from couloir.inference.class_words import class_number
 from couloir.inference.map_words import Wanted
 from couloir.palette import coloured, palette
 from couloir.task.saliency import Saliency
@@ -41,7 +41,9 @@ class MapFiles:
 
     def __init__(self, task: Task, wanted: Wanted) -> None:
         self.task, self.wanted = task, wanted
-        self.place = None if wanted.probability is None else _place_of(wanted.probability, task)
+        self.place = (
+            None if wanted.probability is None else class_number(wanted.probability, names_of(task), "--probability")
+        )
 
     def __call__(self, answered: Answered, place: int, stem: Path) -> dict[str, str]:
         """Further columns of `answers.csv` for one sample, by name: the files that were written, and what a map says.
@@ -145,22 +147,3 @@ def _saved(pixels: NDArray[Any], stem: Path, ending: str) -> str:
     file = stem.with_name(f"{stem.name}{ending}.png")
     Image.fromarray(pixels).save(file)
     return file.name
-
-
-def _place_of(name: str, task: Task) -> int:
-    """The number of a class, by its name or number.
-
-    Raises:
-        CouloirError: there is none.
-    """
-    names = names_of(task)
-    if name in names:
-        return names.index(name)
-    if name.isdecimal() and int(name) < len(names):
-        return int(name)
-    hint = did_you_mean(name, names, form="--probability {}")
-    raise CouloirError(
-        f"The run knows no class '{name}'.",
-        place=f"classes: {', '.join(names[:20])}",
-        next_step=hint or f"--probability {names[-1]}",
-    )

@@ -22,7 +22,7 @@ from couloir.data.plain import Plain
 from couloir.data.samples import Samples
 from couloir.errors import CouloirError
 from couloir.metric.gathered import Gathered
-from couloir.record.checkpoint import best_weights, data_statistics, network_state, read_checkpoint
+from couloir.record.checkpoint import best_weights, data_statistics, load_network, read_checkpoint
 from couloir.task.build import build_task
 from couloir.task.dense import Dense
 from couloir.task.task import Step, Task
@@ -216,11 +216,5 @@ def device_of(cfg: DictConfig) -> torch.device:
 def _trained(cfg: DictConfig, checkpoint: dict[str, Any], run: Path) -> nn.Module:
     with WithinMemory(), isolate_rng():
         net: nn.Module = build_untrained(cfg)
-    try:
-        net.load_state_dict(network_state(checkpoint))
-    except RuntimeError as error:
-        raise CouloirError(
-            f"The checkpoint of {run.name} does not fit its own configuration: {str(error).splitlines()[1].strip()}",
-            place=str(run / "config.yaml"),
-        ) from error
+    load_network(net, checkpoint, run)
     return net

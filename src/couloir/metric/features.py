@@ -29,7 +29,7 @@ from couloir.config.finished import run_config
 from couloir.config.image_size import size_of
 from couloir.errors import CouloirError
 from couloir.record import safetensors
-from couloir.record.checkpoint import best_weights, data_statistics, network_state, read_checkpoint
+from couloir.record.checkpoint import best_weights, data_statistics, load_network, read_checkpoint
 from couloir.record.find import find_run
 
 EMBEDDED = Path(__file__).with_name("lenet5_mnist.safetensors")
@@ -187,11 +187,5 @@ def _of_run(file: Path, allowed: Sequence[str]) -> Classifier:
         )
     with isolate_rng():
         net: nn.Module = build_untrained(cfg)
-    try:
-        net.load_state_dict(network_state(content))
-    except RuntimeError as error:
-        raise CouloirError(
-            f"The checkpoint of {run.name} does not fit its own configuration: {str(error).splitlines()[1].strip()}",
-            place=str(run / "config.yaml"),
-        ) from error
+    load_network(net, content, run)
     return Classifier(net, size_of(cfg.data.image_size), known["mean"], known["std"])

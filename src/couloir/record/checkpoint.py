@@ -94,6 +94,26 @@ def network_state(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
     return {name.removeprefix("net."): value for name, value in entries if name.startswith("net.")}
 
 
+def load_network(net: Any, checkpoint: dict[str, Any], run: Path) -> None:
+    """Give a network the weights of a checkpoint.
+
+    Args:
+        net: as the run's configuration says, an `nn.Module`.
+        checkpoint: of the run.
+        run: its folder.
+
+    Raises:
+        CouloirError: they do not fit, since one of the two was edited.
+    """
+    try:
+        net.load_state_dict(network_state(checkpoint))
+    except RuntimeError as error:
+        raise CouloirError(
+            f"The checkpoint of {run.name} does not fit its own configuration: {str(error).splitlines()[1].strip()}",
+            place=str(run / "config.yaml"),
+        ) from error
+
+
 def data_statistics(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint keeps of the data; Lightning names it after the data module's class."""
     named = [checkpoint.get("Samples"), checkpoint.get("Plain"), *checkpoint.values()]

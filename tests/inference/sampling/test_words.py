@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from couloir.errors import CouloirError
+from couloir.inference.class_words import class_number
 from couloir.inference.sampling import words
 from couloir.inference.sampling.pictures import write_picture
 
@@ -58,11 +59,11 @@ def test_a_run_that_makes_nothing_is_refused() -> None:
 
 
 def test_a_class_is_found_by_its_name_before_its_number() -> None:
-    assert words.class_number("1", ["0", "2", "1"]) == 2
-    assert words.class_number("1", ["cat", "dog"]) == 1
-    assert words.class_number("dog", ["cat", "dog"]) == 1
+    assert class_number("1", ["0", "2", "1"], "--class") == 2
+    assert class_number("1", ["cat", "dog"], "--class") == 1
+    assert class_number("dog", ["cat", "dog"], "--class") == 1
     with pytest.raises(CouloirError, match="did you mean --class dog"):
-        words.class_number("dogs", ["cat", "dog"])
+        class_number("dogs", ["cat", "dog"], "--class")
 
 
 def test_a_number_that_counts_nothing_or_too_much_is_refused() -> None:

@@ -16,8 +16,9 @@ from couloir.data.batches import Batch
 from couloir.data.unseen import Arrays, Photographs
 from couloir.errors import CouloirError
 from couloir.inference.asking import Asking
+from couloir.inference.class_words import class_number
 from couloir.inference.inputs import Inputs
-from couloir.inference.sampling.words import check_task, class_number, no_classes, no_codes_to_draw
+from couloir.inference.sampling.words import check_task, no_classes, no_codes_to_draw
 from couloir.inference.trained import Trained
 from couloir.task.generative import Generative
 
@@ -78,7 +79,7 @@ class Maker:
             return None
         if not self.task.conditional:
             raise no_classes(self.trained.run.name, type(self.task).__name__.lower())
-        return class_number(str(stated), self.classes)
+        return class_number(str(stated), self.classes, "--class")
 
     def check_draws(self) -> None:
         """Whether codes can be drawn.

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from couloir.config.fields import fields_of, input_field
 from couloir.config.metrics import GAN, RECONSTRUCTION, VAE, task_of
-from couloir.errors import CouloirError, did_you_mean, display
+from couloir.errors import CouloirError, display
 from couloir.record.files import check_writable
 from couloir.record.find import CHECKPOINT, names_run
 
@@ -176,24 +176,6 @@ def no_classes(run: str, task: str) -> CouloirError:
     return CouloirError(
         f"--class is for a conditional GAN, and the run {run} {how}: it does not choose what it makes.",
         next_step="leave --class out, or train with task=gan task.conditional=true",
-    )
-
-
-def class_number(word: str, names: Sequence[str]) -> int:
-    """The number of a class, by its name or number.
-
-    Raises:
-        CouloirError: there is none.
-    """
-    if word in names:
-        return list(names).index(word)
-    if word.isdecimal() and int(word) < len(names):
-        return int(word)
-    hint = did_you_mean(word, names, form="--class {}")
-    raise CouloirError(
-        f"The run knows no class '{word}'.",
-        place=f"classes: {', '.join(names[:20])}{', ...' * (len(names) > 20)}",
-        next_step=hint or f"--class {names[-1]}",
     )
 
 
