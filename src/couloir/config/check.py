@@ -26,9 +26,7 @@ from couloir.config.image_size import in_words, meant_by
 from couloir.config.made_for import check_made_for, models_for, usual_model
 from couloir.config.metrics import (
     FACTS,
-    GAN,
-    RECONSTRUCTION,
-    VAE,
+    MAKING,
     check_facts,
     check_stated,
     measured,
@@ -502,7 +500,7 @@ def _check_parts(sentence: Sentence) -> None:
     typed = next((word for word in sentence.overrides if word.lstrip("+").startswith("callbacks.samples.")), None)
     own = not str(cfg.task.get("_target_")).startswith("couloir.")
     _refuse(
-        typed is not None and not own and task_of(cfg) not in (RECONSTRUCTION, VAE, GAN),
+        typed is not None and not own and task_of(cfg) not in MAKING,
         f"{typed} draws what a network makes, and {task} makes no images.",
         "leave it out, or train task=reconstruction, task=vae or task=gan",
     )

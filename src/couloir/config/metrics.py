@@ -20,6 +20,8 @@ FACTS = "facts"
 CLASSIFICATION, MULTI_LABEL, REGRESSION = "classification", "multi_label", "regression"
 SEGMENTATION, SALIENCY, RESTORATION = "segmentation", "saliency", "restoration"
 RECONSTRUCTION, VAE, GAN = "reconstruction", "vae", "gan"
+MAKING = (RECONSTRUCTION, VAE, GAN)
+"""Couloir's tasks whose networks make samples out of codes."""
 
 
 @dataclass(frozen=True)

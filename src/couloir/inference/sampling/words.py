@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from couloir.config.fields import fields_of, input_field
-from couloir.config.metrics import GAN, RECONSTRUCTION, VAE, task_of
+from couloir.config.metrics import GAN, MAKING, RECONSTRUCTION, task_of
 from couloir.errors import CouloirError, display
 from couloir.record.files import check_writable
 from couloir.record.find import CHECKPOINT, names_run
@@ -20,8 +20,6 @@ from couloir.record.find import CHECKPOINT, names_run
 SAMPLES, INTERPOLATE, RECONSTRUCT, LATENT, WALK = "samples", "interpolate", "reconstruct", "latent", "walk"
 FLAGS = {mode: f"--{mode}" for mode in (INTERPOLATE, RECONSTRUCT, LATENT, WALK)}
 """What is typed for each kind of picture; for samples, nothing."""
-MAKING = (RECONSTRUCTION, VAE, GAN)
-"""Couloir's tasks that make pictures."""
 COUNTS = {SAMPLES: 64, INTERPOLATE: 8, WALK: 60}
 """What `--count` counts where it is not set: samples, rows, frames."""
 LEAST = {WALK: 2}
