@@ -56,12 +56,16 @@ class Trained:
         self.cfg, self.run = cfg, self.checkpoint.parents[1]
         content = read_checkpoint(self.checkpoint)
         self.statistics = data_statistics(content)
-        self.views = build(cfg, "tta") if cfg.get("tta") else None
         self.is_plain = "Plain" in content
-        self.device = device_of(cfg)
+        self._assemble(lambda: _trained(cfg, content, self.run))
+
+    def _assemble(self, network: Callable[[], nn.Module]) -> None:
+        """Put views, data, network and task together; `cfg` and `statistics` are there."""
+        self.views = build(self.cfg, "tta") if self.cfg.get("tta") else None
+        self.device = device_of(self.cfg)
         self.data: Any = self._data()
-        net = _trained(cfg, content, self.run)
-        self.task: Task = build_task(cfg, net, self.data, scheduled=False, learns=False).to(self.device).eval()
+        net = network()
+        self.task: Task = build_task(self.cfg, net, self.data, scheduled=False, learns=False).to(self.device).eval()
         self._looking = net if self.views is None else self.views.adapt(net)
 
     def _data(self) -> Any:

@@ -1,0 +1,99 @@
+"""What the words of `couloir explain` ask for. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+IMAGE, ROW = "image", "row"
+
+
+class Method(NamedTuple):
+    """One way to look inside.
+
+    Attributes:
+        group: the section of the page that it belongs to, a key of `GROUPS`.
+        needs: kinds of inputs that it takes.
+        default: whether it is used where no methods are named.
+        told: what it shows, in a few words.
+    """
+
+    group: str
+    needs: tuple[str, ...]
+    default: bool
+    told: str
+
+
+GROUPS = {
+    "answer": "The answer",
+    "where": "Where it looked",
+    "layers": "What a layer sees",
+    "dreams": "What it dreams",
+    "fooling": "What fools it",
+    "behaviour": "How it behaves",
+    "sanity": "Does the picture mean anything?",
+}
+"""The sections of the page, in their order."""
+METHODS = {
+    "neighbours": Method("answer", (IMAGE, ROW), True, "the training samples nearest in the last hidden layer"),
+    "grad_cam": Method("where", (IMAGE,), True, "Grad-CAM: the parts of a layer's maps that speak for a class"),
+    "grad_cam_plus_plus": Method("where", (IMAGE,), False, "Grad-CAM++: the same with a weight for each place"),
+    "occlusion": Method("where", (IMAGE,), True, "a grey square that covers one part after another"),
+    "gradients": Method("where", (IMAGE, ROW), True, "how the score changes with each pixel"),
+    "guided_backprop": Method("where", (IMAGE,), True, "gradients without what lowers the score on the way"),
+    "integrated_gradients": Method("where", (IMAGE, ROW), True, "gradients from nothing to the sample, added up"),
+    "smoothgrad": Method("where", (IMAGE,), False, "the mean of gradients under noise"),
+    "permutation": Method("where", (ROW,), True, "how much worse answers get when a column is shuffled"),
+    "captum": Method("where", (IMAGE, ROW), False, "the same methods by captum, and how far they are from these"),
+    "feature_maps": Method("layers", (IMAGE,), True, "the maps of a layer"),
+    "deconvnet": Method("layers", (IMAGE,), False, "what in the image the strongest maps answer to, projected down"),
+    "strongest": Method("layers", (IMAGE,), False, "the nine strongest activations of maps over a split"),
+    "filters": Method("layers", (IMAGE,), True, "the filters of a layer"),
+    "dead_units": Method("layers", (IMAGE, ROW), False, "units that are zero for every sample of a split"),
+    "receptive_fields": Method("layers", (IMAGE,), True, "what part of the image a unit of each layer depends on"),
+    "embedding": Method("layers", (IMAGE, ROW), False, "a layer's values over a split in two dimensions"),
+    "maximisation": Method("dreams", (IMAGE,), False, "an image that a class, a map or a unit answers to most"),
+    "deep_dream": Method("dreams", (IMAGE,), False, "the image, changed so that a layer answers more strongly"),
+    "fgsm": Method("fooling", (IMAGE,), False, "one step along the sign of the gradient"),
+    "pgd": Method("fooling", (IMAGE,), False, "many such steps, each back into the ball"),
+    "deep_fool": Method("fooling", (IMAGE,), False, "the smallest step over a border between classes"),
+    "universal": Method("fooling", (IMAGE,), False, "one change that fools the network on most images"),
+    "equivariance": Method("behaviour", (IMAGE,), False, "whether layers and answers move with the image"),
+    "robustness": Method("behaviour", (IMAGE,), False, "noise, blur, JPEG, contrast in five severities"),
+    "randomisation": Method("sanity", (IMAGE,), True, "whether maps change when weights are drawn anew"),
+    "deletion": Method("sanity", (IMAGE,), True, "whether the answer goes when the marked parts go"),
+    "random_labels": Method("sanity", (IMAGE,), False, "maps of a second run, whose labels were random"),
+}
+"""What there is, in the order of the page."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for.
+
+    Attributes:
+        methods: their names, in the order of `METHODS`.
+        layers: dotted names of layers; none: each method chooses its own.
+        label: the class or output that is explained, by its name or number; None: the likeliest of each sample.
+        unit: the number of a map or unit of the layer; None: each method chooses the strongest.
+        count: samples of the split that are explained where no inputs are named.
+        split: `train`, `val` or `test`: the split that is looked through.
+        most: samples of the split that are looked at.
+        epsilon: the size of a change that fools, in pixels of [0, 1].
+        against: the folder of a run whose labels were random; None: none is named.
+        seed: what noise and draws follow from.
+        output: the folder that everything goes to.
+    """
+
+    methods: tuple[str, ...]
+    output: Path
+    layers: tuple[str, ...] = ()
+    label: str | None = None
+    unit: int | None = None
+    count: int = 4
+    split: str = "val"
+    most: int = 1000
+    epsilon: float | None = None
+    against: Path | None = None
+    seed: int = 0
