@@ -49,6 +49,7 @@ PAGES = [
             "curriculum",
             "data",
             "diagnosis",
+            "explaining",
             "generating",
             "images",
             "metrics",
