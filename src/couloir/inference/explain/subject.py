@@ -6,6 +6,7 @@ as they were.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,9 +16,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from couloir.config.fields import input_field
+from couloir.config.fields import SAMPLE, input_field
 from couloir.errors import CouloirError, did_you_mean
 from couloir.finetune.layers import passed
+from couloir.inference.begun import BegunWithData
+from couloir.inference.predictor import Predictor
 from couloir.inference.trained import Trained
 from couloir.task.dense import Dense
 
@@ -288,22 +291,31 @@ class Subject:
             hook.remove()
         return torch.cat([part.flatten(2).mean(dim=2) if part.ndim > 2 else part for part in parts])
 
-    def split(self, name: str) -> Iterator[tuple[Tensor, Tensor | None, list[int]]]:
-        """The samples of a split of the run's own data, batch by batch: standardised inputs (B, ...), targets where
-        there are some, and their places in the split.
+    def split(self, name: str, most: int | None = None) -> Iterator[tuple[Tensor, Tensor | None, list[int]]]:
+        """The samples of a split of the run's own data as validation sees them, batch by batch: standardised inputs
+        (B, ...), targets where there are some, and their places in the split.
+
+        Args:
+            name: `train`, `val` or `test`.
+            most: samples from all over the split at most; None: all of them.
 
         Raises:
             CouloirError: the data is not there.
         """
-        batches = getattr(self.trained, "batches", None)
-        if batches is None:
+        if not self.has_data:
             raise CouloirError(
                 "The data of the run is not there, and this method looks through it.",
                 next_step="data.root=FOLDER or data.path=FILE says where it is now; or leave the method out",
             )
         start = 0
-        for batch in batches(name):
-            x = batch[self.task.input]
-            target = batch.get(self.task.target) if self.task.target else None
-            yield x, target if isinstance(target, Tensor) else None, list(range(start, start + len(x)))
+        for batch in self.data.spread(name, sys.maxsize if most is None else most):
+            x, target = batch[self.task.input].to(self.device), batch.get(self.task.target)
+            numbers = batch.get(SAMPLE)
+            places = list(range(start, start + len(x))) if numbers is None else numbers.tolist()
+            yield x, target.to(self.device) if isinstance(target, Tensor) else None, places
             start += len(x)
+
+    @property
+    def has_data(self) -> bool:
+        """Whether the data of the run is there, and its splits can be looked through."""
+        return isinstance(self.trained, Predictor | BegunWithData)
