@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from couloir.errors import CouloirError, did_you_mean
+
 IMAGE, ROW = "image", "row"
+ALL, DEFAULT = "all", "default"
+"""Words for methods: all that take such inputs, and those that are used where none are named."""
+FULL = 8
+"""Samples that the page shows and that expensive methods look at; the others have the files of the cheap methods."""
 
 
 class Method(NamedTuple):
@@ -97,3 +103,49 @@ class Wanted:
     epsilon: float | None = None
     against: Path | None = None
     seed: int = 0
+
+
+def chosen_methods(text: str | None, kind: str) -> tuple[str, ...]:
+    """The methods that `--methods` names: methods, sections of the page, `default`, `all`, with commas between.
+
+    Args:
+        text: as typed; None: the default methods.
+        kind: of the inputs, `image` or `row`.
+
+    Raises:
+        CouloirError: there is no such method, or it does not take such inputs.
+    """
+    words = [word.strip() for word in (DEFAULT if text is None else text).split(",") if word.strip()]
+    found: set[str] = set()
+    for word in words:
+        name = word.replace("-", "_")
+        if name in METHODS:
+            if kind not in METHODS[name].needs:
+                others = ", ".join(each for each, method in METHODS.items() if kind in method.needs)
+                raise CouloirError(
+                    f"The method {name} takes {_named(METHODS[name].needs[0])}, and the run was trained on "
+                    f"{_named(kind)}.",
+                    next_step=f"for these there are {others}",
+                )
+            found.add(name)
+        elif name in (ALL, DEFAULT, *GROUPS):
+            found |= {each for each, method in METHODS.items() if kind in method.needs and _is_meant(name, method)}
+            found.discard("random_labels")  # which needs a second run, so that it is named or not meant
+        else:
+            names = [*METHODS, *GROUPS, DEFAULT, ALL]
+            hint = did_you_mean(name, names, form="--methods {}")
+            raise CouloirError(
+                f"There is no method '{word}'.", place=f"methods: {', '.join(METHODS)}",
+                next_step=hint or f"sections name all of theirs: {', '.join(GROUPS)}",
+            )  # fmt: skip
+    if not words:
+        raise CouloirError("--methods names nothing.", next_step=f"--methods {DEFAULT}, or {', '.join(GROUPS)}")
+    return tuple(name for name in METHODS if name in found)
+
+
+def _is_meant(word: str, method: Method) -> bool:
+    return word == ALL or (word == DEFAULT and method.default) or word == method.group
+
+
+def _named(kind: str) -> str:
+    return {IMAGE: "images", ROW: "rows of a table"}.get(kind, kind)

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from couloir.config.fields import SAMPLE
 from couloir.data.batches import Batch
-from couloir.data.unseen import Arrays, Photographs
 from couloir.errors import CouloirError
-from couloir.inference.asking import Asking
 from couloir.inference.class_words import class_number
-from couloir.inference.inputs import Inputs
 from couloir.inference.sampling.words import check_task, no_classes, no_codes_to_draw
 from couloir.inference.trained import Trained
 from couloir.task.generative import Generative
@@ -146,53 +141,6 @@ def path(start: Tensor, end: Tensor, places: Tensor, spherical: bool) -> Tensor:
     if not spherical or float(angle.sin()) < STRAIGHT:
         return ((1 - t) * first + t * second).float()
     return ((((1 - t) * angle).sin() * first + (t * angle).sin() * second) / angle.sin()).float()
-
-
-class Given(NamedTuple):
-    """Some samples out of files.
-
-    Attributes:
-        names: where each comes from.
-        batch: as the network takes them.
-    """
-
-    names: list[str]
-    batch: Batch
-
-
-def given(trained: Trained, inputs: Inputs, unusable: list[tuple[str, str]]) -> Iterator[Given]:
-    """The samples of files, batch by batch, read as `couloir predict` reads them.
-
-    Args:
-        trained: the run.
-        inputs: the files.
-        unusable: what cannot be read goes there, each with the reason.
-
-    Raises:
-        CouloirError: the run does not take them.
-    """
-    unusable += [(entry.where, entry.reason) for entry in inputs.unusable]
-    for asked in Asking([trained]).about(inputs):
-        samples: Any = asked.samples[0]
-        start = 0
-        for raw in samples.batches(BATCH):
-            failed = sorted(raw.failed)
-            for error in (raw.failed[place] for place in failed):
-                where = error.place or ""
-                unusable.append((where, error.fact.removeprefix(f"{Path(where).name} ").rstrip(".")))
-            places = np.delete(np.arange(len(raw.x)), failed)
-            if len(places):
-                batch = trained.prepare(raw.x[torch.from_numpy(places)])
-                batch[SAMPLE] = torch.from_numpy(start + places)
-                yield Given(_names(samples, asked.name, start + places), batch)
-            start += len(raw.x)
-
-
-def _names(samples: Any, file: Path | None, places: NDArray[np.int64]) -> list[str]:
-    if isinstance(samples, Photographs):
-        return [str(samples.paths[place]) for place in places]
-    alone = isinstance(samples, Arrays) and len(samples) == 1
-    return [str(file) if alone else f"{file}, sample {place}" for place in places]
 
 
 class Codes(NamedTuple):

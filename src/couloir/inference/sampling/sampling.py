@@ -15,9 +15,10 @@ from torch import Tensor
 from couloir.artifacts.sample_grid import below
 from couloir.data.skipped import legible
 from couloir.errors import CouloirError, display
+from couloir.inference.given import given
 from couloir.inference.inputs import Inputs
 from couloir.inference.predictor import Predictor
-from couloir.inference.sampling.drawing import Codes, Made, Maker, codes_of, given, in_a_loop, labelled, path
+from couloir.inference.sampling.drawing import Codes, Made, Maker, codes_of, in_a_loop, labelled, path
 from couloir.inference.sampling.latent import write_latent
 from couloir.inference.sampling.pictures import side_of, write_film, write_made, write_picture
 from couloir.inference.sampling.words import (
