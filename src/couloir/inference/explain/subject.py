@@ -26,6 +26,8 @@ from couloir.task.dense import Dense
 
 BATCH = 32
 """Images that pass the network at a time."""
+AGAIN = ("gradient_checkpointing", "memory_efficient")
+"""Keys of layers that run again in the backward pass, to save memory."""
 PASSING = ("Dropout", "Dropout2d", "Identity", "Sequential")
 """Layers that compute nothing themselves in evaluation."""
 
@@ -96,6 +98,9 @@ class Subject:
         for module in self.net.modules():
             if getattr(module, "inplace", False) is True:
                 module.inplace = False  # type: ignore[assignment]
+            for key in AGAIN:  # a second pass would be one without what surrounded the first
+                if getattr(module, key, False) is True:
+                    setattr(module, key, False)
         self.net.eval().requires_grad_(False)
 
     @property
