@@ -355,3 +355,37 @@ def test_samples_without_a_single_class_cannot_be_balanced() -> None:
     with pytest.raises(CouloirError, match="no single class"):
         Samples(lambda: None, task="regression", channels=1, image_size=None, num_classes=1, batch_size=2,
                 sampler="balanced")  # type: ignore[arg-type,return-value]  # fmt: skip
+
+
+def test_label_noise_changes_that_share_of_the_training_labels_and_no_other() -> None:
+    clean, noisy = ready(image_samples(4000)), ready(image_samples(4000, label_noise=0.6))
+    true, told = clean.splits["train"].targets, noisy.splits["train"].targets
+    # Of 60% that are drawn from four classes, a quarter draws its own; five deviations of a binomial.
+    expected, size = 0.6 * 3 / 4, len(true)
+    assert abs(float((true != told).mean()) - expected) < 5 * np.sqrt(expected * (1 - expected) / size)
+    assert f"{round(0.6 * size):,} of {size:,}" in noisy.notes[0]
+    for name in ("val", "test"):
+        np.testing.assert_array_equal(noisy.splits[name].targets, clean.splits[name].targets)
+    _, batched = everything(noisy.in_order("train"))
+    np.testing.assert_array_equal(batched.numpy(), told, "what a step learns from")
+    assert noisy.class_counts() == (np.bincount(told, minlength=4).tolist(), size)
+    assert noisy.fingerprint() != clean.fingerprint()
+
+
+def test_label_noise_follows_from_the_seed_and_leaves_the_split_and_other_generators_alone() -> None:
+    state = torch.get_rng_state()
+    one, again, other = (ready(image_samples(label_noise=1.0, seed=seed)).splits["train"] for seed in (3, 3, 4))
+    assert torch.equal(torch.get_rng_state(), state)
+    np.testing.assert_array_equal(one.targets, again.targets)
+    assert not np.array_equal(one.targets, other.targets)
+    np.testing.assert_array_equal(one.indices, ready(image_samples(seed=3)).splits["train"].indices)
+    overfit = ready(image_samples(label_noise=1.0, seed=3))
+    overfit.keep_only(8)
+    assert set(overfit.splits["test"].targets) <= {0, 1, 2, 3}
+    np.testing.assert_array_equal(overfit.splits["val"].targets, overfit.splits["train"].targets)
+
+
+def test_samples_without_a_single_class_have_no_label_noise() -> None:
+    with pytest.raises(CouloirError, match="no single class"):
+        Samples(lambda: None, task="regression", channels=1, image_size=None, num_classes=1, batch_size=2,
+                label_noise=0.1)  # type: ignore[arg-type,return-value]  # fmt: skip

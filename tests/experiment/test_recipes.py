@@ -42,6 +42,7 @@ MAKING = {
     "dcgan_cifar10": ["data.root={data}/cifar10"],
     "stacked_autoencoder": [],
 }
+LECTURES = ["random_labels"]
 # `make recipes` runs the whole of scale=smoke; here two steps, and a batch of each of the other splits, do.
 SHORT = [
     "data.subset=24",
@@ -124,6 +125,11 @@ def test_a_recipe_for_images_out_runs_to_its_end(name: str, couloir_data: Path, 
 def test_a_recipe_that_makes_things_runs_to_its_end(name: str, couloir_data: Path, tmp_path: Path) -> None:
     words = [word.format(data=couloir_data) for word in MAKING[name]]
     assert_went_through(smoke([f"experiment={name}", *words], tmp_path), players=1 + ("gan" in name))
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW_UNLESS_WHOLE) for name in LECTURES])
+def test_an_example_of_a_lecture_runs_to_its_end(name: str, tmp_path: Path) -> None:
+    assert_went_through(smoke([f"experiment={name}"], tmp_path))
 
 
 @pytest.mark.parametrize(

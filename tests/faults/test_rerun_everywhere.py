@@ -72,7 +72,7 @@ OF_TASKS = {
 DATA = {
     "digits": "data=digits data.subset=90 augmentation=mixup",
     "moons": "data=moons data.subset=90",
-    "circles": "data=circles data.subset=90",
+    "circles": "data=circles data.subset=90 data.label_noise=0.4",
     "blobs": "data=blobs data.subset=90",
     "spirals": "data=spirals data.subset=90",
     "line": "data=line",

@@ -579,15 +579,23 @@ def _check_classes(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
             place=_place(path, keys, sentence),
             next_step=f"{path}=0, or another number below {classes}",
         )
-    path = "data.sampler"
     fields = fields_of(cfg.data)
-    if not own[1] and OmegaConf.select(cfg, path) == "balanced" and "label" not in fields.values():
-        learned = " and ".join(KINDS[fields[name]] for name in of_kind(fields, TARGETS))
+    learned = " and ".join(KINDS[fields[name]] for name in of_kind(fields, TARGETS)) or "no target"
+    without = not own[1] and "label" not in fields.values()
+    path = "data.sampler"
+    if without and OmegaConf.select(cfg, path) == "balanced":
         raise CouloirError(
             f"{path}=balanced draws each class as often as every other, and a sample of this data has no single "
-            f"class: it has {learned or 'no target'}.",
+            f"class: it has {learned}.",
             place=_place(path, keys, sentence),
             next_step=f"leave {path} out, or {path}=shuffled",
+        )
+    path = "data.label_noise"
+    if without and OmegaConf.select(cfg, path):
+        raise CouloirError(
+            f"{path} replaces the class of a sample, and a sample of this data has no single class: it has {learned}.",
+            place=_place(path, keys, sentence),
+            next_step=f"leave {path} out",
         )
 
 

@@ -25,11 +25,13 @@ class Split:
 
     source: Source
     indices: Indices
+    instead: NDArray[Any] | None = None
+    """Targets of all the source's samples that this split has in place of the source's own; None: there are none."""
 
     @property
     def targets(self) -> NDArray[Any]:
         """The targets of the split's samples."""
-        chosen: NDArray[Any] = self.source.targets[self.indices]
+        chosen: NDArray[Any] = (self.source.targets if self.instead is None else self.instead)[self.indices]
         return chosen
 
 

@@ -23,6 +23,7 @@ from couloir.data.batches import Batch, Batches, Prepare
 from couloir.data.columns import Described
 from couloir.data.division import Division, Split, check_labels, choose
 from couloir.data.encoding import Encoding
+from couloir.data.label_noise import with_noise
 from couloir.data.ragged import Ragged, moved
 from couloir.data.rows import Rows
 from couloir.data.skipped import Skipped
@@ -73,6 +74,7 @@ class Samples(LightningDataModule):
         target_scaling: `none`, `standardize` or `unit` (to [0, 1]), of a regression's targets, each on its own.
         sampler: `shuffled`, an epoch has each training sample once; `balanced`, it draws as many with replacement, each
             class as often as every other.
+        label_noise: share of the training labels that are replaced by classes drawn at random.
         planes: channels of the raw inputs that are the map and not the image.
         maps: `classes` or `values`: what a map holds.
         degrade: makes the input of a clean image, (B, C, H, W) in [0, 1], which becomes the target; it draws from
@@ -103,6 +105,7 @@ class Samples(LightningDataModule):
         std: list[float] | None = None,
         target_scaling: str = "none",
         sampler: str = "shuffled",
+        label_noise: float = 0.0,
         fields: Fields | None = None,
         planes: int = 0,
         maps: str | None = None,
@@ -128,6 +131,12 @@ class Samples(LightningDataModule):
                 "data.sampler=balanced goes by the class of a sample, and these samples have no single class.",
                 next_step="leave data.sampler out",
             )
+        if label_noise > 0 and self.kind != "label":
+            raise CouloirError(
+                "data.label_noise replaces the class of a sample, and these samples have no single class.",
+                next_step="leave data.label_noise out",
+            )
+        self.label_noise = label_noise
         self.folds, self.fold = folds, fold
         self.grouped = False
         self.mean, self.std = mean, std
@@ -175,6 +184,12 @@ class Samples(LightningDataModule):
         )  # fmt: skip
         self.splits, told = division.splits(loaded)
         self.notes = [*self.notes, *told]
+        if self.label_noise > 0:
+            split = self.splits["train"]
+            split.instead, said = with_noise(
+                split.source.targets, split.indices, self.label_noise, self.num_classes or len(self.classes), self.seed
+            )
+            self.notes.append(said)
         self._measure_inputs()
         self._measure_targets()
 
@@ -380,7 +395,7 @@ class Samples(LightningDataModule):
         """Train, validate and test on the same `count` training samples: a sanity check, not a measurement."""
         split = self.splits["train"]
         kept = split.indices[take(split.targets, count, self.seed, self.kind == "label")]
-        self.splits = {name: Split(split.source, kept) for name in self.splits}
+        self.splits = {name: Split(split.source, kept, split.instead) for name in self.splits}
 
     def fingerprint(self) -> str:
         """`sha256:` and the hash over the bytes of the samples and targets in use, split by split."""
