@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 
@@ -13,10 +14,13 @@ from PIL import Image
 from torch import nn
 
 import couloir
+from couloir.artifacts.sheet import Sheet
 from couloir.artifacts.tested import first_filters
 from couloir.config.build import build
 from couloir.config.finished import run_config
 from couloir.record.checkpoint import best_weights
+from couloir.report.gallery import mistakes
+from finished_runs import FinishedRuns, told
 from pairs import pair
 
 
@@ -28,11 +32,22 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tiles(run: Path, name: str) -> list[np.ndarray]:
+    """The tiles of a picture at their own size, found by what `pictures.json` says of them."""
     facts = json.loads((run / "pictures.json").read_text())[name]
-    (width, height), columns = facts["tile"], facts["columns"]
-    sheet = np.asarray(Image.open(run / f"{name}.png"))
-    places = [divmod(number, columns) for number in range(facts["count"])]
-    return [sheet[y * height : (y + 1) * height, x * width : (x + 1) * width] for y, x in places]
+    placed, columns = facts["tiles"], facts["columns"]
+    (width, height), (left, top), (right, down) = placed["size"], placed["first"], placed["pitch"]
+    sheet = np.asarray(Image.open(run / f"{name}.png").convert("RGB"))
+    found = []
+    for number in range(facts["count"]):
+        y, x = top + number // columns * down, left + number % columns * right
+        tile = sheet[y : y + height, x : x + width]
+        own = tile[:: placed["scale"], :: placed["scale"]]
+        again = own.repeat(placed["scale"], axis=0).repeat(placed["scale"], axis=1)
+        assert np.array_equal(again, tile), "each pixel is a square, not smoothed"
+        assert (tile[..., :1] == tile).all(), "a grey image stays grey, and no word stands in it"
+        found.append(own[..., 0])
+    assert max(width, height) >= 48, "large enough to be looked at"
+    return found
 
 
 def test_each_mistake_has_its_picture_and_adds_up_with_the_confusions(run: Path) -> None:
@@ -73,6 +88,29 @@ def test_the_layers_are_those_of_the_summary(run: Path, capsys: pytest.CaptureFi
 
     assert couloir_run(["summary", "--json"]) == 0
     assert json.loads((run / "layers.json").read_text()) == json.loads(capsys.readouterr().out)
+
+
+def test_the_report_shows_the_same_tiles_without_the_words_around_them(run: Path) -> None:
+    for name in ("mistakes", "filters"):
+        own, sheet = tiles(run, name), Sheet.read(run, name)
+        assert sheet is not None
+        assert (sheet.count, sheet.tile) == (len(own), own[0].shape[::-1])
+        shown = np.asarray(Image.open(io.BytesIO(sheet.content)))
+        for place, tile in enumerate(own):
+            row, column = divmod(place, sheet.columns)
+            height, width = tile.shape
+            assert np.array_equal(shown[row * height :][:height, column * width :][:, :width], tile)
+
+
+def test_mistakes_name_the_files_of_the_test_images(finished: FinishedRuns) -> None:
+    run = finished("photographs")
+    files = [row["file"] for row in told(run)]
+    rows = list(csv.DictReader((run / "mistakes.csv").open()))
+    assert rows
+    assert all(row["file"] == files[int(row["index"])] for row in rows)
+    found = mistakes(run)
+    assert found is not None
+    assert all(row["file"] in found[0] for row in rows)
 
 
 def test_what_would_be_no_picture_is_left_out(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 
 import couloir
+from couloir.artifacts.sheet import Sheet
 from couloir.cli.main import run as command
 from couloir.config.finished import run_config
 from couloir.inference.predictor import Predictor
@@ -45,9 +46,11 @@ def test_the_record_says_height_and_width(finished: Path) -> None:
 
 def test_pictures_of_mistakes_have_the_shape_of_the_images(finished: Path) -> None:
     pictures = json.loads((finished / "pictures.json").read_text())["mistakes"]
-    assert pictures["tile"] == [SIZE[1], SIZE[0]]
-    with Image.open(finished / "mistakes.png") as sheet:
-        assert sheet.height % SIZE[0] == sheet.width % SIZE[1] == 0
+    factor = pictures["tiles"]["scale"]
+    assert pictures["tiles"]["size"] == [factor * SIZE[1], factor * SIZE[0]]
+    sheet = Sheet.read(finished, "mistakes")
+    assert sheet is not None
+    assert sheet.tile == (SIZE[1], SIZE[0])
 
 
 def test_a_finished_run_answers_with_the_middles_of_photographs(finished: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from couloir.artifacts.page import text
-from couloir.record.tested import read_grid
+from couloir.record.tested import Grid, read_grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,11 +57,35 @@ class Sheet:
             size = struct.unpack(">II", content[16:24])
         except (OSError, struct.error):
             return None
-        rows = -(-grid.count // grid.columns)
-        fits = size[0] >= grid.tile[0] * min(grid.columns, grid.count) and size[1] >= grid.tile[1] * rows
-        if not content.startswith(PNG) or not fits:
+        last = grid.box(grid.count - 1)
+        right = grid.box(min(grid.columns, grid.count) - 1)[2]
+        if not content.startswith(PNG) or size[0] < right or size[1] < last[3]:
             return None
+        if grid.pitch is not None:
+            return cls._cut_out(content, grid)
         return cls(content, grid.columns, grid.tile, grid.count, grid.layer).lightened()
+
+    @classmethod
+    def _cut_out(cls, content: bytes, grid: Grid) -> Sheet | None:
+        """The tiles alone of a picture with words around them, at their own size; None where it cannot be read."""
+        from PIL import Image, UnidentifiedImageError
+
+        width, height = (side // grid.scale for side in grid.tile)
+        try:
+            with Image.open(io.BytesIO(content)) as opened:
+                page = opened.convert("RGB")
+        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
+            return None
+        whole = Image.new("RGB", (grid.columns * width, -(-grid.count // grid.columns) * height))
+        for place in range(grid.count):
+            row, column = divmod(place, grid.columns)
+            tile = page.crop(grid.box(place)).resize((width, height), Image.Resampling.NEAREST)
+            whole.paste(tile, (column * width, row * height))
+        red, green, blue = whole.split()
+        grey = red.tobytes() == green.tobytes() == blue.tobytes()
+        stream = io.BytesIO()
+        (red if grey else whole).save(stream, "PNG")
+        return cls(stream.getvalue(), grid.columns, (width, height), grid.count, grid.layer).lightened()
 
     @classmethod
     def of(cls, pictures: Sequence[NDArray[Any]], most: int = BYTES) -> Sheet:

@@ -4,7 +4,6 @@ first layer, its layers.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from PIL import Image
 from torch import Tensor, nn
 
+from couloir.artifacts.labelled_tiles import GREY, RED, Word, labelled_tiles, shown_channels
 from couloir.artifacts.layer_table import as_dict, layers_of
 from couloir.artifacts.map_pictures import TITLES, maps_figure, maps_png
 from couloir.artifacts.prediction_table import ORIGIN_FILE, origin
@@ -40,6 +39,8 @@ from couloir.task.task import Task
 
 MISTAKES_IN_A_ROW = 10
 FILTERS_IN_A_ROW = 16
+MISTAKE_SIDE, FILTER_SIDE = 84, 48
+"""Pixels of a tile's longer side in the picture at least."""
 FILTERS = 128
 """Filters that are shown at most."""
 SMALLEST = 2
@@ -71,8 +72,11 @@ def tested(module: Task, data: Any) -> Tested | None:
         not isinstance(value, kind) for value, kind in kinds if value is not None
     ):
         return None
-    if maps is not None and (known := origin(data)) is not None and known[0] == ORIGIN_FILE:
-        maps = maps._replace(files=known[1](np.array(maps.position, np.int64)))
+    if (known := origin(data)) is not None and known[0] == ORIGIN_FILE:
+        if maps is not None:
+            maps = maps._replace(files=known[1](np.array(maps.position, np.int64)))
+        if mistakes is not None and mistakes.position is not None:
+            mistakes = mistakes._replace(files=known[1](np.array(mistakes.position, np.int64)))
     return Tested(matrix, mistakes, maps, module.shown_as)
 
 
@@ -82,9 +86,10 @@ def write_exhibits(
 ) -> None:  # fmt: skip
     """Write `confusion.csv`, `mistakes.csv`, `maps.csv`, `layers.json` and the pictures that there are.
 
-    `mistakes.png` and `filters.png` are grids of tiles without gaps; `pictures.json` says of each how many tiles a row
-    has (`columns`), their size (`tile`, width and height) and their number (`count`). `maps.png` has words and a legend
-    as well; `pictures.json` says how many pictures a row has, the size of the largest, and their number.
+    `mistakes.png` and `filters.png` have enlarged tiles with words below them; `pictures.json` says how many tiles a
+    row has (`columns`), their number (`count`) and where they stand (`tiles`: `size`, width and height; `first`, where
+    the first begins; `pitch`, from one to the next; `scale`, how much larger than its own size one is drawn). Of
+    `maps.png` it says how many pictures a row has, the size of the largest (`tile`), and their number.
 
     Args:
         cfg: the run's configuration.
@@ -101,13 +106,13 @@ def write_exhibits(
         _write_mistakes(seen.mistakes, classes, folder)
         images = seen.mistakes.images
         if images is not None and len(images):
-            pictures["mistakes"] = _write_tiles("mistakes", torch.from_numpy(images), MISTAKES_IN_A_ROW, folder)
+            pictures["mistakes"] = _draw_mistakes(seen.mistakes, classes, folder)
     if seen is not None and seen.maps is not None and seen.maps.planes:
         write_maps(folder, seen.maps.position, seen.maps.files, seen.maps.numbers)
         pictures["maps"] = _write_maps(seen.maps, seen.shown_as, classes, folder)
     layer, filters = first_filters(net, int(cfg.data.channels), cfg.data.image_size)
     if filters is not None:
-        pictures["filters"] = _write_tiles("filters", filters, FILTERS_IN_A_ROW, folder, layer)
+        pictures["filters"] = _draw_filters(layer, filters, folder)
     write_pictures(folder, pictures)
     with suppress(RuntimeError, ValueError):  # where a single sample cannot pass through the network
         write_layers(folder, as_dict(layers_of(cfg, net)[0], net))
@@ -131,7 +136,32 @@ def _write_mistakes(mistakes: Mistakes, classes: list[str], folder: RunFolder) -
         position = "" if mistakes.position is None else mistakes.position[place]
         numbers = (f"{column[place]:.6g}" for column in (mistakes.confidence, mistakes.label_confidence))
         rows.append((place, position, classes[label], classes[prediction], *numbers))
-    write_mistakes(folder, rows)
+    write_mistakes(folder, rows, mistakes.files)
+
+
+def _draw_mistakes(mistakes: Mistakes, classes: list[str], folder: RunFolder) -> Grid:
+    """Draw `mistakes.png`, and return what `pictures.json` says of it."""
+    words = [
+        (Word(classes[label]), Word(f"said {classes[said]}", RED), Word(f"{confidence:.1%}", GREY))
+        for label, said, confidence in zip(mistakes.label, mistakes.prediction, mistakes.confidence, strict=True)
+    ]
+    heading = "The true class, what the network said, and the probability that it gave to that"
+    tiles = shown_channels(mistakes.images)
+    picture, grid = labelled_tiles(tiles, words, MISTAKES_IN_A_ROW, MISTAKE_SIDE, heading)
+    write_atomically(folder.path / "mistakes.png", picture)
+    return grid
+
+
+def _draw_filters(layer: str, filters: Tensor, folder: RunFolder) -> Grid:
+    """Draw `filters.png`, and return what `pictures.json` says of it."""
+    count, _, height, width = filters.shape
+    words = [(Word(str(number + 1)),) for number in range(count)]
+    heading = f"{layer or 'first layer'}: {count} filters of {height} × {width}"
+    picture, grid = labelled_tiles(
+        shown_channels(filters.numpy()), words, FILTERS_IN_A_ROW, FILTER_SIDE, heading, layer
+    )
+    write_atomically(folder.path / "filters.png", picture)
+    return grid
 
 
 def first_filters(net: nn.Module, channels: int, image_size: ImageSize | None) -> tuple[str, Tensor | None]:
@@ -159,18 +189,3 @@ def first_filters(net: nn.Module, channels: int, image_size: ImageSize | None) -
         return name, None
     low, high = weight.flatten(1).amin(1).view(-1, 1, 1, 1), weight.flatten(1).amax(1).view(-1, 1, 1, 1)
     return name, ((weight - low) / (high - low).clamp_min(1e-12) * 255).round().to(torch.uint8)
-
-
-def _write_tiles(name: str, tiles: Tensor, columns: int, folder: RunFolder, layer: str = "") -> Grid:
-    """Write images (N, C, h, w) into one picture, and return what `pictures.json` says of it."""
-    count, channels, height, width = tiles.shape
-    tiles = tiles if channels == 3 else tiles[:, :1]  # what is no colour is shown by its first channel
-    rows = -(-count // columns)
-    sheet = torch.zeros(rows * columns, *tiles.shape[1:], dtype=torch.uint8)
-    sheet[:count] = tiles
-    sheet = sheet.view(rows, columns, -1, height, width).permute(0, 3, 1, 4, 2)
-    pixels = sheet.reshape(rows * height, columns * width, -1).squeeze(2).numpy()
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, format="PNG", optimize=True)
-    write_atomically(folder.path / f"{name}.png", stream.getvalue())
-    return Grid(columns, (width, height), count, layer)

@@ -52,7 +52,7 @@ def mistakes_figure(run: Path) -> Figure | None:
     picture, grid, rows = run / "mistakes.png", read_grid(run, "mistakes"), read_mistakes(run)[:SHOWN]
     if grid is None or not rows or not picture.is_file():
         return None
-    (width, height), columns = grid.tile, grid.columns
+    width, height = grid.tile
     lines, columns_shown = -(-len(rows) // COLUMNS), min(COLUMNS, len(rows))
     figure = Figure(figsize=(1.25 * columns_shown, 1.25 * LINE * lines), dpi=110)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, columns_shown), ylim=(LINE * lines, 0))
@@ -60,8 +60,7 @@ def mistakes_figure(run: Path) -> Figure | None:
     breadth, depth = (0.94 * side / max(width, height) for side in (width, height))
     with Image.open(picture) as tiles:
         for number, row in enumerate(rows):
-            left, top = number % columns * width, number // columns * height
-            tile = np.asarray(tiles.crop((left, top, left + width, top + height)).convert("RGB"))
+            tile = np.asarray(tiles.crop(grid.box(number)).convert("RGB"))
             middle, above = number % COLUMNS + 0.5, number // COLUMNS * LINE + 0.03
             # One panel for all: each of its own would take longer to draw than the whole picture.
             axes.imshow(tile, extent=(middle - breadth / 2, middle + breadth / 2, above + depth, above), aspect="auto")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +40,7 @@ class Mistakes(NamedTuple):
         confidence: the probability that the network gives to that, N.
         label_confidence: the probability that it gives to their own class, N.
         images: uint8, (N, C, H, W); None for tables.
+        files: the files that they were read from, N; empty where there are none.
     """
 
     position: list[int] | None
@@ -47,6 +49,7 @@ class Mistakes(NamedTuple):
     confidence: list[float]
     label_confidence: list[float]
     images: np.ndarray[Any, np.dtype[np.uint8]] | None
+    files: Sequence[str] = ()
 
 
 class WorstMistakes(Metric):

@@ -7,7 +7,7 @@ Readers are lenient: a page or a board shows what there is. Nothing here imports
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from couloir.record.folder import RunFolder
 CONFUSION, MISTAKES, MAPS, NEIGHBOURS = "confusion.csv", "mistakes.csv", "maps.csv", "neighbours.csv"
 PICTURES, LAYERS = "pictures.json", "layers.json"
 MISTAKE_COLUMNS = ("place", "index", "label", "prediction", "confidence", "label_confidence")
+"""Of `mistakes.csv`; behind `index` stands `file`, where the samples are files."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,15 @@ def read_confusion(run: Path) -> Confusion | None:
         return None
 
 
-def write_mistakes(folder: RunFolder, rows: Iterable[Sequence[Any]]) -> None:
-    """Write the most wrong samples, the worst first, as rows of `MISTAKE_COLUMNS`."""
-    folder.write_text(MISTAKES, as_csv(MISTAKE_COLUMNS, rows))
+def write_mistakes(folder: RunFolder, rows: Iterable[Sequence[Any]], files: Sequence[str] = ()) -> None:
+    """Write the most wrong samples, the worst first, as rows of `MISTAKE_COLUMNS`, and their files where there are
+    some.
+    """
+    columns: tuple[str, ...] = MISTAKE_COLUMNS
+    if files:
+        columns = (*columns[:2], "file", *columns[2:])
+        rows = [(*row[:2], file, *row[2:]) for row, file in zip(rows, files, strict=True)]
+    folder.write_text(MISTAKES, as_csv(columns, rows))
 
 
 def read_mistakes(run: Path) -> list[dict[str, str]]:
@@ -99,10 +106,13 @@ class Grid:
 
     Attributes:
         columns: tiles in a row.
-        tile: width and height of a tile in pixels.
+        tile: width and height of a tile in pixels of the picture.
         count: how many tiles there are.
         layer: of filters, the layer's name.
         gap: pixels between two tiles.
+        first: where the first tile begins, from the left and from above, where words stand around the tiles.
+        pitch: pixels from one tile to the next, to the right and down; None: tiles stand edge to edge, but for the gap.
+        scale: how many pixels wide and high a pixel of a tile is drawn.
     """
 
     columns: int
@@ -110,27 +120,54 @@ class Grid:
     count: int
     layer: str = ""
     gap: int = 0
+    first: tuple[int, int] = (0, 0)
+    pitch: tuple[int, int] | None = None
+    scale: int = 1
+
+    def box(self, place: int) -> tuple[int, int, int, int]:
+        """Left, upper, right and lower edge of a tile by its number, in pixels of the picture."""
+        width, height = self.tile
+        right, down = self.pitch or (width + self.gap, height + self.gap)
+        row, column = divmod(place, self.columns)
+        left, top = self.first[0] + column * right, self.first[1] + row * down
+        return left, top, left + width, top + height
 
 
 def write_pictures(folder: RunFolder, pictures: dict[str, Grid]) -> None:
-    """Write what each picture of tiles, `NAME.png`, is made of, by its name."""
-    folder.write_json(PICTURES, {name: _told(grid) for name, grid in pictures.items()})
+    """Write how pictures are made of tiles, for those who show single tiles."""
+    folder.write_json(PICTURES, {name: _entry(grid) for name, grid in pictures.items()})
 
 
-def _told(grid: Grid) -> dict[str, Any]:
-    return {key: value for key, value in asdict(grid).items() if value not in ("", 0)}
+def _entry(grid: Grid) -> dict[str, Any]:
+    """What the file says of a grid. Where words stand around the tiles, their places stand under `tiles`: an older
+    Couloir, which would cut such a picture wrongly, finds no `tile` and leaves it out.
+    """
+    entry = {key: value for key, value in asdict(grid).items() if value not in ("", 0)}
+    entry = {key: entry[key] for key in ("columns", "tile", "count", "layer", "gap") if key in entry}
+    if grid.pitch is not None:
+        entry["tiles"] = {"size": entry.pop("tile"), "first": grid.first, "pitch": grid.pitch, "scale": grid.scale}
+    return entry
 
 
 def read_grid(run: Path, name: str) -> Grid | None:
     """What `pictures.json` says of the picture `NAME.png`; None where it says nothing that can be read."""
     entry: Any = read_json(run / PICTURES, strict=False).get(name)
     try:
-        width, height = (int(side) for side in entry["tile"])
         layer, gap = str(entry.get("layer", "")), int(entry.get("gap", 0))
-        grid = Grid(int(entry["columns"]), (width, height), int(entry["count"]), layer, gap)
+        placed = entry.get("tiles")
+        size = _pair(entry["tile"] if placed is None else placed["size"])
+        grid = Grid(int(entry["columns"]), size, int(entry["count"]), layer, gap)
+        if placed is not None:
+            grid = replace(grid, first=_pair(placed["first"]), pitch=_pair(placed["pitch"]), scale=int(placed["scale"]))
     except (TypeError, KeyError, ValueError, AttributeError):
         return None
-    return grid if min(grid.columns, grid.count, *grid.tile) > 0 else None
+    least = min(grid.columns, grid.count, *grid.tile, grid.scale, *(grid.pitch or (1,)))
+    return grid if least > 0 and min(grid.first) >= 0 else None
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    first, second = (int(side) for side in value)
+    return first, second
 
 
 def write_layers(folder: RunFolder, content: dict[str, Any]) -> None:

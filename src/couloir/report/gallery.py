@@ -19,6 +19,8 @@ FRAME_BYTES = 60_000
 """Of one of them, beyond which it becomes a JPEG file: there are several in a page."""
 FRAME_WIDTH, WIDEST = 300, 1000
 """Pixels on the page: of one of them, and of a picture that stands alone."""
+LONGEST = 28
+"""Letters of a file's name at most."""
 
 
 def mistakes(run: Path) -> tuple[str, str, int] | None:
@@ -39,7 +41,8 @@ def mistakes(run: Path) -> tuple[str, str, int] | None:
         items.append(
             f"<li>{picture}<b>{text(entry['label'])}</b>, taken for <b class=wrong>{text(entry['prediction'])}</b>"
             f"<span class=told>{_percent(entry.get('confidence', ''))}</span>"
-            f"<span class=told>{'no. ' + text(entry['index']) if entry.get('index') else ''}</span></li>"
+            f"<span class=told>{'no. ' + text(entry['index']) if entry.get('index') else ''}</span>"
+            f"{_file(entry.get('file', ''))}</li>"
         )
     side = 84 if sheet is None else sheet.shown_side
     html = tiles(items[:AT_ONCE], side)
@@ -127,6 +130,14 @@ def filters(run: Path) -> tuple[str, str, Sheet] | None:
         return None
     items = [f"<li>{sheet.tile_at(place, 'filter', f'filter {place + 1}')}</li>" for place in range(sheet.count)]
     return tiles(items, 52 if sheet.count > 32 else 68), sheet.style("filter"), sheet
+
+
+def _file(name: str) -> str:
+    """A file's name below its picture; of a long one the end, and all of it where one points at it."""
+    if not name:
+        return ""
+    shown = name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"
+    return f'<span class="told" title="{text(name)}">{text(shown)}</span>'
 
 
 def _percent(cell: str) -> str:

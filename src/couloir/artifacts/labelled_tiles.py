@@ -1,0 +1,107 @@
+"""Small pictures in rows with words below each: enlarged, each pixel a square, so that they can be looked at.
+
+They are drawn by Pillow in some milliseconds, where Matplotlib takes seconds for hundreds of words.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from couloir.artifacts.sample_grid import enlarged
+from couloir.record.tested import Grid
+
+Colour = tuple[int, int, int]
+WHITE, BLACK, GREY, RED = (255, 255, 255), (0, 0, 0), (110, 110, 110), (176, 0, 32)
+MARGIN, GAP = 8, 8
+"""Pixels around all, and between two tiles."""
+LINE, HEAD = 14, 24
+"""Pixels of a line of words, and of the heading."""
+SIZE = 11
+"""Of the letters, in pixels."""
+ELLIPSIS = "…"
+
+
+class Word(NamedTuple):
+    """A line below a tile."""
+
+    text: str
+    colour: Colour = BLACK
+
+
+@functools.cache
+def letters(size: int = SIZE, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """The letters of Matplotlib's own font, which has those of many languages."""
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf" / name), size)
+
+
+def fitted(words: str, width: float, font: ImageFont.FreeTypeFont) -> str:
+    """Words that are at most so many pixels wide: the beginning of longer ones."""
+    words = " ".join(words.split())
+    if font.getlength(words) <= width:
+        return words
+    while words and font.getlength(words + ELLIPSIS) > width:
+        words = words[:-1]
+    return words + ELLIPSIS
+
+
+def labelled_tiles(
+    tiles: NDArray[np.uint8], words: Sequence[Sequence[Word]], columns: int, least: int, heading: str, layer: str = ""
+) -> tuple[bytes, Grid]:
+    """Tiles in rows, each with its lines of words, as a PNG file, and where each tile stands in it.
+
+    Args:
+        tiles: (N, h, w) grey or (N, h, w, 3) colour, at least one.
+        words: the lines below each tile; all have the same number of lines.
+        columns: tiles in a row.
+        least: pixels of a shown tile's longer side at least; a tile is enlarged by a whole number.
+        heading: what stands above all.
+        layer: of filters, the layer's name.
+    """
+    count, height, width = tiles.shape[:3]
+    columns = min(columns, count)
+    factor = enlarged(height, width, least)
+    shown = tiles.repeat(factor, axis=1).repeat(factor, axis=2)
+    tile = (width * factor, height * factor)
+    cell = max(tile[0], least)
+    pitch = (cell + GAP, tile[1] + LINE * len(words[0]) + GAP + 2)
+    first = (MARGIN + (cell - tile[0]) // 2, MARGIN + HEAD)
+    grid = Grid(columns, tile, count, layer, first=first, pitch=pitch, scale=factor)
+    title = letters(SIZE + 1, bold=True)
+    size = (
+        max(2 * MARGIN + columns * pitch[0] - GAP, round(title.getlength(heading)) + 2 * MARGIN),
+        MARGIN + HEAD + -(-count // columns) * pitch[1],
+    )
+    page = Image.new("RGB", size, WHITE)
+    draw, font = ImageDraw.Draw(page), letters()
+    draw.text((MARGIN, MARGIN), heading, BLACK, title)
+    for place, (picture, lines) in enumerate(zip(shown, words, strict=True)):
+        left, top, right, bottom = grid.box(place)
+        page.paste(Image.fromarray(picture), (left, top))
+        draw.rectangle((left - 1, top - 1, right, bottom), outline=GREY)
+        for number, word in enumerate(lines):
+            at = (left + right) / 2, bottom + 2 + LINE * number
+            draw.text(at, fitted(word.text, cell + GAP - 2, font), word.colour, font, anchor="ma")
+    return as_png(page), grid
+
+
+def as_png(page: Image.Image) -> bytes:
+    """A picture as a PNG file; the same picture gives the same bytes."""
+    stream = io.BytesIO()
+    page.save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def shown_channels(images: Any) -> NDArray[np.uint8]:
+    """Images (N, C, h, w) as tiles: what is no colour is shown by its first channel."""
+    array: NDArray[np.uint8] = np.asarray(images)
+    return array.transpose(0, 2, 3, 1) if array.shape[1] == 3 else array[:, 0]
