@@ -10,6 +10,7 @@ from torch import nn
 from couloir.errors import CouloirError
 from couloir.initializer.variance import he_normal
 from couloir.model.mlp import Embedding, mlp
+from networks import build
 
 
 def test_an_mlp_has_the_layers_asked_for() -> None:
@@ -68,3 +69,26 @@ def test_an_initializer_takes_an_embedding_for_a_sum_over_one_input() -> None:
 def test_an_embedding_without_categories_is_refused() -> None:
     with pytest.raises(CouloirError, match="the data has none"):
         mlp(4, None, 3, hidden=[8], embedding=2, categories=[])
+
+
+def test_a_linear_shortcut_adds_w_x_to_what_the_hidden_layers_give() -> None:
+    torch.manual_seed(0)
+    net = mlp(2, 2, 3, hidden=[5], activation="tanh", shortcut="linear")
+    x = torch.randn(7, 2, 2, 2)
+    weights = {name: value.detach().numpy() for name, value in net.named_parameters()}
+    rows = x.reshape(7, 8).numpy()
+    hidden = np.tanh(rows @ weights["body.0.weight"].T + weights["body.0.bias"])
+    expected = hidden @ weights["body.2.weight"].T + weights["body.2.bias"] + rows @ weights["shortcut.weight"].T
+    np.testing.assert_allclose(net(x).detach().numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_an_output_bias_that_is_left_out_is_left_out_everywhere() -> None:
+    """The network of the backpropagation example, 3-2-2-1, has 3 x 2 + 2, 2 x 2 + 2 and 2 weights: 16 in all."""
+    nets = [build("mlp", 3, None, 1, hidden=[2, 2], output_bias=keep) for keep in (True, False)]
+    assert [sum(parameter.numel() for parameter in net.parameters()) for net in nets] == [17, 16]
+    for name, keys in {"linear": {}, "perceptron": {}, "convnet": {}, "convnet ": {"decoder": "upsample"}}.items():
+        with_bias, without = (
+            build(name.strip(), 1, 8, 5, output_bias=keep, **keys).state_dict() for keep in (True, False)
+        )
+        (gone,) = set(with_bias) - set(without)
+        assert with_bias[gone].shape == (5,), f"{name}: one bias for each output, and no other"

@@ -61,6 +61,7 @@ def convnet(
     decoder: str = "none",
     decoder_kernel_size: int | None = None,
     upsample_mode: str | None = None,
+    output_bias: bool = True,
 ) -> nn.Module:
     """A plain convolutional network.
 
@@ -86,6 +87,7 @@ def convnet(
         decoder_kernel_size: pixels of the sides of the kernels that enlarge; None: 4 of transposed convolutions, which
             their stride divides, otherwise `kernel_size`.
         upsample_mode: `nearest` or `bilinear`, of `decoder=upsample`; None: nearest.
+        output_bias: whether the layer of the outputs has a bias.
 
     Raises:
         CouloirError: a list has another length than there are stages or layers, two keys contradict each other, or no
@@ -120,8 +122,9 @@ def convnet(
             return [*_norm(norm, width), activation_layer(activation)]
 
         widths = [channels, *stage_widths]
+        mode = upsample_mode or "nearest"
         return ConvDecoder(
-            widths, fc_widths, num_classes, N, sizes, dilation, pool, then, dropout, decoder, upsample_mode or "nearest"
+            widths, fc_widths, num_classes, N, sizes, dilation, pool, then, dropout, decoder, mode, output_bias
         )
     layers: list[nn.Module] = []
     size, width = size_of(image_size), channels
@@ -148,7 +151,7 @@ def convnet(
         layers += [nn.Linear(width, units), activation_layer(activation)]
         width = units
     layers += [nn.Dropout(dropout)] if dropout else []
-    return nn.Sequential(*layers, nn.Linear(width, num_classes))
+    return nn.Sequential(*layers, nn.Linear(width, num_classes, bias=output_bias))
 
 
 def _as_list(key: str, value: int | list[int], count: int, factors: list[int]) -> list[int]:
@@ -214,6 +217,7 @@ class ConvDecoder(nn.Module):
         dropout: share of units dropped before each 1x1 convolution.
         decoder: `transposed`, `unpool` or `upsample`.
         mode: of `upsample`.
+        output_bias: whether the layer of the outputs has a bias.
     """
 
     def __init__(
@@ -229,6 +233,7 @@ class ConvDecoder(nn.Module):
         dropout: float,
         decoder: str,
         mode: str,
+        output_bias: bool,
     ) -> None:
         super().__init__()
 
@@ -258,7 +263,7 @@ class ConvDecoder(nn.Module):
             Up(*up(before, after), *convolutions(after, after, N - 1, sizes[0]))
             for before, after in pairwise([*widths[:0:-1], widths[1]])
         )
-        self.score = nn.Sequential(*dropped, nn.Conv2d(widths[1], num_classes, 1))
+        self.score = nn.Sequential(*dropped, nn.Conv2d(widths[1], num_classes, 1, bias=output_bias))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> raw scores (B, num_classes, H, W)."""

@@ -17,15 +17,17 @@ def features(channels: int, image_size: ImageSize | None) -> int:
     return math.prod(sample_shape(channels, image_size))
 
 
-def linear(channels: int, image_size: ImageSize | None, num_classes: int) -> nn.Sequential:
+def linear(channels: int, image_size: ImageSize | None, num_classes: int, output_bias: bool = True) -> nn.Sequential:
     """y = W x + b over the sample laid flat: linear regression, or, with cross-entropy, logistic regression.
 
     Args:
         channels: channels of the images, or columns of the table.
         image_size: pixels of a side, or `[height, width]`, None for tables.
         num_classes: classes, or outputs of a regression.
+        output_bias: whether there is a b.
     """
-    layers = OrderedDict(flatten=nn.Flatten(), linear=nn.Linear(features(channels, image_size), num_classes))
+    inputs = features(channels, image_size)
+    layers = OrderedDict(flatten=nn.Flatten(), linear=nn.Linear(inputs, num_classes, bias=output_bias))
     return nn.Sequential(layers)
 
 
@@ -67,14 +69,20 @@ class Perceptron(nn.Sequential):
         image_size: pixels of a side, or `[height, width]`, None for tables.
         num_classes: neurons, one a class.
         activation: f, by name.
+        output_bias: whether there is a b.
     """
 
     def __init__(
-        self, channels: int, image_size: ImageSize | None, num_classes: int, activation: str = "sigmoid"
+        self,
+        channels: int,
+        image_size: ImageSize | None,
+        num_classes: int,
+        activation: str = "sigmoid",
+        output_bias: bool = True,
     ) -> None:
         super().__init__()
         self.flatten = nn.Flatten()
-        self.linear = nn.Linear(features(channels, image_size), num_classes)
+        self.linear = nn.Linear(features(channels, image_size), num_classes, bias=output_bias)
         self.activation = activation_layer(activation)
         self.output = "probabilities" if activation == "sigmoid" else "logits"
         """What the losses are told: a sigmoid's outputs are probabilities, not logits."""

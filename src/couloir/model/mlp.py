@@ -1,5 +1,5 @@
 """The multi-layer perceptron: embeddings of categories?, [linear -> normalisation? -> activation -> dropout?] a hidden
-layer, and a linear output.
+layer, and a linear output. With a linear shortcut its outputs are f(x) + W x.
 """
 
 from __future__ import annotations
@@ -60,6 +60,32 @@ class Embeddings(nn.Module):
         return torch.cat([x[:, self.rest], *parts], dim=1)
 
 
+class LinearShortcut(nn.Module):
+    """f(x) + W x: a linear layer between inputs and outputs, beside the hidden layers.
+
+    Ripley, 1996, Pattern Recognition and Neural Networks, section 5.1 (skip-layer connections).
+
+    Args:
+        inputs: makes rows of numbers of the samples, for both.
+        body: f, from these to the outputs.
+        width: numbers of a row.
+        num_classes: outputs.
+    """
+
+    auxiliary = ("shortcut",)
+    """It makes the outputs together with the last layer, so that it is a part of the head."""
+
+    def __init__(self, inputs: nn.Sequential, body: nn.Sequential, width: int, num_classes: int) -> None:
+        super().__init__()
+        self.inputs, self.shortcut, self.body = inputs, nn.Linear(width, num_classes, bias=False), body
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, ...) -> (B, num_classes)."""
+        x = self.inputs(x)
+        out: Tensor = self.body(x) + self.shortcut(x)
+        return out
+
+
 @loads_weights
 def mlp(
     channels: int,
@@ -72,7 +98,9 @@ def mlp(
     maxout_pieces: int = 2,
     embedding: int | None = None,
     categories: Sequence[Sequence[int]] | None = None,
-) -> nn.Sequential:
+    shortcut: str = "none",
+    output_bias: bool = True,
+) -> nn.Sequential | LinearShortcut:
     """A fully-connected network over the sample laid flat.
 
     Args:
@@ -86,18 +114,22 @@ def mlp(
         maxout_pieces: affine pieces of a maxout unit.
         embedding: numbers that stand for a category of a table instead of its one-hot inputs; None: these.
         categories: where the one-hot inputs of each category begin, and how many there are.
+        shortcut: `linear` adds a linear map of the inputs to the outputs; `none`.
+        output_bias: whether the layer of the outputs has a bias.
 
     Raises:
         CouloirError: there are no categories to embed.
     """
-    layers: list[nn.Module] = [nn.Flatten()]
+    inputs: list[nn.Module] = [nn.Flatten()]
     width = features(channels, image_size)
     if embedding is not None:
         if not categories:
             raise CouloirError("model.embedding is for categories, and the data has none.", next_step="leave it out")
         embeddings = Embeddings(width, categories, embedding)
-        layers.append(embeddings)
+        inputs.append(embeddings)
         width = embeddings.width
+    layers: list[nn.Module] = []
+    first = width
     for units in hidden:
         maxout = activation == "maxout"
         layers.append(Maxout(width, units, maxout_pieces) if maxout else nn.Linear(width, units))
@@ -108,4 +140,7 @@ def mlp(
         if dropout:
             layers.append(nn.Dropout(dropout))
         width = units
-    return nn.Sequential(*layers, nn.Linear(width, num_classes))
+    layers.append(nn.Linear(width, num_classes, bias=output_bias))
+    if shortcut == "none":
+        return nn.Sequential(*inputs, *layers)
+    return LinearShortcut(nn.Sequential(*inputs), nn.Sequential(*layers), first, num_classes)
