@@ -287,16 +287,11 @@ def spread(subject: Subject) -> list[str]:
 
 def _samples(subject: Subject, shown: Shown, wanted: Wanted) -> tuple[Tensor, Tensor, str]:
     """What is moved, its outputs, and what it is: some of the split where the data is there, else what is shown."""
-    if not hasattr(subject.trained, "batches"):
+    if not subject.has_data:
         some = f"the first {MOST} of the" if len(shown) > MOST else "the"
         return shown.x[:MOST], shown.target[:MOST], f"{some} {len(shown)} pictures that are shown"
-    parts: list[Tensor] = []
-    for x, _, places in subject.split(wanted.split):
-        parts.append(x)
-        if places[-1] + 1 >= min(MOST, wanted.most):
-            break
-    x = torch.cat(parts)[: min(MOST, wanted.most)]
-    return x, subject.answers(x).argmax(dim=1), f"the first {len(x)} samples of the split {wanted.split}"
+    x = torch.cat([part for part, _, _ in subject.split(wanted.split, min(MOST, wanted.most))])
+    return x, subject.answers(x).argmax(dim=1), f"{len(x)} samples from all over the split {wanted.split}"
 
 
 def _charts(kind: str, at: dict[float, Moved], layers: Sequence[str], subject: Subject) -> list[Chart]:
