@@ -23,6 +23,7 @@ VERBS = {
     "evaluate": "the test split again: a run's best checkpoint, several views of each image, several runs together",
     "predict": "what a finished run says of new files: photographs, folders, tables, arrays; several runs together",
     "sample": "pictures that a finished VAE, GAN or autoencoder makes; its codes, rows between them, a film",
+    "explain": "what a network looks at, what its layers see, what fools it, and whether that means anything: a page",
     "export": "a run's network as a file: safetensors, torch.export, ONNX; or a page about it",
     "rerun": "a run once more in a new folder, and whether it comes out the same to the last bit",
     "recipe": "a finished run as an experiment file, whose result is the same",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +24,19 @@ class Begun(Trained):
 
     Args:
         cfg: the sentence's configuration; `data.mean` and `data.std` are known.
+        classes: the names of the outputs, where the configuration has none.
 
     Raises:
         CouloirError: nobody says how the inputs are standardised, or the weights leave a part of the network as it was
             drawn, such as a head for other classes.
     """
 
-    def __init__(self, cfg: DictConfig) -> None:
+    def __init__(self, cfg: DictConfig, classes: Sequence[str] = ()) -> None:
         self.checkpoint = weights_file(cfg.model)
         self.cfg, self.run = cfg, Path(cfg.output_dir)
         self.is_plain = False
         self.statistics: dict[str, Any] = {"mean": _plain(cfg.data.get("mean")), "std": _plain(cfg.data.get("std")),
-                                           "classes": list(cfg.data.get("classes") or ())}  # fmt: skip
+                                           "classes": list(cfg.data.get("classes") or classes)}  # fmt: skip
         if self.statistics["mean"] is None:
             raise CouloirError(
                 "Nobody says how the images of these weights were standardised, and without the data it cannot be "

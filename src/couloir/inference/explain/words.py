@@ -1,4 +1,4 @@
-"""What the words of `couloir explain` ask for. Nothing here imports torch."""
+"""The methods of `couloir explain`, and what is asked of them. Nothing here imports more than the errors."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ class Method(NamedTuple):
     told: str
 
 
+PAGE, RECORD = "explain.html", "explain.json"
+"""What is written beside the pictures: the page, and what was answered and measured."""
 GROUPS = {
     "answer": "The answer",
     "where": "Where it looked",
@@ -80,6 +82,7 @@ class Wanted:
 
     Attributes:
         methods: their names, in the order of `METHODS`.
+        named: those that were typed themselves: what keeps them from being used is an error, and of others a note.
         layers: dotted names of layers; none: each method chooses its own.
         label: the class or output that is explained, by its name or number; None: the likeliest of each sample.
         unit: the number of a map or unit of the layer; None: each method chooses the strongest.
@@ -94,6 +97,7 @@ class Wanted:
 
     methods: tuple[str, ...]
     output: Path
+    named: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
     label: str | None = None
     unit: int | None = None

@@ -1,0 +1,144 @@
+"""What the network answers, and the training samples that look most alike to its last hidden layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from couloir.artifacts.page import Cell, table, text
+from couloir.errors import CouloirError
+from couloir.inference.explain.exhibit import Exhibit, Panel
+from couloir.inference.explain.subject import Shown, Subject
+from couloir.inference.explain.words import Wanted
+from couloir.task.dense import Dense
+
+LIKELIEST = 5
+"""Classes that are named, as in figure 4 of Krizhevsky, Sutskever and Hinton (2012)."""
+NEAREST = 6
+"""Training samples that are shown beside one, as in the same figure."""
+THUMBNAIL = 128
+"""Pixels of the longer side of a neighbour that is kept."""
+VALUES = 12
+"""Columns of a row that are shown."""
+
+
+def answered(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
+    """The sample, what it is, and the likeliest classes with bars; of a regression its values."""
+    answers = subject.answers(shown.x).cpu()
+    found = []
+    for number, name in enumerate(shown.names):
+        rows = _rows(subject, answers[number])
+        numbers: dict[str, Any] = {"answers": rows, "explained": subject.name_of(int(shown.target[number]))}
+        told = f"explained: {numbers['explained']}"
+        if shown.truth is not None and shown.truth[number] >= 0:
+            numbers["truth"] = subject.name_of(shown.truth[number])
+            told = f"truth: {numbers['truth']}; {told}"
+        panels = [Panel(f"sample_{number}", told, as_picture(shown.pixels[number]))] if subject.is_image else []
+        html = bars([(row["output"], row["answer"]) for row in rows], of_one=subject.chooses or _is_share(subject))
+        if not panels:
+            html = f"<p>{text(told)}</p>{html}"
+        found.append(Exhibit("answer", name, panels=panels, html=html, numbers=numbers, sample=number, side=220))
+    return found
+
+
+def _is_share(subject: Subject) -> bool:
+    return bool(subject.data.kind == "labels")
+
+
+def _rows(subject: Subject, answers: Tensor) -> list[dict[str, Any]]:
+    """The likeliest outputs, the first ones first; of a regression all values, as far as they are few."""
+    order = range(len(answers))
+    if subject.chooses or _is_share(subject):
+        order = answers.argsort(descending=True, stable=True).tolist()  # type: ignore[assignment]
+    elif isinstance(subject.task, Dense):
+        return []  # a mean over the pixels is no answer
+    return [{"output": subject.name_of(k), "answer": float(answers[k])} for k in list(order)[:LIKELIEST]]
+
+
+def bars(rows: list[tuple[str, float]], of_one: bool) -> str:
+    """Names and numbers with bars below each other; shares of one in percent, and other numbers as they are."""
+    most = 1.0 if of_one else max((abs(value) for _, value in rows), default=1.0) or 1.0
+    lines = []
+    for name, value in rows:
+        width = 100 * min(1.0, abs(value) / most)
+        shown = f"{100 * value:.1f}%" if of_one else f"{value:.5g}"
+        lines.append(f'<div><b>{text(name)}</b><i><u style="width:{width:.1f}%"></u></i><span>{shown}</span></div>')
+    return f'<div class="bars">{"".join(lines)}</div>' if lines else ""
+
+
+def as_picture(pixels: Tensor) -> NDArray[np.uint8]:
+    """An image in [0, 1] (C, H, W) as a picture: grey (H, W) or colours (H, W, 3)."""
+    whole = (pixels.detach().clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+    if len(whole) == 1:
+        found: NDArray[np.uint8] = whole[0].numpy()
+        return found
+    if len(whole) == 2:  # a third channel that is empty
+        whole = torch.cat([whole, torch.zeros_like(whole[:1])])
+    found = whole[:3].movedim(0, -1).numpy()
+    return found
+
+
+def neighbours(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
+    """The training samples nearest to each in the last hidden layer, by Euclidean distance (Krizhevsky, Sutskever and
+    Hinton, 2012, section 6.1).
+
+    Raises:
+        CouloirError: the data is not there, or the answers are maps.
+    """
+    if isinstance(subject.task, Dense):
+        raise CouloirError(
+            "The answers of this run are maps, and their last hidden layer is one for each pixel.",
+            next_step="leave the method neighbours out",
+        )
+    hidden = subject.hidden(shown.x).double()
+    features, places, targets, pictures = [], [], [], []
+    for x, target, numbers in subject.split("train", wanted.most):
+        features.append(subject.hidden(x).double())
+        places += numbers
+        if target is not None and target.ndim == 1 and not target.is_floating_point():
+            targets += target.tolist()
+        if subject.is_image:
+            pictures.append(_thumbnails(subject.pixels(x)))
+    if not features:
+        raise CouloirError("The training split has no samples.", next_step="leave the method neighbours out")
+    apart = torch.cdist(hidden, torch.cat(features))
+    distances, order = apart.sort(dim=1, stable=True)
+    whole = torch.cat(pictures) if pictures else None
+    of = f"the {len(places):,} training samples looked at" if wanted.most <= len(places) else "all training samples"
+    note = (
+        f"Of {of}, those whose values in the last hidden layer ({hidden.shape[1]:,} numbers) are nearest (Euclidean)."
+    )
+    found = []
+    for number, name in enumerate(shown.names):
+        panels, rows = [], []
+        near: list[dict[str, Any]] = []
+        for rank in range(min(NEAREST, len(places))):
+            at, distance = int(order[number, rank]), float(distances[number, rank])
+            label = subject.name_of(targets[at]) if targets else ""
+            entry = {"place": places[at], "distance": distance, **({"class": label} if label else {})}
+            near.append(entry)
+            words = f"{label or 'sample'} {'no. ' * (not label)}{'' if label else places[at]}".strip()
+            told = f"{words}, {distance:.3g} away"
+            if whole is not None:
+                panels.append(Panel(f"neighbours_{number}_{rank}", told, as_picture(whole[at].float() / 255)))
+            else:
+                rows.append([Cell(str(places[at]), places[at]), Cell(label), Cell(f"{distance:.4g}", distance)])
+        html = table(["training sample", "class", "distance"], rows, "nearest training samples") if rows else ""
+        exhibit = Exhibit("neighbours", f"Nearest training samples of {name}", note, panels, html=html, sample=number)
+        exhibit.numbers, exhibit.side = {"nearest": near}, 96
+        found.append(exhibit)
+    return found
+
+
+def _thumbnails(pixels: Tensor) -> Tensor:
+    """Images in [0, 1] (B, C, H, W) as bytes, smaller where they are large: all that are looked at are kept."""
+    side = max(pixels.shape[2:])
+    if side > THUMBNAIL:
+        size = [max(1, round(length * THUMBNAIL / side)) for length in pixels.shape[2:]]
+        pixels = F.interpolate(pixels, size=size, mode="area")
+    return (pixels.clamp(0, 1) * 255).round().to(torch.uint8).cpu()

@@ -1,0 +1,273 @@
+"""`couloir explain`: the network and the samples, each method in turn, and what they leave in a folder."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, open_dict
+from torch import Tensor
+
+from couloir.artifacts.layer_table import layers
+from couloir.config.image_size import input_size
+from couloir.errors import CouloirError, display
+from couloir.inference.begun import Begun, BegunWithData
+from couloir.inference.class_words import class_number
+from couloir.inference.explain.answer import answered
+from couloir.inference.explain.asked import Explained
+from couloir.inference.explain.exhibit import Exhibit
+from couloir.inference.explain.page import as_png, page_of
+from couloir.inference.explain.subject import Shown, Subject
+from couloir.inference.explain.words import PAGE, RECORD, Wanted
+from couloir.inference.given import given
+from couloir.inference.inputs import Inputs
+from couloir.inference.predictor import Predictor
+from couloir.inference.trained import Trained
+from couloir.log import say, warnings_told
+from couloir.record.files import as_json, write_atomically
+from couloir.task.dense import Dense
+
+Method = Callable[[Subject, Shown, Wanted], list[Exhibit]]
+MOST, LEAST, MULTIPLY_ADDS = 1000, 50, 2e11
+"""Samples of a split that are looked at where nobody says: at most, at least, and what all of them may cost."""
+SAID = 12
+"""Samples whose answers are printed."""
+
+
+def explain(explained: Explained, wanted: Wanted, found: Inputs | None, sentence: str) -> dict[str, Any]:
+    """Explain, write the page, print where it is, and return the facts.
+
+    Args:
+        explained: the run or the sentence.
+        wanted: what is asked for.
+        found: the files that are named; None: samples of a split are explained.
+        sentence: what was typed.
+
+    Raises:
+        CouloirError: a method that was named cannot be used, or the page cannot be written.
+    """
+    notes: list[str] = []
+    with warnings_told():
+        subject = Subject(_trained(explained, wanted, found is None, notes))
+        if not wanted.most:
+            wanted = replace(wanted, most=_affordable(subject, explained.cfg))
+        shown = _shown(subject, wanted, found, notes)
+        exhibits = answered(subject, shown, wanted)
+        seconds: dict[str, float] = {}
+        for name in wanted.methods:
+            start = time.perf_counter()
+            try:
+                exhibits += _function(name)(subject, shown, wanted)
+            except CouloirError as error:
+                if name in wanted.named:
+                    raise
+                notes.append(f"{name}: {error.fact}")
+                continue
+            seconds[name] = round(time.perf_counter() - start, 3)
+    _mark(exhibits)
+    return _write(explained, wanted, shown, exhibits, notes, sentence, seconds)
+
+
+def _trained(explained: Explained, wanted: Wanted, needs_data: bool, notes: list[str]) -> Trained:
+    """The network, with its data where that is there; what is wrong with the data is a note, unless it is needed."""
+    cfg = explained.cfg.copy()
+    with open_dict(cfg):
+        cfg.tta, cfg.metric = None, None  # each sample is looked at as it is
+        if "memory_budget" in cfg.data:
+            cfg.data.memory_budget = 0.0  # some photographs are looked at: the others need not be decoded
+    if explained.run is None:
+        if not explained.has_data:
+            return Begun(cfg, _imagenet(explained))
+        return BegunWithData(cfg)
+    try:
+        return Predictor(cfg, explained.run)
+    except CouloirError as error:
+        if needs_data:
+            raise CouloirError(
+                error.fact, place=error.place,
+                next_step="data.root=FOLDER or data.path=FILE says where the data is now; or name inputs to explain",
+            ) from error  # fmt: skip
+        notes.append(f"What looks through the run's own data: {error.fact}")
+        return Trained(cfg, explained.run)
+
+
+def _imagenet(explained: Explained) -> Sequence[str]:
+    """The classes that `data=imagenet` has, in the order of published weights."""
+    return imagenet_classes() if explained.choices.get("data") == "imagenet" else ()
+
+
+def _affordable(subject: Subject, cfg: DictConfig) -> int:
+    """How many samples of a split are looked at."""
+    rows = layers(subject.net, int(cfg.data.channels), input_size(cfg.data) if subject.is_image else None)
+    each = max(1, sum(row.multiply_adds for row in rows))
+    return int(min(MOST, max(LEAST, MULTIPLY_ADDS // each)))
+
+
+def _shown(subject: Subject, wanted: Wanted, found: Inputs | None, notes: list[str]) -> Shown:
+    """The samples that are explained, and the output of each that is.
+
+    Raises:
+        CouloirError: none can be read, they have several sizes, or there is no such class.
+    """
+    xs: list[Tensor] = []
+    names: list[str] = []
+    truth: list[int] = []
+    if found is None:
+        split = "test" if wanted.split == "val" else wanted.split
+        for x, target, places in subject.split(split, wanted.count):
+            xs.append(x)
+            names += [f"{split} sample {place}" for place in places]
+            truth += _labels(target, len(x))
+    else:
+        unusable: list[tuple[str, str]] = []
+        for part in given(subject.trained, found, unusable):
+            xs.append(part.batch[subject.task.input].to(subject.device))
+            names += [Path(name).name if Path(name).exists() else name for name in part.names]
+            known = part.truth is not None and part.truth.dtype.kind in "iu" and part.truth.ndim == 1
+            truth += [int(value) for value in part.truth] if known else [-1] * len(xs[-1])  # type: ignore[union-attr]
+        for where, reason in unusable:
+            say.warning("%s", f"warning: {where} {reason}: it is left out")
+            notes.append(f"{where}: it {reason}")
+    if not xs:
+        raise CouloirError("There is nothing to explain: no input can be read.", next_step="save them as JPEG or PNG")
+    sizes = {tuple(x.shape[1:]) for x in xs}
+    if len(sizes) > 1:
+        told = ", ".join(f"{size[-2]} x {size[-1]}" for size in sorted(sizes))
+        raise CouloirError(
+            f"The photographs have several sizes ({told}), and this run looks at each whole.",
+            next_step="explain those of one size at a time",
+        )
+    x = torch.cat(xs).float()
+    known = any(label >= 0 for label in truth)
+    return Shown(subject.pixels(x), x, _targets(subject, x, wanted), names, truth if known else None)
+
+
+def _labels(target: Tensor | None, count: int) -> list[int]:
+    if target is None or target.ndim != 1 or target.is_floating_point():
+        return [-1] * count
+    return [int(value) for value in target]
+
+
+def _targets(subject: Subject, x: Tensor, wanted: Wanted) -> Tensor:
+    """The output that is explained of each sample, (N,)."""
+    outputs = subject.scores(x[:1]).shape[1]
+    if wanted.label is not None:
+        names = [subject.name_of(number) for number in range(outputs)]
+        return torch.full((len(x),), class_number(wanted.label, names, "--class"), device=subject.device)
+    if isinstance(subject.task, Dense):
+        with torch.no_grad():
+            maps = torch.cat([subject.task.look(part) for part in torch.split(x, 1)])
+        if maps.ndim < 4 or outputs < 2:
+            return torch.zeros(len(x), dtype=torch.int64, device=subject.device)
+        counts = torch.stack([torch.bincount(each.argmax(dim=0).flatten(), minlength=outputs) for each in maps])
+        counts[:, 0] = -1 if outputs > 2 else counts[:, 0]  # the background is no answer, where there are several
+        return counts.argmax(dim=1)
+    if subject.data.kind in ("label", "labels"):
+        return subject.answers(x).argmax(dim=1)
+    return torch.zeros(len(x), dtype=torch.int64, device=subject.device)
+
+
+MODULES = {
+    "answer": ("neighbours",),
+    "where": ("grad_cam", "grad_cam_plus_plus", "gradients", "guided_backprop", "integrated_gradients", "smoothgrad"),
+    "occlusion": ("occlusion",), "tables": ("permutation",), "captum_methods": ("captum",),
+    "seen": ("feature_maps", "strongest", "filters", "dead_units"), "deconvnet": ("deconvnet",),
+    "receptive_fields": ("receptive_fields",), "embedding": ("embedding",),
+    "dreaming": ("maximisation", "deep_dream"), "fooling": ("fgsm", "pgd", "deep_fool", "universal"),
+    "moving": ("equivariance",), "corruptions": ("robustness",),
+    "sanity": ("randomisation", "deletion", "random_labels"),
+}  # fmt: skip
+"""The modules of this folder, and the methods that each has as functions of the same names."""
+
+
+def _function(name: str) -> Method:
+    """The function of a method; its module is imported when it is asked for, so that a short page comes soon."""
+    module = next(module for module, methods in MODULES.items() if name in methods)
+    function: Method = getattr(importlib.import_module(f"{__package__}.{module}"), name)
+    return function
+
+
+def _mark(exhibits: list[Exhibit]) -> None:
+    """Warn of maps that survive weights that are drawn anew, as `randomisation` has measured."""
+    failing: dict[str, float] = {}
+    for exhibit in exhibits:
+        failing |= dict(exhibit.numbers.get("fails") or {})
+    for exhibit in exhibits:
+        if exhibit.method in failing and not exhibit.warning:
+            exhibit.warning = (
+                f"This map survives drawing the weights anew (rank correlation {failing[exhibit.method]:.2f}): it "
+                "shows the image more than what the network has learned."
+            )
+
+
+def _write(
+    explained: Explained, wanted: Wanted, shown: Shown, exhibits: list[Exhibit], notes: list[str], sentence: str,
+    seconds: dict[str, float],
+) -> dict[str, Any]:  # fmt: skip
+    """Write pictures, numbers and the page, and print what was answered."""
+    folder = wanted.output
+    facts: dict[str, Any] = {"run": None if explained.run is None else str(explained.run), "page": str(folder / PAGE)}
+    facts["samples"] = [
+        {"name": name, **next(each.numbers for each in exhibits if each.method == "answer" and each.sample == number)}
+        for number, name in enumerate(shown.names)
+    ]
+    facts["methods"] = {name: _numbers(name, exhibits, shown) for name in seconds}
+    facts["seconds"], facts["left_out"] = seconds, notes
+    known = [("samples", f"{len(shown)}"), ("methods", f"{len(seconds)}")]
+    title = f"{explained.name.removeprefix('The ').capitalize()}: seen inside"
+    try:
+        for panel in (panel for each in exhibits for panel in each.panels):
+            (folder / f"{panel.name}.png").write_bytes(as_png(panel.picture))
+            if panel.values is not None:
+                np.save(folder / f"{panel.name}.npy", panel.values)
+        page = page_of(title, sentence, known, exhibits, notes, len(shown))
+        write_atomically(folder / PAGE, page.as_html())
+        write_atomically(folder / RECORD, as_json(facts))
+    except OSError as error:
+        raise CouloirError(
+            f"The page cannot be written: {error.strerror or error}.", place=str(error.filename or folder),
+            next_step="--output names another folder",
+        ) from error  # fmt: skip
+    for line in _told(facts):
+        print(line)  # noqa: T201
+    for note in notes:
+        print(f"left out: {note}")  # noqa: T201
+    print(f"page:    {display(folder / PAGE)}")  # noqa: T201
+    return facts
+
+
+def _numbers(method: str, exhibits: list[Exhibit], shown: Shown) -> list[dict[str, Any]]:
+    """What a method has measured, sample by sample or of all."""
+    return [
+        {**({} if each.sample is None else {"sample": shown.names[each.sample]}), **each.numbers}
+        for each in exhibits
+        if each.method == method and each.numbers
+    ]
+
+
+def _told(facts: dict[str, Any]) -> list[str]:
+    """The answers in words, and what survived the check."""
+    lines = []
+    for sample in facts["samples"][:SAID]:
+        answers = ", ".join(f"{row['output']} {row['answer']:.3g}" for row in sample["answers"])
+        truth = f"  (truth: {sample['truth']})" if "truth" in sample else ""
+        lines.append(f"{sample['name']}: {answers or sample['explained']}{truth}")
+    if len(facts["samples"]) > SAID:
+        lines.append(f"... and {len(facts['samples']) - SAID} more, in {RECORD}")
+    failing = {name: value for row in facts["methods"].get("randomisation", ()) for name, value in row["fails"].items()}
+    for name, value in failing.items():
+        lines.append(f"not to be trusted: {name} survives drawing the weights anew (rank correlation {value:.2f})")
+    return lines
+
+
+def imagenet_classes() -> list[str]:
+    """The names of ImageNet's 1,000 classes, in the order of published weights."""
+    file = Path(__file__).parents[2] / "model" / "imagenet_classes.txt"
+    lines = file.read_text(encoding="utf-8").splitlines()[1:]
+    return [line.partition(" ")[2] for line in lines]

@@ -1,0 +1,151 @@
+"""`couloir explain`: what is answered, what is left behind, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import couloir
+from couloir.cli.main import run as command
+from couloir.config.build import build_untrained
+from couloir.config.check import checked
+from couloir.config.finished import run_config
+from couloir.errors import CouloirError
+from couloir.inference.begun import begun_network
+from couloir.inference.explain.explaining import MODULES, imagenet_classes
+from couloir.inference.explain.subject import Subject
+from couloir.inference.explain.words import METHODS
+from couloir.inference.predictor import Predictor
+from finished_runs import FinishedRuns
+
+Capture = pytest.CaptureFixture[str]
+
+
+def answered(capsys: Capture, *words: str | Path) -> dict[str, Any]:
+    """The facts that `--json` gives."""
+    capsys.readouterr()
+    assert command(["explain", *map(str, words), "--json"]) == 0
+    facts: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return facts
+
+
+def refused(capsys: Capture, *words: str | Path) -> str:
+    capsys.readouterr()
+    assert command(["explain", *map(str, words)]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.count("error:") == 1
+    return shown.err
+
+
+@pytest.fixture
+def digits(finished: FinishedRuns) -> Path:
+    """A classifier of the embedded digits, whose data is always there."""
+    return finished("digits")
+
+
+def test_every_method_has_its_function() -> None:
+    assert sorted(name for methods in MODULES.values() for name in methods) == sorted(METHODS)
+
+
+def test_the_answers_are_those_of_predict_and_the_folder_has_the_page_and_the_pictures(
+    digits: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    rng = np.random.default_rng(0)
+    files = [tmp_path / f"{number}.png" for number in range(2)]
+    for file in files:
+        Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8)).save(file)
+    facts = answered(capsys, digits, *files, "--methods", "neighbours", "--output", tmp_path / "page")
+    run = couloir.load(digits)
+    for file, sample in zip(files, facts["samples"], strict=True):
+        likeliest = sorted(((value, name) for name, value in run(file).probabilities.items()), reverse=True)[:5]
+        assert sample["name"] == file.name
+        assert [each["output"] for each in sample["answers"]] == [name for _, name in likeliest]
+        assert [each["answer"] for each in sample["answers"]] == pytest.approx([value for value, _ in likeliest])
+    there = {path.name for path in (tmp_path / "page").iterdir()}
+    assert {"explain.html", "explain.json", "sample_0.png", "sample_1.png", "neighbours_1_5.png"} <= there
+    assert 'src="http' not in (tmp_path / "page" / "explain.html").read_text()
+
+
+def test_neighbours_are_the_training_samples_that_a_search_through_all_of_them_finds(
+    digits: Path, capsys: Capture
+) -> None:
+    facts = answered(capsys, digits, "--methods", "neighbours", "--count", "2")
+    subject = Subject(Predictor(run_config(digits), digits))
+    loader = subject.data.spread("train", 10**6)
+    training = torch.cat([subject.hidden(batch["image"]) for batch in loader])
+    shown = torch.cat([subject.hidden(batch["image"]) for batch in subject.data.spread("test", 2)])
+    for hidden, found in zip(shown, facts["methods"]["neighbours"], strict=True):
+        distances = (training - hidden).square().sum(dim=1).sqrt()
+        assert [each["place"] for each in found["nearest"]] == distances.argsort()[:6].tolist()
+        assert [each["distance"] for each in found["nearest"]] == pytest.approx(distances.sort().values[:6].tolist())
+
+
+def test_what_cannot_be_explained_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
+    sentences = {
+        "explain": "No run is named",
+        "explain data=imagenet model=squeezenet photo.jpg": "has no weights",
+        "explain latest": "There is no run",
+        "explain data=imagenet model=squeezenet model.weights=imagenet": "No photograph is named",
+        "explain data=imagenet model=squeezenet model.weights=imagenet a.jpg --methods gradcam": "--methods grad_cam",
+    }
+    code = (
+        "import sys; from couloir.cli.main import run\n"
+        f"for words in {list(sentences)!r}:\n"
+        "    print(words, run(words.split()), file=sys.stderr)\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert ended.returncode == 0, ended.stderr
+    told = ended.stderr.split("error: ")[1:]
+    assert len(told) == len(sentences)
+    for (words, fact), said in zip(sentences.items(), told, strict=True):
+        assert fact in said, said
+        assert f"{words} 2" in said
+
+
+def test_a_head_that_weights_do_not_fit_is_refused(tmp_path: Path) -> None:
+    words = ["model=mlp", "model.hidden=[4]", f"model.weights={tmp_path / 'other.pth'}"]
+    state = build_untrained(checked(words[:2]).cfg).state_dict()
+    torch.save(
+        {name: value[:3] if len(value) == 10 else value for name, value in state.items()}, tmp_path / "other.pth"
+    )
+    with pytest.raises(CouloirError, match="3 outputs, and the data has 10 classes"):
+        begun_network(checked(words).cfg)
+
+
+def test_a_folder_of_the_users_own_is_not_written_into(digits: Path, tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "letters.txt").write_text("mine")
+    assert "neither empty nor a page" in refused(capsys, digits, "--output", tmp_path)
+    assert list(tmp_path.iterdir()) == [tmp_path / "letters.txt"]
+
+
+def test_a_run_whose_data_is_gone_explains_inputs_and_says_what_it_left_out(
+    finished: FinishedRuns, tmp_path: Path, capsys: Capture
+) -> None:
+    run, photographs = finished("photographs"), finished.photographs()
+    facts = answered(capsys, run, photographs, "--methods", "answer", "--output", tmp_path / "page")
+    assert len(facts["samples"]) > 2
+    assert all("truth" in sample for sample in facts["samples"])
+    assert any("neighbours" in note for note in facts["left_out"])
+    assert "takes rows of a table" in refused(capsys, run, photographs, "--methods", "permutation")
+    assert "between 0 and 1" in refused(capsys, run, photographs, "--epsilon", "8")
+    assert "makes samples" in refused(capsys, finished("vae"))
+    assert "--count" in refused(capsys, run, photographs, "--count", "3")
+    assert "data.root=FOLDER" in refused(capsys, run)
+
+
+def test_the_classes_of_imagenet_are_a_thousand_in_the_order_of_published_weights() -> None:
+    names = imagenet_classes()
+    assert len(set(names)) == 1000
+    assert (names[0], names[309], names[310], names[999]) == ("tench", "bee", "ant", "toilet tissue")
