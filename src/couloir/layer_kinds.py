@@ -8,8 +8,12 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from couloir.locally_connected import LocallyConnected
+
 TransposedConvolution = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d | TransposedConvolution
+Weighted = nn.Linear | Convolution | LocallyConnected
+"""Layers whose output is a sum of products of weights and inputs."""
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from couloir.initializer.orthogonal import orthogonal
+from couloir.locally_connected import LocallyConnected
 
 
 def gram(matrix: torch.Tensor) -> torch.Tensor:
@@ -27,6 +28,16 @@ def test_rows_or_columns_are_orthogonal_and_as_long_as_the_gain(layer: nn.Linear
     found = gram(layer.weight)
     torch.testing.assert_close(found, gain**2 * torch.eye(len(found), dtype=torch.float64), rtol=0, atol=1e-5)
     assert not layer.bias.any()
+
+
+def test_each_place_of_a_locally_connected_layer_is_orthogonal_in_itself() -> None:
+    layer = LocallyConnected(2, 5, (4, 3), 2)
+    orthogonal(layer)
+    assert not layer.bias.any()
+    for row in range(3):
+        for column in range(2):
+            found = gram(layer.weight[:, row, column])
+            torch.testing.assert_close(found, torch.eye(5, dtype=torch.float64), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("groups", [2, 16], ids=["two groups", "depthwise"])

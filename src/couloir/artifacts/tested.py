@@ -21,7 +21,7 @@ from couloir.artifacts.layer_table import as_dict, layers_of
 from couloir.artifacts.map_pictures import TITLES, maps_figure, maps_png
 from couloir.artifacts.prediction_table import ORIGIN_FILE, origin
 from couloir.config.image_size import ImageSize, sample_shape
-from couloir.layer_kinds import Convolution
+from couloir.layer_kinds import Weighted
 from couloir.metric.mistakes import Mistakes
 from couloir.metric.worst_maps import WorstMaps
 from couloir.record.files import write_atomically
@@ -175,7 +175,7 @@ def first_filters(net: nn.Module, channels: int, image_size: ImageSize | None) -
     Returns:
         the filters, (O, C, h, w), at most `FILTERS`; None where they would be no picture.
     """
-    found = ((name, module) for name, module in net.named_modules() if isinstance(module, nn.Linear | Convolution))
+    found = ((name, module) for name, module in net.named_modules() if isinstance(module, Weighted))
     name, layer = next(found, ("", None))
     if layer is None or image_size is None:
         return name, None

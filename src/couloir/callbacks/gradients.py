@@ -14,7 +14,7 @@ from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from couloir.layer_kinds import Convolution, learned_weight
+from couloir.layer_kinds import Weighted, learned_weight
 from couloir.metric.precision import WIDE
 from couloir.task.task import Task
 from couloir.torch_private import unscales
@@ -138,7 +138,7 @@ def _scale(trainer: Trainer, optimizer: Optimizer) -> float:
 
 def layer_weights(net: nn.Module) -> list[Tensor]:
     """The weights (O, ...) of the linear and convolutional layers that are trained, in the network's order."""
-    weights = [learned_weight(module) for module in net.modules() if isinstance(module, nn.Linear | Convolution)]
+    weights = [learned_weight(module) for module in net.modules() if isinstance(module, Weighted)]
     return [weight for weight in weights if weight.requires_grad]
 
 

@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
 from couloir.data.ragged import moved
-from couloir.layer_kinds import BatchNorm, Convolution, learned_weight
+from couloir.layer_kinds import BatchNorm, Weighted, learned_weight
 from couloir.metric.precision import WIDE
 from couloir.record.signals import LayerSignal, write_signals
 from couloir.task.task import Task, sum_of
@@ -131,7 +131,7 @@ def measure(net: nn.Module, loss: Callable[[], Tensor], device: torch.device) ->
     weights = {
         module: learned_weight(module)
         for module in names
-        if isinstance(module, nn.Linear | Convolution) and learned_weight(module).requires_grad
+        if isinstance(module, Weighted) and learned_weight(module).requires_grad
     }
     found: dict[nn.Module, Signal] = {}
 
@@ -143,7 +143,7 @@ def measure(net: nn.Module, loss: Callable[[], Tensor], device: torch.device) ->
             # A hook of the tensor, not of the module: it stays with this value where the next layer works in place.
             output.register_hook(signal.take_gradient)  # type: ignore[no-untyped-call]
 
-    watched = [module for module in names if isinstance(module, nn.Linear | Convolution) or _is_activation(module)]
+    watched = [module for module in names if isinstance(module, Weighted) or _is_activation(module)]
     hooks = [module.register_forward_hook(record) for module in watched]
     try:
         with _unchanged(net, device), torch.enable_grad():

@@ -11,16 +11,18 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 from couloir.errors import CouloirError
-from couloir.layer_kinds import Convolution, TransposedConvolution
+from couloir.layer_kinds import TransposedConvolution, Weighted
+from couloir.locally_connected import LocallyConnected
 
-Layer = nn.Linear | Convolution
+Layer = Weighted
 
 POWER_ITERATIONS = 15
 """Steps that find the largest singular value of a new weight, as many as spectral normalisation begins with."""
 
 
 def weighted_layers(net: nn.Module, normalised: bool = False) -> list[Layer]:
-    """The linear, convolutional and transposed convolutional layers of a network, each once, as they are defined.
+    """The linear, locally connected, convolutional and transposed convolutional layers of a network, each once, as they
+    are defined.
 
     Args:
         net: any network.
@@ -32,7 +34,7 @@ def weighted_layers(net: nn.Module, normalised: bool = False) -> list[Layer]:
     """
     layers = []
     for name, layer in net.named_modules():
-        if isinstance(layer, nn.Linear | Convolution):
+        if isinstance(layer, Weighted):
             there = isinstance(layer.weight, nn.Parameter) and not is_lazy(layer.weight)
             if not there and not (normalised and _is_normalised(layer)):
                 raise CouloirError(
@@ -83,6 +85,9 @@ def fans(layer: Layer) -> tuple[int, int]:
 
     A layer most of whose inputs are zero says in `active_inputs` how many are not.
     """
+    if isinstance(layer, LocallyConnected):
+        kernel = layer.kernel_size**2
+        return layer.in_channels * kernel, layer.out_channels * kernel
     first, second = layer.weight.shape[:2]
     kernel = math.prod(layer.weight.shape[2:])
     if isinstance(layer, nn.Linear):
@@ -94,6 +99,10 @@ def fans(layer: Layer) -> tuple[int, int]:
 
 
 def weight_matrices(layer: Layer) -> list[Tensor]:
-    """Views of the weight, one for each group of channels: what a group multiplies by has no part in another's."""
+    """Views of the weight, one for each group of channels, or for each place whose kernels are its own: what a group
+    multiplies by has no part in another's.
+    """
+    if isinstance(layer, LocallyConnected):
+        return list(layer.weight.flatten(3).flatten(1, 2).unbind(1))
     groups = 1 if isinstance(layer, nn.Linear) else layer.groups
     return list(layer.weight.chunk(groups))

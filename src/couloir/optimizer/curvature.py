@@ -27,7 +27,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from couloir.errors import CouloirError
-from couloir.layer_kinds import BatchNorm, Convolution, statistics_kept
+from couloir.layer_kinds import BatchNorm, Weighted, statistics_kept
+from couloir.locally_connected import LocallyConnected
 
 Criterion = Callable[[Any, Tensor], Tensor]
 ELEMENTWISE = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.PReLU)
@@ -116,13 +117,26 @@ def _squared(net: nn.Module) -> Iterator[_Backward]:
 
 
 def _check(layer: nn.Module) -> None:
-    known = (nn.Linear, Convolution, BatchNorm, *ELEMENTWISE, *AVERAGES, *SELECTIONS)
+    known = (Weighted, BatchNorm, *ELEMENTWISE, *AVERAGES, *SELECTIONS)
     says = any(getattr(layer, name, None) for name in ("elementwise", "selects", "second_derivatives"))
     if not says and not isinstance(layer, known):
         raise CouloirError(
             f"optimizer=sdlm has no second derivatives for the layer {type(layer).__name__}.",
             next_step="choose a network of linear, convolutional and batch-normalisation layers, or another optimizer",
         )
+    if isinstance(layer, Weighted) and _mirrors(layer):
+        raise CouloirError(
+            "optimizer=sdlm has no second derivatives for maps whose border is a mirror image of them.",
+            next_step="model.padding_mode=zeros, or another optimizer",
+        )
+
+
+def _mirrors(layer: nn.Module) -> bool:
+    """Whether the border is filled with pixels of the map: an output may meet one of them twice, and the square of a
+    sum of two weights is not the sum of their squares.
+    """
+    mode = layer.mode if isinstance(layer, LocallyConnected) else getattr(layer, "padding_mode", "zeros")
+    return mode not in ("zeros", "constant")
 
 
 def _check_joins(net: nn.Module) -> None:
@@ -172,7 +186,7 @@ class _Layer(torch.autograd.Function):
 
 def _rule(layer: nn.Module, x: Tensor, h: Tensor, gradient: Tensor) -> tuple[Tensor | None, ...]:
     """Second derivatives of a layer's input and of its parameters, from those of its output."""
-    if isinstance(layer, nn.Linear | Convolution):
+    if isinstance(layer, Weighted):
         return _of_products(layer, x, h)
     if isinstance(layer, BatchNorm):
         return _of_standardisation(layer, x, h)
@@ -207,7 +221,7 @@ def _bins(length: int, bins: int, like: Tensor) -> Tensor:
     return torch.tensor([end - start for start, end in ends], dtype=like.dtype, device=like.device)
 
 
-def _of_products(layer: nn.Linear | Convolution, x: Tensor, h: Tensor) -> tuple[Tensor | None, ...]:
+def _of_products(layer: Weighted, x: Tensor, h: Tensor) -> tuple[Tensor | None, ...]:
     bias = None if layer.bias is None else torch.zeros_like(layer.bias)
     weight = layer.weight.detach()
 
@@ -233,10 +247,13 @@ def _of_standardisation(layer: BatchNorm, x: Tensor, h: Tensor) -> tuple[Tensor 
 
 
 def _to_shape(values: Tensor, shape: torch.Size) -> Tensor:
-    """The sum over samples and places, one for each channel, or one in all where there is one parameter."""
+    """The sum over samples and the places that share a parameter: one for each channel, or for each of its places, or
+    one in all where there is one parameter.
+    """
     if shape.numel() == 1 and values.shape[1] != 1:
         return values.sum().reshape(shape)
-    return values.flatten(2).sum(dim=(0, 2)) if values.ndim > 2 else values.sum(dim=0)
+    own = shape == values.shape[1:]  # each place has a parameter of its own
+    return values.sum(dim=0) if own else values.flatten(2).sum(dim=(0, 2))
 
 
 def _backward(function: Callable[[Tensor], Tensor], x: Tensor, h: Tensor) -> Tensor:
