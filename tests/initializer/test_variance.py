@@ -10,11 +10,13 @@ import torch
 from torch import nn
 
 from couloir.initializer import variance
+from couloir.locally_connected import LocallyConnected
 
 LAYERS = {  # layer, F, G
     "linear": (lambda: nn.Linear(300, 500), 300, 500),
     "convolution": (lambda: nn.Conv2d(64, 96, 5), 64 * 25, 96 * 25),
     "grouped convolution": (lambda: nn.Conv2d(128, 256, 3, groups=4), 32 * 9, 64 * 9),
+    "locally connected": (lambda: LocallyConnected(16, 24, (6, 7), 3, padding=(1, 1, 1, 1)), 16 * 9, 24 * 9),
     "transposed convolution": (lambda: nn.ConvTranspose2d(128, 256, 3, groups=4), 32 * 9, 64 * 9),
 }
 UNIFORM = {
@@ -91,3 +93,25 @@ def test_normalisation_layers_are_left_alone() -> None:
     variance.glorot_normal(nn.Sequential(nn.Conv2d(3, 4, 3), norm))
     assert norm.weight.tolist() == pytest.approx([0.3] * 4)
     assert norm.bias.tolist() == pytest.approx([0.4] * 4)
+
+
+@pytest.mark.parametrize(
+    ("behind", "slope"), [(nn.LeakyReLU(0.5), 0.5), (nn.PReLU(init=0.4), 0.4), (nn.LeakyReLU(), 0.01), (nn.ELU(), 0.0)]
+)
+def test_hes_variance_follows_the_slope_of_leaky_rectifiers(behind: nn.Module, slope: float) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(300, 500), behind, nn.Linear(500, 400))
+    for name in ("he_normal", "he_uniform"):
+        getattr(variance, name)(net)
+        for layer in (net[0], net[2]):
+            expected = 2 / ((1 + slope**2) * layer.in_features)
+            assert layer.weight.double().var().item() == pytest.approx(expected, rel=0.02)
+
+
+def test_hes_variance_keeps_the_signal_through_steep_rectifiers() -> None:
+    torch.manual_seed(0)
+    layers = [layer for _ in range(10) for layer in (nn.Linear(256, 256), nn.LeakyReLU(0.7))]
+    net = nn.Sequential(*layers)
+    variance.he_normal(net)
+    x = torch.randn(256, 256)
+    assert net(x).square().mean().item() == pytest.approx(1.0, abs=0.25)  # with 2/F it would be 1.49^10 = 54
