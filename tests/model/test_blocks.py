@@ -13,7 +13,7 @@ from couloir.errors import CouloirError
 from couloir.model.densenet import densenet_cifar
 from couloir.model.fractalnet import Fractal
 from couloir.model.highway import Highway
-from couloir.model.normalisation import local_response_norm
+from couloir.model.normalisation import LocalContrastNorm, local_response_norm
 from couloir.model.preact_resnet import wide_resnet
 from couloir.model.resnet_cifar import CifarResNet
 from couloir.model.shortcut import ZeroPadding, stochastic_depth
@@ -29,6 +29,41 @@ def test_local_response_normalisation_is_the_papers_sum() -> None:
         expected[:, i] = a[:, i] / (k + alpha * (a[:, low : high + 1] ** 2).sum(axis=1)) ** beta
     got = local_response_norm(n, alpha, beta, k)(torch.tensor(a))
     np.testing.assert_allclose(got.numpy(), expected, rtol=1e-6)
+
+
+def test_local_contrast_normalisation_is_the_papers_formula_with_the_border_left_out() -> None:
+    """Jarrett et al., 2009, pixel by pixel."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(2, 3, (2, 3, 6, 11))
+    place = np.arange(-4, 5)
+    window = np.exp(-0.5 * (place[:, None] ** 2 + place**2) / (9 / 4) ** 2)
+
+    def mean(of: np.ndarray) -> np.ndarray:
+        out = np.zeros_like(of[:, :1])
+        for row in range(6):
+            for column in range(11):
+                total = weights = 0.0
+                for down in place:
+                    for right in place:
+                        if 0 <= row + down < 6 and 0 <= column + right < 11:
+                            weight = window[down + 4, right + 4]
+                            total = total + weight * of[:, :, row + down, column + right].mean(axis=1)
+                            weights += weight
+                out[:, 0, row, column] = total / weights
+        return out
+
+    v = x - mean(x)
+    deviation = np.sqrt(mean(v**2))
+    expected = v / np.maximum(deviation, deviation.mean(axis=(2, 3), keepdims=True))
+    np.testing.assert_allclose(LocalContrastNorm()(torch.tensor(x)).numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_local_contrast_normalisation_of_a_map_without_contrast_is_zero_and_so_is_its_gradient() -> None:
+    x = torch.full((1, 2, 5, 5), 3.0, requires_grad=True)
+    out = LocalContrastNorm()(x)
+    out.square().sum().backward()
+    assert out.abs().max() < 0.2
+    assert x.grad.isfinite().all()
 
 
 def test_local_response_normalisation_has_alexnets_constants() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import couloir
+from couloir.artifacts.layer_table import layers
 from couloir.errors import CouloirError
 from couloir.model.convnet import convnet
 from couloir.model.linear import linear
@@ -198,3 +200,88 @@ def test_rows_of_scores_and_maps_are_not_taken_for_each_other(tmp_path: Path, mo
         "model.decoder=transposed or model.decoder=unpool or model.decoder=upsample, or leave model=convnet out"
     )
     assert couloir.compose(["data=maps", "model=convnet", "model.decoder=unpool"])
+
+
+@pytest.mark.parametrize(("size", "stride"), [(3, 2), (3, None), (2, 1), (4, 3)])
+@pytest.mark.parametrize("pool", ["max", "average"])
+def test_overlapping_pooling_has_the_places_that_are_counted_by_hand(size: int, stride: int | None, pool: str) -> None:
+    net = pattern(image_size=33, M=1, widths=5, pool=pool, pool_size=size, pool_stride=stride)
+    side = positions(33, kernel_size=size, stride=stride or size, padding=0, dilation=1)
+    assert next(layer.in_features for layer in net if isinstance(layer, nn.Linear)) == 5 * side**2
+    assert net(torch.zeros(1, 3, 33, 33)).shape == (1, 10)
+
+
+@pytest.mark.parametrize("way", ["average", "max"])
+def test_with_global_pooling_images_have_any_size(way: str) -> None:
+    torch.manual_seed(0)
+    net = pattern(global_pool=way, K=0, widths=[4, 8])
+    assert [type(layer).__name__ for layer in net][-3:] == [
+        "AdaptiveAvgPool2d" if way == "average" else "AdaptiveMaxPool2d", "Flatten", "Linear",
+    ]  # fmt: skip
+    assert net[-1].in_features == 8  # the lecture: a 15x15x8 tensor gives 8 numbers
+    x = torch.randn(2, 3, 45, 61)
+    maps = net[:-3](x).flatten(2)
+    pooled = maps.mean(dim=2) if way == "average" else maps.amax(dim=2)
+    torch.testing.assert_close(net(x), pooled @ net[-1].weight.T + net[-1].bias)
+
+
+def test_mirror_padding_is_numpys_reflection() -> None:
+    torch.manual_seed(0)
+    net = pattern(padding_mode="mirror", kernel_size=5, N=1, M=1, pool="none").double()
+    x = torch.randn(2, 3, 32, 32).double()
+    mirrored = np.pad(x.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)), mode="reflect")
+    expected = nn.functional.conv2d(torch.tensor(mirrored), net[0].weight, net[0].bias)
+    torch.testing.assert_close(net[0](x), expected)
+    with pytest.raises(CouloirError, match=r"needs 4 pixels beyond the border, and a map of 4x4 pixels has 3"):
+        pattern(image_size=8, M=2, kernel_size=9, padding_mode="mirror")
+
+
+def test_separable_convolutions_have_the_lectures_products() -> None:
+    """A 5x5 kernel over 3 channels: 75 products an output, or 75 for all three channels once and 3 an output."""
+    keys = {"kernel_size": 5, "widths": 256, "M": 1, "K": 0, "pool": "none", "bias": False}
+    with torch.device("meta"):
+        rows = {way: layers(pattern(connection=way, **keys), 3, 32) for way in ("shared", "separable")}
+    pixels = 32 * 32
+    assert rows["shared"][0].multiply_adds == 75 * 256 * pixels
+    assert [row.multiply_adds for row in rows["separable"][:2]] == [75 * pixels, 3 * 256 * pixels]
+    assert [row.parameters for row in rows["separable"][:2]] == [75, 3 * 256]
+    assert rows["shared"][0].parameters == 75 * 256
+
+
+def test_local_contrast_stands_behind_the_activation() -> None:
+    names = [type(layer).__name__ for layer in pattern(norm="local_contrast", M=1)]
+    assert names[:4] == ["Conv2d", "ReLU", "LocalContrastNorm", "MaxPool2d"]
+    net = decoding("transposed", norm="local_contrast", K=1, hidden=5)
+    assert kinds(net.middle) == ["Conv2d", "ReLU"] * 2
+    assert net(torch.randn(2, 3, 17, 30)).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["model.pool=none", "model.pool_size=3"], r"model\.pool_size=3 would be ignored: model\.pool is none"),
+        (["model.pool=none", "model.pool_stride=1"], r"model\.pool_stride=1 would be ignored: model\.pool is none"),
+        (
+            ["model.padding=0", "model.padding_mode=mirror"],
+            r"model\.padding_mode=mirror would be ignored: model\.padding",
+        ),
+        (["model.M=0", "model.connection=local"], r"model\.connection=local would be ignored: there is no convolution"),
+        (["model.N=0", "model.bias=false"], r"model\.bias=false would be ignored: there is no convolution"),
+        (["model.connection=sparse"], r"model\.connection takes one of shared, local, separable"),
+        (["model.padding_mode=reflect"], r"model\.padding_mode takes one of zeros, mirror"),
+    ],
+)
+def test_keys_that_nothing_would_read_are_refused_before_torch_is_needed(words: list[str], said: str) -> None:
+    with pytest.raises(CouloirError, match=said):
+        couloir.compose(["model=convnet", *words])
+
+
+def test_a_decoder_refuses_what_it_does_not_read() -> None:
+    for keys in (
+        {"connection": "local"}, {"bias": False}, {"padding_mode": "mirror"}, {"pool_size": 3}, {"pool_stride": 1},
+        {"global_pool": "average"},
+    ):  # fmt: skip
+        with pytest.raises(CouloirError, match=r"would be ignored: model\.decoder=transposed has its own way"):
+            decoding(**keys)
+    with pytest.raises(CouloirError, match="the last 1x1 convolution alone would learn"):
+        decoding(activation="step")

@@ -13,6 +13,7 @@ from torch import nn
 import couloir
 from couloir.errors import CouloirError
 from couloir.finetune.parts import Learning, Part
+from couloir.locally_connected import LocallyConnected
 from couloir.loss.classification import CrossEntropy, MaximumAPosteriori
 from couloir.loss.regression import MeanSquaredError
 from couloir.model.activation import Maxout, ScaledTanh
@@ -70,6 +71,25 @@ def test_a_shared_kernel_sums_over_its_places_by_hand() -> None:
     for kernel in found[net[0].weight].numpy():
         np.testing.assert_allclose(kernel, per_kernel, rtol=1e-6)
     np.testing.assert_allclose(found[net[0].bias].numpy(), 2 * 16)
+
+
+def test_kernels_of_their_own_do_not_sum_over_their_places_by_hand() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(LocallyConnected(1, 1, (1, 4), 1), nn.Flatten(), nn.Linear(4, 1)).double()
+    x = torch.randn(5, 1, 1, 4).double()
+    found = diagonal_curvature(net, lambda z, t: (z - t).square().mean(), x, torch.zeros(5, 1).double())
+    of_units = 2 * net[2].weight.detach().numpy() ** 2  # (1, 4), of each unit's output
+    np.testing.assert_allclose(found[net[0].bias].numpy().reshape(1, 4), of_units)
+    expected = of_units * (x.numpy().reshape(5, 4) ** 2).mean(axis=0)
+    np.testing.assert_allclose(found[net[0].weight].numpy().reshape(1, 4), expected)
+
+
+@pytest.mark.parametrize("connection", ["shared", "local", "separable"])
+def test_borders_that_mirror_the_map_are_refused(connection: str) -> None:
+    net = build("convnet", 1, 8, 3, M=1, widths=2, connection=connection, padding_mode="mirror")
+    with pytest.raises(CouloirError, match="mirror image") as caught:
+        diagonal_curvature(net, CrossEntropy(), torch.randn(2, 1, 8, 8), torch.tensor([0, 1]))
+    assert caught.value.next_step == "model.padding_mode=zeros, or another optimizer"
 
 
 def test_cross_entropys_curvature_at_the_output_is_p_times_one_minus_p() -> None:

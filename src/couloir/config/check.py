@@ -35,7 +35,9 @@ from couloir.config.metrics import (
 )
 from couloir.config.needs import fitting, gives_rows, keeps_size, lacking, other_way, told
 from couloir.config.omegaconf_private import is_missing, selected
+from couloir.config.pattern import check_pattern
 from couloir.config.settle import FROM_RUN, settle
+from couloir.config.slopes import check_activation
 from couloir.config.two_players import check_players
 from couloir.config.unpadded import check_unpadded
 from couloir.config.unread import SEVERAL, check_read
@@ -124,6 +126,7 @@ def _check(sentence: Sentence, reads_data: bool, each_fold: bool) -> None:
     _check_needs(sentence, ["task"])
     check_made_for(sentence.cfg, sentence.choices)
     _check_needs(sentence, [*(group for group in sentence.choices if group not in ("task", "model")), "model"])
+    check_activation(sentence.cfg.model)
     _check_values(sentence, {path: entries for path, entries in keys.items() if path not in data}, keys)
     _check_parts(sentence)
     check_players(sentence.cfg, sentence.choices)
@@ -507,6 +510,7 @@ def _check_parts(sentence: Sentence) -> None:
     _check_adapting(cfg)
     _check_timm(cfg)
     check_channels(cfg.model, cfg.data.get("channels"))
+    check_pattern(cfg.model)
     check_unpadded(cfg.model, cfg.data.get("image_size"))
     _check_finetune(cfg)
     rule = f"momentum_schedule={choices.get('momentum_schedule')}"

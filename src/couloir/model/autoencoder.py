@@ -19,7 +19,8 @@ With `tied` the decoder's weights are those of the encoder, transposed; its bias
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -124,6 +125,8 @@ def autoencoder(
     tied: bool = False,
     output: str = "sigmoid",
     code_activation: str = "linear",
+    slope: float | None = None,
+    alpha: float | None = None,
 ) -> Autoencoder:
     """The fully-connected autoencoder, of images or rows; linear without hidden layers and with a linear output.
 
@@ -137,11 +140,13 @@ def autoencoder(
         tied: the decoder's weights are the encoder's, transposed.
         output: `sigmoid` or `linear`, of images; rows are always linear.
         code_activation: `linear` or `sigmoid`, of the code; a mean activation needs codes in (0, 1).
+        slope: of leaky ReLUs and PReLUs; None: the usual one.
+        alpha: of ELUs; None: 1.
     """
-    inputs = features(channels, image_size)
+    inputs, layer_of = features(channels, image_size), partial(activation_layer, activation, slope, alpha)
     encoder = nn.Sequential(
         nn.Flatten(),
-        *dense(inputs, hidden, activation, batch_norm),
+        *dense(inputs, hidden, layer_of, batch_norm),
         nn.Linear(hidden[-1] if hidden else inputs, code_size),
         *_output(code_activation),
     )
@@ -151,7 +156,7 @@ def autoencoder(
         width = layer.in_features
         decoder.append(Tied(layer) if tied else nn.Linear(layer.out_features, width))
         if layer is not linear[0]:
-            decoder += [*([nn.BatchNorm1d(width)] if batch_norm else []), activation_layer(activation)]
+            decoder += [*([nn.BatchNorm1d(width)] if batch_norm else []), layer_of()]
     if image_size is not None:
         decoder += [*_output(output), nn.Unflatten(1, sample_shape(channels, image_size))]
     return Autoencoder(encoder, nn.Sequential(*decoder), code_size)
@@ -167,6 +172,8 @@ def conv_autoencoder(
     tied: bool = False,
     output: str = "sigmoid",
     code_activation: str = "linear",
+    slope: float | None = None,
+    alpha: float | None = None,
 ) -> Autoencoder:
     """Strided convolutions down to a small map, the code, and transposed convolutions up again.
 
@@ -180,36 +187,41 @@ def conv_autoencoder(
         tied: the decoder's weights are the encoder's, transposed.
         output: `sigmoid` or `linear`.
         code_activation: `linear` or `sigmoid`, of the code.
+        slope: of leaky ReLUs and PReLUs; None: the usual one.
+        alpha: of ELUs; None: 1.
 
     Raises:
         CouloirError: a side is no multiple of 4, or below 8.
     """
+    layer_of = partial(activation_layer, activation, slope, alpha)
     steps, size = halvings(image_size, "conv_autoencoder")
     deepest = width * 2 ** (steps - 1)
     encoder = nn.Sequential(
-        *down(channels, steps, width, activation, batch_norm),
+        *down(channels, steps, width, layer_of, batch_norm),
         nn.Flatten(),
         nn.Linear(deepest * math.prod(size), code_size),
         *_output(code_activation),
     )
     down_layers = [layer for layer in encoder if isinstance(layer, nn.Conv2d | nn.Linear)]
     decoder = nn.Sequential(
-        *up(channels, steps, size, width, code_size, activation, batch_norm, down_layers if tied else None),
+        *up(channels, steps, size, width, code_size, layer_of, batch_norm, down_layers if tied else None),
         *_output(output),
     )
     return Autoencoder(encoder, decoder, code_size)
 
 
-def dense(inputs: int, widths: Sequence[int], activation: str, batch_norm: bool) -> list[nn.Module]:
+def dense(inputs: int, widths: Sequence[int], activation: Callable[[], nn.Module], batch_norm: bool) -> list[nn.Module]:
     """[linear -> normalisation? -> activation] for each width."""
     layers: list[nn.Module] = []
     for before, width in zip((inputs, *widths), widths, strict=False):
         layers += [nn.Linear(before, width), *([nn.BatchNorm1d(width)] if batch_norm else [])]
-        layers.append(activation_layer(activation))
+        layers.append(activation())
     return layers
 
 
-def down(channels: int, steps: int, width: int, activation: str, batch_norm: bool) -> list[nn.Module]:
+def down(
+    channels: int, steps: int, width: int, activation: Callable[[], nn.Module], batch_norm: bool
+) -> list[nn.Module]:
     """[convolution 4x4, stride 2 -> normalisation? -> activation] for each halving; channels double from `width` on."""
     layers: list[nn.Module] = []
     for step in range(steps):
@@ -224,7 +236,7 @@ def up(
     size: tuple[int, int],
     width: int,
     code_size: int,
-    activation: str,
+    activation: Callable[[], nn.Module],
     batch_norm: bool,
     tied_to: Sequence[nn.Conv2d | nn.Linear] | None = None,
 ) -> list[nn.Module]:
@@ -236,7 +248,7 @@ def up(
         size: of the small map.
         width: channels of the last map before the image.
         code_size: K.
-        activation: behind each layer but the last, by name.
+        activation: makes what stands behind each layer but the last.
         batch_norm: normalise before each activation.
         tied_to: the layers of the way down whose weights are these, transposed; None: none.
     """
@@ -254,8 +266,8 @@ def up(
     return layers
 
 
-def _normalised(channels: int, activation: str, batch_norm: bool) -> list[nn.Module]:
-    return [*([nn.BatchNorm2d(channels)] if batch_norm else []), activation_layer(activation)]
+def _normalised(channels: int, activation: Callable[[], nn.Module], batch_norm: bool) -> list[nn.Module]:
+    return [*([nn.BatchNorm2d(channels)] if batch_norm else []), activation()]
 
 
 def _output(name: str) -> list[nn.Module]:

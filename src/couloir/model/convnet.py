@@ -10,6 +10,12 @@ What it covers (the course, convolutional networks, architectures):
 | 1, 2, 1 | INPUT -> [CONV -> RELU -> POOL]*2 -> FC -> RELU -> FC |
 | 2, 3, 2 | INPUT -> [[CONV -> RELU]*2 -> POOL]*3 -> [FC -> RELU]*2 -> FC |
 
+| `connection` | CONV |
+|---|---|
+| `shared` | a convolution |
+| `local` | a kernel for each place of the map (LeCun, 1989; `couloir.locally_connected`) |
+| `separable` | a kernel for each channel, then a 1x1 convolution (Howard et al., 2017, MobileNets, section 3.1) |
+
 With a decoder the output is an image: the fully-connected layers become 1x1 convolutions (Long et al., 2015, section
 3.1), and the stages follow again in reverse (Noh, Hong and Han, 2015, Learning Deconvolution Network for Semantic
 Segmentation, section 3): [UP -> RELU -> [CONV -> RELU]*(N-1)]*M -> CONV 1x1.
@@ -25,13 +31,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
+from typing import Literal
 
 from torch import Tensor, nn
 
 from couloir.config.image_size import ImageSize, Size, size_of
+from couloir.config.pattern import check_pattern
+from couloir.config.slopes import check_slopes
 from couloir.errors import CouloirError
+from couloir.locally_connected import LocallyConnected
 from couloir.model.activation import activation as activation_layer
+from couloir.model.activation import fix_below_steps
+from couloir.model.normalisation import LocalContrastNorm
 from couloir.model.upsampling import PoolWithPlaces, Unpool, enlarging, padded
 from couloir.model.weights import loads_weights
 
@@ -62,6 +75,14 @@ def convnet(
     decoder_kernel_size: int | None = None,
     upsample_mode: str | None = None,
     output_bias: bool = True,
+    slope: float | None = None,
+    alpha: float | None = None,
+    connection: str = "shared",
+    bias: bool = True,
+    padding_mode: str = "zeros",
+    pool_size: int | None = None,
+    pool_stride: int | None = None,
+    global_pool: str = "none",
 ) -> nn.Module:
     """A plain convolutional network.
 
@@ -78,9 +99,10 @@ def convnet(
         stride: steps of the convolutions.
         padding: zeros around each map, or `same`.
         dilation: distance of the kernels' elements.
-        pool: `max`, `average` (2x2, which halves the map) or `none`, after each stage.
-        activation: by name.
-        norm: `none`, `batch`, `group` or `instance`, before each activation of a convolution.
+        pool: `max`, `average` or `none`, after each stage.
+        activation: by name. Below the last `step` nothing learns.
+        norm: `none`, `batch`, `group` or `instance`, before each activation of a convolution, or `local_contrast`,
+            behind it.
         batch_norm: the same as `norm=batch`.
         dropout: share of units dropped before each fully-connected layer.
         decoder: `none`, or how maps are enlarged again: `transposed`, `unpool` or `upsample`.
@@ -88,6 +110,15 @@ def convnet(
             their stride divides, otherwise `kernel_size`.
         upsample_mode: `nearest` or `bilinear`, of `decoder=upsample`; None: nearest.
         output_bias: whether the layer of the outputs has a bias.
+        slope: of leaky ReLUs and PReLUs; None: the usual one.
+        alpha: of ELUs; None: 1.
+        connection: `shared`, `local` or `separable`.
+        bias: whether convolutions have biases.
+        padding_mode: what is around each map, `zeros` or `mirror`: the map itself, mirrored in its outermost pixels.
+        pool_size: pixels of the sides of the pooling's windows; None: 2, which halve the map.
+        pool_stride: pixels between two of them; None: `pool_size`. Where it is less, windows overlap.
+        global_pool: `average` or `max`, of each map, before the fully-connected layers: images may have any size; or
+            `none`.
 
     Raises:
         CouloirError: a list has another length than there are stages or layers, two keys contradict each other, or no
@@ -105,51 +136,74 @@ def convnet(
             next_step="leave one of the two out",
         )
     norm = "batch" if batch_norm else norm
-    for key, value, of in (
-        ("decoder_kernel_size", decoder_kernel_size, decoder != "none"),
-        ("upsample_mode", upsample_mode, decoder == "upsample"),
-    ):
-        if value is not None and not of:
-            raise CouloirError(
-                f"model.{key}={value} would be ignored: model.decoder is {decoder}.",
-                next_step=f"model.decoder={'upsample' if key == 'upsample_mode' else 'transposed'}, or leave it out",
-            )
+    check_slopes(activation, slope, alpha)
+    check_pattern(
+        {
+            "N": N, "M": M, "padding": padding, "pool": pool, "activation": activation, "decoder": decoder,
+            "decoder_kernel_size": decoder_kernel_size, "upsample_mode": upsample_mode, "connection": connection,
+            "bias": bias, "padding_mode": padding_mode, "pool_size": pool_size, "pool_stride": pool_stride,
+            "global_pool": global_pool,
+        }
+    )  # fmt: skip
+    layer_of = partial(activation_layer, activation, slope, alpha)
+
+    def then(width: int) -> list[nn.Module]:
+        contrast: list[nn.Module] = [LocalContrastNorm()] if norm == "local_contrast" else []
+        return [*_norm(norm, width), layer_of(), *contrast]
+
     if decoder != "none":
         _check_decoder(N, M, kernel_size, padding, pool, decoder, decoder_kernel_size)
         sizes = kernel_size, decoder_kernel_size or (4 if decoder == "transposed" else kernel_size)
-
-        def then(width: int) -> list[nn.Module]:
-            return [*_norm(norm, width), activation_layer(activation)]
-
-        widths = [channels, *stage_widths]
         mode = upsample_mode or "nearest"
+        widths = [channels, *stage_widths]
         return ConvDecoder(
-            widths, fc_widths, num_classes, N, sizes, dilation, pool, then, dropout, decoder, mode, output_bias
+            widths,
+            fc_widths,
+            num_classes,
+            N,
+            sizes,
+            dilation,
+            pool,
+            then,
+            layer_of,
+            dropout,
+            decoder,
+            mode,
+            output_bias,
         )
     layers: list[nn.Module] = []
     size, width = size_of(image_size), channels
     for stage, out_channels in enumerate(stage_widths, 1):
         for _ in range(N):
-            size = _next_size(size, stage, kernel_size, stride, padding, dilation)
-            layers.append(nn.Conv2d(width, out_channels, kernel_size, stride, padding, dilation))
+            before, size = size, _next_size(size, stage, kernel_size, stride, padding, dilation)
+            mirror = padding_mode == "mirror"
+            if mirror:
+                _check_mirror(before, stage, _around(padding, kernel_size, dilation))
+            keys = kernel_size, stride, padding, dilation
+            layers += _connected(connection, width, out_channels, before, keys, mirror, bias)
             if norm == "instance" and size == (1, 1):
                 raise CouloirError(
                     f"The image is too small for this convnet: stage {stage} has one pixel, and model.norm="
                     "instance needs at least two.",
                     next_step="another model.norm, fewer stages (model.M), or larger images",
                 )
-            layers += _norm(norm, out_channels)
-            layers.append(activation_layer(activation))
+            layers += then(out_channels)
             width = out_channels
         if pool != "none":
-            size = _next_size(size, stage, 2, 2, 0, 1)
-            layers.append(nn.MaxPool2d(2) if pool == "max" else nn.AvgPool2d(2))
+            window = pool_size or 2
+            size = _next_size(size, stage, window, pool_stride or window, 0, 1)
+            kind = nn.MaxPool2d if pool == "max" else nn.AvgPool2d
+            layers.append(kind(window, pool_stride or window))
+    if global_pool != "none":
+        layers.append(nn.AdaptiveAvgPool2d(1) if global_pool == "average" else nn.AdaptiveMaxPool2d(1))
+        size = 1, 1
     layers.append(nn.Flatten())
     width *= math.prod(size)
     for units in fc_widths:
         layers += [nn.Dropout(dropout)] if dropout else []
-        layers += [nn.Linear(width, units), activation_layer(activation)]
+        layers += [nn.Linear(width, units), layer_of()]
         width = units
+    fix_below_steps(layers)
     layers += [nn.Dropout(dropout)] if dropout else []
     return nn.Sequential(*layers, nn.Linear(width, num_classes, bias=output_bias))
 
@@ -179,6 +233,50 @@ def _next_size(size: Size, stage: int, kernel_size: int, stride: int, padding: i
             next_step="fewer stages (model.M), more padding (model.padding=same), model.pool=none, or larger images",
         )
     return height, width
+
+
+def _around(padding: int | str, kernel_size: int, dilation: int) -> tuple[int, int]:
+    """Pixels that are added above (and left), and below (and right); of an odd number one more below."""
+    if padding != "same":
+        return int(padding), int(padding)
+    both = dilation * (kernel_size - 1)
+    return both // 2, both - both // 2
+
+
+def _check_mirror(size: Size, stage: int, around: tuple[int, int]) -> None:
+    """A mirror image has one pixel less than the map on each side.
+
+    Raises:
+        CouloirError: it would need more.
+    """
+    if max(around) >= min(size):
+        raise CouloirError(
+            f"In stage {stage} model.padding_mode=mirror needs {max(around)} pixels beyond the border, and a map of "
+            f"{size[0]}x{size[1]} pixels has {min(size) - 1} to mirror.",
+            next_step="smaller kernels (model.kernel_size), fewer stages (model.M), or model.padding_mode=zeros",
+        )
+
+
+def _connected(
+    connection: str,
+    before: int,
+    after: int,
+    size: Size,
+    keys: tuple[int, int, int | str, int],
+    mirror: bool,
+    bias: bool,
+) -> list[nn.Module]:
+    """What CONV stands for, from `before` channels to `after`; `keys` are kernel, stride, padding and dilation."""
+    kernel_size, stride, padding, dilation = keys
+    if connection == "local":
+        above, below = _around(padding, kernel_size, dilation)
+        around, fill = (above, below, above, below), "reflect" if mirror else "constant"
+        return [LocallyConnected(before, after, size, kernel_size, stride, around, dilation, fill, bias)]
+    mode: Literal["reflect", "zeros"] = "reflect" if mirror else "zeros"
+    if connection == "separable":  # with nothing between the two (Chollet, 2017, Xception, section 4.7)
+        of_channels = nn.Conv2d(before, before, *keys, groups=before, bias=False, padding_mode=mode)
+        return [of_channels, nn.Conv2d(before, after, 1, bias=bias)]
+    return [nn.Conv2d(before, after, *keys, bias=bias, padding_mode=mode)]
 
 
 def _norm(name: str, channels: int) -> list[nn.Module]:
@@ -214,6 +312,7 @@ class ConvDecoder(nn.Module):
         dilation: distance of the convolutions' elements.
         pool: `max` or `average`.
         then: makes what follows each convolution of a stage, for its channels.
+        activation: makes what follows each 1x1 convolution.
         dropout: share of units dropped before each 1x1 convolution.
         decoder: `transposed`, `unpool` or `upsample`.
         mode: of `upsample`.
@@ -230,6 +329,7 @@ class ConvDecoder(nn.Module):
         dilation: int,
         pool: str,
         then: Callable[[int], list[nn.Module]],
+        activation: Callable[[], nn.Module],
         dropout: float,
         decoder: str,
         mode: str,
@@ -257,7 +357,7 @@ class ConvDecoder(nn.Module):
         dropped: list[nn.Module] = [nn.Dropout(dropout)] if dropout else []
         middle: list[nn.Module] = []
         for before, after in pairwise([widths[-1], *hidden, widths[-1]] if hidden else []):
-            middle += [*dropped, nn.Conv2d(before, after, 1), then(after)[-1]]
+            middle += [*dropped, nn.Conv2d(before, after, 1), activation()]
         self.middle = nn.Sequential(*middle)
         self.decoder = nn.ModuleList(
             Up(*up(before, after), *convolutions(after, after, N - 1, sizes[0]))

@@ -38,6 +38,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from couloir.config.image_size import ImageSize, halvings, sample_shape
+from couloir.config.slopes import check_slopes
 from couloir.layer_kinds import BatchNorm, Convolution
 from couloir.model.activation import Maxout
 from couloir.model.activation import activation as activation_layer
@@ -143,6 +144,8 @@ def gan_mlp(
     batch_norm: bool = False,
     spectral_norm: bool = False,
     conditional: bool = False,
+    slope: float | None = None,
+    alpha: float | None = None,
 ) -> Adversaries:
     """Two fully-connected networks.
 
@@ -159,7 +162,14 @@ def gan_mlp(
         batch_norm: normalise the generator's hidden layers before each activation.
         spectral_norm: whether the discriminator's layers have the largest singular value 1.
         conditional: whether both networks are told the classes.
+        slope: of the discriminator's leaky ReLUs and PReLUs; None: 0.2, and 0.25.
+        alpha: of the discriminator's ELUs; None: 1.
+
+    Raises:
+        CouloirError: the activation has no such slope.
     """
+    check_slopes(activation, slope, alpha)
+    slope = SLOPE if activation == "leaky_relu" and slope is None else slope
     pixels, classes = features(channels, image_size), num_classes if conditional else None
     width, made = code_size * (2 if conditional else 1), list[nn.Module]()
     for units in hidden:
@@ -170,7 +180,10 @@ def gan_mlp(
     width, seen = pixels, list[nn.Module]([nn.Flatten()])
     for units in reversed(hidden) if discriminator_hidden is None else discriminator_hidden:
         maxout = activation == "maxout"
-        seen += [Maxout(width, units, maxout_pieces)] if maxout else [nn.Linear(width, units), _activation(activation)]
+        if maxout:
+            seen.append(Maxout(width, units, maxout_pieces))
+        else:
+            seen += [nn.Linear(width, units), activation_layer(activation, slope, alpha)]
         seen += [nn.Dropout(dropout)] if dropout else []
         width = units
     discriminator = Discriminator(nn.Sequential(*seen), width, classes)
@@ -262,7 +275,3 @@ def _normalise(discriminator: nn.Module) -> None:
     for module in list(discriminator.modules()):
         if isinstance(module, nn.Linear | nn.Embedding | Convolution):
             parametrizations.spectral_norm(module)
-
-
-def _activation(name: str) -> nn.Module:
-    return nn.LeakyReLU(SLOPE) if name == "leaky_relu" else activation_layer(name)

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from couloir.config.image_size import ImageSize, side_of
 from couloir.model.activation import activation as activation_layer
+from couloir.model.activation import fix_below_steps
 from couloir.model.weights import loads_weights
 
 FIELD = 32
@@ -50,6 +51,8 @@ class LeNet5(nn.Module):
         dropout: share of the units of C5 and F6 that is dropped in training.
         border: what surrounds the images in the field: `mean`, zero, which is the mean of standardised data, or
         `paper`, each image's darkest value.
+        slope: of leaky ReLUs and PReLUs; None: the usual one.
+        alpha: of ELUs; None: 1.
     """
 
     def __init__(
@@ -61,23 +64,26 @@ class LeNet5(nn.Module):
         pool: str = "max",
         dropout: float = 0.0,
         border: str = "mean",
+        slope: float | None = None,
+        alpha: float | None = None,
     ) -> None:
         super().__init__()
         self.image_size, self.border = side_of(image_size, "lenet5"), border
         pooling = nn.MaxPool2d if pool == "max" else nn.AvgPool2d
         self.c1 = nn.Conv2d(channels, 6, kernel_size=5)
-        self.f1 = activation_layer(activation)
+        self.f1 = activation_layer(activation, slope, alpha)
         self.s2 = pooling(2)
         self.c3 = nn.Conv2d(6, 16, kernel_size=5)
-        self.f3 = activation_layer(activation)
+        self.f3 = activation_layer(activation, slope, alpha)
         self.s4 = pooling(2)
         self.c5 = nn.Conv2d(16, 120, kernel_size=5)
-        self.f5 = activation_layer(activation)
+        self.f5 = activation_layer(activation, slope, alpha)
         self.flatten = nn.Flatten()
         self.drop5 = nn.Dropout(dropout)
         self.f6 = nn.Linear(120, 84)
-        self.a6 = activation_layer(activation)
+        self.a6 = activation_layer(activation, slope, alpha)
         self.drop6 = nn.Dropout(dropout)
+        fix_below_steps(self.children())
         self.output_layer = nn.Linear(84, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from couloir.config.image_size import ImageSize, sample_shape
+from couloir.config.slopes import STEP, nothing_learns
 from couloir.model.activation import activation as activation_layer
 
 
@@ -68,8 +69,13 @@ class Perceptron(nn.Sequential):
         channels: channels of the images, or columns of the table.
         image_size: pixels of a side, or `[height, width]`, None for tables.
         num_classes: neurons, one a class.
-        activation: f, by name.
+        activation: f, by name, but for `step`, behind which nothing learns.
         output_bias: whether there is a b.
+        slope: of leaky ReLUs and PReLUs; None: the usual one.
+        alpha: of ELUs; None: 1.
+
+    Raises:
+        CouloirError: f is a step function, or has no such slope.
     """
 
     def __init__(
@@ -79,10 +85,14 @@ class Perceptron(nn.Sequential):
         num_classes: int,
         activation: str = "sigmoid",
         output_bias: bool = True,
+        slope: float | None = None,
+        alpha: float | None = None,
     ) -> None:
         super().__init__()
+        if activation == STEP:
+            raise nothing_learns()
         self.flatten = nn.Flatten()
         self.linear = nn.Linear(features(channels, image_size), num_classes, bias=output_bias)
-        self.activation = activation_layer(activation)
+        self.activation = activation_layer(activation, slope, alpha)
         self.output = "probabilities" if activation == "sigmoid" else "logits"
         """What the losses are told: a sigmoid's outputs are probabilities, not logits."""

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from couloir.config.image_size import ImageSize
+from couloir.config.slopes import check_slopes
 from couloir.errors import CouloirError
-from couloir.model.activation import Maxout
+from couloir.model.activation import Maxout, fix_below_steps
 from couloir.model.activation import activation as activation_layer
 from couloir.model.linear import features
 from couloir.model.weights import loads_weights
@@ -93,6 +94,8 @@ def mlp(
     num_classes: int,
     hidden: list[int],
     activation: str = "relu",
+    slope: float | None = None,
+    alpha: float | None = None,
     dropout: float = 0.0,
     batch_norm: bool = False,
     maxout_pieces: int = 2,
@@ -108,7 +111,10 @@ def mlp(
         image_size: pixels of a side, or `[height, width]`, None for tables.
         num_classes: classes, or outputs of a regression.
         hidden: the widths of the hidden layers; none makes the network linear.
-        activation: by name; `maxout` replaces linear layer and activation by one maxout layer.
+        activation: by name; `maxout` replaces linear layer and activation by one maxout layer. With `step` the output
+            layer alone learns.
+        slope: of leaky ReLUs and PReLUs; None: the usual one.
+        alpha: of ELUs; None: 1.
         dropout: share of hidden units that is dropped in training (Srivastava et al., 2014).
         batch_norm: normalise over the batch before each activation (Ioffe and Szegedy, 2015).
         maxout_pieces: affine pieces of a maxout unit.
@@ -118,8 +124,9 @@ def mlp(
         output_bias: whether the layer of the outputs has a bias.
 
     Raises:
-        CouloirError: there are no categories to embed.
+        CouloirError: there are no categories to embed, or the activation has no such slope.
     """
+    check_slopes(activation, slope, alpha)
     inputs: list[nn.Module] = [nn.Flatten()]
     width = features(channels, image_size)
     if embedding is not None:
@@ -136,10 +143,13 @@ def mlp(
         if batch_norm:
             layers.append(nn.BatchNorm1d(units))
         if not maxout:
-            layers.append(activation_layer(activation))
+            layers.append(activation_layer(activation, slope, alpha))
         if dropout:
             layers.append(nn.Dropout(dropout))
         width = units
+    fix_below_steps(
+        [*inputs, *layers] if shortcut == "none" else layers
+    )  # the shortcut passes a gradient to the inputs
     layers.append(nn.Linear(width, num_classes, bias=output_bias))
     if shortcut == "none":
         return nn.Sequential(*inputs, *layers)

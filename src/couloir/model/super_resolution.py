@@ -21,7 +21,8 @@ section 3.1).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -109,7 +110,7 @@ class ESPCN(nn.Module):
         factor: how much longer its sides are.
         kernel_sizes: pixels of the kernels' sides, odd.
         widths: channels after the first and the second convolution.
-        activation: after the first and the second.
+        activation: makes what follows the first and the second.
         depth: residual blocks between those two.
         residual: whether the image, enlarged bicubically, is added to the answer.
     """
@@ -121,7 +122,7 @@ class ESPCN(nn.Module):
         factor: int,
         kernel_sizes: Sequence[int],
         widths: Sequence[int],
-        activation: str,
+        activation: Callable[[], nn.Module],
         depth: int,
         residual: bool,
     ) -> None:
@@ -130,10 +131,10 @@ class ESPCN(nn.Module):
         first, second, third = kernel_sizes
         self.features = nn.Sequential(
             _convolution(channels, widths[0], first),
-            make_activation(activation),
+            activation(),
             *(ResidualBlock(widths[0]) for _ in range(depth)),
             _convolution(widths[0], widths[1], second),
-            make_activation(activation),
+            activation(),
         )
         self.pixels = _convolution(widths[1], num_classes * factor**2, third)
         self.shuffle = nn.PixelShuffle(factor)
@@ -200,6 +201,8 @@ def espcn(
     activation: str = "tanh",
     depth: int = 0,
     residual: bool = False,
+    slope: float | None = None,
+    alpha: float | None = None,
 ) -> ESPCN:
     """Shi et al.
 
@@ -207,4 +210,5 @@ def espcn(
         CouloirError: the keys do not fit together.
     """
     _check("espcn", channels, num_classes, kernel_sizes, widths, residual)
-    return ESPCN(channels, num_classes, factor, kernel_sizes, widths, activation, depth, residual)
+    layer_of = partial(make_activation, activation, slope, alpha)
+    return ESPCN(channels, num_classes, factor, kernel_sizes, widths, layer_of, depth, residual)

@@ -19,13 +19,16 @@ parameters.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from couloir.config.image_size import ImageSize
+from couloir.config.slopes import check_slopes
 from couloir.config.unpadded import at_least, check_sides
+from couloir.model.activation import activation as activation_layer
 from couloir.model.upsampling import PoolWithPlaces, Unpool, convolutions, cropped, enlarging, padded
 from couloir.model.weights import loads_weights
 
@@ -80,7 +83,7 @@ class UNet(nn.Module):
         padding: `none` or `same`.
         batch_norm: normalise before each activation.
         dropout: share of the lowest level's units dropped in training, at the end of the way down (section 3.1).
-        activation: by name.
+        activation: makes one.
         upsampling: `transposed`, `bilinear`, `nearest` or `unpooling`.
     """
 
@@ -93,7 +96,7 @@ class UNet(nn.Module):
         padding: str,
         batch_norm: bool,
         dropout: float,
-        activation: str,
+        activation: Callable[[], nn.Module],
         upsampling: str,
     ) -> None:
         super().__init__()
@@ -162,12 +165,20 @@ def unet(
     dropout: float = 0.5,
     activation: str = "relu",
     upsampling: str = "transposed",
+    slope: float | None = None,
+    alpha: float | None = None,
 ) -> UNet:
     """The figure, by keys.
 
     Raises:
-        CouloirError: without padding, images of this size cannot be halved at each level.
+        CouloirError: without padding, images of this size cannot be halved at each level; or the activation has no
+            such slope.
     """
     if padding == "none":
         check_sides(image_size, depth)
-    return UNet(channels, num_classes, depth, width, padding, batch_norm, dropout, activation, upsampling)
+    check_slopes(activation, slope, alpha)
+
+    def layer() -> nn.Module:
+        return nn.ReLU(inplace=True) if activation == "relu" else activation_layer(activation, slope, alpha)
+
+    return UNet(channels, num_classes, depth, width, padding, batch_norm, dropout, layer, upsampling)

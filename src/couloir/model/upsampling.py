@@ -12,11 +12,11 @@ checkerboard (Odena, Dumoulin and Olah, 2016, Deconvolution and Checkerboard Art
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from couloir.model.activation import activation as activation_layer
 
 
 class PoolWithPlaces(nn.Module):
@@ -75,14 +75,14 @@ def bilinear_kernel(channels: int, kernel_size: int) -> Tensor:
 
 
 def convolutions(
-    in_channels: int, out_channels: int, count: int, padding: int, batch_norm: bool, activation: str
+    in_channels: int, out_channels: int, count: int, padding: int, batch_norm: bool, activation: Callable[[], nn.Module]
 ) -> list[nn.Module]:
     """So many 3x3 convolutions with biases, each followed by normalisation, where it is wanted, and activation."""
     layers: list[nn.Module] = []
     for _ in range(count):
         layers.append(nn.Conv2d(in_channels, out_channels, 3, padding=padding))
         layers += [nn.BatchNorm2d(out_channels)] if batch_norm else []
-        layers.append(nn.ReLU(inplace=True) if activation == "relu" else activation_layer(activation))
+        layers.append(activation())
         in_channels = out_channels
     return layers
 

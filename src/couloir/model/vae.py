@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from couloir.config.image_size import ImageSize, halvings, sample_shape
+from couloir.model.activation import activation as activation_layer
 from couloir.model.autoencoder import dense, down, up
 from couloir.model.linear import features
 
@@ -70,6 +72,8 @@ def vae(
     activation: str = "relu",
     batch_norm: bool = False,
     deviation: float | None = 1.0,
+    slope: float | None = None,
+    alpha: float | None = None,
 ) -> VariationalAutoencoder:
     """The fully-connected one.
 
@@ -81,12 +85,14 @@ def vae(
         activation: of the hidden layers, by name.
         batch_norm: normalise before each activation.
         deviation: of the Gaussian likelihood; None: it is learned.
+        slope: of leaky ReLUs and PReLUs; None: the usual one.
+        alpha: of ELUs; None: 1.
     """
-    inputs = features(channels, image_size)
-    encoder = nn.Sequential(nn.Flatten(), *dense(inputs, hidden, activation, batch_norm))
+    inputs, layer_of = features(channels, image_size), partial(activation_layer, activation, slope, alpha)
+    encoder = nn.Sequential(nn.Flatten(), *dense(inputs, hidden, layer_of, batch_norm))
     back = list(reversed(hidden))
     decoder = nn.Sequential(
-        *dense(code_size, back, activation, batch_norm),
+        *dense(code_size, back, layer_of, batch_norm),
         nn.Linear(back[-1] if back else code_size, inputs),
         nn.Unflatten(1, sample_shape(channels, image_size)),
     )
@@ -102,6 +108,8 @@ def conv_vae(
     activation: str = "relu",
     batch_norm: bool = False,
     deviation: float | None = 1.0,
+    slope: float | None = None,
+    alpha: float | None = None,
 ) -> VariationalAutoencoder:
     """Strided convolutions down to a small map, the two ends, and transposed convolutions up again.
 
@@ -113,12 +121,15 @@ def conv_vae(
         activation: behind each layer but the ends and the output, by name.
         batch_norm: normalise before each activation.
         deviation: of the Gaussian likelihood; None: it is learned.
+        slope: of leaky ReLUs and PReLUs; None: the usual one.
+        alpha: of ELUs; None: 1.
 
     Raises:
         CouloirError: a side is no multiple of 4, or below 8.
     """
+    layer_of = partial(activation_layer, activation, slope, alpha)
     steps, size = halvings(image_size, "conv_vae")
-    encoder = nn.Sequential(*down(channels, steps, width, activation, batch_norm), nn.Flatten())
-    decoder = nn.Sequential(*up(channels, steps, size, width, code_size, activation, batch_norm))
+    encoder = nn.Sequential(*down(channels, steps, width, layer_of, batch_norm), nn.Flatten())
+    decoder = nn.Sequential(*up(channels, steps, size, width, code_size, layer_of, batch_norm))
     inputs = width * 2 ** (steps - 1) * math.prod(size)
     return VariationalAutoencoder(encoder, inputs, code_size, decoder, learns_deviation=deviation is None)

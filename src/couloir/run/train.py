@@ -42,6 +42,7 @@ from couloir.inference.evaluation import tta_numbers
 from couloir.log import note, run_log, say, silence
 from couloir.loss.class_weights import in_words as class_weights_in_words
 from couloir.machine import print_any_character
+from couloir.model.activation import steps_in_words
 from couloir.model.weights import sha256, weights_record
 from couloir.record.checkpoint import LAST, network_state, read_checkpoint
 from couloir.record.columns import read_columns, write_columns
@@ -175,8 +176,11 @@ def _train(
         say.info("%s", told)
     if data.columns and (elsewhere := other_columns(cfg.model, read_columns(folder.path))):
         say.warning("warning: %s", elsewhere)
+    unlearned = steps_in_words(module.net)
     if module.learning is not None:
         say.info("%s", module.learning.in_words(module.net))
+    elif unlearned is not None:
+        say.info("%s", unlearned)
     elif cfg.model.get("weights") is not None or cfg.model.get("pretrained"):
         say.info("%s", WITHOUT_FINETUNE)
     if counted := class_weights_in_words(module.loss, data.classes):
