@@ -60,6 +60,9 @@ EXACT: list[tuple[str, dict[str, Any], tuple[int, int, int], int, tuple[float, f
     ("squeezenet", {}, IMAGENET, 1_248_424, (0.81, 0.85)),
     # 9 (3 * 64 + 64 * 128 + 2 * 128² + 128 * 256 + 256 * 512 + 2 * 512²) + 2 (64 + 3 * 128 + 256 + 3 * 512) + 10 * 512
     ("resnet9", {}, CIFAR, 6_573_120, None),
+    # ten kernels of 5x5 that never learn, maps of 24x24, halved: 10 (10 * 12² + 1)
+    ("kernels", {}, (1, 28, 10), 14_410, None),
+    ("kernels", {"learn": True}, (1, 28, 10), 14_410 + 250, None),
     ("network_in_network", {}, CIFAR, 966_986, None),
     # Two companions, of 96 maps of 16x16 and 192 of 8x8, on Network in Network.
     ("deeply_supervised", {}, CIFAR, 966_986 + 10 * (96 * 256 + 1) + 10 * (192 * 64 + 1), None),

@@ -90,7 +90,7 @@ def correlated(images: NDArray[np.int64], kernel: NDArray[np.int64]) -> NDArray[
     """The sums of kernel times image at each place, (N, H, W) -> (N, H - h + 1, W - w + 1): what networks call a
     convolution.
     """
-    windows = np.lib.stride_tricks.sliding_window_view(images, kernel.shape, axis=(1, 2))  # type: ignore[call-overload]
+    windows = np.lib.stride_tricks.sliding_window_view(images, kernel.shape, axis=(1, 2))
     summed: NDArray[np.int64] = (windows * kernel).sum(axis=(-2, -1))
     return summed
 
