@@ -10,13 +10,11 @@ from torch import Tensor
 Gradient = Callable[[Tensor], Tensor]
 
 
-def sign_steps(
-    gradient: Gradient, x: Tensor, step: float | Tensor, steps: int, low: Tensor, high: Tensor
-) -> Tensor:
+def sign_steps(gradient: Gradient, x: Tensor, step: float | Tensor, steps: int, low: Tensor, high: Tensor) -> Tensor:
     """Steps along the sign of a gradient, after each of which every number is cut back into its range.
 
-    One step is FGSM (Goodfellow et al., 2015, Explaining and Harnessing Adversarial Examples, section 4), several are PGD
-    (Madry et al., 2018, Towards Deep Learning Models Resistant to Adversarial Attacks, section 2.1).
+    One step is FGSM (Goodfellow et al., 2015, Explaining and Harnessing Adversarial Examples, section 4), several are
+    PGD (Madry et al., 2018, Towards Deep Learning Models Resistant to Adversarial Attacks, section 2.1).
 
     Args:
         gradient: of what is to grow, in the form of what it is given.

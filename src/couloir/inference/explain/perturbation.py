@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from couloir.augmentation.adversarial import sign_steps
@@ -18,8 +19,12 @@ AT_ONCE = 32
 """Images that pass the network at a time."""
 OVERSHOOT = 0.02
 """How much further than to the border DeepFool goes, as in its paper."""
-FOOLED_ENOUGH = 0.8
-"""The share of images at which the search for a universal change ends: the paper's 1 - delta."""
+A_FEW = 8
+"""Images of one step of the search for a universal change."""
+STRIDES = 5
+"""Steps of that search from no change to the largest."""
+CLIPPED = 9.0
+"""What the cross-entropy of an image counts at most there, so that one that is fooled already counts no more."""
 
 
 def likeliest(scores: Scores, pixels: Tensor) -> Tensor:
@@ -54,12 +59,15 @@ def towards_others(scores: Scores, labels: Tensor) -> Callable[[Tensor], Tensor]
     def gradient(pixels: Tensor) -> Tensor:
         given = pixels.detach().requires_grad_()
         with torch.enable_grad():
-            found = scores(given)
-            own = found.gather(1, labels[:, None])
-            others = found.scatter(1, labels[:, None], -torch.inf).logsumexp(dim=1)
-            return torch.autograd.grad((others - own[:, 0]).sum(), given)[0]
+            return torch.autograd.grad(odds_against(scores(given), labels).sum(), given)[0]
 
     return gradient
+
+
+def odds_against(scores: Tensor, labels: Tensor) -> Tensor:
+    """log((1 - p) / p) of some classes, (B,), of scores (B, K); their cross-entropy is log(1 + exp) of it."""
+    own = scores.gather(1, labels[:, None])
+    return scores.scatter(1, labels[:, None], -torch.inf).logsumexp(dim=1) - own[:, 0]
 
 
 def fgsm(scores: Scores, pixels: Tensor, labels: Tensor, epsilon: float) -> Tensor:
@@ -165,36 +173,37 @@ def _shortest(x: Tensor, ahead: Tensor) -> Tensor:
     return way
 
 
-def universal(
-    scores: Scores, pixels: Tensor, epsilon: float, seed: int, passes: int = 5, classes: int = 5, steps: int = 10
-) -> Tensor:
+def universal(scores: Scores, pixels: Tensor, epsilon: float, seed: int, passes: int = 5) -> Tensor:
     """One change (C, H, W) that is added to every image, epsilon at most in each pixel, and fools on most of them.
 
-    Moosavi-Dezfooli et al., 2017, Universal Adversarial Perturbations, algorithm 1: to the change is added, for one
-    image after another that it does not fool yet, what DeepFool finds for the changed image; then it is cut to epsilon.
-    It ends where `FOOLED_ENOUGH` of the images are fooled. `added` adds it.
+    Such changes are those of Moosavi-Dezfooli et al., 2017, Universal Adversarial Perturbations, who add up what
+    DeepFool finds for thousands of images. Here the search is that of Shafahi et al., 2020, Universal Adversarial
+    Training, section 3: steps along the sign of the gradient of the cross-entropy of a few images, of which each counts
+    `CLIPPED` at most. It needs far fewer images. `added` adds the change.
 
     Args:
         scores: the network.
         pixels: images in [0, 1], (B, C, H, W).
         epsilon: the most of the change in a pixel.
         seed: what the order of the images follows from.
-        passes: over the images, at most.
-        classes: how many of the likeliest classes DeepFool looks at.
-        steps: of DeepFool, at most.
+        passes: over the images.
     """
     own = likeliest(scores, pixels)
-    change = torch.zeros_like(pixels[0])
     most = _not_above(torch.tensor(epsilon, dtype=torch.float64, device=pixels.device), pixels.dtype)
     drawn = torch.Generator().manual_seed(seed)
+    change = torch.zeros_like(pixels[0])
     for _ in range(passes):
-        for place in torch.randperm(len(pixels), generator=drawn).tolist():
-            moved = added(pixels[place : place + 1], change, epsilon)
-            if likeliest(scores, moved) == own[place]:
-                change = change + (deep_fool(scores, moved, classes, steps) - moved)[0]
-                change = change.clamp(-most, most)
-        if (likeliest(scores, added(pixels, change, epsilon)) != own).double().mean() >= FOOLED_ENOUGH:
-            break
+        for places in torch.split(torch.randperm(len(pixels), generator=drawn), A_FEW):
+            at = places.to(pixels.device)
+
+            def gradient(change: Tensor, at: Tensor = at) -> Tensor:
+                given = change.detach().requires_grad_()
+                with torch.enable_grad():
+                    odds = odds_against(scores((pixels[at] + given).clamp(0, 1)), own[at])
+                    loss = F.softplus(odds.double()).clamp(max=CLIPPED).sum()
+                    return torch.autograd.grad(loss, given)[0]
+
+            change = sign_steps(gradient, change, epsilon / STRIDES, 1, -most, most)
     return change
 
 
