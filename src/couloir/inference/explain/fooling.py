@@ -38,7 +38,7 @@ Attack = Callable[[Tensor, Tensor, float], Tensor]
 
 def fgsm(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
     """One step along the sign of the gradient, at `wanted.epsilon`, and how answers fall with epsilon."""
-    scores, epsilon = _scores(subject, "fgsm"), wanted.epsilon or SMALL
+    scores, epsilon, pixels = _scores(subject, "fgsm"), wanted.epsilon or SMALL, _inside(shown)
 
     def attack(pixels: Tensor, labels: Tensor, epsilon: float) -> Tensor:
         return perturbation.fgsm(scores, pixels, labels, epsilon)
@@ -47,16 +47,15 @@ def fgsm(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
         f"Each pixel moves by {_in_255ths(epsilon)} of its range at most, along the sign of the gradient of the loss "
         "(Goodfellow et al., 2015)."
     )
-    found = _attacked(
-        subject, shown, "fgsm", "FGSM", note, attack(shown.pixels, likeliest(scores, shown.pixels), epsilon)
-    )
+    changed = attack(pixels, likeliest(scores, pixels), epsilon)
+    found = _attacked(subject, shown, "fgsm", "FGSM", note, changed)
     found[-1].charts.append(_chart(subject, shown, wanted, {"FGSM": attack}, epsilon, CHARTED, found[-1]))
     return found
 
 
 def pgd(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
     """Many such steps from a start that the seed draws, at `wanted.epsilon`, beside FGSM for several epsilons."""
-    scores, epsilon = _scores(subject, "pgd"), wanted.epsilon or SMALL
+    scores, epsilon, pixels = _scores(subject, "pgd"), wanted.epsilon or SMALL, _inside(shown)
 
     def attack(pixels: Tensor, labels: Tensor, epsilon: float) -> Tensor:
         return perturbation.pgd(scores, pixels, labels, epsilon, STEPS, epsilon / 4, wanted.seed)
@@ -69,9 +68,8 @@ def pgd(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
         f"each cut back to within {_in_255ths(epsilon)} of the image (Madry et al., 2018). The start follows from "
         f"--seed {wanted.seed}."
     )
-    found = _attacked(
-        subject, shown, "pgd", "PGD", note, attack(shown.pixels, likeliest(scores, shown.pixels), epsilon)
-    )
+    changed = attack(pixels, likeliest(scores, pixels), epsilon)
+    found = _attacked(subject, shown, "pgd", "PGD", note, changed)
     attacks = {"FGSM": one_step, "PGD": attack}
     found[-1].charts.append(_chart(subject, shown, wanted, attacks, epsilon, CHARTED_WITH_PGD, found[-1]))
     return found
@@ -79,16 +77,16 @@ def pgd(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
 
 def deep_fool(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
     """The smallest change, by Euclidean distance, that takes each image over a border between classes."""
-    scores = _scores(subject, "deep_fool")
+    scores, pixels = _scores(subject, "deep_fool"), _inside(shown)
     note = (
         "The way to the nearest border between two of the ten likeliest classes, and "
         f"{100 * perturbation.OVERSHOOT:g}% further (Moosavi-Dezfooli et al., 2016). Its length is the root of the sum "
         "of squares over all pixels and channels, which lie in [0, 1]; epsilon has no part in it."
     )
-    changed = perturbation.deep_fool(scores, shown.pixels)
+    changed = perturbation.deep_fool(scores, pixels)
     found = _attacked(subject, shown, "deep_fool", "DeepFool", note, changed)
-    lengths = (changed - shown.pixels).flatten(1).norm(dim=1)
-    relative = lengths / shown.pixels.flatten(1).norm(dim=1).clamp_min(torch.finfo(lengths.dtype).tiny)
+    lengths = (changed - pixels).flatten(1).norm(dim=1)
+    relative = lengths / pixels.flatten(1).norm(dim=1).clamp_min(torch.finfo(lengths.dtype).tiny)
     found[-1].numbers |= {"mean_length": float(lengths.mean()), "mean_relative_length": float(relative.mean())}
     found[-1].html += facts([
         ("length of the change, mean", f"{float(lengths.mean()):.3g}"),
@@ -112,8 +110,8 @@ def universal(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
         rates[name] = float((before != after).double().mean())
         rates[f"{name}_images"] = len(images)
     usual, share = _usual(after, before)
-    name = None if usual is None else subject.name_of(usual)
-    pixels = shown.pixels[:FULL]
+    becomes = None if usual is None else subject.name_of(usual)
+    pixels = _inside(shown)[:FULL]
     changed = added(pixels, change, epsilon)
     cases = _cases(subject, pixels, changed)
     largest = max(float(change.abs().max()), float(np.finfo(np.float32).tiny))
@@ -132,7 +130,7 @@ def universal(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
         )
     stands = "" if subject.has_data or len(shown) >= HELD_OUT else " There were too few to keep some for it."
     numbers: dict[str, Any] = {
-        "epsilon": epsilon, "rates": rates, "images": told, "leads_to": name, "leads_to_share": share,
+        "epsilon": epsilon, "rates": rates, "images": told, "leads_to": becomes, "leads_to_share": share,
         "samples": [case.numbers() for case in cases],
     }  # fmt: skip
     fooled = rates["measured_on"]
@@ -143,7 +141,7 @@ def universal(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
         panels, [], facts([
             ("fooled", f"{100 * fooled:.0f}% of {len(measured_on):,} images"),
             ("of those it was found on", f"{100 * rates['found_on']:.0f}% of {len(found_on):,}"),
-            *([(f"of the fooled become '{name}'", f"{100 * share:.0f}%")] if name is not None else []),
+            *([(f"of the fooled become '{becomes}'", f"{100 * share:.0f}%")] if becomes is not None else []),
         ]), numbers,
     )]  # fmt: skip
 
@@ -212,10 +210,11 @@ def _scores(subject: Subject, method: str) -> Scores:
 
 def _attacked(subject: Subject, shown: Shown, method: str, title: str, note: str, changed: Tensor) -> list[Exhibit]:
     """The pictures of the first images, and at the end the rates of all of them."""
-    cases = _cases(subject, shown.pixels, changed)
+    pixels = _inside(shown)
+    cases = _cases(subject, pixels, changed)
     found = []
     for place, case in enumerate(cases[:FULL]):
-        panels = _panels(method, place, case, shown.pixels[place], changed[place])
+        panels = _panels(method, place, case, pixels[place], changed[place])
         name = f"{title}: {shown.names[place]}"
         found.append(Exhibit(method, name, panels=panels, numbers=case.numbers(), sample=place))
     fooled, png = (sum(getattr(case, name) for case in cases) for name in ("fooled", "png_fools"))
@@ -317,8 +316,8 @@ def _images(subject: Subject, shown: Shown, split: str, most: int) -> tuple[Tens
         classes = torch.cat(truth) if len(truth) == len(batches) else None
         return torch.cat([x for x, _ in batches]), classes, f"of the split {split}"
     known = shown.truth is not None and all(label >= 0 for label in shown.truth)
-    labels = torch.tensor(shown.truth, device=shown.pixels.device) if known else None
-    return shown.pixels[:most], None if labels is None else labels[:most], "those that are shown"
+    labels = torch.tensor(shown.truth, device=subject.device) if known else None
+    return _inside(shown)[:most], None if labels is None else labels[:most], "those that are shown"
 
 
 def _universal_images(subject: Subject, shown: Shown, wanted: Wanted) -> tuple[Tensor, Tensor, str]:
@@ -336,9 +335,9 @@ def _universal_images(subject: Subject, shown: Shown, wanted: Wanted) -> tuple[T
             next_step=f"name {LEAST} or more images or a folder of them, or data.root=FOLDER",
         )
     if count < HELD_OUT:
-        return shown.pixels, shown.pixels, f"found and measured on the same {count} images"
-    places = torch.randperm(count, generator=torch.Generator().manual_seed(wanted.seed)).to(shown.pixels.device)
-    find, measure = shown.pixels[places[: count // 2]], shown.pixels[places[count // 2 :]]
+        return _inside(shown), _inside(shown), f"found and measured on the same {count} images"
+    places = torch.randperm(count, generator=torch.Generator().manual_seed(wanted.seed)).to(subject.device)
+    find, measure = _inside(shown)[places[: count // 2]], _inside(shown)[places[count // 2 :]]
     return find, measure, f"found on {len(find)} of the images, measured on the other {len(measure)}"
 
 
@@ -349,6 +348,11 @@ def _usual(after: Tensor, before: Tensor) -> tuple[int | None, float]:
         return None, 0.0
     counts = fooled.bincount()
     return int(counts.argmax()), float(counts.max() / len(fooled))
+
+
+def _inside(shown: Shown) -> Tensor:
+    """The images, (N, C, H, W), without what rounding has put outside [0, 1]."""
+    return shown.pixels.clamp(0, 1)
 
 
 def _in_255ths(size: float) -> str:
