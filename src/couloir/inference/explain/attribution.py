@@ -239,38 +239,54 @@ def told_sum(exhibit: Exhibit, found: Attributed, number: int) -> None:
 
 
 Maps = Callable[[Subject, Tensor, Tensor, str], Tensor]
-Pixels = Callable[[Subject, Tensor, Tensor], Tensor]
+Made = Callable[[Subject, Tensor, Tensor], Tensor]
+"""Takes a network, standardised images and the output of each, and gives values (B, C, H, W) or maps (B, h, w)."""
 
 
-def makers(subject: Subject, nodes: int) -> dict[str, Pixels]:
-    """Of each method that is compared by maps, the function (subject, x, target) -> maps (B, h, w).
+def makers(subject: Subject, nodes: int) -> dict[str, Made]:
+    """Of each method whose maps are compared, the function that makes them; what the network does not allow is left
+    out.
 
     Args:
-        subject: the network; methods that it does not allow are left out.
+        subject: the network.
         nodes: points of integrated gradients.
     """
-    found: dict[str, Pixels] = {}
-    if subject.mapped:
+    found: dict[str, Made] = {}
+    if last_layer(subject):
         found["grad_cam"] = partial(_of_last, make=grad_cam_maps)
         found["grad_cam_plus_plus"] = partial(_of_last, make=grad_cam_plus_plus_maps)
-    found["gradients"] = lambda subject, x, target: strongest_channel(pixel_gradients(subject, x, target))
+    found["gradients"] = pixel_gradients
     if not rectifies(subject):
-        found["guided_backprop"] = lambda subject, x, target: strongest_channel(guided_gradients(subject, x, target))
-    found["integrated_gradients"] = lambda subject, x, target: integrated(
-        subject, x, target, baseline_of(subject, x), nodes
-    ).sum(dim=1)
-    found["smoothgrad"] = lambda subject, x, target: strongest_channel(
-        smooth_gradients(subject, x, target, FEWER_NOISY)
-    )
+        found["guided_backprop"] = guided_gradients
+    found["integrated_gradients"] = partial(_integrated, nodes=nodes)
+    found["smoothgrad"] = partial(smooth_gradients, copies=FEWER_NOISY)
     return found
 
 
+def last_layer(subject: Subject) -> str:
+    """The name of the last layer with maps before the scores; empty where there is none."""
+    try:
+        return subject.last_maps.name
+    except CouloirError:
+        return ""
+
+
+def absolute_map(method: str, values: Tensor) -> Tensor:
+    """What a method shows, without signs: of gradients the largest absolute value over the channels, of integrated
+    gradients that of their sum; (B, ...) -> (B, h, w).
+    """
+    if values.ndim == 3:
+        return values.abs()
+    return signed_map(values).abs() if method == "integrated_gradients" else strongest_channel(values)
+
+
+def signed_map(values: Tensor) -> Tensor:
+    """The sum over the channels, (B, C, H, W) -> (B, H, W); maps stay as they are."""
+    return values if values.ndim == 3 else values.sum(dim=1)
+
+
 def _integrated(subject: Subject, x: Tensor, target: Tensor, nodes: int) -> Tensor:
-    return integrated(subject, x, target, baseline_of(subject, x), nodes).sum(dim=1)
-
-
-def _smooth(subject: Subject, x: Tensor, target: Tensor, copies: int) -> Tensor:
-    return strongest_channel(smooth_gradients(subject, x, target, copies))
+    return integrated(subject, x, target, baseline_of(subject, x), nodes)
 
 
 def _of_last(subject: Subject, x: Tensor, target: Tensor, make: Maps) -> Tensor:

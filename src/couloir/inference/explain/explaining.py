@@ -181,7 +181,7 @@ MODULES = {
     "receptive_fields": ("receptive_fields",), "embedding": ("embedding",),
     "dreaming": ("maximisation", "deep_dream"), "fooling": ("fgsm", "pgd", "deep_fool", "universal"),
     "moving": ("equivariance",), "corruptions": ("robustness",),
-    "sanity": ("randomisation", "deletion", "random_labels"),
+    "sanity": ("randomisation", "random_labels"), "deletion": ("deletion",),
 }  # fmt: skip
 """The modules of this folder, and the methods that each has as functions of the same names."""
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from couloir.inference.explain.attribution import last_layer
 from couloir.inference.explain.exhibit import Exhibit, Panel
 from couloir.inference.explain.heat import CLIPPED, Picture, enlarged, laid_over, photograph, photograph_in_grey
 from couloir.inference.explain.rectifiers import DECONVNET, backward_rule, rectifies
@@ -195,8 +196,8 @@ def occlusion(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
     layer = subject.layer(wanted.layers[0]).name if wanted.layers else ""
     if layer and len(subject.layer(layer).shape) != 3:
         layer = ""  # it has units and no maps
-    if not wanted.layers and subject.mapped:
-        layer = subject.last_maps.name
+    if not wanted.layers:
+        layer = last_layer(subject)
     squares = squares_of((shown.x.shape[2], shown.x.shape[3]), FEWER if len(shown) > FULL else MOST)
     reason = rectifies(subject) if layer else "The network has no layer with maps."
     return [_one(subject, shown, number, squares, layer, wanted.unit, reason) for number in range(len(shown))]
