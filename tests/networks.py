@@ -27,12 +27,16 @@ from couloir.config.settle import encoder_of
 DEEPER = {
     **dict.fromkeys(["densenet161", "densenet169", "densenet201", "densenet264"], "densenet121"),
     "preact_resnet1001": "preact_resnet164",
+    "deeply_supervised": "network_in_network",
+    "inception_v2": "inception_v3",
     "resnet34": "resnet18",
     **dict.fromkeys(["resnet101", "resnet152"], "resnet50"),
-    **dict.fromkeys(["resnet32", "resnet44", "resnet56", "resnet110"], "resnet20"),
+    **dict.fromkeys(["resnet32", "resnet44", "resnet56", "resnet110", "resnet1202"], "resnet20"),
     **dict.fromkeys(["vgg13", "vgg16", "vgg19"], "vgg11"),
 }
-"""Networks that are others with more layers -> those others, with which most of what is common to all is tested."""
+"""Networks that are others with more layers, heads or other kernels -> those others, with which most of what is common
+to all is tested.
+"""
 
 NARROW: dict[str, dict[str, Any]] = {
     "unet": {"width": 8},

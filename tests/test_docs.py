@@ -21,19 +21,21 @@ from omegaconf import OmegaConf
 import couloir
 from build_outputs import MEASURED, Quote, masked, output, quotes, same_numbers_here, shown
 from build_outputs import PAGES as QUOTING
-from couloir.cli import board, find_batch_size, find_lr, predict, rerun, sample
+from couloir.cli import board, explain, find_batch_size, find_lr, predict, rerun, sample
 from couloir.cli.evaluate import OPENED
 from couloir.cli.export import ENDINGS
 from couloir.cli.export import OPENED as FOR_EXPORT
 from couloir.cli.flags import take_flags, take_switches
 from couloir.cli.main import VERBS, run
 from couloir.compare import resume
+from couloir.config.check import checked
 from couloir.config.compose import check_sweep
 from couloir.config.finished import amend, run_config
 from couloir.data.ragged import Ragged
 from couloir.data.table import Wanted, in_sentences, read_table
 from couloir.inference import inputs
-from couloir.inference.sampling.words import check_files, counted, place_for
+from couloir.inference.explain.words import chosen_methods
+from couloir.inference.sampling.words import check_files, counted, overrides_among, place_for
 from couloir.record.find import find_run
 from finished_runs import FinishedRuns
 from folders_of_masks import make_masks, make_recipes
@@ -168,6 +170,16 @@ def test_a_command_of_the_documentation_can_be_typed(
         counted(mode, flags["--count"], form, named[1:])
         amend(run_config(find_run(str(reader / "run"))), rest, sample.opened())
         return
+    if words[:2] == ["couloir", "explain"] and words[2:] not in ([], ["--help"]):
+        flags, rest = take_flags([word for word in words[2:] if word != "--json"], explain.TAKEN)
+        named, rest = overrides_among(rest)
+        assert chosen_methods(flags["--methods"], "row" if named[1:] == ["table.csv"] else "image")
+        if named[0] in ("latest", "RUN"):
+            amend(run_config(find_run(str(reader / "run"))), rest, explain.opened())
+        else:
+            assert any(word.startswith("model.weights=") for word in rest)
+            checked(rest, reads_data=False)
+        return
     if words[:2] == ["couloir", "export"]:
         photographs = couloir.compose(["data=image_folder", f"data.root={reader / 'photos'}"]).cfg
         amend(photographs, [word for word in words[2:] if "=" in word], FOR_EXPORT)
@@ -199,7 +211,7 @@ def test_a_command_of_the_documentation_can_be_typed(
     if words[:2] == ["couloir", "diff"]:
         assert len([word for word in words[2:] if not word.startswith("-")]) == 2
         return
-    overrides = words[2:] if words[0] == "couloir" else words[1:]
+    overrides = [word for word in (words[2:] if words[0] == "couloir" else words[1:]) if word != "--help"]
     if words[1].startswith("find-"):
         overrides = [word for word in overrides if word != "--json"]
         _, overrides = take_flags(overrides, find_lr.FLAGS if words[1] == "find-lr" else find_batch_size.FLAGS)

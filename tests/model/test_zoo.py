@@ -14,16 +14,21 @@ from couloir.cli.main import run
 from couloir.config import tree
 from couloir.config.needs import lacking
 from couloir.errors import CouloirError
+from couloir.loss.classification import CrossEntropy
+from couloir.task.forms import total_loss
 from networks import build, one_of_each, packaged_networks
 
 IMAGENET, CIFAR = (3, 224, 1000), (3, 32, 10)
 
 # name, keys, (channels, pixels, classes), parameters, multiply-adds in 10^9 (None: none published)
 EXACT: list[tuple[str, dict[str, Any], tuple[int, int, int], int, tuple[float, float] | None]] = [
+    ("lenet1", {}, (1, 28, 10), 3_246, None),
+    ("lenet1", {"original": True}, (1, 28, 10), 2_578, None),
     ("lenet5", {}, (1, 28, 10), 61_706, None),
     ("lenet5_1998", {}, (1, 32, 10), 60_000, None),
     ("alexnet", {}, IMAGENET, 61_100_840, (0.71, 0.72)),
     ("alexnet_2012", {}, IMAGENET, 60_965_224, (0.71, 0.73)),
+    ("alexnet_2012", {"extra_convolution": True}, IMAGENET, 60_965_224 + 256 * (9 * 128 + 1), (0.72, 0.74)),
     ("zfnet", {}, IMAGENET, 62_357_608, None),
     ("vgg11", {}, IMAGENET, 132_863_336, (7.6, 7.7)),
     ("vgg11", {"batch_norm": True}, IMAGENET, 132_863_336 + 2 * 2_752, None),
@@ -35,6 +40,8 @@ EXACT: list[tuple[str, dict[str, Any], tuple[int, int, int], int, tuple[float, f
     ("vgg19", {}, IMAGENET, 143_667_240, (19.6, 19.7)),
     ("googlenet_bn", {}, IMAGENET, 13_004_888, (1.49, 1.51)),
     ("googlenet_bn", {"aux_logits": False}, IMAGENET, 6_624_904, (1.49, 1.51)),
+    # Fewer than 25 million without the auxiliary classifier (the paper's section 8).
+    ("inception_v2", {"aux_logits": False}, (3, 299, 1000), 24_027_240, (5.5, 5.6)),
     ("inception_v3", {}, (3, 299, 1000), 27_161_264, (5.7, 5.8)),
     ("xception", {}, (3, 299, 1000), 22_855_952, (8.3, 8.5)),
     ("mobilenet", {}, IMAGENET, 4_231_976, (0.56, 0.58)),
@@ -53,7 +60,12 @@ EXACT: list[tuple[str, dict[str, Any], tuple[int, int, int], int, tuple[float, f
     ("squeezenet", {}, IMAGENET, 1_248_424, (0.81, 0.85)),
     # 9 (3 * 64 + 64 * 128 + 2 * 128² + 128 * 256 + 256 * 512 + 2 * 512²) + 2 (64 + 3 * 128 + 256 + 3 * 512) + 10 * 512
     ("resnet9", {}, CIFAR, 6_573_120, None),
+    # ten kernels of 5x5 that never learn, maps of 24x24, halved: 10 (10 * 12² + 1)
+    ("kernels", {}, (1, 28, 10), 14_410, None),
+    ("kernels", {"learn": True}, (1, 28, 10), 14_410 + 250, None),
     ("network_in_network", {}, CIFAR, 966_986, None),
+    # Two companions, of 96 maps of 16x16 and 192 of 8x8, on Network in Network.
+    ("deeply_supervised", {}, CIFAR, 966_986 + 10 * (96 * 256 + 1) + 10 * (192 * 64 + 1), None),
     ("all_cnn", {}, CIFAR, 1_369_738, None),
     # 32 (9 * 3 + 1), 32 (9 * 32 + 1), 64 (9 * 32 + 1), 64 (9 * 64 + 1), 256 (64 * 22² + 1), 10 * 257
     ("vgg_like", {}, (3, 100, 10), 896 + 9_248 + 18_496 + 36_928 + 7_930_112 + 2_570, None),
@@ -120,6 +132,14 @@ def test_the_deepest_network_is_within_two_hundredths_of_the_published_count() -
     assert sum(isinstance(module, nn.Conv2d) for module in net.modules()) == 1000 + 3, "the projections come on top"
 
 
+def test_the_residual_network_of_1202_layers_has_the_papers_parameters() -> None:
+    with torch.device("meta"):
+        net = build("resnet1202", 3, 32, 10, stochastic_depth=0.5)
+    assert f"{parameters(net) / 1e6:.1f}" == "19.4"
+    assert sum(isinstance(module, nn.Conv2d | nn.Linear) for module in net.modules()) == 1202
+    assert [net.layer1[0].survival, net.layer3[-1].survival] == [1 - 0.5 / 600, 0.5], "from the first block to the last"
+
+
 def test_densenet_264_counts_up_from_its_table() -> None:
     """Worked from table 1: per layer BN, 1x1 to 128, BN, 3x3 to 32; transitions halve."""
     width, total = 64, 3 * 49 * 64 + 2 * 64
@@ -151,7 +171,7 @@ def test_other_channels_and_classes_are_taken(name: str) -> None:
         assert build(name, 1, size, 7).eval()(torch.zeros(2, 1, size, size)).shape == (2, 7)
 
 
-RECTANGLES = dict.fromkeys(["lenet5", "lenet5_1998"], "square images")
+RECTANGLES = dict.fromkeys(["lenet1", "lenet5", "lenet5_1998"], "square images")
 """Networks that take squares alone, and what they are refused with."""
 
 
@@ -197,3 +217,15 @@ def test_couloir_summary_counts_what_the_table_says(name: str, count: int, capsy
     assert run(["summary", *words, "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert content["totals"]["parameters"] == count == sum(layer["parameters"] for layer in content["layers"])
+
+
+def test_a_companion_classifier_counts_its_weight_beside_the_output_in_training_alone() -> None:
+    torch.manual_seed(0)
+    net = build("deeply_supervised", 1, 8, 10, dropout=0.0, companion_weight=0.7)
+    x, y = torch.randn(4, 1, 8, 8), torch.tensor([3, 1, 4, 1])
+    own, *companions = net(x)
+    assert [scores.shape for scores in companions] == [(4, 10), (4, 10)]
+    expected = nn.functional.cross_entropy(own, y)
+    expected = expected + 0.7 * sum(nn.functional.cross_entropy(scores, y) for scores in companions)
+    torch.testing.assert_close(total_loss(net(x), y, net, CrossEntropy()), expected)
+    assert torch.equal(net.eval()(x), own)

@@ -35,7 +35,7 @@ from couloir.record.find import find_run, find_sweep, past_latest
 from couloir.record.folder import LATEST
 
 FROM_RUN = "couloir.initializer.from_run.from_run"
-NO_ENCODERS = ("fractalnet", "linear", "mlp", "perceptron", "polynomial", "timm")
+NO_ENCODERS = ("fractalnet", "hog_linear", "lenet1", "linear", "mlp", "perceptron", "polynomial", "timm")
 """Networks whose maps cannot be cut out, or that have none; and those that need words of their own."""
 OF_WEIGHTS = ("weights", "adapt_channels")
 FILE_ENDINGS = (".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".tar")

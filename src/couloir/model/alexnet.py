@@ -12,6 +12,9 @@ Krizhevsky, Sutskever and Hinton, 2012, ImageNet Classification with Deep Convol
 | fc6, fc7 | 4096, dropout 0.5 | | 37,752,832; 16,781,312 |
 | fc8 | 1000 | | 4,097,000 |
 
+With `extra_convolution` a sixth stands behind the last pooling, as in the networks 1CNN* and 7CNNs* of section 6. The
+paper does not say how wide it is: here it has 256 kernels 3x3 in two groups, as conv5 would have behind 256 maps.
+
 The one column is Krizhevsky, 2014, One Weird Trick for Parallelizing Convolutional Neural Networks: 64, 192, 384, 256
 and 256 kernels, no groups, no normalisation; its parameters have torchvision's names.
 """
@@ -81,18 +84,23 @@ def alexnet(channels: int, image_size: ImageSize, num_classes: int, dropout: flo
 
 
 @loads_weights
-def alexnet_2012(channels: int, image_size: ImageSize, num_classes: int, dropout: float = 0.5) -> AlexNet:
+def alexnet_2012(
+    channels: int, image_size: ImageSize, num_classes: int, dropout: float = 0.5, extra_convolution: bool = False
+) -> AlexNet:
     """The paper's two groups: 60,965,224 parameters at three channels and a thousand classes.
 
-    It starts as the paper's section 5 says: weights from N(0, 0.01²); biases of the second, fourth and fifth
-    convolution and of the hidden fully-connected layers at one, so that their units are alive, the others at zero.
+    It starts as the paper's section 5 says: weights from N(0, 0.01²); biases of the second, fourth, fifth (and
+    sixth) convolution and of the hidden fully-connected layers at one, so that their units are alive, the others at
+    zero.
 
     Args:
         channels: channels of the images.
         image_size: pixels of a side, or `[height, width]`; 224 gives a map of 6x6, others are pooled to it.
         num_classes: classes, or outputs of a regression.
         dropout: share of the units of the hidden fully-connected layers dropped in training.
+        extra_convolution: a sixth behind the last pooling (1CNN*), 295,168 parameters more.
     """
+    sixth: list[nn.Module] = [nn.Conv2d(256, 256, 3, padding=1, groups=2), nn.ReLU(inplace=True)]
     features = nn.Sequential(
         nn.Conv2d(channels, 96, 11, stride=4, padding=2),
         nn.ReLU(inplace=True),
@@ -109,11 +117,12 @@ def alexnet_2012(channels: int, image_size: ImageSize, num_classes: int, dropout
         nn.Conv2d(384, 256, 3, padding=1, groups=2),
         nn.ReLU(inplace=True),
         nn.MaxPool2d(3, stride=2),
+        *(sixth if extra_convolution else []),
     )
     net = AlexNet(features, hidden_4096(256 * 6 * 6, num_classes, dropout))
     layers = [module for module in net.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     for number, layer in enumerate(layers, 1):
         nn.init.normal_(layer.weight, std=0.01)
         if layer.bias is not None:
-            nn.init.constant_(layer.bias, 1.0 if number in (2, 4, 5, 6, 7) else 0.0)
+            nn.init.constant_(layer.bias, 0.0 if number in (1, 3, len(layers)) else 1.0)
     return net

@@ -1,4 +1,4 @@
-"""Inception v3: convolutions factorised into smaller and into asymmetric ones.
+"""Inception v2 and v3: convolutions factorised into smaller and into asymmetric ones.
 
 Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, 2016, Rethinking the Inception Architecture for Computer Vision, table 1,
 in the form of the public checkpoints (torchvision's names):
@@ -16,6 +16,22 @@ in the form of the public checkpoints (torchvision's names):
 | reduction | 17 to 8, 1280 |
 | 2 x modules of 1x3 beside 3x1 (figure 7) | 8, 2048 |
 | average pool, dropout, linear | 8, 1000 |
+
+Version 2 is the paper's table 1 as it is printed; the widths within its modules, which the paper leaves to a file
+beside it, are those of the public version 3:
+
+| type | input |
+|---|---|
+| 3x3/2 32, 3x3 32, 3x3 64 padded | 299 |
+| max pool 3x3/2 | 147 |
+| 3x3 80, 3x3/2 192, 3x3 288 padded | 73 |
+| 3 x figure 5, the third of them the reduction | 35, 288 |
+| 5 x figure 6, the fifth of them the reduction | 17, 768 |
+| 2 x figure 7 | 8, 1280 |
+| average pool, dropout, linear | 8, 2048 |
+
+The modules of figure 5 have no 5x5 at all, and the auxiliary classifier has no batch normalisation in front of its
+output: that is what the paper's table 3 adds for version 3 (with RMSProp and smoothed labels).
 """
 
 from __future__ import annotations
@@ -54,14 +70,16 @@ class Convolution(nn.Sequential):
 
 
 class ModuleA(nn.Module):
-    """1x1; 5x5; two 3x3; pooling (figure 5): (B, in_channels, H, W) -> (B, 224 + pool_channels, H, W)."""
+    """1x1; 5x5, or 3x3 as in the paper; two 3x3; pooling (figure 5):
+    (B, in_channels, H, W) -> (B, 224 + pool_channels, H, W).
+    """
 
-    def __init__(self, in_channels: int, pool_channels: int) -> None:
+    def __init__(self, in_channels: int, pool_channels: int, large: int = 5) -> None:
         super().__init__()
         self.mean = nn.AvgPool2d(3, stride=1, padding=1)
         self.branch1x1 = Convolution(in_channels, 64, 1)
         self.branch5x5_1 = Convolution(in_channels, 48, 1)
-        self.branch5x5_2 = Convolution(48, 64, 5)
+        self.branch5x5_2 = Convolution(48, 64, large)
         self.branch3x3dbl_1 = Convolution(in_channels, 64, 1)
         self.branch3x3dbl_2 = Convolution(64, 96, 3)
         self.branch3x3dbl_3 = Convolution(96, 96, 3)
@@ -160,12 +178,20 @@ class ModuleC(nn.Module):
 
 
 class Auxiliary(nn.Module):
-    """5x5 average pooling of stride 3, 1x1 to 128, 5x5 to 768, linear: (B, 768, 17, 17) -> (B, num_classes)."""
+    """5x5 average pooling of stride 3, 1x1 to 128, 5x5 to 768, linear: (B, 768, 17, 17) -> (B, num_classes).
 
-    def __init__(self, in_channels: int, num_classes: int) -> None:
+    Args:
+        in_channels: channels of the input.
+        num_classes: classes.
+        batch_norm: normalise the 768 features.
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, batch_norm: bool = True) -> None:
         super().__init__()
         self.conv0 = Convolution(in_channels, 128, 1)
-        self.conv1 = Convolution(128, 768, 5, padding=0, deviation=0.01)
+        self.conv1: nn.Module = Convolution(128, 768, 5, padding=0, deviation=0.01)
+        if not batch_norm:
+            self.conv1 = nn.Sequential(nn.Conv2d(128, 768, 5), nn.ReLU(inplace=True))
         self.fc = nn.Linear(768, num_classes)
         nn.init.trunc_normal_(self.fc.weight, std=0.001)
 
@@ -246,4 +272,60 @@ class InceptionV3(nn.Module):
         return logits, self.AuxLogits(middle)
 
 
+class InceptionV2(nn.Module):
+    """27,353,168 parameters with the auxiliary classifier, at three channels and a thousand classes.
+
+    In training mode it returns the logits and those of the auxiliary classifier, if it has one.
+
+    Args:
+        channels: channels of the images.
+        image_size: pixels of a side, or `[height, width]`; the paper's is 299.
+        num_classes: classes, or outputs of a regression.
+        aux_logits: an auxiliary classifier in training.
+        dropout: share of the last features dropped in training.
+    """
+
+    auxiliary = ("aux",)
+    auxiliary_weight = 0.4
+
+    def __init__(
+        self,
+        channels: int,
+        image_size: ImageSize,
+        num_classes: int,
+        aux_logits: bool = True,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            Convolution(channels, 32, 3, stride=2, padding=0),
+            Convolution(32, 32, 3, padding=0),
+            Convolution(32, 64, 3),
+            nn.MaxPool2d(3, stride=2),
+            Convolution(64, 80, 3, padding=0),
+            Convolution(80, 192, 3, stride=2, padding=0),
+            Convolution(192, 288, 3),
+        )
+        self.figure5 = nn.Sequential(ModuleA(288, 64, large=3), ModuleA(288, 64, large=3), ReductionA(288))
+        self.figure6 = nn.Sequential(*(ModuleB(768, width) for width in (128, 160, 160, 192)))
+        self.aux = Auxiliary(768, num_classes, batch_norm=False) if aux_logits else None
+        self.reduction = ReductionB(768)
+        self.figure7 = nn.Sequential(ModuleC(1280), ModuleC(2048))
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(dropout)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(2048, num_classes)
+        nn.init.trunc_normal_(self.fc.weight, std=0.1, a=-2.0, b=2.0)
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """(B, C, S, S) -> (B, num_classes), and in training those of the auxiliary classifier."""
+        x = middle = self.figure6(self.figure5(self.stem(x)))
+        x = self.figure7(self.reduction(x))
+        logits: Tensor = self.fc(self.flatten(self.dropout(self.avgpool(x))))
+        if self.aux is None or not self.training:
+            return logits
+        return logits, self.aux(middle)
+
+
+inception_v2 = loads_weights(InceptionV2)
 inception_v3 = loads_weights(InceptionV3)

@@ -8,10 +8,10 @@ layers in each of three stages, average pooling, and one fully-connected layer; 
 | layers | 1 + 2n | 2n | 2n |
 | channels | 16 | 32 | 64 |
 
-| network | 20 | 32 | 44 | 56 | 110 |
-|---|---|---|---|---|---|
-| n | 3 | 5 | 7 | 9 | 18 |
-| parameters, ten classes | 0.27 M | 0.46 M | 0.66 M | 0.85 M | 1.7 M |
+| network | 20 | 32 | 44 | 56 | 110 | 1202 |
+|---|---|---|---|---|---|---|
+| n | 3 | 5 | 7 | 9 | 18 | 200 |
+| parameters, ten classes | 0.27 M | 0.46 M | 0.66 M | 0.85 M | 1.7 M | 19.4 M |
 
 Shortcuts are identities with zero padding (option A). `stochastic_depth` is Huang et al., 2016, Deep Networks with
 Stochastic Depth: block l of L survives a step of training with the probability 1 - stochastic_depth l / L.
@@ -128,3 +128,4 @@ resnet32 = _named(5)
 resnet44 = _named(7)
 resnet56 = _named(9)
 resnet110 = _named(18)
+resnet1202 = _named(200)

@@ -91,6 +91,13 @@ def build_network(cfg: DictConfig, data: Any, weights: bool = True) -> torch.nn.
     with WithinMemory():
         net: torch.nn.Module = build_untrained(cfg)
     _refuse_own_steps(net)
+    if next(net.parameters(), None) is None:
+        raise CouloirError(
+            "The network has no weights: there is nothing to learn.",
+            place="model._target_",
+            next_step="of model=kernels model.head=linear or model.learn=true has some; `couloir explain` looks at it "
+            "as it is",
+        )
     build(cfg, "task").func.check(net, build(cfg, "loss"), data)
     if cfg.tta is not None:
         check_views(net, build(cfg, "tta"), data)

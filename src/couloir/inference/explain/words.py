@@ -58,6 +58,7 @@ METHODS = {
     "deconvnet": Method("layers", (IMAGE,), False, "what in the image the strongest maps answer to, projected down"),
     "strongest": Method("layers", (IMAGE,), False, "the nine strongest activations of maps over a split"),
     "filters": Method("layers", (IMAGE,), True, "the filters of a layer"),
+    "matrix": Method("layers", (IMAGE,), False, "a convolution written as one matrix, U v(x) = v(u * x), and checked"),
     "dead_units": Method("layers", (IMAGE, ROW), False, "units that are zero for every sample of a split"),
     "receptive_fields": Method("layers", (IMAGE,), True, "what part of the image a unit of each layer depends on"),
     "embedding": Method("layers", (IMAGE, ROW), False, "a layer's values over a split in two dimensions"),
