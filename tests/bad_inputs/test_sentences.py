@@ -127,6 +127,8 @@ MISTAKES: list[tuple[list[str], list[str]]] = [
     (["data=line", "loss.class_weights=balanced"], ["no key 'class_weights'", "it is a key of loss=bce"]),
     (["data.sampler=weighted"], ["data.sampler takes one of shuffled, balanced, not weighted"]),
     (["data=line", "data.sampler=balanced"], ["no key 'sampler'"]),
+    (["data.permute_pixels=true", "tta=mirror"], ["tta=mirror cuts or turns images", "tta=none"]),
+    (["data=moons", "data.permute_pixels=true"], ["no key 'permute_pixels'"]),
     (["data.label_noise=1.5"], ["data.label_noise takes a number in [0, 1], not 1.5"]),
     (["data=line", "data.label_noise=0.5"], ["no key 'label_noise'"]),
     (["data=image_masks"], ["data=image_masks needs data.root", "image_masks.yaml, line"]),

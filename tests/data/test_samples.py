@@ -389,3 +389,55 @@ def test_samples_without_a_single_class_have_no_label_noise() -> None:
     with pytest.raises(CouloirError, match="no single class"):
         Samples(lambda: None, task="regression", channels=1, image_size=None, num_classes=1, batch_size=2,
                 label_noise=0.1)  # type: ignore[arg-type,return-value]  # fmt: skip
+
+
+def test_all_images_of_all_splits_have_their_pixels_in_the_same_other_order() -> None:
+    plain, permuted = ready(image_samples(seed=3)), ready(image_samples(seed=3, permute_pixels=True))
+    order = permuted.order
+    assert order is not None
+    assert sorted(order.tolist()) == list(range(36))
+    for split in ("train", "val", "test"):
+        (before, label), (after, same) = everything(plain.in_order(split)), everything(permuted.in_order(split))
+        assert torch.equal(after.flatten(2), before.flatten(2)[:, :, order])
+        assert torch.equal(label, same)
+    assert plain.mean == permuted.mean
+    assert plain.fingerprint() != permuted.fingerprint(), "kept features are of the one or the other"
+    other = ready(image_samples(seed=4, permute_pixels=True)).order
+    assert other is not None
+    assert not torch.equal(order, other)
+
+
+def test_new_images_are_permuted_as_those_of_the_training_were_and_augmented_before() -> None:
+    permuted = ready(image_samples(seed=3, permute_pixels=True, augmentation=lambda x: x.flip(-1)))
+    raw = permuted.splits["val"].source.fetch(torch.from_numpy(permuted.splits["val"].indices))
+    kept = Samples.without_samples(
+        {"task": "classification", "channels": 3, "image_size": 6, "num_classes": 4, "seed": 3, "permute_pixels": True},
+        permuted.state_dict(),
+    )
+    assert torch.equal(kept.as_batch(raw)["image"], everything(permuted.val_dataloader())[0])
+    split = permuted.splits["train"]
+    seen = permuted.seen("train", np.arange(5), seed=0)["image"]
+    flipped = permuted.as_batch(split.source.fetch(torch.from_numpy(split.indices[:5])).flip(-1))["image"]
+    assert torch.allclose(seen, flipped, atol=1e-6)
+
+
+def test_an_mlp_learns_the_same_of_permuted_pixels_and_maps_are_not_permuted() -> None:
+    permuted = ready(image_samples(permute_pixels=True))
+    x, y = everything(ready(image_samples()).in_order("train"))
+    z, _ = everything(permuted.in_order("train"))
+    assert permuted.order is not None
+    torch.manual_seed(0)
+    one, other = (torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(108, 4)).double() for _ in range(2))
+    with torch.no_grad():  # the same network, its weights in the other order
+        other[1].bias.copy_(one[1].bias)  # type: ignore[operator,arg-type]
+        other[1].weight.copy_(one[1].weight.view(4, 3, 36)[:, :, permuted.order].flatten(1))  # type: ignore[operator]
+    for net, inputs in ((one, x), (other, z)):
+        optimizer = torch.optim.SGD(net.parameters(), 0.1)
+        for _ in range(5):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(net(inputs.double()), y).backward()
+            optimizer.step()
+    assert torch.allclose(one(x.double()), other(z.double()), atol=1e-9)
+    with pytest.raises(CouloirError, match="no images"):
+        Samples(lambda: None, task="classification", channels=1, image_size=None, num_classes=2, batch_size=2,
+                permute_pixels=True)  # type: ignore[arg-type,return-value]  # fmt: skip

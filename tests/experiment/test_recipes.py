@@ -43,6 +43,7 @@ MAKING = {
     "stacked_autoencoder": [],
 }
 LECTURES = ["random_labels", "convolution_by_hand", "known_kernels"]
+LECTURES_ON_MNIST = ["permuted_pixels"]
 # `make recipes` runs the whole of scale=smoke; here two steps, and a batch of each of the other splits, do.
 SHORT = [
     "data.subset=24",
@@ -130,6 +131,11 @@ def test_a_recipe_that_makes_things_runs_to_its_end(name: str, couloir_data: Pat
 @pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW_UNLESS_WHOLE) for name in LECTURES])
 def test_an_example_of_a_lecture_runs_to_its_end(name: str, tmp_path: Path) -> None:
     assert_went_through(smoke([f"experiment={name}"], tmp_path))
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW_UNLESS_WHOLE) for name in LECTURES_ON_MNIST])
+def test_an_example_of_a_lecture_on_mnist_runs_to_its_end(name: str, couloir_data: Path, tmp_path: Path) -> None:
+    assert_went_through(smoke([f"experiment={name}", f"data.root={couloir_data / 'mnist'}"], tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ DATA = {
     "line": "data=line",
     "by_hand": "data=by_hand data.samples=40",
     "polynomial": "data=polynomial",
-    "synthetic": "data=synthetic data.samples=90 augmentation=flip_crop",
+    "synthetic": "data=synthetic data.samples=90 data.permute_pixels=true augmentation=flip_crop",
     "csv": "data=csv data.path={root}/table.csv data.target=kind augmentation=mixup",
     "csv of numbered classes": "data=csv data.path={root}/table.csv data.target=number data.ignore=[kind]",
     "csv regression": "data=csv data.path={root}/table.csv data.target=y data.ignore=[kind]",

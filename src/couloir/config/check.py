@@ -594,6 +594,14 @@ def _check_classes(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
             place=_place(path, keys, sentence),
             next_step=f"leave {path} out, or {path}=shuffled",
         )
+    path = "data.permute_pixels"
+    if not own[1] and OmegaConf.select(cfg, path) is True and cfg.get("tta") is not None:
+        raise CouloirError(
+            f"tta={sentence.choices.get('tta')} cuts or turns images, and with {path}=true the network gets their "
+            "pixels in another order.",
+            place=_place(path, keys, sentence),
+            next_step="tta=none",
+        )
     path = "data.label_noise"
     if without and OmegaConf.select(cfg, path):
         raise CouloirError(

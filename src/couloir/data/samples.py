@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 
 from couloir.config.fields import KINDS, SAMPLE, SIZE, Fields, default_fields, input_field, target_field
-from couloir.config.image_size import ImageSize
+from couloir.config.image_size import ImageSize, size_of
 from couloir.config.world import ALONE, World
 from couloir.data.batches import Batch, Batches, Prepare
 from couloir.data.columns import Described
@@ -29,7 +30,7 @@ from couloir.data.rows import Rows
 from couloir.data.skipped import Skipped
 from couloir.data.source import CHUNK, ArraySource, Cuttable, Load, Loaded, Source
 from couloir.data.splits import Indices, take
-from couloir.data.standardise import Standardise, channel_statistics
+from couloir.data.standardise import Standardise, channel_statistics, pixel_order
 from couloir.data.windows import windows_first
 from couloir.data.workers import Cutting
 from couloir.errors import CouloirError
@@ -75,6 +76,8 @@ class Samples(LightningDataModule):
         sampler: `shuffled`, an epoch has each training sample once; `balanced`, it draws as many with replacement, each
             class as often as every other.
         label_noise: share of the training labels that are replaced by classes drawn at random.
+        permute_pixels: put the pixels of each image in another order, the same for all, which follows from the seed.
+            It is the last thing that happens to an image before the network, behind the augmentation.
         planes: channels of the raw inputs that are the map and not the image.
         maps: `classes` or `values`: what a map holds.
         degrade: makes the input of a clean image, (B, C, H, W) in [0, 1], which becomes the target; it draws from
@@ -106,6 +109,7 @@ class Samples(LightningDataModule):
         target_scaling: str = "none",
         sampler: str = "shuffled",
         label_noise: float = 0.0,
+        permute_pixels: bool = False,
         fields: Fields | None = None,
         planes: int = 0,
         maps: str | None = None,
@@ -137,6 +141,18 @@ class Samples(LightningDataModule):
                 next_step="leave data.label_noise out",
             )
         self.label_noise = label_noise
+        if permute_pixels and (image_size is None or self.kind in ("map", "boxes")):
+            raise CouloirError(
+                "data.permute_pixels puts the pixels of images in another order, and "
+                + (
+                    "the data has no images."
+                    if image_size is None
+                    else f"{KINDS[self.kind]} would stay where they are."
+                ),
+                next_step="leave data.permute_pixels out",
+            )
+        self.order = pixel_order(math.prod(size_of(image_size)), seed) if permute_pixels and image_size else None
+        """The places of the pixels in the order in which the network gets them; None: as they are."""
         self.folds, self.fold = folds, fold
         self.grouped = False
         self.mean, self.std = mean, std
@@ -230,7 +246,7 @@ class Samples(LightningDataModule):
         std = [value or 1.0 for value in std]
         if self.encoding is not None:
             mean = [value - offset for value, offset in zip(mean, self.encoding.offsets, strict=True)]
-        self._standardise = Standardise(mean, std, image=self.image_size is not None)
+        self._standardise = Standardise(mean, std, image=self.image_size is not None, order=self.order)
 
     def _refuse_constant(self, std: list[float]) -> None:
         split = self.splits["train"]
@@ -319,7 +335,7 @@ class Samples(LightningDataModule):
             task=str(facts.get("task")), fields=facts.get("fields"), channels=facts["channels"],
             image_size=facts.get("image_size"), num_classes=facts.get("num_classes"),
             batch_size=facts.get("batch_size") or 1, workers=facts.get("workers"), seed=facts.get("seed") or 0,
-            maps=facts.get("maps"),
+            maps=facts.get("maps"), permute_pixels=bool(facts.get("permute_pixels")),
         )  # fmt: skip
         data.factor = int(facts.get("factor") or 1)
         data.standardised_as(statistics)
@@ -400,6 +416,7 @@ class Samples(LightningDataModule):
     def fingerprint(self) -> str:
         """`sha256:` and the hash over the bytes of the samples and targets in use, split by split."""
         digest = hashlib.sha256(b"" if self.encoding is None else self.encoding.signature)
+        digest.update(b"" if self.order is None else self.order.numpy().tobytes())
         for name, split in self.splits.items():
             digest.update(f"{name} {len(split.indices)}".encode())
             split.source.hash_into(digest.update, split.indices)

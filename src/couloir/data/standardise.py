@@ -23,6 +23,8 @@ arithmetic does.
 """
 CHUNK_VALUES = 1 << 21
 """Values that the statistics are computed from at a time: 16 MB in double precision, and some copies of them."""
+STREAM = 0x9E4D
+"""What the seed is paired with where pixels are put in another order, so that nothing else draws the same numbers."""
 POOL = 4
 """Batches that the pool holds: those that a training loop has in hand or fetched ahead, and one to write."""
 
@@ -34,9 +36,12 @@ class Standardise:
         mean: the channels' means, images in [0, 1].
         std: their deviations.
         image: whether samples are images, channels third from the end; else columns of tables, channels last.
+        order: the places of an image's pixels, row by row, in the order in which they stand afterwards, (H W,); None:
+            they stay where they are.
     """
 
-    def __init__(self, mean: list[float], std: list[float], image: bool) -> None:
+    def __init__(self, mean: list[float], std: list[float], image: bool, order: Tensor | None = None) -> None:
+        self.order = order
         shape = (-1, 1, 1) if image else (-1,)
         self.mean = torch.tensor(mean, dtype=torch.float32).view(shape)
         self.std = torch.tensor(std, dtype=torch.float32).view(shape)
@@ -48,6 +53,9 @@ class Standardise:
 
     def __call__(self, x: Tensor) -> Tensor:
         """uint8 or float32 (..., C, H, W) or (..., F) -> float32 of the same shape and memory format, on its device."""
+        return self._scaled(x) if self.order is None else in_order(self._scaled(x), self.order)
+
+    def _scaled(self, x: Tensor) -> Tensor:
         if x.dtype != torch.uint8:
             return (x - self.mean.to(x.device)).div_(self.std.to(x.device))
         if x.device.type != "cpu" or x.ndim < 4 or x.numel() <= PART:
@@ -63,6 +71,16 @@ class Standardise:
         out = self._pool.room(x.shape)
         _in_parts(x, self.scale, self.shift, out)
         return out
+
+
+def pixel_order(pixels: int, seed: int) -> Tensor:
+    """An order of an image's pixels that follows from a seed, (pixels,) int64."""
+    return torch.from_numpy(np.random.default_rng([STREAM, seed]).permutation(pixels))
+
+
+def in_order(x: Tensor, order: Tensor) -> Tensor:
+    """Images (..., H, W) with their pixels in another order: first comes the one at the place `order[0]`, and so on."""
+    return x.flatten(-2).index_select(-1, order.to(x.device)).view(x.shape)
 
 
 def _in_parts(x: Tensor, scale: Tensor, shift: Tensor, out: Tensor) -> None:

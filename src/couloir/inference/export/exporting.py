@@ -209,9 +209,15 @@ def _with_data(cfg: DictConfig, run: Path) -> Predictor:
 
 def _graph(predictor: Predictor, seen: Seen, with_preprocessing: bool) -> Graph:
     net = predictor.net.requires_grad_(False)
-    if not with_preprocessing:
-        return Graph(net).eval()
     data = predictor.data
+    if not with_preprocessing:
+        if getattr(data, "order", None) is not None:
+            raise CouloirError(
+                "The network was given the pixels of images in another order (data.permute_pixels=true), and who uses "
+                "the file does not know it.",
+                next_step="--with-preprocessing: then the file puts them in that order itself",
+            )
+        return Graph(net).eval()
     if seen.raw is None or data.mean is None:
         raise CouloirError(
             "The run has a data module of its own, and Couloir does not know how it prepares its samples.",
@@ -220,7 +226,7 @@ def _graph(predictor: Predictor, seen: Seen, with_preprocessing: bool) -> Graph:
     std, encoding = [value or 1.0 for value in data.std], data.encoding  # as a channel that never varies has been
     prepare: nn.Module
     if data.image_size is not None:
-        prepare = PreparedImages(data.mean, std, seen.raw.dtype)
+        prepare = PreparedImages(data.mean, std, seen.raw.dtype, data.order)
     else:
         offsets = [0.0] * len(std) if encoding is None else encoding.offsets
         mean = [value - offset for value, offset in zip(data.mean, offsets, strict=True)]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from couloir.data.encoding import Encoding
+from couloir.data.standardise import in_order
 from couloir.errors import CouloirError, causes
 
 TRACED = 2
@@ -31,21 +32,25 @@ class PreparedImages(nn.Module):
         mean: the channels' means, images in [0, 1].
         std: their deviations.
         raw: the type of the images; uint8 counts as [0, 1] before it is standardised.
+        order: of the pixels, (H W,), where the network gets them in another one; None: it does not.
     """
 
-    def __init__(self, mean: list[float], std: list[float], raw: torch.dtype) -> None:
+    def __init__(self, mean: list[float], std: list[float], raw: torch.dtype, order: Tensor | None = None) -> None:
         super().__init__()
         exact = 255.0 if raw == torch.uint8 else 1.0
         wide = torch.tensor(std, dtype=torch.float64)
         # (x / 255 - mean) / std = x * scale + shift, as `couloir.data.standardise` has it.
         self.register_buffer("scale", (1 / (exact * wide)).float().view(-1, 1, 1))
         self.register_buffer("shift", (-torch.tensor(mean, dtype=torch.float64) / wide).float().view(-1, 1, 1))
+        self.register_buffer("order", order)
         self.scale: Tensor
         self.shift: Tensor
+        self.order: Tensor | None
 
     def forward(self, x: Tensor) -> Tensor:
         """One multiplication and one addition a pixel."""
-        return x.float() * self.scale + self.shift
+        x = x.float() * self.scale + self.shift
+        return x if self.order is None else in_order(x, self.order)
 
 
 class PreparedRows(nn.Module):
