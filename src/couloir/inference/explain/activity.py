@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from couloir.artifacts.page import Cell, Chart, label, table
 from couloir.errors import CouloirError
 from couloir.inference.explain.exhibit import Exhibit
-from couloir.inference.explain.rectifiers import OTHERS, RELUS
+from couloir.inference.explain.rectifiers import is_activation
 from couloir.inference.explain.subject import Shown, Subject
 from couloir.inference.explain.words import Wanted
 
@@ -85,7 +85,7 @@ class _Acting(TorchFunctionMode):
     ) -> Any:
         out = func(*args, **(kwargs or {}))
         kind = getattr(func, "__name__", "").rstrip("_")
-        if (kind in OTHERS or kind in RELUS) and isinstance(out, Tensor) and out.ndim > 1:
+        if is_activation(kind, args, kwargs or {}) and isinstance(out, Tensor) and out.ndim > 1:
             name = self.inside[-1] if self.inside else ""
             call = self._calls[name, kind]
             self._calls[name, kind] += 1

@@ -80,9 +80,23 @@ class _Seen(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         name = getattr(func, "__name__", "")
-        if name in OTHERS or name in RELUS:
+        if is_activation(name, args, kwargs or {}):
             self.names.append(name.rstrip("_"))
         return func(*args, **(kwargs or {}))
+
+
+def is_activation(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call of torch's is an activation. One that keeps values away from another number than zero is none:
+    divisions are made safe by it.
+
+    Args:
+        name: of what is called.
+        args: its arguments.
+        kwargs: those with names.
+    """
+    if name.startswith("clamp"):
+        return bool(kwargs.get("min", args[1] if len(args) > 1 else None) == 0)
+    return name in OTHERS or name in RELUS
 
 
 @contextmanager
