@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from couloir.artifacts.layer_table import as_dict, as_table, layers, totals
+from couloir.artifacts.layer_table import as_dict, as_table, layers, memory, totals
 from couloir.cli.main import run
 from couloir.errors import CouloirError
 from couloir.log import rendered
 from couloir.model.lenet import LeNet5
 from couloir.model.resnet import resnet50
+from couloir.record.tested import memory_in_words
 from networks import build
 
 
@@ -172,6 +173,71 @@ def test_the_table_and_the_json_say_the_same() -> None:
     text = rendered(as_table(rows, net))
     assert "61,706" in text
     assert "61,550" in text
-    parsed = json.loads(json.dumps(as_dict(rows, net)))
-    assert parsed["totals"] == {"parameters": 61_706, "trainable_parameters": 61_550, "multiply_adds": 416_520}
+    parsed = json.loads(json.dumps(as_dict(rows, net, (1, 28, 28))))
+    found = parsed["totals"]
+    assert {name: found[name] for name in ("parameters", "trainable_parameters", "multiply_adds")} == {
+        "parameters": 61_706, "trainable_parameters": 61_550, "multiply_adds": 416_520,
+    }  # fmt: skip
     assert parsed["layers"][0]["output_shape"] == [6, 28, 28]
+    by_layer = found["input_bytes"] + sum(layer["memory_bytes"] for layer in parsed["layers"])
+    assert (
+        by_layer
+        == found["memory_bytes"]
+        == sum(found[f"{part}_bytes"] for part in ("input", "activation", "parameter"))
+    )
+
+
+def test_the_lectures_memory_comes_out_to_the_last_digit() -> None:
+    """Louppe's lecture, convolutional networks: what each network's table ends with, in MB of 2^20 bytes."""
+    told = {
+        "lenet5": ((1, 28, 28), 10, "input 0.00 + activations and gradients 0.11 + parameters 0.24 = 0.35"),
+        "alexnet": ((3, 224, 224), 1000, "input 0.57 + activations and gradients 8.31 + parameters 233.08 = 241.96"),
+        "vgg16": ((3, 224, 224), 1000, "input 0.57 + activations and gradients 218.59 + parameters 527.79 = 746.96"),
+        "resnet50": ((3, 224, 224), 1000, "input 0.57 + activations and gradients 286.56 + parameters 97.49 = 384.62"),
+    }
+    for name, (sample, classes, words) in told.items():
+        with torch.device("meta"):
+            net = build(name, *sample[:2], classes)
+            found = memory(layers(net, *sample[:2]), net, sample)
+        assert memory_in_words(found).endswith(words)
+
+
+class Between(nn.Module):
+    """Views, a sum, a layer in place and used twice, and dropout: what is made, and what only looks so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 6), nn.Linear(6, 6)
+        self.relu, self.flatten, self.dropout, self.none = (
+            nn.ReLU(inplace=True),
+            nn.Flatten(),
+            nn.Dropout(0.5),
+            nn.Dropout(0),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.relu(self.first(x * 2))
+        y = self.none(self.dropout(self.flatten(self.second(x))))
+        return self.relu(x + y).view(-1, 2, 3)[:, 0]
+
+
+def test_memory_counts_each_number_that_is_computed_between_layers_too_and_no_view() -> None:
+    rows = {row.name: row.activations for row in layers(nn.Sequential(Between()), 4, None)}
+    assert rows == {
+        "0.first": 6, "0.relu": 12, "0.second": 6, "0.flatten": 0, "0.dropout": 6, "0": 6,
+    }, "what is done before the first layer is the input in another form, and no dropout is no layer"  # fmt: skip
+
+
+def test_a_table_ends_with_what_the_loss_takes_of_the_outputs(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["data=digits", "data.image_size=28", "model=lenet5", "model.dropout=0"]
+    assert run(["summary", *words, "--json"]) == 0
+    rows = [(layer["type"], layer["output_shape"]) for layer in json.loads(capsys.readouterr().out)["layers"]]
+    assert [name for name, _ in rows] == [
+        "Conv2d", "ReLU", "MaxPool2d", "Conv2d", "ReLU", "MaxPool2d", "Conv2d", "ReLU", "Linear", "ReLU", "Linear",
+        "LogSoftmax",
+    ]  # fmt: skip
+    assert rows[-1] == ("LogSoftmax", [10])
+    assert run(["summary", "data=line", "--memory"]) == 0
+    shown = capsys.readouterr().out
+    assert "oftmax" not in shown, "values are compared as they are"
+    assert max(map(len, shown.splitlines()[:-1])) <= 80

@@ -1,8 +1,14 @@
-"""What a network is made of: each layer's output shape, parameters and multiply-adds."""
+"""What a network is made of: each layer's output shape, parameters, multiply-adds and memory.
+
+Memory is that of one sample in training, in float32, as tables of layers print it: what each layer gives, and as much
+again for its gradient, and the parameters. What is computed in place counts as if it were not, and what optimizer and
+libraries need comes on top.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,14 +17,21 @@ from omegaconf import DictConfig
 from rich.table import Table
 from torch import Tensor, nn
 
-from couloir.config.build import build_untrained
+from couloir.config.build import build, build_untrained
 from couloir.config.image_size import ImageSize, input_size, sample_shape
 from couloir.errors import CouloirError
 from couloir.finetune.parts import Learning
+from couloir.loss.classification import CrossEntropy, NegativeLogLikelihood
+from couloir.loss.focal import Focal
 from couloir.task.build import learning
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+FLOAT = 4
+"""Bytes of a number."""
+LOSS = "(loss)"
+"""The name of the row for what the loss does to the outputs; it is no layer of the network."""
 CANNOT = (NotImplementedError, RuntimeError, CouloirError)
 """How a network says that it cannot be built without memory for its weights: a user's module may need real numbers."""
 
@@ -34,6 +47,8 @@ class Layer:
         parameters: its own; those that an earlier layer had already count there.
         multiply_adds: of one sample, over all its calls.
         trained: how many of its parameters learn, in some epoch.
+        activations: numbers that it gives of one sample, over all its calls; of a module with layers, those that it
+            computes between them, such as the sum of a residual block.
     """
 
     name: str
@@ -42,11 +57,85 @@ class Layer:
     parameters: int
     multiply_adds: int
     trained: int = 0
+    activations: int = 0
+
+    @property
+    def memory(self) -> int:
+        """Bytes of activations, their gradients and parameters."""
+        return FLOAT * (2 * self.activations + self.parameters)
+
+
+class Met:
+    """The tensors that layers have given in a pass, so that those are found which were computed between layers.
+
+    Attributes:
+        running: the modules that a sample is in, the outermost first.
+    """
+
+    def __init__(self) -> None:
+        self.running: list[nn.Module] = []
+        self._kept: dict[int, Tensor] = {}  # so that no other tensor has the id of one of them
+        self._versions: list[int] = []
+        self._begun = False
+
+    def enter(self, module: nn.Module, inputs: Any) -> int:
+        """A sample comes to a module: how many numbers were computed for it since the last layer.
+
+        What is done to a sample before the first layer is the input in another form, and counts as none.
+        """
+        new = self._new(inputs)
+        self.running.append(module)
+        first = next(_tensors(inputs), None)
+        self._versions.append(-1 if first is None else first._version)
+        return new if self._begun else 0
+
+    def leave(self, module: nn.Module, inputs: Any, output: Any, is_layer: bool) -> int:
+        """A sample leaves a module: how many numbers are the module's own.
+
+        A view of the input is none of its own, nor is the input itself where it has not been changed; dropout, which
+        does nothing outside of training, is the exception.
+        """
+        self.running.pop()
+        version = self._versions.pop()
+        if not is_layer:
+            return self._new(output) if self._begun else 0
+        self._begun = True
+        first, own = next(_tensors(inputs), None), 0
+        for tensor in _tensors(output):
+            same = tensor is first and tensor._version == version
+            if isinstance(module, DROPOUTS) or not (same or tensor._base is not None):
+                own += tensor.numel()
+            self._kept[id(tensor)] = tensor
+        return own
+
+    def _new(self, value: Any) -> int:
+        count = 0
+        for tensor in _tensors(value):
+            base = tensor if tensor._base is None else tensor._base
+            if id(tensor) not in self._kept and id(base) not in self._kept:
+                count += tensor.numel()
+            self._kept[id(tensor)], self._kept[id(base)] = tensor, base
+        return count
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors in arguments or results."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _tensors(part)
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from _tensors(part)
 
 
 def layers(net: nn.Module, channels: int, image_size: ImageSize | None) -> list[Layer]:
     """The layers in the order in which one sample passes through them, and last those with parameters that it does not
     pass, such as a head for training alone: the rows' parameters add up to the network's.
+
+    A module of several layers has a row behind them where it computes something between them, such as a sum. A layer
+    that does nothing has none.
 
     Args:
         net: the network; the modes of its modules are left as they were.
@@ -72,19 +161,37 @@ def layers(net: nn.Module, channels: int, image_size: ImageSize | None) -> list[
         trained = sum(parameter.numel() for parameter in own if parameter.requires_grad)
         rows[module] = Layer(names[module], type(module).__name__, output_shape, parameters, 0, trained)
 
-    def record(module: nn.Module, inputs: Any, output: Any) -> None:
+    met = Met()
+    between = dict.fromkeys(names, 0)
+
+    def enter(module: nn.Module, inputs: Any, named: Any) -> None:
+        around = met.running[-1] if met.running else None
+        computed = met.enter(module, (*inputs, *named.values()))
+        if around is not None:
+            between[around] += computed
+
+    def leave(module: nn.Module, inputs: Any, named: Any, output: Any) -> None:
+        is_layer = not list(module.children())
+        own = met.leave(module, (*inputs, *named.values()), output, is_layer) + between[module]
+        between[module] = 0
+        if does_nothing(module) or not (is_layer or own or list(module.parameters(recurse=False))):
+            return
         first = next(iter(output), None) if isinstance(output, tuple) else output
         if module not in rows:
             add(module, list(first.shape[1:]) if isinstance(first, Tensor) else [])
+        rows[module].activations += own
         rows[module].multiply_adds += multiply_adds(module, inputs[0] if inputs else None, output)
 
     hooks = [
-        module.register_forward_hook(record)
+        hook
         for module in names
-        if not list(module.children()) or list(module.parameters(recurse=False))
+        for hook in (
+            module.register_forward_pre_hook(enter, with_kwargs=True),
+            module.register_forward_hook(leave, with_kwargs=True),
+        )
     ]
     try:
-        with torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad():
             net.eval()(_zeros(net, channels, image_size))
     finally:
         for hook in hooks:
@@ -97,8 +204,16 @@ def layers(net: nn.Module, channels: int, image_size: ImageSize | None) -> list[
     return list(rows.values())
 
 
+def does_nothing(module: nn.Module) -> bool:
+    """Whether a module gives what it takes, in training as well."""
+    return isinstance(module, nn.Identity) or (isinstance(module, DROPOUTS) and module.p == 0)
+
+
 def layers_of(cfg: DictConfig, net: nn.Module | None = None) -> tuple[list[Layer], nn.Module, Learning | None]:
     """The layers of `cfg.model`, the network that they were found in, and what of it learns; None: all of it.
+
+    Where the loss takes a softmax of the outputs, that is the last row. It has neither parameters nor memory, which are
+    the network's.
 
     Args:
         cfg: a sentence's configuration; its network is built without memory for its weights, where it can be.
@@ -111,10 +226,23 @@ def layers_of(cfg: DictConfig, net: nn.Module | None = None) -> tuple[list[Layer
     try:
         with torch.device("meta"):
             unreal: nn.Module = build_untrained(cfg)
-            return _with_what_learns(cfg, unreal, channels, image_size)
+            rows, net, found = _with_what_learns(cfg, unreal, channels, image_size)
     except CANNOT:
         net = build_untrained(cfg) if net is None else net
-        return _with_what_learns(cfg, net, channels, image_size)
+        rows, net, found = _with_what_learns(cfg, net, channels, image_size)
+    taken = _taken_by_loss(cfg)
+    outputs = next((row.output_shape for row in reversed(rows) if row.output_shape), None)
+    if taken and outputs:
+        rows.append(Layer(LOSS, taken, outputs, 0, 0))
+    return rows, net, found
+
+
+def _taken_by_loss(cfg: DictConfig) -> str:
+    """What the loss takes of the outputs of a network that gives logits."""
+    loss = build(cfg, "loss") if cfg.get("loss") is not None else None
+    if isinstance(loss, CrossEntropy | NegativeLogLikelihood | Focal):
+        return "LogSoftmax"
+    return "Softmax" if getattr(loss, "expects", None) == "distribution" else ""
 
 
 def _with_what_learns(
@@ -163,21 +291,61 @@ def totals(rows: list[Layer], net: nn.Module) -> dict[str, int]:
     }
 
 
-def as_dict(rows: list[Layer], net: nn.Module) -> dict[str, Any]:
-    """The table as plain values, for JSON."""
-    return {"layers": [asdict(row) for row in rows], "totals": totals(rows, net)}
+def memory(rows: list[Layer], net: nn.Module, sample: Sequence[int]) -> dict[str, int]:
+    """Bytes of one sample of this shape in training: the input, activations and their gradients, parameters, and all
+    together.
+    """
+    parts = {
+        "input_bytes": FLOAT * math.prod(sample),
+        "activation_bytes": 2 * FLOAT * sum(row.activations for row in rows),
+        "parameter_bytes": FLOAT * totals(rows, net)["parameters"],
+    }
+    return {**parts, "memory_bytes": sum(parts.values())}
+
+
+def as_dict(rows: list[Layer], net: nn.Module, sample: Sequence[int]) -> dict[str, Any]:
+    """The table as plain values, for JSON; `sample` is the shape of one."""
+    listed = [{**asdict(row), "memory_bytes": row.memory} for row in rows]
+    return {"layers": listed, "totals": totals(rows, net) | memory(rows, net, sample)}
+
+
+def as_memory_table(rows: list[Layer], net: nn.Module, sample: Sequence[int]) -> Table:
+    """The memory of input and layers for a terminal, in MiB."""
+    table = Table()
+    table.add_column("layer", overflow="fold")
+    for column in ("output shape", "activations", "parameters", "together"):
+        table.add_column(column, justify="left" if column == "output shape" else "right", no_wrap=True)
+    found = memory(rows, net, sample)
+    table.add_row("input", _shape(sample), "", "", _mib(found["input_bytes"]))
+    for row in rows:
+        parameters = FLOAT * row.parameters
+        activations = row.memory - parameters
+        table.add_row(row.name, _shape(row.output_shape), *map(_mib, (activations, parameters, row.memory)))
+    table.add_section()
+    table.add_row("total", "", *(_mib(found[f"{part}_bytes"]) for part in ("activation", "parameter", "memory")))
+    return table
+
+
+def _shape(sides: Sequence[int]) -> str:
+    return " x ".join(str(side) for side in sides)
+
+
+def _mib(count: int) -> str:
+    return "" if count == 0 else f"{count / 2**20:,.2f}" if count >= 2**20 / 200 else "< 0.01"
 
 
 def as_table(rows: list[Layer], net: nn.Module) -> Table:
     """The table for a terminal."""
-    table = Table("layer", "type")
+    table = Table()
+    for column in ("layer", "type"):
+        table.add_column(column, overflow="fold")
     table.add_column("output shape", no_wrap=True)
     total = totals(rows, net)
     some_fixed = total["trainable_parameters"] != total["parameters"]
     for column in ("parameters", *(("learn",) if some_fixed else ()), "multiply-adds"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
-        shape = " x ".join(str(side) for side in row.output_shape)
+        shape = _shape(row.output_shape)
         learn = [_number(row.trained)] if some_fixed else []
         table.add_row(row.name, row.type, shape, _number(row.parameters), *learn, _number(row.multiply_adds))
     table.add_section()

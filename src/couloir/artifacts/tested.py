@@ -20,7 +20,7 @@ from couloir.artifacts.labelled_tiles import GREY, RED, Word, labelled_tiles, sh
 from couloir.artifacts.layer_table import as_dict, layers_of
 from couloir.artifacts.map_pictures import TITLES, maps_figure, maps_png
 from couloir.artifacts.prediction_table import ORIGIN_FILE, origin
-from couloir.config.image_size import ImageSize, sample_shape
+from couloir.config.image_size import ImageSize, input_size, sample_shape
 from couloir.layer_kinds import Weighted
 from couloir.metric.mistakes import Mistakes
 from couloir.metric.worst_maps import WorstMaps
@@ -115,7 +115,8 @@ def write_exhibits(
         pictures["filters"] = _draw_filters(layer, filters, folder)
     write_pictures(folder, pictures)
     with suppress(RuntimeError, ValueError):  # where a single sample cannot pass through the network
-        write_layers(folder, as_dict(layers_of(cfg, net)[0], net))
+        sample = sample_shape(int(cfg.data.channels), input_size(cfg.data))
+        write_layers(folder, as_dict(layers_of(cfg, net)[0], net, sample))
 
 
 def _write_maps(worst: WorstMaps, kind: str, classes: list[str], folder: RunFolder) -> Grid:

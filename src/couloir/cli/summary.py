@@ -1,15 +1,19 @@
-"""`couloir summary [OVERRIDES] [--json]`: the layers of the sentence's network."""
+"""`couloir summary [OVERRIDES] [--memory] [--json]`: the layers of the sentence's network."""
 
 from __future__ import annotations
 
 from couloir.cli.answer import JSON, Answer
 from couloir.cli.flags import take_switches
 
-USAGE = """usage: couloir summary [OVERRIDES] [--json]
+MEMORY = "--memory"
+USAGE = """usage: couloir summary [OVERRIDES] [--memory] [--json]
 
 The layers of the network that a sentence names: name, type, output shape, parameters, multiply-adds, and the totals.
+--memory: the memory of each layer instead, for one sample in training in float32, in MiB: its activations with their
+gradients, and its parameters.
   couloir summary model=resnet50 data=cifar10
-  couloir summary model=mlp model.hidden=[64,64] --json"""
+  couloir summary model=mlp model.hidden=[64,64] --json
+  couloir summary model=vgg16 data=synthetic data.image_size=224 data.num_classes=1000 --memory"""
 
 
 def main(arguments: list[str]) -> int:
@@ -17,21 +21,24 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
-    switches, words = take_switches(arguments, (JSON,))
+    switches, words = take_switches(arguments, (JSON, MEMORY))
     with Answer.of(switches) as answer:
         from couloir.config.check import checked
 
         sentence = checked(words, reads_data=False)
 
-        from couloir.artifacts.layer_table import as_dict, as_table, layers_of
+        from couloir.artifacts.layer_table import as_dict, as_memory_table, as_table, layers_of
+        from couloir.config.image_size import input_size, sample_shape
+        from couloir.record.tested import memory_in_words
 
         layers, net, learning = layers_of(sentence.cfg)
+        sample = sample_shape(int(sentence.cfg.data.channels), input_size(sentence.cfg.data))
         learns = [] if learning is None else learning.in_words(net).splitlines()
-        answer.facts |= as_dict(layers, net) | ({"learns": learns} if learns else {})
+        answer.facts |= as_dict(layers, net, sample) | ({"learns": learns} if learns else {})
 
         from rich import get_console
 
-        get_console().print(as_table(layers, net))
-        for line in learns:
+        get_console().print(as_memory_table(layers, net, sample) if MEMORY in switches else as_table(layers, net))
+        for line in [memory_in_words(answer.facts["totals"]), *learns]:
             get_console().print(line, markup=False, highlight=False, soft_wrap=True)
     return 0

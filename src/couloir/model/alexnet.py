@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from couloir.config.image_size import ImageSize
-from couloir.model.head import hidden_4096
+from couloir.model.head import brought_to, hidden_4096
 from couloir.model.normalisation import local_response_norm
 from couloir.model.weights import loads_weights
 
@@ -41,7 +41,7 @@ class AlexNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, S, S) -> (B, num_classes)."""
-        x = torch.flatten(self.avgpool(self.features(x)), 1)
+        x = torch.flatten(brought_to(self.avgpool, 6, self.features(x)), 1)
         logits: Tensor = self.classifier(x)
         return logits
 

@@ -1,8 +1,8 @@
-"""The fully-connected end that AlexNet, ZFNet and VGG share."""
+"""The fully-connected end that AlexNet, ZFNet and VGG share, and how maps are brought to its size."""
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 
 def hidden_4096(in_features: int, num_classes: int, dropout: float) -> nn.Sequential:
@@ -19,3 +19,11 @@ def hidden_4096(in_features: int, num_classes: int, dropout: float) -> nn.Sequen
         nn.Dropout(dropout),
         nn.Linear(4096, num_classes),
     )
+
+
+def brought_to(pool: nn.AdaptiveAvgPool2d, side: int, x: Tensor) -> Tensor:
+    """Maps of side x side: those that are so already stay as they are, others are pooled or spread."""
+    if x.shape[-2:] == (side, side):
+        return x
+    out: Tensor = pool(x)
+    return out

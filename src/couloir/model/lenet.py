@@ -78,7 +78,6 @@ class LeNet5(nn.Module):
         self.s4 = pooling(2)
         self.c5 = nn.Conv2d(16, 120, kernel_size=5)
         self.f5 = activation_layer(activation, slope, alpha)
-        self.flatten = nn.Flatten()
         self.drop5 = nn.Dropout(dropout)
         self.f6 = nn.Linear(120, 84)
         self.a6 = activation_layer(activation, slope, alpha)
@@ -91,7 +90,7 @@ class LeNet5(nn.Module):
         x = in_field(x, self.image_size, self.border)
         x = self.s2(self.f1(self.c1(x)))
         x = self.s4(self.f3(self.c3(x)))
-        x = self.drop5(self.flatten(self.f5(self.c5(x))))
+        x = self.drop5(torch.flatten(self.f5(self.c5(x)), 1))
         x = self.drop6(self.a6(self.f6(x)))
         logits: Tensor = self.output_layer(x)
         return logits

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from couloir.config.image_size import ImageSize, in_words, size_of
 from couloir.errors import CouloirError
-from couloir.model.head import hidden_4096
+from couloir.model.head import brought_to, hidden_4096
 from couloir.model.normalisation import local_response_norm
 from couloir.model.start import he_normal_by_fan_out
 from couloir.model.weights import loads_weights
@@ -66,7 +66,7 @@ class VGG(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, S, S) -> (B, num_classes)."""
-        logits: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+        logits: Tensor = self.classifier(torch.flatten(brought_to(self.avgpool, 7, self.features(x)), 1))
         return logits
 
 

@@ -175,6 +175,20 @@ def write_layers(folder: RunFolder, content: dict[str, Any]) -> None:
     folder.write_json(LAYERS, content)
 
 
+def memory_in_words(totals: Mapping[str, Any]) -> str:
+    """What the totals of the layers say of memory: "memory of one sample ...: input 0.57 + ... = 384.62".
+
+    Raises:
+        KeyError: they say nothing of it, as those of an older run; or ValueError.
+    """
+    names = ("input_bytes", "activation_bytes", "parameter_bytes", "memory_bytes")
+    given, activations, parameters, total = (f"{int(totals[name]) / 2**20:,.2f}" for name in names)
+    return (
+        f"memory of one sample in training, MiB in float32: input {given} + activations and gradients {activations} + "
+        f"parameters {parameters} = {total}"
+    )
+
+
 def read_layers(run: Path) -> dict[str, Any]:
     """The table of layers; empty where there is none."""
     return read_json(run / LAYERS, strict=False)

@@ -10,7 +10,7 @@ from typing import Any
 from couloir.artifacts.page import Cell, Choice, choices, details, shortened, table
 from couloir.config.metrics import OTHER_NUMBERS
 from couloir.record.result import summarise
-from couloir.record.tested import read_layers
+from couloir.record.tested import memory_in_words, read_layers
 from couloir.report.evidence import RunRecord, columns, labels, value_words
 from couloir.sweep.progress import duration
 from couloir.sweep.table import shown
@@ -145,22 +145,31 @@ def layers(run: Path) -> tuple[str, str] | None:
     try:
         totals = content["totals"]
         parameters, learning = int(totals["parameters"]), int(totals.get("trainable_parameters", totals["parameters"]))
-        some_fixed = learning != parameters
+        some_fixed, remembered = learning != parameters, "memory_bytes" in totals
         for layer in content["layers"]:
             shape = " × ".join(str(side) for side in layer["output_shape"])
             names = [Cell(str(layer["name"]), kind="key code"), Cell(str(layer["type"])), Cell(shape, kind="number")]
             learn = [_count(layer.get("trained"))] if some_fixed else []
-            rows.append([*names, _count(layer["parameters"]), *learn, _count(layer["multiply_adds"])])
+            kept = [_mib(int(layer["memory_bytes"]))] if remembered else []
+            rows.append([*names, _count(layer["parameters"]), *learn, _count(layer["multiply_adds"]), *kept])
         note = (
             f"{parameters:,} parameters{f', {learning:,} of which learn' if some_fixed else ''}, "
             f"{int(totals['multiply_adds']):,} multiply-adds for one sample."
         )
+        if remembered:
+            words = memory_in_words(totals)
+            note += f" {words[0].upper()}{words[1:]}."
     except (KeyError, TypeError, ValueError):
         return None
     if len(rows) > LAYERS:
         note += f" The first {LAYERS} of {len(rows)} layers."
     head = ["layer", "type", "output shape", "parameters", *(["learn"] if some_fixed else []), "multiply-adds"]
+    head += ["memory, MiB"] if remembered else []
     return table(head, rows[:LAYERS], "layers of the network"), note
+
+
+def _mib(count: int) -> Cell:
+    return Cell(f"{count / 2**20:,.2f}" if count else "", count, "number")
 
 
 def _count(value: Any) -> Cell:
