@@ -193,6 +193,46 @@ def test_a_flip_mirrors_boxes(flip: Transform) -> None:
     torch.testing.assert_close(found, torch.stack([WIDTH - x1, y0, WIDTH - x0, y1, kind], dim=1))
 
 
+def test_a_vertical_flip_turns_pictures_maps_and_boxes_upside_down() -> None:
+    batch = landmarks(4)
+    found = FlipCrop(0, 0.0, vertical=1.0)(batch, KINDS)
+    assert torch.equal(found["picture"], batch["picture"].flip(2))
+    assert torch.equal(found["mask"], batch["mask"].flip(1))
+    x0, y0, x1, y1, kind = batch["places"].values.unbind(dim=1)
+    torch.testing.assert_close(found["places"].values, torch.stack([x0, HEIGHT - y1, x1, HEIGHT - y0, kind], dim=1))
+
+
+def test_flips_in_both_directions_are_drawn_for_themselves_and_boxes_follow() -> None:
+    torch.manual_seed(2)
+    batch = landmarks()
+    found = FlipCrop(3, 0.5, vertical=0.25)(batch, KINDS)
+    boxes = found["places"].samples()
+    counts = {"as it was": 0, "horizontal": 0, "vertical": 0, "both": 0}
+    for number in range(DRAWS):
+        middles = [found["mask"][number].eq(kind).nonzero().float().mean(dim=0) for kind in (1, 2)]
+        before = [batch["mask"][number].eq(kind).nonzero().float().mean(dim=0) for kind in (1, 2)]
+        (down, right), (down_before, right_before) = middles[1] - middles[0], before[1] - before[0]
+        upside_down = bool((down - down_before).abs() > 0.5)
+        horizontal = bool(right * right_before < 0)
+        counts[[["as it was", "horizontal"], ["vertical", "both"]][upside_down][horizontal]] += 1
+        for (row, column), (x0, y0, x1, y1, _) in zip(middles, boxes[number].tolist(), strict=True):
+            assert (x0 + x1) / 2 == pytest.approx(float(column) + 0.5, abs=0.01)
+            assert (y0 + y1) / 2 == pytest.approx(float(row) + 0.5, abs=0.01)
+    assert 25 < counts["horizontal"] + counts["both"] < 75
+    assert 10 < counts["vertical"] + counts["both"] < 42
+    assert min(counts.values()) > 3
+
+
+def test_without_vertical_flips_the_random_numbers_are_those_of_before() -> None:
+    torch.manual_seed(0)
+    offsets, mirrored = torch.randint(0, 9, (2, 5)), torch.rand(5) < 0.5
+    after = torch.rand(1)
+    torch.manual_seed(0)
+    draw = FlipCrop(4, 0.5).draw(torch.zeros(5, 1, 8, 8))
+    assert torch.equal(torch.stack([*draw]).long(), torch.stack([*offsets, mirrored]).long())
+    assert torch.equal(torch.rand(1), after)
+
+
 def test_images_take_all_symmetries_of_a_square_and_are_turned_as_numpy_turns_them() -> None:
     batch = {
         "image": torch.rand(1, 2, 9, 9).repeat(200, 1, 1, 1),

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 import couloir
 from couloir.cli.main import run as command
@@ -103,6 +104,7 @@ DATA = {
     "super_resolution": "data=super_resolution data.images=folder data.root={root}/photos data.image_size=24",
     "noisy": "data=noisy data.images=digits data.subset=60 data.kind=poisson",
     "mnist": "data=mnist data.root={data}/mnist data.subset=90 augmentation=affine",
+    "svhn": "data=svhn data.root={root}/svhn data.extra=true",
     "cifar10": "data=cifar10 data.root={data}/cifar10 data.subset=90 augmentation=cutmix",
 }
 QUICK = {("csv of numbered classes", 0), ("image_folder files", 2)}
@@ -145,6 +147,11 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "table.csv").write_text("p,q,kind,number,y\n" + "\n".join(rows))
     kinds = [f"{i / 7 if i % 9 else ''},{'xyz'[i % 3]},2024-01-{i % 28 + 1:02},{'ab'[i % 2]}" for i in range(80)]
     (root / "kinds.csv").write_text("p,letter,day,kind\n" + "\n".join(kinds))
+    (root / "svhn").mkdir()
+    for place, part in enumerate(("train", "extra", "test")):
+        digits = np.arange(40, dtype=np.uint8)[:, None] % 10 + 1
+        pixels = np.random.default_rng(place).integers(256, size=(32, 32, 3, 40), dtype=np.uint8)
+        savemat(root / f"svhn/{part}_32x32.mat", {"X": pixels, "y": digits})
     np.savez(root / "arrays.npz", x=np.arange(320.0).reshape(80, 4) % 17, y=np.arange(80) % 3)
     return root
 
@@ -188,7 +195,7 @@ def test_a_network_of_a_task_of_its_own_learns_the_same_again(family: str, worke
 def test_a_data_set_is_read_the_same_again(name: str, workers: int, sets: Path, tmp_path: Path, request: Any) -> None:
     data = request.getfixturevalue("couloir_data") if "{data}" in DATA[name] else None
     words = DATA[name].format(root=sets, data=data).split()
-    images = any(word in DATA[name] for word in ("image", "cifar", "synthetic"))
+    images = any(word in DATA[name] for word in ("image", "cifar", "svhn", "synthetic"))
     net = ["model=convnet", "model.dropout=0.2"] if images else []
     if any(word in DATA[name] for word in ("masks", "on_photographs")):
         net = ["model=unet", "model.depth=1", "model.width=4"]

@@ -66,7 +66,7 @@ class PaddedCrop(Transform):
         super().__init__()
         self.padding, self.border = padding, border
 
-    def draw(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def draw(self, x: Tensor) -> tuple[Tensor, ...]:
         """First rows and first columns of the windows in the padded images, and which are mirrored, (B,) each."""
         offsets = torch.randint(0, 2 * self.padding + 1, (2, len(x)), device=x.device)
         return offsets[0], offsets[1], self.mirrored(x)
@@ -75,15 +75,15 @@ class PaddedCrop(Transform):
         """Which images are mirrored, (B,) bool."""
         return torch.zeros(len(x), dtype=torch.bool, device=x.device)
 
-    def inputs(self, x: Tensor, draw: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    def inputs(self, x: Tensor, draw: tuple[Tensor, ...]) -> Tensor:
         """(B, C, H, W) -> the same shape."""
-        return crop_at(padded(x, self.padding, self.padding, self.border), *draw, (x.shape[2], x.shape[3]))
+        top, left, mirror = draw
+        size = x.shape[2], x.shape[3]
+        return crop_at(padded(x, self.padding, self.padding, self.border), top, left, mirror, size)
 
     map = inputs
 
-    def boxes(
-        self, values: Tensor, sample: Tensor, draw: tuple[Tensor, Tensor, Tensor], size: tuple[int, int]
-    ) -> Tensor:
+    def boxes(self, values: Tensor, sample: Tensor, draw: tuple[Tensor, ...], size: tuple[int, int]) -> Tensor:
         """(N, 4) -> the same shape."""
         top, left, mirror = (part[sample].to(values.dtype) for part in draw)
         x0, y0, x1, y1 = (values + self.padding).unbind(dim=1)
@@ -111,17 +111,40 @@ class FlipCrop(PaddedCrop):
 
     Args:
         padding: pixels on each side.
-        flip: the probability of a mirror image.
+        flip: the probability that left and right are exchanged.
         border: what the padding is: `black` or `mirror`.
+        vertical: the probability that top and bottom are.
     """
 
-    def __init__(self, padding: int, flip: float, border: str = "black") -> None:
+    def __init__(self, padding: int, flip: float, border: str = "black", vertical: float = 0.0) -> None:
         super().__init__(padding, border)
-        self.flip = flip
+        self.flip, self.vertical = flip, vertical
+
+    def draw(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Those of a padded crop, and which images are upside down, (B,) bool, where some are."""
+        crop = super().draw(x)
+        return (*crop, torch.rand(len(x), device=x.device) < self.vertical) if self.vertical else crop
 
     def mirrored(self, x: Tensor) -> Tensor:
         """Which images are mirrored, (B,) bool."""
         return torch.rand(len(x), device=x.device) < self.flip
+
+    def inputs(self, x: Tensor, draw: tuple[Tensor, ...]) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        turned = draw[3:]
+        x = super().inputs(x, draw[:3])
+        return torch.where(turned[0][:, None, None, None], x.flip(2), x) if turned else x
+
+    map = inputs
+
+    def boxes(self, values: Tensor, sample: Tensor, draw: tuple[Tensor, ...], size: tuple[int, int]) -> Tensor:
+        """(N, 4) -> the same shape."""
+        turned = draw[3:]
+        values = super().boxes(values, sample, draw[:3], size)
+        if not turned:
+            return values
+        x0, y0, x1, y1 = values.unbind(dim=1)
+        return torch.where(turned[0][sample, None], torch.stack([x0, size[0] - y1, x1, size[0] - y0], dim=1), values)
 
 
 class Dihedral(Transform):
