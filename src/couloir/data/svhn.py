@@ -32,6 +32,8 @@ NAMES = [str(digit) for digit in range(10)]
 SIDE, COLOURS = 32, 3
 MOST = 600_000
 """Images of a file at most; the largest has 531,131."""
+BROKEN = (ValueError, TypeError, LookupError, OSError, OverflowError, NotImplementedError, zlib.error)
+"""How SciPy says that it cannot read a file, beside its own error."""
 AGAIN = "remove the file and download it again"
 
 
@@ -138,20 +140,11 @@ def _tried(file: Path, read: Any) -> Any:
 
     try:
         return read()
-    except (
-        MatReadError,
-        ValueError,
-        TypeError,
-        LookupError,
-        OSError,
-        OverflowError,
-        NotImplementedError,
-        zlib.error,
-    ) as e:
-        said = (str(e) or type(e).__name__).splitlines()[0]
+    except (MatReadError, *BROKEN) as error:
+        said = (str(error) or type(error).__name__).splitlines()[0]
         raise CouloirError(
             f"{file.name} is damaged, or no file of MATLAB's: {said}", place=str(file), next_step=AGAIN
-        ) from e
+        ) from error
 
 
 def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
