@@ -9,11 +9,16 @@ import pytest
 import torch
 from torch import nn
 
+from couloir.config.finished import run_config
 from couloir.errors import CouloirError
 from couloir.inference.explain import where
 from couloir.inference.explain.heat import BAR, GAP, laid_over, photograph
+from couloir.inference.explain.occlusion import occlusion, squares_of
+from couloir.inference.explain.subject import Shown, Subject
 from couloir.inference.explain.where import FULL
 from couloir.inference.explain.words import Wanted
+from couloir.inference.trained import Trained
+from finished_runs import FinishedRuns
 from subjects import shown_of, subject_of
 
 METHODS = ("grad_cam", "grad_cam_plus_plus", "gradients", "guided_backprop", "integrated_gradients", "smoothgrad")
@@ -98,3 +103,37 @@ def test_colours_are_where_the_map_is_and_small_images_are_enlarged() -> None:
     flat, ends = laid_over(pixels, torch.zeros(10, 20))
     assert ends == "0 to 0"
     assert np.ptp(flat[: 10 * factor]) == 0
+
+
+def test_a_class_of_a_map_is_explained_by_its_mean_score_and_covered_as_by_a_slow_loop(finished: FinishedRuns) -> None:
+    run = finished("masks")
+    subject = Subject(Trained(run_config(run), run))
+    pixels, target = torch.rand(1, 3, 24, 24), torch.tensor([2])
+    shown = Shown(pixels, subject.standardised(pixels), target, ["one.png"])
+    given = shown.x.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(subject.net(given)[0, 2].mean(), given)
+    std = torch.tensor(subject.data.std).view(1, 3, 1, 1)
+    (found,) = where.gradients(subject, shown, WANTED)
+    assert found.panels[-1].values is not None
+    np.testing.assert_allclose(found.panels[-1].values, (slope / std).abs().amax(dim=1)[0].numpy(), rtol=1e-3)
+    assert "mean over the pixels" in found.note
+    assert where.grad_cam(subject, shown, WANTED)[0].panels[-1].values is not None
+    (covered,) = occlusion(subject, shown, WANTED)
+    places = squares_of((24, 24))
+    with torch.no_grad():
+        frames = places.covered(shown.x[0])
+        shares = [float((subject.net(frame[None]).argmax(dim=1) == 2).float().mean()) for frame in frames]
+    answer = next(panel.values for panel in covered.panels if panel.name == "occlusion_0_answer")
+    assert answer is not None
+    np.testing.assert_allclose(answer.ravel(), shares, atol=1e-6)
+
+
+def test_maps_of_values_show_where_they_change(finished: FinishedRuns) -> None:
+    run = finished("twice as large")
+    subject = Subject(Trained(run_config(run), run))
+    pixels = torch.rand(1, 1, 4, 4)
+    shown = Shown(pixels, subject.standardised(pixels), torch.tensor([0]), ["one.png"])
+    (found,) = occlusion(subject, shown, WANTED)
+    assert found.numbers["whole"] == 0
+    assert found.numbers["least"] >= 0
+    assert where.gradients(subject, shown, WANTED)[0].panels[-1].values.shape == (4, 4)  # type: ignore[union-attr]

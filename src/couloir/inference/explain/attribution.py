@@ -92,7 +92,7 @@ def grad_cam_plus_plus_maps(subject: Subject, x: Tensor, target: Tensor, layer: 
 
 def pixel_gradients(subject: Subject, x: Tensor, target: Tensor) -> Tensor:
     """How the score changes with each pixel in [0, 1], or with each column, in the form of `x`."""
-    return subject.gradients(x, target) / _deviation(subject)
+    return subject.gradients(x, target) / _deviation(subject, x)
 
 
 def guided_gradients(subject: Subject, x: Tensor, target: Tensor) -> Tensor:
@@ -210,10 +210,10 @@ def smooth_gradients(
     return torch.stack(found)
 
 
-def _deviation(subject: Subject) -> Tensor:
-    """What a pixel in [0, 1] is divided by before the network takes it."""
-    zero = torch.zeros_like(subject.empty())
-    return (subject.pixels(zero + 1) - subject.pixels(zero))[:1]
+def _deviation(subject: Subject, x: Tensor) -> Tensor:
+    """What a pixel in [0, 1] is divided by before the network takes it, (1, ...)."""
+    zero = torch.zeros_like(x[:1])
+    return subject.pixels(zero + 1) - subject.pixels(zero)
 
 
 BASELINE = "an image of the mean colour"

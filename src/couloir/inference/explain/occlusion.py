@@ -213,10 +213,13 @@ def _one(
     found = occluded(subject, x, target, squares, layer, chosen)
     many = len(shown) > FULL
     places = len(squares.tops) * len(squares.lefts)
+    changes = isinstance(subject.task, Dense) and not isinstance(subject.task, Segmentation)
     note = (
         f"A square of {squares.side} x {squares.side} pixels of the mean colour covers {places} places, one after the "
         "other. Red: with the square there the number falls, blue: it rises (Zeiler and Fergus, 2014, figure 7)."
     )
+    if changes:
+        note += " Of the network's map, dark red is where the square changes it most."
     exhibit = Exhibit("occlusion", f"Occlusion: {subject.name_of(target)}", note, sample=number)
     if not many:
         name = shown.names[number] if shown.names else f"sample {number}"
@@ -234,7 +237,7 @@ def _one(
             values = down.cpu().numpy()
             exhibit.panels.append(Panel(f"occlusion_{number}_projection", told, _projected(down), values))
     _add_map(exhibit, f"occlusion_{number}_answer", measured(subject, target), pixels, squares, found.answer,
-             found.whole[1])  # fmt: skip
+             found.whole[1], changes)  # fmt: skip
     if found.likeliest is not None:
         picture, classes = _likeliest(subject, pixels, squares, found.likeliest)
         told = "the likeliest class by the place of the square"
@@ -252,12 +255,20 @@ def _one(
 
 
 def _add_map(
-    exhibit: Exhibit, name: str, told: str, pixels: Tensor, squares: Squares, values: NDArray[np.float32], whole: float
+    exhibit: Exhibit,
+    name: str,
+    told: str,
+    pixels: Tensor,
+    squares: Squares,
+    values: NDArray[np.float32],
+    whole: float,
+    changes: bool = False,
 ) -> None:
-    """A map of how much a number falls; the file has the number itself."""
-    falls = squares.over(whole - values)
-    picture, _ = laid_over(pixels, torch.from_numpy(falls.astype(np.float32)), signed=True)
-    ends = f"{whole:.3g} without a square, {values.min():.3g} to {values.max():.3g} with it"
+    """A map of how much a number falls, or of the number where it is a change; the file has the number itself."""
+    shown = squares.over(values if changes else whole - values)
+    picture, _ = laid_over(pixels, torch.from_numpy(shown.astype(np.float32)), signed=not changes)
+    ends = f"{values.min():.3g} to {values.max():.3g}"
+    ends = f"mean absolute difference {ends}" if changes else f"{whole:.3g} without a square, {ends} with it"
     exhibit.panels.append(Panel(name, f"{told}: {ends}", picture, values))
 
 

@@ -32,6 +32,7 @@ from couloir.inference.explain.heat import laid_over, photograph
 from couloir.inference.explain.rectifiers import rectifies
 from couloir.inference.explain.subject import Shown, Subject
 from couloir.inference.explain.words import Wanted
+from couloir.task.dense import Dense
 
 FULL = 8
 """Samples up to which all is shown; of more each method shows its map alone, and takes fewer steps."""
@@ -157,6 +158,8 @@ def _exhibit(method: str, title: str, told: str, subject: Subject, shown: Shown,
     target = int(shown.target[number])
     numbers: dict[str, Any] = {"output": subject.name_of(target)}
     exhibit = Exhibit(method, f"{title}: {subject.name_of(target)}", told, numbers=numbers, sample=number)
+    if isinstance(subject.task, Dense):
+        exhibit.note += " The score is the mean over the pixels of the network's map."
     if len(shown) <= FULL:
         name = shown.names[number] if shown.names else f"sample {number}"
         exhibit.panels.append(Panel(f"{method}_{number}_image", name, photograph(shown.pixels[number])))
