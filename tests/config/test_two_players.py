@@ -16,6 +16,7 @@ from couloir.errors import CouloirError
         (["trainer.gradient_clip_val=1.0"], "each player takes its own"),
         (["trainer.accumulate_grad_batches=2"], "each player takes its own"),
         (["on_nan=skip"], "each player takes its own"),
+        (["callbacks.landscape.draw=true"], "each player has its own"),
         (["task.penalty=5"], "task.penalty=5 is of task.objective=wasserstein_gp"),
         (["task.conditional=true", "augmentation=cutmix"], "augmentation=cutmix mixes classes"),
     ],

@@ -35,6 +35,11 @@ def check_players(cfg: DictConfig, choices: Mapping[str, str | None]) -> None:
                 f"{key}={value} changes the one step of a batch, and with task=gan each player takes its own.",
                 next_step=f"leave {key} out",
             )
+    if OmegaConf.select(cfg, "callbacks.landscape.draw") is True:
+        raise CouloirError(
+            "callbacks.landscape.draw=true draws the surface of one loss, and with task=gan each player has its own.",
+            next_step="leave callbacks.landscape.draw out",
+        )
     objective, penalty = cfg.task.get("objective"), cfg.task.get("penalty")
     if penalty not in (None, PENALTY) and objective != "wasserstein_gp":
         raise CouloirError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from couloir.artifacts.page import details, text
 from couloir.artifacts.sheet import Sheet, picture_address, png_size, tiles
 from couloir.record.film import frames
+from couloir.record.landscape import BOWL, SURFACE
 from couloir.record.tested import read_grid, read_maps, read_mistakes, read_neighbours
 
 AT_ONCE = 33
@@ -106,6 +107,17 @@ def neighbours(run: Path) -> str:
     """Made pictures beside the nearest training images; empty where there are none."""
     told = "made pictures, each beside the training images that are nearest to it"
     return _picture(run / "neighbours.png", told, WIDEST) if read_neighbours(run) else ""
+
+
+def bowl(run: Path) -> str:
+    """The descent of a network with two weights; empty where there is no picture."""
+    told = "lines of equal loss over both weights, the steps of the training, and the solution by least squares"
+    return _picture(run / f"{BOWL}.png", told, WIDEST)
+
+
+def loss_surface(run: Path) -> str:
+    """The loss around the solution, and the path of the training; empty where there is no picture."""
+    return _picture(run / f"{SURFACE}.png", "lines of equal loss around the trained weights", WIDEST)
 
 
 def _picture(file: Path, told: str, width: int = 0) -> str:

@@ -62,6 +62,7 @@ def _of_one(record: RunRecord) -> Page:
     _optional(page, "Results", tables.results(record))
     _made(page, record)
     _predictions(page, record)
+    _descent(page, record)
     _network(page, record)
     _optional(page, "Configuration", tables.configuration([record]))
     _optional(page, "Provenance", origin.provenance([record]))
@@ -200,6 +201,17 @@ def _predictions(page: Page, record: RunRecord) -> None:
         page.styles.append(style)
         note = f"The {count} test images to whose true class the network gave the least probability, the worst first."
         page.section("Most wrong", html, note=note)
+
+
+def _descent(page: Page, record: RunRecord) -> None:
+    """Where the training went in the landscape of its loss."""
+    note = "The exact loss over both weights, the steps of the training, and the solution by least squares."
+    _optional(page, "Descent", gallery.bowl(record.folder), note=note)
+    note = (
+        "Left: along two random directions that have the norm of each filter (Li et al., 2018). Right, where there is "
+    )
+    note += "one: the plane in which the weights have moved most, with their path. Biases and normalisation stay."
+    _optional(page, "Loss surface", gallery.loss_surface(record.folder), note=note)
 
 
 def _network(page: Page, record: RunRecord) -> None:
