@@ -1,5 +1,5 @@
 """What is kept of a training's way through its weights: `path/epoch_0001.npy` and so on, `loss_surface.npz`, and
-`bowl.npz`. Nothing here imports torch.
+`bowl.npz`. Nothing here imports torch, and NumPy only who reads or writes numbers.
 """
 
 from __future__ import annotations
@@ -8,12 +8,13 @@ import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from couloir.record.files import rename, write_atomically
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FOLDER = "path"
 POINT = re.compile(r"epoch_(\d{4,})\.npy")
@@ -32,6 +33,8 @@ def write_point(run: Path, epoch: int, weights: NDArray[np.float32]) -> None:
     Raises:
         OSError: they cannot be written.
     """
+    import numpy as np
+
     folder = run / FOLDER
     folder.mkdir(exist_ok=True)
     temporary = folder / f".epoch_{epoch:04d}.npy"
@@ -48,6 +51,8 @@ def read_path(run: Path, size: int) -> tuple[list[int], NDArray[np.float32]]:
         run: the run's folder.
         size: the number of weights P; what has another is left out.
     """
+    import numpy as np
+
     found = sorted((int(match[1]), file) for file in (run / FOLDER).glob("epoch_*.npy")
                    if (match := POINT.fullmatch(file.name)) is not None)  # fmt: skip
     epochs, points = [], []
@@ -68,6 +73,8 @@ def write_numbers(run: Path, name: str, numbers: Mapping[str, Any]) -> None:
     Raises:
         OSError: they cannot be written.
     """
+    import numpy as np
+
     with io.BytesIO() as stream:
         np.savez_compressed(stream, **numbers)
         write_atomically(run / f"{name}.npz", stream.getvalue())
