@@ -110,11 +110,11 @@ MISTAKES: list[tuple[list[str], list[str]]] = [
         ["loss=cross_entropy needs classes", "and task=regression learns values to predict", "mse"],
     ),
     (
-        ["loss=mse"],
+        ["loss=mae"],
         [
-            "loss=mse needs values to predict",
+            "loss=mae needs values to predict",
             "and task=classification learns classes",
-            "leave loss=mse out",
+            "leave loss=mae out",
             "cross_entropy",
         ],
     ),
@@ -129,6 +129,15 @@ MISTAKES: list[tuple[list[str], list[str]]] = [
     (["data=line", "data.sampler=balanced"], ["no key 'sampler'"]),
     (["data.permute_pixels=true", "tta=mirror"], ["tta=mirror cuts or turns images", "tta=none"]),
     (["data=moons", "data.permute_pixels=true"], ["no key 'permute_pixels'"]),
+    (
+        ["callbacks.noise.kind=additive"],
+        ["says which noise there is, and there is none", "callbacks.noise.weights=0.1"],
+    ),
+    (["callbacks.noise.activations=0.1", "trainer.compile=true"], ["trainer.compile=true compiles the network"]),
+    (
+        ["data=mnist", "task=gan", "callbacks.noise.weights=0.1"],
+        ["callbacks.noise.weights=0.1 changes the one step of a batch"],
+    ),
     (["data.label_noise=1.5"], ["data.label_noise takes a number in [0, 1], not 1.5"]),
     (["data=line", "data.label_noise=0.5"], ["no key 'label_noise'"]),
     (["data=image_masks"], ["data=image_masks needs data.root", "image_masks.yaml, line"]),

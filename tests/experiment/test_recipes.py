@@ -42,7 +42,14 @@ MAKING = {
     "dcgan_cifar10": ["data.root={data}/cifar10"],
     "stacked_autoencoder": [],
 }
-LECTURES = ["random_labels", "convolution_by_hand", "known_kernels", "descent_on_a_bowl"]
+LECTURES = [
+    "random_labels",
+    "convolution_by_hand",
+    "known_kernels",
+    "descent_on_a_bowl",
+    "mse_or_cross_entropy",
+    "noise",
+]
 LECTURES_ON_MNIST = ["permuted_pixels"]
 # `make recipes` runs the whole of scale=smoke; here two steps, and a batch of each of the other splits, do.
 SHORT = [

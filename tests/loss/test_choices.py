@@ -26,6 +26,8 @@ CLASSIFICATION = {
     "bhattacharyya",
     "focal",
     "sigmoid_focal",
+    "brier",
+    "mse",
 }
 REGRESSION = {"mse", "mae", "msle", "huber", "ead", "mlnet", "charbonnier"}
 SEGMENTATION = {"cross_entropy", "focal", "dice", "jaccard", "dice_cross_entropy", "unet_cross_entropy"}

@@ -12,7 +12,7 @@ from scipy.stats import entropy
 from torch import Tensor, nn
 
 from couloir.errors import CouloirError
-from couloir.loss.distribution import Bhattacharyya, KullbackLeibler
+from couloir.loss.distribution import Bhattacharyya, Brier, KullbackLeibler
 
 LOSSES = [KullbackLeibler(), Bhattacharyya()]
 by_name = pytest.mark.parametrize("loss", LOSSES, ids=["kl", "bhattacharyya"])
@@ -154,3 +154,18 @@ def test_negative_shares_are_refused_since_logits_are_no_distribution(loss: nn.M
 @by_name
 def test_the_task_hands_over_a_distribution(loss: nn.Module) -> None:
     assert loss.expects == "distribution"
+
+
+def test_briers_score_is_scikit_learns_and_stands_still_where_a_softmax_is_wrong_and_sure() -> None:
+    from sklearn.metrics import brier_score_loss
+
+    p, labels = np.random.default_rng(0).dirichlet(np.ones(4), 20), np.arange(20) % 4
+    one_hot = np.eye(4)[labels]
+    expected = sum(brier_score_loss(one_hot[:, k], p[:, k]) for k in range(4))  # the mean over samples, class by class
+    assert float(Brier()(torch.tensor(p), torch.tensor(labels))) == pytest.approx(expected)
+    assert float(Brier()(torch.tensor(p), torch.tensor(one_hot))) == pytest.approx(expected)
+    z = torch.tensor([[0.0, 30.0]], requires_grad=True)
+    target = torch.tensor([0])
+    (stuck,) = torch.autograd.grad(Brier()(z.softmax(dim=1), target), z)
+    (moves,) = torch.autograd.grad(nn.functional.cross_entropy(z, target), z)
+    assert float(stuck.abs().max()) < 1e-10 < 0.9 < float(moves.abs().max())

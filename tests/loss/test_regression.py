@@ -162,3 +162,11 @@ def test_ssim_is_one_minus_the_mean_similarity_and_takes_images_alone() -> None:
         loss(torch.rand(8, 3), torch.rand(8, 3))
     with pytest.raises(CouloirError, match="two equal shapes"):
         loss(first, second[:, :1])
+
+
+def test_the_squared_error_of_labels_is_that_of_ones_and_zeros() -> None:
+    outputs, labels = torch.randn(6, 3, dtype=torch.float64), torch.tensor([0, 2, 1, 1, 0, 2])
+    expected = np.mean((np.eye(3)[labels.numpy()] - outputs.numpy()) ** 2)
+    assert float(MeanSquaredError()(outputs, labels)) == pytest.approx(expected)
+    with pytest.raises(CouloirError, match="takes two equal shapes"):
+        MeanSquaredError()(outputs, torch.randn(6))

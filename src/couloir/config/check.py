@@ -52,6 +52,8 @@ REQUIRED = (
 )  # fmt: skip
 OPTIONAL = ("loss", "scheduler", "momentum_schedule", "averaging", "tta", "logger")
 """Groups that may be null."""
+MULTIPLICATIVE = "multiplicative"
+"""Of `callbacks.noise.kind`, where nobody says another."""
 GREEDY = "couloir.finetune.division.greedy"
 NOT_GREEDY = {
     "trainer.max_steps": "null", "trainer.max_time": "null", "trainer.compile": "false",
@@ -506,6 +508,19 @@ def _check_parts(sentence: Sentence) -> None:
         typed is not None and not own and task_of(cfg) not in MAKING,
         f"{typed} draws what a network makes, and {task} makes no images.",
         "leave it out, or train task=reconstruction, task=vae or task=gan",
+    )
+    added = OmegaConf.select(cfg, "callbacks.noise") or {}
+    amounts = {key: added.get(key) for key in ("weights", "gradients", "activations")}
+    _refuse(
+        added.get("kind", MULTIPLICATIVE) != MULTIPLICATIVE and not any(amounts.values()),
+        f"callbacks.noise.kind={added.get('kind')} says which noise there is, and there is none.",
+        "a deviation, such as callbacks.noise.weights=0.1, or leave it out",
+    )
+    _refuse(
+        amounts["activations"] and cfg.trainer.get("compile"),
+        "callbacks.noise.activations listens to layers in each step, and trainer.compile=true compiles the network as "
+        "it is.",
+        "trainer.compile=false",
     )
     _check_adapting(cfg)
     _check_timm(cfg)

@@ -12,7 +12,10 @@ from couloir.errors import CouloirError
 PENALTY = 10.0
 """Of `task.penalty` in conf/task/gan.yaml, where nobody says another."""
 MIXES = ("couloir.augmentation.mixing.Mixup", "couloir.augmentation.mixing.CutMix")
-OF_ONE_STEP = {"trainer.gradient_clip_val": None, "trainer.accumulate_grad_batches": 1, "on_nan": "stop"}
+OF_ONE_STEP = {
+    "trainer.gradient_clip_val": None, "trainer.accumulate_grad_batches": 1, "on_nan": "stop",
+    "callbacks.noise.weights": 0, "callbacks.noise.gradients": 0, "callbacks.noise.activations": 0,
+}  # fmt: skip
 """Keys that change the one step of a batch, and their neutral values."""
 
 

@@ -58,6 +58,26 @@ class Bhattacharyya(nn.Module):
         return -_log(overlap).mean()
 
 
+class Brier(nn.Module):
+    """Mean over the batch of sum_j (S_j - S'_j)^2: the squared error of class probabilities.
+
+    Its gradient vanishes where a softmax is wrong and sure of it; that of the cross-entropy does not.
+
+    Source: Brier, 1950, Verification of Forecasts Expressed in Terms of Probability, equation 2.
+    """
+
+    expects: ClassVar[str] = "distribution"
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The score of probabilities (B, C) for labels (B,), or for class probabilities (B, C).
+
+        Raises:
+            CouloirError: the shapes do not belong together, or a value is negative.
+        """
+        predicted, wanted = _distributions(prediction, target)
+        return (wanted - predicted).square().sum(dim=1).mean()
+
+
 def _distributions(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Prediction and target as (B, M), each row with the sum of one."""
     if prediction.ndim < 2:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from couloir.errors import CouloirError
-from couloir.loss.targets import check_same_shape, in_full_precision
+from couloir.loss.targets import as_probabilities, check_same_shape, in_full_precision
 from couloir.structural_similarity import structural_similarity
 
 SMALLEST = 1e-7
@@ -18,16 +18,21 @@ SMALLEST = 1e-7
 
 
 class MeanSquaredError(nn.Module):
-    """Mean of (s - s')^2."""
+    """Mean of (s - s')^2.
+
+    Of classes it compares the network's outputs, whatever they are, with ones for the true class and zeros for others.
+    """
 
     expects: ClassVar[str] = "values"
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of two tensors of one shape.
+        """The loss of two tensors of one shape, or of outputs (B, C) for labels (B,).
 
         Raises:
-            CouloirError: the shapes differ.
+            CouloirError: the shapes do not belong together.
         """
+        if target.ndim == 1 and prediction.ndim == 2 and not target.is_floating_point():
+            target = as_probabilities(in_full_precision(prediction), target)
         predicted, true = _values(prediction, target)
         return F.mse_loss(predicted, true)
 

@@ -126,6 +126,10 @@ def _obstacle(cfg: DictConfig, module: Task, learning: Learning, trainer: Traine
             OmegaConf.select(cfg, "callbacks.signals.every_n_epochs") is not None,
             "callbacks.signals.every_n_epochs=null",
         ),
+        "callbacks.noise.activations changes what all layers give": (
+            bool(OmegaConf.select(cfg, "callbacks.noise.activations")),
+            "callbacks.noise.activations=0",
+        ),
         "the optimizer looks at samples": (
             hasattr(getattr(module.make_optimizer, "func", None), "estimate_curvature"),
             "optimizer=momentum",
