@@ -16,6 +16,7 @@ from couloir.config.check import check_sweep_values
 from couloir.config.compose import SWEEP_GROUPS, compose_sentence, compose_sweep
 from couloir.config.made_for import tasks_of
 from couloir.config.needs import lacking
+from couloir.config.unread import PLAIN
 from couloir.metric.chosen import build_metrics
 from couloir.task.task import Task
 from folders_of_masks import make_recipes
@@ -163,7 +164,7 @@ def instantiates(group: str, name: str, cfg: DictConfig, files: Path) -> None:
     if group == "metric":
         assert list(build_metrics(cfg)) == list(node)
     elif group in ("callbacks", "logger"):
-        for part in node.values():
+        for part in (node[name] for name in node if name not in PLAIN.get(group, ())):
             instantiate(part, _convert_="all", **({"save_dir": str(files)} if group == "logger" else {}))
     elif group in ("experiment", "model"):
         with torch.device("meta"):  # tests/model gives them weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -13,10 +14,11 @@ from typing import Any
 import pytest
 
 from couloir.logger.pictures import drawn_picture
-from couloir.record.film import write_frame
+from couloir.record.film import write_film, write_frame
 from couloir.record.tested import Confusion
 from couloir.report.confusion import DRAWN, per_class
 from couloir.report.evidence import RunRecord, labels
+from couloir.report.gallery import MOVING_BYTES
 from couloir.report.run import write_report
 from recorded_runs import EVIL, png, write_exhibits, write_run
 
@@ -298,6 +300,27 @@ def test_what_a_network_makes_is_in_the_page_with_its_film_and_its_neighbours(tm
     html = written(run)
     assert "After epoch 12." in html
     assert "Nearest training images" not in headings(html)
+
+
+def test_what_a_network_has_learned_is_in_the_page_with_its_films(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "one")
+    assert not {"Learned", "Film of learning"} & set(headings(written(run)))
+    (run / "fit.png").write_bytes(png(52, 39))
+    (run / "predictions.png").write_bytes(png(34, 46))
+    for kind, size in (("fit", 2_000), ("regions", MOVING_BYTES + 1)):
+        for epoch in range(3):
+            write_frame(run, epoch, png(20, 20), kind)
+        write_film(run, kind, png(61, 20), b"GIF89a" + b"x" * (size - 6))
+    html = written(run)
+    assert {"Learned", "Film of learning"} <= set(headings(html))
+    assert html.count("over the training, validation and test samples") == 1
+    assert "3 pictures, the first before training" in html
+    assert html.count("data:image/gif;base64,") == 1, "a large film is shown by its strip"
+    assert 'alt="the regions of the classes, epoch by epoch"' in html
+    strip = base64.b64encode(png(61, 20)).decode("ascii")
+    assert html.count(strip) == 2, "of the moving one for paper and for readers who want no motion"
+    (run / "fit/film.png").write_bytes(b"torn")
+    assert "data:image/gif" not in written(run)
 
 
 def test_what_several_networks_make_stands_beside_each_other(tmp_path: Path) -> None:

@@ -176,17 +176,23 @@ def first_filters(net: nn.Module, channels: int, image_size: ImageSize | None) -
     Returns:
         the filters, (O, C, h, w), at most `FILTERS`; None where they would be no picture.
     """
+    name, weight = first_weights(net, channels, image_size)
+    if weight is None:
+        return name, None
+    low, high = weight.flatten(1).amin(1).view(-1, 1, 1, 1), weight.flatten(1).amax(1).view(-1, 1, 1, 1)
+    return name, ((weight - low) / (high - low).clamp_min(1e-12) * 255).round().to(torch.uint8)
+
+
+def first_weights(net: nn.Module, channels: int, image_size: ImageSize | None) -> tuple[str, Tensor | None]:
+    """The same, but the weights as they are, in float32 on the CPU, copied."""
     found = ((name, module) for name, module in net.named_modules() if isinstance(module, Weighted))
     name, layer = next(found, ("", None))
     if layer is None or image_size is None:
         return name, None
-    weight = layer.weight.detach().float().cpu()[:FILTERS]
+    weight = layer.weight.detach()[:FILTERS].float().cpu().clone()
     if isinstance(layer, nn.Linear):
         shape = sample_shape(channels, image_size)
         if weight.shape[1] != math.prod(shape):
             return name, None
         weight = weight.view(-1, *shape)
-    if weight.dim() != 4 or min(weight.shape[2:]) < SMALLEST:
-        return name, None
-    low, high = weight.flatten(1).amin(1).view(-1, 1, 1, 1), weight.flatten(1).amax(1).view(-1, 1, 1, 1)
-    return name, ((weight - low) / (high - low).clamp_min(1e-12) * 255).round().to(torch.uint8)
+    return name, weight if weight.dim() == 4 and min(weight.shape[2:]) >= SMALLEST else None

@@ -21,6 +21,7 @@ from couloir.config.compose import SWEEP_GROUPS, Sentence, compose_sentence
 from couloir.config.contract import Key
 from couloir.config.defaults import ignored_words
 from couloir.config.fields import KINDS, TARGETS, fields_of, maps_of, of_kind
+from couloir.config.filmed import check_film
 from couloir.config.folds import check_folds
 from couloir.config.image_size import in_words, meant_by
 from couloir.config.made_for import check_made_for, models_for, usual_model
@@ -40,7 +41,7 @@ from couloir.config.settle import FROM_RUN, settle
 from couloir.config.slopes import check_activation
 from couloir.config.two_players import check_players
 from couloir.config.unpadded import check_unpadded
-from couloir.config.unread import SEVERAL, check_read
+from couloir.config.unread import PLAIN, SEVERAL, check_read
 from couloir.config.weights import TIMM, check_channels, named
 from couloir.errors import CouloirError, did_you_mean, display
 from couloir.record.checkpoint import best_weights
@@ -132,6 +133,7 @@ def _check(sentence: Sentence, reads_data: bool, each_fold: bool) -> None:
     _check_values(sentence, {path: entries for path, entries in keys.items() if path not in data}, keys)
     _check_parts(sentence)
     check_players(sentence.cfg, sentence.choices)
+    check_film(sentence.cfg, sentence.choices, sentence.overrides)
     _check_classes(sentence, keys)
     _check_features(sentence)
     _check_metrics(sentence, keys)
@@ -231,7 +233,7 @@ def _check_nodes(group: str, node: Any) -> None:
     """A group is a node of keys; a group of several parts holds a node for each."""
     parts = {group: node}
     if group in SEVERAL and OmegaConf.is_dict(node):
-        parts |= {f"{group}.{name}": node[name] for name in node}
+        parts |= {f"{group}.{name}": node[name] for name in node if name not in PLAIN.get(group, ())}
     for path, part in parts.items():
         if part is not None and not OmegaConf.is_dict(part):
             raise CouloirError(
@@ -284,7 +286,9 @@ def _check_values(sentence: Sentence, of: dict[str, list[Key]], keys: dict[str, 
     for path, entries in of.items():
         group, _, name = path.partition(".")
         gone = group == scaling.GROUP and name in scaling.KEYS and name not in sentence.cfg[group]
-        gone |= group in SEVERAL and selected(sentence.cfg, f"{group}.{name.partition('.')[0]}") is None
+        part = name.partition(".")[0]
+        of_part = group in SEVERAL and part not in PLAIN.get(group, ())
+        gone |= of_part and selected(sentence.cfg, f"{group}.{part}") is None
         node = sentence.cfg.get(group)
         missing = OmegaConf.is_dict(node) and is_missing(node, name)  # only where nobody will read it
         if not (gone or missing or group in ("hydra", *SWEEP_GROUPS) or path.endswith("_target_")):

@@ -43,6 +43,8 @@ GIVEN = {
 """Arguments that the run hands over itself, whatever a key says."""
 SEVERAL = ("callbacks", "logger", "metric")
 """Groups with a node for each of their parts."""
+PLAIN = {"callbacks": ("film", "pictures")}
+"""Keys of such a group that are no parts, but say something about all of them."""
 SETTLED = ("scaled_lr",)
 """Root keys that `couloir.config.settle` adds."""
 Choices = Mapping[str, str | None]
@@ -136,6 +138,8 @@ def _of_group(group: str, node: Any, said: Mapping[str, list[contract.Key]]) -> 
         return
     if group in SEVERAL:
         for part, inner in node.items():
+            if part in PLAIN.get(group, ()):
+                continue
             path = f"{group}.{part}"
             if isinstance(inner, dict) and "_target_" in inner:
                 yield from _of_part(path, inner, group, said)

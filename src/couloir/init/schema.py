@@ -18,7 +18,7 @@ from couloir.config.check import OPTIONAL
 from couloir.config.contract import Key
 from couloir.config.fields import KINDS
 from couloir.config.signatures import takes
-from couloir.config.unread import FACTS, STATED
+from couloir.config.unread import FACTS, PLAIN, STATED
 from couloir.config.wrong_choices import SEVERAL
 from couloir.errors import CouloirError
 from couloir.record.files import LOADER, write_atomically
@@ -328,7 +328,7 @@ def _group_file(group: str, choices: Mapping[str, Mapping[str, Schema]]) -> Sche
     title = f"conf/{group}/NAME.yaml: a choice of the group {group}"
     if group in SEVERAL:
         parts: Schema = {"type": ["object", "null"], **known}
-        if group == "metric":  # a plain value is a key that metrics refer to
+        if group == "metric" or group in PLAIN:  # a plain value is a key that others refer to
             parts = {"if": {"type": "object"}, "then": known}
         return {
             "$schema": DRAFT, "title": title, "type": ["object", "null"], "properties": {"defaults": {"type": "array"}},

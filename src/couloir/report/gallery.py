@@ -1,14 +1,15 @@
-"""Pictures of a run in one file with its report: the most wrong test images or maps, what it makes, the filters of the
-first layer.
+"""Pictures of a run in one file with its report: what it has learned, the most wrong test images or maps, what it
+makes, the filters of the first layer.
 """
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
-from couloir.artifacts.page import details, text
+from couloir.artifacts.page import beside, details, text
 from couloir.artifacts.sheet import Sheet, picture_address, png_size, tiles
-from couloir.record.film import frames
+from couloir.record.film import FEATURES, FILTERS, FIT, REGIONS, frames, read_film
 from couloir.record.landscape import BOWL, SURFACE
 from couloir.record.tested import read_grid, read_maps, read_mistakes, read_neighbours
 
@@ -20,8 +21,23 @@ FRAME_BYTES = 60_000
 """Of one of them, beyond which it becomes a JPEG file: there are several in a page."""
 FRAME_WIDTH, WIDEST = 300, 1000
 """Pixels on the page: of one of them, and of a picture that stands alone."""
+LEARNED = {
+    "fit.png": "the fitted curve over the training, validation and test samples",
+    "regions.png": "the regions that the network gives to each class, with samples",
+    "predictions.png": "what is predicted of the test samples over what is true, and the residuals",
+}
+"""Pictures of what a network has learned, and what they show."""
+FILMS = {
+    FIT: "the fitted curve",
+    REGIONS: "the regions of the classes",
+    FEATURES: "feature maps of one validation sample",
+    FILTERS: "the filters of the first layer",
+}
+MOVING_BYTES, STRIP_BYTES = 300_000, 100_000
+"""Of a GIF file in a page, beyond which its strip stands there alone, and of a strip, which becomes a JPEG file."""
 LONGEST = 28
 """Letters of a file's name at most."""
+GIF = b"GIF8"
 
 
 def mistakes(run: Path) -> tuple[str, str, int] | None:
@@ -101,6 +117,36 @@ def film(run: Path) -> tuple[str, int]:
         if (picture := _picture(file, f"what the network makes after epoch {epoch}", FRAME_WIDTH))
     ]
     return (tiles(items, FRAME_WIDTH) if len(items) > 1 else ""), len(every)
+
+
+def learned(run: Path) -> str:
+    """What the network has learned of samples with one or two inputs, and of values: its pictures as HTML."""
+    pictures = [_picture(run / name, told, WIDEST) for name, told in LEARNED.items()]
+    return beside(*filter(None, pictures)) if any(pictures) else ""
+
+
+def films(run: Path) -> tuple[str, int]:
+    """The films of what a network learns: their HTML, and how many epochs the longest shows; empty without a film.
+
+    Each is a GIF file or, where that is large, on paper, and for readers who want no motion, a strip of some epochs.
+    """
+    items, epochs = [], 0
+    for kind, told in FILMS.items():
+        found = read_film(run, kind)
+        size = None if found is None else png_size(found[0])
+        if found is None or size is None:
+            continue
+        strip, moving = found
+        width = min(WIDEST, size[0])
+        still = picture_address(strip, STRIP_BYTES, width)
+        shown = still
+        if moving.startswith(GIF) and len(moving) <= MOVING_BYTES:
+            shown = f"data:image/gif;base64,{base64.b64encode(moving).decode('ascii')}"
+        source = f'<source media="print, (prefers-reduced-motion: reduce)" srcset="{still}">' if shown != still else ""
+        image = f'<img class="maps" src="{shown}" alt="{text(told)}, epoch by epoch">'
+        items.append(f"<figure><picture>{source}{image}</picture><figcaption>{text(told)}</figcaption></figure>")
+        epochs = max(epochs, len(frames(run, kind)))
+    return "".join(items), epochs
 
 
 def neighbours(run: Path) -> str:

@@ -61,6 +61,7 @@ def _of_one(record: RunRecord) -> Page:
         page.section("Curves", note="No epoch is complete.")
     _optional(page, "Results", tables.results(record))
     _made(page, record)
+    _learned(page, record)
     _predictions(page, record)
     _descent(page, record)
     _network(page, record)
@@ -177,6 +178,15 @@ def _made_by_several(page: Page, records: Sequence[RunRecord]) -> None:
     items = [f"<li>{picture}<b>{text(label)}</b></li>" for picture, label in pictures if picture]
     note = f"The first {SAMPLES} of {len(items)} runs." if len(items) > SAMPLES else ""
     _optional(page, "Samples", tiles(items[:SAMPLES], gallery.FRAME_WIDTH) if items else "", note=note)
+
+
+def _learned(page: Page, record: RunRecord) -> None:
+    """What the network has learned of one or two inputs and of values, and how it came to it."""
+    said = "With the weights of the best checkpoint, or of the last one where only that is kept."
+    _optional(page, "Learned", gallery.learned(record.folder), note=said)
+    html, count = gallery.films(record.folder)
+    note = f"{count} pictures, the first before training. All of them are in fit/, regions/, features/ or filters/."
+    _optional(page, "Film of learning", html, note=note)
 
 
 def _predictions(page: Page, record: RunRecord) -> None:

@@ -16,6 +16,7 @@ from pytorch_lightning.strategies import FSDPStrategy
 
 from couloir.artifacts.board import conclude_on_board
 from couloir.artifacts.checkerboard import draw_checkerboard
+from couloir.artifacts.learned_exhibits import write_learned
 from couloir.artifacts.made_exhibits import write_made
 from couloir.artifacts.prediction_table import predictions_recorded
 from couloir.artifacts.terminal_curves import show_chart
@@ -31,6 +32,7 @@ from couloir.config.compose import Sentence
 from couloir.config.metrics import stated_metrics
 from couloir.config.recipe import record_recipe
 from couloir.config.scaling import limit_in_words, scaled_lr_in_words
+from couloir.config.unread import PLAIN
 from couloir.config.weights import in_words, other_columns
 from couloir.config.world import World
 from couloir.data.skipped import as_csv, unusable
@@ -206,6 +208,7 @@ def _conclude(sentence: Sentence, folder: RunFolder, stop: StopOnSignal, trained
     made, pictures = write_made(cfg, module, trained.data, folder, is_tested(cfg), stop.stop_if_asked)
     numbers |= made
     write_exhibits(cfg, module.net, trained.seen, trained.data.classes, folder, pictures)
+    write_learned(cfg, module, trained.data, folder)
     file = folder.path / "checkerboard.png"
     if said := draw_checkerboard(module.net, int(cfg.data.channels), cfg.data.image_size, file):
         note.info("%s", said)
@@ -334,7 +337,8 @@ def _build_trainer(
 ) -> Trainer:
     built = [build(cfg.logger, name, save_dir=str(folder.path)) for name in cfg.logger or ()]
     loggers = [logger for logger in built if logger is not None]
-    names = [name for name in cfg.callbacks if loggers or not _logs_the_rate(cfg.callbacks[name])]
+    names = [name for name in cfg.callbacks if name not in PLAIN["callbacks"]]
+    names = [name for name in names if loggers or not _logs_the_rate(cfg.callbacks[name])]
     callbacks = [build(cfg.callbacks, name) for name in names]
     stop.checkpoint = next((callback for callback in callbacks if isinstance(callback, Checkpoint)), None)
     # First what may break a step off or leave it out, then what sets the rate, then what notes it down.
