@@ -11,7 +11,8 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from couloir.errors import CouloirError
-from couloir.inference.explain.deletion import BLUR, STEPS, area, blurred, curve, deletion, patch_order
+from couloir.inference.explain.attribution import BLUR, without_detail
+from couloir.inference.explain.deletion import STEPS, area, curve, deletion, patch_order
 from couloir.inference.explain.words import Wanted
 from subjects import shown_of, subject_of
 
@@ -67,9 +68,10 @@ def test_patches_are_ordered_by_their_means_and_the_blur_is_scipys() -> None:
     values = np.zeros((8, 8), np.float32)
     values[0:2, 6:8], values[4, 4] = 1, 3
     assert patch_order(values, (4, 4))[:2].tolist() == [3, 10]
-    image = torch.rand(2, 60, 80)
-    expected = np.stack([gaussian_filter(one.numpy(), BLUR * 60, mode="mirror", truncate=3) for one in image])
-    np.testing.assert_allclose(blurred(image).numpy(), expected, atol=2e-3)
+    images = torch.randn(2, 3, 70, 80)
+    expected = gaussian_filter(images.numpy(), BLUR * 70, mode="mirror", truncate=3, axes=(2, 3))
+    np.testing.assert_allclose(without_detail(images).numpy(), expected, atol=2e-3)
+    assert not without_detail(torch.ones(1, 1, 28, 28)).any(), "a blurred digit is still a digit"
 
 
 def test_answers_without_probability_are_refused() -> None:

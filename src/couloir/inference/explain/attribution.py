@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from couloir.errors import CouloirError
@@ -29,6 +30,10 @@ NOISY, FEWER_NOISY = 24, 8
 """Noisy copies of SmoothGrad (the paper: 50 are enough); where there are more than `FULL` samples."""
 NOISE = 0.15
 """Deviation of the noise as a share of the range of the image's values (the paper: 10% to 20%)."""
+BLUR, SMALL = 0.045, 64
+"""Deviation of a blur as a share of the shorter side, 10 pixels of 227; and pixels of that side below which images are
+not blurred.
+"""
 STREAM = 7
 """Of the draws of the noise, so that no other draw of a sample's number is the same."""
 
@@ -216,13 +221,36 @@ def _deviation(subject: Subject, x: Tensor) -> Tensor:
     return subject.pixels(zero + 1) - subject.pixels(zero)
 
 
-BASELINE = "an image of the mean colour"
-"""Where the way of integrated gradients begins, in words."""
+def without_detail(x: Tensor) -> Tensor:
+    """Standardised images (B, C, H, W) without what an answer could come from: under a Gaussian whose deviation is
+    `BLUR` of the shorter side, its border mirrored. Images below `SMALL` pixels, whose lines a blur leaves, become the
+    mean colour, which is zero.
+    """
+    side = min(x.shape[2:])
+    if side < SMALL:
+        return torch.zeros_like(x)
+    channels, deviation = x.shape[1], BLUR * side
+    for axis in (2, 3):
+        reach = min(round(3 * deviation), x.shape[axis] - 1)
+        at = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
+        kernel = torch.exp(-(at**2) / (2 * deviation**2))
+        shape = [channels, 1, len(at), 1] if axis == 2 else [channels, 1, 1, len(at)]
+        weights = (kernel / kernel.sum()).view(1, 1, *shape[2:]).expand(shape)
+        pad = (0, 0, reach, reach) if axis == 2 else (reach, reach, 0, 0)
+        x = F.conv2d(F.pad(x, pad, "reflect"), weights, groups=channels)
+    return x
 
 
-def baseline_of(subject: Subject, x: Tensor) -> Tensor:
-    """The same as the network takes it, (1, ...): zeros, since inputs are standardised."""
-    return torch.zeros_like(x[:1])
+def told_without_detail(x: Tensor) -> str:
+    """What `without_detail` makes of such images, in words."""
+    return "the mean colour" if min(x.shape[2:]) < SMALL else "the blurred image"
+
+
+def baseline_of(x: Tensor) -> Tensor:
+    """Where the way of integrated gradients begins, in the form of x: images without detail (Sturmfels, Lundberg and
+    Lee, 2020, Visualizing the Impact of Feature Attribution Baselines); of rows zeros, the mean of each number.
+    """
+    return without_detail(x) if x.ndim == 4 else torch.zeros_like(x)
 
 
 def told_sum(exhibit: Exhibit, found: Attributed, number: int) -> None:
@@ -286,7 +314,7 @@ def signed_map(values: Tensor) -> Tensor:
 
 
 def _integrated(subject: Subject, x: Tensor, target: Tensor, nodes: int) -> Tensor:
-    return integrated(subject, x, target, baseline_of(subject, x), nodes)
+    return integrated(subject, x, target, baseline_of(x), nodes)
 
 
 def _of_last(subject: Subject, x: Tensor, target: Tensor, make: Maps) -> Tensor:

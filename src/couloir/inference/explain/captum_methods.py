@@ -111,10 +111,10 @@ def _both(subject: Subject, shown: Shown, layers: Sequence[str]) -> list[Both]:
     from captum.attr import GuidedBackprop, IntegratedGradients, LayerGradCam, Saliency
 
     net, target = Scored(subject), shown.target
-    start = subject.pixels(baseline_of(subject, shown.x))
+    start = subject.pixels(baseline_of(shown.x))
     attribute = IntegratedGradients(net).attribute
     theirs = attribute(shown.pixels, start, target=target, n_steps=NODES, method="gausslegendre")
-    own = integrated(subject, shown.x, target, baseline_of(subject, shown.x), NODES)
+    own = integrated(subject, shown.x, target, baseline_of(shown.x), NODES)
     found = [Both("integrated_gradients", "IntegratedGradients", own, theirs)]
     saliency = Saliency(net).attribute(shown.pixels.clone(), target=target, abs=False)
     found.append(Both("gradients", "Saliency", pixel_gradients(subject, shown.x, target), saliency))

@@ -1,7 +1,7 @@
 """Whether the answer goes when the parts go that a map marks, and comes back with them.
 
-Petsiuk, Das and Saenko, 2018, RISE, section 4.1: by patches, and with the blurred image in their place, so that no edge
-of a patch looks like something.
+Petsiuk, Das and Saenko, 2018, RISE, section 4.1: by patches, and with the blurred image in their place, so that hard
+edges are not what the network answers to.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from couloir.artifacts.page import Cell, Chart, label, table
 from couloir.errors import CouloirError
-from couloir.inference.explain.attribution import absolute_map, signed_map
+from couloir.inference.explain.attribution import absolute_map, told_without_detail, without_detail
 from couloir.inference.explain.exhibit import Exhibit, Panel
 from couloir.inference.explain.heat import as_large_as, photograph
 from couloir.inference.explain.sanity import called, checked, few, told_of
@@ -32,8 +32,6 @@ STEPS = 10
 """Shares of the patches at which the answer is asked for, beside none."""
 ORDERS = 3
 """Random orders that a map's order is compared with."""
-BLUR = 0.045
-"""Deviation of the Gaussian that stands in for deleted patches, as a share of the shorter side: 10 pixels of 227."""
 
 
 def patch_order(values: NDArray[Any], patches: tuple[int, int]) -> NDArray[np.int64]:
@@ -43,26 +41,10 @@ def patch_order(values: NDArray[Any], patches: tuple[int, int]) -> NDArray[np.in
 
 
 def marked(method: str, values: Tensor) -> Tensor:
-    """By what the patches are put into order, (B, C, H, W) -> (B, H, W): of integrated gradients what raises the
-    score, of other gradients their size.
+    """By what the patches are put into order, (B, C, H, W) -> (B, H, W): of integrated gradients the values that raise
+    the score, of other gradients their size.
     """
-    return signed_map(values) if method == "integrated_gradients" else absolute_map(method, values)
-
-
-def blurred(pixels: Tensor) -> Tensor:
-    """An image (C, H, W) under a Gaussian whose deviation is `BLUR` of its shorter side; its border is mirrored."""
-    deviation = max(1.0, BLUR * min(pixels.shape[1:]))
-    found = pixels[None]
-    for axis in (2, 3):
-        reach = min(round(3 * deviation), pixels.shape[axis - 1] - 1)
-        at = torch.arange(-reach, reach + 1, dtype=pixels.dtype, device=pixels.device)
-        kernel = torch.exp(-(at**2) / (2 * deviation**2))
-        shape = [1, 1, 1, 1]
-        shape[axis] = len(at)
-        weights = (kernel / kernel.sum()).view(shape).expand(len(pixels), *[-1] * 3)
-        pad = (0, 0, reach, reach) if axis == 2 else (reach, reach, 0, 0)
-        found = F.conv2d(F.pad(found, pad, "reflect"), weights, groups=len(pixels))
-    return found[0]
+    return values.relu().sum(dim=1) if method == "integrated_gradients" else absolute_map(method, values)
 
 
 def curve(
@@ -94,7 +76,7 @@ def area(values: NDArray[np.float64]) -> float:
 
 
 def deletion(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
-    """The probability of the class while the patches that a map marks are blurred, and while they alone come back.
+    """The probability of the class while the patches that a map marks go, and while they alone come back.
 
     Raises:
         CouloirError: the network looks at tables, or its answer is no probability.
@@ -110,11 +92,12 @@ def deletion(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
     patches = (min(PATCHES, size[0]), min(PATCHES, size[1]))
     values = {name: make(subject, part.x, part.target) for name, make in methods.items()}
     maps = {name: each if each.ndim == 3 else marked(name, each) for name, each in values.items()}
+    faded = subject.pixels(without_detail(part.x))
     curves: dict[str, list[list[NDArray[np.float64]]]] = {"deletion": [], "insertion": []}
     panel: list[Panel] = []
     for number in range(len(part)):
         pixels, target = part.pixels[number], int(part.target[number])
-        soft = blurred(pixels)
+        soft = faded[number]
         orders = [patch_order(as_large_as(each[number], pixels), patches) for each in maps.values()]
         chance = [np.random.default_rng([wanted.seed, number, draw]).permutation(patches[0] * patches[1])
                   for draw in range(ORDERS)]  # fmt: skip
@@ -137,7 +120,7 @@ def _deleted(pixels: Tensor, soft: Tensor, order: NDArray[np.int64], patches: tu
     mask[torch.from_numpy(order[: len(order) // 5].copy())] = 1
     size = (int(pixels.shape[1]), int(pixels.shape[2]))
     whole = F.interpolate(mask.view(1, 1, *patches), size=size, mode="nearest")[0].to(pixels.device)
-    told = f"the fifth that {called(method)} marks most is blurred"
+    told = f"without the fifth that {called(method)} marks most"
     return Panel("deletion_0", told, photograph(pixels * (1 - whole) + soft * whole))
 
 
@@ -149,15 +132,16 @@ def _shown_curves(
         "deletion": (areas["deletion"][:, :-1] < areas["deletion"][:, -1:]).mean(axis=0),
         "insertion": (areas["insertion"][:, :-1] > areas["insertion"][:, -1:]).mean(axis=0),
     }
+    instead = told_without_detail(part.x)
     note = (
-        f"Patch by patch, what a map marks most is blurred first (deletion), or is the first to come back into the "
-        f"blurred image (insertion), for {told_of(part, shown)}; {ORDERS} random orders stand beside (Petsiuk, Das and "
+        f"Patch by patch, what a map marks most gives way to {instead} first (deletion), or is the first to come "
+        f"back (insertion), for {told_of(part, shown)}; {ORDERS} random orders stand beside (Petsiuk, Das and "
         "Saenko, 2018). A map that marks what matters has a deletion curve below random order's and an insertion curve "
         "above."
     )
     exhibit = Exhibit("deletion", "What is marked, taken away", note)
     x = [step / STEPS for step in range(STEPS + 1)]
-    for kind, told in (("deletion", "share of patches blurred"), ("insertion", "share of patches that are back")):
+    for kind, told in (("deletion", "share of patches that are gone"), ("insertion", "share of patches that are back")):
         mean = np.mean(np.array(curves[kind]), axis=0)
         traces = []
         for place, name in enumerate(names):

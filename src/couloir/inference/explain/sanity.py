@@ -93,6 +93,8 @@ def randomisation(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibi
     exhibit.numbers = {
         "samples": part.names, "stages": [_down_to(names) for names in parts], "drawn": found.drawn,
         "by_stage": {name: [_both(each) for each in values] for name, values in found.by_stage.items()},
+        "each": {name: {"absolute": each.absolute.tolist(), "signed": each.signed.tolist()}
+                 for name, each in found.whole.items()},
         "correlation": means, "constant": found.constant, "fails": fails,
     }  # fmt: skip
     return [exhibit]

@@ -9,7 +9,6 @@ from torch import Tensor
 from couloir.errors import CouloirError
 from couloir.inference.explain import tables
 from couloir.inference.explain.attribution import (
-    BASELINE,
     FEWER,
     FEWER_NOISY,
     MOST_NODES,
@@ -26,6 +25,7 @@ from couloir.inference.explain.attribution import (
     smooth_gradients,
     strongest_channel,
     told_sum,
+    told_without_detail,
 )
 from couloir.inference.explain.exhibit import Exhibit, Panel
 from couloir.inference.explain.heat import laid_over, photograph
@@ -112,13 +112,13 @@ def integrated_gradients(subject: Subject, shown: Shown, wanted: Wanted) -> list
         return tables.integrated_of_rows(subject, shown)
     many = len(shown) > FULL
     nodes, most = (FEWER, FEWER) if many else (NODES, MOST_NODES)
-    found = attributed(subject, shown.x, shown.target, baseline_of(subject, shown.x), nodes, most)
+    found = attributed(subject, shown.x, shown.target, baseline_of(shown.x), nodes, most)
     maps = found.values.sum(dim=1)
     exhibits = []
     for number in range(len(shown)):
         told = (
-            f"What each pixel adds to the score on the way from {BASELINE} to the image, in {found.nodes[number]} "
-            "steps (Sundararajan, Taly and Yan, 2017). Red raises the score, blue lowers it."
+            f"What each pixel adds to the score on the way from {told_without_detail(shown.x)} to the image, in "
+            f"{found.nodes[number]} steps (Sundararajan, Taly and Yan, 2017). Red raises the score, blue lowers it."
         )
         exhibit = _exhibit("integrated_gradients", "Integrated gradients", told, subject, shown, number)
         picture, ends = laid_over(shown.pixels[number], maps[number], signed=True)
