@@ -44,11 +44,12 @@ class DescentInBowl(Callback):
         if not has_bowl(pl_module) or isinstance(trainer.strategy, FSDPStrategy):
             return
         weights = list(pl_module.net.parameters())  # type: ignore[union-attr]
+        optimizer = trainer.optimizers[0]
         if trainer.global_step == 0:
             self._path = []
-            self._rate = float(trainer.optimizers[0].param_groups[0]["lr"])
+        if not self._path:  # a checkpoint of an earlier version has none
+            self._rate = float(optimizer.param_groups[0]["lr"])
             self._keep(weights)
-        optimizer = trainer.optimizers[0]
         self._hook = optimizer.register_step_post_hook(lambda *_: self._keep(weights))
 
     def _keep(self, weights: list[nn.Parameter]) -> None:

@@ -151,7 +151,7 @@ def _pictures(subject: Subject, shown: Shown, seed: int) -> Exhibit:
     for kind in KINDS:
         pictures = torch.stack(versions(shown.pixels[0], kind, seed, 0))
         answers = subject.answers(subject.standardised(pictures.to(subject.device)))
-        said = ", ".join(f"{value:.2g}" for value in answers[:, target].tolist())
+        said = ", ".join(f"{value:.2f}" for value in answers[:, target].tolist())
         told = f"{in_words(kind)}, severity 1 to 5; {subject.name_of(target)}: {said}"
         panels.append(Panel(f"robustness_0_{kind}", told, strip(pictures), pictures.numpy()))
     name = shown.names[0] if shown.names else "The first picture"

@@ -36,6 +36,8 @@ VALUES = 1 << 17
 """Values of a layer, of one sample, that are compared at most: of larger ones some maps are."""
 PICTURE = 96
 """Pixels of a moved picture's longer side, at least."""
+WIDTH = 110
+"""Pixels that it is wide on the page."""
 
 
 class Move(NamedTuple):
@@ -57,11 +59,21 @@ class Move(NamedTuple):
 MOVES = {
     "shift": Move("shift", "pixels to the right", (), "what leaves on the right comes in again on the left"),
     "scale": Move(
-        "scale", "factor of the size", (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0), "beside it stands its mirror image"
+        "scale",
+        "factor of the size",
+        (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0),
+        "what is missing beside it is its mirror image",
     ),
-    "rotation": Move("rotation", "degrees", (0, 5, 15, 30, 60, 90, 180), "beside it stands its mirror image"),
+    "rotation": Move(
+        "rotation", "degrees", (0, 5, 15, 30, 60, 90, 180), "what is missing beside it is its mirror image"
+    ),
     "mirror": Move("mirror", "which sides change places", (0, 1), "two sides change places"),
-    "brightness": Move("brightness", "factor of all pixels", (0.25, 0.5, 0.75, 1.0, 1.5, 2.0), "above 1 it stays 1"),
+    "brightness": Move(
+        "brightness",
+        "factor of all pixels",
+        (0.25, 0.5, 0.75, 1.0, 1.5, 2.0),
+        "what gets brighter than white stays white",
+    ),
 }
 """The transformations; the shifts follow from the image's width."""
 SIDES = ("left and right", "top and bottom")
@@ -150,7 +162,7 @@ def _sampled(maps: Tensor, sources: Tensor, beyond: str) -> Tensor:
 
 def distances(one: Tensor, other: Tensor, inside: Tensor) -> Tensor:
     """How far two outputs of each sample are from each other where both can be compared, (N,): 0 where they are equal,
-    1 where they have nothing in common; sqrt(||a - b||^2 / (||a||^2 + ||b||^2)). NaN where nothing can be compared.
+    1 where they are orthogonal; sqrt(||a - b||^2 / (||a||^2 + ||b||^2)). NaN where nothing can be compared.
 
     Args:
         one, other: (N, ...).
@@ -262,19 +274,19 @@ def equivariance(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit
     layers = [subject.layer(name).name for name in wanted.layers] or spread(subject)
     x, target, told = _samples(subject, shown, wanted)
     found = measure(subject, x, target, layers)
-    charts = [chart for kind in MOVES for chart in _charts(kind, found[kind], layers, subject)]
     note = (
         "Lines of layers show how far what a layer gives for the moved picture, f(g(x)), is from what it gave before, "
         "moved in the same way, g(f(x)): 0 where the layer moves along, 1 where both have nothing in common. Only what "
-        "stays inside the picture is compared; what has no place should not change. The chart beside each shows the "
+        "stays inside the picture is compared; what has no place should not change. The chart beside it shows the "
         f"answer. Shifts go in a circle. Over {told}."
     )
     numbers: dict[str, Any] = {"samples": len(x), "layers": layers}
     for kind, at in found.items():
         numbers[kind] = {f"{strength:g}": one._asdict() for strength, one in at.items()}
-    whole = Exhibit("equivariance", "When the picture moves", note, charts=charts, html=_table(found, layers, subject),
-                    numbers=numbers)  # fmt: skip
-    return [whole, _pictures(subject, shown)]
+    whole = Exhibit(
+        "equivariance", "When the picture moves", note, html=_table(found, layers, subject), numbers=numbers
+    )
+    return [whole, *(_shown(kind, found[kind], layers, subject, shown) for kind in MOVES)]
 
 
 def spread(subject: Subject) -> list[str]:
@@ -303,7 +315,8 @@ def _charts(kind: str, at: dict[float, Moved], layers: Sequence[str], subject: S
         "title": {"text": label(f"{move.title}, {move.axis}")},
         "type": "category" if kind == "mirror" else "linear",
     }
-    share = {"range": [0, 1.05], "title": {"text": "f(g(x)) from g(f(x))"}}
+    highest = max((one.apart[name] for one in at.values() for name in layers if one.apart[name] > 1), default=1.0)
+    share = {"range": [0, highest + 0.05], "title": {"text": "f(g(x)) from g(f(x))"}}
 
     def trace(values: list[float], name: str, place: int) -> dict[str, Any]:
         colour = f"--c{place % 10}"
@@ -313,14 +326,14 @@ def _charts(kind: str, at: dict[float, Moved], layers: Sequence[str], subject: S
         return {**form, **paint, "x": places, "y": values, "name": label(name, 30)}
 
     apart = [trace([one.apart[name] for one in at.values()], name, place) for place, name in enumerate(layers)]
-    charts = [Chart(apart, {"xaxis": axis, "yaxis": share}, f"{move.title}: how far the layers are from moving along")]
+    drawn = [Chart(apart, {"xaxis": axis, "yaxis": share}, f"{move.title}: how far the layers are from moving along")]
     said = "mean probability of the class" if subject.chooses else "mean answer"
     answers = [trace([one.said for one in at.values()], said, 0)]
     if subject.chooses:
         answers.append(trace([one.unchanged for one in at.values()], "unchanged answers", 1))
     height: dict[str, Any] = {"range": [0, 1.05]} if subject.chooses else {}
-    charts.append(Chart(answers, {"xaxis": axis, "yaxis": height}, f"{move.title}: what becomes of the answer"))
-    return charts
+    drawn.append(Chart(answers, {"xaxis": axis, "yaxis": height}, f"{move.title}: what becomes of the answer"))
+    return drawn
 
 
 def _table(found: dict[str, dict[float, Moved]], layers: Sequence[str], subject: Subject) -> str:
@@ -337,24 +350,20 @@ def _table(found: dict[str, dict[float, Moved]], layers: Sequence[str], subject:
     return table(columns, rows, "mean distance of each layer from moving along")
 
 
-def _pictures(subject: Subject, shown: Shown) -> Exhibit:
-    """The first picture that is shown, moved in each way."""
-    one = shown.part([0])
-    panels = []
-    for kind, move in MOVES.items():
-        tried = strengths(kind, one.x.shape[3])
-        pixels = torch.cat([moved(one.pixels, kind, strength) for strength in tried])
-        answers = subject.answers(subject.standardised(pixels))
-        target = int(one.target[0])
-        said = [f"{_strength(kind, strength)}: {value:.3g}"
-                for strength, value in zip(tried, answers[:, target].tolist(), strict=True)]  # fmt: skip
-        told = f"{move.title}, {move.told}. {subject.name_of(target)} at {', '.join(said)}"
-        panels.append(Panel(f"equivariance_0_{kind}", told, strip(pixels), pixels.cpu().numpy()))
-    title = f"{shown.names[0] if shown.names else 'The first picture'}, moved"
-    note = (
-        "Each row is one transformation, from the least to the greatest strength, with the answer for the same output."
-    )
-    return Exhibit("equivariance", title, note, panels=panels, sample=0, side=900)
+def _shown(kind: str, at: dict[float, Moved], layers: Sequence[str], subject: Subject, shown: Shown) -> Exhibit:
+    """The charts of a transformation, and what it makes of the first picture that is shown."""
+    one, target, move = shown.part([0]), int(shown.target[0]), MOVES[kind]
+    tried = strengths(kind, one.x.shape[3])
+    pixels = torch.cat([moved(one.pixels, kind, strength) for strength in tried])
+    answers = subject.answers(subject.standardised(pixels))[:, target].tolist()
+    said = [f"{_strength(kind, strength)}: {format(value, '.2f' if subject.chooses else '.3g')}"
+            for strength, value in zip(tried, answers, strict=True)]  # fmt: skip
+    name = f"{one.names[0]}: " if one.names else ""
+    panel = Panel(f"equivariance_0_{kind}", f"{name}{subject.name_of(target)} at {', '.join(said)}", strip(pixels),
+                  pixels.cpu().numpy())  # fmt: skip
+    told = f"{move.told[0].upper()}{move.told[1:]}."
+    return Exhibit("equivariance", move.title[0].upper() + move.title[1:], told, panels=[panel],
+                   charts=_charts(kind, at, layers, subject), side=WIDTH * len(tried))  # fmt: skip
 
 
 def _strength(kind: str, strength: float) -> str:
