@@ -70,7 +70,7 @@ class LocallyConnected(nn.Module):
             x = F.pad(x, (left, right, above, below), mode=self.mode)
         windows = F.unfold(x, self.kernel_size, self.dilation, 0, self.stride)  # (B, C k², H' W')
         weight = self.weight.flatten(3).flatten(1, 2)  # (O, H' W', C k²)
-        out: Tensor = torch.einsum("bkp,opk->bop", windows, weight).reshape(len(x), -1, *self.size)
+        out: Tensor = torch.einsum("bkp,opk->bop", windows, weight).reshape(x.shape[0], -1, *self.size)
         return out if self.bias is None else out + self.bias
 
     def multiply_adds(self, x: Tensor, output: Tensor) -> int:
