@@ -182,7 +182,8 @@ def _check(cloud: Cloud, name: str | None) -> None:
     Raises:
         CouloirError: there is not.
     """
-    count, layer = len(cloud.names) - cloud.shown, name or "the last hidden layer"
+    count = len(cloud.names) - cloud.shown
+    layer = "The last hidden layer" if name is None else f"The layer {name}"
     if count < LEAST:
         raise CouloirError(
             f"An embedding needs {LEAST} samples, and the split has {count}.",
@@ -205,7 +206,8 @@ def _exhibit(subject: Subject, wanted: Wanted, name: str | None, cloud: Cloud) -
     if points.shape[1] == 1:
         points, shares = np.hstack([points, np.zeros_like(points)]), np.append(shares, 0.0)
     near = tsne(cloud.values, wanted.seed)
-    layer, file = name or "the last hidden layer", f"embedding_{name or HIDDEN}"
+    layer = "the last hidden layer" if name is None else f"layer {name}"
+    file = f"embedding_{name or HIDDEN}"
     axes = [f"component {at + 1} ({share:.0%} of the variance)" for at, share in enumerate(shares)]
     layouts = [("PCA", points, axes), ("t-SNE", near, ["", ""])]
     picture = _picture(subject, cloud, layouts)
@@ -265,6 +267,7 @@ def _chart(subject: Subject, cloud: Cloud, title: str, where: Values, titles: Se
     traces: list[dict[str, Any]] = []
     for number, (name, chosen) in enumerate(groups):
         places = np.nonzero(chosen)[0]
+        places = places[np.argsort(wrong[places], kind="stable")]  # the legend shows the first one's form
         marker: dict[str, Any] = {"size": 7, "opacity": 0.8, "color": _colour(number, len(groups)),
                                   "symbol": ["x" if wrong[at] else "circle" for at in places]}  # fmt: skip
         known = cloud.truth[places]
@@ -273,7 +276,7 @@ def _chart(subject: Subject, cloud: Cloud, title: str, where: Values, titles: Se
             marker |= {"color": known.tolist(), "colorscale": scale, "showscale": True}
         traces.append(_points(where, places, [_said(subject, cloud, int(at)) for at in places], name, marker))
     places = np.arange(len(cloud.names) - cloud.shown, len(cloud.names))
-    star = {"size": 15, "symbol": "star", "color": "--best", "line": {"color": "--ink", "width": 1}}
+    star = {"size": 15, "symbol": "star", "color": "--ink", "line": {"color": "--card", "width": 1}}
     traces.append(_points(where, places, [_said(subject, cloud, int(at)) for at in places], "shown", star))
     axes: list[dict[str, Any]] = [
         {"title": {"text": text}, "zeroline": False, "showticklabels": bool(text)} for text in titles
@@ -321,7 +324,9 @@ def _picture(subject: Subject, cloud: Cloud, layouts: Sequence[tuple[str, Values
         axes.set_title(title, fontsize=10)
         axes.set_xlabel(titles[0], fontsize=8)
         axes.set_ylabel(titles[1], fontsize=8)
-        axes.tick_params(labelsize=7, labelbottom=bool(titles[0]), labelleft=bool(titles[1]))
+        axes.tick_params(labelsize=7)
+        if not titles[0]:  # only who is near to whom has a meaning
+            axes.set(xticks=[], yticks=[])
     figure.legend(loc="outside lower center", ncols=6, fontsize=8, frameon=False)
     FigureCanvasAgg(figure)
     stream = io.BytesIO()

@@ -178,6 +178,7 @@ MODULES = {
     "where": ("grad_cam", "grad_cam_plus_plus", "gradients", "guided_backprop", "integrated_gradients", "smoothgrad"),
     "occlusion": ("occlusion",), "tables": ("permutation",), "captum_methods": ("captum",),
     "seen": ("feature_maps", "filters"), "activity": ("dead_units",), "deconvnet": ("deconvnet", "strongest"),
+    "matrix": ("matrix",),
     "receptive_fields": ("receptive_fields",), "embedding": ("embedding",),
     "dreaming": ("maximisation", "deep_dream"), "fooling": ("fgsm", "pgd", "deep_fool", "universal"),
     "moving": ("equivariance",), "corruptions": ("robustness",),

@@ -253,6 +253,7 @@ def _drawing(pixels: Tensor, fields: Sequence[ReceptiveField]) -> Pixels:
         box = Rectangle((left - 0.5, top - 0.5), right - left + 1, bottom - top + 1, fill=False, linewidth=2,
                         edgecolor=(red, green, blue))  # fmt: skip
         box.set_label(f"{field.met.name}: {_one_or_two([str(side) for side in field.size])} pixels".replace("$", r"\$"))
+        box.set_zorder(20 - at)  # small fields above large ones, whose edges they may share
         axes.add_patch(box)
         handles.append(box)
     axes.set(xlim=(-0.5 - margin, width - 0.5 + margin), ylim=(height - 0.5 + margin, -0.5 - margin))

@@ -106,7 +106,7 @@ def feature_maps(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit
         )
         title = f"Feature maps: {shown.names[sample]}"
         exhibits.append(Exhibit("feature_maps", title, note, panels, numbers={"layers": numbers}, sample=sample,
-                                side=SIDE))  # fmt: skip
+                                side=_side(panels)))  # fmt: skip
     return exhibits
 
 
@@ -119,6 +119,11 @@ def _together(subject: Subject, x: Tensor, layers: Sequence[Met]) -> dict[str, T
 
 def _is_tiny(met: Met) -> bool:
     return max(met.shape[1:]) <= TINY and met.shape[0] <= FEW
+
+
+def _side(panels: Sequence[Panel]) -> int:
+    """The widest picture's own width: letters that are enlarged are hard to read."""
+    return min(SIDE, max(int(panel.picture.shape[1]) for panel in panels))
 
 
 def _input(subject: Subject, x: Tensor, sample: int) -> list[Panel]:
@@ -242,7 +247,7 @@ def filters(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
         "colour."
     )
     numbers = {"layers": [{"layer": each.name, "shape": list(each.weights.shape)} for each in found]}
-    return [Exhibit("filters", "Filters", note, panels, numbers=numbers, side=SIDE)]
+    return [Exhibit("filters", "Filters", note, panels, numbers=numbers, side=_side(panels))]
 
 
 def _with_filters(subject: Subject, most: int | None = None) -> list[Filters]:
