@@ -9,27 +9,25 @@ from torch import nn
 
 from couloir.artifacts.layer_table import layers
 from couloir.locally_connected import LocallyConnected
+from couloir.optimizer.decay import decay_groups
 from networks import build
 
 
 @pytest.mark.parametrize(
-    ("stride", "padding", "dilation", "mode"),
+    ("stride", "padding", "dilation"),
     [
-        (1, (0, 0, 0, 0), 1, "constant"),
-        (2, (1, 2, 0, 1), 1, "constant"),
-        (1, (2, 2, 2, 2), 2, "constant"),
-        (2, (1, 2, 2, 1), 1, "reflect"),
+        (1, (0, 0, 0, 0), 1),
+        (2, (1, 2, 0, 1), 1),
+        (1, (2, 2, 2, 2), 2),
     ],
 )
-def test_each_place_has_its_own_kernel(
-    stride: int, padding: tuple[int, int, int, int], dilation: int, mode: str
-) -> None:
+def test_each_place_has_its_own_kernel(stride: int, padding: tuple[int, int, int, int], dilation: int) -> None:
     torch.manual_seed(0)
-    layer = LocallyConnected(2, 3, (6, 7), 3, stride, padding, dilation, mode).double()
+    layer = LocallyConnected(2, 3, (6, 7), 3, stride, padding, dilation).double()
     x = torch.randn(4, 2, 6, 7).double()
     above, below, left, right = padding
-    around = np.pad(x.numpy(), ((0, 0), (0, 0), (above, below), (left, right)), mode=mode)
-    weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
+    around = np.pad(x.numpy(), ((0, 0), (0, 0), (above, below), (left, right)))
+    weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy().reshape(3, *layer.size)
     height, width = layer.size
     expected = np.zeros((4, 3, height, width))
     for row in range(height):
@@ -50,8 +48,10 @@ def test_with_one_kernel_for_all_places_it_is_the_convolution(keys: dict) -> Non
     keys = {"M": 1, "K": 0, "widths": 4, "pool": "none", **keys}
     shared, local = (build("convnet", 2, 9, 3, connection=way, **keys) for way in ("shared", "local"))
     with torch.no_grad():
-        local[0].weight.copy_(shared[0].weight[:, None, None])
-        local[0].bias.copy_(shared[0].bias[:, None, None])
+        (own,) = [layer for layer in local if isinstance(layer, LocallyConnected)]
+        (one,) = [layer for layer in shared if isinstance(layer, nn.Conv2d)]
+        own.weight.copy_(one.weight[:, None, None])
+        own.bias.view(4, -1).copy_(one.bias[:, None])
         local[-1].load_state_dict(shared[-1].state_dict())
     x = torch.randn(3, 2, 9, 9)
     torch.testing.assert_close(local(x), shared(x))
@@ -80,3 +80,11 @@ def test_weights_begin_as_those_of_a_convolution_do() -> None:
     for values in (layer.weight, layer.bias):
         assert limit * 0.99 < values.abs().max() <= limit
         assert values.std().item() == pytest.approx(limit / np.sqrt(3), rel=0.05)
+
+
+def test_weight_decay_leaves_its_biases_out_as_all_others() -> None:
+    layer = LocallyConnected(1, 2, (5, 4), 3)
+    decayed, spared = decay_groups(layer.parameters(), 0.1, decay_all=False)
+    assert decayed["params"] == [layer.weight]
+    assert spared["params"] == [layer.bias]
+    assert spared["weight_decay"] == 0.0

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 class LocallyConnected(nn.Module):
     """(B, C, H, W) -> (B, O, H', W'), as a convolution gives it, but with a kernel of its own for each of H' W' places.
 
-    Weights (O, H', W', C, k, k) and biases (O, H', W') are drawn as those of a convolution are, from U[-1/sqrt(F),
-    1/sqrt(F)], F = C k². The images have one size.
+    Weights (O, H', W', C, k, k) and biases (O H' W',), which have one dimension as all biases have, are drawn as those
+    of a convolution are, from U[-1/sqrt(F), 1/sqrt(F)], F = C k². The images have one size.
 
     Args:
         in_channels: C.
@@ -25,9 +25,8 @@ class LocallyConnected(nn.Module):
         size: H and W.
         kernel_size: k.
         stride: pixels between two places.
-        padding: rows and columns around each map: above, below, left and right.
+        padding: rows and columns of zeros around each map: above, below, left and right.
         dilation: distance of a kernel's elements.
-        mode: what they are filled with, `constant` (zeros) or `reflect`, as `torch.nn.functional.pad` has it.
         bias: whether each unit has one.
     """
 
@@ -40,12 +39,11 @@ class LocallyConnected(nn.Module):
         stride: int = 1,
         padding: tuple[int, int, int, int] = (0, 0, 0, 0),
         dilation: int = 1,
-        mode: str = "constant",
         bias: bool = True,
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
-        self.stride, self.padding, self.dilation, self.mode = stride, padding, dilation, mode
+        self.stride, self.padding, self.dilation = stride, padding, dilation
         above, below, left, right = padding
         window = dilation * (kernel_size - 1) + 1
         self.size = (
@@ -54,7 +52,7 @@ class LocallyConnected(nn.Module):
         )
         """H' and W'."""
         self.weight = nn.Parameter(torch.empty(out_channels, *self.size, in_channels, kernel_size, kernel_size))
-        self.bias = nn.Parameter(torch.empty(out_channels, *self.size)) if bias else None
+        self.bias = nn.Parameter(torch.empty(out_channels * math.prod(self.size))) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -66,12 +64,11 @@ class LocallyConnected(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Each window of the map times the kernel of its place."""
         above, below, left, right = self.padding
-        if any(self.padding):
-            x = F.pad(x, (left, right, above, below), mode=self.mode)
+        x = F.pad(x, (left, right, above, below))
         windows = F.unfold(x, self.kernel_size, self.dilation, 0, self.stride)  # (B, C k², H' W')
         weight = self.weight.flatten(3).flatten(1, 2)  # (O, H' W', C k²)
         out: Tensor = torch.einsum("bkp,opk->bop", windows, weight).reshape(x.shape[0], -1, *self.size)
-        return out if self.bias is None else out + self.bias
+        return out if self.bias is None else out + self.bias.view(-1, *self.size)
 
     def multiply_adds(self, x: Tensor, output: Tensor) -> int:
         """Multiply-adds of one call for one sample, as many as the convolution that it is like has."""

@@ -18,6 +18,7 @@ from couloir.loss.classification import CrossEntropy, MaximumAPosteriori
 from couloir.loss.regression import MeanSquaredError
 from couloir.model.activation import Maxout, ScaledTanh
 from couloir.model.lenet_1998 import RadialBasis
+from couloir.model.upsampling import Mirrored
 from couloir.optimizer.curvature import diagonal_curvature
 from couloir.optimizer.second_order import SDLM
 from networks import build
@@ -84,12 +85,35 @@ def test_kernels_of_their_own_do_not_sum_over_their_places_by_hand() -> None:
     np.testing.assert_allclose(found[net[0].weight].numpy().reshape(1, 4), expected)
 
 
-@pytest.mark.parametrize("connection", ["shared", "local", "separable"])
-def test_borders_that_mirror_the_map_are_refused(connection: str) -> None:
-    net = build("convnet", 1, 8, 3, M=1, widths=2, connection=connection, padding_mode="mirror")
-    with pytest.raises(CouloirError, match="mirror image") as caught:
-        diagonal_curvature(net, CrossEntropy(), torch.randn(2, 1, 8, 8), torch.tensor([0, 1]))
-    assert caught.value.next_step == "model.padding_mode=zeros, or another optimizer"
+@pytest.mark.parametrize("keys", [{"padding_mode": "mirror"}, {"global_pool": "max"}, {"connection": "local"}])
+def test_the_ways_of_the_convnet_carry_second_derivatives(keys: dict[str, str]) -> None:
+    torch.manual_seed(0)
+    net = build("convnet", 1, 8, 3, M=1, widths=2, activation="tanh", **keys)
+    found = diagonal_curvature(net, CrossEntropy(), torch.randn(6, 1, 8, 8), torch.arange(6) % 3)
+    assert all(found[parameter].any() and (found[parameter] >= 0).all() for parameter in net.parameters())
+
+
+def test_pixels_that_are_mirrored_add_up_the_second_derivatives_of_their_images_by_hand() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), Mirrored(1, 1), nn.Conv2d(1, 1, 3, bias=False), nn.Flatten())
+    weight = torch.arange(1.0, 10).view(1, 1, 3, 3)
+    net[2].weight.data.copy_(weight)
+    x = torch.tensor([[[[1.0, 0, 0], [0, 0, 0], [0, 0, 0]]]])  # the corner has no image of its own
+    found = diagonal_curvature(net, lambda z, t: z.square().sum(), x, torch.zeros(1, 9))
+    # The corner (0, 0) meets the kernel's elements at the outputs (0, 0), (0, 1), (1, 0) and (1, 1), once each.
+    assert float(found[net[0].weight]) == 2 * (5**2 + 4**2 + 2**2 + 1**2)
+    x = torch.tensor([[[[0.0, 0, 0], [0, 1, 0], [0, 0, 0]]]])  # the middle is mirrored over all four sides
+    found = diagonal_curvature(net, lambda z, t: z.square().sum(), x, torch.zeros(1, 9))
+    padded = np.pad(x[0, 0].numpy(), 1, mode="reflect")
+    rows, columns = padded.nonzero()
+    kernel = weight[0, 0].numpy()
+    by_hand = sum(
+        kernel[row - top, column - left] ** 2
+        for row, column in zip(rows, columns, strict=True)
+        for top in range(3)
+        for left in range(3)
+        if 0 <= row - top < 3 and 0 <= column - left < 3
+    )
+    assert float(found[net[0].weight]) == 2 * by_hand
 
 
 def test_cross_entropys_curvature_at_the_output_is_p_times_one_minus_p() -> None:

@@ -1,4 +1,4 @@
-"""Which keys of `model=convnet` are read, given the others. Nothing here imports torch."""
+"""Which keys of `model=convnet` go together. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ USUAL = {
 
 
 def check_pattern(model: Mapping[str, Any]) -> None:
-    """Every key that is typed is read by what the others ask for, and something learns.
+    """Every key that is typed is read by what the others ask for, and a decoder can follow the stages in reverse.
 
     Args:
         model: the keys of a network of the pattern; of another network nothing is said.
 
     Raises:
-        CouloirError: one would be ignored, or nearly nothing learns.
+        CouloirError: one would be ignored, or the decoder cannot.
     """
     if model.get("_target_", TARGET) != TARGET:
         return
@@ -50,9 +50,46 @@ def check_pattern(model: Mapping[str, Any]) -> None:
                 raise CouloirError(
                     f"model.{key}={word} would be ignored: {fact}.", next_step=f"{other}, or leave model.{key} out"
                 )
-    if decoder != "none" and model.get("activation") == STEP:
-        raise CouloirError(
-            f"model.activation=step passes no gradient: with model.decoder={decoder} the last 1x1 convolution alone "
-            "would learn.",
-            next_step="model.activation=relu",
-        )
+    if decoder != "none":
+        _check_decoder(model)
+
+
+def _check_decoder(model: Mapping[str, Any]) -> None:
+    """Stages can be followed again in reverse, pixel by pixel.
+
+    Raises:
+        CouloirError: they cannot.
+    """
+    decoder, pool, padding = model["decoder"], model["pool"], model["padding"]
+    kernel_size, own = model["kernel_size"], model.get("decoder_kernel_size")
+    word = f"model.decoder={decoder}"
+    refused = {
+        f"{word} enlarges what stages have made smaller, and there is none.": (
+            min(model["N"], model["M"]) < 1,
+            "model.N=1 model.M=2",
+        ),
+        f"{word} needs convolutions that keep the size: model.padding=same.": (padding != "same", "model.padding=same"),
+        f"{word} enlarges what a pooling has halved: model.pool=none halves nothing.": (
+            pool == "none",
+            "model.pool=max",
+        ),
+        f"{word} goes by the places of a maximum pooling; model.pool={pool} has none.": (
+            decoder == "unpool" and pool == "average",
+            "model.pool=max, or model.decoder=transposed",
+        ),
+        f"Kernels of {kernel_size} pixels have no middle: they move the image by half a pixel.": (
+            kernel_size % 2 == 0,
+            f"model.kernel_size={kernel_size + 1}",
+        ),
+        f"Kernels of {own} pixels have no middle: with {word} they move the image by half a pixel.": (
+            decoder != "transposed" and own is not None and own % 2 == 0,
+            f"model.decoder_kernel_size={(own or 0) + 1}, or model.decoder=transposed",
+        ),
+        f"model.activation=step passes no gradient: with {word} the last 1x1 convolution alone would learn.": (
+            model.get("activation") == STEP,
+            "model.activation=relu",
+        ),
+    }
+    for fact, (there, next_step) in refused.items():
+        if there:
+            raise CouloirError(fact, next_step=next_step)

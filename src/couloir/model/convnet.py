@@ -33,7 +33,6 @@ import math
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from typing import Literal
 
 from torch import Tensor, nn
 
@@ -45,7 +44,7 @@ from couloir.locally_connected import LocallyConnected
 from couloir.model.activation import activation as activation_layer
 from couloir.model.activation import fix_below_steps
 from couloir.model.normalisation import LocalContrastNorm
-from couloir.model.upsampling import PoolWithPlaces, Unpool, enlarging, padded
+from couloir.model.upsampling import Mirrored, PoolWithPlaces, Unpool, enlarging, padded
 from couloir.model.weights import loads_weights
 
 GROUPS = 8
@@ -139,10 +138,10 @@ def convnet(
     check_slopes(activation, slope, alpha)
     check_pattern(
         {
-            "N": N, "M": M, "padding": padding, "pool": pool, "activation": activation, "decoder": decoder,
-            "decoder_kernel_size": decoder_kernel_size, "upsample_mode": upsample_mode, "connection": connection,
-            "bias": bias, "padding_mode": padding_mode, "pool_size": pool_size, "pool_stride": pool_stride,
-            "global_pool": global_pool,
+            "N": N, "M": M, "kernel_size": kernel_size, "padding": padding, "pool": pool, "activation": activation,
+            "decoder": decoder, "decoder_kernel_size": decoder_kernel_size, "upsample_mode": upsample_mode,
+            "connection": connection, "bias": bias, "padding_mode": padding_mode, "pool_size": pool_size,
+            "pool_stride": pool_stride, "global_pool": global_pool,
         }
     )  # fmt: skip
     layer_of = partial(activation_layer, activation, slope, alpha)
@@ -152,7 +151,6 @@ def convnet(
         return [*_norm(norm, width), layer_of(), *contrast]
 
     if decoder != "none":
-        _check_decoder(N, M, kernel_size, padding, pool, decoder, decoder_kernel_size)
         sizes = kernel_size, decoder_kernel_size or (4 if decoder == "transposed" else kernel_size)
         mode = upsample_mode or "nearest"
         widths = [channels, *stage_widths]
@@ -176,11 +174,13 @@ def convnet(
     for stage, out_channels in enumerate(stage_widths, 1):
         for _ in range(N):
             before, size = size, _next_size(size, stage, kernel_size, stride, padding, dilation)
-            mirror = padding_mode == "mirror"
+            mirror, around = padding_mode == "mirror", _around(padding, kernel_size, dilation)
             if mirror:
-                _check_mirror(before, stage, _around(padding, kernel_size, dilation))
-            keys = kernel_size, stride, padding, dilation
-            layers += _connected(connection, width, out_channels, before, keys, mirror, bias)
+                _check_mirror(before, stage, around)
+                layers.append(Mirrored(*around))
+            keys = kernel_size, stride, 0 if mirror else padding, dilation
+            seen = (before[0] + sum(around), before[1] + sum(around)) if mirror else before
+            layers += _connected(connection, width, out_channels, seen, keys, bias)
             if norm == "instance" and size == (1, 1):
                 raise CouloirError(
                     f"The image is too small for this convnet: stage {stage} has one pixel, and model.norm="
@@ -195,7 +195,7 @@ def convnet(
             kind = nn.MaxPool2d if pool == "max" else nn.AvgPool2d
             layers.append(kind(window, pool_stride or window))
     if global_pool != "none":
-        layers.append(nn.AdaptiveAvgPool2d(1) if global_pool == "average" else nn.AdaptiveMaxPool2d(1))
+        layers.append(nn.AdaptiveAvgPool2d(1) if global_pool == "average" else GlobalMax())
         size = 1, 1
     layers.append(nn.Flatten())
     width *= math.prod(size)
@@ -263,20 +263,17 @@ def _connected(
     after: int,
     size: Size,
     keys: tuple[int, int, int | str, int],
-    mirror: bool,
     bias: bool,
 ) -> list[nn.Module]:
     """What CONV stands for, from `before` channels to `after`; `keys` are kernel, stride, padding and dilation."""
     kernel_size, stride, padding, dilation = keys
     if connection == "local":
-        above, below = _around(padding, kernel_size, dilation)
-        around, fill = (above, below, above, below), "reflect" if mirror else "constant"
-        return [LocallyConnected(before, after, size, kernel_size, stride, around, dilation, fill, bias)]
-    mode: Literal["reflect", "zeros"] = "reflect" if mirror else "zeros"
+        around = _around(padding, kernel_size, dilation) * 2
+        return [LocallyConnected(before, after, size, kernel_size, stride, around, dilation, bias)]
     if connection == "separable":  # with nothing between the two (Chollet, 2017, Xception, section 4.7)
-        of_channels = nn.Conv2d(before, before, *keys, groups=before, bias=False, padding_mode=mode)
+        of_channels = nn.Conv2d(before, before, *keys, groups=before, bias=False)
         return [of_channels, nn.Conv2d(before, after, 1, bias=bias)]
-    return [nn.Conv2d(before, after, *keys, bias=bias, padding_mode=mode)]
+    return [nn.Conv2d(before, after, *keys, bias=bias)]
 
 
 def _norm(name: str, channels: int) -> list[nn.Module]:
@@ -287,6 +284,20 @@ def _norm(name: str, channels: int) -> list[nn.Module]:
     if name == "group":
         return [nn.GroupNorm(GROUPS if channels % GROUPS == 0 else 1, channels)]
     return []
+
+
+class GlobalMax(nn.Module):
+    """The largest value of each map; where there are several, one of them gets the gradient.
+
+    torch's own adaptive pooling has no deterministic backward pass on a GPU.
+    """
+
+    selects = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, 1, 1)."""
+        largest: Tensor = x.flatten(2).max(dim=2, keepdim=True).values
+        return largest[..., None]
 
 
 class Up(nn.Sequential):
@@ -379,37 +390,3 @@ class ConvDecoder(nn.Module):
             x = up(x, found.pop())
         scores: Tensor = self.score(x)
         return scores[:, :, :height, :width]
-
-
-def _check_decoder(
-    N: int, M: int, kernel_size: int, padding: int | str, pool: str, decoder: str, own: int | None
-) -> None:
-    """Stages can be followed again in reverse, pixel by pixel.
-
-    Raises:
-        CouloirError: they cannot.
-    """
-    word = f"model.decoder={decoder}"
-    refused = {
-        f"{word} enlarges what stages have made smaller, and there is none.": (min(N, M) < 1, "model.N=1 model.M=2"),
-        f"{word} needs convolutions that keep the size: model.padding=same.": (padding != "same", "model.padding=same"),
-        f"{word} enlarges what a pooling has halved: model.pool=none halves nothing.": (
-            pool == "none",
-            "model.pool=max",
-        ),
-        f"{word} goes by the places of a maximum pooling; model.pool={pool} has none.": (
-            decoder == "unpool" and pool == "average",
-            "model.pool=max, or model.decoder=transposed",
-        ),
-        f"Kernels of {kernel_size} pixels have no middle: they move the image by half a pixel.": (
-            kernel_size % 2 == 0,
-            f"model.kernel_size={kernel_size + 1}",
-        ),
-        f"Kernels of {own} pixels have no middle: with {word} they move the image by half a pixel.": (
-            decoder != "transposed" and own is not None and own % 2 == 0,
-            f"model.decoder_kernel_size={(own or 0) + 1}, or model.decoder=transposed",
-        ),
-    }
-    for fact, (there, next_step) in refused.items():
-        if there:
-            raise CouloirError(fact, next_step=next_step)

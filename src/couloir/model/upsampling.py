@@ -96,6 +96,31 @@ def padded(x: Tensor, multiple: int) -> Tensor:
     return F.pad(x, (0, -width % multiple, 0, -height % multiple))
 
 
+class Mirrored(nn.Module):
+    """Maps that go on beyond their border as their own mirror image, in which the outermost pixels stand once.
+
+    It is written as a choice of rows and columns: torch's own padding has no deterministic backward pass on a GPU.
+
+    Args:
+        above: rows above, and columns on the left.
+        below: rows below, and columns on the right.
+    """
+
+    selects = True
+
+    def __init__(self, above: int, below: int) -> None:
+        super().__init__()
+        self.above, self.below = above, below
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, above + H + below, above + W + below)."""
+        for axis in (2, 3):
+            last = x.shape[axis] - 1
+            places = torch.arange(-self.above, last + self.below + 1, device=x.device).abs()
+            x = x.index_select(axis, last - (last - places).abs())
+        return x
+
+
 def cropped(x: Tensor, height: int, width: int) -> Tensor:
     """The middle of maps, (B, C, H, W) -> (B, C, height, width); the same number of pixels goes on both sides."""
     top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2

@@ -28,7 +28,6 @@ from torch.func import functional_call
 
 from couloir.errors import CouloirError
 from couloir.layer_kinds import BatchNorm, Weighted, statistics_kept
-from couloir.locally_connected import LocallyConnected
 
 Criterion = Callable[[Any, Tensor], Tensor]
 ELEMENTWISE = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.PReLU)
@@ -124,19 +123,6 @@ def _check(layer: nn.Module) -> None:
             f"optimizer=sdlm has no second derivatives for the layer {type(layer).__name__}.",
             next_step="choose a network of linear, convolutional and batch-normalisation layers, or another optimizer",
         )
-    if isinstance(layer, Weighted) and _mirrors(layer):
-        raise CouloirError(
-            "optimizer=sdlm has no second derivatives for maps whose border is a mirror image of them.",
-            next_step="model.padding_mode=zeros, or another optimizer",
-        )
-
-
-def _mirrors(layer: nn.Module) -> bool:
-    """Whether the border is filled with pixels of the map: an output may meet one of them twice, and the square of a
-    sum of two weights is not the sum of their squares.
-    """
-    mode = layer.mode if isinstance(layer, LocallyConnected) else getattr(layer, "padding_mode", "zeros")
-    return mode not in ("zeros", "constant")
 
 
 def _check_joins(net: nn.Module) -> None:
@@ -252,8 +238,9 @@ def _to_shape(values: Tensor, shape: torch.Size) -> Tensor:
     """
     if shape.numel() == 1 and values.shape[1] != 1:
         return values.sum().reshape(shape)
-    own = shape == values.shape[1:]  # each place has a parameter of its own
-    return values.sum(dim=0) if own else values.flatten(2).sum(dim=(0, 2))
+    if shape.numel() == values[0].numel():  # each place has a parameter of its own
+        return values.sum(dim=0).reshape(shape)
+    return values.flatten(2).sum(dim=(0, 2))
 
 
 def _backward(function: Callable[[Tensor], Tensor], x: Tensor, h: Tensor) -> Tensor:
