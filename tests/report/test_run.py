@@ -316,7 +316,8 @@ def test_what_a_network_has_learned_is_in_the_page_with_its_films(tmp_path: Path
     assert html.count("over the training, validation and test samples") == 1
     assert "3 pictures, the first before training" in html
     assert html.count("data:image/gif;base64,") == 1, "a large film is shown by its strip"
-    assert 'alt="the regions of the classes, epoch by epoch"' in html
+    assert html.count('alt="the regions of the classes, epoch by epoch"') == 1
+    assert html.count('alt="the fitted curve, epoch by epoch"') == 2
     strip = base64.b64encode(png(61, 20)).decode("ascii")
     assert html.count(strip) == 2, "of the moving one for paper and for readers who want no motion"
     (run / "fit/film.png").write_bytes(b"torn")

@@ -101,6 +101,7 @@ def regions_scene(rows: Rows, wrong: Mapping[str, NDArray[np.bool_]] | None = No
                 x, told = rows.x[split][crossed], f"wrong ({int(crossed.sum())})"
                 moving += axes.plot(x[:, 0], x[:, 1], "x", color="black", markersize=8, markeredgewidth=1.8, label=told)
         _named(axes, rows.inputs[0], rows.inputs[1])
+        axes.locator_params(nbins=6)
         title = axes.set_title("", fontsize=10)
         legend = axes.legend(
             loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, frameon=False, handletextpad=0.2, borderpad=0
@@ -162,7 +163,7 @@ def _panel(above: Any, below: Any, name: str, truth: Values, prediction: Values,
     truth, prediction = truth[finite], prediction[finite]
     residual = prediction - truth
     squares = float(((truth - truth.mean()) ** 2).sum()) if len(truth) else 0.0
-    told = f"RMSE {np.sqrt((residual**2).mean()):.4g}" if len(truth) else "no finite number"
+    told = f"RMSE {_shown(float(np.sqrt((residual**2).mean())))}" if len(truth) else "no finite number"
     told += f", R² {1 - float((residual**2).sum()) / squares:.3f}" if squares else ""
     places = np.linspace(0, len(truth) - 1, min(CLOUD, len(truth))).astype(np.int64)
     cloud = {"color": "#1f6f9f", "markersize": 3.2, "markeredgewidth": 0, "alpha": 0.6 if len(places) > 200 else 0.85}
@@ -181,6 +182,11 @@ def _panel(above: Any, below: Any, name: str, truth: Values, prediction: Values,
     for axes in (above, below):
         axes.tick_params(labelsize=7.5)
         axes.locator_params(nbins=5)
+
+
+def _shown(value: float) -> str:
+    """A number with four digits, and none behind the point where it has more before it."""
+    return f"{value:,.0f}" if 1e4 <= value < 1e9 else f"{value:.4g}"
 
 
 def _named(axes: Any, across: str, up: str) -> None:

@@ -22,8 +22,10 @@ NEGATIVE, POSITIVE = np.array([33, 102, 172], np.float32), np.array([178, 24, 43
 """The colours of the least and the greatest value; 0 is white."""
 STRIP, IN_A_ROW = 6, 3
 """Pages of a strip at most, and in a row of it."""
-PAGES, COLOURS = 60, 64
-"""Pages of a GIF at most, and its colours."""
+PAGES, COLOURS, GREYS, SIGNED = 60, 80, 16, 32
+"""Pages of a GIF at most, its colours that follow from the pages, its greys from black to white, and those of `signed`:
+of what is rare in the pages as well, so that the deepest red is no black.
+"""
 WHOLE, SLOWEST, FASTEST, LAST = 6000, 500, 60, 1500
 """Milliseconds: of a GIF at about, of a page at most and at least, and of the last one."""
 
@@ -126,7 +128,11 @@ def strip_of(pages: Sequence[Pixels]) -> Pixels:
 def gif_of(pages: Sequence[Pixels]) -> bytes:
     """Pages of one size one after the other, again and again, as a GIF file; of many, some from all over."""
     chosen = [Image.fromarray(pages[place]) for place in spread(len(pages), min(PAGES, len(pages)))]
-    all_colours = Image.fromarray(strip_of([np.asarray(page) for page in chosen])).quantize(COLOURS)
+    found = Image.fromarray(strip_of([np.asarray(page) for page in chosen])).quantize(COLOURS)
+    greys = np.repeat(np.linspace(0, 255, GREYS).round().astype(int), 3)
+    ramp = signed(np.linspace(-1, 1, SIGNED, dtype=np.float32), 1.0)
+    all_colours = Image.new("P", (1, 1))
+    all_colours.putpalette([*greys.tolist(), *ramp.ravel().tolist(), *(found.getpalette() or [])[: 3 * COLOURS]])
     flat = [page.quantize(palette=all_colours, dither=Image.Dither.NONE) for page in chosen]
     each = min(SLOWEST, max(FASTEST, WHOLE // len(flat)))
     stream = io.BytesIO()

@@ -33,8 +33,8 @@ FILMS = {
     FEATURES: "feature maps of one validation sample",
     FILTERS: "the filters of the first layer",
 }
-MOVING_BYTES, STRIP_BYTES = 300_000, 100_000
-"""Of a GIF file in a page, beyond which its strip stands there alone, and of a strip, which becomes a JPEG file."""
+MOVING_BYTES, STRIP_BYTES = 400_000, 100_000
+"""Of all GIF files of a page, beyond which a strip stands there alone, and of a strip, which becomes a JPEG file."""
 LONGEST = 28
 """Letters of a file's name at most."""
 GIF = b"GIF8"
@@ -130,7 +130,7 @@ def films(run: Path) -> tuple[str, int]:
 
     Each is a GIF file or, where that is large, on paper, and for readers who want no motion, a strip of some epochs.
     """
-    items, epochs = [], 0
+    items, epochs, room = [], 0, MOVING_BYTES
     for kind, told in FILMS.items():
         found = read_film(run, kind)
         size = None if found is None else png_size(found[0])
@@ -138,13 +138,15 @@ def films(run: Path) -> tuple[str, int]:
             continue
         strip, moving = found
         width = min(WIDEST, size[0])
-        still = picture_address(strip, STRIP_BYTES, width)
-        shown = still
-        if moving.startswith(GIF) and len(moving) <= MOVING_BYTES:
+        still, name = picture_address(strip, STRIP_BYTES, width), f"{text(told)}, epoch by epoch"
+        if moving.startswith(GIF) and len(moving) <= room:
+            room -= len(moving)
             shown = f"data:image/gif;base64,{base64.b64encode(moving).decode('ascii')}"
-        source = f'<source media="print, (prefers-reduced-motion: reduce)" srcset="{still}">' if shown != still else ""
-        image = f'<img class="maps" src="{shown}" alt="{text(told)}, epoch by epoch">'
-        items.append(f"<figure><picture>{source}{image}</picture><figcaption>{text(told)}</figcaption></figure>")
+            html = f'<img class="maps moving" src="{shown}" alt="{name}">'
+            html += f'<img class="maps still" src="{still}" alt="{name}">'
+        else:
+            html = f'<img class="maps" src="{still}" alt="{name}">'
+        items.append(f"<figure>{html}<figcaption>{text(told)}</figcaption></figure>")
         epochs = max(epochs, len(frames(run, kind)))
     return "".join(items), epochs
 
