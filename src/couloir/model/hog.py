@@ -35,16 +35,24 @@ class HistogramsOfGradients(nn.Module):
     def __init__(self, orientations: int, cell_size: int, block_size: int) -> None:
         super().__init__()
         self.orientations, self.cell_size, self.block_size = orientations, cell_size, block_size
+        edges = torch.arange(1, orientations, dtype=torch.float64) * math.pi / orientations
+        self.register_buffer(
+            "edges", torch.stack([edges.cos(), edges.sin()]).float()[:, :, None, None], persistent=False
+        )
+        self.edges: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, blocks down * blocks across * block_size² * orientations)."""
         down = F.pad(x[:, :, 2:] - x[:, :, :-2], [0, 0, 1, 1])
         across = F.pad(x[:, :, :, 2:] - x[:, :, :, :-2], [1, 1])
-        length = torch.hypot(across, down)
+        length = (across.square() + down.square()).sqrt()
         longest = length.argmax(dim=1, keepdim=True)
         length, across, down = (part.gather(1, longest) for part in (length, across, down))
-        angle = torch.rad2deg(torch.atan2(down, across)) % 180
-        bins = (angle * self.orientations / 180).long().clamp(max=self.orientations - 1)
+        # A gradient and its opposite have one orientation; it is behind an edge between two bins that it is left of.
+        opposite = (down < 0) | ((down == 0) & (across < 0))
+        across, down = torch.where(opposite, -across, across), torch.where(opposite, -down, down)
+        cosine, sine = self.edges
+        bins = (cosine * down >= sine * across).sum(dim=1, keepdim=True)
         votes = length * (bins == torch.arange(self.orientations, device=x.device).view(1, -1, 1, 1))
         cells = F.avg_pool2d(votes, self.cell_size)
         blocks = cells.unfold(2, self.block_size, 1).unfold(3, self.block_size, 1)  # (B, bins, down, across, b, b)
