@@ -12,7 +12,7 @@ from torch import nn
 
 from couloir.errors import CouloirError
 from couloir.inference.explain.captum_methods import both, captum, shapley_values
-from couloir.inference.explain.words import Wanted
+from couloir.inference.explain.words import Wanted, chosen_methods
 from subjects import shown_of, subject_of
 
 WANTED = Wanted((), Path())
@@ -74,3 +74,6 @@ def test_without_captum_one_sentence_says_what_to_install(monkeypatch: pytest.Mo
     with pytest.raises(CouloirError, match="needs the package captum") as told:
         captum(subject, shown_of(subject, torch.rand(1, 3, 16, 16)), WANTED)
     assert "couloir[explain]" in str(told.value.next_step)
+    with pytest.raises(CouloirError, match="needs the package captum"):
+        chosen_methods("captum", "image")  # before torch is imported
+    assert "grad_cam" in chosen_methods("where", "image")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from couloir.artifacts.page import Cell, table
-from couloir.errors import CouloirError
 from couloir.inference.explain.attribution import (
     absolute_map,
     baseline_of,
@@ -29,7 +27,7 @@ from couloir.inference.explain.rectifiers import rectifies
 from couloir.inference.explain.subject import Shown, Subject
 from couloir.inference.explain.tables import bars, by_column, columns_of
 from couloir.inference.explain.where import FULL
-from couloir.inference.explain.words import Wanted
+from couloir.inference.explain.words import Wanted, needs_captum
 
 NODES = 16
 """Points of integrated gradients, here and there."""
@@ -85,19 +83,6 @@ def captum(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
     found = both(subject, part, wanted.layers)
     shapley = None if subject.is_image else shapley_values(subject, part, wanted.seed)
     return [_one(subject, part, number, found, shapley) for number in range(len(part))]
-
-
-def needs_captum() -> None:
-    """Refuse where the library is missing.
-
-    Raises:
-        CouloirError: it is.
-    """
-    if importlib.util.find_spec("captum") is None:
-        raise CouloirError(
-            "The method captum needs the package captum, which is not installed.",
-            next_step="pip install 'couloir[explain]'",
-        )
 
 
 def both(subject: Subject, shown: Shown, layers: Sequence[str] = ()) -> list[Both]:

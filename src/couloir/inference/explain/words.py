@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -132,6 +133,8 @@ def chosen_methods(text: str | None, kind: str) -> tuple[str, ...]:
                     f"{_named(kind)}.",
                     next_step=f"for these there are {others}",
                 )
+            if name == "captum":
+                needs_captum()
             found.add(name)
         elif name in (ALL, DEFAULT, *GROUPS):
             found |= {each for each, method in METHODS.items() if kind in method.needs and _is_meant(name, method)}
@@ -146,6 +149,19 @@ def chosen_methods(text: str | None, kind: str) -> tuple[str, ...]:
     if not words:
         raise CouloirError("--methods names nothing.", next_step=f"--methods {DEFAULT}, or {', '.join(GROUPS)}")
     return tuple(name for name in METHODS if name in found)
+
+
+def needs_captum() -> None:
+    """Refuse where the library is missing.
+
+    Raises:
+        CouloirError: it is.
+    """
+    if importlib.util.find_spec("captum") is None:
+        raise CouloirError(
+            "The method captum needs the package captum, which is not installed.",
+            next_step="pip install 'couloir[explain]'",
+        )
 
 
 def _is_meant(word: str, method: Method) -> bool:
