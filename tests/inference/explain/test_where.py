@@ -15,8 +15,7 @@ from couloir.inference.explain import where
 from couloir.inference.explain.heat import BAR, GAP, laid_over, photograph
 from couloir.inference.explain.occlusion import occlusion, squares_of
 from couloir.inference.explain.subject import Shown, Subject
-from couloir.inference.explain.where import FULL
-from couloir.inference.explain.words import Wanted
+from couloir.inference.explain.words import FULL, Wanted
 from couloir.inference.trained import Trained
 from finished_runs import FinishedRuns
 from subjects import shown_of, subject_of

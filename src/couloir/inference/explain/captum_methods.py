@@ -26,8 +26,7 @@ from couloir.inference.explain.heat import laid_over
 from couloir.inference.explain.rectifiers import rectifies
 from couloir.inference.explain.subject import Shown, Subject
 from couloir.inference.explain.tables import bars, by_column, columns_of
-from couloir.inference.explain.where import FULL
-from couloir.inference.explain.words import Wanted, needs_captum
+from couloir.inference.explain.words import FULL, Wanted, needs_captum
 
 NODES = 16
 """Points of integrated gradients, here and there."""

@@ -20,9 +20,9 @@ from couloir.inference.explain.attribution import last_layer
 from couloir.inference.explain.exhibit import Exhibit, Panel
 from couloir.inference.explain.heat import CLIPPED, Picture, enlarged, laid_over, photograph, photograph_in_grey
 from couloir.inference.explain.rectifiers import DECONVNET, backward_rule, rectifies
-from couloir.inference.explain.subject import BATCH, Shown, Subject
-from couloir.inference.explain.where import FULL, needs_images
-from couloir.inference.explain.words import Wanted
+from couloir.inference.explain.subject import BATCH, Shown, Subject, fast
+from couloir.inference.explain.where import needs_images
+from couloir.inference.explain.words import FULL, Wanted
 from couloir.palette import palette
 from couloir.task.dense import Dense
 from couloir.task.segmentation import Segmentation
@@ -129,7 +129,7 @@ def occluded(subject: Subject, x: Tensor, target: int, squares: Squares, layer: 
     sums, answers, likeliest = [], [], []
     reference: Tensor | None = None
     with torch.no_grad(), subject.kept([layer] if layer else []) as found:
-        for part in torch.split(frames, BATCH):
+        for part in map(fast, torch.split(frames, BATCH)):
             if isinstance(subject.task, Dense):
                 maps = subject.task.answer(subject.task.look(part))
                 reference = maps[:1] if reference is None else reference

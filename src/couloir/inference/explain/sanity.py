@@ -22,8 +22,8 @@ from couloir.inference.explain.exhibit import Exhibit, Panel
 from couloir.inference.explain.heat import laid_over
 from couloir.inference.explain.randomised import Compared, compared, drawn_networks, stages, survival
 from couloir.inference.explain.subject import Shown, Subject
-from couloir.inference.explain.where import FULL, needs_images
-from couloir.inference.explain.words import Wanted
+from couloir.inference.explain.where import needs_images
+from couloir.inference.explain.words import FULL, Wanted
 from couloir.inference.trained import Trained
 
 USUAL = ("grad_cam", "gradients", "guided_backprop", "integrated_gradients")

@@ -46,6 +46,13 @@ class Met(NamedTuple):
     shape: tuple[int, ...]
 
 
+def fast(x: Tensor) -> Tensor:
+    """The same values in the order in memory in which convolutions are fastest: of SqueezeNet on a CPU a forward pass
+    takes half the time, and one with gradients three quarters.
+    """
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
 @dataclass
 class Shown:
     """The samples that are explained.
@@ -148,7 +155,7 @@ class Subject:
     def answers(self, x: Tensor) -> Tensor:
         """What the scores mean, (B, K) without gradient: probabilities of classes, values in the data's units."""
         with torch.no_grad():
-            return torch.cat([self.as_answers(self.scores(part)) for part in torch.split(x, BATCH)])
+            return torch.cat([self.as_answers(self.scores(fast(part))) for part in torch.split(x, BATCH)])
 
     def as_answers(self, scores: Tensor) -> Tensor:
         """The same of scores (B, K); gradients pass."""
@@ -170,9 +177,9 @@ class Subject:
         """How the score of the target changes with each number of standardised inputs, in the form of `x`."""
         found = []
         for part, wanted in zip(torch.split(x, BATCH), torch.split(target, BATCH), strict=True):
-            given = part.detach().clone().requires_grad_()
+            given = fast(part.detach()).clone().requires_grad_()
             with torch.enable_grad():
-                found.append(torch.autograd.grad(self.score(given, wanted).sum(), given)[0])
+                found.append(torch.autograd.grad(self.score(given, wanted).sum(), given)[0].contiguous())
         return torch.cat(found)
 
     @cached_property

@@ -31,11 +31,8 @@ from couloir.inference.explain.exhibit import Exhibit, Panel
 from couloir.inference.explain.heat import laid_over, photograph
 from couloir.inference.explain.rectifiers import rectifies
 from couloir.inference.explain.subject import Shown, Subject
-from couloir.inference.explain.words import Wanted
+from couloir.inference.explain.words import FULL, Wanted
 from couloir.task.dense import Dense
-
-FULL = 8
-"""Samples up to which all is shown; of more each method shows its map alone, and takes fewer steps."""
 
 
 def grad_cam(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
