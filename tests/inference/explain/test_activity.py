@@ -14,6 +14,7 @@ from couloir.errors import CouloirError
 from couloir.inference.explain.activity import dead_units
 from couloir.inference.explain.subject import Subject
 from couloir.inference.explain.words import Wanted
+from couloir.model.activation import Step
 from subjects import shown_of, subject_of
 
 
@@ -73,6 +74,16 @@ def test_rows_have_dead_units_as_images_have() -> None:
     (exhibit,) = dead_units(subject, shown_of(subject, torch.rand(1, 3)), Wanted((), Path(), most=9))
     (layer,) = exhibit.numbers["layers"]
     assert (layer["layer"], layer["dead"], layer["other_constant"]) == ("1", 0, 1)
+
+
+def test_steps_are_dead_where_they_are_never_taken() -> None:
+    net = nn.Sequential(nn.Linear(3, 4), Step(), nn.Linear(4, 2))
+    with torch.no_grad():
+        net[0].bias.copy_(torch.tensor([-9.0, 9.0, 9.0, 9.0]))
+    subject = over(subject_of(net, 3, None, 2), torch.rand(9, 3))
+    (exhibit,) = dead_units(subject, shown_of(subject, torch.rand(1, 3)), Wanted((), Path(), most=9))
+    (layer,) = exhibit.numbers["layers"]
+    assert (layer["layer"], layer["activation"], layer["dead_units"], layer["other_constant"]) == ("1", "step", [0], 3)
 
 
 def test_a_network_without_activations_is_refused() -> None:

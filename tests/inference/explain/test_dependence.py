@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from couloir.inference.explain.dependence import trace
 from couloir.inference.explain.positive import measured
+from couloir.locally_connected import LocallyConnected
+from couloir.model.activation import Step
 from networks import build
 
 
@@ -58,6 +60,7 @@ NETWORKS: dict[str, list[nn.Module]] = {
                      Call(lambda x: x.transpose(1, 3).transpose(2, 3).contiguous()), nn.Conv2d(3, 2, 3, 2)],
     "shuffled": [nn.PixelUnshuffle(2), nn.Conv2d(8, 8, 3, padding=1), nn.PixelShuffle(2), conv(2),
                  Call(lambda x: x.view(1, 2, 1, *x.shape[2:]).flatten(1, 2))],
+    "kernels of each place, and steps": [LocallyConnected(2, 2, (16, 16), 3, 2, (1, 0, 2, 1)), Step(), conv(2)],
     "a gate": [conv(3), Skip(nn.Identity(), nn.Sequential(nn.AdaptiveAvgPool2d(1), conv(1), nn.Sigmoid()))],
     "all pixels": [conv(3), nn.Flatten(), nn.Linear(2 * 14 * 14, 2 * 25), nn.Unflatten(1, (2, 5, 5)), conv(3)],
     "means": [conv(3), Call(lambda x: x.mean(dim=3, keepdim=True).expand_as(x)), conv(3, 2)],

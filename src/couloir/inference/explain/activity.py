@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from couloir.inference.explain.exhibit import Exhibit
 from couloir.inference.explain.rectifiers import is_activation
 from couloir.inference.explain.subject import Shown, Subject
 from couloir.inference.explain.words import Wanted
+from couloir.model.activation import Step
 
 LISTED = 200
 """Numbers of dead units of a layer that are written down."""
@@ -85,16 +86,22 @@ class _Acting(TorchFunctionMode):
     ) -> Any:
         out = func(*args, **(kwargs or {}))
         kind = getattr(func, "__name__", "").rstrip("_")
-        if is_activation(kind, args, kwargs or {}) and isinstance(out, Tensor) and out.ndim > 1:
-            name = self.inside[-1] if self.inside else ""
-            call = self._calls[name, kind]
-            self._calls[name, kind] += 1
-            if (name, kind, call) in self.found:
-                self.found[name, kind, call].add(out)
-            else:
-                low, high = _extremes(out)
-                self.found[name, kind, call] = Activity(name, kind, low, high, int((out == 0).sum()), out.numel())
+        if is_activation(kind, args, kwargs or {}):
+            self.note(kind, out)
         return out
+
+    def note(self, kind: str, out: Any) -> None:
+        """Take in what an activation of the module at work gives."""
+        if not isinstance(out, Tensor) or out.ndim < 2:
+            return
+        name = self.inside[-1] if self.inside else ""
+        call = self._calls[name, kind]
+        self._calls[name, kind] += 1
+        if (name, kind, call) in self.found:
+            self.found[name, kind, call].add(out)
+        else:
+            low, high = _extremes(out)
+            self.found[name, kind, call] = Activity(name, kind, low, high, int((out == 0).sum()), out.numel())
 
 
 @contextmanager
@@ -114,7 +121,15 @@ def _whereabouts(net: nn.Module) -> Iterator[list[str]]:
 
 def activity(subject: Subject, batches: Iterator[Tensor]) -> list[Activity]:
     """What the units of each activation give over batches of standardised inputs, in the order of the calls."""
-    with torch.no_grad(), _whereabouts(subject.net) as inside, _Acting(inside) as acting:
+    with torch.no_grad(), ExitStack() as stack:
+        acting = _Acting(stack.enter_context(_whereabouts(subject.net)))
+        for module in subject.net.modules():
+            if isinstance(module, Step):  # which is made of several calls
+                noted = module.register_forward_hook(
+                    lambda module, inputs, output: acting.note("step", output), prepend=True
+                )
+                stack.callback(noted.remove)
+        stack.enter_context(acting)
         for x in batches:
             acting.begin()
             subject.net(x)

@@ -13,7 +13,9 @@ from torch import Tensor
 from couloir.inference.explain.axes import Axis, Field, constant
 from couloir.inference.explain.rectifiers import OTHERS, RELUS
 
-POINTWISE = (OTHERS - {"glu"}) | set(RELUS) | {
+STEPS = {"floor", "ceil", "round", "trunc", "__gt__", "__ge__", "__lt__", "__le__", "gt", "ge", "lt", "le"}
+"""Calls that work place by place and pass no gradient."""
+POINTWISE = (OTHERS - {"glu"}) | set(RELUS) | STEPS | {
     "__add__", "__iadd__", "__imul__", "__isub__", "__itruediv__", "__mul__", "__neg__", "__pow__", "__radd__",
     "__rmul__", "__rsub__", "__rtruediv__", "__sub__", "__truediv__", "__floordiv__", "__mod__", "abs", "add", "add_",
     "addcmul", "alpha_dropout", "batch_norm", "bernoulli", "clone", "contiguous", "detach", "div", "div_", "double",

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from couloir.inference.explain.axes import Axis, Field, constant
 from couloir.inference.explain.call_fields import Call, NoRule, rule, whole
+from couloir.locally_connected import LocallyConnected
 
 MARGIN = 8192
 """Pixels beyond each border that are followed."""
@@ -60,7 +61,9 @@ def trace(net: nn.Module, x: Tensor, names: Iterable[str]) -> dict[str, Fields]:
 
         return hook
 
-    hooks = [net.get_submodule(name).register_forward_hook(keep(name)) for name in names]
+    local = [module for module in net.modules() if isinstance(module, LocallyConnected)]
+    hooks = [module.register_forward_hook(tracing.windows_of) for module in local]
+    hooks += [net.get_submodule(name).register_forward_hook(keep(name)) for name in names]
     try:
         with torch.no_grad(), tracing:
             net(x)
@@ -86,6 +89,20 @@ class _Tracing(TorchFunctionMode):
     def give(self, tensor: Tensor, fields: Fields) -> None:
         """Note the fields of a tensor, which is kept, so that no other one gets its identity."""
         self._kept[id(tensor)] = tensor, fields
+
+    def windows_of(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        """Note what a locally connected layer sees: its calls are those of a matrix product."""
+        assert isinstance(module, LocallyConnected)
+        fields = self.of(inputs[0])
+        if fields is None or not all(field.known and field.is_placed for field in fields):
+            return
+        kernel, stride, dilation, size = module.kernel_size, module.stride, module.dilation, module.size
+        before = module.padding[0], module.padding[2]
+        parts = [
+            field.each(lambda axis, at: axis.windows(kernel, stride, before[at], dilation, size[at]))
+            for field in fields
+        ]
+        self.give(output, Fields(*parts))
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

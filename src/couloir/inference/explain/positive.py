@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from couloir.inference.explain.call_fields import STEPS
 from couloir.inference.explain.rectifiers import OTHERS, RELUS
+
+NORMS = ("batch_norm", "local_response_norm")
+"""Calls that leave what depends on what as it is."""
 
 
 class _Positive(TorchFunctionMode):
@@ -40,7 +44,7 @@ class _Positive(TorchFunctionMode):
             kwargs.pop("bias", None)
             inputs = weight[0].numel() if name != "conv_transpose2d" else weight[:, 0].numel()
             return func(x.double(), self.weights(weight, inputs), None, *args[3:], **kwargs)
-        if name in OTHERS - {"glu"} or name in RELUS or name in ("batch_norm", "local_response_norm"):
+        if name in OTHERS - {"glu"} or name in RELUS or name in STEPS or name in NORMS:
             return args[0] if args else kwargs["input"]
         if name in ("max_pool2d", "max_pool2d_with_indices", "adaptive_max_pool2d"):
             return self._mean(func, name, args, kwargs)

@@ -83,6 +83,8 @@ class ReceptiveField:
         """
         if self.fields is None:
             seen = measured(self.subject.net, self.subject.empty(), self.met.name, unit)
+            if not seen.any():  # a call that passes no gradient hides it
+                seen = np.ones_like(seen)
             rows, columns = np.nonzero(seen.any(axis=1))[0], np.nonzero(seen.any(axis=0))[0]
             return int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])
         field = self.fields.inside if inside else self.fields.whole
@@ -287,7 +289,7 @@ def _effective(
         area = (bottom - top + 1) * (right - left + 1)
         pixels, name = held_in(values), field.met.name
         fact: dict[str, Any] = {"layer": name, "pixels": pixels, "share": pixels / area, "width": None}
-        told = f"{name}: no input reaches the unit"
+        told = f"{name}: no gradient passes"
         if pixels:
             rows, columns = gaussian_width(values)
             fact["width"] = [rows, columns]

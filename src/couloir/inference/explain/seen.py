@@ -16,6 +16,7 @@ from couloir.inference.explain.plates import LEAST, Pixels, cell_for, coloured_f
 from couloir.inference.explain.subject import PASSING, Met, Shown, Subject
 from couloir.inference.explain.words import FULL, Wanted
 from couloir.layer_kinds import BatchNorm
+from couloir.locally_connected import LocallyConnected
 
 LAYERS = 3
 """Layers that are shown where nobody names one."""
@@ -194,6 +195,10 @@ def filters_of(subject: Subject, name: str) -> Filters | None:
         kind = "filters" if isinstance(module, nn.Conv2d) else "transposed filters"
         count, channels, height, width = weights.shape
         told = f"{count} {kind} of {height} x {width} over {channels} channel{'s' * (channels > 1)}"
+    elif isinstance(module, LocallyConnected):
+        weights = weight[:, module.size[0] // 2, module.size[1] // 2]
+        count, channels, height, width = weights.shape
+        told = f"the filters of {height} x {width} that {count} maps have in the middle: each place has its own"
     elif isinstance(module, nn.Linear) and subject.is_image and _sees_the_image(subject, name):
         shape = subject.empty().shape[1:]
         weights = weight.reshape(len(weight), *shape)
