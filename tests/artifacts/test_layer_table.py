@@ -202,6 +202,13 @@ def test_the_lectures_memory_comes_out_to_the_last_digit() -> None:
         assert memory_in_words(found).endswith(words)
 
 
+class Reshaped(nn.Module):
+    """A view, and of numbers that are new."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x + 1).view(-1, 2, 3)
+
+
 class Between(nn.Module):
     """Views, a sum, a layer in place and used twice, and dropout: what is made, and what only looks so."""
 
@@ -226,6 +233,7 @@ def test_memory_counts_each_number_that_is_computed_between_layers_too_and_no_vi
     assert rows == {
         "0.first": 6, "0.relu": 12, "0.second": 6, "0.flatten": 0, "0.dropout": 6, "0": 6,
     }, "what is done before the first layer is the input in another form, and no dropout is no layer"  # fmt: skip
+    assert layers(nn.Sequential(nn.Linear(4, 6), Reshaped()), 4, None)[1].activations == 6
 
 
 def test_a_table_ends_with_what_the_loss_takes_of_the_outputs(capsys: pytest.CaptureFixture[str]) -> None:

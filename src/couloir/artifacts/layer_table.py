@@ -103,9 +103,10 @@ class Met:
         first, own = next(_tensors(inputs), None), 0
         for tensor in _tensors(output):
             same = tensor is first and tensor._version == version
-            if isinstance(module, DROPOUTS) or not (same or tensor._base is not None):
+            view = tensor._base is not None and id(tensor._base) in self._kept
+            if isinstance(module, DROPOUTS) or not (same or view):
                 own += tensor.numel()
-            self._kept[id(tensor)] = tensor
+        self._new(output)
         return own
 
     def _new(self, value: Any) -> int:
