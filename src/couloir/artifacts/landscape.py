@@ -49,7 +49,7 @@ class Surface(NamedTuple):
     y: Values
     loss: Values
     path: Values
-    epochs: list[int]
+    epochs: Sequence[float]
     shares: tuple[float, ...]
 
 
@@ -197,7 +197,7 @@ def landscape_figure(surfaces: Sequence[Surface], told: str) -> Figure:
             axes.plot(*shown.path.T, color="#ff5a36", linewidth=1.4, marker="o", markersize=3)
             for epoch, (right, up) in zip(shown.epochs, shown.path, strict=True):
                 if epoch in (shown.epochs[0], shown.epochs[-1]):
-                    said = axes.annotate(f"epoch {epoch}", (right, up), color="white", fontsize=8, weight="bold",
+                    said = axes.annotate(f"epoch {epoch:g}", (right, up), color="white", fontsize=8, weight="bold",
                                          xytext=(4, 5), textcoords="offset points")  # fmt: skip
                     said.set_path_effects([withStroke(linewidth=2, foreground="#222222")])
             axes.set_xlabel(f"first direction of the path ({shown.shares[0]:.1%} of its variance)")

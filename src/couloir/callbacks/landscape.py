@@ -89,7 +89,7 @@ class Landscape(Callback):
                 "The network has no weights that a loss surface could move: tensors with two axes or more.",
                 next_step="leave callbacks.landscape.draw out",
             )
-        epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else 100
+        epochs = int(trainer.max_epochs or 1)
         self._every = -(-each * (epochs + 1) // MOST_BYTES) if each * LEAST_POINTS <= MOST_BYTES else 0
         if trainer.is_global_zero and self._every != 1:
             kept = f"one of {self._every} is" if self._every else "none is"
@@ -145,7 +145,10 @@ class Landscape(Callback):
         """The plane in which the training has moved most; None where too little of its path is kept."""
         end = in_a_row(moving_weights(module.net)).numpy()
         epochs, path = read_path(run, len(end))
-        reached = module.trainer.current_epoch
+        reached = float(module.trainer.current_epoch)
+        if within_epoch(module.trainer):  # the run has ended there
+            batches = module.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+            reached = round(reached + batches / module.trainer.num_training_batches, 2)
         before = [place for place, epoch in enumerate(epochs) if epoch < reached]
         if not self._every or len(before) + 1 < LEAST_POINTS:
             return None

@@ -106,7 +106,8 @@ def _samples(subject: Subject, shown: Shown, wanted: Wanted) -> tuple[list[Sampl
     is_true = shown.truth is not None and all(truth >= 0 for truth in shown.truth)
     right = shown.truth if is_true and shown.truth is not None else subject.answers(shown.x).argmax(dim=1).tolist()
     found = [Sample(at, shown.pixels[at], right[at]) for at in range(len(shown))]
-    return found, is_true, f"{len(found)} of the pictures that are shown"
+    told = "the picture that is shown" if len(found) == 1 else f"{len(found)} pictures that are shown"
+    return found, is_true, told
 
 
 def _of_split(subject: Subject, split: str, most: int) -> Iterator[Sample]:

@@ -300,8 +300,9 @@ def spread(subject: Subject) -> list[str]:
 def _samples(subject: Subject, shown: Shown, wanted: Wanted) -> tuple[Tensor, Tensor, str]:
     """What is moved, its outputs, and what it is: some of the split where the data is there, else what is shown."""
     if not subject.has_data:
-        some = f"the first {MOST} of the" if len(shown) > MOST else "the"
-        return shown.x[:MOST], shown.target[:MOST], f"{some} {len(shown)} pictures that are shown"
+        of = f"the first {MOST} of " if len(shown) > MOST else ""
+        told = "the picture that is shown" if len(shown) == 1 else f"{of}the {len(shown)} pictures that are shown"
+        return shown.x[:MOST], shown.target[:MOST], told
     x = torch.cat([part for part, _, _ in subject.split(wanted.split, min(MOST, wanted.most))])
     return x, subject.answers(x).argmax(dim=1), f"{len(x)} samples from all over the split {wanted.split}"
 
