@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 import couloir
 from build_outputs import MEASURED, Quote, masked, output, quotes, same_numbers_here, shown
 from build_outputs import PAGES as QUOTING
-from couloir.cli import board, explain, find_batch_size, find_lr, predict, rerun, sample
+from couloir.cli import board, explain, find_batch_size, find_lr, predict, rerun, sample, summary
 from couloir.cli.evaluate import OPENED
 from couloir.cli.export import ENDINGS
 from couloir.cli.export import OPENED as FOR_EXPORT
@@ -212,6 +212,8 @@ def test_a_command_of_the_documentation_can_be_typed(
         assert len([word for word in words[2:] if not word.startswith("-")]) == 2
         return
     overrides = [word for word in (words[2:] if words[0] == "couloir" else words[1:]) if word != "--help"]
+    if words[1] == "summary":
+        overrides = take_switches(overrides, summary.SWITCHES)[1]
     if words[1].startswith("find-"):
         overrides = [word for word in overrides if word != "--json"]
         _, overrides = take_flags(overrides, find_lr.FLAGS if words[1] == "find-lr" else find_batch_size.FLAGS)

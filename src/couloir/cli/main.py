@@ -31,7 +31,7 @@ VERBS = {
     "data": "what a data set holds: counts, sizes, columns, broken and doubled files; a page of samples and charts",
     "find-lr": "a learning rate for a sentence: a range test, its picture, a suggestion",
     "find-batch-size": "the largest batch that fits into memory, and the fastest",
-    "summary": "the layers of a network: output shapes, parameters, multiply-adds",
+    "summary": "the layers of a network: output shapes, parameters, multiply-adds, memory",
     "board": "TensorBoard on the runs, to watch and to compare them",
     "report": "a page with curves, comparison and diagnosis of one run or several, or an index of all",
     "diagnose": "what a run's curves say: over- and underfitting, rates too large, ...; the evidence, and what to try",

@@ -6,6 +6,7 @@ from couloir.cli.answer import JSON, Answer
 from couloir.cli.flags import take_switches
 
 MEMORY = "--memory"
+SWITCHES = (JSON, MEMORY)
 USAGE = """usage: couloir summary [OVERRIDES] [--memory] [--json]
 
 The layers of the network that a sentence names: name, type, output shape, parameters, multiply-adds, and the totals.
@@ -21,7 +22,7 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)  # noqa: T201
         return 0
-    switches, words = take_switches(arguments, (JSON, MEMORY))
+    switches, words = take_switches(arguments, SWITCHES)
     with Answer.of(switches) as answer:
         from couloir.config.check import checked
 
