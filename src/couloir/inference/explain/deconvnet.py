@@ -139,13 +139,13 @@ def strongest_places(values: Tensor, count: int, unit: int | None = None) -> lis
     return found
 
 
-def _layers(subject: Subject, wanted: Wanted, count: int) -> list[Met]:
-    """The layers that are asked for, or some with maps.
+def _layers(subject: Subject, wanted: Wanted) -> list[Met]:
+    """The layers that are asked for, or one in the middle and the last one with maps.
 
     Raises:
         CouloirError: there is no such layer, or no such map of it.
     """
-    layers = [subject.layer(name) for name in wanted.layers] or spread(subject, count)
+    layers = [subject.layer(name) for name in wanted.layers] or spread(subject)[1:] or spread(subject)
     for met in layers:
         check_unit(wanted.unit, met, "maps" if len(met.shape) == 3 else "units")
         if len(met.shape) not in (1, 3):
@@ -160,7 +160,7 @@ def deconvnet(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
     """The strongest maps of some layers for each of the first samples, projected down."""
     if reason := rectifies(subject):
         raise CouloirError(f"The deconvnet cannot project down: {reason}", next_step="--methods strongest needs none")
-    layers = _layers(subject, wanted, 2)
+    layers = _layers(subject, wanted)
     fields = _fields(subject, layers)
     exhibits = []
     for sample in range(min(FULL, len(shown))):
@@ -292,7 +292,7 @@ class Strongest:
 
 def strongest(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
     """The nine strongest activations of some maps over a split: the patches, and beside them their projections."""
-    layers = _layers(subject, wanted, SPLIT_MAPS)
+    layers = _layers(subject, wanted)
     chosen = {met.name: _maps_of(subject, shown, met, wanted.unit) for met in layers}
     found = {(name, unit): Strongest([], [], [], shown.x[:0]) for name, units in chosen.items() for unit in units}
     seen = 0
