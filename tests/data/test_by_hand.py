@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,3 +56,12 @@ def test_a_network_without_weights_is_not_trained(capsys: pytest.CaptureFixture[
     words = ["experiment=convolution_by_hand", "model.learn=false", f"output_dir={tmp_path}"]
     assert run(["train", *words]) == 2
     assert "nothing to learn" in capsys.readouterr().err
+
+
+def test_a_lectures_convolution_is_explained_without_a_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["experiment=convolution_by_hand", "model.learn=false", "data.samples=10"]
+    methods = ["--methods", "matrix", "--count", "1", "--output", str(tmp_path / "page")]
+    assert run(["explain", *words, *methods]) == 0
+    assert "output 0 122, output 1 148, output 2 126, output 3 134" in capsys.readouterr().out
+    assert np.load(tmp_path / "page/matrix_convolution.npy").shape == (4, 16)
+    assert run(["explain", "data=by_hand", *methods]) == 2, "a layer behind the kernels has something to learn"

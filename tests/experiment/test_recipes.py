@@ -49,8 +49,9 @@ LECTURES = [
     "descent_on_a_bowl",
     "mse_or_cross_entropy",
     "noise",
+    "plain_or_residual",
 ]
-LECTURES_ON_MNIST = ["permuted_pixels"]
+LECTURES_ON_MNIST = ["permuted_pixels", "batch_norm_steps", "zoo_costs"]
 # `make recipes` runs the whole of scale=smoke; here two steps, and a batch of each of the other splits, do.
 SHORT = [
     "data.subset=24",

@@ -89,3 +89,11 @@ def test_kernels_that_cannot_be_are_refused(keys: dict[str, Any], said: str) -> 
 
 def test_the_default_kernels_are_known() -> None:
     assert set(BASIC) <= set(KERNELS)
+
+
+def test_the_mean_of_each_map_is_an_output_of_a_network_that_needs_no_weights() -> None:
+    known = net(["sobel_x", "laplace"], classes=2, head="mean")
+    x = torch.rand(3, 1, 8, 8)
+    torch.testing.assert_close(known(x), known[0](x).mean(dim=(2, 3)))
+    with pytest.raises(CouloirError, match="are 2 numbers, and the data asks for 10"):
+        net(["sobel_x", "laplace"], head="mean")

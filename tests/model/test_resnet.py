@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from couloir.errors import CouloirError
 from couloir.model.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
+from networks import build
 
 
 @pytest.mark.parametrize(
@@ -83,3 +85,23 @@ def test_a_bottleneck_halves_its_map_in_the_3x3() -> None:
     with torch.device("meta"):
         block = resnet50(channels=3, image_size=224, num_classes=10).layer2[0]
     assert [block.conv1.stride, block.conv2.stride, block.conv3.stride] == [(1, 1), (2, 2), (1, 1)]
+
+
+def test_a_plain_network_is_its_convolutions_one_after_another() -> None:
+    torch.manual_seed(0)
+    net = build("resnet20", 1, 8, 10, shortcut="none").eval()
+    x = torch.randn(3, 1, 8, 8)
+    h = torch.relu(net.bn1(net.conv1(x)))  # type: ignore[operator]
+    for stage in (net.layer1, net.layer2, net.layer3):
+        for block in stage:  # type: ignore[union-attr]
+            h = torch.relu(block.bn1(block.conv1(h)))
+            h = torch.relu(block.bn2(block.conv2(h)))
+    expected = net.fc(h.mean(dim=(2, 3)))  # type: ignore[operator]
+    torch.testing.assert_close(net(x), expected)
+    assert net.state_dict().keys() == build("resnet20", 1, 8, 10).state_dict().keys()
+
+
+@pytest.mark.parametrize(("name", "key"), [("resnet20", "stochastic_depth"), ("resnet18", "zero_init_residual")])
+def test_a_plain_network_has_no_blocks_that_give_nothing_but_their_shortcut(name: str, key: str) -> None:
+    with pytest.raises(CouloirError, match=f"model.{key}=.*model.shortcut=none"):
+        build(name, 1, 32, 10, shortcut="none", **{key: 0.5 if key == "stochastic_depth" else True})

@@ -74,6 +74,7 @@ EXACT: list[tuple[str, dict[str, Any], tuple[int, int, int], int, tuple[float, f
 # name, keys, parameters in millions as the paper rounds them
 ROUNDED: list[tuple[str, dict[str, Any], str]] = [
     ("resnet20", {}, "0.27"),
+    ("resnet56", {"shortcut": "none"}, "0.85"),  # the plain network has as many parameters
     ("resnet32", {}, "0.46"),
     ("resnet44", {}, "0.66"),
     ("resnet56", {}, "0.85"),

@@ -200,6 +200,24 @@ def test_what_was_pruned_stands_where_it_was_pruned(tmp_path: Path) -> None:
     assert (traces["pruned"]["yaxis"], traces["failed"]["yaxis"]) == ("y", "y2")
 
 
+def test_networks_that_cost_more_stand_further_right_with_discs_as_large_as_they_are(tmp_path: Path) -> None:
+    record = sweep(tmp_path, 12)
+    assert charts.costs(record) is None, "nothing is known of the networks"
+    done = record.completed
+    for trial in done:
+        totals = {"multiply_adds": 1000 * (trial.number + 1), "parameters": 400 * (trial.number + 1) ** 2}
+        trial.runs[0].mkdir(parents=True)
+        (trial.runs[0] / "layers.json").write_text(json.dumps({"layers": [], "totals": totals}))
+    chart = charts.costs(record)
+    assert chart is not None
+    trace = chart.data[0]
+    assert trace["x"] == [1000 * (trial.number + 1) for trial in done]
+    assert trace["y"] == [trial.values[0][0] for trial in done]
+    sizes, most = trace["marker"]["size"], max(trial.number for trial in done) + 1
+    assert sizes == pytest.approx([max(6, 60 * (trial.number + 1) / most) for trial in done]), "by their areas"
+    assert "What networks cost" in headings(write_report(record).read_text(encoding="utf-8"))
+
+
 def test_numbers_are_drawn_as_numbers_and_by_powers_of_ten_where_they_spread() -> None:
     assert axis("lr", ["1e-3", "0.1", None]).layout()["type"] == "log"
     assert axis("lr", ["1e-3", "0.01"]).layout().get("type") is None

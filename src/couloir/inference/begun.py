@@ -32,7 +32,7 @@ class Begun(Trained):
     """
 
     def __init__(self, cfg: DictConfig, classes: Sequence[str] = ()) -> None:
-        self.checkpoint = weights_file(cfg.model)
+        self.checkpoint = _file_of(cfg)
         self.cfg, self.run = cfg, Path(cfg.output_dir)
         self.is_plain = False
         self.statistics: dict[str, Any] = {"mean": _plain(cfg.data.get("mean")), "std": _plain(cfg.data.get("std")),
@@ -55,7 +55,7 @@ class BegunWithData(Predictor):
     """
 
     def __init__(self, cfg: DictConfig) -> None:
-        self.checkpoint = weights_file(cfg.model)
+        self.checkpoint = _file_of(cfg)
         self.cfg, self.run = cfg, Path(cfg.output_dir)
         self.is_plain, self.statistics = False, {}
         self._assemble(lambda: begun_network(cfg))
@@ -76,6 +76,8 @@ def begun_network(cfg: DictConfig) -> nn.Module:
     """
     with WithinMemory(), isolate_rng():
         net: nn.Module = build_untrained(cfg)
+    if next(net.parameters(), None) is None:  # kernels that are known
+        return net
     file = weights_file(cfg.model)
     _check_head(net, read_state(file), cfg)
     load_weights(net, file, cfg.model.get("adapt_channels"))
@@ -96,6 +98,11 @@ def _check_head(net: nn.Module, state: Mapping[str, Any], cfg: DictConfig) -> No
         f"model=... model.weights={cfg.model.weights} photos/" if theirs == 1000 else "train the head first: "
         "train finetune=head ..., then couloir explain latest",
     )  # fmt: skip
+
+
+def _file_of(cfg: DictConfig) -> Path:
+    """The file of the weights; of a network without any the sentence stands alone."""
+    return Path() if cfg.model.get("weights") is None else weights_file(cfg.model)
 
 
 def _plain(value: Any) -> list[float] | None:

@@ -145,7 +145,8 @@ def kernels(
         padding: zeros around the image.
         activation: `none` or `relu`.
         pool: pixels of the sides of the windows of which the maximum is taken, next to each other; 1: none.
-        head: `linear`, one layer over all numbers of the maps; `none`, these are the outputs themselves.
+        head: `linear`, one layer over all numbers of the maps; `none`, these are the outputs themselves; `mean`, the
+            mean of each map is an output.
 
     Raises:
         CouloirError: there is no such kernel, no pixel is left, or the maps have not as many numbers as there are
@@ -171,6 +172,9 @@ def kernels(
         layers["activation"] = nn.ReLU()
     if pool > 1:
         layers["pool"] = nn.MaxPool2d(pool)
+    if head == "mean":
+        layers["mean"] = nn.AdaptiveAvgPool2d(1)
+        height = width = 1
     layers["flatten"] = nn.Flatten()
     outputs = len(known) * height * width
     if head == "linear":
@@ -179,7 +183,7 @@ def kernels(
         raise CouloirError(
             f"{len(known)} map{'s' * (len(known) > 1)} of {height}x{width} pixels are {outputs} numbers, and the data "
             f"asks for {num_classes}.",
-            place="model.head=none",
+            place=f"model.head={head}",
             next_step="model.head=linear, or data=by_hand, whose targets are the numbers of one map",
         )
     return nn.Sequential(layers)

@@ -27,7 +27,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from couloir.config.image_size import ImageSize
-from couloir.model.shortcut import shortcut
+from couloir.model.shortcut import check_plain, shortcut
 from couloir.model.stage import Stage
 from couloir.model.start import he_normal_by_fan_out
 from couloir.model.weights import loads_weights
@@ -106,7 +106,7 @@ class Stages(nn.Module):
         depths: blocks of the four stages.
         channels: channels of the images.
         stem: `imagenet` (7x7 stride 2, maximum pooling) or `cifar` (3x3 stride 1, for images of about 32 pixels).
-        shortcut: where shapes differ, `A` pads with zeros, `B` projects (section 3.3).
+        shortcut: where shapes differ, `A` pads with zeros, `B` projects (section 3.3); `none`: there are no shortcuts.
         gradient_checkpointing: keep the blocks' inputs only, and run the blocks twice.
         dilated: of the second, third and fourth stage, which keep the size of their map. The kernels of what follows
             look twice as far then, all but the stage's first, as torchvision has it.
@@ -163,7 +163,7 @@ class ResNet(Stages):
         image_size: pixels of a side, or `[height, width]`; any is taken, the head pools to one pixel.
         num_classes: classes, or outputs of a regression.
         stem: `imagenet` (7x7 stride 2, maximum pooling) or `cifar` (3x3 stride 1, for images of about 32 pixels).
-        shortcut: where shapes differ, `A` pads with zeros, `B` projects (section 3.3).
+        shortcut: where shapes differ, `A` pads with zeros, `B` projects (section 3.3); `none`: there are no shortcuts.
         zero_init_residual: start each block as the identity, its last scale at zero (Goyal et al., 2017, section 5.1).
         gradient_checkpointing: keep the blocks' inputs only, and run the blocks twice.
     """
@@ -180,6 +180,7 @@ class ResNet(Stages):
         zero_init_residual: bool = False,
         gradient_checkpointing: bool = False,
     ) -> None:
+        check_plain(shortcut, "zero_init_residual", zero_init_residual)
         super().__init__(block, depths, channels, stem, shortcut, gradient_checkpointing)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from couloir.config.image_size import ImageSize
+from couloir.model.shortcut import check_plain
 from couloir.model.shortcut import shortcut as make_shortcut
 from couloir.model.shortcut import stochastic_depth as thinned
 from couloir.model.stage import Stage
@@ -67,7 +68,7 @@ class CifarResNet(nn.Module):
         n: blocks of each stage.
         channels: channels of the images.
         num_classes: classes, or outputs of a regression.
-        shortcut: where shapes differ, `A` pads with zeros, `B` projects.
+        shortcut: where shapes differ, `A` pads with zeros, `B` projects; `none`: there are no shortcuts.
         stochastic_depth: how often the last block is left out of a step of training.
         gradient_checkpointing: keep the blocks' inputs only, and run the blocks twice.
     """
@@ -82,6 +83,7 @@ class CifarResNet(nn.Module):
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
+        check_plain(shortcut, "stochastic_depth", stochastic_depth)
         self.conv1 = nn.Conv2d(channels, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.relu = nn.ReLU(inplace=True)

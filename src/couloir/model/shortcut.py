@@ -6,6 +6,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from couloir.errors import CouloirError
+
+PLAIN = "none"
+
+
+def check_plain(option: str, key: str, value: object) -> None:
+    """Refuse a key of the shortcuts in a network that has none.
+
+    Args:
+        option: the kind of the shortcuts.
+        key: of the model.
+        value: what it is; of false or zero nothing is to be said.
+
+    Raises:
+        CouloirError: the network has no shortcuts.
+    """
+    if option == PLAIN and value:
+        raise CouloirError(
+            f"model.{key}={str(value).lower()} lets a block give nothing but its shortcut, and with "
+            "model.shortcut=none there is none.",
+            next_step=f"model.shortcut=A or B, or leave model.{key} out",
+        )
+
 
 class ZeroPadding(nn.Module):
     """Option A: every `stride`-th pixel, and channels of zeros behind; no parameters.
@@ -29,8 +52,22 @@ class ZeroPadding(nn.Module):
         return F.pad(x[:, :, :: self.stride, :: self.stride], [0, 0, 0, 0, 0, self.extra])
 
 
+class NoShortcut(nn.Module):
+    """Nothing is added: the plain network that residual ones are compared with (section 4.1)."""
+
+    selects = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, ...) -> (), a zero."""
+        return x.new_zeros(())
+
+
 def shortcut(in_channels: int, out_channels: int, stride: int, option: str) -> nn.Module | None:
-    """None, the identity, where the shapes agree; zero padding (A) or a 1x1 projection (B) where they do not."""
+    """None, the identity, where the shapes agree; zero padding (A) or a 1x1 projection (B) where they do not. With
+    `none` there is no shortcut at all.
+    """
+    if option == PLAIN:
+        return NoShortcut()
     if stride == 1 and in_channels == out_channels:
         return None
     if option == "A":

@@ -9,6 +9,7 @@ from typing import Any
 from couloir.artifacts.log_axis import wants_log
 from couloir.artifacts.page import Chart, label
 from couloir.record.metrics import read_metrics
+from couloir.record.tested import read_layers
 from couloir.sweep.axes import Axis, axis, of_numbers
 from couloir.sweep.noise import deviation
 from couloir.sweep.table import in_order, ranked, swept_keys, typed
@@ -22,6 +23,8 @@ HOVERED = 300
 """Up to so many trials, a dot of the history tells its setting: it would take much room for thousands."""
 SLICED = 6000
 """Dots of all slices together at most."""
+DISCS = 6, 60
+"""Pixels of the discs of the smallest networks at least, and of the largest."""
 SCALE = [[0, "--scale-low"], [0.5, "--scale-middle"], [1, "--scale-high"]]
 MARKS = {"pruned": ("x", "--warn"), "failed": ("cross", "--bad"), "diverged": ("triangle-up", "--bad"),
          "interrupted": ("circle-open", "--muted")}  # fmt: skip
@@ -233,6 +236,40 @@ def pareto(record: SweepRecord) -> Chart:
         "yaxis": {"title": {"text": label(one.name)}, **_scale(one, _means(record.completed, 0))},
     }
     return Chart(traces, layout, f"{one.name} against {other.name}, and the Pareto front", 380)
+
+
+def costs(record: SweepRecord) -> Chart | None:
+    """The first objective of each trial against the multiply-adds of a sample, a disc as large as the network; None
+    where the networks of all trials cost the same, or nothing is known of them.
+
+    Source: Canziani, Paszke and Culurciello, 2016, An Analysis of Deep Neural Network Models for Practical
+    Applications, figure 2: the area of a disc is the number of parameters.
+    """
+    goal, found = record.objectives[0], []
+    for trial in record.completed[:HOVERED]:
+        known = next((totals for run in trial.runs if (totals := read_layers(run).get("totals"))), None)
+        if known is not None and known.get("multiply_adds", 0) > 0 and trial.means is not None:
+            found.append((trial, int(known["multiply_adds"]), int(known["parameters"])))
+    if len({cost for _, cost, _ in found}) < 2:
+        return None
+    most = max(size for _, _, size in found)
+    trace = {
+        "type": "scatter", "mode": "markers+text", "showlegend": False,
+        "x": [cost for _, cost, _ in found], "y": _means([trial for trial, _, _ in found], 0),
+        "text": [label(str(trial.parameters.get("model", trial.number)), 24) for trial, _, _ in found],
+        "textposition": "top center", "textfont": {"color": "--ink", "size": 11}, "cliponaxis": False,
+        "customdata": [f"{size:,} parameters<br>{label(typed(trial.parameters), 120)}" for trial, _, size in found],
+        "marker": {
+            "color": "--accent", "opacity": 0.55, "line": {"width": 1, "color": "--card"},
+            "size": [max(DISCS[0], DISCS[1] * math.sqrt(size / most)) for _, _, size in found],
+        },
+        "hovertemplate": "%{y} at %{x:,} multiply-adds<br>%{customdata}<extra></extra>",
+    }  # fmt: skip
+    layout = {
+        "xaxis": {"title": {"text": "multiply-adds of a sample"}, "type": "log"},
+        "yaxis": {"title": {"text": label(goal.name)}, **_scale(goal, trace["y"])},  # type: ignore[arg-type]
+    }
+    return Chart([trace], layout, f"{goal.name} against multiply-adds; a disc is as large as its network", 420)
 
 
 def parameter_axes(record: SweepRecord, trials: Sequence[TrialRecord]) -> list[Axis]:

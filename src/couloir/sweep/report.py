@@ -55,6 +55,10 @@ def write_report(record: SweepRecord, file: Path | None = None) -> Path:
     elif len(record.objectives) > 2 and record.completed:
         note = "No trial of the front is better in one objective without being worse in another."
         page.section("Pareto front", _table(record, front), note=note)
+    cost = figures.costs(record)
+    if cost is not None:
+        note = "The area of a disc is the number of the network's parameters (Canziani et al., 2016, figure 2)."
+        page.section("What networks cost", charts([cost]), note=note)
     _parameters(page, record, shares)
     curves = figures.curves(record)
     if curves:

@@ -65,7 +65,7 @@ def explained(words: Sequence[str], opened: Opened) -> Explained:
         return Explained(cfgs[0], runs[0], folders[0], f"The run {folders[0].name}", list(named[1:]), True, {})
     sentence = checked(list(overrides), reads_data=False)
     cfg = sentence.cfg
-    if cfg.model.get("weights") is None and not cfg.model.get("pretrained"):
+    if cfg.model.get("weights") is None and not cfg.model.get("pretrained") and not _is_known(cfg.model):
         raise CouloirError(
             "The network of this sentence has no weights, so there is nothing that it has learned.",
             next_step="add model.weights=imagenet, a run or a file; or name a run: couloir explain latest",
@@ -73,6 +73,15 @@ def explained(words: Sequence[str], opened: Opened) -> Explained:
     raw = OmegaConf.to_container(cfg.data, resolve=False)
     assert isinstance(raw, dict)
     return Explained(cfg, None, Path(), "The sentence", list(named), "???" not in raw.values(), sentence.choices)
+
+
+def _is_known(model: Mapping[str, Any]) -> bool:
+    """Whether a network has nothing to learn: kernels that are known, and no layer behind them."""
+    return (
+        model.get("_target_") == "couloir.model.kernels.kernels"
+        and model.get("learn") is False
+        and model.get("head") in ("none", "mean")
+    )
 
 
 def check_task(cfg: Any, name: str) -> None:

@@ -98,8 +98,11 @@ def _trained(explained: Explained, wanted: Wanted, needs_data: bool, notes: list
 
 
 def _imagenet(explained: Explained) -> Sequence[str]:
-    """The classes that `data=imagenet` has, in the order of published weights."""
-    return imagenet_classes() if explained.choices.get("data") == "imagenet" else ()
+    """The classes that `data=imagenet` has, in the order of published weights; none where the network gives another
+    number of outputs.
+    """
+    names = imagenet_classes() if explained.choices.get("data") == "imagenet" else ()
+    return names if len(names) == explained.cfg.data.num_classes else ()
 
 
 def _affordable(subject: Subject, cfg: DictConfig) -> int:
