@@ -52,6 +52,17 @@ def test_a_layer_behind_a_call_without_a_rule_is_measured_and_said_to_be() -> No
     assert "no rule describes" in exhibit.note
 
 
+def test_of_many_layers_without_a_rule_some_are_measured_and_the_others_are_told() -> None:
+    net = nn.Sequential(Flipped(), *[nn.Conv2d(1, 1, 3, padding=1) for _ in range(20)], nn.Flatten(), nn.Linear(64, 3))
+    subject = subject_of(net, size=8)
+    shown = shown_of(subject, torch.rand(1, 1, 8, 8))
+    (exhibit, _) = receptive_fields(subject, shown, Wanted((), Path(), layers=("3",)))
+    rows = [row["layer"] for row in exhibit.numbers["layers"]]
+    assert "3" in rows
+    assert 12 <= len(rows) <= 13
+    assert f"{21 - len(rows)} more of these layers are left out" in exhibit.note
+
+
 def test_the_effective_field_of_a_chain_without_activations_is_its_kernels_convolved() -> None:
     kernel = np.array([1.0, 2.0, 1.0])
     plane = np.outer(kernel, kernel)

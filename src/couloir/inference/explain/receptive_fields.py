@@ -42,6 +42,8 @@ DRAWN = 5
 """Layers whose fields are drawn, where nobody names some."""
 PICTURE, WIDTH, DPI = 224, 4.2, 100
 """Pixels of a map's longer side, inches of the drawing, and dots in an inch."""
+MEASURED = 12
+"""Layers without a rule that are measured, which takes a pass and back each, where nobody names them."""
 AROUND = 1.0
 """How far the drawing goes beyond the image at most, in its own sides."""
 Box = tuple[int, int, int, int]
@@ -182,6 +184,10 @@ def receptive_fields(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exh
     fields = fields_of(subject, every)
     by_name = {field.met.name: field for field in fields}
     some = [by_name[met.name] for met in chosen]
+    unruled = [field for field in fields if field.is_measured]
+    kept = {round(at * (len(unruled) - 1) / (MEASURED - 1)) for at in range(MEASURED)}
+    left_out = [field for at, field in enumerate(unruled) if at not in kept and field not in some]
+    fields = [field for field in fields if field not in left_out]
     html, facts = _table(fields)
     drawn = Panel("receptive_fields", "the fields of the middle units", _drawing(shown.pixels[0], some))
     note = (
@@ -190,6 +196,7 @@ def receptive_fields(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exh
     )
     if any(field.is_measured for field in fields):
         note += " Sizes with a ~ are measured in the image, since the network has calls that no rule describes."
+        note += f" {len(left_out)} more of these layers are left out; --layer names them." if left_out else ""
     measure = chosen if wanted.layers else [chosen[0], chosen[len(chosen) // 2], chosen[-1]]
     measure = list(dict.fromkeys(measure))
     panels, numbers, told = _effective(subject, shown, wanted, [by_name[met.name] for met in measure])
