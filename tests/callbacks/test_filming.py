@@ -143,6 +143,13 @@ def test_looking_changes_no_mode_no_running_mean_and_no_generator(digits: Path) 
     assert (task.training, task.net.training, norm.training) == (True, True, False)
 
 
+def test_a_network_that_sees_features_and_no_samples_is_not_filmed(digits: Path) -> None:
+    predictor = validated(digits)
+    assert [shot.kind for shot in shots_of(predictor.task, predictor.data)] == ["features", "filters"]
+    predictor.data.stand_ins = {"train": None, "val": None}
+    assert shots_of(predictor.task, predictor.data) == []
+
+
 def test_a_run_that_was_stopped_leaves_the_film_of_one_that_was_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,7 @@ def fit_scene(rows: Rows, x: Values) -> Scene:
         (line,) = axes.plot([], [], color=CURVE, linewidth=2, label="the network")
         axes.set(xlim=rows.limits(0), ylim=wider(np.concatenate(list(rows.y.values()))))
         _named(axes, rows.inputs[0], rows.target)
+        axes.locator_params(nbins=6)
         title = axes.set_title("", fontsize=10)
         axes.legend(fontsize=8, framealpha=0.9)
 

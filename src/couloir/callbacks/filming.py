@@ -64,15 +64,34 @@ class Filming(Callback):
             self._take(trainer, pl_module, epoch)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw, in the first process; what cannot be drawn is noted, and is no reason to end a run."""
+        """Draw, in the first process; what cannot be drawn is noted, and is no reason to end a run.
+
+        Raises:
+            OSError: a picture cannot be written.
+        """
         if not trainer.is_global_zero:
             return
+        run = Path(trainer.default_root_dir)
         for shot in self._chosen(trainer, pl_module):
+            measured = read_values(run, shot.kind)
+            if not measured:
+                continue
+            steps = [int(numbers.pop(STEP)) for _, numbers in measured]
+            titles = [f"epoch {epoch}" if epoch else "before training" for epoch, _ in measured]
             try:
-                self._draw(trainer, shot)
+                drawn = shot.draw([(title, numbers) for title, (_, numbers) in zip(titles, measured, strict=True)])
+                pages = of_one_size(drawn)
+                strip, moving = quick_png(strip_of(pages)), gif_of(pages)
             except Exception as error:  # noqa: BLE001  fonts, a matplotlibrc, whatever a picture stumbles over
                 reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
                 note.info("the film in %s/ cannot be drawn: %s", shot.kind, reason)
+                continue
+            had = {epoch for epoch, _ in frames(run, shot.kind)}
+            for (epoch, _), page in zip(measured, pages, strict=True):
+                write_frame(run, epoch, quick_png(page), shot.kind)
+            write_film(run, shot.kind, strip, moving)
+            new = [place for place, (epoch, _) in enumerate(measured) if epoch not in had]
+            _show_on_board(trainer, shot.kind, [(steps[place], pages[place]) for place in new])
 
     def _take(self, trainer: Trainer, module: LightningModule, epoch: int) -> None:
         assert isinstance(module, Task)
@@ -87,23 +106,6 @@ class Filming(Callback):
             if not self._shots:
                 say.info("%s", NOTHING)
         return self._shots
-
-    @staticmethod
-    def _draw(trainer: Trainer, shot: Shot) -> None:
-        """Write all pictures of a kind, the strip and the GIF; the board gets those that it has not had."""
-        run = Path(trainer.default_root_dir)
-        measured = read_values(run, shot.kind)
-        if not measured:
-            return
-        steps = [int(numbers.pop(STEP)) for _, numbers in measured]
-        titles = [f"epoch {epoch}" if epoch else "before training" for epoch, _ in measured]
-        pages = of_one_size(shot.draw([(title, numbers) for title, (_, numbers) in zip(titles, measured, strict=True)]))
-        had = {epoch for epoch, _ in frames(run, shot.kind)}
-        for (epoch, _), page in zip(measured, pages, strict=True):
-            write_frame(run, epoch, quick_png(page), shot.kind)
-        write_film(run, shot.kind, quick_png(strip_of(pages)), gif_of(pages))
-        new = [place for place, (epoch, _) in enumerate(measured) if epoch not in had]
-        _show_on_board(trainer, shot.kind, [(steps[place], pages[place]) for place in new])
 
 
 def _show_on_board(trainer: Trainer, kind: str, pages: Sequence[tuple[int, Pixels]]) -> None:
