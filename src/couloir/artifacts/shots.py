@@ -212,7 +212,7 @@ class FiltersShot:
                 grey = (np.clip(weight / edge, -1, 1) * 127.5 + 127.5).round().astype(np.uint8)
                 tiles = grey.transpose(0, 2, 3, 1) if grey.shape[1] == 3 else np.repeat(grey[:, :1], 3, axis=1)
                 tiles = tiles if tiles.shape[-1] == 3 and grey.shape[1] == 3 else tiles.transpose(0, 2, 3, 1)
-                told = f"{name.removeprefix('map:') or 'first layer'}: {len(grey)} filters"
+                told = f"layer {name.removeprefix('map:')}: {len(grey)} filters"
                 blocks.append(Block(told, tiles, least=48, numbered=True))
             scale = "grey: 0" if blocks and grey.shape[1] == 3 else "black: negative, grey: 0, white: positive"
             drawn.append(page_of(title, blocks, f"{scale}; one scale for all epochs"))

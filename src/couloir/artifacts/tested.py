@@ -157,7 +157,7 @@ def _draw_filters(layer: str, filters: Tensor, folder: RunFolder) -> Grid:
     """Draw `filters.png`, and return what `pictures.json` says of it."""
     count, _, height, width = filters.shape
     words = [(Word(str(number + 1)),) for number in range(count)]
-    heading = f"{layer or 'first layer'}: {count} filters of {height} × {width}"
+    heading = f"{f'layer {layer}' if layer else 'first layer'}: {count} filters of {height} × {width}"
     picture, grid = labelled_tiles(
         shown_channels(filters.numpy()), words, FILTERS_IN_A_ROW, FILTER_SIDE, heading, layer
     )

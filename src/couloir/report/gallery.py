@@ -193,10 +193,11 @@ def filters(run: Path) -> tuple[str, str, Sheet] | None:
 
 
 def _file(name: str) -> str:
-    """A file's name below its picture; of a long one the end, and all of it where one points at it."""
+    """A file's name below its picture, of a long one the end; where one points at it, its folders as well."""
     if not name:
         return ""
-    shown = name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"
+    own = name.rpartition("/")[2]
+    shown = own if len(own) <= LONGEST else f"…{own[1 - LONGEST :]}"
     return f'<span class="told" title="{text(name)}">{text(shown)}</span>'
 
 
