@@ -107,6 +107,14 @@ def test_below_a_step_nothing_learns_and_above_it_all_does(name: str, learning: 
     assert steps_in_words(build(name, 1, 32)) is None
 
 
+def test_a_linear_shortcut_learns_beside_steps() -> None:
+    net = build("mlp", 1, 8, 3, activation="step", hidden=[5], shortcut="linear")
+    net(torch.randn(4, 1, 8, 8)).square().sum().backward()
+    learning = [parameter.numel() for parameter in net.parameters() if parameter.requires_grad]
+    assert sum(learning) == 5 * 3 + 3 + 64 * 3
+    assert all(parameter.grad is not None for parameter in net.parameters() if parameter.requires_grad)
+
+
 def test_a_key_of_another_activation_is_refused_before_torch_is_needed() -> None:
     for words, said in (
         (["model=mlp", "model.slope=0.1"], r"model\.slope=0\.1 would be ignored: model\.activation is relu"),

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SMALLEST = 1e-5
-"""The least deviation that a value is divided by; a map without contrast stays at zero."""
+SMALLEST = 1e-3
+"""The least deviation that a value is divided by: a map without contrast stays at zero, in half precision as well."""
 
 
 def local_response_norm(size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0) -> nn.LocalResponseNorm:
