@@ -75,12 +75,12 @@ def fix_below_steps(modules: Iterable[nn.Module]) -> None:
     Rosenblatt's perceptron, whose hidden units are wired at random once and for all.
 
     Args:
-        modules: in the order in which a sample passes them.
+        modules: in the order in which a sample passes them, and their parts in that order as well.
     """
-    row = list(modules)
+    row = [part for module in modules for part in module.modules()]
     last = max((place for place, module in enumerate(row) if isinstance(module, Step)), default=0)
-    for module in row[:last]:
-        module.requires_grad_(False)
+    for parameter in [parameter for part in row[:last] for parameter in part.parameters(recurse=False)]:
+        parameter.requires_grad_(False)
 
 
 def steps_in_words(net: nn.Module) -> str | None:

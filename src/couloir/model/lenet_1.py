@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from couloir.config.image_size import ImageSize, side_of
 from couloir.model.activation import activation as activation_layer
+from couloir.model.activation import fix_below_steps
 from couloir.model.lenet import IMAGE
 from couloir.model.lenet_1998 import Subsampling
 from couloir.model.weights import loads_weights
@@ -65,6 +66,11 @@ class LeNet1(nn.Module):
         num_classes: classes, or outputs of a regression.
         activation: by name.
         original: the table of connections and the trained subsampling of the paper.
+        slope: of leaky ReLUs and PReLUs; None: the usual one.
+        alpha: of ELUs; None: 1.
+
+    Raises:
+        CouloirError: the activation has no such slope.
     """
 
     def __init__(
@@ -74,19 +80,26 @@ class LeNet1(nn.Module):
         num_classes: int,
         activation: str = "scaled_tanh",
         original: bool = False,
+        slope: float | None = None,
+        alpha: float | None = None,
     ) -> None:
         super().__init__()
         self.image_size = side_of(image_size, "lenet1")
 
         def pooling(maps: int) -> nn.Module:
-            return nn.Sequential(Subsampling(maps), activation_layer(activation)) if original else nn.AvgPool2d(2)
+            return (
+                nn.Sequential(Subsampling(maps), activation_layer(activation, slope, alpha))
+                if original
+                else nn.AvgPool2d(2)
+            )
 
         self.h1 = nn.Conv2d(channels, 4, kernel_size=5)
-        self.a1 = activation_layer(activation)
+        self.a1 = activation_layer(activation, slope, alpha)
         self.h2 = pooling(4)
         self.h3: nn.Module = TwoHalves() if original else nn.Conv2d(4, 12, kernel_size=5)
-        self.a3 = activation_layer(activation)
+        self.a3 = activation_layer(activation, slope, alpha)
         self.h4 = pooling(12)
+        fix_below_steps(self.children())
         self.flatten = nn.Flatten()
         self.output_layer = nn.Linear(12 * 4 * 4, num_classes)
 
