@@ -151,9 +151,8 @@ class FeaturesShot:
             for name in names:
                 if name in numbers:
                     count, height, width = numbers[name].shape
-                    told = (
-                        f"{name.removeprefix('map:')}: {'first ' * (count == MAPS)}{count} maps of {height} × {width}"
-                    )
+                    some = "first " * (count == MAPS)
+                    told = f"layer {name.removeprefix('map:')}: {some}{count} maps of {height} × {width}"
                     blocks.append(Block(told, signed(numbers[name].astype(np.float32), edges[name]), least=48))
             drawn.append(page_of(title, blocks, SCALE_TOLD))
         return drawn
@@ -203,19 +202,19 @@ class FiltersShot:
         return {} if weight is None else {f"map:{name}": weight.numpy()}
 
     def draw(self, epochs: Sequence[tuple[str, Numbers]]) -> list[Pixels]:
-        """One scale for all filters and all epochs: black is negative, grey is 0, white is positive."""
+        """One scale for all filters and all epochs; of three channels for red, green and blue."""
         edge = max(_edge([values]) for _, numbers in epochs for values in numbers.values())
         drawn = []
         for title, numbers in epochs:
             blocks = []
             for name, weight in numbers.items():
-                grey = (np.clip(weight / edge, -1, 1) * 127.5 + 127.5).round().astype(np.uint8)
-                tiles = grey.transpose(0, 2, 3, 1) if grey.shape[1] == 3 else np.repeat(grey[:, :1], 3, axis=1)
-                tiles = tiles if tiles.shape[-1] == 3 and grey.shape[1] == 3 else tiles.transpose(0, 2, 3, 1)
-                told = f"layer {name.removeprefix('map:')}: {len(grey)} filters"
+                shares = np.clip(np.nan_to_num(weight / edge), -1, 1)
+                tiles = (shares * 127.5 + 127.5).round().astype(np.uint8).transpose(0, 2, 3, 1)
+                if tiles.shape[-1] != 3:  # what is no colour is shown by its first channel
+                    tiles = np.repeat(tiles[..., :1], 3, axis=-1)
+                told = f"layer {name.removeprefix('map:')}: {len(tiles)} filters"
                 blocks.append(Block(told, tiles, least=48, numbered=True))
-            scale = "grey: 0" if blocks and grey.shape[1] == 3 else "black: negative, grey: 0, white: positive"
-            drawn.append(page_of(title, blocks, f"{scale}; one scale for all epochs"))
+            drawn.append(page_of(title, blocks, "black: negative, grey: 0, white: positive; one scale for all epochs"))
         return drawn
 
 
