@@ -64,4 +64,4 @@ def test_a_lectures_convolution_is_explained_without_a_run(capsys: pytest.Captur
     assert run(["explain", *words, *methods]) == 0
     assert "output 0 122, output 1 148, output 2 126, output 3 134" in capsys.readouterr().out
     assert np.load(tmp_path / "page/matrix_convolution.npy").shape == (4, 16)
-    assert run(["explain", "data=by_hand", *methods]) == 2, "a layer behind the kernels has something to learn"
+    assert run(["explain", "data=by_hand", *methods]) == 2, "a linear layer has something to learn"
