@@ -29,6 +29,18 @@ def learned_weight(layer: nn.Module) -> Tensor:
 
 
 @contextmanager
+def in_evaluation(net: nn.Module) -> Iterator[None]:
+    """Run a network as in evaluation: nothing is dropped, and running means neither move nor depend on the batch."""
+    modes = [(module, module.training) for module in net.modules()]
+    net.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
 def statistics_kept(net: nn.Module) -> Iterator[None]:
     """Run batch normalisation without moving its running means; what it saves for a backward pass stays the same."""
     tracking = [module for module in net.modules() if isinstance(module, BatchNorm)]

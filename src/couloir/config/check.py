@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract, resolvers, scaling, targets, tree
-from couloir.config.augmented import augments
+from couloir.config.augmented import augments, check_adversarial
 from couloir.config.classifier_run import check_classifier
 from couloir.config.compose import SWEEP_GROUPS, Sentence, compose_sentence
 from couloir.config.contract import Key
@@ -134,6 +134,7 @@ def _check(sentence: Sentence, reads_data: bool, each_fold: bool) -> None:
     _check_parts(sentence)
     check_players(sentence.cfg, sentence.choices)
     check_film(sentence.cfg, sentence.choices, sentence.overrides)
+    check_adversarial(sentence.cfg)
     _check_classes(sentence, keys)
     _check_features(sentence)
     _check_metrics(sentence, keys)
@@ -424,11 +425,11 @@ def _check_needs(sentence: Sentence, groups: Sequence[str]) -> None:
     """
     cfg, choices = sentence.cfg, sentence.choices
     for group in groups:
-        choice = choices.get(group)
-        file = tree.find(f"{group}/{choice}")
+        choice, kind = choices.get(group), _group(group)
+        file = tree.find(f"{kind}/{choice}")
         if file is None or (group == "loss" and "loss" not in cfg.task):  # a task with its own loss: `_check_parts`
             continue
-        data, part = told(group, cfg), _part(cfg, group)
+        data, part = told(kind, cfg), _part(cfg, group)
         missing = lacking(file, data, part)
         if missing is not None:
             needed, there = missing
@@ -462,13 +463,18 @@ def _part(cfg: DictConfig, group: str) -> Mapping[str, Any] | None:
     return node if OmegaConf.is_dict(node) else None
 
 
+def _group(name: str) -> str:
+    """The group of a choice that stands within another: `augmentation` of `augmentation@augmentation.before`."""
+    return name.partition("@")[0]
+
+
 def _instead(sentence: Sentence, group: str, file: Path) -> str:
     """What to type in place of a choice that needs other data: another of its keys, no choice, or another one."""
-    choice, data = sentence.choices.get(group), told(group, sentence.cfg)
+    choice, data = sentence.choices.get(group), told(_group(group), sentence.cfg)
     leave = f"leave {group}={choice} out" if f"{group}={choice}" in sentence.overrides else ""
-    others = [name for name in _fitting(sentence, group, data) if name != choice]
+    others = [name for name in _fitting(sentence, _group(group), data) if name != choice]
     take = f"take one of: {', '.join(others)}" if others else ""
-    ways = other_way(group, file, data)
+    ways = other_way(_group(group), file, data)
     return ", or ".join(filter(None, (ways, leave, take))) or "other data"
 
 

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.seed import isolate_rng
 
+from couloir.augmentation.adversarial import of_the_data
 from couloir.config.build import build, build_untrained
 from couloir.config.fields import input_field
 from couloir.config.weights import TIMM, asks_timm
@@ -40,7 +41,7 @@ def load_data(cfg: DictConfig, world: World = ALONE, reports: bool = True) -> An
         world: this process's place among those that share every batch.
         reports: whether what is wrong with the samples is said.
     """
-    augmentation = build(cfg, "augmentation")
+    augmentation = of_the_data(build(cfg, "augmentation"))
     data = prepared(cfg, build(cfg, "data", augmentation=augmentation, world=world), augmentation)
     if asks_timm(cfg.model) and cfg.data.get("mean") is None and cfg.data.get("std") is None:
         data.standardised_as(own_statistics(cfg.model, int(cfg.data.channels)) or {})

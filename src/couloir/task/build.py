@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import nn
 
+from couloir.augmentation.adversarial import Adversarial
 from couloir.config.build import build
 from couloir.config.check import GREEDY
 from couloir.config.fields import input_field
@@ -51,6 +52,8 @@ def build_task(cfg: DictConfig, net: nn.Module, data: Any, scheduled: bool = Tru
                 next_step="leave finetune=greedy out",
             )
         task.learning = learning(cfg, net, data.example_batch(2)[input_field(data.fields)][:2])
+    if learns:
+        oppose(task, build(cfg, "augmentation"), data)
     options = cfg.trainer
     for key, used in (
         ("gradient_clip_val", options.get("gradient_clip_val") is not None),
@@ -62,6 +65,30 @@ def build_task(cfg: DictConfig, net: nn.Module, data: Any, scheduled: bool = Tru
                 next_step=f"leave trainer.{key} out",
             )
     return task
+
+
+def oppose(task: Task, augmentation: Any, data: Any) -> None:
+    """Let an augmentation that needs the network change the batches of the task's steps.
+
+    Raises:
+        CouloirError: the task takes its own steps, or nobody says what pixels in [0, 1] are for the network.
+    """
+    if not isinstance(augmentation, Adversarial):
+        return
+    if not task.automatic_optimization:
+        raise CouloirError(
+            f"augmentation=adversarial makes the one loss of a step grow, and {type(task).__name__} takes its own "
+            "steps.",
+            next_step="augmentation=none",
+        )
+    if data.mean is None or data.std is None:
+        raise CouloirError(
+            "augmentation=adversarial keeps pixels within [0, 1], and this data does not say by what mean and "
+            "deviation its images are standardised.",
+            next_step="data of Couloir's own, such as data=image_folder data.root=FOLDER; or augmentation=none",
+        )
+    augmentation.standardised_as(data.mean, [each or 1.0 for each in data.std])
+    task.adversary = augmentation.against
 
 
 def learning(cfg: DictConfig, net: nn.Module, x: Any) -> Learning:

@@ -26,6 +26,7 @@ from couloir.data.ragged import length
 from couloir.distributed import mean, several, total
 from couloir.errors import CouloirError
 from couloir.finetune.parts import Learning, attach
+from couloir.layer_kinds import in_evaluation
 from couloir.metric.gathered import Gathered
 from couloir.metric.precision import WIDE
 
@@ -137,6 +138,8 @@ class Task(LightningModule):
         """What takes a step of manual optimization where the loop over the steps has a shorter way than Lightning's."""
         self.skipped_step = False
         """Whether the newest step left the weights as they were, since its loss or gradients were not finite."""
+        self.adversary: Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor] | None = None
+        """Changes the inputs of each training batch against the network, along the gradient of the loss by them."""
         self.moved = True
         """Whether the newest batch moved what a mean of weights is taken of; it need not be all that learns."""
         self._logged_step = 0
@@ -337,6 +340,8 @@ class Task(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """One step of gradient descent."""
+        if self.adversary is not None:
+            batch = self._opposed(batch, self.adversary)
         loss = self.take("train", batch)
         if self.watch is not None:
             self.watch(batch, loss)
@@ -349,6 +354,23 @@ class Task(LightningModule):
         self.batch_weight = counted / self._window[0]
         # No look at a weight's value: a GPU would have to be waited for.
         return loss if not weighted and self.batch_weight == 1.0 else loss * self.batch_weight
+
+    def _opposed(self, batch: Batch, adversary: Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor]) -> Batch:
+        """A batch whose inputs are changed so that the loss grows.
+
+        The network is asked as in evaluation: no running mean moves, nothing is dropped, and what is changed in a
+        sample does not depend on the others or on how many processes there are. Parameters get no gradient.
+        """
+
+        def gradient(x: Tensor) -> Tensor:
+            given = x.detach().requires_grad_()
+            with torch.enable_grad():
+                loss = sum_of(self.compute({**batch, self.input: given}).losses)
+                # Of the sum over the samples: the mean of many vanishes in half precision.
+                return torch.autograd.grad(loss * len(x), given)[0]
+
+        with in_evaluation(self.net):
+            return {**batch, self.input: adversary(batch[self.input], gradient)}
 
     def on_after_backward(self) -> None:
         """Make the gradients of a step those of the mean loss over all its samples.
