@@ -51,7 +51,7 @@ LECTURES = [
     "noise",
     "plain_or_residual",
 ]
-LECTURES_ON_MNIST = ["permuted_pixels", "batch_norm_steps", "zoo_costs"]
+LECTURES_ON_MNIST = ["permuted_pixels", "batch_norm_steps", "zoo_costs", "adversarial_mnist"]
 # `make recipes` runs the whole of scale=smoke; here two steps, and a batch of each of the other splits, do.
 SHORT = [
     "data.subset=24",
