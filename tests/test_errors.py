@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from couloir.errors import did_you_mean, display, nearest
+from couloir.errors import did_you_mean, display, is_shortage, nearest
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,12 @@ def test_a_link_is_shown_by_its_own_name(tmp_path: Path, monkeypatch: pytest.Mon
     assert display(tmp_path / "wolf/0.png") == str(Path("wolf/0.png"))
     assert display(tmp_path / "dog/../0.png") == "0.png"
     assert display(tmp_path.parent / "0.png") == str(tmp_path.parent / "0.png")
+
+
+def test_errors_that_came_of_each_other_are_looked_through_once() -> None:
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    assert not is_shortage(first), "and not for ever"
+    second.__cause__, third = MemoryError(), ValueError("third")
+    third.__context__ = first
+    assert is_shortage(third)

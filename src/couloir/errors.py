@@ -109,13 +109,9 @@ class Interrupted(BaseException):
 
 def is_shortage(error: BaseException) -> bool:
     """Whether an exception, or one behind it, says that there is not enough memory: Python's, NumPy's or torch's."""
-    cause: BaseException | None = error
-    while cause is not None:
-        words = str(cause)
-        if isinstance(cause, MemoryError) or any(sign in words for sign in SHORTAGES):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
+    return any(
+        isinstance(cause, MemoryError) or any(sign in str(cause) for sign in SHORTAGES) for cause in causes(error)
+    )
 
 
 def out_of_memory(error: BaseException) -> CouloirError:

@@ -249,3 +249,10 @@ def test_a_table_ends_with_what_the_loss_takes_of_the_outputs(capsys: pytest.Cap
     shown = capsys.readouterr().out
     assert "oftmax" not in shown, "values are compared as they are"
     assert max(map(len, shown.splitlines()[:-1])) <= 80
+
+
+def test_a_network_that_does_not_fit_its_images_is_refused_and_not_built_for_ever(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["summary", "data=digits", "model=hog_linear", "model.cell_size=8"]) == 2
+    assert "2 x 2 cells of 8 pixels does not fit into images of 8x8" in capsys.readouterr().err
