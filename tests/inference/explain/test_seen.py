@@ -44,6 +44,13 @@ def test_maps_are_those_that_a_convolution_by_hand_gives() -> None:
         assert maps.picture.shape[1] > 8 * 30, "the numbers do not fit"
 
 
+def test_of_many_samples_the_first_are_shown_and_that_is_told() -> None:
+    subject = subject_of(small(), size=8)
+    exhibits = feature_maps(subject, shown_of(subject, torch.rand(9, 1, 8, 8)), wanted("3"))
+    assert len(exhibits) == 8
+    assert "Of 9 samples the first 8 are shown." in exhibits[0].note
+
+
 def test_some_layers_from_the_first_to_the_last_are_shown_where_nobody_names_one() -> None:
     subject = subject_of(small(), size=8)
     assert [met.name for met in spread(subject)] == ["2", "3", "5"]  # behind normalisation and activation

@@ -37,7 +37,7 @@ from couloir.inference.explain.plates import (
 )
 from couloir.inference.explain.receptive_fields import Box, ReceptiveField, fields_of
 from couloir.inference.explain.rectifiers import DECONVNET, backward_rule, rectifies
-from couloir.inference.explain.seen import check_unit, spread
+from couloir.inference.explain.seen import check_unit, first_of, spread
 from couloir.inference.explain.subject import Met, Shown, Subject
 from couloir.inference.explain.words import FULL, Wanted
 from couloir.model.normalisation import LocalContrastNorm
@@ -181,7 +181,7 @@ def deconvnet(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
         note = (
             "The strongest activation of a map, projected down to the pixels: the image with the box that the unit can "
             "see, what is in the box, and what of it the unit answers to. Mid-grey is zero."
-        )
+        ) + first_of(shown)
         title = f"Deconvnet: {shown.names[sample]}"
         exhibits.append(Exhibit("deconvnet", title, note, panels, numbers={"maps": numbers}, sample=sample,
                                 side=ON_PAGE))  # fmt: skip

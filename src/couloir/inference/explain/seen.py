@@ -104,11 +104,16 @@ def feature_maps(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit
         note = (
             "Each map is scaled by itself: black is its smallest value, white its largest. A map that is the same "
             "everywhere is black, and its value stands behind its number."
-        )
+        ) + first_of(shown)
         title = f"Feature maps: {shown.names[sample]}"
         exhibits.append(Exhibit("feature_maps", title, note, panels, numbers={"layers": numbers}, sample=sample,
                                 side=_side(panels)))  # fmt: skip
     return exhibits
+
+
+def first_of(shown: Shown) -> str:
+    """A sentence where a method shows the first samples alone."""
+    return f" Of {len(shown)} samples the first {FULL} are shown." if len(shown) > FULL else ""
 
 
 def _together(subject: Subject, x: Tensor, layers: Sequence[Met]) -> dict[str, Tensor]:
