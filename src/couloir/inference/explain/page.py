@@ -24,6 +24,7 @@ STYLE = """
 .exhibits.narrow { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 440px), 1fr)); gap: 0 28px; }
 .exhibit:has(> .bars):has(> .tiles) { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1.3fr); gap: 0 14px; align-content: start; }
 .exhibit:has(> .bars) > h3, .exhibit:has(> .bars) > .note { grid-column: 1 / -1; }
+.exhibit .tiles { grid-template-columns: repeat(auto-fill, minmax(min(100%, var(--side)), 1fr)); }
 .exhibit h3 { overflow-wrap: anywhere; }
 .exhibit .warned { color: var(--bad); font-weight: 600; max-width: 105ch; margin: 4px 0 8px; }
 .tiles img { display: block; width: 100%; max-width: var(--side); height: auto; border-radius: 3px; background: white; }
