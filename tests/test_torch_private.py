@@ -16,6 +16,15 @@ from couloir import torch_private
 from waiting import LONGEST
 
 
+def test_writes_and_views_of_a_tensor_are_told() -> None:
+    tensor = torch.zeros(3)
+    before = torch_private.writes(tensor)
+    tensor.add_(1)
+    assert torch_private.writes(tensor) == before + 1
+    assert torch_private.viewed(tensor[1:]) is tensor
+    assert torch_private.viewed(tensor) is tensor
+
+
 def test_functions_on_tensors_are_told_from_those_that_load_and_set() -> None:
     assert all(map(torch_private.is_tensor_function, ("tanh", "softmax", "einsum", "rand", "zeros", "where", "split")))
     others = ("load", "save", "compile", "set_num_threads", "import_ir_module", "hub", "os", "PyTorchFileWriter")

@@ -24,6 +24,16 @@ def copy_all(to: list[Tensor], source: list[Tensor]) -> None:
     torch._foreach_copy_(to, source)
 
 
+def writes(tensor: Tensor) -> int:
+    """How often a tensor's storage was written to. `_version`: autograd counts it, and nothing public tells it."""
+    return tensor._version
+
+
+def viewed(tensor: Tensor) -> Tensor:
+    """The tensor that a view is of; of any other, that tensor itself. `_base`: nothing public tells it."""
+    return tensor if tensor._base is None else tensor._base
+
+
 def unscales(optimizer: Optimizer) -> bool:
     """Whether an optimizer's step takes a scaler's factor out of the gradients.
 

@@ -24,6 +24,7 @@ from couloir.finetune.parts import Learning
 from couloir.loss.classification import CrossEntropy, NegativeLogLikelihood
 from couloir.loss.focal import Focal
 from couloir.task.build import learning
+from couloir.torch_private import viewed, writes
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -86,7 +87,7 @@ class Met:
         new = self._new(inputs)
         self.running.append(module)
         first = next(_tensors(inputs), None)
-        self._versions.append(-1 if first is None else first._version)
+        self._versions.append(-1 if first is None else writes(first))
         return new if self._begun else 0
 
     def leave(self, module: nn.Module, inputs: Any, output: Any, is_layer: bool) -> int:
@@ -102,8 +103,8 @@ class Met:
         self._begun = True
         first, own = next(_tensors(inputs), None), 0
         for tensor in _tensors(output):
-            same = tensor is first and tensor._version == version
-            view = tensor._base is not None and id(tensor._base) in self._kept
+            same = tensor is first and writes(tensor) == version
+            view = viewed(tensor) is not tensor and id(viewed(tensor)) in self._kept
             if isinstance(module, DROPOUTS) or not (same or view):
                 own += tensor.numel()
         self._new(output)
@@ -112,7 +113,7 @@ class Met:
     def _new(self, value: Any) -> int:
         count = 0
         for tensor in _tensors(value):
-            base = tensor if tensor._base is None else tensor._base
+            base = viewed(tensor)
             if id(tensor) not in self._kept and id(base) not in self._kept:
                 count += tensor.numel()
             self._kept[id(tensor)], self._kept[id(base)] = tensor, base
