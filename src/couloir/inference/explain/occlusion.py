@@ -20,7 +20,7 @@ from couloir.inference.explain.attribution import last_layer
 from couloir.inference.explain.exhibit import Exhibit, Panel
 from couloir.inference.explain.heat import CLIPPED, Picture, enlarged, laid_over, photograph, photograph_in_grey
 from couloir.inference.explain.rectifiers import DECONVNET, backward_rule, rectifies
-from couloir.inference.explain.subject import BATCH, Shown, Subject, fast
+from couloir.inference.explain.subject import Shown, Subject, fast
 from couloir.inference.explain.where import needs_images
 from couloir.inference.explain.words import FULL, Wanted
 from couloir.palette import palette
@@ -29,6 +29,8 @@ from couloir.task.segmentation import Segmentation
 
 MOST, FEWER = 169, 36
 """Places of the square at most; where there are more than `FULL` samples."""
+TOGETHER = 8
+"""Images that pass the network at a time: of SqueezeNet on a CPU eight take three quarters of the time of 32."""
 SIDE = 0.2
 """Side of the square, as a share of the shorter side of the image."""
 NAMED = 6
@@ -129,7 +131,7 @@ def occluded(subject: Subject, x: Tensor, target: int, squares: Squares, layer: 
     sums, answers, likeliest = [], [], []
     reference: Tensor | None = None
     with torch.no_grad(), subject.kept([layer] if layer else []) as found:
-        for part in map(fast, torch.split(frames, BATCH)):
+        for part in map(fast, torch.split(frames, TOGETHER)):
             if isinstance(subject.task, Dense):
                 maps = subject.task.answer(subject.task.look(part))
                 reference = maps[:1] if reference is None else reference
