@@ -20,7 +20,8 @@ from couloir.config.check import checked
 from couloir.config.finished import run_config
 from couloir.errors import CouloirError
 from couloir.inference.begun import begun_network
-from couloir.inference.explain.explaining import MODULES, imagenet_classes
+from couloir.inference.explain.explaining import MODULES
+from couloir.inference.explain.imagenet import imagenet
 from couloir.inference.explain.subject import Subject
 from couloir.inference.explain.words import METHODS
 from couloir.inference.predictor import Predictor
@@ -146,6 +147,7 @@ def test_a_run_whose_data_is_gone_explains_inputs_and_says_what_it_left_out(
 
 
 def test_the_classes_of_imagenet_are_a_thousand_in_the_order_of_published_weights() -> None:
-    names = imagenet_classes()
+    names = list(imagenet().values())
     assert len(set(names)) == 1000
+    assert imagenet()["n02206856"] == "bee"
     assert (names[0], names[309], names[310], names[999]) == ("tench", "bee", "ant", "toilet tissue")

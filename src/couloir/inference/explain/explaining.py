@@ -22,6 +22,7 @@ from couloir.inference.class_words import class_number
 from couloir.inference.explain.answer import answered
 from couloir.inference.explain.asked import Explained
 from couloir.inference.explain.exhibit import Exhibit
+from couloir.inference.explain.imagenet import imagenet
 from couloir.inference.explain.page import as_png, page_of
 from couloir.inference.explain.subject import Shown, Subject
 from couloir.inference.explain.words import PAGE, RECORD, Wanted
@@ -101,7 +102,7 @@ def _imagenet(explained: Explained) -> Sequence[str]:
     """The classes that `data=imagenet` has, in the order of published weights; none where the network gives another
     number of outputs.
     """
-    names = imagenet_classes() if explained.choices.get("data") == "imagenet" else ()
+    names = list(imagenet().values()) if explained.choices.get("data") == "imagenet" else ()
     return names if len(names) == explained.cfg.data.num_classes else ()
 
 
@@ -224,7 +225,8 @@ def _write(
     facts["methods"] = {name: _numbers(name, exhibits, shown) for name in seconds}
     facts["seconds"], facts["left_out"] = seconds, notes
     known = [("samples", f"{len(shown)}"), ("methods", f"{len(seconds)}")]
-    title = f"{explained.name.removeprefix('The ').capitalize()}: seen inside"
+    what = f"Run {explained.folder.name}" if explained.run is not None else f"model={explained.choices.get('model')}"
+    title = f"{what}: seen inside"
     try:
         for panel in (panel for each in exhibits for panel in each.panels):
             (folder / f"{panel.name}.png").write_bytes(as_png(panel.picture))
@@ -268,10 +270,3 @@ def _told(facts: dict[str, Any]) -> list[str]:
     for name, value in failing.items():
         lines.append(f"not to be trusted: {name} survives drawing the weights anew (rank correlation {value:.2f})")
     return lines
-
-
-def imagenet_classes() -> list[str]:
-    """The names of ImageNet's 1,000 classes, in the order of published weights."""
-    file = Path(__file__).parents[2] / "model" / "imagenet_classes.txt"
-    lines = file.read_text(encoding="utf-8").splitlines()[1:]
-    return [line.partition(" ")[2] for line in lines]

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from couloir.artifacts.page import Cell, table
+from couloir.artifacts.page import Cell, details, table
 from couloir.inference.explain.dependence import Fields, trace
 from couloir.inference.explain.exhibit import Exhibit, Panel
 from couloir.inference.explain.plates import Pixels, as_picture, boxed, resized
@@ -46,6 +46,8 @@ MEASURED = 12
 """Layers without a rule that are measured, which takes a pass and back each, where nobody names them."""
 AROUND = 1.0
 """How far the drawing goes beyond the image at most, in its own sides."""
+AT_ONCE = 16
+"""Layers that the table shows at once; more are shown when they are asked for."""
 Box = tuple[int, int, int, int]
 """The first and the last row, the first and the last column, all of them within."""
 
@@ -234,7 +236,8 @@ def _table(fields: Sequence[ReceptiveField]) -> tuple[str, list[dict[str, Any]]]
             Cell(f"{field.share:.1%}", field.share, "number"),
         ])  # fmt: skip
     columns = ("layer", "kind", "maps", "field", "step", "the first begins at", "of the image")
-    return table(columns, rows, "the receptive field of each layer, in pixels"), facts
+    html = table(columns, rows, "the receptive field of each layer, in pixels")
+    return (html if len(rows) <= AT_ONCE else details(f"all {len(rows)} layers", html)), facts
 
 
 def _one_or_two(values: Sequence[str]) -> str:

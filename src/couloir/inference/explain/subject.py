@@ -20,6 +20,7 @@ from couloir.config.fields import SAMPLE, input_field
 from couloir.errors import CouloirError, did_you_mean
 from couloir.finetune.layers import passed
 from couloir.inference.begun import BegunWithData
+from couloir.inference.explain.imagenet import imagenet
 from couloir.inference.predictor import Predictor
 from couloir.inference.trained import Trained
 from couloir.task.dense import Dense
@@ -169,9 +170,10 @@ class Subject:
         return bool(self.data.kind == "label")
 
     def name_of(self, target: int) -> str:
-        """What an output is called."""
+        """What an output is called; a class of ImageNet by its word, not by its number in WordNet."""
         names = list(self.data.classes) or list(getattr(self.data, "targets", []))
-        return str(names[target]) if target < len(names) else f"output {target}"
+        name = str(names[target]) if target < len(names) else f"output {target}"
+        return imagenet().get(name, name)
 
     def gradients(self, x: Tensor, target: Tensor) -> Tensor:
         """How the score of the target changes with each number of standardised inputs, in the form of `x`."""
