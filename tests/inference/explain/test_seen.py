@@ -11,7 +11,8 @@ from scipy.signal import correlate2d
 from torch import Tensor, nn
 
 from couloir.errors import CouloirError
-from couloir.inference.explain.plates import as_picture, boxed, coloured_filters, numbered, plate, resized, shaded
+from couloir.inference.explain.exhibit import as_picture
+from couloir.inference.explain.plates import boxed, coloured_filters, numbered, plate, resized, shaded
 from couloir.inference.explain.seen import feature_maps, filters, spread
 from couloir.inference.explain.words import Wanted
 from subjects import shown_of, subject_of
@@ -125,7 +126,7 @@ def test_pictures_are_enlarged_without_smoothing_and_scaled_each_by_itself() -> 
 
     colours = coloured_filters(np.array([[[[1.0]], [[0.0]], [[-2.0]]]]))
     assert colours.tolist() == [[[[191, 128, 0]]]]
-    assert as_picture(np.array([[[0.0, 2.0]]])).tolist() == [[0, 255]]
+    assert as_picture(torch.tensor([[[0.0, 2.0]]])).tolist() == [[0, 255]]
     box = boxed(np.zeros((4, 4), np.uint8), (1, 9, -3, 2), (9, 8, 7))
     assert box[..., 0].tolist() == [[0, 0, 0, 0], [9, 9, 9, 0], [0, 0, 9, 0], [0, 0, 9, 0]]
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from couloir.artifacts.page import Cell, table, text
 from couloir.errors import CouloirError
-from couloir.inference.explain.exhibit import Exhibit, Panel
+from couloir.inference.explain.exhibit import Exhibit, Panel, as_picture, in_bytes
 from couloir.inference.explain.subject import Shown, Subject
 from couloir.inference.explain.words import Wanted
 from couloir.task.dense import Dense
@@ -69,18 +67,6 @@ def bars(rows: list[tuple[str, float]], of_one: bool) -> str:
         shown = f"{100 * value:.1f}%" if of_one else f"{value:.5g}"
         lines.append(f'<div><b>{text(name)}</b><i><u style="width:{width:.1f}%"></u></i><span>{shown}</span></div>')
     return f'<div class="bars">{"".join(lines)}</div>' if lines else ""
-
-
-def as_picture(pixels: Tensor) -> NDArray[np.uint8]:
-    """An image in [0, 1] (C, H, W) as a picture: grey (H, W) or colours (H, W, 3)."""
-    whole = (pixels.detach().clamp(0, 1) * 255).round().to(torch.uint8).cpu()
-    if len(whole) == 1:
-        found: NDArray[np.uint8] = whole[0].numpy()
-        return found
-    if len(whole) == 2:  # a third channel that is empty
-        whole = torch.cat([whole, torch.zeros_like(whole[:1])])
-    found = whole[:3].movedim(0, -1).numpy()
-    return found
 
 
 def neighbours(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
@@ -141,4 +127,4 @@ def _thumbnails(pixels: Tensor) -> Tensor:
     if side > THUMBNAIL:
         size = [max(1, round(length * THUMBNAIL / side)) for length in pixels.shape[2:]]
         pixels = F.interpolate(pixels, size=size, mode="area")
-    return (pixels.clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+    return in_bytes(pixels).cpu()

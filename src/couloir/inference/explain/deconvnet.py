@@ -23,12 +23,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from couloir.errors import CouloirError
-from couloir.inference.explain.exhibit import Exhibit, Panel
+from couloir.inference.explain.exhibit import Exhibit, Panel, as_picture
 from couloir.inference.explain.plates import (
     GAP,
     WHITE,
     Pixels,
-    as_picture,
     boxed,
     coloured_filters,
     plate,
@@ -165,7 +164,7 @@ def deconvnet(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
     exhibits = []
     for sample in range(min(FULL, len(shown))):
         panels, numbers = [], []
-        x, picture = shown.x[sample : sample + 1], as_picture(shown.pixels[sample].float().cpu().numpy())
+        x, picture = shown.x[sample : sample + 1], as_picture(shown.pixels[sample])
         for met in layers:
             values = subject.outputs(x, met.name)[0]
             places = strongest_places(values, MAPS, wanted.unit)
@@ -333,7 +332,7 @@ def _nine(
     subject: Subject, name: str, unit: int, best: Strongest, field: ReceptiveField | None, projects: bool
 ) -> Panel:  # fmt: skip
     """The patches of one map, and their projections."""
-    pictures = [as_picture(pixels.float().cpu().numpy()) for pixels in subject.pixels(best.x)]
+    pictures = [as_picture(pixels) for pixels in subject.pixels(best.x)]
     boxes = [_box(field, place, picture) for place, picture in zip(best.places, pictures, strict=True)]
     parts = [plate([_cut(picture, box, GREY) for picture, box in zip(pictures, boxes, strict=True)],
                    [""] * len(pictures), 3, SMALL_SIDE)]  # fmt: skip

@@ -6,15 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from couloir.artifacts.page import Cell, table
 from couloir.errors import CouloirError
-from couloir.inference.explain.exhibit import Exhibit, Panel
+from couloir.inference.explain.exhibit import Exhibit, Panel, as_array
 from couloir.inference.explain.heat import photograph
 from couloir.inference.explain.subject import PASSING, Shown, Subject
 from couloir.inference.explain.words import Wanted
@@ -29,7 +27,7 @@ BLUR_EVERY, BLUR = 8, 0.6
 """Steps between two blurs, and the deviation of one in pixels; the last steps have none."""
 BESIDE = 4
 """Classes, maps, units or starts side by side."""
-FULL = 2
+DREAMT = 2
 """Images of which DeepDream makes others."""
 OCTAVES, SCALE = 4, 1.4
 """Sizes of the image that DeepDream works at, and the ratio of two."""
@@ -177,7 +175,7 @@ def maximisation(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit
 def deep_dream(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
     """The first images, changed by the layers that are named, or by one in the middle."""
     names = list(wanted.layers) or [_middle(subject)]
-    pixels = shown.pixels[:FULL].clamp(0, 1)
+    pixels = shown.pixels[:DREAMT].clamp(0, 1)
     found = []
     for name in names:
         subject.layer(name)
@@ -197,7 +195,7 @@ def deep_dream(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
                 f"pixel moves by {DREAM_RATE:g} in a usual step (Mordvintsev et al., 2015).",
                 [
                     Panel(f"deep_dream_{place}_{file}_image", "the image", photograph(pixels[place])),
-                    Panel(f"deep_dream_{place}_{file}", f"the dream of {name}", photograph(dream), _array(dream)),
+                    Panel(f"deep_dream_{place}_{file}", f"the dream of {name}", photograph(dream), as_array(dream)),
                 ],
                 numbers=numbers, sample=place, side=320,
             ))  # fmt: skip
@@ -277,7 +275,7 @@ def _exhibit(
     for place, (each, low, high) in enumerate(zip(sought, before, after, strict=True)):
         name = f"maximisation_{_file(of)}_{each.number}" + (f"_start{each.start + 1}" if "start" in each.told else "")
         panels.append(
-            Panel(name, f"{each.told}: {low:.3g} -> {high:.3g}", photograph(found[place]), _array(found[place]))
+            Panel(name, f"{each.told}: {low:.3g} -> {high:.3g}", photograph(found[place]), as_array(found[place]))
         )
         rows.append([Cell(each.told), Cell(f"{low:.4g}", low, "number"), Cell(f"{high:.4g}", high, "number")])
         numbers.append({"of": of, "number": each.number, "name": each.told, "before": low, "after": high})
@@ -348,8 +346,3 @@ def _draw(far: int, drawn: torch.Generator) -> int:
 def _file(name: str) -> str:
     """A layer's name in a file's."""
     return name.replace(".", "_")
-
-
-def _array(image: Tensor) -> NDArray[np.float32]:
-    values: NDArray[np.float32] = image.detach().cpu().numpy().astype(np.float32)
-    return values

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 if TYPE_CHECKING:
     from couloir.artifacts.page import Chart
@@ -56,3 +58,23 @@ class Exhibit:
     sample: int | None = None
     warning: str = ""
     side: int = 180
+
+
+def as_picture(pixels: Tensor) -> NDArray[np.uint8]:
+    """An image in [0, 1] (C, H, W) as a picture: three channels are colours, (H, W, 3); of others the first is grey,
+    (H, W).
+    """
+    levels = in_bytes(pixels).cpu().numpy()
+    found: NDArray[np.uint8] = np.ascontiguousarray(levels.transpose(1, 2, 0)) if len(levels) == 3 else levels[0]
+    return found
+
+
+def in_bytes(pixels: Tensor) -> Tensor:
+    """Pixels in [0, 1] as uint8 of the same shape."""
+    return (pixels.detach().float().nan_to_num().clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def as_array(values: Tensor) -> NDArray[np.float32]:
+    """Numbers as float32, for a file."""
+    found: NDArray[np.float32] = values.detach().float().cpu().numpy()
+    return found

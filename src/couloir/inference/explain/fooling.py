@@ -13,17 +13,15 @@ from torch import Tensor
 from couloir.artifacts.page import Chart, facts
 from couloir.errors import CouloirError
 from couloir.inference.explain import perturbation
-from couloir.inference.explain.exhibit import Exhibit, Panel
+from couloir.inference.explain.exhibit import Exhibit, Panel, as_array, as_picture, in_bytes
 from couloir.inference.explain.perturbation import Scores, added, likeliest
 from couloir.inference.explain.subject import Shown, Subject
-from couloir.inference.explain.words import Wanted
+from couloir.inference.explain.words import FULL, Wanted
 
 SMALL, LARGE = 2 / 255, 10 / 255
 """The usual epsilon of a change for one image, and of one for all."""
 STEPS = 10
 """Of PGD; each is a quarter of epsilon."""
-FULL = 8
-"""Samples whose pictures are shown; rates are of all."""
 MULTIPLES = (0, 0.25, 0.5, 1, 2, 4)
 """Of epsilon, in the chart."""
 CHARTED, CHARTED_WITH_PGD = 128, 24
@@ -118,14 +116,14 @@ def universal(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
     panels = [Panel("universal_change", f"the change, {0.5 / largest:.0f} times enlarged", *_enlarged(change, largest))]
     for place, case in enumerate(cases):
         panels.append(
-            Panel(f"universal_{place}_image", f"{shown.names[place]}: {case.said(False)}", _picture(pixels[place]))
+            Panel(f"universal_{place}_image", f"{shown.names[place]}: {case.said(False)}", as_picture(pixels[place]))
         )
         panels.append(
             Panel(
                 f"universal_{place}_fooled",
                 f"changed: {case.said(True)}",
-                _picture(changed[place]),
-                _array(changed[place]),
+                as_picture(changed[place]),
+                as_array(changed[place]),
             )
         )
     stands = "" if subject.has_data or len(shown) >= HELD_OUT else " There were too few to keep some for it."
@@ -235,7 +233,7 @@ def _attacked(subject: Subject, shown: Shown, method: str, title: str, note: str
 
 def _cases(subject: Subject, pixels: Tensor, changed: Tensor) -> list[Case]:
     """What the network answers to images before, after, and after rounding."""
-    rounded = torch.from_numpy(np.stack([_picture8(image) for image in changed])).to(changed.device).float() / 255
+    rounded = in_bytes(changed).float() / 255
     answers = [subject.answers(subject.standardised(each)) for each in (pixels, changed, rounded)]
     found = []
     for place in range(len(pixels)):
@@ -256,9 +254,11 @@ def _panels(method: str, place: int, case: Case, pixels: Tensor, changed: Tensor
     times = f"{0.5 / largest:.0f} times enlarged" if case.largest > 0 else "nothing"
     undone = "; its PNG does not fool" if case.fooled and not case.png_fools else ""
     return [
-        Panel(f"{method}_{place}_image", case.said(False), _picture(pixels)),
+        Panel(f"{method}_{place}_image", case.said(False), as_picture(pixels)),
         Panel(f"{method}_{place}_change", f"the change, {times}", *_enlarged(moved, largest)),
-        Panel(f"{method}_{place}_fooled", f"changed: {case.said(True)}{undone}", _picture(changed), _array(changed)),
+        Panel(
+            f"{method}_{place}_fooled", f"changed: {case.said(True)}{undone}", as_picture(changed), as_array(changed)
+        ),
     ]
 
 
@@ -359,23 +359,6 @@ def _in_255ths(size: float) -> str:
     return f"{255 * size:.3g}/255"
 
 
-def _array(image: Tensor) -> NDArray[np.float32]:
-    """(C, H, W) float32."""
-    values: NDArray[np.float32] = image.detach().cpu().numpy().astype(np.float32)
-    return values
-
-
-def _picture8(image: Tensor) -> NDArray[np.uint8]:
-    """Pixels in [0, 1] as 8 bits, (C, H, W)."""
-    return np.round(_array(image).clip(0, 1) * 255).astype(np.uint8)
-
-
-def _picture(image: Tensor) -> NDArray[np.uint8]:
-    """Pixels (C, H, W) in [0, 1] as a picture; of channels that are no colours the first."""
-    values = _picture8(image)
-    return values.transpose(1, 2, 0) if len(values) == 3 else values[0]
-
-
 def _enlarged(change: Tensor, largest: float) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """A change as a picture in which grey is none, and its values."""
-    return _picture(0.5 + change / (2 * largest)), _array(change)
+    return as_picture(0.5 + change / (2 * largest)), as_array(change)

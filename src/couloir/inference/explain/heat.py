@@ -10,10 +10,11 @@ from typing import cast
 
 import matplotlib
 import numpy as np
-import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+
+from couloir.inference.explain.exhibit import as_picture
 
 Picture = NDArray[np.uint8]
 """(H, W, 3)."""
@@ -29,10 +30,9 @@ GREY = 128
 
 
 def photograph(pixels: Tensor) -> Picture:
-    """An image in [0, 1] (C, H, W) as a picture; of more than three channels the first three, of two the first."""
-    shown = pixels.detach().float().cpu().clamp(0, 1)
-    shown = shown[:3] if len(shown) >= 3 else shown[:1].expand(3, *shown.shape[1:])
-    return enlarged(np.ascontiguousarray((shown * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()))
+    """An image in [0, 1] (C, H, W) as a picture in colours, enlarged where it is small."""
+    found = as_picture(pixels)
+    return enlarged(found if found.ndim == 3 else np.repeat(found[..., None], 3, axis=2))
 
 
 def enlarged(picture: Picture, least: int = LEAST) -> Picture:

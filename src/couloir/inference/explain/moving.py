@@ -19,7 +19,7 @@ from torch import Tensor
 
 from couloir.artifacts.page import Cell, Chart, label, table
 from couloir.errors import CouloirError
-from couloir.inference.explain.exhibit import Exhibit, Panel
+from couloir.inference.explain.exhibit import Exhibit, Panel, in_bytes
 from couloir.inference.explain.subject import BATCH, PASSING, Shown, Subject
 from couloir.inference.explain.words import Wanted
 from couloir.metric.precision import WIDE
@@ -374,7 +374,7 @@ def _strength(kind: str, strength: float) -> str:
 def strip(pixels: Tensor, gap: int = 2) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Images in [0, 1] (N, C, H, W) beside each other, small ones enlarged, as uint8 (h, w) or (h, w, 3)."""
     times = max(1, -(-PICTURE // max(pixels.shape[2:])))
-    values = (pixels.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    values = in_bytes(pixels).cpu().numpy()
     enlarged = values.repeat(times, axis=2).repeat(times, axis=3).transpose(0, 2, 3, 1)
     enlarged = np.pad(enlarged, ((0, 0), (0, 0), (0, gap), (0, 0)), constant_values=255)
     beside = np.concatenate(list(enlarged), axis=1)[:, :-gap]

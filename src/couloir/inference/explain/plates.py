@@ -50,12 +50,6 @@ def coloured_filters(weights: Values) -> Pixels:
     return flat.reshape(weights.shape).transpose(0, 2, 3, 1)
 
 
-def as_picture(pixels: Values) -> Pixels:
-    """An image in [0, 1], (C, H, W), as a picture: three channels are colours, of others the first is grey."""
-    levels = np.asarray((np.nan_to_num(pixels).clip(0, 1) * 255).round(), dtype=np.uint8)
-    return np.ascontiguousarray(levels.transpose(1, 2, 0)) if len(levels) == 3 else levels[0]
-
-
 def resized(picture: Pixels, side: int) -> Pixels:
     """A picture whose longer side is about so many pixels: enlarged by a whole number, or made smaller by means."""
     height, width = picture.shape[:2]

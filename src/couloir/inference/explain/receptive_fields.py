@@ -26,8 +26,8 @@ from torch import Tensor
 
 from couloir.artifacts.page import Cell, details, table
 from couloir.inference.explain.dependence import Fields, trace
-from couloir.inference.explain.exhibit import Exhibit, Panel
-from couloir.inference.explain.plates import Pixels, as_picture, boxed, resized
+from couloir.inference.explain.exhibit import Exhibit, Panel, as_picture
+from couloir.inference.explain.plates import Pixels, boxed, resized
 from couloir.inference.explain.positive import measured
 from couloir.inference.explain.seen import map_layers
 from couloir.inference.explain.subject import PASSING, Met, Shown, Subject
@@ -246,7 +246,7 @@ def _one_or_two(values: Sequence[str]) -> str:
 
 def _drawing(pixels: Tensor, fields: Sequence[ReceptiveField]) -> Pixels:
     """The fields of some layers' middle units as boxes on an image."""
-    picture = as_picture(pixels.float().cpu().numpy())
+    picture = as_picture(pixels)
     height, width = picture.shape[:2]
     boxes = [field.box(field.middle) for field in fields]
     margin = max([0, *(reach for top, bottom, left, right in boxes
