@@ -79,6 +79,12 @@ def test_remedies_compose_with_rarer_sentences(words: str) -> None:
     check(words.split())
 
 
+def test_a_network_without_hidden_layers_is_given_some_and_not_made_wider() -> None:
+    proposed = proposed_for(["data=line", "model=mlp", "model.hidden=[]", "model.shortcut=linear"])
+    assert "model.hidden=[]" not in proposed
+    assert "underfitting" in proposed["model.hidden=[64]"]
+
+
 def test_every_case_has_a_remedy_for_the_default_sentence() -> None:
     assert set().union(*proposed_for([]).values()) == set(TITLES)
 

@@ -37,6 +37,7 @@ from couloir.config.metrics import (
 from couloir.config.needs import fitting, gives_rows, keeps_size, lacking, other_way, told
 from couloir.config.omegaconf_private import is_missing, selected
 from couloir.config.pattern import check_pattern
+from couloir.config.scaling import several_named
 from couloir.config.settle import FROM_RUN, settle
 from couloir.config.slopes import check_activation
 from couloir.config.two_players import check_players
@@ -527,6 +528,11 @@ def _check_parts(sentence: Sentence) -> None:
         "a deviation, such as callbacks.noise.weights=0.1, or leave it out",
     )
     _refuse(
+        any(amounts.values()) and several_named(cfg.trainer),
+        "callbacks.noise draws in one process, and several would draw apart.",
+        "trainer.devices=1",
+    )
+    _refuse(
         amounts["activations"] and cfg.trainer.get("compile"),
         "callbacks.noise.activations listens to layers in each step, and trainer.compile=true compiles the network as "
         "it is.",
@@ -781,6 +787,7 @@ def _check_shared_weights(sentence: Sentence) -> None:
         "callbacks.signals": OmegaConf.select(cfg, "callbacks.signals.every_n_epochs") is not None,
         "optimizer=sdlm": choices.get("optimizer") == "sdlm",
         f"finetune={choices.get('finetune')}": cfg.get("finetune") is not None,
+        "callbacks.landscape.draw=true": OmegaConf.select(cfg, "callbacks.landscape.draw") is True,
     }.items():
         _refuse(there, f"{part} needs the whole network; each process of trainer=fsdp has only a part.", instead)
 

@@ -11,6 +11,8 @@ from couloir.config.metrics import MAKING, task_of
 from couloir.errors import CouloirError
 
 KEY = "callbacks.film"
+DRAWN = {"callbacks.filming": KEY, "callbacks.landscape": "callbacks.landscape.draw"}
+"""Callbacks whose keys say how to draw, and the key that says whether to."""
 FILMED = (
     "a fitted curve (one input, one value), the regions of classes (two inputs), and the filters and feature maps of "
     "networks for images"
@@ -18,7 +20,7 @@ FILMED = (
 
 
 def check_film(cfg: DictConfig, choices: Mapping[str, str | None], typed: Sequence[str]) -> None:
-    """Refuse a film of what cannot be filmed, and keys of a film that nobody has asked for.
+    """Refuse a film of what cannot be filmed, and keys of pictures that nobody has asked for.
 
     Args:
         cfg: a settled configuration.
@@ -28,10 +30,13 @@ def check_film(cfg: DictConfig, choices: Mapping[str, str | None], typed: Sequen
     Raises:
         CouloirError: there is something of that kind.
     """
+    for callback, switch in DRAWN.items():
+        words = [word.lstrip("+") for word in typed]
+        word = next((word for word in words if word.startswith(f"{callback}.")), None)
+        chosen = any(word.startswith((f"{switch}=", f"{callback}.draw=")) for word in words)
+        if word is not None and not chosen and OmegaConf.select(cfg, f"{callback}.draw") is False:
+            raise CouloirError(f"{word} is of {switch}=true, which is not typed.", next_step=f"add {switch}=true")
     if OmegaConf.select(cfg, KEY) is not True:
-        word = next((word for word in typed if word.lstrip("+").startswith("callbacks.filming.")), None)
-        if word is not None and OmegaConf.select(cfg, "callbacks.filming.draw") is not True:
-            raise CouloirError(f"{word} is of {KEY}=true, which is not typed.", next_step=f"add {KEY}=true")
         return
     task = f"task={choices.get('task')}"
     if task_of(cfg) in MAKING:

@@ -149,6 +149,14 @@ def processes(trainer: Any) -> int:
     return count * int(trainer.get("num_nodes", 1))
 
 
+def several_named(trainer: Any) -> bool:
+    """Whether the trainer's node names more than one process; False where only the machine knows."""
+    try:
+        return processes(trainer) > 1
+    except CouloirError:
+        return False
+
+
 def check_one_process(cfg: DictConfig) -> None:
     """What is tried out on one device says nothing about steps that several share.
 

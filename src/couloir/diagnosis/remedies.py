@@ -127,7 +127,9 @@ def _underfitting(run: Settings) -> Proposed:
         yield from run.initializer("begins with weights that keep a signal's size")
     if run.get("model.activation") == "sigmoid" and (hardly or len(run.widths) >= DEEP):
         yield Remedy("model.activation=relu", "takes a function that does not shrink gradients")
-    if run.straight and run.free:
+    if run.straight and run.has("model.hidden"):
+        yield Remedy("model.hidden=[64]", "adds a hidden layer: more capacity")
+    elif run.straight and run.free:
         yield Remedy("model=mlp", "adds hidden layers: more capacity")
     degree = run.number("model.degree")
     if degree is not None:

@@ -169,7 +169,9 @@ class Settings:
     @property
     def straight(self) -> bool:
         """Whether the network has no hidden layer."""
-        return self.target("model").lower().endswith((".linear", ".perceptron"))
+        hidden = self.get("model.hidden")
+        none = isinstance(hidden, Sequence) and not hidden
+        return none or self.target("model").lower().endswith((".linear", ".perceptron"))
 
     @cached_property
     def low_capacity(self) -> bool:
@@ -204,6 +206,8 @@ class Settings:
         for key in ("model.widths", "model.width", "model.hidden"):
             width = self.get(key)
             if isinstance(width, Sequence) and not isinstance(width, str) and all(isinstance(w, int) for w in width):
+                if not width:
+                    return
                 yield Remedy(f"{key}={typed([max(1, round(factor * units)) for units in width])}", why)
                 return
             if isinstance(width, int | float):
