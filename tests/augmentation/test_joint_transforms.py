@@ -27,7 +27,7 @@ WINDOW = (60, 66)
 KINDS = {"picture": "image", "mask": "map", "places": "boxes", "kind": "label"}
 STAY = {"none", "noise", "photometric", "pca_color"}
 """Choices that do not move pixels."""
-MOVE = sorted(set(tree.choices("augmentation")) - STAY - {"mixup", "cutmix"})
+MOVE = sorted(set(tree.choices("augmentation")) - STAY - {"mixup", "cutmix", "adversarial"})
 TURN = {"affine", "elastic", "rotate", "simard", "unet"}
 """Choices that turn or bend boxes: around what has turned a box is larger than it need be."""
 DRAWS, LANDMARKS, SIDE = 100, 2, 11

@@ -31,7 +31,7 @@ from couloir.config.compose import compose_sentence
 from couloir.config.needs import lacking
 from couloir.errors import CouloirError
 
-NAMES = list(tree.choices("augmentation"))
+NAMES = [name for name in tree.choices("augmentation") if name != "adversarial"]  # which needs a network
 
 
 def rotated(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:

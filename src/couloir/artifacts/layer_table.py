@@ -178,6 +178,8 @@ def layers(net: nn.Module, channels: int, image_size: ImageSize | None) -> list[
         between[module] = 0
         if does_nothing(module) or not (is_layer or own or list(module.parameters(recurse=False))):
             return
+        if isinstance(module, nn.AdaptiveAvgPool2d) and not own:
+            return  # the maps had the size already
         first = next(iter(output), None) if isinstance(output, tuple) else output
         if module not in rows:
             add(module, list(first.shape[1:]) if isinstance(first, Tensor) else [])

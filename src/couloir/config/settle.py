@@ -364,6 +364,9 @@ def read_part(group: str, choice: str) -> tuple[DictConfig | None, list[Source]]
     entries = list(content.pop("defaults", ()))
     node, sources = OmegaConf.create(), list[Source]()
     for entry in entries if "_self_" in entries else [*entries, "_self_"]:
+        if OmegaConf.is_dict(entry) and str(next(iter(entry))).startswith(f"/{group}@"):  # /augmentation@before: none
+            ((key, name),) = entry.items()
+            entry = f"{name}@{str(key).partition('@')[2]}"
         if entry == "_self_":
             sources.append(Source(file, group))
             own = content.get(group, content)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from couloir.config.image_size import ImageSize
-from couloir.model.head import brought_to, hidden_4096
+from couloir.model.head import BroughtTo, hidden_4096
 from couloir.model.normalisation import local_response_norm
 from couloir.model.weights import loads_weights
 
@@ -36,12 +36,12 @@ class AlexNet(nn.Module):
     def __init__(self, features: nn.Sequential, classifier: nn.Sequential) -> None:
         super().__init__()
         self.features = features
-        self.avgpool = nn.AdaptiveAvgPool2d(6)
+        self.avgpool = BroughtTo(6)
         self.classifier = classifier
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, S, S) -> (B, num_classes)."""
-        x = torch.flatten(brought_to(self.avgpool, 6, self.features(x)), 1)
+        x = torch.flatten(self.avgpool(self.features(x)), 1)
         logits: Tensor = self.classifier(x)
         return logits
 

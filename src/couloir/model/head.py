@@ -21,9 +21,17 @@ def hidden_4096(in_features: int, num_classes: int, dropout: float) -> nn.Sequen
     )
 
 
-def brought_to(pool: nn.AdaptiveAvgPool2d, side: int, x: Tensor) -> Tensor:
-    """Maps of side x side: those that are so already stay as they are, others are pooled or spread."""
-    if x.shape[-2:] == (side, side):
-        return x
-    out: Tensor = pool(x)
-    return out
+class BroughtTo(nn.AdaptiveAvgPool2d):
+    """Maps of one size: those that have it already stay as they are, others are pooled or spread.
+
+    Args:
+        side: pixels of a side.
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__(side)
+        self.side = side
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, side, side)."""
+        return x if x.shape[-2:] == (self.side, self.side) else super().forward(x)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from couloir.config.image_size import ImageSize, in_words, size_of
 from couloir.errors import CouloirError
-from couloir.model.head import brought_to, hidden_4096
+from couloir.model.head import BroughtTo, hidden_4096
 from couloir.model.normalisation import local_response_norm
 from couloir.model.start import he_normal_by_fan_out
 from couloir.model.weights import loads_weights
@@ -60,13 +60,13 @@ class VGG(nn.Module):
     ) -> None:
         super().__init__()
         self.features = features(stages, channels, batch_norm, lrn)
-        self.avgpool = nn.AdaptiveAvgPool2d(7)
+        self.avgpool = BroughtTo(7)
         self.classifier = hidden_4096(512 * 7 * 7, num_classes, dropout)
         he_normal_by_fan_out(self, linear_deviation=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, S, S) -> (B, num_classes)."""
-        logits: Tensor = self.classifier(torch.flatten(brought_to(self.avgpool, 7, self.features(x)), 1))
+        logits: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
         return logits
 
 
