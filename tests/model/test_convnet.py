@@ -51,6 +51,10 @@ def test_an_image_that_runs_out_of_pixels_is_explained() -> None:
         pattern(image_size=8, M=4)
     with pytest.raises(CouloirError, match="in stage 2"):
         pattern(image_size=8, M=3, padding=0)
+    with pytest.raises(CouloirError, match=r"stage 2 .* pooling windows of 3") as refused:
+        pattern(image_size=8, M=2, pool_size=3)
+    assert "a smaller model.pool_size" in str(refused.value.next_step)
+    assert "same" not in str(refused.value.next_step), "the padding is the same already"
 
 
 def test_a_list_of_the_wrong_length_is_explained() -> None:

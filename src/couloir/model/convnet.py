@@ -191,7 +191,7 @@ def convnet(
             width = out_channels
         if pool != "none":
             window = pool_size or 2
-            size = _next_size(size, stage, window, pool_stride or window, 0, 1)
+            size = _next_size(size, stage, window, pool_stride or window, 0, 1, pooled=True)
             kind = nn.MaxPool2d if pool == "max" else nn.AvgPool2d
             layers.append(kind(window, pool_stride or window))
     if global_pool != "none":
@@ -220,17 +220,23 @@ def _as_list(key: str, value: int | list[int], count: int, factors: list[int]) -
     return value
 
 
-def _next_size(size: Size, stage: int, kernel_size: int, stride: int, padding: int | str, dilation: int) -> Size:
+def _next_size(
+    size: Size, stage: int, kernel_size: int, stride: int, padding: int | str, dilation: int, pooled: bool = False
+) -> Size:
     """The size of the next map, each side floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1."""
     if padding == "same":
         return size
     window = dilation * (kernel_size - 1) + 1
     height, width = ((side + 2 * int(padding) - window) // stride + 1 for side in size)
     if min(height, width) < 1:
+        fewer = "fewer stages (model.M), " if stage > 1 else ""
+        smaller = "model.padding=same"
+        if pooled:
+            smaller = "a smaller model.pool_size, model.pool=none" if window > 2 else "model.pool=none"
         raise CouloirError(
             f"The image is too small for this convnet: in stage {stage} a map of {size[0]}x{size[1]} pixels meets "
-            f"windows of {window}.",
-            next_step="fewer stages (model.M), more padding (model.padding=same), model.pool=none, or larger images",
+            f"{'pooling ' if pooled else ''}windows of {window}.",
+            next_step=f"{fewer}{smaller}, or larger images",
         )
     return height, width
 
