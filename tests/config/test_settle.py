@@ -263,6 +263,10 @@ def test_latest_is_a_folder_once_it_is_settled(tmp_path: Path) -> None:
         (["optimizer.base_batch_size=0"], r"optimizer\.base_batch_size takes an integer >= 1, not 0"),
         (["optimizer.scale_lr=cubic"], r"optimizer\.scale_lr takes one of linear, sqrt or null, not cubic"),
         (["optimizer.lr=${nothing}"], "refers to something that does not exist"),
+        (
+            ["experiment=noise", "noise_on=weight"],
+            r"(?s)no entry 'weight'; its entries: none, inputs, .*did you mean weights",
+        ),
         (["~data"], "has no data"),
         (["~initializer"], "has no initializer"),
         (["data=3"], "There is no data called '3'"),

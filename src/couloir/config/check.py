@@ -97,18 +97,18 @@ def check(sentence: Sentence, reads_data: bool = True, each_fold: bool = False) 
     Raises:
         CouloirError: the first thing that is wrong.
     """
-    with _told():
+    with _told(sentence.cfg):
         _check(sentence, reads_data, each_fold)
         OmegaConf.to_container(sentence.cfg, resolve=True)  # also what nobody has asked for yet refers to something
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told(cfg: DictConfig) -> Iterator[None]:
     """A reference that leads nowhere is said in a sentence."""
     try:
         yield
     except OmegaConfBaseException as error:
-        raise _unresolved(error) from error
+        raise _unresolved(error, cfg) from error
     except RecursionError as error:
         raise CouloirError("The configuration is nested too deeply, or refers to itself.") from error
 
@@ -270,12 +270,25 @@ def _check_files(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
         best_weights(find_run(sentence.cfg.initializer.run, sentence.cfg.output_dir))
 
 
-def _unresolved(error: OmegaConfBaseException) -> CouloirError:
+def _unresolved(error: OmegaConfBaseException, cfg: DictConfig) -> CouloirError:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, CouloirError):
             return cause
         cause = cause.__cause__ or cause.__context__
+    path = re.search(r"key '([^']+)' not found", str(error))
+    names, there = path[1].split(".") if path else [], OmegaConf.to_container(cfg)
+    for depth, name in enumerate(names):
+        if not isinstance(there, dict):
+            break
+        if name not in there and depth:  # an experiment looks a value up by a key that was typed: noise_on=weights
+            known = [str(entry) for entry in there if not str(entry).startswith("_")]
+            return CouloirError(
+                f"'{'.'.join(names[:depth])}' has no entry '{name}'; its entries: {', '.join(known)}.",
+                place=error.full_key or None,
+                next_step=did_you_mean(name, known) or "one of these",
+            )
+        there = there.get(name)
     return CouloirError(
         f"A value refers to something that does not exist: {str(error).partition(chr(10))[0]}",
         place=error.full_key or None,
@@ -307,7 +320,7 @@ def check_sweep_values(sentence: Sentence) -> None:
         CouloirError: the first thing that is wrong.
     """
     keys = _keys_by_path(sentence)
-    with _told():
+    with _told(sentence.cfg):
         _check_targets(sentence, keys)
         _check_read(sentence, keys)
         for path, entries in keys.items():
