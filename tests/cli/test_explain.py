@@ -125,6 +125,15 @@ def test_a_head_that_weights_do_not_fit_is_refused(tmp_path: Path) -> None:
         begun_network(checked(words).cfg)
 
 
+def test_a_flag_that_nothing_goes_by_is_refused(digits: Path, tmp_path: Path, capsys: Capture) -> None:
+    page = ["--count", "1", "--output", tmp_path / "pages" / "one"]
+    words = [digits, *page, "--methods", "gradients,neighbours"]
+    assert "--methods fgsm,pgd,universal do" in refused(capsys, *words, "--epsilon", "0.1")
+    assert "goes by --unit" in refused(capsys, *words, "--unit", "0")
+    assert "no layer 'no.such'" in refused(capsys, digits, *page, "--methods", "where,layers", "--layer", "no.such")
+    assert "--unit" in refused(capsys, digits, *page, "--methods", "where", "--unit", "9999")
+
+
 def test_a_folder_of_the_users_own_is_not_written_into(digits: Path, tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "letters.txt").write_text("mine")
     assert "neither empty nor a page" in refused(capsys, digits, "--output", tmp_path)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from couloir.errors import CouloirError
 from couloir.inference.explain.deconvnet import deconvnet, project, strongest, strongest_places
+from couloir.inference.explain.plates import GAP, plate
 from couloir.inference.explain.words import Wanted
 from couloir.model.normalisation import LocalContrastNorm, local_response_norm
 from subjects import shown_of, subject_of
@@ -143,3 +144,11 @@ def test_where_nothing_can_be_projected_the_patches_stand_alone() -> None:
     assert len(exhibit.panels) == 2
     assert exhibit.panels[0].values is None
     assert len(exhibit.numbers["maps"][0]["samples"]) == 3
+
+
+def test_patches_of_several_sizes_are_enlarged_alike() -> None:
+    small, large = np.full((2, 3), 10, np.uint8), np.full((4, 4), 20, np.uint8)
+    sheet = plate([small, large], ["", ""], 2, 8)
+    assert (sheet[:4, :6] == 10).all()  # twice as large, white around it
+    assert (sheet[4:8, :8] == 255).all()
+    assert (sheet[:8, 8 + GAP :] == 20).all()

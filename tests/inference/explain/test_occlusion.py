@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,3 +107,12 @@ def test_tables_are_refused() -> None:
     subject = subject_of(nn.Linear(4, 2), channels=4, size=None, classes=2)
     with pytest.raises(CouloirError, match="needs images"):
         occlusion(subject, shown_of(subject, torch.rand(1, 4)), WANTED)
+
+
+def test_a_map_that_the_layer_does_not_have_is_refused() -> None:
+    subject = small()
+    shown = shown_of(subject, torch.rand(1, 3, 20, 26))
+    with pytest.raises(CouloirError, match="has 4 maps, with the numbers 0 to 3, and no 4"):
+        occlusion(subject, shown, replace(WANTED, unit=4))
+    with pytest.raises(CouloirError, match="the layer 4 has none"):
+        occlusion(subject, shown, replace(WANTED, unit=1, layers=("4",)))

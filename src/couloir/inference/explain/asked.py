@@ -17,7 +17,7 @@ from couloir.config.finished import Opened, asked_runs
 from couloir.config.metrics import MAKING, task_of
 from couloir.config.resolvers import run_name
 from couloir.errors import CouloirError
-from couloir.inference.explain.words import IMAGE, RECORD, ROW, Wanted, chosen_methods
+from couloir.inference.explain.words import IMAGE, RECORD, ROW, USED_BY, Wanted, check_used, chosen_methods
 from couloir.inference.sampling.words import overrides_among
 from couloir.record.files import check_writable
 from couloir.record.find import find_trained, outputs_of
@@ -118,6 +118,9 @@ def wanted(flags: Mapping[str, Any], explained: Explained) -> Wanted:
     cfg = explained.cfg
     text = flags["--methods"]
     methods = chosen_methods(text, _kind(cfg))
+    for flag in USED_BY:
+        if flags[flag] is not None:
+            check_used(flag, methods, _kind(cfg))
     named = tuple(name for name in methods if name in (text or "").replace("-", "_").replace(" ", "").split(","))
     split = flags["--split"] or "val"
     if split not in ("train", "val", "test"):
@@ -194,7 +197,7 @@ def check_place(place: Path, own: bool) -> None:
                 next_step="name another folder",
             )
     try:
-        place.mkdir(parents=own, exist_ok=True)
+        place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CouloirError(
             f"{place} cannot be made: {error.strerror}.", place=str(error.filename),

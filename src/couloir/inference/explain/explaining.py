@@ -25,7 +25,7 @@ from couloir.inference.explain.exhibit import Exhibit
 from couloir.inference.explain.imagenet import imagenet
 from couloir.inference.explain.page import as_png, page_of
 from couloir.inference.explain.subject import Shown, Subject
-from couloir.inference.explain.words import PAGE, RECORD, Wanted
+from couloir.inference.explain.words import PAGE, RECORD, USED_BY, Wanted
 from couloir.inference.given import given
 from couloir.inference.inputs import Inputs
 from couloir.inference.predictor import Predictor
@@ -58,9 +58,12 @@ def explain(explained: Explained, wanted: Wanted, found: Inputs | None, sentence
         subject = Subject(_trained(explained, wanted, found is None, notes))
         if not wanted.most:
             wanted = replace(wanted, most=_affordable(subject, explained.cfg))
+        for layer in wanted.layers:
+            subject.layer(layer)  # refused before work that it has no part in
         shown = _shown(subject, wanted, found, notes)
         exhibits = answered(subject, shown, wanted)
         seconds: dict[str, float] = {}
+        left_out: dict[str, CouloirError] = {}
         for name in wanted.methods:
             start = time.perf_counter()
             try:
@@ -69,10 +72,24 @@ def explain(explained: Explained, wanted: Wanted, found: Inputs | None, sentence
                 if name in wanted.named:
                     raise
                 notes.append(f"{name}: {error.fact}")
+                left_out[name] = error
                 continue
             seconds[name] = round(time.perf_counter() - start, 3)
+    _check_flags(wanted, left_out)
     _mark(exhibits)
     return _write(explained, wanted, shown, exhibits, notes, sentence, seconds)
+
+
+def _check_flags(wanted: Wanted, left_out: dict[str, CouloirError]) -> None:
+    """Refuse where all methods that go by a flag were left out: what was asked for is not on the page.
+
+    Raises:
+        CouloirError: that of the first of them.
+    """
+    for flag, value in (("--layer", wanted.layers or None), ("--unit", wanted.unit), ("--epsilon", wanted.epsilon)):
+        users = [name for name in wanted.methods if name in USED_BY[flag]]
+        if value is not None and users and all(name in left_out for name in users):
+            raise left_out[users[0]]
 
 
 def _trained(explained: Explained, wanted: Wanted, needs_data: bool, notes: list[str]) -> Trained:

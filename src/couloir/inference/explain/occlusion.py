@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from couloir.errors import CouloirError
 from couloir.inference.explain.attribution import last_layer
 from couloir.inference.explain.exhibit import Exhibit, Panel
 from couloir.inference.explain.heat import CLIPPED, Picture, enlarged, laid_over, photograph, photograph_in_grey
 from couloir.inference.explain.rectifiers import DECONVNET, backward_rule, rectifies
+from couloir.inference.explain.seen import check_unit
 from couloir.inference.explain.subject import Shown, Subject, fast
 from couloir.inference.explain.where import needs_images
 from couloir.inference.explain.words import FULL, Wanted
@@ -200,6 +202,14 @@ def occlusion(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
         layer = ""  # it has units and no maps
     if not wanted.layers:
         layer = last_layer(subject)
+    if layer:
+        check_unit(wanted.unit, subject.layer(layer))
+    elif wanted.unit is not None:
+        raise CouloirError(
+            f"For occlusion, --unit {wanted.unit} is the number of a map, and "
+            + (f"the layer {wanted.layers[0]} has none." if wanted.layers else "no layer of the network has maps."),
+            next_step="leave --unit out",
+        )
     squares = squares_of((shown.x.shape[2], shown.x.shape[3]), FEWER if len(shown) > FULL else MOST)
     reason = rectifies(subject) if layer else "The network has no layer with maps."
     return [_one(subject, shown, number, squares, layer, wanted.unit, reason) for number in range(len(shown))]

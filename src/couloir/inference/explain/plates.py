@@ -67,16 +67,16 @@ def side_for(columns: int) -> int:
 
 
 def plate(pictures: Sequence[Pixels], labels: Sequence[str], columns: int | None = None, side: int = 0) -> Pixels:
-    """Pictures of one size in rows, each above its label.
+    """Pictures in rows, each above its label, all enlarged alike.
 
     Args:
-        pictures: at least one, all grey or all in colour.
+        pictures: at least one, all grey or all in colour; a smaller one stands in the upper left of its place.
         labels: of each; where all are empty, nothing stands below.
         columns: pictures in a row; None: as many as make about a square.
         side: of a picture's longer side in pixels; 0: as the width of a plate allows.
     """
     columns = columns or math.ceil(math.sqrt(len(pictures)))
-    shown = [resized(picture, side or side_for(columns)) for picture in pictures]
+    shown = [resized(picture, side or side_for(columns)) for picture in _of_one_size(pictures)]
     height, width = shown[0].shape[:2]
     below = LINE if any(labels) else 0
     rows = -(-len(shown) // columns)
@@ -94,6 +94,16 @@ def plate(pictures: Sequence[Pixels], labels: Sequence[str], columns: int | None
     for (top, left), label in zip(places, labels, strict=True):
         draw.text((left + 1, top + height), label, fill=ink, font=font)
     return np.asarray(image)
+
+
+def _of_one_size(pictures: Sequence[Pixels]) -> list[Pixels]:
+    """Pictures with white below and on the right, up to the most rows and columns that one of them has."""
+    height, width = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
+    colours = [(0, 0)] * (pictures[0].ndim - 2)
+    return [
+        np.pad(each, [(0, height - each.shape[0]), (0, width - each.shape[1]), *colours], constant_values=WHITE)
+        for each in pictures
+    ]
 
 
 def cell_for(values: Values) -> int:

@@ -219,9 +219,10 @@ class Subject:
         found = next((met for met in self.met if met.name == name), None)
         if found is None:
             hint = did_you_mean(name, [met.name for met in self.met], form="--layer {}")
+            last = self.mapped[-1].name if self.mapped else self.met[-1].name
             raise CouloirError(
                 f"The network has no layer '{name}' that a sample passes.",
-                next_step=hint or "couloir summary lists them; the last one with maps here is " + self.last_maps.name,
+                next_step=hint or f"couloir summary lists them, such as --layer {last}",
             )
         return found
 

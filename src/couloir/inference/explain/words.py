@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -76,6 +77,15 @@ METHODS = {
     "random_labels": Method("sanity", (IMAGE,), False, "maps of a second run, whose labels were random"),
 }
 """What there is, in the order of the page."""
+USED_BY = {
+    "--layer": (
+        "grad_cam", "grad_cam_plus_plus", "occlusion", "captum", "feature_maps", "deconvnet", "strongest", "filters",
+        "matrix", "receptive_fields", "embedding", "maximisation", "deep_dream", "equivariance",
+    ),
+    "--unit": ("occlusion", "feature_maps", "deconvnet", "strongest", "filters", "maximisation"),
+    "--epsilon": ("fgsm", "pgd", "universal"),
+}  # fmt: skip
+"""The methods that go by what a flag says; to the others it is nothing."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +159,20 @@ def chosen_methods(text: str | None, kind: str) -> tuple[str, ...]:
     if not words:
         raise CouloirError("--methods names nothing.", next_step=f"--methods {DEFAULT}, or {', '.join(GROUPS)}")
     return tuple(name for name in METHODS if name in found)
+
+
+def check_used(flag: str, methods: Sequence[str], kind: str) -> None:
+    """Whether one of some methods goes by what a flag says.
+
+    Raises:
+        CouloirError: none of them does, so that the flag would say nothing.
+    """
+    if not any(name in USED_BY[flag] for name in methods):
+        others = ",".join(name for name in USED_BY[flag] if kind in METHODS[name].needs)
+        raise CouloirError(
+            f"None of the methods that are used here goes by {flag}.", place=f"methods: {', '.join(methods)}",
+            next_step=f"--methods {others} do" if others else f"leave {flag} out: no method for {_named(kind)} does",
+        )  # fmt: skip
 
 
 def needs_captum() -> None:
