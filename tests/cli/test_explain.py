@@ -134,6 +134,12 @@ def test_a_flag_that_nothing_goes_by_is_refused(digits: Path, tmp_path: Path, ca
     assert "--unit" in refused(capsys, digits, *page, "--methods", "where", "--unit", "9999")
 
 
+def test_images_that_are_enlarged_are_covered_a_few_at_once(finished: FinishedRuns, capsys: Capture) -> None:
+    words = ["--methods", "occlusion,receptive_fields", "--count", "1", "data.batch_size=3"]
+    facts = answered(capsys, finished("twice as large"), *words)
+    assert facts["methods"]["occlusion"][0]["least"] >= 0
+
+
 def test_a_folder_of_the_users_own_is_not_written_into(digits: Path, tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "letters.txt").write_text("mine")
     assert "neither empty nor a page" in refused(capsys, digits, "--output", tmp_path)

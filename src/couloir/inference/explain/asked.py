@@ -118,9 +118,6 @@ def wanted(flags: Mapping[str, Any], explained: Explained) -> Wanted:
     cfg = explained.cfg
     text = flags["--methods"]
     methods = chosen_methods(text, _kind(cfg))
-    for flag in USED_BY:
-        if flags[flag] is not None:
-            check_used(flag, methods, _kind(cfg))
     named = tuple(name for name in methods if name in (text or "").replace("-", "_").replace(" ", "").split(","))
     split = flags["--split"] or "val"
     if split not in ("train", "val", "test"):
@@ -134,11 +131,15 @@ def wanted(flags: Mapping[str, Any], explained: Explained) -> Wanted:
         raise CouloirError(
             "random_labels compares with a run whose labels were random, and none is named.", next_step="--against RUN"
         )
+    epsilon = None if flags["--epsilon"] is None else _fraction(flags["--epsilon"])
+    for flag in USED_BY:
+        if flags[flag] is not None:
+            check_used(flag, methods, _kind(cfg))
     layers = tuple(word.strip() for word in (flags["--layer"] or "").split(",") if word.strip())
     output = Path(cfg.output_dir) / "explain" / run_name() if flags["--output"] is None else Path(flags["--output"])
     return Wanted(
         methods, output.expanduser(), named, layers, flags["--class"], flags["--unit"], flags["--count"] or 4, split,
-        flags["--most"] or 0, None if flags["--epsilon"] is None else _fraction(flags["--epsilon"]), against,
+        flags["--most"] or 0, epsilon, against,
         flags["--seed"],
     )  # fmt: skip
 

@@ -142,8 +142,9 @@ def occluded(subject: Subject, x: Tensor, target: int, squares: Squares, layer: 
                 scores = subject.as_answers(subject.scores(part))
                 answers.append(scores[:, target])
                 likeliest.append(scores.argmax(dim=1))
-            if layer:
-                sums.append(found[layer][:, unit].flatten(1).sum(dim=1))
+            if layer:  # large images are looked at in windows, a few at once: their maps need a pass over the whole
+                maps = subject.outputs(part, layer) if isinstance(subject.task, Dense) else found[layer]
+                sums.append(maps[:, unit].flatten(1).sum(dim=1))
     shape = (len(squares.tops), len(squares.lefts))
     answer = torch.cat(answers).cpu().numpy()
     total = torch.cat(sums).cpu().numpy() if sums else None

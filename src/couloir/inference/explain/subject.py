@@ -205,9 +205,12 @@ class Subject:
 
     def empty(self, count: int = 1) -> Tensor:
         """Inputs of the network's size that hold zeros."""
-        from couloir.config.image_size import sample_shape
+        from couloir.config.image_size import input_size, sample_shape
 
-        shape = sample_shape(self.data.channels, self.data.image_size) if self.is_image else (self.data.channels,)
+        cfg, size = self.trained.cfg, self.data.image_size
+        if cfg is not None:  # images that were shrunk to be restored are smaller than those of the data
+            size = input_size({"image_size": size, "factor": cfg.data.get("factor"), "fields": self.data.fields})
+        shape = sample_shape(self.data.channels, size) if self.is_image else (self.data.channels,)
         return torch.zeros(count, *shape, device=self.device)
 
     def layer(self, name: str) -> Met:
