@@ -140,6 +140,14 @@ def test_images_that_are_enlarged_are_covered_a_few_at_once(finished: FinishedRu
     assert facts["methods"]["occlusion"][0]["least"] >= 0
 
 
+def test_maps_of_one_window_are_not_shown_as_those_of_an_image(
+    finished: FinishedRuns, tmp_path: Path, capsys: Capture
+) -> None:
+    Image.fromarray(np.zeros((50, 60, 3), np.uint8)).save(tmp_path / "wide.png")
+    told = refused(capsys, finished("masks"), tmp_path / "wide.png", "--methods", "grad_cam", "data.batch_size=1")
+    assert "in windows" in told
+
+
 def test_a_folder_of_the_users_own_is_not_written_into(digits: Path, tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "letters.txt").write_text("mine")
     assert "neither empty nor a page" in refused(capsys, digits, "--output", tmp_path)

@@ -18,6 +18,7 @@ from couloir.errors import CouloirError
 from couloir.inference.explain.exhibit import Exhibit
 from couloir.inference.explain.rectifiers import GUIDED, backward_rule, rectifies
 from couloir.inference.explain.subject import BATCH, Subject
+from couloir.task.dense import Dense
 from couloir.task.generative import normal
 
 NODES, FEWER = 16, 6
@@ -50,6 +51,12 @@ def activations_and_gradients(subject: Subject, x: Tensor, target: Tensor, layer
     Raises:
         CouloirError: what the layer gives are no maps of these images, or the score does not depend on it.
     """
+    task = subject.task
+    if isinstance(task, Dense) and (x.shape[-2] > task.window[0] or x.shape[-1] > task.window[1]):
+        raise CouloirError(
+            "The network looks at these images in windows, so that a layer has no maps of a whole image.",
+            next_step="--methods gradients,occlusion need none; or name images that are no larger than the window",
+        )
     maps, down = [], []
     for part, wanted in zip(torch.split(x, BATCH), torch.split(target, BATCH), strict=True):
         given = part.detach().clone().requires_grad_()
