@@ -27,11 +27,11 @@ import torch
 
 from couloir.config.check import checked
 from couloir.inference.begun import Begun
-from couloir.inference.explain.attribution import MISSED, NODES, attributed, baseline_of
-from couloir.inference.explain.deletion import deletion
-from couloir.inference.explain.perturbation import added, fgsm, likeliest, universal
-from couloir.inference.explain.sanity import USUAL, randomisation
+from couloir.inference.explain.fooling.perturbation import added, fgsm, likeliest, universal
+from couloir.inference.explain.sanity.deletion import deletion
+from couloir.inference.explain.sanity.randomisation import USUAL, randomisation
 from couloir.inference.explain.subject import Shown, Subject
+from couloir.inference.explain.where.attribution import MISSED, NODES, attributed, baseline_of
 from couloir.inference.explain.words import Wanted
 from couloir.inference.given import given
 from couloir.inference.inputs import Inputs

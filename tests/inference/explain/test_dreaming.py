@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,16 +23,14 @@ from couloir.inference.explain.dreaming import (
 )
 from couloir.inference.explain.subject import Shown, Subject
 from couloir.inference.explain.words import Wanted
+from looked_into import looked_into
 
 SIDE = 32
 
 
 def subject(*layers: nn.Module, side: int = SIDE) -> Subject:
     """A network that says one of three classes of grey images."""
-    data = SimpleNamespace(fields={"x": "image", "y": "label"}, mean=[0.5], std=[0.25], channels=1, image_size=side,
-                           kind="label", classes=["ant", "bee", "fly"])  # fmt: skip
-    task = SimpleNamespace(answer=lambda scores: scores.softmax(dim=1))
-    return Subject(SimpleNamespace(task=task, net=nn.Sequential(*layers), data=data, device="cpu"))  # type: ignore[arg-type]
+    return looked_into(nn.Sequential(*layers), side, classes=["ant", "bee", "fly"])
 
 
 def with_fixed_head() -> Subject:

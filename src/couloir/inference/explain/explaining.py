@@ -196,16 +196,19 @@ def _targets(subject: Subject, x: Tensor, wanted: Wanted) -> Tensor:
 
 MODULES = {
     "answer": ("neighbours",),
-    "where": ("grad_cam", "grad_cam_plus_plus", "gradients", "guided_backprop", "integrated_gradients", "smoothgrad"),
-    "occlusion": ("occlusion",), "tables": ("permutation",), "captum_methods": ("captum",),
-    "seen": ("feature_maps", "filters"), "activity": ("dead_units",), "deconvnet": ("deconvnet", "strongest"),
-    "matrix": ("matrix",),
-    "receptive_fields": ("receptive_fields",), "embedding": ("embedding",),
-    "dreaming": ("maximisation", "deep_dream"), "fooling": ("fgsm", "pgd", "deep_fool", "universal"),
-    "moving": ("equivariance",), "corruptions": ("robustness",),
-    "sanity": ("randomisation", "random_labels"), "deletion": ("deletion",),
+    "where.image_maps": (
+        "grad_cam", "grad_cam_plus_plus", "gradients", "guided_backprop", "integrated_gradients", "smoothgrad",
+    ),
+    "where.occlusion": ("occlusion",), "where.tables": ("permutation",), "where.captum_methods": ("captum",),
+    "layers.seen": ("feature_maps", "filters"), "layers.activity": ("dead_units",), "layers.matrix": ("matrix",),
+    "layers.deconvnet": ("deconvnet", "strongest"), "layers.receptive_fields": ("receptive_fields",),
+    "layers.embedding": ("embedding",),
+    "dreaming": ("maximisation", "deep_dream"),
+    "fooling.fooled": ("fgsm", "pgd", "deep_fool", "universal"),
+    "behaviour.moving": ("equivariance",), "behaviour.corruptions": ("robustness",),
+    "sanity.randomisation": ("randomisation", "random_labels"), "sanity.deletion": ("deletion",),
 }  # fmt: skip
-"""The modules of this folder, and the methods that each has as functions of the same names."""
+"""The modules below this folder, and the methods that each has as functions of the same names."""
 
 
 def _function(name: str) -> Method:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from couloir.config.fields import SAMPLE, input_field
+from couloir.config.image_size import input_size, sample_shape
 from couloir.errors import CouloirError, did_you_mean
 from couloir.finetune.layers import passed
 from couloir.inference.begun import BegunWithData
@@ -205,11 +206,8 @@ class Subject:
 
     def empty(self, count: int = 1) -> Tensor:
         """Inputs of the network's size that hold zeros."""
-        from couloir.config.image_size import input_size, sample_shape
-
-        cfg, size = self.trained.cfg, self.data.image_size
-        if cfg is not None:  # images that were shrunk to be restored are smaller than those of the data
-            size = input_size({"image_size": size, "factor": cfg.data.get("factor"), "fields": self.data.fields})
+        data = self.data  # of which images that were shrunk to be restored are larger than those that the network sees
+        size = input_size({"image_size": data.image_size, "factor": getattr(data, "factor", 1), "fields": data.fields})
         shape = sample_shape(self.data.channels, size) if self.is_image else (self.data.channels,)
         return torch.zeros(count, *shape, device=self.device)
 
