@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 from torch.nn.modules import batchnorm, conv
 
-from couloir.layer_kinds import BatchNorm, Convolution, TransposedConvolution
+from couloir.layer_kinds import BatchNorm, Convolution, TransposedConvolution, undisturbed
 
 
 @pytest.mark.parametrize(
@@ -27,3 +28,17 @@ def test_no_layer_of_torch_is_passed_over(kind: Any, base: type) -> None:
     expected = {layer for layer in layers if issubclass(layer, base)}
     assert {layer for layer in layers if issubclass(layer, kind)} == expected
     assert len(expected) >= 3
+
+
+def test_running_means_modes_and_random_numbers_are_as_before() -> None:
+    net = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.5))
+    net[1].eval()
+    generator, mean = torch.get_rng_state(), net[0].running_mean.clone()  # type: ignore[operator]
+    with undisturbed(net):
+        assert not net[0].training
+        net[0].running_mean.add_(1)  # type: ignore[operator]
+        torch.rand(5)
+    assert net[0].training
+    assert not net[1].training
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert torch.equal(net[0].running_mean, mean)  # type: ignore[arg-type]

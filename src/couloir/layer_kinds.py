@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
@@ -55,3 +57,36 @@ def statistics_kept(net: nn.Module) -> Iterator[None]:
             module.momentum = momentum
             if counter is not None and count is not None:
                 counter.copy_(count)
+
+
+@contextmanager
+def undisturbed(net: nn.Module, but: Any = ()) -> Iterator[None]:
+    """The network as in evaluation; its modes and buffers and torch's random numbers are as before afterwards.
+
+    Args:
+        net: the network.
+        but: kinds of modules that stay in their mode.
+    """
+    modes = {module: module.training for module in net.modules()}
+    buffers = {buffer: buffer.clone() for buffer in net.buffers()}
+    devices = {parameter.device for parameter in net.parameters() if parameter.device.type == "cuda"}
+    with torch.random.fork_rng(devices=list(devices)):
+        net.eval()
+        for module, training in modes.items():
+            if isinstance(module, but):
+                module.training = training
+        try:
+            yield
+        finally:
+            for module, training in modes.items():
+                module.training = training
+            with torch.no_grad():
+                for buffer, before in buffers.items():
+                    buffer.copy_(before)
+
+
+@contextmanager
+def looking(net: nn.Module) -> Iterator[None]:
+    """The same without gradients."""
+    with undisturbed(net), torch.no_grad():
+        yield

@@ -10,10 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from couloir.artifacts.learned import answers, curve_points, has_curve, has_regions, looking, rows_of
+from couloir.artifacts.learned import answers, curve_points, has_curve, has_regions, rows_of
 from couloir.artifacts.learned_pictures import class_colours, predictions_picture, regions_scene, shaded
 from couloir.config.finished import run_config
 from couloir.inference.predictor import Predictor
+from couloir.layer_kinds import looking
 from couloir.palette import FIRST
 from finished_runs import FinishedRuns
 

@@ -9,7 +9,6 @@ from torch import nn
 
 import couloir
 from couloir.callbacks import landscape as module
-from couloir.callbacks.landscape import undisturbed
 from couloir.cli.main import run
 from couloir.config.finished import run_config
 from couloir.inference.predictor import Predictor
@@ -88,20 +87,3 @@ def test_a_path_that_would_fill_the_disk_is_thinned_or_left_out_and_said_so(
     assert not (none / "path").exists()
     assert "path_loss" not in np.load(none / "loss_surface.npz").files
     assert "none is kept" in capsys.readouterr().out
-
-
-def test_running_means_modes_and_random_numbers_are_as_before() -> None:
-    net = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.5))
-    task = nn.Module()
-    task.net = net
-    task.device = torch.device("cpu")  # type: ignore[assignment]
-    net[1].eval()
-    generator, mean = torch.get_rng_state(), net[0].running_mean.clone()  # type: ignore[operator]
-    with undisturbed(task):  # type: ignore[arg-type]
-        assert not net[0].training
-        net[0].running_mean.add_(1)  # type: ignore[operator]
-        torch.rand(5)
-    assert net[0].training
-    assert not net[1].training
-    assert torch.equal(torch.get_rng_state(), generator)
-    assert torch.equal(net[0].running_mean, mean)  # type: ignore[arg-type]

@@ -4,15 +4,14 @@ plane. Nothing here moves a random generator, a running mean, or a module's mode
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from couloir.data.samples import Samples
 from couloir.task.classification import Classification
@@ -105,20 +104,6 @@ def rows_of(data: Samples, splits: Sequence[str]) -> Rows | None:
     return Rows(
         points, values, list(offsets), list(inputs), data.targets[0] if data.targets else "y", list(data.classes)
     )
-
-
-@contextmanager
-def looking(net: nn.Module) -> Iterator[None]:
-    """The network in evaluation mode, without gradients; afterwards all modes and random generators are as before."""
-    modes = {module: module.training for module in net.modules()}
-    devices = {parameter.device for parameter in net.parameters() if parameter.device.type == "cuda"}
-    with torch.random.fork_rng(devices=list(devices)), torch.no_grad():
-        net.eval()
-        try:
-            yield
-        finally:
-            for module, training in modes.items():
-                module.training = training
 
 
 def answers(task: Task, data: Samples, x: Values, offsets: Sequence[float]) -> Tensor:

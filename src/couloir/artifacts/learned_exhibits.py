@@ -18,12 +18,12 @@ from couloir.artifacts.learned import (
     curve_points,
     has_curve,
     has_regions,
-    looking,
     plane_points,
     rows_of,
 )
 from couloir.artifacts.learned_pictures import fit_scene, predictions_picture, regions_scene
 from couloir.artifacts.sample_grid import Pixels
+from couloir.layer_kinds import looking
 from couloir.log import note
 from couloir.record.files import write_atomically
 from couloir.record.folder import RunFolder

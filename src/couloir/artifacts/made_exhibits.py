@@ -18,7 +18,6 @@ from couloir.artifacts.made_pictures import (
     described,
     drawn,
     first_samples,
-    looking,
     made_picture,
     makes_pictures,
     told_labels,
@@ -28,6 +27,7 @@ from couloir.artifacts.neighbours import COUNT, SHOWN, nearest, neighbours_figur
 from couloir.artifacts.prediction_table import ORIGIN_FILE, origin
 from couloir.artifacts.sample_grid import as_png
 from couloir.config.fields import SAMPLE
+from couloir.layer_kinds import looking
 from couloir.log import note
 from couloir.record.files import write_atomically
 from couloir.record.folder import RunFolder

@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
-from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 
 from couloir.artifacts.sample_grid import GAP, Pixels, below, columns_for, enlarged, grid
 from couloir.config.fields import SAMPLE
 from couloir.data.batches import Batch
 from couloir.data.ragged import joined, moved
+from couloir.layer_kinds import looking
 from couloir.record.tested import Grid
 from couloir.task.generative import Generative
 from couloir.task.rebuilding import Rebuilt
@@ -72,18 +70,6 @@ def made_picture(task: Generative, shown: Batch | None, count: int, seed: int) -
         columns = min(samples, columns_for(samples * len(kinds)))
         kinds = [kind[:samples] for kind in kinds]
         return below(kinds, columns), described(kinds[0], columns, samples * len(kinds))
-
-
-@contextmanager
-def looking(task: Generative) -> Iterator[None]:
-    """The network in evaluation mode, without gradients; afterwards it and all random generators are as before."""
-    training = task.training
-    with isolate_rng(), torch.no_grad():
-        task.eval()
-        try:
-            yield
-        finally:
-            task.train(training)
 
 
 def classes_told(task: Generative) -> int:

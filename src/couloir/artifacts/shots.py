@@ -18,7 +18,6 @@ from couloir.artifacts.learned import (
     curve_points,
     has_curve,
     has_regions,
-    looking,
     plane_points,
     rows_of,
 )
@@ -27,7 +26,7 @@ from couloir.artifacts.sample_grid import Pixels
 from couloir.artifacts.tested import first_weights
 from couloir.artifacts.value_tiles import Block, page_of, signed
 from couloir.data.ragged import moved
-from couloir.layer_kinds import Convolution
+from couloir.layer_kinds import Convolution, looking
 from couloir.locally_connected import LocallyConnected
 from couloir.record.film import FEATURES, FILTERS, FIT, REGIONS
 from couloir.task.task import Task

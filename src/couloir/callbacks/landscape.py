@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,7 @@ from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.data.batches import Batch
 from couloir.data.ragged import length, moved, part
 from couloir.errors import CouloirError
+from couloir.layer_kinds import undisturbed
 from couloir.log import note, say
 from couloir.record.landscape import SURFACE, read_path, write_numbers, write_point
 from couloir.task.task import Task, sum_of
@@ -178,20 +178,3 @@ def _loss(task: Task, batch: Batch) -> Callable[[], Tensor]:
         return total / weights
 
     return loss
-
-
-@contextmanager
-def undisturbed(task: Task) -> Iterator[None]:
-    """The network as in evaluation; modes, buffers and random numbers are as before afterwards."""
-    modes = {module: module.training for module in task.modules()}
-    buffers = {buffer: buffer.clone() for buffer in task.net.buffers()}
-    with torch.random.fork_rng(devices=[task.device] if task.device.type == "cuda" else []):
-        task.eval()
-        try:
-            yield
-        finally:
-            for module, training in modes.items():
-                module.training = training
-            with torch.no_grad():
-                for buffer, before in buffers.items():
-                    buffer.copy_(before)

@@ -5,8 +5,7 @@ Glorot and Bengio, 2010, Understanding the Difficulty of Training Deep Feedforwa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +16,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
 from couloir.data.ragged import moved
-from couloir.layer_kinds import BatchNorm, Weighted, learned_weight
+from couloir.layer_kinds import BatchNorm, Weighted, learned_weight, undisturbed
 from couloir.metric.precision import WIDE
 from couloir.record.signals import LayerSignal, write_signals
 from couloir.task.task import Task, sum_of
@@ -146,7 +145,8 @@ def measure(net: nn.Module, loss: Callable[[], Tensor], device: torch.device) ->
     watched = [module for module in names if isinstance(module, Weighted) or _is_activation(module)]
     hooks = [module.register_forward_hook(record) for module in watched]
     try:
-        with _unchanged(net, device), torch.enable_grad():
+        # Batch normalisation stays in its mode: by its running statistics an untrained network would seem to have none.
+        with undisturbed(net, but=BatchNorm), torch.enable_grad():
             value = loss()
             if weights:
                 # Returned rather than added to `.grad`, which belongs to the optimizer.
@@ -162,25 +162,6 @@ def measure(net: nn.Module, loss: Callable[[], Tensor], device: torch.device) ->
 
 def _is_activation(module: nn.Module) -> bool:
     return type(module).__module__ in ACTIVATION_MODULES
-
-
-@contextmanager
-def _unchanged(net: nn.Module, device: torch.device) -> Iterator[None]:
-    modes = {module: module.training for module in net.modules()}
-    buffers = {buffer: buffer.clone() for buffer in net.buffers()}
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        net.eval()
-        for module, training in modes.items():
-            if isinstance(module, BatchNorm):
-                module.training = training  # by the running statistics, an untrained network would seem not to have it
-        try:
-            yield
-        finally:
-            for module, training in modes.items():
-                module.training = training
-            with torch.no_grad():
-                for buffer, before in buffers.items():
-                    buffer.copy_(before)
 
 
 def _moments(values: Tensor) -> tuple[Tensor, Tensor]:
