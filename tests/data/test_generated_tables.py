@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from couloir.data.cells import Cells, read_cells
 from couloir.data.tabular import plain, records, text
 from couloir.errors import CouloirError
 
-COUNT = 400
+COUNT = 400 if os.environ.get("COULOIR_ALL_FAULTS") == "1" else 200
 WORDS = [
     "red",
     "blue",

@@ -85,6 +85,7 @@ def epochs(cwd: Path) -> int:
     return sum(max(0, len(file.read_text().splitlines()) - 1) for file in files)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_a_killed_sweep_is_finished_with_no_trial_lost_run_twice_or_different(
     seed: int, untouched: Callable[[str], Path], tmp_path: Path, victims: Victims

@@ -42,6 +42,7 @@ def test_a_run_that_is_stopped_within_an_epoch_goes_on_with_the_same_windows(
         assert (whole / name).read_bytes() == (cut / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_two_processes_count_each_pixel_and_each_image_once(words: list[str], tmp_path: Path) -> None:
     words = [*words, "data.windows=middle", "model.dropout=0"]
     one, two = (

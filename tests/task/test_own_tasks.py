@@ -130,7 +130,8 @@ def test_the_range_test_takes_a_step_of_all_optimizers_at_each_rate(task: list[s
     assert [float(row["lr"]) for row in table] == sorted(float(row["lr"]) for row in table)
 
 
-@pytest.mark.parametrize("task", [PLAYERS, pytest.param(PIXELS, marks=pytest.mark.slow)], ids=["two_players", "pixels"])
+@pytest.mark.slow
+@pytest.mark.parametrize("task", [PLAYERS, PIXELS], ids=["two_players", "pixels"])
 def test_two_processes_learn_what_one_with_twice_the_batch_learns(task: list[str], project: Path) -> None:
     assert run(["train", *task, *SHORT, "trainer=ddp", "trainer.devices=2", "output_dir=two"]) == 0
     assert run(["train", *task, *SHORT, "data.batch_size=16", "output_dir=one"]) == 0
