@@ -136,7 +136,8 @@ def test_a_storage_that_cannot_be_opened_is_a_sentence(
     assert (tmp_path / "notes.txt").read_text() == "not a journal\n"
 
 
-@pytest.mark.parametrize("name", ["journal", pytest.param("postgresql", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["journal", "postgresql"])
+@pytest.mark.slow
 def test_two_processes_that_type_the_same_share_one_study(
     name: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -121,6 +121,7 @@ def _test_images(run: Path) -> np.ndarray[Any, Any]:
     return images
 
 
+@pytest.mark.slow
 def test_two_processes_measure_each_sample_once(tmp_path: Path) -> None:
     words = [*SMALL, *KINDS["vae"], "optimizer.lr=1e-12", "trainer.max_epochs=1"]  # each draws noise of its own
     several = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "data.batch_size=5"]

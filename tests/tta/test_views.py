@@ -108,7 +108,12 @@ def test_the_three_squares_of_a_photograph_are_its_ends_and_its_middle(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [pytest.param("alexnet", 224, marks=pytest.mark.slow), ("vgg11", 64), ("zfnet", 224)]
+    ("name", "size"),
+    [
+        pytest.param("alexnet", 224, marks=pytest.mark.slow),
+        pytest.param("vgg11", 64, marks=pytest.mark.slow),
+        ("zfnet", 224),
+    ],
 )
 def test_a_sliding_classifier_at_the_size_of_training_is_the_network_itself(name: str, size: int) -> None:
     torch.manual_seed(0)

@@ -24,7 +24,7 @@ from couloir.artifacts.landscape import draw
 
 LEVELS = 16
 """Lines of equal loss, evenly spaced outwards."""
-GRID = 121
+GRID = 81
 """Points of an axis."""
 FAR = 6.0
 """How far the picture reaches, in distances of the start from the solution: a descent that explodes leaves it."""
@@ -106,7 +106,7 @@ def bowl_figure(bowl: Bowl, path: Values, names: Sequence[str], rate: float) -> 
         names: of the two weights.
         rate: the learning rate of the first step.
     """
-    figure = Figure(figsize=(10.4, 4.9), dpi=120, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(10.4, 4.9), dpi=120, facecolor="white")
     FigureCanvasAgg(figure)
     stable = f"2 / λmax = {bowl.stable:.4g}"
     figure.suptitle(
@@ -114,6 +114,7 @@ def bowl_figure(bowl: Bowl, path: Values, names: Sequence[str], rate: float) -> 
         fontsize=10,
     )
     left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
+    figure.subplots_adjust(left=0.07, right=0.985, bottom=0.12, top=0.87, wspace=0.2)  # to measure it is slow
     far = np.linalg.norm(path - bowl.solution, axis=1)
     within = np.isfinite(far) & (far <= FAR * max(float(far[0]), 1e-6))
     reach = 1.15 * max(float(far[within].max(initial=0.0)), 1e-3)
@@ -133,7 +134,7 @@ def bowl_figure(bowl: Bowl, path: Values, names: Sequence[str], rate: float) -> 
               markeredgewidth=0.6, linestyle="none", label="least squares, by the formula")  # fmt: skip
     left.set(xlabel=names[0], ylabel=names[1], aspect="equal", xlim=(steps[0][0], steps[0][-1]),
              ylim=(steps[1][0], steps[1][-1]))  # fmt: skip
-    left.legend(loc="best", fontsize=8, framealpha=0.9)
+    left.legend(loc="upper right", fontsize=8, framealpha=0.9)
     with np.errstate(over="ignore", invalid="ignore"):
         losses = bowl.loss(path)
     right.plot(losses, color="#d1571b", linewidth=1.2, **marker)
