@@ -13,7 +13,7 @@ train: .venv/.run
 
 # PASSIVE: threads that wait for each other leave their core to others; some tests train with two.
 test: .venv/.dev
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -n 3 --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 # The whole of scale=smoke for every recipe, one after the other; COULOIR_DATA names the folder of the real data.
 recipes: .venv/.dev
