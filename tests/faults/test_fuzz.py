@@ -10,6 +10,8 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from couloir.config import contract, tree
 from victims import Ended, Victims
 
@@ -242,6 +244,7 @@ def too_large(folder: Path) -> list[Case]:
     return [([*BASE, *words], folder) for words in TOO_LARGE[:LARGE]]
 
 
+@pytest.mark.slow
 def test_any_words_and_any_files_in_conf_train_or_are_explained(tmp_path: Path, victims: Victims) -> None:
     cases = [*sentences(tmp_path), *files(tmp_path), *too_large(tmp_path)]
     found = [victims.run(["train", *words], cwd, memory=MEMORY) for words, cwd in cases]
