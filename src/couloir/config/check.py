@@ -44,7 +44,7 @@ from couloir.config.two_players import check_players
 from couloir.config.unpadded import check_unpadded
 from couloir.config.unread import PLAIN, SEVERAL, check_read
 from couloir.config.weights import TIMM, check_channels, named
-from couloir.errors import CouloirError, did_you_mean, display
+from couloir.errors import CouloirError, causes, did_you_mean, display
 from couloir.record.checkpoint import best_weights
 from couloir.record.find import find_run
 
@@ -271,11 +271,9 @@ def _check_files(sentence: Sentence, keys: dict[str, list[Key]]) -> None:
 
 
 def _unresolved(error: OmegaConfBaseException, cfg: DictConfig) -> CouloirError:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, CouloirError):
-            return cause
-        cause = cause.__cause__ or cause.__context__
+    told = next((cause for cause in causes(error) if isinstance(cause, CouloirError)), None)
+    if told is not None:
+        return told
     path = re.search(r"key '([^']+)' not found", str(error))
     names, there = path[1].split(".") if path else [], OmegaConf.to_container(cfg)
     for depth, name in enumerate(names):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from couloir.finetune.layers import CANNOT_PASS, is_layer
 from couloir.finetune.parts import fixed_modules
+from couloir.layer_kinds import undisturbed
 
 SEED = 20_140_717
 """Of the draws for which network and tail are compared."""
@@ -126,10 +127,8 @@ def tail_alone(net: nn.Module, tail: Sequence[str]) -> Iterator[None]:
 
 def _agrees(net: nn.Module, tail: Sequence[str], x: Tensor) -> bool:
     """Whether the tail, of the features, gives what the network gives, in training and in evaluation."""
-    modes = {module: module.training for module in net.modules()}
-    buffers = {buffer: buffer.clone() for buffer in net.buffers()}
     try:
-        with isolate_rng(), torch.no_grad():
+        with undisturbed(net, but=nn.Module), torch.no_grad():
             features = features_of(net, tail, x)
             if not _same(features[:1], features_of(net, tail, x[:1])):
                 return False  # they depend on the other samples of the batch
@@ -145,12 +144,6 @@ def _agrees(net: nn.Module, tail: Sequence[str], x: Tensor) -> bool:
                     return False
     except (*CANNOT_PASS, IndexError):
         return False
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-        with torch.no_grad():
-            for buffer, before in buffers.items():
-                buffer.copy_(before)
     return True
 
 
