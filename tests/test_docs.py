@@ -31,11 +31,11 @@ from couloir.compare import resume
 from couloir.config.check import checked
 from couloir.config.compose import check_sweep
 from couloir.config.finished import amend, run_config
-from couloir.data.ragged import Ragged
 from couloir.data.table import Wanted, in_sentences, read_table
 from couloir.inference import inputs
 from couloir.inference.explain.words import chosen_methods
 from couloir.inference.sampling.words import check_files, counted, overrides_among, place_for
+from couloir.ragged import Ragged
 from couloir.record.find import find_run
 from finished_runs import FinishedRuns
 from folders_of_masks import make_masks, make_recipes

@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 
 from couloir.augmentation.elastic import Displaced, Elastic, Simard
-from couloir.data.ragged import Ragged
+from couloir.ragged import Ragged
 
 HEIGHT, WIDTH = 21, 33
 

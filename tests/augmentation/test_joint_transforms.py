@@ -18,8 +18,8 @@ from couloir.augmentation.photometric import Noise, PCAColor, Photometric
 from couloir.augmentation.transform import Transform, in_turn
 from couloir.config import tree
 from couloir.config.fields import IGNORED, SAMPLE
-from couloir.data.ragged import Ragged
 from couloir.errors import CouloirError
+from couloir.ragged import Ragged
 
 HEIGHT, WIDTH = 72, 80
 WINDOW = (60, 66)

@@ -22,11 +22,11 @@ from couloir.callbacks.remedies import overrides_to_try
 from couloir.config.fields import SAMPLE, SHARE
 from couloir.config.tree import packaged_conf
 from couloir.data.batches import Batches, Share
-from couloir.data.ragged import Ragged
 from couloir.errors import Diverged
 from couloir.optimizer.adaptive import adagrad, adam, adamw, rmsprop
 from couloir.optimizer.gradient_descent import momentum, nesterov, sgd
 from couloir.optimizer.second_order import SDLM
+from couloir.ragged import Ragged
 from couloir.trainer.execution import fuse
 
 WORDS = [

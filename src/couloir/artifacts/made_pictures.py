@@ -13,8 +13,8 @@ from torch import Tensor
 from couloir.artifacts.sample_grid import GAP, Pixels, below, columns_for, enlarged, grid
 from couloir.config.fields import SAMPLE
 from couloir.data.batches import Batch
-from couloir.data.ragged import joined, moved
 from couloir.layer_kinds import looking
+from couloir.ragged import joined, moved
 from couloir.record.tested import Grid
 from couloir.task.generative import Generative
 from couloir.task.rebuilding import Rebuilt

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from couloir.config.fields import SAMPLE, SHARE
 from couloir.data.batches import Batch
-from couloir.data.ragged import length
 from couloir.data.skipped import legible
 from couloir.distributed import everyones
 from couloir.log import say
+from couloir.ragged import length
 from couloir.record.folder import RunFolder
 from couloir.record.predictions import FILE, INDEX, AddRows, predictions_file
 from couloir.task.task import Task

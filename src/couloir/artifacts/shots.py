@@ -25,9 +25,9 @@ from couloir.artifacts.learned_pictures import fit_scene, regions_scene
 from couloir.artifacts.sample_grid import Pixels
 from couloir.artifacts.tested import first_weights
 from couloir.artifacts.value_tiles import Block, page_of, signed
-from couloir.data.ragged import moved
 from couloir.layer_kinds import Convolution, looking
 from couloir.locally_connected import LocallyConnected
+from couloir.ragged import moved
 from couloir.record.film import FEATURES, FILTERS, FIT, REGIONS
 from couloir.task.task import Task
 

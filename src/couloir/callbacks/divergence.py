@@ -15,10 +15,10 @@ from torch.optim import Optimizer
 from couloir.callbacks.checkpoint import last_checkpoint
 from couloir.callbacks.gradient_norms import Named, broken_layer, gradient_norms, largest, named_parameters
 from couloir.callbacks.remedies import overrides_to_try
-from couloir.data.ragged import Padded, Ragged
 from couloir.distributed import highest, mean
 from couloir.errors import CouloirError, Diverged, display
 from couloir.log import say
+from couloir.ragged import Padded, Ragged
 from couloir.record.folder import RunFolder
 from couloir.task.task import Task
 from couloir.torch_private import copy_all

@@ -24,10 +24,10 @@ from couloir.artifacts.landscape import (
 )
 from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.data.batches import Batch
-from couloir.data.ragged import length, moved, part
 from couloir.errors import CouloirError
 from couloir.layer_kinds import undisturbed
 from couloir.log import note, say
+from couloir.ragged import length, moved, part
 from couloir.record.landscape import SURFACE, read_path, write_numbers, write_point
 from couloir.task.task import Task, sum_of
 from couloir.trainer.resumption import within_epoch

@@ -15,9 +15,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
-from couloir.data.ragged import moved
 from couloir.layer_kinds import BatchNorm, Weighted, learned_weight, undisturbed
 from couloir.metric.precision import WIDE
+from couloir.ragged import moved
 from couloir.record.signals import LayerSignal, write_signals
 from couloir.task.task import Task, sum_of
 from couloir.trainer.resumption import within_epoch

@@ -21,15 +21,19 @@ KINDS = {
     "video": "videos",
     "volume": "volumes",
     "boxes": "boxes",
+    "target_tokens": "tokens to predict",
+    "future": "values to come",
 }
 """The kinds of field, and what messages call them."""
-TARGETS = ("label", "labels", "value", "map", "boxes")
+TARGETS = ("label", "labels", "value", "map", "boxes", "target_tokens", "future")
 """Kinds that a network is not given unless its task says so."""
 SAMPLE, SHARE, SIZE = "sample", "share", "size"
 """What a batch holds besides fields: the samples' numbers in their split, (B,) int64, the
 `couloir.data.batches.Share` of an uneven batch of several processes, and, where images of several sizes stand in one
 batch, height and width of each, (B, 2) int64: what lies below and to the right of them is no part of the sample.
 """
+SEQUENCES = ("tokens", "series", "video")
+"""Kinds whose samples have steps, one after the other, and may differ in how many."""
 MAPS = {"classes": "maps of classes", "values": "maps of values", "images": "images to restore"}
 """What the pixels of a map hold, and what messages call it: the number of a class, a value from 0 to 1, or the colours
 of a picture, whose prediction may lie outside of that.

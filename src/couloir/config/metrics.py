@@ -20,6 +20,10 @@ FACTS = "facts"
 CLASSIFICATION, MULTI_LABEL, REGRESSION = "classification", "multi_label", "regression"
 SEGMENTATION, SALIENCY, RESTORATION = "segmentation", "saliency", "restoration"
 RECONSTRUCTION, VAE, GAN = "reconstruction", "vae", "gan"
+SEQUENCE_CLASSIFICATION, FORECAST = "sequence_classification", "forecast"
+NEXT_TOKEN, TRANSLATION = "next_token", "translation"
+OF_CLASSES = (CLASSIFICATION, SEQUENCE_CLASSIFICATION)
+"""Couloir's tasks with one class a sample."""
 MAKING = (RECONSTRUCTION, VAE, GAN)
 """Couloir's tasks whose networks make samples out of codes."""
 
@@ -96,18 +100,25 @@ BUILT_IN = {
     for metric in (
         Metric("loss", "loss"),
         Metric(
-            "accuracy", "accuracy", True, 0, 1, guess=1, guess_per_class=True, tasks=(CLASSIFICATION,),
+            "accuracy", "accuracy", True, 0, 1, guess=1, guess_per_class=True, tasks=OF_CLASSES,
             counts_samples=True, leads=True,
         ),
         Metric(
-            "top5_accuracy", "top-5 accuracy", True, 0, 1, guess=5, guess_per_class=True, tasks=(CLASSIFICATION,),
+            "top5_accuracy", "top-5 accuracy", True, 0, 1, guess=5, guess_per_class=True, tasks=OF_CLASSES,
             more_classes_than=5, counts_samples=True, brief=False,
         ),
         Metric(
             "label_accuracy", "label accuracy", True, 0, 1, tasks=(MULTI_LABEL,), counts_samples=True, leads=True,
         ),
-        Metric("exact_match", "exact match", True, 0, 1, tasks=(MULTI_LABEL,), counts_samples=True, brief=False),
-        Metric("mae", "mean absolute error", low=0, tasks=(REGRESSION,)),
+        Metric("mean_f1", "macro F1", True, 0, 1, tasks=(SEQUENCE_CLASSIFICATION,), brief=False),
+        Metric(
+            "exact_match", "exact match", True, 0, 1, tasks=(MULTI_LABEL, TRANSLATION), counts_samples=True,
+            brief=False,
+        ),
+        Metric("token_accuracy", "token accuracy", True, 0, 1, tasks=(NEXT_TOKEN, TRANSLATION), leads=True),
+        Metric("perplexity", "perplexity", low=1, tasks=(NEXT_TOKEN, TRANSLATION)),
+        Metric("bits_per_character", "bits per character", low=0, tasks=(NEXT_TOKEN,)),
+        Metric("mae", "mean absolute error", low=0, tasks=(REGRESSION, FORECAST)),
         Metric("rmse", "RMSE", low=0, tasks=(REGRESSION,)),
         Metric("r2", "R²", True, high=1, guess=0, tasks=(REGRESSION,), leads=True),
         Metric("pixel_accuracy", "pixel accuracy", True, 0, 1, tasks=(SEGMENTATION,)),
@@ -122,7 +133,9 @@ BUILT_IN = {
         Metric("nss", "NSS", True, guess=0, tasks=(SALIENCY,), on_train=False),
         Metric("kl_divergence", "KL divergence", low=0, tasks=(SALIENCY,), brief=False, on_train=False),
         Metric("auc_judd", "AUC-Judd", True, 0, 1, guess=0.5, tasks=(SALIENCY,), brief=False, on_train=False),
-        Metric("mse", "mean squared error", low=0, tasks=(RECONSTRUCTION,)),
+        Metric("mse", "mean squared error", low=0, tasks=(RECONSTRUCTION, FORECAST)),
+        Metric("mase", "MASE", low=0, tasks=(FORECAST,), leads=True, on_train=False),
+        Metric("smape", "sMAPE", low=0, high=2, tasks=(FORECAST,), brief=False, on_train=False),
         Metric("psnr", "PSNR in dB", True, tasks=(RESTORATION, RECONSTRUCTION), of_images=True, leads=True),
         Metric("ssim", "SSIM", True, -1, 1, tasks=(RESTORATION, RECONSTRUCTION), of_images=True, on_train=False),
         Metric(

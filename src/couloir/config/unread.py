@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 FACTS = {
     "data": (
         "task", "fields", "channels", "image_size", "num_classes", "maps", "classes", "batch_size", "seed",
-        "augmentation", "world",
+        "augmentation", "world", "length", "vocabulary_size", "horizon", "season",
     ),
 }  # fmt: skip
 """Keys of a group that say something about a choice, and are handed only to a constructor that knows them."""
-STATED = {"task": ("model", "loss", "metrics", "monitor", "evaluated", "facts"), "metric": ("facts",)}
+STATED = {"task": ("model", "loss", "metrics", "monitor", "evaluated", "facts", "answers"), "metric": ("facts",)}
 """Keys that are read by others than the constructor."""
 GIVEN = {
     "data": ("augmentation", "world"),

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from couloir.config.fields import SAMPLE, SHARE
-from couloir.data.ragged import length
+from couloir.ragged import length
 
 Batch = dict[str, Any]
 """Fields by name, and beside them `couloir.config.fields.SAMPLE` and, where the parts of several processes are uneven,
 `SHARE`.
 """
+POOL = 50
+"""Batches that are sorted by the length of their samples together."""
 Prepare = Callable[[Tensor, Tensor], Batch]
 Read = Callable[[Sequence[Tensor], Sequence[int]], Iterator[tuple[Tensor, Tensor]]]
 """Batches of indices, and a seed for what is drawn for each -> raw inputs and targets, batch by batch."""
@@ -62,6 +64,25 @@ class Strata(NamedTuple):
         return self.members[self.starts[drawn] + torch.minimum(place, sizes - 1)]
 
 
+def bucketed(order: Tensor, lengths: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
+    """An order in which the samples of a batch are of about the same length.
+
+    A shuffled order is cut into pools of `POOL` batches, which are sorted by length; then the batches are shuffled. A
+    last batch that is not full stays the last.
+
+    Args:
+        order: all samples, shuffled, (N,).
+        lengths: their steps, (N,).
+        batch_size: samples a batch.
+        generator: draws the order of the batches.
+    """
+    pools = [pool[lengths[pool].argsort(stable=True)] for pool in torch.split(order, batch_size * POOL)]
+    batches = torch.split(torch.cat(pools), batch_size)
+    full = len(order) // batch_size
+    drawn = torch.randperm(full, generator=generator).tolist()
+    return torch.cat([*(batches[number] for number in drawn), *batches[full:]])
+
+
 class Batches:
     """An iterable over a split, one epoch each time it is iterated.
 
@@ -79,6 +100,8 @@ class Batches:
         shuffle: draw a new order each epoch.
         strata: the class of each sample, (num_samples,) int64; an epoch then draws as many samples with replacement,
             every class that there is as likely as every other. None: each sample once.
+        lengths: the steps of each sample, (num_samples,) int64: a shuffled epoch puts samples of about the same length
+            into a batch, and draws the order of the batches. None: lengths do not matter.
         seed: what the orders follow from.
         drop_single: leave out a last batch of one sample, which batch normalisation cannot train on.
         rank: this process among those that share every batch: all cut the same order into batches of
@@ -95,6 +118,7 @@ class Batches:
         prepare: Prepare,
         shuffle: bool = False,
         strata: Tensor | None = None,
+        lengths: Tensor | None = None,
         seed: int = 0,
         drop_single: bool = False,
         rank: int = 0,
@@ -106,6 +130,7 @@ class Batches:
         self.read, self.prepare = read, prepare
         self.shuffle, self.seed = shuffle, seed
         self._strata = None if strata is None else Strata.of(strata)
+        self._lengths = lengths
         self.epoch = 0
         self.position = 0
         self._takes_up = False
@@ -130,7 +155,10 @@ class Batches:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         if self._strata is not None:
             return self._strata.draw(self.num_samples, generator)
-        return torch.randperm(self.num_samples, generator=generator)
+        order = torch.randperm(self.num_samples, generator=generator)
+        if self._lengths is None:
+            return order
+        return bucketed(order, self._lengths, self.batch_size * self.world, generator)
 
     def part(self, batch: Tensor) -> tuple[Tensor, Share | None]:
         """This process's part of a batch of all processes, and its share where the parts are not all alike.

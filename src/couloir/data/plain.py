@@ -24,9 +24,9 @@ from torch.utils.data import DataLoader
 from couloir.config.fields import Fields, fields_of, input_field, of_kind, target_field
 from couloir.config.image_size import as_image_size, size_of
 from couloir.data.batches import Batch
-from couloir.data.ragged import joined, length, moved, part
 from couloir.errors import CouloirError
 from couloir.log import say
+from couloir.ragged import joined, length, moved, part
 
 TRANSFER = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 """Hooks by which a module has a say in how a batch reaches the device."""

@@ -85,4 +85,5 @@ class _Fetching(Dataset[Tensor]):
         self.source = source
 
     def __getitem__(self, rows: Tensor) -> Tensor:
-        return self.source.fetch(rows)
+        fetched: Tensor = self.source.fetch(rows)
+        return fetched

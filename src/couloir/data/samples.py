@@ -25,7 +25,6 @@ from couloir.data.columns import Described
 from couloir.data.division import Division, Split, check_labels, choose
 from couloir.data.encoding import Encoding
 from couloir.data.label_noise import with_noise
-from couloir.data.ragged import Ragged, moved
 from couloir.data.rows import Rows
 from couloir.data.skipped import Skipped
 from couloir.data.source import CHUNK, ArraySource, Cuttable, Load, Loaded, Source
@@ -35,6 +34,7 @@ from couloir.data.windows import windows_first
 from couloir.data.workers import Cutting
 from couloir.errors import CouloirError
 from couloir.machine import cores
+from couloir.ragged import Ragged, moved
 
 Degrade = Callable[[Tensor, Tensor | None], Tensor]
 

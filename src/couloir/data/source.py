@@ -33,8 +33,8 @@ class Source(Protocol):
     measured: int
     """Samples, evenly spaced, that the mean and deviation are computed from; for smaller sets that is all of them."""
 
-    def fetch(self, indices: Tensor) -> Tensor:
-        """The raw inputs of some samples: uint8 (B, C, H, W) or float32 (B, F)."""
+    def fetch(self, indices: Tensor) -> Any:
+        """The raw inputs of some samples: uint8 (B, C, H, W) or float32 (B, F); of sequences all fields by name."""
 
     def hash_into(self, add: Callable[[bytes], object], indices: Indices) -> None:
         """Add the bytes of some samples, in order."""
@@ -120,6 +120,7 @@ class Loaded:
         notes: what the console says of the files.
         groups: a name or a number for each training sample, (N,): samples of one group stay in one split; None: each
             sample may go anywhere.
+        vocabulary: of texts, what the tokens stand for, a `couloir.data.sequence.vocabulary.Vocabulary`.
         held_out: the training samples as validation and test see them where they are held out of these: whole images
             instead of windows, say; None: as in training.
     """
@@ -135,6 +136,7 @@ class Loaded:
     notes: list[str] = field(default_factory=list)
     groups: NDArray[Any] | None = None
     held_out: Source | None = None
+    vocabulary: Any = None
 
 
 Load = Callable[[], Loaded]

@@ -18,13 +18,13 @@ from couloir.config.fields import SAMPLE, input_field
 from couloir.data.features import Feature
 from couloir.data.images import reading_of
 from couloir.data.npy import opened_array
-from couloir.data.ragged import Padded, Ragged
 from couloir.data.table import Wanted
 from couloir.data.unseen import Arrays, Photographs, Raw, RowsWanted, Unseen, rows_of
 from couloir.data.whole_photographs import WholePhotographs, at_once
 from couloir.errors import CouloirError
 from couloir.inference.inputs import ARRAYS, PHOTOGRAPHS, Inputs, Unusable, array_form, check_kinds
 from couloir.inference.trained import Measured, Trained, loaded_size, mean_answer
+from couloir.ragged import Padded, Ragged
 from couloir.record.columns import read_columns
 from couloir.task.dense import Dense
 from couloir.task.generative import Generative

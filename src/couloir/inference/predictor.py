@@ -21,12 +21,12 @@ from couloir.config.build import build
 from couloir.config.image_size import sample_shape
 from couloir.data.batches import Batch
 from couloir.data.plain import prepared
-from couloir.data.ragged import moved
 from couloir.data.skipped import in_words
 from couloir.data.worker_processes import workers_ended
 from couloir.errors import CouloirError
 from couloir.inference.trained import Measured, Trained, at_loaded_size, mean_answer
 from couloir.log import say
+from couloir.ragged import moved
 from couloir.record.folder import RunFolder
 from couloir.record.provenance import read_provenance
 

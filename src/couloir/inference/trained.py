@@ -16,10 +16,12 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from couloir.config.build import build, build_untrained
+from couloir.config.fields import fields_of
 from couloir.config.image_size import ImageSize, covering
 from couloir.data.batches import Batch
 from couloir.data.plain import Plain
 from couloir.data.samples import Samples
+from couloir.data.sequence.sequences import Sequences, is_sequence
 from couloir.errors import CouloirError
 from couloir.metric.gathered import Gathered
 from couloir.record.checkpoint import best_weights, data_statistics, load_network, read_checkpoint
@@ -77,7 +79,8 @@ class Trained:
         if self.is_plain:
             data = Plain.without_samples(named, int(self.cfg.seed), self.statistics)
         else:
-            data = Samples.without_samples(named, self.statistics)
+            made = Sequences if is_sequence(fields_of(named)) else Samples
+            data = made.without_samples(named, self.statistics)
         if not data.targets and data.kind == "value" and named.get("target"):  # a checkpoint of an earlier version
             stated = named["target"]
             data.targets = [str(name) for name in (stated if isinstance(stated, list) else [stated])]

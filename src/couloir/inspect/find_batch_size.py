@@ -19,11 +19,11 @@ from rich.table import Table
 from couloir import machine
 from couloir.config.compose import Sentence
 from couloir.data.batches import Batch
-from couloir.data.ragged import length
 from couloir.errors import CouloirError, display
 from couloir.inspect.batch_sizes import USABLE, Tried, doubling, draw_batch_sizes, expected_memory, fastest, largest
 from couloir.inspect.probe import Probe, probing, training_sentence
 from couloir.log import note, rendered, say
+from couloir.ragged import length
 from couloir.record.files import as_csv
 from couloir.record.folder import RunFolder
 from couloir.record.result import write_result

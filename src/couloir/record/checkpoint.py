@@ -116,7 +116,7 @@ def load_network(net: Any, checkpoint: dict[str, Any], run: Path) -> None:
 
 def data_statistics(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint keeps of the data; Lightning names it after the data module's class."""
-    named = [checkpoint.get("Samples"), checkpoint.get("Plain"), *checkpoint.values()]
+    named = [checkpoint.get("Samples"), checkpoint.get("Sequences"), checkpoint.get("Plain"), *checkpoint.values()]
     return next((state for state in named if isinstance(state, dict) and "classes" in state), {})
 
 

@@ -24,6 +24,7 @@ from couloir.errors import CouloirError
 from couloir.inference.predictor import check_views
 from couloir.model.timm import begin_pretrained, own_statistics
 from couloir.model.weights import begin_with
+from couloir.ragged import first
 from couloir.task.task import SPLITS
 from couloir.trainer.processes import first_here_first
 from couloir.trainer.within_memory import WithinMemory
@@ -125,7 +126,7 @@ def _check_single(cfg: DictConfig, net: torch.nn.Module, data: Any) -> None:
         return
     with isolate_rng(), torch.no_grad():
         try:
-            copy.deepcopy(net).train()(data.example_batch(1)[input_field(data.fields)][:1])
+            copy.deepcopy(net).train()(first(data.example_batch(1)[input_field(data.fields)], 1))
         except ValueError as error:
             if ONE_VALUE not in str(error):
                 raise

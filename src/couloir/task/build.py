@@ -19,6 +19,7 @@ from couloir.errors import CouloirError
 from couloir.finetune.layers import CANNOT_PASS, passed
 from couloir.finetune.parts import Learning
 from couloir.metric.chosen import build_metrics
+from couloir.ragged import first
 from couloir.task.task import Task
 
 
@@ -51,7 +52,7 @@ def build_task(cfg: DictConfig, net: nn.Module, data: Any, scheduled: bool = Tru
                 f"{type(task).__name__} has several: {', '.join(task.players)}.",
                 next_step="leave finetune=greedy out",
             )
-        task.learning = learning(cfg, net, data.example_batch(2)[input_field(data.fields)][:2])
+        task.learning = learning(cfg, net, first(data.example_batch(2)[input_field(data.fields)], 2))
     if learns:
         oppose(task, build(cfg, "augmentation"), data)
     options = cfg.trainer

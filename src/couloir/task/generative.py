@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from couloir.config.fields import SAMPLE, input_field, of_kind
 from couloir.data.batches import Batch
-from couloir.data.ragged import length
 from couloir.errors import CouloirError
+from couloir.ragged import length
 from couloir.task.task import Task
 
 CODES, NOISE, PIXELS, BOUND = range(4)

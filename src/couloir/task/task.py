@@ -22,13 +22,13 @@ from torchmetrics import Metric
 
 from couloir.config.fields import SHARE, input_field, of_kind
 from couloir.data.batches import Batch, samples_in
-from couloir.data.ragged import length
 from couloir.distributed import mean, several, total
 from couloir.errors import CouloirError
 from couloir.finetune.parts import Learning, attach
 from couloir.layer_kinds import in_evaluation
 from couloir.metric.gathered import Gathered
 from couloir.metric.precision import WIDE
+from couloir.ragged import first, length, rows_of
 
 MakeOptimizer = Callable[..., Optimizer]
 MakeScheduler = Callable[[Optimizer], Any]
@@ -550,15 +550,16 @@ def try_network(net: nn.Module, data: Any) -> tuple[Any, int]:
     Raises:
         CouloirError: the network does not take the data's samples.
     """
-    x = data.example_batch(2)[input_field(data.fields)][:2]
+    x = first(data.example_batch(2)[input_field(data.fields)], 2)
+    shape = tuple((x if isinstance(x, Tensor) else x[0]).shape[1:])
     training = net.training
     net.eval()
     try:
         with torch.no_grad():
-            return net(x), len(x)
+            return net(x), rows_of(x)
     except (RuntimeError, ValueError, IndexError) as error:
         raise CouloirError(
-            f"The network cannot take samples of shape {tuple(x.shape[1:])}: {str(error).splitlines()[0]}",
+            f"The network cannot take samples of shape {shape}: {str(error).splitlines()[0]}",
             next_step="another model or data.image_size; `couloir summary` with the same words shows the layers",
         ) from error
     finally:

@@ -16,7 +16,6 @@ from couloir.config.compose import Sentence
 from couloir.config.image_size import ImageSize
 from couloir.data.doubles import Doubles, same_files, same_rows
 from couloir.data.health import row_hashes
-from couloir.data.ragged import length
 from couloir.data.samples import Samples
 from couloir.data.skipped import Skipped
 from couloir.errors import CouloirError
@@ -26,6 +25,7 @@ from couloir.inspect.dataset.columns import Seen, Target, columns_of, compared, 
 from couloir.inspect.dataset.map_counts import maps
 from couloir.inspect.dataset.photographs import Headers
 from couloir.inspect.dataset.pixels import Pixels
+from couloir.ragged import length
 from couloir.run.assemble import load_data
 
 LISTED = 100

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from couloir.artifacts.sheet import SIDE
 from couloir.config.fields import of_kind
-from couloir.data.ragged import part
 from couloir.data.samples import Samples, seed_generators
 from couloir.errors import CouloirError
 from couloir.inspect.dataset import targets
 from couloir.palette import COLOURS, coloured
+from couloir.ragged import part
 
 EACH = 6
 """Samples of a class that are shown."""

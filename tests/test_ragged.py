@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from couloir.config.fields import SAMPLE
 from couloir.data.plain import Plain
-from couloir.data.ragged import Padded, Ragged, joined, length, moved, part
+from couloir.ragged import Padded, Ragged, joined, length, moved, part
 
 SIZES = (3, 0, 1, 4)
 FORMS = (Ragged, Padded)

@@ -7,7 +7,7 @@ padded to the longest of their batch, with each sample's length beside it (`Padd
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -67,8 +67,7 @@ Field = Tensor | Ragged | Padded
 
 def length(batch: Mapping[str, Any]) -> int:
     """How many samples a batch has."""
-    first = next(iter(batch.values()))
-    return len(first.counts) if isinstance(first, Ragged) else len(first[0] if isinstance(first, Padded) else first)
+    return rows_of(next(iter(batch.values())))
 
 
 def part(field: Field, chosen: Tensor) -> Field:
@@ -79,12 +78,23 @@ def part(field: Field, chosen: Tensor) -> Field:
     return type(field).of([samples[place] for place in chosen.tolist()])
 
 
+def first(field: Field, count: int) -> Field:
+    """The first samples of a field."""
+    return field[:count] if isinstance(field, Tensor) else part(field, torch.arange(min(count, rows_of(field))))
+
+
+def rows_of(field: Field) -> int:
+    """How many samples a field has."""
+    return len(field.counts) if isinstance(field, Ragged) else len(field[0] if isinstance(field, Padded) else field)
+
+
 def joined(fields: Sequence[Field]) -> Field:
     """The samples of several fields of one form, one field after the other."""
-    first = fields[0]
-    if isinstance(first, Tensor):
-        return torch.cat(list(cast(Sequence[Tensor], fields)))
-    return type(first).of([sample for field in fields for sample in cast(Ragged | Padded, field).samples()])
+    tensors = [field for field in fields if isinstance(field, Tensor)]
+    if len(tensors) == len(fields) and len({each.shape[1:] for each in tensors}) == 1:
+        return torch.cat(tensors)
+    form = Ragged if isinstance(fields[0], Ragged) else Padded
+    return form.of([sample for field in fields for sample in (field if isinstance(field, Tensor) else field.samples())])
 
 
 def moved(field: Field, device: torch.device) -> Field:
