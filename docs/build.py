@@ -60,7 +60,10 @@ def build_groups() -> None:
     """Write the list of groups, and the README's table of them."""
     (ROOT / "docs/groups.md").write_text(groups_page(), encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (ROOT / "README.md").write_text(TABLE.sub(rf"\g<1>{groups_table()}\n\g<2>", readme), encoding="utf-8")
+    readme = TABLE.sub(rf"\g<1>{groups_table()}\n\g<2>", readme)
+    count = len(tree.choices("model"))
+    readme = re.sub(r"(`couloir list model` shows its )\d+( choices)", rf"\g<1>{count}\g<2>", readme)
+    (ROOT / "README.md").write_text(readme, encoding="utf-8")
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from couloir.config import contract, tree
 from couloir.config.check import check_sweep_values
 from couloir.config.compose import SWEEP_GROUPS, compose_sentence, compose_sweep
 from couloir.config.made_for import tasks_of
-from couloir.config.needs import lacking
+from couloir.config.needs import lacking, needs
 from couloir.config.unread import PLAIN
 from couloir.metric.chosen import build_metrics
 from couloir.task.task import Task
@@ -69,6 +69,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def of_steps(name: str) -> list[str]:
+    """The data of a network over steps; none for other networks."""
+    kinds = {field.kind for need in needs(tree.choices("model")[name]) for field in need}
+    if "target_tokens" in kinds:
+        return ["data=reversed"]
+    sets = {"series": "digits_rows", "tokens": "descriptions", "video": "moving_digits"}
+    return next(([f"data={data}"] for kind, data in sets.items() if kind in kinds), [])
+
+
 def words_for(group: str, name: str, files: Path) -> list[str]:
     extra = [word.format(root=files) for word in NEEDED.get(f"{group}={name}", [])]
     if group == "experiment" and "override /data: imagenet" in tree.choices(group)[name].read_text():
@@ -76,6 +85,8 @@ def words_for(group: str, name: str, files: Path) -> list[str]:
     if group == "experiment" and re.search("override /data: (membrane|ped)", tree.choices(group)[name].read_text()):
         extra.append(f"data.root={files / 'cells'}")
     data = ["data=cifar10"] if group in ("model", "augmentation") else []
+    if group == "model":
+        data = of_steps(name) or data
     smallest = (
         re.search(r"# int >= (\d+) or \[height, width\]; pixels", tree.choices("model")[name].read_text())
         if group == "model"
@@ -102,7 +113,7 @@ def words_for(group: str, name: str, files: Path) -> list[str]:
 
 def passengers() -> dict[str, list[tuple[str, str]]]:
     """model -> choices of other groups that go along in its sentence: they go with every model, and with each other."""
-    models = [name for name in packaged_networks() if ("model", name) not in BY_THEMSELVES]
+    models = [name for name in packaged_networks() if ("model", name) not in BY_THEMSELVES and not of_steps(name)]
     found: dict[str, list[tuple[str, str]]] = {name: [] for name in models}
     for group in ("initializer", "optimizer", "scheduler", "metric", "augmentation", "averaging", "tta", "logger"):
         names = [name for name in tree.choices(group) if (group, name) not in BY_THEMSELVES]

@@ -308,7 +308,7 @@ def test_a_users_own_metric_is_one_yaml_file(own: Path, capsys: pytest.CaptureFi
         ("    higher_is_better: true\n", "", "does not say whether more is better"),
         ("[0, 1]", "[0]", "bounds takes the least and the largest value"),
         ("[0, 1]", "[0, 1]\n    guess: chance", "guess takes a number, K/num_classes"),
-        ("[classification]", "[clasification]", "did you mean tasks: [classification]?"),
+        ("[classification]", "[clasification]", "did you mean tasks: [classification]"),
         ("specificity:\n", "accuracy:\n", "is the name of a metric that tasks already have"),
         ("specificity:\n", "my-metric:\n", "is not a name of letters and digits"),
         ("  facts:\n", "  fact:\n", "did you mean metric.specificity.facts?"),
