@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from couloir.artifacts.layer_table import as_dict, as_table, layers, memory, totals
+from couloir.artifacts.layer_table import as_dict, as_table, layers, layers_met, memory, totals
 from couloir.cli.main import run
+from couloir.config.given import Given, assumed_length, given_by
 from couloir.errors import CouloirError
 from couloir.log import rendered
 from couloir.model.lenet import LeNet5
 from couloir.model.resnet import resnet50
+from couloir.model.sequence.recurrent import recurrent
 from couloir.record.tested import memory_in_words
 from networks import build
 
@@ -173,7 +175,7 @@ def test_the_table_and_the_json_say_the_same() -> None:
     text = rendered(as_table(rows, net))
     assert "61,706" in text
     assert "61,550" in text
-    parsed = json.loads(json.dumps(as_dict(rows, net, (1, 28, 28))))
+    parsed = json.loads(json.dumps(as_dict(rows, net, [Given((1, 28, 28))])))
     found = parsed["totals"]
     assert {name: found[name] for name in ("parameters", "trainable_parameters", "multiply_adds")} == {
         "parameters": 61_706, "trainable_parameters": 61_550, "multiply_adds": 416_520,
@@ -198,8 +200,32 @@ def test_the_lectures_memory_comes_out_to_the_last_digit() -> None:
     for name, (sample, classes, words) in told.items():
         with torch.device("meta"):
             net = build(name, *sample[:2], classes)
-            found = memory(layers(net, *sample[:2]), net, sample)
+            found = memory(layers(net, *sample[:2]), net, [Given(sample)])
         assert memory_in_words(found).endswith(words)
+
+
+def test_recurrent_layers_count_each_step_each_gate_and_each_direction() -> None:
+    """A step of a layer multiplies its inputs and its state with the matrices of each gate."""
+    for kind, gates in (("rnn", 1), ("gru", 3), ("lstm", 4)):
+        net = recurrent(kind, channels=5, vocabulary_size=None, num_classes=3, width=7, layers=2, bidirectional=True)
+        rows = {row.name: row for row in layers_met(net, [Given((11, 5))])}
+        step = 2 * gates * 7 * (5 + 7) + 2 * gates * 7 * (14 + 7)
+        assert rows["body.units"].multiply_adds == 11 * step
+        assert rows["body.units"].output_shape == [11, 14]
+        assert totals(list(rows.values()), net)["multiply_adds"] == 11 * step + 14 * 3
+        assert "inputs" not in rows, "it hands on the numbers of the steps"
+
+
+def test_tokens_are_counted_as_they_come_and_a_length_that_nobody_states_is_told() -> None:
+    net = recurrent("gru", channels=None, vocabulary_size=9, num_classes=2, width=4)
+    data = {"fields": {"text": "tokens", "label": "label"}, "channels": None, "length": None, "image_size": None}
+    given = given_by(data)
+    rows = layers_met(net, given)
+    assert rows[0].name == "inputs.embedding"
+    assert rows[0].output_shape == [32, 4]
+    assert memory(rows, net, given)["input_bytes"] == 32 * 8
+    assert "32 steps" in assumed_length(data)
+    assert not assumed_length({**data, "length": 32})
 
 
 class Reshaped(nn.Module):

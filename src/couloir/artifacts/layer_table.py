@@ -18,7 +18,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from couloir.config.build import build, build_untrained
-from couloir.config.image_size import ImageSize, input_size, sample_shape
+from couloir.config.given import Given, given_by, in_words
+from couloir.config.image_size import ImageSize, sample_shape
 from couloir.errors import CouloirError
 from couloir.finetune.parts import Learning
 from couloir.loss.classification import CrossEntropy, NegativeLogLikelihood
@@ -133,6 +134,17 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def layers(net: nn.Module, channels: int, image_size: ImageSize | None) -> list[Layer]:
+    """The layers of a network for images, or for rows of a table, as `layers_met` has them.
+
+    Args:
+        net: the network.
+        channels: channels of the images, or columns of the table.
+        image_size: of the images, None for tables.
+    """
+    return layers_met(net, [Given(sample_shape(channels, image_size))])
+
+
+def layers_met(net: nn.Module, given: Sequence[Given]) -> list[Layer]:
     """The layers in the order in which one sample passes through them, and last those with parameters that it does not
     pass, such as a head for training alone: the rows' parameters add up to the network's.
 
@@ -141,8 +153,7 @@ def layers(net: nn.Module, channels: int, image_size: ImageSize | None) -> list[
 
     Args:
         net: the network; the modes of its modules are left as they were.
-        channels: channels of the images, or columns of the table.
-        image_size: of the images, None for tables.
+        given: what it takes of a sample.
     """
     names = {module: name or type(net).__name__ for name, module in net.named_modules()}
     modes = {module: module.training for module in names}
@@ -180,6 +191,9 @@ def layers(net: nn.Module, channels: int, image_size: ImageSize | None) -> list[
             return
         if isinstance(module, nn.AdaptiveAvgPool2d) and not own:
             return  # the maps had the size already
+        own_kind = not type(module).__module__.startswith("torch.")
+        if is_layer and own_kind and not own and inputs and output is inputs[0]:
+            return  # it hands on what it is given, such as numbers that need no embedding
         first = next(iter(output), None) if isinstance(output, tuple) else output
         if module not in rows:
             add(module, list(first.shape[1:]) if isinstance(first, Tensor) else [])
@@ -196,7 +210,7 @@ def layers(net: nn.Module, channels: int, image_size: ImageSize | None) -> list[
     ]
     try:
         with torch.inference_mode(False), torch.no_grad():
-            net.eval()(_zeros(net, channels, image_size))
+            net.eval()(*_zeros(net, given))
     finally:
         for hook in hooks:
             hook.remove()
@@ -226,14 +240,14 @@ def layers_of(cfg: DictConfig, net: nn.Module | None = None) -> tuple[list[Layer
     Raises:
         RuntimeError: a single sample cannot pass through it; or ValueError.
     """
-    channels, image_size = int(cfg.data.channels), input_size(cfg.data)
+    given = given_by(cfg.data)
     try:
         with torch.device("meta"):
             unreal: nn.Module = build_untrained(cfg)
-            rows, net, found = _with_what_learns(cfg, unreal, channels, image_size)
+            rows, net, found = _with_what_learns(cfg, unreal, given)
     except CANNOT:
         net = build_untrained(cfg) if net is None else net
-        rows, net, found = _with_what_learns(cfg, net, channels, image_size)
+        rows, net, found = _with_what_learns(cfg, net, given)
     taken = _taken_by_loss(cfg)
     outputs = next((row.output_shape for row in reversed(rows) if row.output_shape), None)
     if taken and outputs:
@@ -250,18 +264,20 @@ def _taken_by_loss(cfg: DictConfig) -> str:
 
 
 def _with_what_learns(
-    cfg: DictConfig, net: nn.Module, channels: int, image_size: ImageSize | None
+    cfg: DictConfig, net: nn.Module, given: Sequence[Given]
 ) -> tuple[list[Layer], nn.Module, Learning | None]:
     """The layers, once `finetune` has fixed what never learns."""
-    found = learning(cfg, net, _zeros(net, channels, image_size)) if cfg.get("finetune") is not None else None
-    return layers(net, channels, image_size), net, found
+    found = learning(cfg, net, _zeros(net, given)[0]) if cfg.get("finetune") is not None else None
+    return layers_met(net, given), net, found
 
 
-def _zeros(net: nn.Module, channels: int, image_size: ImageSize | None) -> Tensor:
+def _zeros(net: nn.Module, given: Sequence[Given]) -> list[Tensor]:
     """A batch of one sample where the network's weights are, and of their precision."""
-    shape = (1, *sample_shape(channels, image_size))
     first = next((parameter for parameter in net.parameters() if parameter.is_floating_point()), torch.empty(0))
-    return torch.zeros(shape, dtype=first.dtype, device=first.device)
+    return [
+        torch.zeros((1, *each.shape), dtype=torch.int64 if each.tokens else first.dtype, device=first.device)
+        for each in given
+    ]
 
 
 def multiply_adds(module: nn.Module, x: Any, output: Any) -> int:
@@ -274,6 +290,11 @@ def multiply_adds(module: nn.Module, x: Any, output: Any) -> int:
         x: its input; the whole of it belongs to the sample, wherever the layer expects the batch.
         output: what it gave.
     """
+    if isinstance(module, nn.RNNBase) and isinstance(x, Tensor):
+        # Each matrix is multiplied once a step: those of all gates, layers and directions, and no bias.
+        return x.shape[1 if module.batch_first else 0] * sum(
+            each.numel() for each in module.parameters() if each.ndim == 2
+        )
     if not isinstance(output, Tensor):
         return 0
     if isinstance(module, CONVOLUTIONS):
@@ -295,32 +316,32 @@ def totals(rows: list[Layer], net: nn.Module) -> dict[str, int]:
     }
 
 
-def memory(rows: list[Layer], net: nn.Module, sample: Sequence[int]) -> dict[str, int]:
-    """Bytes of one sample of this shape in training: the input, activations and their gradients, parameters, and all
+def memory(rows: list[Layer], net: nn.Module, given: Sequence[Given]) -> dict[str, int]:
+    """Bytes of one sample in training: the input, activations and their gradients, parameters, and all
     together.
     """
     parts = {
-        "input_bytes": FLOAT * math.prod(sample),
+        "input_bytes": sum(each.bytes for each in given),
         "activation_bytes": 2 * FLOAT * sum(row.activations for row in rows),
         "parameter_bytes": FLOAT * totals(rows, net)["parameters"],
     }
     return {**parts, "memory_bytes": sum(parts.values())}
 
 
-def as_dict(rows: list[Layer], net: nn.Module, sample: Sequence[int]) -> dict[str, Any]:
-    """The table as plain values, for JSON; `sample` is the shape of one."""
+def as_dict(rows: list[Layer], net: nn.Module, given: Sequence[Given]) -> dict[str, Any]:
+    """The table as plain values, for JSON."""
     listed = [{**asdict(row), "memory_bytes": row.memory} for row in rows]
-    return {"layers": listed, "totals": totals(rows, net) | memory(rows, net, sample)}
+    return {"layers": listed, "totals": totals(rows, net) | memory(rows, net, given)}
 
 
-def as_memory_table(rows: list[Layer], net: nn.Module, sample: Sequence[int]) -> Table:
+def as_memory_table(rows: list[Layer], net: nn.Module, given: Sequence[Given]) -> Table:
     """The memory of input and layers for a terminal, in MiB."""
     table = Table()
     table.add_column("layer", overflow="fold")
     for column in ("output shape", "activations", "parameters", "together"):
         table.add_column(column, justify="left" if column == "output shape" else "right", no_wrap=True)
-    found = memory(rows, net, sample)
-    table.add_row("input", _shape(sample), "", "", _mib(found["input_bytes"]))
+    found = memory(rows, net, given)
+    table.add_row("input", in_words(given), "", "", _mib(found["input_bytes"]))
     for row in rows:
         parameters = FLOAT * row.parameters
         activations = row.memory - parameters

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from couloir.config.fields import is_sequence
 from couloir.data.samples import Samples
 from couloir.task.classification import Classification
 from couloir.task.regression import Regression
@@ -73,6 +74,8 @@ def _numbers(data: Any) -> int:
     """How many inputs the data has, where each is a number of its own; 0 of any other data."""
     if not isinstance(data, Samples) or data.image_size is not None or not data.splits or data.stand_ins:
         return 0
+    if is_sequence(data.fields):
+        return 0  # a number for each step
     if data.encoding is None:
         return data.channels
     plain = all(len(feature.inputs) == feature.width == 1 for feature in data.encoding.features if feature.inputs)

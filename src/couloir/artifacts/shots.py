@@ -192,7 +192,7 @@ class FiltersShot:
     kind = FILTERS
 
     def __init__(self, data: Any) -> None:
-        self._channels, self._image_size = int(data.channels), data.image_size
+        self._channels, self._image_size = int(data.channels or 0), data.image_size
 
     def measure(self, task: Task) -> Numbers:
         """The weights, (O, C, h, w), by the layer's name; nothing where they would be no picture."""

@@ -20,7 +20,8 @@ from couloir.artifacts.labelled_tiles import GREY, RED, Word, labelled_tiles, sh
 from couloir.artifacts.layer_table import as_dict, layers_of
 from couloir.artifacts.map_pictures import TITLES, maps_figure, maps_png
 from couloir.artifacts.prediction_table import ORIGIN_FILE, origin
-from couloir.config.image_size import ImageSize, input_size, sample_shape
+from couloir.config.given import given_by
+from couloir.config.image_size import ImageSize, sample_shape
 from couloir.layer_kinds import Weighted
 from couloir.metric.mistakes import Mistakes
 from couloir.metric.worst_maps import WorstMaps
@@ -110,13 +111,12 @@ def write_exhibits(
     if seen is not None and seen.maps is not None and seen.maps.planes:
         write_maps(folder, seen.maps.position, seen.maps.files, seen.maps.numbers)
         pictures["maps"] = _write_maps(seen.maps, seen.shown_as, classes, folder)
-    layer, filters = first_filters(net, int(cfg.data.channels), cfg.data.image_size)
+    layer, filters = first_filters(net, int(cfg.data.channels or 0), cfg.data.image_size)
     if filters is not None:
         pictures["filters"] = _draw_filters(layer, filters, folder)
     write_pictures(folder, pictures)
     with suppress(RuntimeError, ValueError):  # where a single sample cannot pass through the network
-        sample = sample_shape(int(cfg.data.channels), input_size(cfg.data))
-        write_layers(folder, as_dict(layers_of(cfg, net)[0], net, sample))
+        write_layers(folder, as_dict(layers_of(cfg, net)[0], net, given_by(cfg.data)))
 
 
 def _write_maps(worst: WorstMaps, kind: str, classes: list[str], folder: RunFolder) -> Grid:

@@ -29,17 +29,18 @@ def main(arguments: list[str]) -> int:
         sentence = checked(words, reads_data=False)
 
         from couloir.artifacts.layer_table import as_dict, as_memory_table, as_table, layers_of
-        from couloir.config.image_size import input_size, sample_shape
+        from couloir.config.given import assumed_length, given_by
         from couloir.record.tested import memory_in_words
 
         layers, net, learning = layers_of(sentence.cfg)
-        sample = sample_shape(int(sentence.cfg.data.channels), input_size(sentence.cfg.data))
+        given = given_by(sentence.cfg.data)
         learns = [] if learning is None else learning.in_words(net).splitlines()
-        answer.facts |= as_dict(layers, net, sample) | ({"learns": learns} if learns else {})
+        answer.facts |= as_dict(layers, net, given) | ({"learns": learns} if learns else {})
 
         from rich import get_console
 
-        get_console().print(as_memory_table(layers, net, sample) if MEMORY in switches else as_table(layers, net))
-        for line in [memory_in_words(answer.facts["totals"]), *learns]:
+        get_console().print(as_memory_table(layers, net, given) if MEMORY in switches else as_table(layers, net))
+        length = assumed_length(sentence.cfg.data)
+        for line in [memory_in_words(answer.facts["totals"]), *([length] if length else []), *learns]:
             get_console().print(line, markup=False, highlight=False, soft_wrap=True)
     return 0

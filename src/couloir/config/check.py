@@ -513,7 +513,7 @@ def _check_parts(sentence: Sentence) -> None:
         f"leave ~loss out: the task's own is loss={cfg.task.get('loss')}",
     )
     _refuse(
-        cfg.model.get("embedding") is not None and not cfg.model.get("categories"),
+        cfg.model.get("embedding") is not None and "categories" in cfg.model and not cfg.model.categories,
         f"model.embedding={cfg.model.get('embedding')} is for categories; data={choices.get('data')} has none.",
         "leave model.embedding out; data.columns={NAME: category} makes a column a category",
     )

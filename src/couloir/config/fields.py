@@ -58,6 +58,11 @@ def target_field(fields: Fields) -> str:
     return next(iter(of_kind(fields, TARGETS)), input_field(fields))
 
 
+def is_sequence(fields: Fields) -> bool:
+    """Whether the input of a data set has steps."""
+    return bool(fields) and fields[input_field(fields)] in SEQUENCES
+
+
 def default_fields(task: str, image_size: Any) -> dict[str, str]:
     """The fields of a set that states none, by its task and the size of its images (None: a table)."""
     target = {"classification": "label", "multi_label": "labels"}.get(task, "value")

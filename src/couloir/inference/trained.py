@@ -16,12 +16,12 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from couloir.config.build import build, build_untrained
-from couloir.config.fields import fields_of
+from couloir.config.fields import fields_of, is_sequence
 from couloir.config.image_size import ImageSize, covering
 from couloir.data.batches import Batch
 from couloir.data.plain import Plain
 from couloir.data.samples import Samples
-from couloir.data.sequence.sequences import Sequences, is_sequence
+from couloir.data.sequence.sequences import Sequences
 from couloir.errors import CouloirError
 from couloir.metric.gathered import Gathered
 from couloir.record.checkpoint import best_weights, data_statistics, load_network, read_checkpoint

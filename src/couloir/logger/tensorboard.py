@@ -17,10 +17,12 @@ from pytorch_lightning.utilities import rank_zero_only
 from tensorboard.compat.proto.event_pb2 import Event
 from torch import Tensor, nn
 
+from couloir.config.fields import input_field, is_sequence
 from couloir.config.image_size import input_size, sample_shape
 from couloir.log import note
 from couloir.logger.events import files, session_start, write_events
 from couloir.logger.hyperparameters import comparable
+from couloir.ragged import Padded
 from couloir.torch_private import graph
 
 
@@ -56,8 +58,7 @@ class TensorBoard(TensorBoardLogger):
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         try:
-            facts = {"image_size": data.image_size, "factor": getattr(data, "factor", 1), "fields": data.fields}
-            definition = traced(model.net, (1, *sample_shape(data.channels, input_size(facts))))  # type: ignore[arg-type]
+            definition = traced(model.net, _input_of(data))  # type: ignore[arg-type]
         except Exception as error:  # noqa: BLE001  of the tracer, and of networks that it cannot follow
             reason = " ".join(str(error).split())[:300]
             note.info("the network's graph cannot be traced for TensorBoard: %s: %s", type(error).__name__, reason)
@@ -70,14 +71,23 @@ def trial_name(run: Path) -> str:
     return "/".join(run.resolve().parts[-2:])
 
 
-def traced(net: nn.Module, shape: tuple[int, ...]) -> bytes:
+def _input_of(data: Any) -> Tensor:
+    """Zeros of the form of one sample, (1, ...); of a sequence as many steps as a sample of the training has."""
+    if is_sequence(data.fields):
+        x = data.example_batch(1)[input_field(data.fields)]
+        return torch.zeros_like(x.values if isinstance(x, Padded) else x)
+    facts = {"image_size": data.image_size, "factor": getattr(data, "factor", 1), "fields": data.fields}
+    return torch.zeros(1, *sample_shape(data.channels, input_size(facts)))
+
+
+def traced(net: nn.Module, x: Tensor) -> bytes:
     """TensorBoard's graph of a network, in evaluation mode; the network itself is left as it is.
 
     Args:
         net: any network.
-        shape: of its input, (1, C, H, W) or (1, F).
+        x: an input, (1, ...).
     """
     alone = copy.deepcopy(net).cpu().float().eval()
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad(), torch.random.fork_rng():
         warnings.simplefilter("ignore")
-        return graph(alone, torch.zeros(shape))
+        return graph(alone, x)

@@ -45,7 +45,7 @@ def load_data(cfg: DictConfig, world: World = ALONE, reports: bool = True) -> An
     augmentation = of_the_data(build(cfg, "augmentation"))
     data = prepared(cfg, build(cfg, "data", augmentation=augmentation, world=world), augmentation)
     if asks_timm(cfg.model) and cfg.data.get("mean") is None and cfg.data.get("std") is None:
-        data.standardised_as(own_statistics(cfg.model, int(cfg.data.channels)) or {})
+        data.standardised_as(own_statistics(cfg.model, int(cfg.data.channels or 0)) or {})
     if isinstance(data, Plain) and world.size > 1:
         raise CouloirError(
             f"{type(data.module).__name__} has plain DataLoaders, and several processes cannot divide them exactly.",

@@ -210,7 +210,7 @@ def _conclude(sentence: Sentence, folder: RunFolder, stop: StopOnSignal, trained
     write_exhibits(cfg, module.net, trained.seen, trained.data.classes, folder, pictures)
     write_learned(cfg, module, trained.data, folder)
     file = folder.path / "checkerboard.png"
-    if said := draw_checkerboard(module.net, int(cfg.data.channels), cfg.data.image_size, file):
+    if said := draw_checkerboard(module.net, int(cfg.data.channels or 0), cfg.data.image_size, file):
         note.info("%s", said)
     if cfg.tta is not None and is_tested(cfg):
         numbers |= tta_numbers(cfg, folder.path, stop)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from couloir.config.fields import SEQUENCES, Fields
+from couloir.config.fields import Fields
 from couloir.config.world import ALONE, World
 from couloir.data.batches import Batch, Batches, Prepare
 from couloir.data.division import Split
@@ -260,11 +260,6 @@ class Sequences(Samples):
 def _no_samples() -> Loaded:
     """Never called: these samples are known by a checkpoint alone."""
     raise RuntimeError("there are no samples to load")
-
-
-def is_sequence(fields: Fields) -> bool:
-    """Whether the input of a data set has steps."""
-    return next(iter(fields.values()), "") in SEQUENCES
 
 
 def check_windows(length: int, needed: int, place: str, keys: Sequence[str]) -> None:
