@@ -26,7 +26,7 @@ LEAST = {WALK: 2}
 MOST = 2_500
 """Samples, rows or frames that one picture can show."""
 LARGEST_SEED = 2**63 - 1
-PNG, GIF, NPY, FOLDER = ".png", ".gif", ".npy", ""
+PNG, GIF, NPY, TXT, FOLDER = ".png", ".gif", ".npy", ".txt", ""
 FORMS = {
     SAMPLES: (PNG, NPY, FOLDER), INTERPOLATE: (PNG, NPY, FOLDER), RECONSTRUCT: (PNG, NPY, FOLDER), LATENT: (FOLDER,),
     WALK: (GIF, PNG),
@@ -71,7 +71,8 @@ def check_task(cfg: Any, run: Path) -> None:
     if task not in MAKING and str(node.get("_target_", "couloir.")).startswith("couloir."):
         raise CouloirError(
             f"The run {run.name} has task={task}, which makes nothing: there is no code to draw or to decode.",
-            next_step="name a run of task=reconstruction, vae or gan; couloir predict asks this one about files",
+            next_step="name a run of task=reconstruction, vae, gan or next_token; couloir predict asks this one about "
+            "files",
         )
 
 
@@ -268,9 +269,10 @@ def check_place(place: Path, form: str, own: bool) -> None:
         _check_folder(place)
         check_writable(place / f"0{PNG}")
         return
-    if os.path.lexists(place) and not is_ours(place):
+    if os.path.lexists(place) and not (is_ours(place) or (own and form == TXT)):
+        what = "is not replaced" if form == TXT else "is no picture of `couloir sample`"
         raise CouloirError(
-            f"{display(place)} exists already, and is no picture of `couloir sample`.",
+            f"{display(place)} exists already, and {what}.",
             next_step=f"--output {place.with_name(f'{place.stem}_new{place.suffix}')}",
         )
     check_writable(place)
