@@ -27,6 +27,7 @@ FILES = [tree.choices(group)[name] for group, name in CHOICES]
 # What only the user can know.
 NEEDED = {
     "data=csv": ["data.path={root}/table.csv", "data.target=y"],
+    "data=text_file": ["data.path={root}/text.txt"],
     "data=npz": ["data.path={root}/table.csv"],
     "data=parquet": ["data.path={root}/table.csv", "data.target=y"],
     "data=image_folder": ["data.root={root}/photos"],
@@ -57,6 +58,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "run/checkpoints/best.ckpt").touch()
     (root / "run/config.yaml").write_text("model: {}")
     (root / "table.csv").write_text("a,b,y\n" + "\n".join(f"{n},{n * 2},{n % 3}" for n in range(30)))
+    (root / "text.txt").write_text("To be, or not to be, that is the question. " * 90)
     (root / "conf/data").mkdir(parents=True)
     for holds, classes in (("classes", 3), ("values", 1)):
         facts = f"fields: {{x: image, y: map}}\nmaps: {holds}\nchannels: 1\nimage_size: 32\nnum_classes: {classes}\n"
@@ -101,6 +103,9 @@ def words_for(group: str, name: str, files: Path) -> list[str]:
         data = ["data=super_resolution" if restores else "data=digits_on_photographs"]
     if group == "model" and not set(tasks_of(name)) <= tree.choices("task").keys():
         pytest.skip("the task that it is made for is not there")
+    stated = re.search(r"^task: (\w+)$", tree.choices(group)[name].read_text(), re.M) if group == "data" else None
+    if stated and stated[1] not in tree.choices("task"):
+        pytest.skip(f"the task {stated[1]} is not there")
     if group == "loss" and lacking(tree.choices("loss")[name], {"fields": {"label": "label"}}):
         data = ["data=line"]
     maps = re.search(r"# Needs: map\((\w+)\)", tree.choices("loss")[name].read_text()) if group == "loss" else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, cast
 
 import numpy as np
@@ -248,6 +250,26 @@ class Sequences(Samples):
         data._settle_inputs(statistics.get("mean") or [], statistics.get("std") or [])
         data._measure_targets()
         return data
+
+    def fingerprint(self) -> str:
+        """As of other samples, with the vocabulary: the same numbers may stand for other texts."""
+        whole = super().fingerprint()
+        if self.vocabulary is None:
+            return whole
+        return f"sha256:{sha256((whole + json.dumps(self.vocabulary.plain())).encode()).hexdigest()}"
+
+    def keep_only(self, count: int) -> None:
+        """As of other samples.
+
+        Raises:
+            CouloirError: batches go on where those before ended, which a few samples do not.
+        """
+        if self.carry_state:
+            raise CouloirError(
+                "overfit trains on a few samples, and data.carry_state=true on samples that follow each other.",
+                next_step="data.carry_state=false",
+            )
+        super().keep_only(count)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must know to prepare new samples in the same way."""
