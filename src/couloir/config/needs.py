@@ -36,7 +36,7 @@ KEYS = ("channels", "image_size", "num_classes")
 """The keys of the data that a need may fix."""
 IMAGE_SIZE, SQUARE, MAP = "image_size", "square", "map"
 _MARK = "Needs:"
-_FIELD = re.compile(r"([a-z]+)(?:\(([^()]*)\))?")
+_FIELD = re.compile(r"([a-z_]+)(?:\(([^()]*)\))?")
 _BETWEEN_NEEDS = re.compile(r",(?![^()]*\))")  # not within parentheses
 
 
