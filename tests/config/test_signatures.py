@@ -51,7 +51,15 @@ def test_a_target_takes_what_python_says_that_it_takes() -> None:
 
 
 def test_every_key_of_every_packaged_file_is_taken_by_its_target() -> None:
-    stated = {"answers", "evaluated", "facts", "loss", "metrics", "model", "monitor"}  # of tasks and metrics, read by the check
+    stated = {
+        "answers",
+        "evaluated",
+        "facts",
+        "loss",
+        "metrics",
+        "model",
+        "monitor",
+    }  # of tasks and metrics, read by the check
     for target, names in packaged_targets().items():
         taken = takes(target)
         if taken is not None:

@@ -44,10 +44,7 @@ def small_text(
 ) -> Sequences:
     """Texts of so many letters to train, validate and test on."""
     world: World = keys.get("world", ALONE)
-    if keys["carry_state"]:
-        count = keys["batch_size"] * world.size
-    else:
-        count = 1
+    count = keys["batch_size"] * world.size if keys["carry_state"] else 1
 
     def load() -> Loaded:
         train, val, test = (streams(made(each), count, steps) for each in lengths)

@@ -1,7 +1,7 @@
 """The next token at each step of a text: language modelling.
 
-Bengio et al., 2003, A Neural Probabilistic Language Model; Mikolov et al., 2010, Recurrent Neural Network Based Language
-Model, for the state that goes on from one stretch of the text to the next.
+Bengio et al., 2003, A Neural Probabilistic Language Model; Mikolov et al., 2010, Recurrent Neural Network Based
+Language Model, for the state that goes on from one stretch of the text to the next.
 """
 
 from __future__ import annotations
