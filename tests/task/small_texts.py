@@ -12,6 +12,7 @@ from couloir.config.world import ALONE, World
 from couloir.data.sequence.sequences import Sequences
 from couloir.data.sequence.stretches import Stretch, Stretches
 from couloir.data.sequence.vocabulary import Vocabulary
+from couloir.data.sequence.windows import streams
 from couloir.data.source import Loaded
 
 LETTERS = "abcdefg"
@@ -24,19 +25,10 @@ def made(length: int, noise: float = 0.1) -> np.ndarray[Any, Any]:
     return np.where(generator.random(length) < noise, generator.integers(0, len(LETTERS), length), text)
 
 
-def streams(values: np.ndarray[Any, Any], count: int, steps: int) -> Stretches:
-    """A text as `count` streams, cut into stretches of `steps`: sample k is a part of stream k modulo `count`."""
-    targets = len(values) - 1
-    own = np.array([targets // count + (place < targets % count) for place in range(count)])
-    begins = np.cumsum(own) - own
-    starts, lengths = [], []
-    for offset in range(0, int(own.max()), steps):
-        for place in range(count):
-            if offset < own[place]:
-                starts.append(begins[place] + offset)
-                lengths.append(min(steps, own[place] - offset))
-    inputs = Stretch(values, np.array(starts), np.array(lengths))
-    return Stretches({"text": inputs, "next": Stretch(values, np.array(starts) + 1, np.array(lengths))})
+def cut(values: np.ndarray[Any, Any], count: int, steps: int) -> Stretches:
+    """A text as `count` streams of stretches of `steps`."""
+    starts, lengths = streams(len(values) - 1, steps, count)
+    return Stretches({"text": Stretch(values, starts, lengths), "next": Stretch(values, starts + 1, lengths)})
 
 
 def small_text(
@@ -47,7 +39,7 @@ def small_text(
     count = keys["batch_size"] * world.size if keys["carry_state"] else 1
 
     def load() -> Loaded:
-        train, val, test = (streams(made(each), count, steps) for each in lengths)
+        train, val, test = (cut(made(each), count, steps) for each in lengths)
         return Loaded(train, test=test, val=val, vocabulary=Vocabulary("character", list(LETTERS)))
 
     return Sequences(load, **keys)

@@ -17,6 +17,7 @@ from couloir.ragged import Padded
 from couloir.run.assemble import build_network, load_data
 from couloir.task.build import build_task
 from couloir.task.next_token import NextToken
+from couloir.task.token_prediction import flat
 
 WORDS = [
     "data=small_text", "model=lstm", "model.width=8", "allow_targets=[small_texts]", "trainer.accelerator=cpu",
@@ -40,11 +41,6 @@ def made(*words: str) -> tuple[NextToken, Any]:
     return task, data
 
 
-def tokens_of(batch: dict[str, Any]) -> torch.Tensor:
-    y = batch["next"]
-    return y.values[y.mask()] if isinstance(y, Padded) else y.flatten()
-
-
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_the_loss_of_a_split_is_the_mean_over_its_tokens_whatever_the_batches(smoothing: float) -> None:
     task, data = made(f"loss.label_smoothing={smoothing}", "data.batch_size=5")
@@ -52,10 +48,9 @@ def test_the_loss_of_a_split_is_the_mean_over_its_tokens_whatever_the_batches(sm
     logits, tokens = [], []
     for batch in data.val_dataloader():
         task.take("val", batch)
-        y = tokens_of(batch)
+        scores, y = flat(task.net(batch["text"]).detach(), batch["next"])
+        logits.append(scores)
         tokens.append(y)
-        out = task.net(batch["text"]).detach()
-        logits.append(out[batch["next"].mask()] if isinstance(batch["next"], Padded) else out.flatten(0, 1))
     scores, y = torch.cat(logits).double(), torch.cat(tokens)
     assert len(y) == 89
     values = {name: float(value) for name, value in task.gathered["val"].compute().items()}

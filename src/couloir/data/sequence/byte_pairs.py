@@ -55,8 +55,13 @@ def encoded(tokens: Sequence[str], merges: Sequence[str], text: str) -> list[int
 
 def decoded(tokens: Iterable[str]) -> str:
     """The text of some tokens; bytes that are no character become the replacement character."""
+    return b"".join(map(bytes_of, tokens)).decode("utf-8", errors="replace")
+
+
+def bytes_of(token: str) -> bytes:
+    """The bytes that a token stands for."""
     numbers = _numbers()
-    return bytes(numbers[letter] for token in tokens for letter in token).decode("utf-8", errors="replace")
+    return bytes(numbers[letter] for letter in token)
 
 
 @lru_cache(maxsize=4)
