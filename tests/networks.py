@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from couloir.config import tree
 from couloir.config.build import build as build_node
+from couloir.config.fields import SEQUENCES
 from couloir.config.made_for import tasks_of
 from couloir.config.needs import needs
 from couloir.config.settle import encoder_of
@@ -52,7 +53,7 @@ def packaged_networks() -> list[str]:
     """The choices of the group that make one network each whose answer is a row of scores; `timm` makes those of a
     library that is an extra.
     """
-    others = {"timm", *networks_of_maps(), *networks_of_tasks()}
+    others = {"timm", *networks_of_maps(), *networks_of_tasks(), *networks_of_steps()}
     return [name for name in tree.choices("model") if name not in others]
 
 
@@ -62,6 +63,15 @@ def networks_of_maps() -> list[str]:
         name
         for name, file in tree.choices("model").items()
         if any(field.kind == "map" for need in needs(file) for field in need)
+    ]
+
+
+def networks_of_steps() -> list[str]:
+    """The choices that pass over the steps of a sequence: they take no image and no row."""
+    return [
+        name
+        for name, file in tree.choices("model").items()
+        if any(field.kind in SEQUENCES for need in needs(file) for field in need)
     ]
 
 

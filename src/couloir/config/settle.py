@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from couloir.config import contract, tree
 from couloir.config.classifier_run import settle_classifier
 from couloir.config.compose import THAT_FOLLOW, Sentence, explained
-from couloir.config.fields import fields_of
+from couloir.config.fields import SEQUENCES, fields_of
 from couloir.config.hydra_private import apply_overrides
 from couloir.config.made_for import tasks_of, usual_model
 from couloir.config.metrics import mode, stated_metrics
@@ -190,7 +190,9 @@ def encoder_of(choice: str, keys: Mapping[str, Any]) -> tuple[DictConfig, list[S
     """
     files = tree.choices("model")
     fitting = [
-        name for name, file in files.items() if name not in NO_ENCODERS and not _gives_maps(file) and not tasks_of(name)
+        name
+        for name, file in files.items()
+        if name not in NO_ENCODERS and not _gives_maps(file) and not _reads_steps(file) and not tasks_of(name)
     ]
     if choice not in fitting:
         why = "has no maps that shrink on the way to a head" if choice in files else "is no choice of model"
@@ -219,6 +221,11 @@ def encoder_of(choice: str, keys: Mapping[str, Any]) -> tuple[DictConfig, list[S
 def _gives_maps(file: Path) -> bool:
     """Whether the answer of a network is an image."""
     return any(field.kind == "map" for need in needs(file) for field in need)
+
+
+def _reads_steps(file: Path) -> bool:
+    """Whether a network takes sequences, and no images."""
+    return any(field.kind in SEQUENCES for need in needs(file) for field in need)
 
 
 def _settle_run(cfg: DictConfig) -> None:

@@ -65,13 +65,33 @@ class Inputs(nn.Module):
         return x if self.linear is None else self.linear(x)
 
 
+def pooled(x: Tensor, lengths: Tensor | None, pool: str) -> Tensor:
+    """One row of numbers for each sequence of (B, T, D), (B, D); steps that are not there do not count.
+
+    Args:
+        x: the steps.
+        lengths: how many of them each sequence has, (B,); None: all.
+        pool: `last` or `first`, one step; `mean` or `max`, of all steps.
+    """
+    if pool == "first":
+        return x[:, 0]
+    if pool == "last":
+        return at_last(x, lengths)
+    there = steps_there(x, lengths)
+    if pool == "max":
+        return (x if there is None else x.masked_fill(~there[..., None], -torch.inf)).amax(dim=1)
+    if there is None or lengths is None:
+        return x.mean(dim=1)
+    return (x * there[..., None]).sum(dim=1) / lengths[:, None]
+
+
 class Whole(nn.Module):
-    """A row of numbers for a whole sequence, out of its last step, or the mean or the largest of all its steps.
+    """A row of numbers for a whole sequence, out of one step, or the mean or the largest of all its steps.
 
     Args:
         width: numbers of a step.
         outputs: K.
-        pool: `last`, `mean` or `max`.
+        pool: `last`, `first`, `mean` or `max`.
         dropout: share of the pooled numbers that is dropped in training.
     """
 
@@ -81,19 +101,8 @@ class Whole(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(B, T, width) -> (B, K); steps that are not there do not count."""
-        out: Tensor = self.linear(self.dropout(self.pooled(x, lengths)))
+        out: Tensor = self.linear(self.dropout(pooled(x, lengths, self.pool)))
         return out
-
-    def pooled(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        """(B, T, width) -> (B, width)."""
-        if self.pool == "last":
-            return at_last(x, lengths)
-        there = steps_there(x, lengths)
-        if self.pool == "max":
-            return (x if there is None else x.masked_fill(~there[..., None], -torch.inf)).amax(dim=1)
-        if there is None or lengths is None:
-            return x.mean(dim=1)
-        return (x * there[..., None]).sum(dim=1) / lengths[:, None]
 
 
 class Each(nn.Module):
@@ -124,21 +133,23 @@ class Each(nn.Module):
 
 
 class Ahead(nn.Module):
-    """A row of numbers for each step to come, out of the last step that is there.
+    """A row of numbers for each step to come, out of one step, or the mean or the largest of all steps.
 
     Args:
         width: numbers of a step.
         horizon: steps to come.
         outputs: K.
+        pool: `last`, `first`, `mean` or `max`.
     """
 
-    def __init__(self, width: int, horizon: int, outputs: int) -> None:
+    def __init__(self, width: int, horizon: int, outputs: int, pool: str = "last") -> None:
         super().__init__()
-        self.horizon, self.outputs, self.linear = horizon, outputs, nn.Linear(width, horizon * outputs)
+        self.horizon, self.outputs, self.pool = horizon, outputs, pool
+        self.linear = nn.Linear(width, horizon * outputs)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(B, T, width) -> (B, H, K)."""
-        out: Tensor = self.linear(at_last(x, lengths))
+        out: Tensor = self.linear(pooled(x, lengths, self.pool))
         return out.view(len(out), self.horizon, self.outputs)
 
 
@@ -166,7 +177,7 @@ def head(
     if answers == STEPS:
         return Each(width, num_classes, inputs.embedding if tied else None)
     if answers == HORIZON:
-        return Ahead(width, horizon or 1, num_classes)
+        return Ahead(width, horizon or 1, num_classes, pool)
     return Whole(width, num_classes, pool, dropout)
 
 
