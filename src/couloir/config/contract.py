@@ -29,7 +29,7 @@ _COMPARISON = re.compile(rf"(>=|<=|>|<)\s*({_NUMBER})$")
 _INTERVAL = re.compile(rf"([\[(])\s*({_NUMBER})\s*,\s*({_NUMBER})\s*([\])])$")
 _SCIENTIFIC = re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$")
 _INTEGER = re.compile(r"-?\d+")
-_PAIR = re.compile(r"\[[a-z]+, [a-z]+\]")
+_SEVERAL = re.compile(r"\[[a-z]+(?:, [a-z]+){1,2}\]")
 _TYPES = ("int", "float", "str", "bool", "list")
 _JSON_TYPES = {"int": "integer", "float": "number", "str": "string", "bool": "boolean", "list": "array"}
 _TYPE_NAMES = {"int": "an integer", "float": "a number", "str": "a word", "bool": "true or false", "list": "a list"}
@@ -134,8 +134,8 @@ def _parse(contract: str, inferred: str) -> list[_Test]:
         return tests if not also and " or null" not in contract else [*tests, _null()]
     tests = []
     for part in contract.split(" or "):
-        pair = _PAIR.fullmatch(part.strip())
-        test = _pair_of(tests[-1], pair[0]) if pair and tests else _alternative(part.strip(), inferred)
+        several = _SEVERAL.fullmatch(part.strip())
+        test = _several_of(tests[-1], several[0]) if several and tests else _alternative(part.strip(), inferred)
         if test is None:
             return []
         tests.append(test)
@@ -157,12 +157,13 @@ def _null() -> _Test:
     return _Test(lambda value: value is None, "null", {"type": "null"})
 
 
-def _pair_of(one: _Test, names: str) -> _Test:
-    """A list of two values that each fit the alternative before: `int >= 1 or [height, width]`."""
+def _several_of(one: _Test, names: str) -> _Test:
+    """A list of values that each fit the alternative before, one for each name: `int >= 1 or [height, width]`."""
+    count = names.count(",") + 1
     return _Test(
-        lambda value: isinstance(value, list) and len(value) == 2 and all(map(one.accepts, value)),
-        f"two of them as {names}",
-        {"type": "array", "items": _or_reference(one.schema), "minItems": 2, "maxItems": 2},
+        lambda value: isinstance(value, list) and len(value) == count and all(map(one.accepts, value)),
+        f"{'two' if count == 2 else 'three'} of them as {names}",
+        {"type": "array", "items": _or_reference(one.schema), "minItems": count, "maxItems": count},
     )
 
 
