@@ -121,13 +121,32 @@ def test_fans_are_counted_by_hand() -> None:
     assert fans(nn.Conv2d(4, 8, (3, 5), groups=2)) == (2 * 15, 4 * 15)
     assert fans(nn.Conv2d(8, 8, 3, groups=8)) == (9, 9)
     assert fans(nn.Conv1d(4, 8, 3)) == (12, 24)
+    assert fans(nn.Conv3d(4, 8, (3, 5, 2), groups=2)) == (2 * 30, 4 * 30)
     assert fans(nn.ConvTranspose2d(4, 8, 3)) == (4 * 9, 8 * 9)
     assert fans(nn.ConvTranspose2d(4, 8, 3, groups=2)) == (2 * 9, 4 * 9)
 
 
-@pytest.mark.parametrize(
-    "layer", [nn.LazyLinear(3), nn.utils.parametrizations.weight_norm(nn.Linear(3, 3))], ids=["lazy", "weight norm"]
-)
+class Squared(nn.Module):
+    """A weight that is computed of another, without a way back."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.square()
+
+
+def squared(layer: nn.Module) -> nn.Module:
+    return nn.utils.parametrize.register_parametrization(layer, "weight", Squared())
+
+
+def test_a_layer_with_weight_normalisation_begins_with_the_weight_that_was_drawn() -> None:
+    layer = nn.utils.parametrizations.weight_norm(nn.Conv1d(2, 3, 4))
+    normal(nn.Sequential(layer), std=0.5)
+    length, direction = layer.parametrizations.weight.original0, layer.parametrizations.weight.original1
+    assert 0.3 < direction.std() < 0.7
+    torch.testing.assert_close(length, direction.flatten(1).norm(dim=1)[:, None, None])
+    torch.testing.assert_close(layer.weight, direction)
+
+
+@pytest.mark.parametrize("layer", [nn.LazyLinear(3), squared(nn.Linear(3, 3))], ids=["lazy", "squared"])
 def test_a_weight_that_cannot_be_set_is_a_sentence_and_not_silently_skipped(layer: nn.Module) -> None:
     with pytest.raises(CouloirError, match="'1'") as error:
         ones(nn.Sequential(nn.ReLU(), layer))

@@ -16,6 +16,7 @@ import torch
 from omegaconf import DictConfig
 from rich.table import Table
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
 from couloir.config.build import build, build_untrained
 from couloir.config.given import Given, given_by, in_words
@@ -30,6 +31,8 @@ from couloir.torch_private import viewed, writes
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+PARAMETRIZATIONS = "parametrizations"
+"""The part of a layer that computes its weight."""
 FLOAT = 4
 """Bytes of a number."""
 LOSS = "(loss)"
@@ -149,13 +152,19 @@ def layers_met(net: nn.Module, given: Sequence[Given]) -> list[Layer]:
     pass, such as a head for training alone: the rows' parameters add up to the network's.
 
     A module of several layers has a row behind them where it computes something between them, such as a sum. A layer
-    that does nothing has none.
+    that does nothing has none. What the weight of a layer is computed of, as weight normalisation does, is the layer's.
 
     Args:
         net: the network; the modes of its modules are left as they were.
         given: what it takes of a sample.
     """
-    names = {module: name or type(net).__name__ for name, module in net.named_modules()}
+    within = {
+        part
+        for module in net.modules()
+        if is_parametrized(module)
+        for part in module.get_submodule(PARAMETRIZATIONS).modules()
+    }
+    names = {module: name or type(net).__name__ for name, module in net.named_modules() if module not in within}
     modes = {module: module.training for module in names}
     rows: dict[nn.Module, Layer] = {}
     counted: set[int] = set()
@@ -168,11 +177,11 @@ def layers_met(net: nn.Module, given: Sequence[Given]) -> list[Layer]:
         )
 
     def add(module: nn.Module, output_shape: list[int]) -> None:
-        own = [parameter for parameter in module.parameters(recurse=False) if id(parameter) not in counted]
+        own = [parameter for parameter in own_parameters(module) if id(parameter) not in counted]
         counted.update(id(parameter) for parameter in own)
         parameters = sum(parameter.numel() for parameter in own)
         trained = sum(parameter.numel() for parameter in own if parameter.requires_grad)
-        rows[module] = Layer(names[module], type(module).__name__, output_shape, parameters, 0, trained)
+        rows[module] = Layer(names[module], layer_type(module), output_shape, parameters, 0, trained)
 
     met = Met()
     between = dict.fromkeys(names, 0)
@@ -184,10 +193,10 @@ def layers_met(net: nn.Module, given: Sequence[Given]) -> list[Layer]:
             between[around] += computed
 
     def leave(module: nn.Module, inputs: Any, named: Any, output: Any) -> None:
-        is_layer = not list(module.children())
+        is_layer = all(part in within for part in module.children())
         own = met.leave(module, (*inputs, *named.values()), output, is_layer) + between[module]
         between[module] = 0
-        if does_nothing(module) or not (is_layer or own or list(module.parameters(recurse=False))):
+        if does_nothing(module) or not (is_layer or own or own_parameters(module)):
             return
         if isinstance(module, nn.AdaptiveAvgPool2d) and not own:
             return  # the maps had the size already
@@ -217,9 +226,20 @@ def layers_met(net: nn.Module, given: Sequence[Given]) -> list[Layer]:
         for module, training in modes.items():
             module.training = training
     for module in names:
-        if module not in rows and any(id(parameter) not in counted for parameter in module.parameters(recurse=False)):
+        if module not in rows and any(id(parameter) not in counted for parameter in own_parameters(module)):
             add(module, [])
     return list(rows.values())
+
+
+def own_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters of a module without those of its parts; those that its weight is computed of are its own."""
+    parametrized = list(module.get_submodule(PARAMETRIZATIONS).parameters()) if is_parametrized(module) else []
+    return [*module.parameters(recurse=False), *parametrized]
+
+
+def layer_type(module: nn.Module) -> str:
+    """The name of a module's class, as it was before its weight was computed of others."""
+    return str(type_before_parametrizations(module).__name__)
 
 
 def does_nothing(module: nn.Module) -> bool:

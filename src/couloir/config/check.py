@@ -43,6 +43,7 @@ from couloir.config.slopes import check_activation
 from couloir.config.two_players import check_players
 from couloir.config.unpadded import check_unpadded
 from couloir.config.unread import PLAIN, SEVERAL, check_read
+from couloir.config.video_networks import check_video_network
 from couloir.config.weights import TIMM, check_channels, named
 from couloir.errors import CouloirError, causes, did_you_mean, display
 from couloir.record.checkpoint import best_weights
@@ -554,6 +555,7 @@ def _check_parts(sentence: Sentence) -> None:
     check_channels(cfg.model, cfg.data.get("channels"))
     check_pattern(cfg.model)
     check_unpadded(cfg.model, cfg.data.get("image_size"))
+    check_video_network(cfg.model, cfg.data)
     _check_finetune(cfg)
     rule = f"momentum_schedule={choices.get('momentum_schedule')}"
     _refuse(

@@ -44,9 +44,9 @@ def pooled(size: Size, window: Size, stage: int) -> Size:
     if min(frames, height, width) < 1:
         left = [min(side, step) for side, step in zip(size, window, strict=True)]
         raise CouloirError(
-            f"The videos are too small for this network: in stage {stage} maps of {times(size)} (frames, height, width) "
-            f"meet a pooling of {times(window)}, which leaves nothing.",
-            next_step=f"model.pool=[{','.join(map(str, left))}], fewer stages (model.widths), or more and larger frames",
+            f"The videos are too small for this network: in stage {stage} maps of {times(size)} (frames, height, "
+            f"width) meet a pooling of {times(window)}, which leaves nothing.",
+            next_step=f"model.pool=[{','.join(map(str, left))}], fewer stages (model.widths), or larger videos",
         )
     return frames, height, width
 

@@ -26,8 +26,8 @@ def weighted_layers(net: nn.Module, normalised: bool = False) -> list[Layer]:
 
     Args:
         net: any network.
-        normalised: whether layers take part whose weight is computed from one other tensor of its shape, as spectral
-            normalisation does.
+        normalised: whether layers take part whose weight is computed from other tensors that follow from it, as
+            spectral and weight normalisation do.
 
     Raises:
         CouloirError: a layer's weight is not there yet (lazy layers), or is computed from other parameters.
@@ -39,7 +39,7 @@ def weighted_layers(net: nn.Module, normalised: bool = False) -> list[Layer]:
             if not there and not (normalised and _is_normalised(layer)):
                 raise CouloirError(
                     f"The weight of layer '{name}' ({type(layer).__name__}) cannot be set: it is made later, or is "
-                    "computed from other parameters as weight normalisation does.",
+                    "computed from other parameters.",
                     next_step="use initializer=default, or initializer=custom with a function for this network",
                 )
             layers.append(layer)
@@ -47,15 +47,19 @@ def weighted_layers(net: nn.Module, normalised: bool = False) -> list[Layer]:
 
 
 def _is_normalised(layer: nn.Module) -> bool:
-    """Whether its weight is computed from one other tensor; weight normalisation has two."""
-    parametrized = parametrize.is_parametrized(layer, "weight")
-    return parametrized and hasattr(layer.get_submodule("parametrizations.weight"), "original")
+    """Whether its weight is computed from tensors that follow from a weight: each of its parametrisations has a way
+    back, as those of spectral and weight normalisation have.
+    """
+    if not parametrize.is_parametrized(layer, "weight"):
+        return False
+    return all(hasattr(each, "right_inverse") for each in layer.get_submodule("parametrizations.weight").children())
 
 
 def set_weights(net: nn.Module, draw: Callable[[Layer], object]) -> None:
     """Let `draw` set each weight in place, and set each bias to zero.
 
-    Of a layer with spectral normalisation it sets the weight that is divided by its largest singular value.
+    Of a layer with spectral normalisation it sets the weight that is divided by its largest singular value; of one with
+    weight normalisation direction and length become those of the weight.
 
     Args:
         net: any network; its normalisation layers are left alone.

@@ -122,15 +122,17 @@ class Sequences(Samples):
         self.target_offset = list(self.mean[:count])
         self.target_scale = [value or 1.0 for value in self.std[:count]]
 
-    def _standardised(self, x: Field) -> Field:
-        """Raw inputs, or values to come, as the network takes them."""
+    def _standardised(self, x: Field, kind: str) -> Field:
+        """Raw inputs, or values to come, as the network takes them: frames behind channels in a video, and frames to
+        come before theirs, (B, H, C, h, w).
+        """
         if isinstance(x, Padded):
             values = self._scaled_steps(x.values)
             there = x.mask().view(*x.values.shape[:2], *(1,) * (x.values.ndim - 2))
             values = values * there
-            return Padded(values.transpose(1, 2).contiguous() if self.input_kind == "video" else values, x.lengths)
+            return Padded(values.transpose(1, 2).contiguous() if kind == "video" else values, x.lengths)
         values = self._scaled_steps(cast(Tensor, x))
-        return values.transpose(1, 2).contiguous() if self.input_kind == "video" else values
+        return values.transpose(1, 2).contiguous() if kind == "video" else values
 
     def _scaled_steps(self, x: Tensor) -> Tensor:
         count = x.shape[-3] if self.input_kind == "video" else x.shape[-1]
@@ -149,7 +151,7 @@ class Sequences(Samples):
                 whole = whole.long()
                 batch[name] = Padded(whole, placed.lengths) if isinstance(placed, Padded) else whole
             else:
-                batch[name] = self._standardised(placed)
+                batch[name] = self._standardised(placed, kind)
         if self.target not in batch and self.target != self.input:
             batch[self.target] = moved(y, self.device)
         if augmentation is not None and not isinstance(augmentation, torch.nn.Identity):

@@ -15,10 +15,19 @@ from couloir.model.weights import loads_weights
 from couloir.ragged import Padded
 
 
+class PaddedConv1d(nn.Conv1d):
+    """A convolution that adds zeros at both ends, so that T steps become ceil(T / stride)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T) -> (B, C', T')."""
+        around = self.kernel_size[0] - 1
+        return super().forward(F.pad(x, (around // 2, around - around // 2)))
+
+
 class Stage(nn.Module):
     """A convolution, its activation, and a maximum pooling.
 
-    A convolution adds zeros at both ends, so that T steps become ceil(T / stride). A last window of the pooling that is
+    A last window of the pooling that is
     not full counts as well: T steps become ceil(T / pool_size), and one step at least is left of every sequence.
 
     Args:
@@ -34,17 +43,17 @@ class Stage(nn.Module):
         self, before: int, after: int, kernel_size: int, stride: int, pool_size: int, activation: nn.Module
     ) -> None:
         super().__init__()
-        self.around = (kernel_size - 1) // 2, kernel_size // 2
-        self.convolution = nn.Conv1d(before, after, kernel_size, stride)
+        self.stride, self.pool_size = stride, pool_size
+        self.convolution = PaddedConv1d(before, after, kernel_size, stride)
         self.activation = activation
         self.pooling = nn.MaxPool1d(pool_size, ceil_mode=True) if pool_size > 1 else None
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """(B, D, T) and the lengths -> (B, W, T') and theirs; steps that are not there are zeros, before and after."""
-        x = self.activation(self.convolution(F.pad(x, self.around)))
-        x, lengths = self._cut(x, lengths, self.convolution.stride[0], 0.0 if self.pooling is None else -float("inf"))
+        x = self.activation(self.convolution(x))
+        x, lengths = self._cut(x, lengths, self.stride, 0.0 if self.pooling is None else -float("inf"))
         if self.pooling is not None:
-            x, lengths = self._cut(self.pooling(x), lengths, self.pooling.kernel_size, 0.0)
+            x, lengths = self._cut(self.pooling(x), lengths, self.pool_size, 0.0)
         return x, lengths
 
     @staticmethod

@@ -19,7 +19,7 @@ The last window of a pooling counts where it is not full, as in the authors' pro
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -72,14 +72,14 @@ class AvgPool3d(nn.AvgPool3d):
         return _apart(F.avg_pool2d, x, by_dimension(self.kernel_size))
 
 
-def _apart(pool: object, x: Tensor, window: Size, **keys: bool) -> Tensor:
-    assert callable(pool)
+def _apart(pool: Callable[..., Tensor], x: Tensor, window: Size, **keys: bool) -> Tensor:
     time, height, width = window
-    x = pool(x.flatten(1, 2), (height, width), **keys).unflatten(1, x.shape[1:3])
+    y = pool(x.flatten(1, 2), (height, width), **keys)
+    y = y.view(*x.shape[:3], *y.shape[2:])
     if time == 1:
-        return x
-    y: Tensor = pool(x.flatten(3), (time, 1), **keys)
-    return y.unflatten(3, x.shape[3:])
+        return y
+    z = pool(y.flatten(3), (time, 1), **keys)
+    return z.view(*z.shape[:3], *y.shape[3:])
 
 
 class GlobalAvgPool3d(nn.Module):
@@ -136,14 +136,14 @@ class FramesToCome(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, W, T, h, w) -> (B, H, C, h, w)."""
         out: Tensor = self.convolution(x)
-        return out[:, :, 0].unflatten(1, (self.horizon, self.channels))
+        return out.view(len(out), self.horizon, self.channels, *out.shape[3:])
 
 
 def _convolution(
     before: int, after: int, kernel_size: Size, stride: Size, batch_norm: bool, activation: nn.Module
 ) -> list[nn.Module]:
     """A convolution, and what stands behind it."""
-    padding = tuple(side // 2 for side in kernel_size)
+    padding = kernel_size[0] // 2, kernel_size[1] // 2, kernel_size[2] // 2
     norm = [nn.BatchNorm3d(after)] if batch_norm else []
     return [nn.Conv3d(before, after, kernel_size, stride, padding), *norm, activation]
 
