@@ -30,6 +30,19 @@ def learned_weight(layer: nn.Module) -> Tensor:
     return weight
 
 
+def set_forget_bias(units: nn.Module, value: float) -> None:
+    """Set the biases of the forget gates of all layers of an `nn.LSTM`, which adds two, to one value in sum.
+
+    Jozefowicz, Zaremba and Sutskever, 2015, An Empirical Exploration of Recurrent Network Architectures, section 3: at
+    1, what is remembered does not vanish before anything has been learned.
+    """
+    with torch.no_grad():
+        for name, parameter in units.named_parameters():
+            if name.startswith("bias_"):
+                forget = parameter.chunk(4)[1]  # input, forget, cell, output
+                forget.fill_(value if name.startswith("bias_ih") else 0.0)
+
+
 @contextmanager
 def in_evaluation(net: nn.Module) -> Iterator[None]:
     """Run a network as in evaluation: nothing is dropped, and running means neither move nor depend on the batch."""

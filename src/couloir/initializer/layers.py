@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 from couloir.errors import CouloirError
-from couloir.layer_kinds import TransposedConvolution, Weighted
+from couloir.layer_kinds import TransposedConvolution, Weighted, set_forget_bias
 from couloir.locally_connected import LocallyConnected
 
 Layer = Weighted
@@ -58,6 +58,10 @@ def _is_normalised(layer: nn.Module) -> bool:
 def set_weights(net: nn.Module, draw: Callable[[Layer], object]) -> None:
     """Let `draw` set each weight in place, and set each bias to zero.
 
+    Recurrent units have one matrix for each gate that reads the inputs, and one that reads the state: each is set as if
+    it were a linear layer. A model's own `forget_bias` stays, and so do the vectors of embeddings, where nothing is
+    summed over.
+
     Of a layer with spectral normalisation it sets the weight that is divided by its largest singular value; of one with
     weight normalisation direction and length become those of the weight.
 
@@ -66,6 +70,9 @@ def set_weights(net: nn.Module, draw: Callable[[Layer], object]) -> None:
         draw: sets `layer.weight`; called without gradients.
     """
     with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, nn.RNNBase):
+                _set_units(module, draw)
         for layer in weighted_layers(net, normalised=True):
             if isinstance(layer.weight, nn.Parameter):
                 draw(layer)
@@ -73,6 +80,25 @@ def set_weights(net: nn.Module, draw: Callable[[Layer], object]) -> None:
                 _set_normalised(layer, draw)
             if layer.bias is not None:
                 layer.bias.zero_()
+
+
+def _set_units(units: nn.RNNBase, draw: Callable[[Layer], object]) -> None:
+    for name, parameter in units.named_parameters():
+        if name.startswith("weight_"):
+            for matrix in torch.split(parameter, units.hidden_size):
+                draw(_as_linear(matrix))
+        else:
+            parameter.zero_()
+    forget_bias = getattr(units, "forget_bias", None)
+    if forget_bias is not None:
+        set_forget_bias(units, forget_bias)
+
+
+def _as_linear(matrix: Tensor) -> nn.Linear:
+    """A linear layer whose weight is a part of a parameter, in the same memory."""
+    layer = nn.Linear(1, 1, bias=False, device="meta")
+    layer.weight = nn.Parameter(matrix.detach())
+    return layer
 
 
 def _set_normalised(layer: Layer, draw: Callable[[Layer], object]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from couloir.config.image_size import ImageSize, sample_shape
 from couloir.errors import CouloirError
 from couloir.initializer.layers import set_weights, weighted_layers
 from couloir.initializer.orthogonal import draw_orthogonal
+from couloir.ragged import Field
 
 NOISE_SAMPLES = 64
 """Samples in the batch that stands in where no data is given."""
@@ -23,7 +24,7 @@ NO_SPREAD = 1e-12
 def lsuv(
     net: nn.Module,
     *,
-    batch: Tensor | None = None,
+    batch: Field | None = None,
     channels: int = 1,
     image_size: ImageSize | None = None,
     tolerance: float = 0.1,
@@ -33,13 +34,15 @@ def lsuv(
 
     One forward pass in evaluation mode does it: each layer is scaled when the batch reaches it, in the order of
     execution, and passes on what it gives with its new weight. A layer that is used several times is scaled at its
-    first use; one whose output does not vary keeps its orthonormal weight. Buffers and modes are as before.
+    first use; one whose output does not vary keeps its orthonormal weight, and so do the matrices of recurrent units,
+    whose outputs are bounded. Buffers and modes are as before.
 
     Source: Mishkin and Matas, 2015, All you need is a good init, algorithm 1.
 
     Args:
         net: any network.
-        batch: standardised training samples (B, C, H, W) or (B, F); standard-normal noise where it is left out.
+        batch: standardised training samples (B, C, H, W) or (B, F), or sequences; standard-normal noise where
+            it is left out.
         channels: C or F of the noise.
         image_size: H and W of the noise, or one number for both; None where samples are rows of a table.
         tolerance: how far the variance may be from 1.
@@ -76,10 +79,10 @@ def lsuv(
     net.eval()
     try:
         with torch.no_grad():
-            net(batch.to(layers[0].weight))
+            net(_beside(batch, layers[0].weight))
     except (RuntimeError, ValueError, IndexError) as error:
         raise CouloirError(
-            f"initializer=lsuv cannot send a batch of shape {tuple(batch.shape)} through the network: "
+            f"initializer=lsuv cannot send a batch of shape {_shape(batch)} through the network: "
             f"{(str(error) or type(error).__name__).splitlines()[0]}",
             next_step="check the model against data.channels and data.image_size, or choose another initializer",
         ) from error
@@ -88,3 +91,14 @@ def lsuv(
             hook.remove()
         for module, training in modes.items():
             module.training = training
+
+
+def _beside(batch: Field, weight: Tensor) -> Field:
+    """A batch where a weight is, numbers in its precision; tokens stay integers."""
+    if not isinstance(batch, Tensor):
+        return type(batch)(cast(Tensor, _beside(batch[0], weight)), batch[1].to(weight.device))
+    return batch.to(weight) if batch.is_floating_point() else batch.to(weight.device)
+
+
+def _shape(batch: Field) -> tuple[int, ...]:
+    return tuple((batch if isinstance(batch, Tensor) else batch[0]).shape)

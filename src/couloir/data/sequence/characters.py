@@ -10,7 +10,8 @@ def characters(vocabulary: Vocabulary) -> list[int]:
     """How many characters each token stands for, (V,).
 
     Of bytes, and of the bytes of `bpe`, those that begin a character in UTF-8 count one, and those that go on with it
-    none. A word counts the space behind it as well, as `Vocabulary.decode` puts it there. The special tokens count none, but `UNKNOWN` of single characters, which stands for one.
+    none. A word counts the space behind it as well, as `Vocabulary.decode` puts it there. The special tokens count
+    none, but `UNKNOWN` of single characters, which stands for one.
     """
     return [_of(vocabulary.unit, number, token) for number, token in enumerate(vocabulary.tokens)]
 
