@@ -117,7 +117,7 @@ BUILT_IN = {
         ),
         Metric("token_accuracy", "token accuracy", True, 0, 1, tasks=(NEXT_TOKEN, TRANSLATION), leads=True),
         Metric("perplexity", "perplexity", low=1, tasks=(NEXT_TOKEN, TRANSLATION)),
-        Metric("bits_per_character", "bits per character", low=0, tasks=(NEXT_TOKEN,)),
+        Metric("bits_per_character", "bits per character", low=0, brief=False, tasks=(NEXT_TOKEN,)),
         Metric("mae", "mean absolute error", low=0, tasks=(REGRESSION, FORECAST)),
         Metric("rmse", "RMSE", low=0, tasks=(REGRESSION,)),
         Metric("r2", "R²", True, high=1, guess=0, tasks=(REGRESSION,), leads=True),

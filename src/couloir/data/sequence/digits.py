@@ -9,6 +9,10 @@ import numpy as np
 
 from couloir.data.classes import check_choice
 from couloir.data.digits import CLASSES, arrays
+from couloir.errors import CouloirError
+
+SIDE = 8
+"""Rows of a digit, and values of a row."""
 
 if TYPE_CHECKING:
     from couloir.data.sequence.sequences import Sequences
@@ -33,10 +37,14 @@ def _rows() -> Loaded:
 
 
 def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
-    """Check which classes take part.
+    """Check which classes take part, and that a digit has the steps that it has.
 
     Raises:
-        CouloirError: as `couloir.data.classes.check_choice`.
+        CouloirError: as `couloir.data.classes.check_choice`; another number of steps is stated.
     """
     check_choice(keys, CLASSES)
+    if keys.get("length", SIDE) != SIDE:
+        raise CouloirError(
+            f"A digit has {SIDE} rows, not {keys['length']}.", place="data.length", next_step="leave data.length out"
+        )
     return {}

@@ -77,6 +77,13 @@ class Sequences(Samples):
     def _check(self, loaded: Loaded) -> None:
         if self.vocabulary is None:
             self.vocabulary = loaded.vocabulary
+        if self.input_kind != "tokens":
+            shape = cast(Stretches, loaded.train).fields[self.input].values.shape
+            channels = shape[-3] if self.input_kind == "video" else shape[-1]
+            if channels != self.channels:
+                raise CouloirError(
+                    f"The data has {channels} channels, not {self.channels}.", next_step="leave data.channels out"
+                )
         super()._check(loaded)
 
     def _measure_inputs(self) -> None:
