@@ -25,5 +25,5 @@ def test_a_digit_is_read_from_top_to_bottom() -> None:
 
 @pytest.mark.parametrize("word", ["data.length=4", "data.channels=4"])
 def test_a_digit_of_another_shape_is_refused(word: str) -> None:
-    with pytest.raises(CouloirError, match="A digit has 8 rows|The data has 8 channels"):
+    with pytest.raises(CouloirError, match=r"A digit has 8 rows|The data has 8 channels"):
         load_data(checked(["data=digits_rows", word]).cfg, reports=False)
