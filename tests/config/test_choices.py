@@ -28,6 +28,7 @@ FILES = [tree.choices(group)[name] for group, name in CHOICES]
 NEEDED = {
     "data=csv": ["data.path={root}/table.csv", "data.target=y"],
     "data=text_file": ["data.path={root}/text.txt"],
+    "data=text_csv": ["data.path={root}/texts.csv"],
     "data=npz": ["data.path={root}/table.csv"],
     "data=parquet": ["data.path={root}/table.csv", "data.target=y"],
     "data=image_folder": ["data.root={root}/photos"],
@@ -59,6 +60,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "run/config.yaml").write_text("model: {}")
     (root / "table.csv").write_text("a,b,y\n" + "\n".join(f"{n},{n * 2},{n % 3}" for n in range(30)))
     (root / "text.txt").write_text("To be, or not to be, that is the question. " * 90)
+    (root / "texts.csv").write_text("t,y\n" + "\n".join(f"a text of row {n},{n % 3}" for n in range(30)))
     (root / "conf/data").mkdir(parents=True)
     for holds, classes in (("classes", 3), ("values", 1)):
         facts = f"fields: {{x: image, y: map}}\nmaps: {holds}\nchannels: 1\nimage_size: 32\nnum_classes: {classes}\n"

@@ -1,19 +1,21 @@
-"""From what a set's files hold to its splits: which samples take part, and which of them are held out."""
+"""From what a set's files hold to its splits: which samples take part, and which of them are held out. NumPy alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from couloir.data.classes import chosen_classes
 from couloir.data.folds import cut, hold_out_groups
-from couloir.data.source import Loaded, Source
 from couloir.data.splits import Indices, hold_out, take
 from couloir.errors import CouloirError
+
+if TYPE_CHECKING:
+    from couloir.data.source import Loaded, Source
 
 LEFT_OUT = -1
 """The label of samples whose class does not take part."""

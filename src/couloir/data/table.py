@@ -288,7 +288,7 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
     if task != "classification":
         names = list(wanted.targets)
         return {**facts, "num_classes": len(names), "classes": names if task == "multi_label" else []}
-    classes = _settled(found, keys.get("classes")) or class_names(found, keys.get("num_classes"))
+    classes = settled(found, keys.get("classes")) or class_names(found, keys.get("num_classes"))
     _check_left(found)
     return {**facts, "num_classes": len(classes), "classes": classes}
 
@@ -519,7 +519,7 @@ def in_sentences(found: Table, wanted: Wanted) -> Iterator[str]:
         yield f"  warning: the classes {pair[0]} and {pair[1]} differ only in the case of their letters"
 
 
-def _settled(found: Table, classes: Collection[str] | None) -> list[str]:
+def settled(found: Table, classes: Collection[str] | None) -> list[str]:
     """The classes that a run's configuration has settled, where the table has no other ones; none before a run.
 
     Raises:
