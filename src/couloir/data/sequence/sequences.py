@@ -44,6 +44,8 @@ class Sequences(Samples):
             so that sample k is a part of the stream k modulo `batch_size`.
         bucket: whether training batches are of samples of about the same length.
         measure: mean and deviation of each channel over the training split, (C,) each; None: over its samples.
+        naive_errors: of a forecast the mean absolute error of the seasonal naive one over the training split, a number
+            for each of the K series; None: over the inputs of its samples.
         keys: those of `Samples`.
     """
 
@@ -62,6 +64,7 @@ class Sequences(Samples):
         carry_state: bool = False,
         bucket: bool = True,
         measure: Callable[[], tuple[Tensor, Tensor]] | None = None,
+        naive_errors: Callable[[], list[float]] | None = None,
         augmentation: Callable[..., Any] | None = None,
         world: World = ALONE,
         **keys: Any,
@@ -73,6 +76,9 @@ class Sequences(Samples):
         self.input_kind = self.fields[self.input]
         self.vocabulary, self.horizon, self.season = vocabulary, horizon, season
         self.carry_state, self.bucket, self._measure = carry_state, bucket, measure
+        self.naive_errors: list[float] = []
+        """Of a forecast: what an error is divided by to be scaled (MASE), in the data's units, for each of K series."""
+        self._naive_errors = naive_errors
 
     def _check(self, loaded: Loaded) -> None:
         if self.vocabulary is None:
@@ -128,6 +134,23 @@ class Sequences(Samples):
         assert self.std is not None
         self.target_offset = list(self.mean[:count])
         self.target_scale = [value or 1.0 for value in self.std[:count]]
+        if self.splits:
+            self.naive_errors = self._naive_in_samples(count) if self._naive_errors is None else self._naive_errors()
+
+    def _naive_in_samples(self, count: int) -> list[float]:
+        """The mean absolute difference of steps one season apart, within the inputs of the training samples."""
+        split, step = self.splits["train"], self.season or 1
+        total, steps = torch.zeros(count, dtype=torch.float64), 0
+        for part in torch.split(torch.from_numpy(split.indices), CHUNK):
+            x = cast(Stretches, split.source).fetch(part)[self.input]
+            for sample in x.samples() if isinstance(x, Padded) else x:
+                values = as_float(sample) if self.input_kind != "video" else as_float(sample).movedim(-3, -1)
+                values = values[..., :count].double()
+                differences = (values[step:] - values[:-step]).abs().reshape(-1, count)
+                total += differences.sum(0)
+                steps += len(differences)
+        found: list[float] = (total / max(1, steps)).tolist()
+        return found
 
     def _standardised(self, x: Field, kind: str) -> Field:
         """Raw inputs, or values to come, as the network takes them: frames behind channels in a video, and frames to
@@ -258,6 +281,7 @@ class Sequences(Samples):
             data.vocabulary = Vocabulary.of_plain(statistics["vocabulary"])
         data._settle_inputs(statistics.get("mean") or [], statistics.get("std") or [])
         data._measure_targets()
+        data.naive_errors = [float(value) for value in statistics.get("naive_errors", ())]
         return data
 
     def fingerprint(self) -> str:
@@ -285,6 +309,7 @@ class Sequences(Samples):
         return {
             **super().state_dict(),
             **({} if self.vocabulary is None else {"vocabulary": self.vocabulary.plain()}),
+            **({"naive_errors": self.naive_errors} if self.naive_errors else {}),
         }
 
 

@@ -1,0 +1,477 @@
+"""Series out of a table: which columns they are, how their dates follow each other, where training, validation and test
+lie in time. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from couloir.data.cells import Cells, Column, read_cells
+from couloir.data.columns import no_column
+from couloir.data.dates import calendar, read_dates
+from couloir.data.named import ignoring
+from couloir.data.sequence.parts_of_time import Cuts, Series, divided
+from couloir.data.sequence.spacing import Days, Spacing, as_texts
+from couloir.data.table import READING
+from couloir.errors import CouloirError
+
+PERIODS = {"hour": 24, "weekday": 7, "month": 12}
+"""What `data.calendar` may name, and after how much of it the same comes again."""
+YEARS = (1000, 3000)
+"""Numbers that may be years."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was stated about a table of series.
+
+    Attributes:
+        path: the file, or a folder of files with the same columns.
+        date: the column of the dates; None: the first that reads as dates, if there is one.
+        date_format: how its dates are written, `%d/%m/%y`, say; None: recognised.
+        targets: the columns to forecast; None: all of numbers.
+        covariates: further inputs; None: all other columns of numbers, where targets are stated.
+        ignore: columns that are left out.
+        series: the column that says which series a row belongs to; None: all rows are one.
+        calendar: what the network is told of each date, of `PERIODS`.
+        gaps: `refuse`, `interpolate` or `ignore`: what is done about dates and values that lack.
+        cuts: where the parts of time end.
+        reading: how the file is read, arguments of `read_cells`.
+    """
+
+    path: str
+    date: str | None
+    date_format: str | None
+    targets: tuple[str, ...] | None
+    covariates: tuple[str, ...] | None
+    ignore: tuple[str, ...]
+    series: str | None
+    calendar: tuple[str, ...]
+    gaps: str
+    cuts: Cuts
+    reading: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, keys: Mapping[str, Any]) -> Wanted:
+        """What the keys of a data node say.
+
+        Raises:
+            CouloirError: they do not say it in the form that they should.
+        """
+        named = {name: _names(keys.get(name), name) for name in ("target", "covariates", "ignore", "calendar")}
+        odd = [name for name in named["calendar"] or () if name not in PERIODS]
+        if odd:
+            raise CouloirError(
+                f"data.calendar has no '{odd[0]}'.", next_step=f"any of {', '.join(PERIODS)}: data.calendar=[hour]"
+            )
+        if named["target"] == ():
+            raise CouloirError("data.target names no column.", next_step="data.target=NAME, or leave it out")
+        taken = [(name, key) for key in ("target", "covariates", "ignore") for name in named[key] or ()]
+        taken += [(str(keys[key]), key) for key in ("date", "series") if keys.get(key) is not None]
+        uses: dict[str, str] = {}
+        for name, key in taken:
+            if name in uses:
+                raise CouloirError(
+                    f"Column '{name}' is named by data.{uses[name]} and by data.{key}."
+                    if uses[name] != key
+                    else f"data.{key} names '{name}' twice.",
+                    next_step="name it once",
+                )
+            uses[name] = key
+        return cls(
+            path=str(keys["path"]),
+            date=None if keys.get("date") is None else str(keys["date"]),
+            date_format=keys.get("date_format"),
+            targets=named["target"],
+            covariates=named["covariates"],
+            ignore=named["ignore"] or (),
+            series=None if keys.get("series") is None else str(keys["series"]),
+            calendar=named["calendar"] or (),
+            gaps=str(keys.get("gaps") or "refuse"),
+            cuts=Cuts.of(keys),
+            reading={name: keys[name] for name in READING if keys.get(name) is not None and "path" not in name},
+        )
+
+
+@dataclass(frozen=True)
+class SeriesTable:
+    """Series that were read.
+
+    Attributes:
+        file: what messages call the place.
+        channels: the names of what a step has: the targets first, then covariates, then what the calendar says.
+        targets: the names of the K targets.
+        values: (L, F) float64, the steps of one series after those of another.
+        days: (L,) the dates, days since 1970; None: there are none.
+        made: (L,) whether something of a step was interpolated.
+        series: where each series and its parts lie among the steps.
+        spacing: from one date to the next; None: there are no dates.
+        notes: sentences for the console.
+    """
+
+    file: str
+    channels: list[str]
+    targets: list[str]
+    values: NDArray[np.float64]
+    days: Days | None
+    made: NDArray[np.bool_]
+    series: list[Series]
+    spacing: Spacing | None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def season(self) -> int | None:
+        """Steps of the season that the spacing of the dates suggests."""
+        return None if self.spacing is None else self.spacing.season
+
+    def training(self) -> NDArray[np.int64]:
+        """The steps of the training part, all series together."""
+        return np.concatenate([np.arange(each.start, each.train_end) for each in self.series])
+
+    def naive_errors(self, season: int | None) -> list[float]:
+        """The mean absolute error of the seasonal naive forecast one season ahead over the training part, of each target.
+
+        Hyndman and Koehler, 2006, Another Look at Measures of Forecast Accuracy, section 2.4. Of a series without a
+        season it is that of the naive forecast.
+        """
+        step, count = season or 1, len(self.targets)
+        total, steps = np.zeros(count), 0
+        for each in self.series:
+            values = self.values[each.start : each.train_end, :count]
+            total += np.abs(values[step:] - values[:-step]).sum(axis=0)
+            steps += max(0, len(values) - step)
+        found: list[float] = (total / max(1, steps)).tolist()
+        return found
+
+
+_remembered: dict[str, tuple[weakref.ref[Cells], SeriesTable]] = {}
+REMEMBERED = 4
+"""Tables that are kept."""
+
+
+def read_series(wanted: Wanted) -> SeriesTable:
+    """Read a table of series; the same file is read once, however often it is asked for.
+
+    Raises:
+        CouloirError: a column is not there or no numbers; a date is out of order, doubled or lacks; a value lacks; the
+            parts of time are not there.
+    """
+    named = [name for name in (wanted.date, wanted.series) if name is not None]
+    cells = read_cells(wanted.path, as_text=sorted(named), ignore=sorted(wanted.ignore), **wanted.reading)
+    key = repr(wanted)
+    known, found = _remembered.get(key, (None, None))
+    if known is not None and known() is cells and found is not None:
+        return found
+    table = _read(cells, wanted)
+    while len(_remembered) >= REMEMBERED:
+        del _remembered[next(iter(_remembered))]
+    _remembered[key] = weakref.ref(cells), table
+    return table
+
+
+def _read(cells: Cells, wanted: Wanted) -> SeriesTable:
+    if cells.splits:
+        raise CouloirError(
+            f"{wanted.path} has parts called {', '.join(cells.splits)}, and a series is split by time.",
+            next_step="name one file with data.path=FILE, and the parts with data.split",
+        )
+    if not len(cells.lines):
+        raise CouloirError(f"{cells.files[0]} has no row below its header.")
+    by_name = {column.name: column for column in cells.columns if column.name not in wanted.ignore}
+    for name in (*(wanted.targets or ()), *(wanted.covariates or ()), *filter(None, (wanted.date, wanted.series))):
+        if name not in by_name:
+            raise no_column(cells, name)
+    date = _date_column(by_name, wanted)
+    days = None if date is None else _days(date, cells, wanted.date_format)
+    if days is None and wanted.calendar:
+        raise CouloirError(
+            f"data.calendar tells the network about dates, and {cells.files[0]} has no column of dates.",
+            next_step="data.date=COLUMN, or leave data.calendar out",
+        )
+    columns, targets = _value_columns(by_name, date, cells, wanted)
+    rows = _by_series(by_name.get(wanted.series or ""), cells)
+    spacing, places = _in_order(rows, days, cells, wanted)
+    return _assembled(cells, wanted, columns, targets, rows, days, spacing, places)
+
+
+def _date_column(by_name: Mapping[str, Column], wanted: Wanted) -> Column | None:
+    if wanted.date is not None:
+        return by_name[wanted.date]
+    used = {wanted.series, *(wanted.targets or ()), *(wanted.covariates or ())}
+    for column in by_name.values():
+        if column.name not in used and column.texts is not None and not column.is_numeric:
+            dates = read_dates([str(text) for text in column.texts[~column.missing]])
+            if dates.ambiguous is not None or (dates.mostly and bool(np.isfinite(dates.days).any())):
+                return column
+    return None
+
+
+def _days(column: Column, cells: Cells, form: str | None) -> Days:
+    """The dates of all rows.
+
+    Raises:
+        CouloirError: one lacks or is none, or they may be read in two ways.
+    """
+    if column.missing.any():
+        row = int(np.argmax(column.missing))
+        raise CouloirError(
+            f"The date '{column.name}' is empty.", place=cells.place(row), next_step="write the date, or remove the row"
+        )
+    texts = [column.cell(row) for row in range(len(cells.lines))]
+    years = form is None and bool(np.all(np.isfinite(column.numbers))) and _are_years(column.numbers)
+    dates = read_dates([f"{text}-01-01" for text in texts] if years else texts, form, digits=True)
+    if dates.ambiguous is not None:
+        raise CouloirError(
+            f"The date '{dates.ambiguous}' in column '{column.name}' may be day/month or month/day, and no other date "
+            "shows which.",
+            place=str(cells.files[0]),
+            next_step="data.date_format=%d/%m/%Y or data.date_format=%m/%d/%Y",
+        )
+    wrong = ~np.isfinite(dates.days)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise CouloirError(
+            f"'{texts[row]}' in column '{column.name}' is no date of the form {dates.form}."
+            if dates.mostly
+            else f"Column '{column.name}' holds '{texts[row]}', which is no date.",
+            place=cells.place(row),
+            next_step="correct the cell; or data.date_format=%d.%m.%Y, as the dates are written; or data.date=COLUMN",
+        )
+    return dates.days
+
+
+def _are_years(numbers: NDArray[np.float64]) -> bool:
+    return bool(np.all((numbers == np.floor(numbers)) & (numbers >= YEARS[0]) & (numbers < YEARS[1])))
+
+
+def _value_columns(
+    by_name: Mapping[str, Column], date: Column | None, cells: Cells, wanted: Wanted
+) -> tuple[list[Column], list[str]]:
+    """The columns of numbers, the targets first, and the names of these.
+
+    Raises:
+        CouloirError: a column that is named holds texts, or there is none of numbers.
+    """
+    stated = [*(wanted.targets or ()), *(wanted.covariates or ())]
+    for name in stated:
+        if not by_name[name].is_numeric:
+            raise _no_numbers(by_name[name], cells)
+    aside = {wanted.series, None if date is None else date.name}
+    free = [column for column in by_name.values() if column.name not in aside and column.name not in stated]
+    if wanted.targets is None or wanted.covariates is None:
+        odd = next((column for column in free if not column.is_numeric), None)
+        if odd is not None:
+            raise _no_numbers(odd, cells)
+    targets = list(wanted.targets or (column.name for column in free))
+    if wanted.covariates is not None:
+        inputs = list(wanted.covariates)
+    else:
+        inputs = [] if wanted.targets is None else [column.name for column in free]
+    if not targets:
+        raise CouloirError(
+            f"{cells.files[0]} has no column of numbers to forecast.",
+            place=f"columns: {', '.join(cells.names[:20])}",
+            next_step="name one with data.target=COLUMN",
+        )
+    return [by_name[name] for name in (*targets, *inputs)], targets
+
+
+def _no_numbers(column: Column, cells: Cells) -> CouloirError:
+    wrong = ~column.missing & ~np.isfinite(column.numbers)
+    if not wrong.any():
+        return CouloirError(
+            f"Column '{column.name}' has no value.", place=str(cells.files[0]), next_step=ignoring(column.name)
+        )
+    row = int(np.argmax(wrong))
+    return CouloirError(
+        f"Column '{column.name}' holds '{column.cell(row)}', which is not a number; a series has numbers alone.",
+        place=cells.place(row),
+        next_step=f"correct the cell; {ignoring(column.name)} leaves the column out; "
+        f"data.series={column.name} if it says which series a row belongs to",
+    )
+
+
+def _by_series(column: Column | None, cells: Cells) -> list[tuple[str, NDArray[np.int64]]]:
+    """The rows of each series by its name, in the order of the file.
+
+    Raises:
+        CouloirError: a row does not say which series it belongs to.
+    """
+    if column is None:
+        return [("", np.arange(len(cells.lines)))]
+    if column.missing.any():
+        row = int(np.argmax(column.missing))
+        raise CouloirError(
+            f"The series '{column.name}' is empty.", place=cells.place(row), next_step="write its name"
+        )
+    texts = np.array([column.cell(row) for row in range(len(cells.lines))])
+    names = list(dict.fromkeys(texts.tolist()))
+    return [(name, np.flatnonzero(texts == name)) for name in names]
+
+
+def _in_order(
+    rows: Sequence[tuple[str, NDArray[np.int64]]], days: Days | None, cells: Cells, wanted: Wanted
+) -> tuple[Spacing | None, list[NDArray[np.int64]]]:
+    """The spacing of the dates, and the place of each row among the steps of its series.
+
+    Raises:
+        CouloirError: a date is out of order, doubled, between two steps, or lacks.
+    """
+    without = [np.arange(len(each)) for _, each in rows]
+    if days is None:
+        return None, without
+    for name, each in rows:
+        wrong = np.flatnonzero(np.diff(days[each]) <= 0)
+        if len(wrong):
+            before, row = each[wrong[0] : wrong[0] + 2].tolist()
+            first, second = as_texts(days[[before, row]])
+            of = f" of series '{name}'" if name else ""
+            named = wanted.series is not None
+            raise CouloirError(
+                f"The date {second}{of} is there twice."
+                if days[row] == days[before]
+                else f"The date {second}{of} comes after {first}: the rows are not in the order of time.",
+                place=cells.place(row),
+                next_step=("remove one of the rows" if days[row] == days[before] else "sort the rows by their dates")
+                + ("" if named else "; data.series=COLUMN if a column says which of several series a row belongs to"),
+            )
+    longest = max((each for _, each in rows), key=len)
+    if len(longest) < 2:
+        raise CouloirError(f"{cells.files[0]} has one date; a series has several.")
+    spacing = Spacing.of(days[longest])
+    if wanted.gaps == "ignore":
+        return spacing, without
+    found = []
+    for _, each in rows:
+        places, odd = spacing.places(days[each])
+        if odd is not None:
+            row = int(each[odd])
+            raise CouloirError(
+                f"The dates are {spacing.in_words()}, and {as_texts(days[[row]])[0]} lies between two of them.",
+                place=cells.place(row),
+                next_step="correct the date; data.gaps=ignore takes row after row, whatever lies between their dates",
+            )
+        gap = np.flatnonzero(np.diff(places) > 1)
+        if len(gap) and wanted.gaps == "refuse":
+            before, row = each[gap[0] : gap[0] + 2].tolist()
+            first, second = as_texts(days[[before, row]])
+            lacking = int(places[gap[0] + 1] - places[gap[0]] - 1)
+            more = f", and {len(gap) - 1:,} more gaps" if len(gap) > 1 else ""
+            raise CouloirError(
+                f"The dates are {spacing.in_words()}, and between {first} and {second} "
+                f"{'1 lacks' if lacking == 1 else f'{lacking:,} lack'}.",
+                place=f"{cells.place(row)}{more}",
+                next_step="data.gaps=interpolate fills gaps on straight lines; data.gaps=ignore takes row after row",
+            )
+        found.append(places)
+    return spacing, found
+
+
+def _assembled(
+    cells: Cells,
+    wanted: Wanted,
+    columns: Sequence[Column],
+    targets: list[str],
+    rows: Sequence[tuple[str, NDArray[np.int64]]],
+    days: Days | None,
+    spacing: Spacing | None,
+    places: Sequence[NDArray[np.int64]],
+) -> SeriesTable:
+    values, dates, made, bounds, start = [], [], [], [], 0
+    for (name, each), at in zip(rows, places, strict=True):
+        count = int(at[-1]) + 1
+        filled = np.full((count, len(columns)), np.nan)
+        filled[at] = np.stack([column.numbers[each] for column in columns], axis=1)
+        lacks = np.isnan(filled)
+        _check_values(columns, cells, each, at, lacks, wanted.gaps)
+        steps = np.arange(count)
+        for place in np.flatnonzero(lacks.any(axis=0)).tolist():
+            there = ~lacks[:, place]
+            filled[:, place] = np.interp(steps, steps[there], filled[there, place])
+        values.append(filled)
+        made.append(lacks.any(axis=1))
+        if days is not None and spacing is not None:
+            stepped = np.empty(count)
+            if count > len(at):
+                stepped[1:], stepped[0] = spacing.after(float(days[each[0]]), count - 1), days[each[0]]
+            stepped[at] = days[each]
+            dates.append(stepped)
+        bounds.append((name, start, start + count))
+        start += count
+    whole = np.concatenate(values)
+    whole_days = np.concatenate(dates) if dates else None
+    interpolated = np.concatenate(made)
+    channels = [column.name for column in columns]
+    if whole_days is not None and wanted.calendar:
+        parts = calendar(whole_days)
+        for name in wanted.calendar:
+            angle = 2 * np.pi * parts[name] / PERIODS[name]
+            whole = np.column_stack([whole, np.sin(angle), np.cos(angle)])
+            channels += [f"{name} (sine)", f"{name} (cosine)"]
+    file = cells.files[0].name if len(cells.files) == 1 else f"{cells.files[0].name} and {len(cells.files) - 1} more"
+    series, told = divided(bounds, whole_days, interpolated, wanted.cuts, str(cells.files[0]))
+    notes = [*_told(file, cells, bounds, whole_days, spacing, interpolated), *told]
+    return SeriesTable(file, channels, targets, whole, whole_days, interpolated, series, spacing, notes)
+
+
+def _check_values(
+    columns: Sequence[Column],
+    cells: Cells,
+    rows: NDArray[np.int64],
+    at: NDArray[np.int64],
+    lacks: NDArray[np.bool_],
+    gaps: str,
+) -> None:
+    """Values that lack can be interpolated, where that is wanted.
+
+    Raises:
+        CouloirError: they are not to be, or there is nothing before or behind them.
+    """
+    for place, column in enumerate(columns):
+        gone = lacks[at, place]
+        if not gone.any():
+            continue
+        row = int(rows[np.argmax(gone)])
+        more = f", and {int(gone.sum()) - 1:,} more" if gone.sum() > 1 else ""
+        if gaps != "interpolate":
+            raise CouloirError(
+                f"'{column.name}' is {column.cell(row) or 'empty'}, and a series has a value at each step.",
+                place=f"{cells.place(row)}{more}",
+                next_step="data.gaps=interpolate puts such values on straight lines between their neighbours; "
+                f"{ignoring(column.name)} leaves the column out",
+            )
+        for end, side in ((0, "before"), (-1, "behind")):
+            if gone[end]:
+                row = int(rows[end])
+                raise CouloirError(
+                    f"'{column.name}' is {column.cell(row) or 'empty'}, and there is no value {side} it to interpolate "
+                    "from.",
+                    place=cells.place(row),
+                    next_step="remove the row, or write a value",
+                )
+
+
+def _told(
+    file: str,
+    cells: Cells,
+    bounds: Sequence[tuple[str, int, int]],
+    days: Days | None,
+    spacing: Spacing | None,
+    made: NDArray[np.bool_],
+) -> list[str]:
+    noted = f" ({', '.join(cells.notes)})" if cells.notes else ""
+    several = f"{len(bounds):,} series, " if len(bounds) > 1 else ""
+    dates = "no dates"
+    if days is not None and spacing is not None:
+        first, last = as_texts(np.array([days.min(), days.max()]))
+        dates = f"{spacing.in_words()}, {first} to {last}"
+    notes = [f"{file}{noted}: {several}{len(made):,} steps, {dates}"]
+    if made.any():
+        notes.append(f"  {int(made.sum()):,} steps lack or have an empty cell, and lie on straight lines between others")
+    return notes
