@@ -31,6 +31,7 @@ NEEDED = {
     "data=text_csv": ["data.path={root}/texts.csv"],
     "data=npz": ["data.path={root}/table.csv"],
     "data=parquet": ["data.path={root}/table.csv", "data.target=y"],
+    "data=series_csv": ["data.path={root}/series.csv", "data.length=4", "data.horizon=2"],
     "data=image_folder": ["data.root={root}/photos"],
     "data=pictures": ["data.root={root}/photos"],
     "data=imagenet": ["data.root={root}/photos"],
@@ -61,6 +62,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "table.csv").write_text("a,b,y\n" + "\n".join(f"{n},{n * 2},{n % 3}" for n in range(30)))
     (root / "text.txt").write_text("To be, or not to be, that is the question. " * 90)
     (root / "texts.csv").write_text("t,y\n" + "\n".join(f"a text of row {n},{n % 3}" for n in range(30)))
+    (root / "series.csv").write_text("day,y\n" + "\n".join(f"2000-01-{n:02},{n % 7}" for n in range(1, 32)))
     (root / "conf/data").mkdir(parents=True)
     for holds, classes in (("classes", 3), ("values", 1)):
         facts = f"fields: {{x: image, y: map}}\nmaps: {holds}\nchannels: 1\nimage_size: 32\nnum_classes: {classes}\n"
@@ -78,6 +80,8 @@ def of_steps(name: str) -> list[str]:
     kinds = {field.kind for need in needs(tree.choices("model")[name]) for field in need}
     if "target_tokens" in kinds:
         return ["data=reversed"]
+    if "future" in kinds:
+        return ["data=sine_series"]
     sets = {"series": "digits_rows", "tokens": "descriptions", "video": "moving_digits"}
     return next(([f"data={data}"] for kind, data in sets.items() if kind in kinds), [])
 

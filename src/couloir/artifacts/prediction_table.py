@@ -16,6 +16,7 @@ from torch import Tensor
 
 from couloir.config.fields import SAMPLE, SHARE
 from couloir.data.batches import Batch
+from couloir.data.sequence.dated import DatedWindows
 from couloir.data.skipped import legible
 from couloir.distributed import everyones
 from couloir.log import say
@@ -122,7 +123,7 @@ class Predictions:
             name, find = self._origin
             table[name] = find(numbers)
         self._take_stated_values(rows, numbers)
-        kind, values = str(getattr(self.data, "kind", "")), list(getattr(self.data, "targets", ()))
+        kind, values = str(getattr(self.data, "kind", "")), names_of_values(self.data)
         return table | Columns(kind, self.classes, values).cells(rows)
 
     def _take_stated_values(self, rows: Parts, numbers: NDArray[Any]) -> None:
@@ -219,10 +220,19 @@ def as_array(values: Tensor) -> NDArray[Any]:
     return array.astype(np.int64) if array.dtype == np.bool_ else array
 
 
+def names_of_values(data: Any) -> list[str]:
+    """The names of the values that are predicted; of a forecast each with the number of its step, `price+1`."""
+    names = [str(name) for name in getattr(data, "targets", ())]
+    if getattr(data, "kind", "") != "future":
+        return names
+    return [f"{name}+{step + 1}" for step in range(int(data.horizon or 0)) for name in names]
+
+
 def origin(data: Any, name: str = "test") -> tuple[str, Callable[[NDArray[Any]], list[str]]] | None:
     """The name of the column that says where samples of a split come from, and what it says of some of them.
 
-    That is the file, below the folder that all files of the set are in, or the line of a table.
+    That is the file, below the folder that all files of the set are in, the line of a table, or the date or the number
+    of the first step that is forecast.
     """
     splits = getattr(data, "splits", None)
     if not splits:
@@ -235,6 +245,9 @@ def origin(data: Any, name: str = "test") -> tuple[str, Callable[[NDArray[Any]],
         return ORIGIN_FILE, lambda numbers: [
             legible(paths[index].relative_to(root).as_posix()) for index in split.indices[numbers].tolist()
         ]
+    if isinstance(split.source, DatedWindows):
+        words = split.source.words
+        return split.source.first_step, lambda numbers: [legible(text) for text in words(split.indices[numbers])]
     if len(lines):
         return "line", lambda numbers: [str(line) for line in lines[split.indices[numbers]].tolist()]
     return None

@@ -63,6 +63,11 @@ class DatedWindows(Stretches):
         self.input.to(device)
         self.fields["future"].values = self.input.values
 
+    @property
+    def first_step(self) -> str:
+        """What `words` says of a window: `date` or `step`."""
+        return "step" if self.days is None else "date"
+
     def dates(self, number: int) -> Days | None:
         """The dates of a window and of the steps behind it, (T + H,)."""
         start = int(self.input.starts[number])
@@ -76,4 +81,6 @@ class DatedWindows(Stretches):
             texts = [str(step - self._begins[place] + 1) for step, place in zip(steps, places, strict=True)]
         else:
             texts = as_texts(self.days[steps]) if len(steps) else []
-        return [f"{self.names[place]} {text}" for place, text in zip(places, texts, strict=True)] if self.names else texts
+        return (
+            [f"{self.names[place]} {text}" for place, text in zip(places, texts, strict=True)] if self.names else texts
+        )

@@ -214,9 +214,10 @@ def check_windows(
         needed = length + horizon if split == "train" else horizon
         if longest >= needed:
             raise CouloirError(
-                f"No {IN_WORDS[split]} window of {length:,} steps and the {horizon:,} behind them is there.", place=file,
+                f"No {IN_WORDS[split]} window of {length:,} steps and the {horizon:,} behind them is there.",
+                place=file,
                 next_step="a smaller data.length, or fewer interpolated steps",
-            )  # fmt: skip
+            )
         raise CouloirError(
             f"A {IN_WORDS[split]} window needs {needed:,} steps ("
             + (f"data.length={length} and " if split == "train" else "")

@@ -57,7 +57,13 @@ def series_csv(
 
 
 def sine_series(
-    steps: int, noise: float, length: int, stride: int, val_fraction: float, test_fraction: float, image_size: None = None,
+    steps: int,
+    noise: float,
+    length: int,
+    stride: int,
+    val_fraction: float,
+    test_fraction: float,
+    image_size: None = None,
     **keys: Any,
 ) -> Sequences:
     """Windows of the made-up series; `keys` as for `series_csv`."""
@@ -106,22 +112,21 @@ def _loaded(read: Any, length: int, horizon: int, stride: int, season: int | Non
         sources[split] = DatedWindows(table.values, len(table.targets), starts, length, horizon, table.days)
         if len(names) > 1:
             sources[split].named(names, np.array([each.start for each in table.series]))
-    told += season_told(season, length)
+    told.append(season_told(season, table.season, length))
     return Loaded(
         sources["train"], sources["val"], sources["test"], targets=list(table.targets), notes=[*table.notes, *told]
     )
 
 
-def season_told(season: int | None, length: int) -> list[str]:
-    """What the console says of the season."""
-    if season is None:
-        return ["  no season is known (data.season): forecasts are compared with the naive one alone"]
-    if season > length:
-        return [
-            f"  season of {season:,} steps, longer than a window: no seasonal naive forecast "
-            f"(data.length={season} and more have one)"
-        ]
-    return [f"  season of {season:,} steps (data.season)"]
+def season_told(season: int | None, of_dates: int | None, length: int) -> str:
+    """What the console says of the season: that of the key, and the one that the spacing of the dates suggests."""
+    if season is not None:
+        return f"  season of {season:,} steps (data.season)"
+    if of_dates is not None and of_dates > length:
+        return (
+            f"  no seasonal naive forecast: the season of {of_dates:,} steps is longer than a window (data.length={length})"
+        )
+    return "  no season is known (data.season): forecasts are compared with the naive one alone"
 
 
 def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,7 +150,8 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
             "repeats a season out of the window.",
             next_step=f"data.length={season} or more, or a shorter season",
         )
-    return {"channels": len(table.channels), "num_classes": len(table.targets), "season": table.season}
+    fitting = table.season if table.season is not None and table.season <= length else None
+    return {"channels": len(table.channels), "num_classes": len(table.targets), "season": fitting}
 
 
 def _waves(steps: int, noise: float, cuts: Cuts, seed: int) -> SeriesTable:

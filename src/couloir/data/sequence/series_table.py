@@ -64,7 +64,7 @@ class Wanted:
         Raises:
             CouloirError: they do not say it in the form that they should.
         """
-        named = {name: _names(keys.get(name), name) for name in ("target", "covariates", "ignore", "calendar")}
+        named = {name: _names(keys.get(name)) for name in ("target", "covariates", "ignore", "calendar")}
         odd = [name for name in named["calendar"] or () if name not in PERIODS]
         if odd:
             raise CouloirError(
@@ -97,6 +97,13 @@ class Wanted:
             cuts=Cuts.of(keys),
             reading={name: keys[name] for name in READING if keys.get(name) is not None and "path" not in name},
         )
+
+
+def _names(value: Any) -> tuple[str, ...] | None:
+    """The columns that a key names, one or a list; None: it names none."""
+    if value is None:
+        return None
+    return (str(value),) if isinstance(value, str | int | float) else tuple(str(name) for name in value)
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,7 @@ class SeriesTable:
         return np.concatenate([np.arange(each.start, each.train_end) for each in self.series])
 
     def naive_errors(self, season: int | None) -> list[float]:
-        """The mean absolute error of the seasonal naive forecast one season ahead over the training part, of each target.
+        """The mean absolute error of the seasonal naive forecast over the training part, of each target.
 
         Hyndman and Koehler, 2006, Another Look at Measures of Forecast Accuracy, section 2.4. Of a series without a
         season it is that of the naive forecast.
@@ -186,7 +193,7 @@ def _read(cells: Cells, wanted: Wanted) -> SeriesTable:
     by_name = {column.name: column for column in cells.columns if column.name not in wanted.ignore}
     for name in (*(wanted.targets or ()), *(wanted.covariates or ()), *filter(None, (wanted.date, wanted.series))):
         if name not in by_name:
-            raise no_column(cells, name)
+            raise no_column(cells, name, "name one of these columns")
     date = _date_column(by_name, wanted)
     days = None if date is None else _days(date, cells, wanted.date_format)
     if days is None and wanted.calendar:
@@ -307,9 +314,7 @@ def _by_series(column: Column | None, cells: Cells) -> list[tuple[str, NDArray[n
         return [("", np.arange(len(cells.lines)))]
     if column.missing.any():
         row = int(np.argmax(column.missing))
-        raise CouloirError(
-            f"The series '{column.name}' is empty.", place=cells.place(row), next_step="write its name"
-        )
+        raise CouloirError(f"The series '{column.name}' is empty.", place=cells.place(row), next_step="write its name")
     texts = np.array([column.cell(row) for row in range(len(cells.lines))])
     names = list(dict.fromkeys(texts.tolist()))
     return [(name, np.flatnonzero(texts == name)) for name in names]
@@ -473,5 +478,7 @@ def _told(
         dates = f"{spacing.in_words()}, {first} to {last}"
     notes = [f"{file}{noted}: {several}{len(made):,} steps, {dates}"]
     if made.any():
-        notes.append(f"  {int(made.sum()):,} steps lack or have an empty cell, and lie on straight lines between others")
+        notes.append(
+            f"  {int(made.sum()):,} steps lack or have an empty cell, and lie on straight lines between others"
+        )
     return notes

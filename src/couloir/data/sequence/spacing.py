@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,16 +130,16 @@ def as_texts(days: Days) -> list[str]:
     """Dates as people read them, with the time of the day where one of them has one."""
     instants = _instants(days)
     if bool(np.all(instants == instants.astype("datetime64[D]"))):
-        return instants.astype("datetime64[D]").astype(str).tolist()
+        return [str(day) for day in instants.astype("datetime64[D]")]
     unit = "s" if bool(np.all(instants == instants.astype("datetime64[s]"))) else "us"
-    return [text.replace("T", " ") for text in instants.astype(f"datetime64[{unit}]").astype(str).tolist()]
+    return [str(instant).replace("T", " ") for instant in instants.astype(f"datetime64[{unit}]")]
 
 
 def _instants(days: Days) -> NDArray[np.datetime64]:
     return np.rint(days * MICROSECONDS).astype("datetime64[us]")
 
 
-def _most_frequent(values: NDArray[np.int64]) -> int:
+def _most_frequent(values: NDArray[Any]) -> int:
     """Of several that are as frequent, the least."""
     different, counts = np.unique(values, return_counts=True)
     return int(different[np.argmax(counts)])

@@ -5,8 +5,6 @@ Zeng et al., 2023, Are Transformers Effective for Time Series Forecasting?, sect
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -94,7 +92,7 @@ def moving_mean(x: Tensor, kernel_size: int) -> Tensor:
 
 def _targets(x: Tensor, count: int) -> Tensor:
     """(B, T, F) -> (B, K, T)."""
-    return cast(Tensor, opened(x)[0])[..., :count].transpose(1, 2)
+    return opened(x)[0][..., :count].transpose(1, 2)
 
 
 @loads_weights
@@ -104,8 +102,6 @@ def linear_forecast(length: int, horizon: int, num_classes: int, individual: boo
 
 
 @loads_weights
-def dlinear(
-    length: int, horizon: int, num_classes: int, kernel_size: int = 25, individual: bool = False
-) -> nn.Module:
+def dlinear(length: int, horizon: int, num_classes: int, kernel_size: int = 25, individual: bool = False) -> nn.Module:
     """A `DLinear`."""
     return DLinear(length, horizon, num_classes, kernel_size, individual)
