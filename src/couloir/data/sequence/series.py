@@ -123,7 +123,8 @@ def season_told(season: int | None, of_dates: int | None, length: int) -> str:
     if season is not None:
         return f"  season of {season:,} steps (data.season)"
     if of_dates is not None and of_dates > length:
-        return f"  no seasonal naive forecast: the season of {of_dates:,} steps is longer than a window (data.length={length})"
+        why = f"the season of {of_dates:,} steps is longer than a window (data.length={length})"
+        return f"  no seasonal naive forecast: {why}"
     return "  no season is known (data.season): forecasts are compared with the naive one alone"
 
 
