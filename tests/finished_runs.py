@@ -141,6 +141,7 @@ MAKE: dict[str, Callable[[FinishedRuns], Path]] = {
     "photographs": lambda runs: runs._photographs(0),
     "photographs again": lambda runs: runs._photographs(1),
     "digits": lambda runs: runs.train("data=digits", "data.subset=64", "model=mlp"),
+    "steps": lambda runs: runs.train("data=digits_rows", "data.subset=64", "model.width=6"),
     "points": lambda runs: runs.train("data=moons", "model=mlp"),
     "several values": lambda runs: runs.train("data=linnerud", "data.target_scaling=standardize"),
     "classes of a table": lambda runs: runs._table("kind"),

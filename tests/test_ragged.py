@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from couloir.config.fields import SAMPLE
 from couloir.data.plain import Plain
-from couloir.ragged import Padded, Ragged, joined, length, moved, part
+from couloir.ragged import Padded, Ragged, in_precision, joined, length, moved, part
 
 SIZES = (3, 0, 1, 4)
 FORMS = (Ragged, Padded)
@@ -100,3 +100,12 @@ def test_an_example_of_a_users_own_data_has_boxes_and_sequences() -> None:
     batch = data.example_batch(3)
     assert same(batch["series"].samples(), samples((3, 1)) + samples((2, 5))[:1])
     assert same(batch["boxes"].samples(), samples((1, 3)) + samples((5, 2))[:1])
+
+
+def test_only_real_numbers_change_their_precision() -> None:
+    wide = in_precision(Padded.of(samples()), torch.float64)
+    assert wide.values.dtype == torch.float64
+    assert wide[1].dtype == torch.int64
+    tokens = in_precision(Padded.of([torch.tensor([3, 1]), torch.tensor([2])]), torch.bfloat16)
+    assert tokens.values.tolist() == [[3, 1], [2, 0]]
+    assert in_precision(torch.tensor([7]), torch.float16).dtype == torch.int64

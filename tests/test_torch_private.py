@@ -25,6 +25,21 @@ def test_writes_and_views_of_a_tensor_are_told() -> None:
     assert torch_private.viewed(tensor) is tensor
 
 
+def test_a_loop_over_steps_stays_one_loop_in_a_program_and_hands_its_state_on() -> None:
+    class Sums(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            def add(state: tuple[Tensor], row: Tensor) -> tuple[tuple[Tensor], Tensor]:
+                total = state[0] + row
+                return (total,), total.clone()
+
+            return torch_private.scanned(add, (torch.zeros(2),), x)
+
+    sizes = {0: torch.export.Dim.DYNAMIC}
+    program = torch.export.export(Sums(), (torch.zeros(3, 2),), dynamic_shapes=(sizes,)).module()
+    x = torch.randn(5, 2)
+    assert torch.allclose(program(x), x.cumsum(dim=0))
+
+
 def test_functions_on_tensors_are_told_from_those_that_load_and_set() -> None:
     assert all(map(torch_private.is_tensor_function, ("tanh", "softmax", "einsum", "rand", "zeros", "where", "split")))
     others = ("load", "save", "compile", "set_num_threads", "import_ir_module", "hub", "os", "PyTorchFileWriter")

@@ -104,6 +104,14 @@ def moved(field: Field, device: torch.device) -> Field:
     return _moved(field, device)
 
 
+def in_precision(field: Field, dtype: torch.dtype) -> Field:
+    """A field whose real numbers have another precision; tokens and classes stay as they are."""
+    if isinstance(field, Tensor):
+        return field.to(dtype) if field.is_floating_point() else field
+    values, beside = field
+    return type(field)(values.to(dtype) if values.is_floating_point() else values, beside)
+
+
 def _moved(x: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda" and x.device.type == "cpu":
         return x.pin_memory().to(device, non_blocking=True)

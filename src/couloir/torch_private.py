@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -79,3 +79,21 @@ def workers_of(iterator: Iterator[Any] | None) -> list[Any]:
 def shut_down(iterator: Iterator[Any]) -> None:
     """End a loader's workers now. `_shutdown_workers`: the public way is to wait until the iterator is collected."""
     iterator._shutdown_workers()  # type: ignore[attr-defined]
+
+
+def scanned(step: Callable[..., tuple[Any, Tensor]], state: tuple[Tensor, ...], x: Tensor) -> Tensor:
+    """What a step gives for each slice of (T, ...) in turn, (T, ...), in one loop that exporters keep as a loop.
+
+    Args:
+        step: (state, slice) -> (state, output), new tensors all.
+        state: before the first step.
+        x: the slices.
+
+    `torch._higher_order_ops.scan`: nothing public loops over a number of steps that is open, and recurrent layers
+    are written out for the number of steps that they are traced with.
+    """
+    from torch._higher_order_ops.scan import scan
+
+    _, found = scan(step, state, x)
+    outputs: Tensor = found
+    return outputs

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 import couloir
 from couloir.callbacks.signals import Signals, measure, signals
+from couloir.model.sequence.recurrent import recurrent
+from couloir.ragged import Padded
 
 CPU = torch.device("cpu")
 
@@ -63,6 +65,21 @@ def test_a_layer_whose_successor_works_in_place_keeps_its_own_signal_and_gradien
         rows.append([signal.at(0) for signal in measure(net, partial(loss, net), CPU)])
     assert rows[0] == rows[1]
     assert [row.layer for row in rows[0]] == ["0", "1", "2", "4"]
+
+
+def test_a_recurrent_layer_has_the_variances_of_its_steps_and_of_all_its_gates() -> None:
+    torch.manual_seed(0)
+    net = recurrent("lstm", channels=3, vocabulary_size=None, num_classes=2, width=4)
+    x = Padded.of([torch.randn(steps, 3) for steps in (5, 2)])
+    first, _ = measure(net, lambda: net(x).square().mean(), CPU)
+    with torch.no_grad():
+        alone = [net.body.units(sample[None])[0][0] for sample in x.samples()]
+    gradients = torch.autograd.grad(net(x).square().mean(), [net.body.units.weight_ih_l0, net.body.units.weight_hh_l0])
+    assert first.layer == "body.units"
+    assert first.variance == pytest.approx(float(torch.cat(alone).var(correction=0)))  # no padding among them
+    assert first.weight_gradient_variance == pytest.approx(
+        float(torch.cat([each.flatten() for each in gradients]).double().var(correction=0))
+    )
 
 
 def test_gradients_too_small_for_a_float32_square_are_not_called_zero() -> None:

@@ -27,7 +27,7 @@ from couloir.artifacts.tested import first_weights
 from couloir.artifacts.value_tiles import Block, page_of, signed
 from couloir.layer_kinds import Convolution, looking
 from couloir.locally_connected import LocallyConnected
-from couloir.ragged import moved
+from couloir.ragged import in_precision, moved
 from couloir.record.film import FEATURES, FILTERS, FIT, REGIONS
 from couloir.task.task import Task
 
@@ -176,7 +176,7 @@ class FeaturesShot:
         hooks = [module.register_forward_hook(taker(name)) for name, module in layers if not wanted or name in wanted]
         parameter = next(task.net.parameters())
         batch: Any = {name: moved(field, parameter.device) for name, field in self._batch.items()}
-        batch[self._input] = batch[self._input].to(parameter.dtype)
+        batch[self._input] = in_precision(batch[self._input], parameter.dtype)
         try:
             with looking(task.net):
                 task.outputs(batch)

@@ -27,7 +27,7 @@ from couloir.data.batches import Batch
 from couloir.errors import CouloirError
 from couloir.layer_kinds import undisturbed
 from couloir.log import note, say
-from couloir.ragged import length, moved, part
+from couloir.ragged import length, part
 from couloir.record.landscape import SURFACE, read_path, write_numbers, write_point
 from couloir.task.task import Task, sum_of
 from couloir.trainer.resumption import within_epoch
@@ -120,7 +120,7 @@ class Landscape(Callback):
         stop = next((each for each in trainer.callbacks if isinstance(each, StopOnSignal)), None)  # type: ignore[attr-defined]
         between = stop.stop_if_asked if stop is not None else lambda: None
         example = trainer.datamodule.example_batch(self.samples)  # type: ignore[attr-defined]
-        batch: Batch = {name: moved(field, pl_module.device) for name, field in example.items()}
+        batch = pl_module.placed(example)
         steps = np.linspace(-self.radius, self.radius, self.points)
         with undisturbed(pl_module):
             loss = _loss(pl_module, batch)

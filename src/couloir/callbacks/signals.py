@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from couloir.layer_kinds import BatchNorm, Weighted, learned_weight, undisturbed
 from couloir.metric.precision import WIDE
-from couloir.ragged import moved
 from couloir.record.signals import LayerSignal, write_signals
 from couloir.task.task import Task, sum_of
 from couloir.trainer.resumption import within_epoch
@@ -65,8 +66,7 @@ class Signals(Callback):
         assert isinstance(pl_module, Task)
         net, task = pl_module.net, pl_module
         example = trainer.datamodule.example_batch(self.samples)  # type: ignore[attr-defined]
-        batch = {name: moved(field, task.device) for name, field in example.items()}
-        batch[task.input] = cast(Tensor, batch[task.input]).to(task.dtype)
+        batch = task.placed(example)
         measured = measure(net, lambda: sum_of(task.compute(batch).losses), task.device)
         self.rows += [signal.at(epoch) for signal in measured]
         if not trainer.is_global_zero:
@@ -115,8 +115,8 @@ class Signal:
 
 
 def measure(net: nn.Module, loss: Callable[[], Tensor], device: torch.device) -> list[Signal]:
-    """The signals of a batch in all linear and convolutional layers and activation functions, in the order in which
-    they are passed; of a module that is passed several times, the first.
+    """The signals of a batch in all linear, convolutional and recurrent layers and activation functions, in the order
+    in which they are passed; of a module that is passed several times, the first.
 
     Nothing of the network is changed: it runs in evaluation mode, but for batch normalisation, which standardises by
     the batch as in training; modes, buffers, `.grad` and random numbers are as before.
@@ -127,14 +127,12 @@ def measure(net: nn.Module, loss: Callable[[], Tensor], device: torch.device) ->
         device: where the network's weights are.
     """
     names = {module: name or type(module).__name__ for name, module in net.named_modules()}
-    weights = {
-        module: learned_weight(module)
-        for module in names
-        if isinstance(module, Weighted) and learned_weight(module).requires_grad
-    }
+    weights = {module: learned for module in names if (learned := _learned(module))}
     found: dict[nn.Module, Signal] = {}
 
     def record(module: nn.Module, _inputs: Any, output: Any) -> None:
+        if isinstance(module, nn.RNNBase):
+            output = output[0].data if isinstance(output[0], PackedSequence) else output[0]
         if module in found or not isinstance(output, Tensor):
             return
         signal = found[module] = Signal(names[module], output)
@@ -142,7 +140,7 @@ def measure(net: nn.Module, loss: Callable[[], Tensor], device: torch.device) ->
             # A hook of the tensor, not of the module: it stays with this value where the next layer works in place.
             output.register_hook(signal.take_gradient)  # type: ignore[no-untyped-call]
 
-    watched = [module for module in names if isinstance(module, Weighted) or _is_activation(module)]
+    watched = [module for module in names if isinstance(module, Weighted | nn.RNNBase) or _is_activation(module)]
     hooks = [module.register_forward_hook(record) for module in watched]
     try:
         # Batch normalisation stays in its mode: by its running statistics an untrained network would seem to have none.
@@ -150,14 +148,23 @@ def measure(net: nn.Module, loss: Callable[[], Tensor], device: torch.device) ->
             value = loss()
             if weights:
                 # Returned rather than added to `.grad`, which belongs to the optimizer.
-                gradients = torch.autograd.grad(value, list(weights.values()), allow_unused=True)
-                for module, gradient in zip(weights, gradients, strict=True):
-                    if gradient is not None and module in found:
-                        found[module].weight_gradient_variance = float(_moments(gradient)[0])
+                all_of_them = [weight for learned in weights.values() for weight in learned]
+                gradients = iter(torch.autograd.grad(value, all_of_them, allow_unused=True))
+                for module, learned in weights.items():
+                    reached = [each.flatten() for each in islice(gradients, len(learned)) if each is not None]
+                    if reached and module in found:
+                        found[module].weight_gradient_variance = float(_moments(torch.cat(reached))[0])
     finally:
         for hook in hooks:
             hook.remove()
     return list(found.values())
+
+
+def _learned(module: nn.Module) -> list[Tensor]:
+    """The weights of a layer that learn: of a recurrent one the matrices of all its gates."""
+    if isinstance(module, nn.RNNBase):
+        return [weight for weight in module.parameters() if weight.ndim == 2 and weight.requires_grad]
+    return [learned_weight(module)] if isinstance(module, Weighted) and learned_weight(module).requires_grad else []
 
 
 def _is_activation(module: nn.Module) -> bool:

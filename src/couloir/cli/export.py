@@ -26,6 +26,7 @@ A run is a folder, its name, or `latest`; or one of its checkpoints.
   --force                 overwrite what is there
   data.root=FOLDER        where the data is now, and other keys of it
 
+A program for sequences takes those of any length, where the network does; those of a batch are of one length.
 Of a GAN a program is the generator: codes in, and labels where it is conditional; images from 0 to 1 out.
 A program is checked on samples of the validation split, in batches of several sizes: where its answers differ from the
 run's by more than 1e-4 of their range, no file is left."""

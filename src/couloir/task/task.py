@@ -28,7 +28,7 @@ from couloir.finetune.parts import Learning, attach
 from couloir.layer_kinds import in_evaluation
 from couloir.metric.gathered import Gathered
 from couloir.metric.precision import WIDE
-from couloir.ragged import first, length, rows_of
+from couloir.ragged import first, in_precision, length, moved, rows_of
 
 MakeOptimizer = Callable[..., Optimizer]
 MakeScheduler = Callable[[Optimizer], Any]
@@ -337,6 +337,11 @@ class Task(LightningModule):
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Input and target of a batch, on the task's device."""
         return batch[self.input].to(self.device), batch[self.target].to(self.device)
+
+    def placed(self, batch: Batch) -> Batch:
+        """A batch that no loader handed out, as a loader's comes: on the task's device, numbers in its precision."""
+        dtype = cast(torch.dtype, self.dtype)
+        return {name: in_precision(moved(field, self.device), dtype) for name, field in batch.items()}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """One step of gradient descent."""

@@ -120,17 +120,19 @@ def agreement(
     apart: bool = False,
     beside: Sequence[Tensor] = (),
     kind: str = "validation samples",
+    batches: Sequence[int] = BATCHES,
 ) -> Agreement:
     """Compare a file with its run.
 
     Args:
-        own: the run's answers, (B, ...), B the sum of `BATCHES`.
+        own: the run's answers, (B, ...), B the sum of `batches`.
         asked: what the file takes for the same samples, (B, ...).
         answers: the file.
         samples: how many of them are different.
         apart: whether an answer is several values, each with a range of its own.
         beside: further inputs of the file, (B,) each.
         kind: what the samples are, for a message.
+        batches: samples of each batch that the file is asked about.
 
     Raises:
         CouloirError: the run's own answers are not finite.
@@ -141,7 +143,7 @@ def agreement(
             "The run answers with NaN or infinity on its own validation samples: there is nothing to export.",
             next_step="couloir diagnose says what became of the run",
         )
-    parts = zip(*(torch.split(each, list(BATCHES)) for each in (asked, *beside)), strict=True)
+    parts = zip(*(torch.split(each, list(batches)) for each in (asked, *beside)), strict=True)
     found = torch.cat([answers(*part) for part in parts])
     if found.shape != own.shape:
         raise ExportDiffers(

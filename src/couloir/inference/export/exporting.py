@@ -6,10 +6,7 @@ samples of the validation split, and only then do both get their names.
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,15 +16,18 @@ from omegaconf import DictConfig, open_dict
 from torch import Tensor, nn
 
 from couloir.config.metrics import GAN, task_of
+from couloir.data.sequence.sequences import Sequences
 from couloir.download import checksum
 from couloir.errors import CouloirError, ExportDiffers
 from couloir.inference.export.agreement import BATCHES, Seen, agreement, first_samples, windows
 from couloir.inference.export.facts import any_size_told, of_generator, of_graph, of_run, takes_any_size
 from couloir.inference.export.graph import REFUSALS, Decoder, Graph, PreparedImages, PreparedRows
+from couloir.inference.export.over_steps import export_over_steps
+from couloir.inference.export.provisional import ENDING, provisional
 from couloir.inference.export.writers import write_onnx, write_torch
 from couloir.inference.predictor import Predictor
 from couloir.inference.trained import Trained
-from couloir.record.files import as_json, rename, writing
+from couloir.record.files import as_json
 from couloir.record.safetensors import read_state, write_state
 from couloir.task.dense import Dense
 from couloir.task.generative import Generative
@@ -36,8 +36,6 @@ from couloir.task.task import Task
 REFUSALS_OF_SIZES = (CouloirError, *REFUSALS)
 """What an attempt may end in whose file takes images of any size: then one of the window's size is written."""
 WRITERS = {"torch": write_torch, "onnx": write_onnx}
-ENDING = ".json"
-"""What follows the name of an exported file in the name of the facts beside it."""
 
 
 def export_graph(cfg: DictConfig, run: Path, to: str, file: Path, with_preprocessing: bool) -> dict[str, Any]:
@@ -59,6 +57,8 @@ def export_graph(cfg: DictConfig, run: Path, to: str, file: Path, with_preproces
     predictor = _with_data(cfg, run)
     if makes_alone(predictor.task):
         return export_generator(predictor, to, file)
+    if isinstance(predictor.data, Sequences):
+        return export_over_steps(predictor, to, file, with_preprocessing)
     seen = first_samples(predictor)
     graph = _graph(predictor, seen, with_preprocessing)
     asked = seen.raw if with_preprocessing and seen.raw is not None else seen.prepared
@@ -244,21 +244,3 @@ def _answers(predictor: Predictor, prepared: Tensor, with_preprocessing: bool) -
                 next_step="--to safetensors writes the weights of any network",
             )
         return predictor.task.answer(output) if with_preprocessing else output
-
-
-@contextmanager
-def provisional(file: Path) -> Iterator[Path]:
-    """A file of the same name in a folder of its own; where the block ends well, all that is there then moves to the
-    place of the file.
-
-    Raises:
-        CouloirError: the disk does not take it.
-    """
-    with writing(file), tempfile.TemporaryDirectory(prefix=".export-", dir=file.parent) as folder:
-        yield Path(folder) / file.name
-        made = sorted(Path(folder).iterdir(), key=lambda path: path.name == file.name)  # the file itself comes last
-        for path in made:
-            with path.open("rb+") as stream:
-                os.fsync(stream.fileno())
-            path.chmod(0o644)
-            rename(path, file.parent / path.name)

@@ -8,6 +8,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
+from couloir.config.fields import is_sequence
 from couloir.config.image_size import size_of
 from couloir.config.metrics import task_of
 from couloir.download import checksum
@@ -19,17 +20,24 @@ from couloir.task.rebuilding import Rebuilding
 from couloir.task.restoration import Restoration
 from couloir.version import __version__
 
-ANSWERS = {"label": "probabilities", "labels": "probabilities", "value": "values"}
+ANSWERS = {
+    "label": "probabilities", "labels": "probabilities", "value": "values", "target_tokens": "probabilities",
+    "future": "values",
+}  # fmt: skip
 """What a prediction is called, by the kind of its target."""
 MEANINGS = {
     "label": "the probability of each class, in the order of `classes`; they add up to 1",
     "labels": "the probability of each class, in the order of `classes`, each on its own",
     "value": "the values in the data's units, in the order of `targets`",
+    "target_tokens": "behind each step the probability of each token of `vocabulary`; they add up to 1",
+    "future": "the values to come in the data's units: a row for each step, in the order of the input's first channels",
 }
 SCALED = {
     "label": "one score a class, in the order of `classes`; softmax makes probabilities of them",
     "labels": "one score a class, in the order of `classes`; sigmoid makes a probability of each",
     "value": "scaled values; value * target_scale + target_offset is in the data's units",
+    "target_tokens": "behind each step a score for each token of `vocabulary`; softmax makes probabilities of them",
+    "future": "scaled values to come, a row for each step; value * target_scale + target_offset is in the data's units",
 }
 SURE = "one number from 0 to 1 a class, in the order of `classes`"
 COVERED = (
@@ -79,6 +87,12 @@ def of_run(trained: Trained) -> dict[str, Any]:
     if data.kind == "value":
         facts["targets"] = list(data.targets)
         facts |= {"target_offset": data.target_offset, "target_scale": data.target_scale}
+    if is_sequence(data.fields):
+        facts |= {} if data.horizon is None else {"horizon": data.horizon}
+        facts |= {} if data.vocabulary is None else {"vocabulary": data.vocabulary.plain()}
+        facts |= (
+            {} if data.kind != "future" else {"target_offset": data.target_offset, "target_scale": data.target_scale}
+        )
     if data.encoding is not None:
         facts["columns"] = data.encoding.plain()
         facts["inputs"] = list(data.encoding.inputs)
@@ -125,6 +139,24 @@ def any_size_told(facts: dict[str, Any], trained: Trained) -> dict[str, Any]:
     return {
         "input": {**taken, "shape": [*taken["shape"][:2], "height", "width"]},
         "output": {**given, "shape": [*given["shape"][:2], *sides]},
+    }
+
+
+def any_length_told(facts: dict[str, Any], trained: Trained) -> dict[str, Any]:
+    """Input and output of a graph that takes sequences of any length.
+
+    Args:
+        facts: of `of_graph`.
+        trained: the run.
+    """
+    taken, given = facts["input"], facts["output"]
+    each_step = trained.data.kind == "target_tokens"
+    return {
+        "input": {**taken, "shape": ["batch", "steps", *taken["shape"][2:]]},
+        "output": {
+            **given,
+            "shape": ["batch", *(["steps"] if each_step else given["shape"][1:2]), *given["shape"][2:]],
+        },
     }
 
 
@@ -183,11 +215,11 @@ def _output(trained: Trained, with_preprocessing: bool) -> tuple[str, str]:
     if isinstance(trained.task, Rebuilding):
         values = "values from 0 to 1 a pixel" if trained.task.makes_images else "numbers as they were standardised"
         return "rebuilt", f"the sample out of its code: {values}"
-    if not isinstance(trained.task, Prediction) or kind not in ANSWERS:
+    if kind not in ANSWERS or not (isinstance(trained.task, Prediction) or is_sequence(trained.data.fields)):
         return ("answer", "the task's answer") if with_preprocessing else ("output", "the network's output")
     if with_preprocessing:
         return ANSWERS[kind], MEANINGS[kind]
-    if kind == "value":
+    if kind in ("value", "future"):
         return "output", SCALED[kind]
     form = str(getattr(trained.net, "output", "logits"))
     return form, SCALED[kind] if form == "logits" else SURE
@@ -195,6 +227,8 @@ def _output(trained: Trained, with_preprocessing: bool) -> tuple[str, str]:
 
 def _input(trained: Trained, asked: Tensor, with_preprocessing: bool) -> str:
     data = trained.data
+    if is_sequence(data.fields):
+        return _steps(trained, with_preprocessing)
     if data.mean is None:
         return "as the batches of the run's own data module have it"
     images = data.image_size is not None
@@ -217,6 +251,21 @@ def _input(trained: Trained, asked: Tensor, with_preprocessing: bool) -> str:
         "1970 less its `offset`, then each of its `cycles` (month from 0, weekday from Monday 0, hour); NaN where a "
         "value is missing"
     )
+
+
+def _steps(trained: Trained, with_preprocessing: bool) -> str:
+    """What a sequence is as an input; those of a batch are of one length."""
+    of_one_length = "; the sequences of a batch have as many steps, and no padding"
+    if trained.data.input_kind == "tokens":
+        return f"the number of each token, its place in `vocabulary`{of_one_length}"
+    if trained.data.input_kind == "video":
+        return "frame after frame, pixels from 0 to 255" if with_preprocessing else (
+            "channels, then frames, standardised: (pixel / 255 - mean) / std of its channel"
+        )  # fmt: skip
+    told = "the numbers of each step, as the data has them" if with_preprocessing else (
+        "the numbers of each step, standardised: (number - mean) / std of its channel"
+    )  # fmt: skip
+    return told + of_one_length
 
 
 def _dtype(x: Tensor) -> str:

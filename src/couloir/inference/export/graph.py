@@ -53,6 +53,33 @@ class PreparedImages(nn.Module):
         return x if self.order is None else in_order(x, self.order)
 
 
+class PreparedSteps(nn.Module):
+    """A series as the data reads it, standardised: float32 (B, T, F), or uint8 (B, T, C, H, W) of videos, which become
+    (B, C, T, H, W).
+
+    Args:
+        mean: the channels' means, frames in [0, 1].
+        std: their deviations.
+        video: whether steps are frames.
+        raw: the type of the numbers.
+    """
+
+    def __init__(self, mean: list[float], std: list[float], video: bool, raw: torch.dtype) -> None:
+        super().__init__()
+        shape = (-1, 1, 1) if video else (-1,)
+        self.video, self.exact = video, 255.0 if raw == torch.uint8 else 1.0
+        # In float64, as the run does it: of a year, the mean leaves few digits.
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float64).view(shape))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float64).view(shape))
+        self.mean: Tensor
+        self.std: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A subtraction and a division for each number."""
+        x = ((x.float() / self.exact - self.mean) / self.std).float()
+        return x.transpose(1, 2) if self.video else x
+
+
 class PreparedRows(nn.Module):
     """Rows of a table as `couloir.data.features` makes them, encoded and standardised: float32 (B, C) -> (B, F).
 
@@ -107,6 +134,7 @@ def traced(
     dtype: torch.dtype,
     any_size: bool = False,
     beside: tuple[torch.dtype, ...] = (),
+    any_length: bool = False,
 ) -> Any:
     """The program of a graph for any number of samples, a `torch.export.ExportedProgram`.
 
@@ -118,6 +146,7 @@ def traced(
         dtype: of the samples.
         any_size: whether it takes images of any height and width as well.
         beside: the types of further inputs, one number a sample each, (B,).
+        any_length: whether it takes sequences of any number of steps as well.
 
     Raises:
         CouloirError: what the network does cannot be traced, or depends on the number of samples.
@@ -125,6 +154,7 @@ def traced(
     example = (torch.zeros((TRACED, *shape), dtype=dtype), *(torch.zeros(TRACED, dtype=kind) for kind in beside))
     # `DYNAMIC`, and no name: what follows from a height, such as that it is even, then need not be stated.
     free: dict[int, Any] = dict.fromkeys((2, 3), torch.export.Dim.DYNAMIC) if any_size else {}
+    free |= {1: torch.export.Dim.DYNAMIC} if any_length else {}
     batch = torch.export.Dim("batch", min=1)
     sizes: tuple[dict[int, Any], ...] = ({0: batch, **free}, *({0: batch} for _ in beside))
     try:

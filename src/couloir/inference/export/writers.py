@@ -34,6 +34,7 @@ def write_torch(
     facts: Mapping[str, Any],
     any_size: bool = False,
     beside: tuple[torch.dtype, ...] = (),
+    any_length: bool = False,
 ) -> Answers:
     """A `.pt2` archive, which `torch.export.load` reads without the classes of the network.
 
@@ -45,12 +46,13 @@ def write_torch(
         facts: what the archive says of itself.
         any_size: whether it takes images of any height and width.
         beside: of `traced`.
+        any_length: of `traced`.
 
     Raises:
         CouloirError: torch.export does not take the network.
     """
     with _silence():
-        program = traced(graph, shape, dtype, any_size, beside)
+        program = traced(graph, shape, dtype, any_size, beside, any_length)
         torch.export.save(program, file, extra_files={FACTS: as_json(dict(facts))})
         module = torch.export.load(file).module()
 
@@ -70,6 +72,7 @@ def write_onnx(
     facts: Mapping[str, Any],
     any_size: bool = False,
     beside: tuple[torch.dtype, ...] = (),
+    any_length: bool = False,
 ) -> Answers:
     """An ONNX file, whose inputs and output are called as the facts say, and which onnxruntime answers for.
 
@@ -81,14 +84,16 @@ def write_onnx(
         facts: what the file says of itself: each an entry of `metadata_props`, in JSON unless it is text.
         any_size: whether it takes images of any height and width.
         beside: of `traced`.
+        any_length: of `traced`.
 
     Raises:
         CouloirError: torch.export or torch.onnx does not take the network.
     """
     names = [facts[name]["name"] for name in ("input", "labels") if name in facts]
-    sizes = ({0: "batch", **({2: "height", 3: "width"} if any_size else {})}, *({0: "batch"} for _ in beside))
+    named = {0: "batch", **({2: "height", 3: "width"} if any_size else {}), **({1: "steps"} if any_length else {})}
+    sizes = (named, *({0: "batch"} for _ in beside))
     with _silence():
-        program = traced(graph, shape, dtype, any_size, beside)
+        program = traced(graph, shape, dtype, any_size, beside, any_length)
         try:
             with torch.no_grad():
                 made = torch.onnx.export(
