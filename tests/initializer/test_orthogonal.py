@@ -8,7 +8,6 @@ from torch import nn
 
 from couloir.initializer.orthogonal import orthogonal
 from couloir.locally_connected import LocallyConnected
-from couloir.model.sequence.recurrent import recurrent
 
 
 def gram(matrix: torch.Tensor) -> torch.Tensor:
@@ -56,15 +55,3 @@ def test_a_square_layer_keeps_the_length_of_what_passes_through_a_hundred_times(
     x = torch.randn(16, 32)
     with torch.no_grad():
         torch.testing.assert_close(net(x).norm(dim=1), x.norm(dim=1), rtol=1e-3, atol=0)
-
-
-@pytest.mark.parametrize(("kind", "gates"), [("rnn", 1), ("gru", 3), ("lstm", 4)])
-def test_each_gate_of_a_recurrent_layer_is_orthogonal_in_itself_and_its_biases_are_zero(kind: str, gates: int) -> None:
-    net = recurrent(kind, channels=9, vocabulary_size=None, num_classes=2, width=6, layers=2, bidirectional=True)
-    orthogonal(net)
-    for name, parameter in net.body.units.named_parameters():
-        if parameter.ndim == 1:
-            assert not parameter.any()
-            continue
-        for matrix in parameter.chunk(gates):
-            assert torch.allclose(gram(matrix), torch.eye(6, dtype=torch.float64), atol=1e-5), name
