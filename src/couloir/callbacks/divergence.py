@@ -241,10 +241,10 @@ def not_finite(batch: Any) -> str | None:
 class LeaveOut(Divergence):
     """Leaves out the steps whose loss or gradients are not finite, and counts them.
 
-    Weights, optimizer, means of weights, running statistics and metrics are afterwards as if the batch had not been
-    there; the count of steps goes on, and with it what follows the steps. Where gradients of several batches are
-    gathered, the whole step is left out. Each loss and each gradient is looked at, which a GPU has to be waited for.
-    With a gradient scaler, whose part it is to leave out steps of infinite gradients, only the losses are.
+    Weights, optimizer, means of weights, running statistics, what the task keeps and metrics are afterwards as if the
+    batch had not been there; the count of steps goes on, and with it what follows the steps. Where gradients of several
+    batches are gathered, the whole step is left out. Each loss and each gradient is looked at, which a GPU has to be
+    waited for. With a gradient scaler, whose part it is to leave out steps of infinite gradients, only the losses are.
     """
 
     def __init__(self, cfg: DictConfig, folder: RunFolder) -> None:
@@ -259,6 +259,7 @@ class LeaveOut(Divergence):
         self._reason: str | None = None
         self._loss = torch.zeros(())
         self._added = 0
+        self._kept: Any = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Know what a forward pass changes."""
@@ -280,7 +281,7 @@ class LeaveOut(Divergence):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Note what the forward pass will change."""
-        self._added = self._module.gathered["train"].added
+        self._added, self._kept = self._module.gathered["train"].added, self._module.kept
         if self._buffers:
             copy_all(self._before, self._buffers)
 
@@ -305,6 +306,7 @@ class LeaveOut(Divergence):
         measured = self._module.gathered["train"]
         if measured.added > self._added:
             measured.take_back()
+        self._module.kept = self._kept
         self.look_at_weights(trainer)
 
     def _clear(self) -> None:

@@ -35,6 +35,7 @@ from couloir.config.metrics import (
     task_of,
 )
 from couloir.config.needs import fitting, gives_rows, keeps_size, lacking, other_way, told
+from couloir.config.next_token import check_next_token
 from couloir.config.omegaconf_private import is_missing, selected
 from couloir.config.pattern import check_pattern
 from couloir.config.scaling import several_named
@@ -135,6 +136,7 @@ def _check(sentence: Sentence, reads_data: bool, each_fold: bool) -> None:
     _check_values(sentence, {path: entries for path, entries in keys.items() if path not in data}, keys)
     _check_parts(sentence)
     check_players(sentence.cfg, sentence.choices)
+    check_next_token(sentence.cfg, sentence.choices)
     check_film(sentence.cfg, sentence.choices, sentence.overrides)
     check_adversarial(sentence.cfg)
     _check_classes(sentence, keys)

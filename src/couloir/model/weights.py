@@ -49,7 +49,9 @@ def loads_weights(build: Callable[..., Network]) -> Callable[..., Network]:
             given = own.bind(*args, **keys)
             given.apply_defaults()
             target = f"{build.__module__}.{build.__name__}"
-            model = {**given.arguments, "_target_": target, "weights": weights, "adapt_channels": adapt_channels}
+            stated = {name: value for name, value in given.arguments.items() if name != "keys"}
+            stated |= given.arguments.get("keys", {})
+            model = {**stated, "_target_": target, "weights": weights, "adapt_channels": adapt_channels}
             load_weights(net, weights_file(model), adapt_channels)
         return net
 
@@ -58,7 +60,8 @@ def loads_weights(build: Callable[..., Network]) -> Callable[..., Network]:
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation="str | None")
         for name in ("weights", "adapt_channels")
     ]
-    built.__signature__ = own.replace(parameters=[*own.parameters.values(), *added])  # type: ignore[attr-defined]
+    there = sorted([*own.parameters.values(), *added], key=lambda each: each.kind)  # `**keys` is always last
+    built.__signature__ = own.replace(parameters=there)  # type: ignore[attr-defined]
     return built
 
 

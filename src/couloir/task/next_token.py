@@ -6,12 +6,13 @@ Language Model, for the state that goes on from one stretch of the text to the n
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from couloir.config.fields import SHARE
 from couloir.data.batches import Batch
 from couloir.data.sequence.characters import characters
 from couloir.errors import CouloirError
@@ -19,13 +20,20 @@ from couloir.metric.tokens import TokenMetrics
 from couloir.ragged import Padded
 from couloir.task.task import Step, try_network
 from couloir.task.token_prediction import TokenPrediction
+from couloir.task.writing import keeps_state
 
 SAME = 1e-4
 """How far scores of a step may move with later tokens, by the order of sums alone."""
 
 
 class NextToken(TokenPrediction):
-    """Scores (B, T, V) of the tokens that follow each step, (B, T)."""
+    """Scores (B, T, V) of the tokens that follow each step, (B, T).
+
+    With `data.carry_state=true` a batch goes on where the one before ended: the network begins with the state behind
+    that one, through which no gradient flows (truncated backpropagation through time, Williams and Peng, 1990, An
+    Efficient Gradient-Based Algorithm). Each split has a state of its own, which an epoch begins without; so a
+    validation amid an epoch leaves the training's alone.
+    """
 
     characters: Tensor | None
 
@@ -33,6 +41,9 @@ class NextToken(TokenPrediction):
         vocabulary = getattr(data, "vocabulary", None)
         self.per_character = vocabulary is not None  # before `measures` is asked
         super().__init__(data=data, **keys)
+        self.carries = bool(getattr(data, "carry_state", False))
+        self.measuring: Any = None
+        """The state behind the newest batch of a validation or test."""
         counts = None if vocabulary is None else torch.tensor(characters(vocabulary))
         self.register_buffer("characters", counts, persistent=False)
 
@@ -43,6 +54,40 @@ class NextToken(TokenPrediction):
     def compute(self, batch: Batch) -> Step:
         """The loss and the sums of a batch that nothing stands before."""
         return self.predicted(self.net(batch[self.input]), batch)
+
+    def take(self, split: str, batch: Batch) -> Tensor:
+        """The batch's mean loss, as of every task; behind the batch before it where the state is carried."""
+        if not self.carries:
+            return super().take(split, batch)
+        before = self.kept if split == "train" else self.measuring
+        share = batch.get(SHARE)
+        if before is not None and share is not None:
+            raise CouloirError(
+                "data.carry_state=true: a batch that several processes divide unevenly cannot go on from the state of "
+                "each stream.",
+                next_step="batches of one window of each stream; or trainer.devices=1",
+            )
+        logits, after = cast(Any, self.net).carried(batch[self.input], before)
+        if split == "train":
+            self.kept = _detached(after)
+        else:
+            self.measuring = after
+        return self.note(split, batch, self.predicted(logits, batch))
+
+    def on_train_epoch_start(self) -> None:
+        """Begin without a state."""
+        super().on_train_epoch_start()
+        self.kept = None
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin without a state."""
+        super().on_validation_epoch_start()
+        self.measuring = None
+
+    def on_test_epoch_start(self) -> None:
+        """Begin without a state."""
+        super().on_test_epoch_start()
+        self.measuring = None
 
     def predicted(self, logits: Tensor, batch: Batch) -> Step:
         """The same; and how many characters the tokens stand for."""
@@ -79,6 +124,12 @@ class NextToken(TokenPrediction):
                 "The network sees the tokens that it is to predict: the scores of a step change with later tokens.",
                 next_step="a causal model, such as model=lstm with model.bidirectional=false",
             )
+        if getattr(data, "carry_state", False) and not keeps_state(net):
+            raise CouloirError(
+                "data.carry_state=true hands the network the state behind the batch before, and this network keeps "
+                "none.",
+                next_step="data.carry_state=false; or a network with a method carried(x, state) -> (scores, state)",
+            )
 
 
 def sees_ahead(net: nn.Module, tokens: Tensor) -> bool:
@@ -102,3 +153,8 @@ def sees_ahead(net: nn.Module, tokens: Tensor) -> bool:
     finally:
         net.train(training)
     return bool((before - after).abs().max() > SAME * (1 + before.abs().max()))
+
+
+def _detached(state: Any) -> Any:
+    """A state through which no gradient flows: a tensor, or a tuple of such."""
+    return state.detach() if isinstance(state, Tensor) else tuple(_detached(part) for part in state)

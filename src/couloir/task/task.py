@@ -142,6 +142,10 @@ class Task(LightningModule):
         """Changes the inputs of each training batch against the network, along the gradient of the loss by them."""
         self.moved = True
         """Whether the newest batch moved what a mean of weights is taken of; it need not be all that learns."""
+        self.kept: Any = None
+        """What the task keeps from one training batch to the next, of this process alone: tensors, or tuples of them.
+        It is replaced and never changed in place; a checkpoint within an epoch holds it.
+        """
         self._logged_step = 0
         self.batch_weight: float | Tensor = 1.0
         """What the newest batch's loss was multiplied by, where the gradients of several are gathered."""

@@ -16,7 +16,9 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from couloir.distributed import everyones
 from couloir.log import say
@@ -211,7 +213,8 @@ def tell(trainer: Trainer, epoch_over: bool) -> None:
 class Resumption(Callback):
     """What a process must know beside weights and counters to go on as if it had never stopped.
 
-    That is, of each process: its random numbers, and the metrics of the epoch so far; of all: the metrics last logged,
+    That is, of each process: its random numbers, the metrics of the epoch so far, and what its task keeps from batch to
+    batch; of all: the metrics last logged,
     and whether the training has been told to end. It has to be the last callback that hears of the training's start,
     so that nobody draws a random number after it.
     """
@@ -223,6 +226,9 @@ class Resumption(Callback):
         """Collect it from all processes."""
         metrics = _metrics(pl_module)
         own = {"random": random_state(), "metrics": None if metrics is None else metrics.state_dict()}
+        kept = getattr(pl_module, "kept", None)
+        if kept is not None:
+            own["kept"] = _copied(kept, torch.device("cpu"))
         checkpoint["resumption"] = {
             "processes": everyones(own),
             "logged": {name: value.cpu() for name, value in trainer.callback_metrics.items()},
@@ -250,6 +256,8 @@ class Resumption(Callback):
         metrics = _metrics(pl_module)
         if metrics is not None:
             metrics.load_state_dict(own["metrics"])
+        if own.get("kept") is not None:
+            pl_module.kept = _copied(own["kept"], pl_module.device)
         getattr(pl_module, "measured", {}).update(saved["measured"])
         trainer.callback_metrics.update(saved["logged"])
         set_random_state(own["random"])
@@ -259,3 +267,10 @@ def _metrics(module: LightningModule) -> Gathered | None:
     """The metrics of the training split, where the module is one that keeps them so."""
     gathered: dict[str, Gathered] = getattr(module, "gathered", {})
     return gathered.get("train")
+
+
+def _copied(kept: Any, device: torch.device) -> Any:
+    """A copy of tensors, or of tuples of them, on a device."""
+    if isinstance(kept, Tensor):
+        return kept.detach().to(device, copy=True)
+    return tuple(_copied(part, device) for part in kept)

@@ -139,7 +139,6 @@ class BothEnds(nn.Module):
         return out
 
 
-@loads_weights
 def recurrent(
     kind: str,
     channels: int | None,
@@ -187,3 +186,21 @@ def recurrent(
     answer = head(answers, body.width, num_classes, horizon, inputs, pool, tied)
     ends = bidirectional and answers != STEPS and pool == "last"
     return SequenceNetwork(inputs, body, BothEnds(answer) if ends else answer)
+
+
+@loads_weights
+def rnn(nonlinearity: str = "tanh", **keys: Any) -> SequenceNetwork:
+    """Units without gates, of `tanh` or `relu`; all other keys are those of `recurrent`."""
+    return recurrent(RNN, nonlinearity=nonlinearity, **keys)
+
+
+@loads_weights
+def lstm(forget_bias: float | None = None, **keys: Any) -> SequenceNetwork:
+    """Long short-term memory; all other keys are those of `recurrent`."""
+    return recurrent(LSTM, forget_bias=forget_bias, **keys)
+
+
+@loads_weights
+def gru(**keys: Any) -> SequenceNetwork:
+    """Gated recurrent units; the keys are those of `recurrent`."""
+    return recurrent(GRU, **keys)
