@@ -80,6 +80,27 @@ class FinishedRuns:
         shutil.rmtree(root)
         return run
 
+    def series(self) -> Path:
+        """The table of the run `series`: two columns of 200 hours, the first of them with a daily season."""
+        file = self.folder / "kept.csv"
+        if not file.is_file():
+            hours = (np.datetime64("2020-02-25T00", "h") + np.arange(200)).astype(str)
+            rng = np.random.default_rng(0)
+            day = np.sin(2 * np.pi * np.arange(200) / 24)
+            rows = zip(hours, 20 + 5 * day + rng.normal(0, 0.5, 200), 3 + rng.normal(0, 1, 200), strict=True)
+            file.write_text("when,warmth,wind\n" + "".join(f"{hour}:00,{a:.3f},{b:.3f}\n" for hour, a, b in rows))
+        return file
+
+    def _series(self) -> Path:
+        file = self.folder / "series.csv"
+        shutil.copy(self.series(), file)
+        run = self.train(
+            "data=series_csv", f"data.path={file}", "data.length=30", "data.horizon=6", "data.calendar=[hour]",
+            "data.batch_size=16", "trainer.max_epochs=2",
+        )  # fmt: skip
+        file.unlink()
+        return run
+
     def masks(self) -> Path:
         """The images of several sizes, and their masks, of the run `masks`, whose own copy is deleted."""
         folder = self.folder / "kept masks"
@@ -146,6 +167,7 @@ MAKE: dict[str, Callable[[FinishedRuns], Path]] = {
     "several values": lambda runs: runs.train("data=linnerud", "data.target_scaling=standardize"),
     "classes of a table": lambda runs: runs._table("kind"),
     "values of a table": lambda runs: runs._table("price"),
+    "series": lambda runs: runs._series(),
     "masks": lambda runs: runs._masks(0),
     "masks again": lambda runs: runs._masks(1),
     "saliency": lambda runs: runs.train(*SALIENCY),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,29 +11,53 @@ import torch
 import couloir
 from couloir.config.check import checked
 from couloir.errors import CouloirError
+from couloir.record.forecast import read_forecast
 from couloir.record.predictions import read_predictions
+from finished_runs import FinishedRuns
 
 WORDS = ["data=sine_series", "data.steps=300", "data.length=30", "data.horizon=6", "logger=none", "trainer=cpu"]
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("forecast")
-    return couloir.train(couloir.compose([*WORDS, "trainer.max_epochs=2", f"output_dir={folder}"])).dir
-
-
-def test_the_numbers_of_the_test_are_those_of_the_table_of_predictions(run: Path) -> None:
+def test_the_numbers_of_the_test_are_those_of_the_table_of_predictions(finished: FinishedRuns) -> None:
+    run = finished("series")
     rows = list(read_predictions(run))
-    p = np.array([[float(row[f"prediction(value+{step})"]) for step in range(1, 7)] for row in rows])
-    y = np.array([[float(row[f"truth(value+{step})"]) for step in range(1, 7)] for row in rows])
+    names = [f"{name}+{step}" for step in range(1, 7) for name in ("warmth", "wind")]
+    p, y = (
+        np.array([[float(row[f"{what}({name})"]) for name in names] for row in rows]).reshape(len(rows), 6, 2)
+        for what in ("prediction", "truth")
+    )
+    assert rows[0]["date"] == "2020-03-03 02:00:00"
     numbers = json.loads((run / "result.json").read_text())
-    scale = couloir.load(run)  # the units that the table is in
-    std = scale.runs[0].data.std[0]
-    assert numbers["test/mse"] == pytest.approx((((p - y) / std) ** 2).mean(), rel=1e-4)
-    assert numbers["test/mae"] == pytest.approx((np.abs(p - y) / std).mean(), rel=1e-4)
-    assert numbers["test/smape"] == pytest.approx((2 * np.abs(p - y) / (np.abs(p) + np.abs(y))).mean(), rel=1e-4)
-    naive = scale.runs[0].data.naive_errors[0]
-    assert numbers["test/mase"] == pytest.approx((np.abs(p - y) / naive).mean(), rel=1e-4)
+    data = couloir.load(run).runs[0].data
+    std, naive = (np.array(each)[:2] for each in (data.std, data.naive_errors))
+    expected = {
+        "mse": (((p - y) / std) ** 2).mean(axis=(0, 2)),
+        "mae": (np.abs(p - y) / std).mean(axis=(0, 2)),
+        "mase": (np.abs(p - y) / naive).mean(axis=(0, 2)),
+        "smape": (2 * np.abs(p - y) / (np.abs(p) + np.abs(y))).mean(axis=(0, 2)),
+    }
+    errors = read_forecast(run)
+    for name, values in expected.items():
+        assert numbers[f"test/{name}"] == pytest.approx(values.mean(), rel=1e-4)
+        assert errors["model"][name] == pytest.approx(values, rel=1e-4)
+        for kind in ("naive", "seasonal_naive"):
+            assert numbers[f"{kind}/{name}"] == pytest.approx(np.mean(errors[kind][name]))
+
+
+def test_the_naive_forecasts_of_a_run_are_those_of_its_table(finished: FinishedRuns) -> None:
+    errors = read_forecast(finished("series"))
+    table = np.array(
+        [[float(cell) for cell in line.split(",")[1:]] for line in finished.series().read_text().split()[1:]]
+    )
+    train = table[:144]
+    scaled = (table - train.mean(axis=0)) / train.std(axis=0)
+    starts = np.arange(170, 195)  # the last 30 steps are the test; targets lie within
+    for kind, back in (("naive", lambda step: 1), ("seasonal_naive", lambda step: 24 - step)):
+        expected = [np.square(scaled[starts + step] - scaled[starts - back(step)]).mean() for step in range(6)]
+        assert errors[kind]["mse"] == pytest.approx(expected, rel=1e-5)
+    scale = np.abs(train[24:] - train[:-24]).mean(axis=0)
+    expected = [(np.abs(table[starts + step] - table[starts - 1]) / scale).mean() for step in range(6)]
+    assert errors["naive"]["mase"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_network_of_whole_sequences_is_refused_for_a_forecast() -> None:

@@ -16,6 +16,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from couloir.artifacts.forecast_exhibits import ForecastsSeen, forecasts_seen
 from couloir.artifacts.labelled_tiles import GREY, RED, Word, labelled_tiles, shown_channels
 from couloir.artifacts.layer_table import as_dict, layers_of
 from couloir.artifacts.map_pictures import TITLES, maps_figure, maps_png
@@ -56,16 +57,20 @@ class Tested(NamedTuple):
         mistakes: of a classification, the worst mistakes.
         maps: of a task with maps, the images whose maps are worst.
         shown_as: what these maps hold, a word of `couloir.artifacts.map_pictures`.
+        forecasts: of a forecast, its errors by step and its worst windows.
     """
 
     matrix: Tensor | None
     mistakes: Mistakes | None
     maps: WorstMaps | None = None
     shown_as: str = ""
+    forecasts: ForecastsSeen | None = None
 
 
 def tested(module: Task, data: Any) -> Tested | None:
     """What the test split of the data has shown, if the task looks at it; all processes of a run must ask for it."""
+    if (forecasts := forecasts_seen(module.seen)) is not None:
+        return Tested(None, None, forecasts=forecasts)
     found = {name: module.seen[name].compute() for name in ("confusion", "mistakes", "maps") if name in module.seen}
     matrix, mistakes, maps = (found.get(name) for name in ("confusion", "mistakes", "maps"))
     kinds = (matrix, Tensor), (mistakes, Mistakes), (maps, WorstMaps)

@@ -27,6 +27,12 @@ LEARNED = {
     "predictions.png": "what is predicted of the test samples over what is true, and the residuals",
 }
 """Pictures of what a network has learned, and what they show."""
+FORECASTS = {
+    "forecast_steps.png": "the errors at each step to come, of the network and of the naive forecasts",
+    "forecasts.png": "forecasts over what came, for windows from all over the test",
+    "worst_forecasts.png": "the windows with the largest errors, the worst first",
+}
+"""Pictures of forecasts, and what they show."""
 FILMS = {
     FIT: "the fitted curve",
     REGIONS: "the regions of the classes",
@@ -123,6 +129,12 @@ def learned(run: Path) -> str:
     """What the network has learned of samples with one or two inputs, and of values: its pictures as HTML."""
     pictures = [_picture(run / name, told, WIDEST) for name, told in LEARNED.items()]
     return beside(*filter(None, pictures)) if any(pictures) else ""
+
+
+def forecasts(run: Path) -> list[tuple[str, str]]:
+    """The pictures of forecasts that there are, each as HTML, with what it shows."""
+    pictures = ((_picture(run / name, told, WIDEST), told) for name, told in FORECASTS.items())
+    return [(picture, told) for picture, told in pictures if picture]
 
 
 def films(run: Path) -> tuple[str, int]:

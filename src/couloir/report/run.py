@@ -22,6 +22,11 @@ from couloir.sweep.table import shown
 
 LONGEST = 4000
 """Characters of an error that are shown."""
+FORECASTS = (
+    "Naive: the last value for all steps. Seasonal naive: the last season again. MSE and MAE are of standardised "
+    "values. MASE is 1 where a forecast is as good as the seasonal naive one is in training. sMAPE lies between "
+    "0 and 2."
+)
 SAMPLES = 12
 """Runs whose samples are shown beside each other: a page with all of many would be too large."""
 ENDS = {
@@ -191,6 +196,13 @@ def _learned(page: Page, record: RunRecord) -> None:
 
 def _predictions(page: Page, record: RunRecord) -> None:
     """What the network makes of the test split."""
+    pictures = gallery.forecasts(record.folder)
+    if pictures:
+        errors = tables.forecast(record.folder)
+        shown = "".join(
+            f'<p class="note">{text(told[0].upper() + told[1:])}.</p>{picture}' for picture, told in pictures
+        )
+        page.section("Forecasts", errors + shown, note=FORECASTS)
     matrix = read_confusion(record.folder)
     if matrix is not None:
         drawn, note = confusion.picture(matrix)

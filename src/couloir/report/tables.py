@@ -9,13 +9,22 @@ from typing import Any
 
 from couloir.artifacts.page import Cell, Choice, choices, details, shortened, table
 from couloir.config.metrics import OTHER_NUMBERS
+from couloir.record.forecast import KINDS, NAIVE, SEASONAL, read_forecast
 from couloir.record.result import summarise
 from couloir.record.tested import memory_in_words, read_layers
 from couloir.report.evidence import RunRecord, columns, labels, value_words
 from couloir.sweep.progress import duration
 from couloir.sweep.table import shown
 
-SPLITS = {"test": "test", "tta": "test, views", "best": "best epoch", "val": "last epoch", "train": "training"}
+SPLITS = {
+    "test": "test",
+    "tta": "test, views",
+    NAIVE: "test, naive",
+    SEASONAL: "test, seasonal naive",
+    "best": "best epoch",
+    "val": "last epoch",
+    "train": "training",
+}
 """The parts of `result.json`, and what their columns are called."""
 COUNTS = {name: it.label for name, it in OTHER_NUMBERS.items() if name not in ("seconds", "validated_epoch")}
 """Counts of `result.json`, and what their columns are called."""
@@ -31,6 +40,23 @@ def number(value: float | None) -> Cell:
     if value is None or math.isnan(value):
         return Cell("", kind="number")
     return Cell(shown(value) if math.isfinite(value) else str(value), value if math.isfinite(value) else None, "number")
+
+
+def forecast(run: Path) -> str:
+    """The errors at each step to come, and over all of them, of the network and the naive forecasts; empty without."""
+    errors = read_forecast(run)
+    columns = [(kind, name) for kind in KINDS for name in errors.get(kind, {})]
+    if not columns:
+        return ""
+    steps = len(errors[columns[0][0]][columns[0][1]])
+    heads = ["step", *(f"{name}, {KINDS[kind]}" for kind, name in columns)]
+    means = [Cell("all", kind="key"), *(number(sum(errors[kind][name]) / steps) for kind, name in columns)]
+    rows = [
+        [Cell(str(step + 1), step + 1, "number"), *(number(errors[kind][name][step]) for kind, name in columns)]
+        for step in range(min(steps, EPOCHS))
+    ]
+    told = f"the {len(rows)} steps" if len(rows) == steps else f"the first {len(rows)} of {steps} steps"
+    return table(heads, [means], "errors of the forecasts") + details(told, table(heads, rows, "errors by step"))
 
 
 def whole(value: float | None) -> Cell:

@@ -14,6 +14,7 @@ from couloir.errors import Diverged, FolderLost, Interrupted, Pruned, as_typed, 
 from couloir.log import note, rendered, say
 from couloir.record.checkpoint import BEST
 from couloir.record.folder import RunFolder
+from couloir.record.forecast import KINDS
 from couloir.record.status import Status
 
 
@@ -93,6 +94,7 @@ def closing_table(numbers: dict[str, float], folder: RunFolder) -> str:
     best = (folder.checkpoints / BEST).is_file()
     heads = {"test": "test" if best else "test, last weights"} if tested else {}
     heads |= {"tta": "test, views"} if views else {}
+    heads |= {kind: KINDS[kind] for kind in KINDS if any(name.startswith(f"{kind}/") for name in numbers)}
     if "best/epoch" in numbers:
         heads["best"] = f"best epoch ({numbers['best/epoch']:g})"
     if any(name.startswith("val/") for name in numbers):

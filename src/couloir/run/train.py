@@ -16,6 +16,7 @@ from pytorch_lightning.strategies import FSDPStrategy
 
 from couloir.artifacts.board import conclude_on_board
 from couloir.artifacts.checkerboard import draw_checkerboard
+from couloir.artifacts.forecast_exhibits import write_forecasts
 from couloir.artifacts.learned_exhibits import write_learned
 from couloir.artifacts.made_exhibits import write_made
 from couloir.artifacts.prediction_table import predictions_recorded
@@ -209,6 +210,8 @@ def _conclude(sentence: Sentence, folder: RunFolder, stop: StopOnSignal, trained
     numbers |= made
     write_exhibits(cfg, module.net, trained.seen, trained.data.classes, folder, pictures)
     write_learned(cfg, module, trained.data, folder)
+    if trained.seen is not None:
+        numbers |= write_forecasts(cfg, module, trained.data, folder, trained.seen.forecasts)
     file = folder.path / "checkerboard.png"
     if said := draw_checkerboard(module.net, int(cfg.data.channels or 0), cfg.data.image_size, file):
         note.info("%s", said)

@@ -14,11 +14,10 @@ from couloir.errors import CouloirError
 from couloir.metric.forecast import ErrorsByStep, ForecastErrors, WorstWindows, naive, seasonal_naive
 from couloir.metric.precision import WIDE
 from couloir.ragged import Padded
+from couloir.record.forecast import MODEL, NAIVE, SEASONAL
 from couloir.task.prediction import Prediction
 from couloir.task.task import Step, try_network
 
-MODEL, NAIVE, SEASONAL = "model", "naive", "seasonal_naive"
-"""What the test compares, in the order of the table."""
 WORST = 6
 """Windows with the largest errors that are shown."""
 MOST = 100
