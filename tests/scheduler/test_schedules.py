@@ -64,12 +64,22 @@ def cosine(t: float, total: float, low: float = 0.0) -> float:
          lambda t: LR * (t + 1) / 10 if t < 10 else cosine(t - 10, TOTAL - 10), TOTAL + 1),
         ("warmup_cosine", {"warmup_epochs": 0, "min_lr": 0.02, "steps_per_epoch": PER_EPOCH},
          lambda t: cosine(t, TOTAL, 0.02), TOTAL + 1),
+        ("noam", {"warmup_steps": 7}, lambda t: LR * 7**0.5 * min((t + 1) ** -0.5, (t + 1) * 7**-1.5), TOTAL),
+        # Equation 3 of the paper with its own numbers.
+        ("noam", {"warmup_steps": 7, "factor": 1.0, "width": 512},
+         lambda t: 512**-0.5 * min((t + 1) ** -0.5, (t + 1) * 7**-1.5), TOTAL),
         ("polynomial", {"power": 2.0, "steps_per_epoch": PER_EPOCH}, lambda t: LR * (1 - t / TOTAL) ** 2, TOTAL),
     ],
 )  # fmt: skip
 def test_the_rates_follow_the_formula(name: str, keys: dict, formula: Any, count: int) -> None:
     expected = [formula(t) for t in range(count)]
     assert rates(name, count, **keys) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_a_factor_without_a_width_is_refused_by_its_keys() -> None:
+    with pytest.raises(CouloirError, match=r"model\.width does not say it") as error:
+        scheduler("noam", optimizer(), factor=1.0)
+    assert "scheduler.width=512" in str(error.value.next_step)
 
 
 def test_one_cycle_goes_up_and_down_and_turns_the_momentum_the_other_way() -> None:

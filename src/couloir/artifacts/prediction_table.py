@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from couloir.log import say
 from couloir.ragged import length
 from couloir.record.folder import RunFolder
 from couloir.record.predictions import FILE, INDEX, AddRows, predictions_file
-from couloir.task.task import Task
+from couloir.task.task import Column, Task
 
 ORIGIN_FILE = "file"
 """The column that says which file a sample was read from."""
@@ -73,11 +73,11 @@ class Predictions:
         self.refused = False
         self._open_file = open_file
         self._add_rows: AddRows | None = None
-        self._kept: list[dict[str, Tensor]] = []
+        self._kept: list[dict[str, Column]] = []
         self._batches = self._seen = 0
         self._origin = origin(data) if open_file is not None else None
 
-    def add(self, batch: Batch, columns: dict[str, Tensor]) -> None:
+    def add(self, batch: Batch, columns: Mapping[str, Column]) -> None:
         """Take in a batch.
 
         Args:
@@ -99,7 +99,7 @@ class Predictions:
     def flush(self) -> None:
         """Write what has been taken in."""
         kept, self._kept = self._kept, []
-        own = {name: as_array(torch.cat([columns[name] for columns in kept])) for name in kept[0]} if kept else {}
+        own = {name: joined([columns[name] for columns in kept]) for name in kept[0]} if kept else {}
         parts: list[Parts] = [part for part in everyones(own) if part]
         if self._open_file is None or not parts:
             return
@@ -182,6 +182,8 @@ class Columns:
         return name if count == 1 else f"{name}({self.names(count)[place]})"
 
     def _text(self, name: str, values: NDArray[Any]) -> list[str]:
+        if values.dtype.kind == "U":
+            return [legible(text) for text in values.tolist()]
         if values.dtype.kind != "f":
             labels = name in ("top", "class") or (name in ("truth", "prediction") and self.kind == "label")
             named = self.classes if labels else ()
@@ -194,7 +196,7 @@ class Columns:
         return [cell.removesuffix(".0") for cell in text]
 
 
-def narrowed(columns: dict[str, Tensor], top: int | None = None) -> dict[str, Tensor]:
+def narrowed(columns: Mapping[str, Column], top: int | None = None) -> dict[str, Column]:
     """Of the probabilities of many classes, those of the most probable ones and of the true one.
 
     Args:
@@ -203,13 +205,23 @@ def narrowed(columns: dict[str, Tensor], top: int | None = None) -> dict[str, Te
     """
     p, truth = columns.get("p"), columns.get("truth")
     said = columns.get("prediction") if truth is None else truth
-    if p is None or (top is None and (said is None or said.ndim != 1 or p.shape[1] <= MOST)):
-        return columns
+    if not isinstance(p, Tensor) or isinstance(said, list) or isinstance(truth, list):
+        return dict(columns)
+    if top is None and (said is None or said.ndim != 1 or p.shape[1] <= MOST):
+        return dict(columns)
     values, places = p.topk(min(top or TOP, p.shape[1]), dim=1)
     rest = {name: column for name, column in columns.items() if name != "p"}
     if truth is not None and truth.ndim == 1:
         rest["p_truth"] = p.gather(1, truth[:, None])[:, 0]
     return {**rest, "top": places, "p_top": values}
+
+
+def joined(parts: Sequence[Column]) -> NDArray[Any]:
+    """A column of several batches as NumPy has it."""
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    if tensors:
+        return as_array(torch.cat(tensors))
+    return np.array([text for part in parts for text in part], dtype=np.str_)
 
 
 def as_array(values: Tensor) -> NDArray[Any]:

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from torch import Tensor
 
-from couloir.artifacts.prediction_table import Columns, Parts, as_array, narrowed
+from couloir.artifacts.prediction_table import Columns, Parts, joined, narrowed
 from couloir.config.fields import SAMPLE
 from couloir.data.skipped import legible
 from couloir.data.unseen import Arrays, InMemory, Photographs
@@ -27,7 +25,7 @@ from couloir.data.whole_photographs import WholePhotographs
 from couloir.errors import CouloirError
 from couloir.inference.asking import Answered, sample_of
 from couloir.record.files import as_json, written_whole
-from couloir.task.task import Task
+from couloir.task.task import Column, Task
 
 ROWS = 4096
 """Answers that are kept before they are written: nothing waits for each batch, and memory does not grow."""
@@ -232,7 +230,7 @@ def into(output: Path | None, as_lines: bool, columns: Columns) -> Iterator[Writ
         yield CsvWriter(columns, sys.stdout)
 
 
-Kept = list[tuple[dict[str, list[str]], dict[str, Tensor], Answered]]
+Kept = list[tuple[dict[str, list[str]], dict[str, Column], Answered]]
 """Of each batch where its samples come from, its columns, and all that is known of it."""
 
 
@@ -261,19 +259,19 @@ def _block(kept: Kept, with_truth: bool) -> Block:
     rows: Parts = {}
     if with_truth and "prediction" in kept[0][1]:
         rows["truth"] = np.concatenate([_truth(answered, columns) for _, columns, answered in kept])
-    rows |= {name: as_array(torch.cat([columns[name] for _, columns, _ in kept])) for name in kept[0][1]}
+    rows |= {name: joined([columns[name] for _, columns, _ in kept]) for name in kept[0][1]}
     origin = {name: [cell for origin, _, _ in kept for cell in origin[name]] for name in kept[0][0]}
     return Block(origin, rows, np.concatenate([answered.known for _, _, answered in kept]))
 
 
-def _truth(answered: Answered, columns: Mapping[str, Tensor]) -> NDArray[Any]:
+def _truth(answered: Answered, columns: Mapping[str, Column]) -> NDArray[Any]:
     """The truth of a batch, in the form of its prediction; anything where it is not known."""
     if answered.truth is not None:
         found = answered.truth
         return (
             np.where(answered.known[(..., *[None] * (found.ndim - 1))], found, 0) if found.dtype.kind != "f" else found
         )
-    like = as_array(columns["prediction"])
+    like = joined([columns["prediction"]])
     return np.zeros(like.shape, like.dtype)
 
 

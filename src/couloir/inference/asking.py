@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,7 @@ from couloir.task.dense import Dense
 from couloir.task.generative import Generative
 from couloir.task.prediction import Prediction
 from couloir.task.restoration import Restoration
-from couloir.task.task import Step
+from couloir.task.task import Column, Step
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Answered:
     asked: Asked
     places: NDArray[np.int64]
     answer: Any
-    columns: dict[str, Tensor]
+    columns: Mapping[str, Column]
     truth: NDArray[Any] | None
     known: NDArray[np.bool_]
     pixels: NDArray[np.uint8] | None = None

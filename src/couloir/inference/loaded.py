@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from couloir.artifacts.prediction_table import CODE, Columns, as_array
+from couloir.artifacts.prediction_table import CODE, Columns, joined
 from couloir.config.fields import IGNORED, input_field
 from couloir.data.batches import Batch
 from couloir.data.unseen import (
@@ -203,7 +203,7 @@ class LoadedRun:
         data = self.runs[0].data
         columns = Columns(data.kind, data.classes, data.targets)
         for answered in asking.answers(asked, strict="repair it, or leave it out"):
-            rows = {name: as_array(values) for name, values in answered.columns.items()}
+            rows = {name: joined([values]) for name, values in answered.columns.items()}
             for place in range(len(answered.places)):
                 row, array = {name: values[place] for name, values in rows.items()}, sample_of(answered.answer, place)
                 task = self.runs[0].task

@@ -86,3 +86,25 @@ class TokenMetrics(Metric):
         if self.per_character:
             values["bits_per_character"] = self.nats / self.characters / math.log(2)
         return values
+
+
+class ExactSequences(Metric):
+    """The share of sequences of which each token is right."""
+
+    full_state_update = False
+    right: Tensor
+    sequences: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("right", "sequences"):
+            self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, right: Tensor, sequences: Tensor) -> None:
+        """Add how many are right of how many sequences, (B,) each."""
+        self.right += right.sum()
+        self.sequences += sequences.sum()
+
+    def compute(self) -> Tensor:
+        """A number from 0 to 1."""
+        return self.right.to(WIDE) / self.sequences

@@ -1,4 +1,6 @@
-"""Rates that follow a curve over the whole run: cosine, warmup and cosine, one cycle."""
+"""Rates that follow a curve over the whole run: cosine, warmup and cosine, warmup and inverse root, one
+cycle.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, OneCycleLR
 
+from couloir.errors import CouloirError
 from couloir.scheduler.interval import by_interval, horizon
 
 
@@ -48,6 +51,41 @@ def warmup_cosine(
     warmup, total = round(warmup_epochs * (steps_per_epoch or 1)), horizon(epochs, steps_per_epoch, "step")
     curves = [WarmupCosine(warmup, total, min_lr / group["lr"]) for group in optimizer.param_groups]
     return by_interval(LambdaLR(optimizer, list(curves)), "step")
+
+
+class InverseRoot:
+    """min(s^-0.5, s W^-1.5) at step s = t + 1, over its largest value W^-0.5: a line up to 1, then down as s^-0.5."""
+
+    def __init__(self, warmup: int, peak: float) -> None:
+        self.warmup, self.peak = warmup, peak
+
+    def __call__(self, t: int) -> float:
+        s = t + 1
+        return self.peak * min(math.sqrt(self.warmup / s), s / self.warmup)
+
+
+def noam(optimizer: Optimizer, warmup_steps: int, factor: float | None, width: int | None) -> LRScheduler:
+    """factor D^-0.5 min(s^-0.5, s W^-1.5) at step s, from 1 (Vaswani et al., 2017, equation 3); by step.
+
+    The largest rate is factor (D W)^-0.5, at step W.
+
+    Args:
+        optimizer: what is scheduled.
+        warmup_steps: W.
+        factor: 1 in the paper; None: such that the largest rate is the optimizer's.
+        width: D, the network's; only a factor needs it.
+
+    Raises:
+        CouloirError: there is a factor, and no width.
+    """
+    if factor is not None and width is None:
+        raise CouloirError(
+            "scheduler.factor goes with the width of the network, and model.width does not say it.",
+            next_step="scheduler.width=512, or leave scheduler.factor out: then optimizer.lr is the largest rate",
+        )
+    largest = None if factor is None else factor / math.sqrt((width or 1) * warmup_steps)
+    peak = 1.0 if largest is None else largest / float(optimizer.defaults["lr"])
+    return by_interval(LambdaLR(optimizer, InverseRoot(warmup_steps, peak)), "step")
 
 
 class _PatientOneCycle(OneCycleLR):

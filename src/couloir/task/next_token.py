@@ -6,6 +6,7 @@ Language Model, for the state that goes on from one stretch of the text to the n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -132,12 +133,13 @@ class NextToken(TokenPrediction):
             )
 
 
-def sees_ahead(net: nn.Module, tokens: Tensor) -> bool:
+def sees_ahead(net: nn.Module, tokens: Tensor, ask: Callable[[Tensor], Tensor] | None = None) -> bool:
     """Whether the scores of a network at some steps change with the tokens behind them.
 
     Args:
         net: (B, T) -> (B, T, V).
         tokens: (B, T), T of two or more, or there is nothing to be seen.
+        ask: how it is asked; None: with the tokens alone.
     """
     steps = tokens.shape[1]
     middle = steps // 2
@@ -149,7 +151,7 @@ def sees_ahead(net: nn.Module, tokens: Tensor) -> bool:
     net.eval()
     try:
         with torch.no_grad():
-            before, after = net(tokens)[:, :middle], net(changed)[:, :middle]
+            before, after = ((ask or net)(x)[:, :middle] for x in (tokens, changed))
     finally:
         net.train(training)
     return bool((before - after).abs().max() > SAME * (1 + before.abs().max()))

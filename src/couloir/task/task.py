@@ -33,7 +33,9 @@ from couloir.ragged import first, in_precision, length, moved, rows_of
 MakeOptimizer = Callable[..., Optimizer]
 MakeScheduler = Callable[[Optimizer], Any]
 Watch = Callable[[Batch, Tensor], None]
-Tell = Callable[[Batch, dict[str, Tensor]], None]
+Column = Tensor | list[str]
+"""What a table says of some samples: a number each (B,), several (B, K), or a text each."""
+Tell = Callable[[Batch, Mapping[str, Column]], None]
 SPLITS = ("train", "val", "test")
 
 
@@ -199,8 +201,8 @@ class Task(LightningModule):
         """What metrics that the user has chosen take: the answer and its target, in the data's own units."""
         return tensors
 
-    def tabled(self, batch: Batch, step: Step, answer: Tensor | None = None) -> dict[str, Tensor]:
-        """What `predictions.csv` says of the samples of a batch: columns (B,), or (B, K) for several, by name.
+    def tabled(self, batch: Batch, step: Step, answer: Tensor | None = None) -> Mapping[str, Column]:
+        """What `predictions.csv` says of the samples of a batch, by name: columns (B,), (B, K) for several, or texts.
 
         It says nothing where the first of the step's tensors is no row of numbers for each sample.
 
@@ -214,7 +216,7 @@ class Task(LightningModule):
         columns = self.columns(answer)
         return columns if all(len(values) == length(batch) for values in columns.values()) else {}
 
-    def columns(self, answer: Any, output: Any = None) -> dict[str, Tensor]:
+    def columns(self, answer: Any, output: Any = None) -> Mapping[str, Column]:
         """What `predictions.csv` and `couloir predict` say of some answers, whatever the truth is, as `tabled` does.
 
         Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from couloir.loss.classification import CrossEntropy
 from couloir.metric.tokens import TokenMetrics, token_sums
 from couloir.ragged import Field, Padded
 from couloir.task.forms import converted
-from couloir.task.task import Step, Task
+from couloir.task.task import Column, Step, Task
 
 
 class TokenPrediction(Task):
@@ -83,12 +84,12 @@ class TokenPrediction(Task):
         """The loss and the metrics' tensors of probabilities (B, T, V)."""
         return self.predicted(answer.clamp_min(torch.finfo(answer.dtype).tiny).log(), batch)
 
-    def tabled(self, batch: Batch, step: Step, answer: Tensor | None = None) -> dict[str, Tensor]:
+    def tabled(self, batch: Batch, step: Step, answer: Tensor | None = None) -> Mapping[str, Column]:
         """Of each sample, (B,): its tokens, the mean of their -ln p in nats, and the share of them that is right."""
         nats, right, tokens = step.tensors[:3]
         return {"tokens": tokens, "nats_per_token": nats / tokens, "token_accuracy": right / tokens}
 
-    def columns(self, answer: Any, output: Any = None) -> dict[str, Tensor]:
+    def columns(self, answer: Any, output: Any = None) -> Mapping[str, Column]:
         """Nothing: without the truth, a table has no room for the probabilities of all tokens."""
         return {}
 
