@@ -28,6 +28,7 @@ FILES = [tree.choices(group)[name] for group, name in CHOICES]
 NEEDED = {
     "data=csv": ["data.path={root}/table.csv", "data.target=y"],
     "data=text_file": ["data.path={root}/text.txt"],
+    "experiment=char_gpt": ["data.path={root}/text.txt"],
     "data=text_csv": ["data.path={root}/texts.csv"],
     "data=npz": ["data.path={root}/table.csv"],
     "data=parquet": ["data.path={root}/table.csv", "data.target=y"],
