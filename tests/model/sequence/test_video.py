@@ -34,6 +34,8 @@ def test_c3d_has_the_layers_of_its_paper(classes: int, published: float) -> None
         assert net(torch.zeros(2, 3, 16, 112, 112)).shape == (2, classes)
     convolutions = [row.output_shape for row in rows if row.type == "Conv3d"]
     assert convolutions == [[width, frames, side, side] for width, (frames, side) in zip(KERNELS, MAPS, strict=True)]
+    names = [row.name for row in rows if row.parameters]
+    assert names == [f"conv{n}" for n in ("1a", "2a", "3a", "3b", "4a", "4b", "5a", "5b")] + ["fc6", "fc7", "fc8"]
     pooled = [row.output_shape[1:] for row in rows if row.type == "MaxPool3d"]
     assert pooled == [[16, 56, 56], [8, 28, 28], [4, 14, 14], [2, 7, 7], [1, 4, 4]]
     found = totals(rows, net)

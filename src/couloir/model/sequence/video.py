@@ -13,12 +13,14 @@ figure 3. All kernels are 3x3x3 with stride 1, all poolings 2x2x2 but the first,
 | conv5a, conv5b | 512 | 2x7x7 | pool5 2x2x2 | 1x4x4 |
 | fc6, fc7 | 4096 units | | | |
 
-The last window of a pooling counts where it is not full, as in the authors' program: 7 becomes 4.
+The last window of a pooling counts where it is not full, as in the authors' program: 7 becomes 4. A pooling that would
+meet maps of one place is left out.
 """
 
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import torch.nn.functional as F
@@ -90,18 +92,10 @@ class GlobalAvgPool3d(nn.Module):
         return x.mean(dim=(2, 3, 4))
 
 
-class VideoNetwork(nn.Module):
-    """A network over videos that are all as long.
-
-    Args:
-        layers: (B, C, T, H, W) -> the answer.
-    """
+class VideoNetwork(nn.Sequential):
+    """Layers for videos that are all as long."""
 
     causal = False
-
-    def __init__(self, layers: nn.Module) -> None:
-        super().__init__()
-        self.layers = layers
 
     def forward(self, x: Tensor | Padded) -> Tensor:
         """(B, C, T, H, W) -> (B, K) or (B, H, C, h, w).
@@ -114,7 +108,7 @@ class VideoNetwork(nn.Module):
                 "The layers of this network are made for videos of one length, and those of a batch differ.",
                 next_step="clips of one length, as data=frames data.frames=16 cuts them",
             )
-        out: Tensor = self.layers(x)
+        out: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
         return out
 
 
@@ -140,12 +134,13 @@ class FramesToCome(nn.Module):
 
 
 def _convolution(
-    before: int, after: int, kernel_size: Size, stride: Size, batch_norm: bool, activation: nn.Module
-) -> list[nn.Module]:
-    """A convolution, and what stands behind it."""
+    name: str, before: int, after: int, kernel_size: Size, stride: Size, batch_norm: bool, activation: nn.Module
+) -> dict[str, nn.Module]:
+    """A convolution, and what stands behind it, by their names."""
     padding = kernel_size[0] // 2, kernel_size[1] // 2, kernel_size[2] // 2
-    norm = [nn.BatchNorm3d(after)] if batch_norm else []
-    return [nn.Conv3d(before, after, kernel_size, stride, padding), *norm, activation]
+    norm = {f"norm{name}": nn.BatchNorm3d(after)} if batch_norm else {}
+    convolution = nn.Conv3d(before, after, kernel_size, stride, padding)
+    return {f"conv{name}": convolution, **norm, f"activation{name}": activation}
 
 
 @loads_weights
@@ -181,21 +176,24 @@ def c3d(
     check_odd(kernel_size)
     size: Size = (length, *size_of(image_size))
     kernel, step = by_dimension(kernel_size), by_dimension(stride)
-    layers: list[nn.Module] = []
+    layers: dict[str, nn.Module] = {}
     before = channels
-    for stage, (factor, convolutions) in enumerate(C3D_STAGES):
-        for _ in range(convolutions):
-            layers += _convolution(before, factor * width, kernel, step, batch_norm, nn.ReLU())
+    for stage, (factor, convolutions) in enumerate(C3D_STAGES, 1):
+        for letter in "ab"[:convolutions]:
+            layers |= _convolution(f"{stage}{letter}", before, factor * width, kernel, step, batch_norm, nn.ReLU())
             before, size = factor * width, convolved(size, step)
-        window = 1 if stage == 0 else 2, 2, 2
-        layers.append(MaxPool3d(window, ceil_mode=True))
+        window = 1 if stage == 1 else 2, 2, 2
+        if size != (1, 1, 1):
+            layers[f"pool{stage}"] = MaxPool3d(window, ceil_mode=True)
         size = convolved(size, window)
-    layers.append(nn.Flatten())
+    layers["flatten"] = nn.Flatten()
     before *= math.prod(size)
-    for _ in range(2):
-        layers += [nn.Linear(before, fc), nn.ReLU(), nn.Dropout(dropout)]
+    for number in (6, 7):
+        layers[f"fc{number}"] = nn.Linear(before, fc)
+        layers |= {f"activation{number}": nn.ReLU(), f"dropout{number}": nn.Dropout(dropout)}
         before = fc
-    return VideoNetwork(nn.Sequential(*layers, nn.Linear(fc, num_classes)))
+    layers["fc8"] = nn.Linear(fc, num_classes)
+    return VideoNetwork(OrderedDict(layers))
 
 
 @loads_weights
@@ -247,19 +245,23 @@ def conv3d(
     keys = {"answers": answers, "N": N, "widths": widths, "stride": stride, "pool": pool}
     last = maps((length, *size_of(image_size)), keys)
     window = by_dimension(pool_of(answers, pool))
-    layers: list[nn.Module] = []
+    kernel, step = by_dimension(kernel_size), by_dimension(stride)
+    layers: dict[str, nn.Module] = {}
     before = channels
-    for width in widths:
-        for _ in range(N):
-            act = activation_layer(activation)
-            layers += _convolution(before, width, by_dimension(kernel_size), by_dimension(stride), batch_norm, act)
+    for stage, width in enumerate(widths, 1):
+        for number in range(1, N + 1):
+            name, then = f"{stage}_{number}", activation_layer(activation)
+            layers |= _convolution(name, before, width, kernel, step, batch_norm, then)
             before = width
         if window != (1, 1, 1):
-            layers.append(MaxPool3d(window) if pooling == "max" else AvgPool3d(window))
+            layers[f"pool{stage}"] = MaxPool3d(window) if pooling == "max" else AvgPool3d(window)
     if answers == HORIZON:
-        return VideoNetwork(nn.Sequential(*layers, FramesToCome(before, last[0], horizon or 1, num_classes)))
-    layers.append(GlobalAvgPool3d())
-    for units in hidden:
-        layers += [nn.Dropout(dropout), nn.Linear(before, units), activation_layer(activation)]
+        layers["future"] = FramesToCome(before, last[0], horizon or 1, num_classes)
+        return VideoNetwork(OrderedDict(layers))
+    layers["mean"] = GlobalAvgPool3d()
+    for number, units in enumerate(hidden, 1):
+        layers |= {f"dropout{number}": nn.Dropout(dropout), f"fc{number}": nn.Linear(before, units)}
+        layers[f"activation{number}"] = activation_layer(activation)
         before = units
-    return VideoNetwork(nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(before, num_classes)))
+    layers |= {"dropout": nn.Dropout(dropout), "output": nn.Linear(before, num_classes)}
+    return VideoNetwork(OrderedDict(layers))
