@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from couloir.artifacts.forecast_exhibits import forecasts_seen
 from couloir.artifacts.forecast_pictures import Window, steps_picture, windows_picture
 from couloir.artifacts.sheet import png_size
+from couloir.metric.forecast import ErrorsByStep, WorstWindows
 from couloir.report.run import write_report
 from finished_runs import FinishedRuns
 
@@ -33,3 +36,14 @@ def test_a_window_is_drawn_with_or_without_dates_and_truth(dated: bool, horizon:
     assert picture.ndim == 3
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
     assert steps_picture({"model": {"mse": [1.0] * horizon, "mase": [float("nan")] * horizon}}).shape[1] < 600
+
+
+def test_one_step_to_come_has_a_row_as_many_have() -> None:
+    errors = ErrorsByStep(1, [2.0], [0.0], [1.0])
+    errors.update(torch.ones(3, 1, 1), torch.zeros(3, 1, 1))
+    worst = WorstWindows(6)
+    worst.update(torch.tensor([0.5]), torch.tensor([7]))
+    seen = forecasts_seen({"steps_model": errors, "worst": worst})
+    assert seen is not None
+    assert seen.errors["model"] == {"mae": [1.0], "mse": [1.0], "mase": [2.0], "smape": [2.0]}
+    assert seen.worst[0] == 7

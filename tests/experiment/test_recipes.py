@@ -50,6 +50,7 @@ LECTURES = [
     "mse_or_cross_entropy",
     "noise",
     "plain_or_residual",
+    "moving_digits_c3d",
 ]
 LECTURES_ON_MNIST = ["permuted_pixels", "batch_norm_steps", "zoo_costs", "adversarial_mnist"]
 # `make recipes` runs the whole of scale=smoke; here two steps, and a batch of each of the other splits, do.

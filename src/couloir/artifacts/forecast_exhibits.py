@@ -47,12 +47,13 @@ def forecasts_seen(seen: Mapping[str, Any]) -> ForecastsSeen | None:
     for kind in KINDS:
         metric = seen.get(f"steps_{kind}")
         if isinstance(metric, ErrorsByStep):
-            found = {name: values.tolist() for name, values in metric.compute().items()}
+            # TorchMetrics makes a number of a tensor with one value: that of one step to come, or of one window.
+            found = {name: values.reshape(-1).tolist() for name, values in metric.compute().items()}
             if any(value == value for values in found.values() for value in values):
                 errors[kind] = found
     if MODEL not in errors:
         return None
-    numbers = worst.compute()[1].tolist() if isinstance(worst, WorstWindows) else []
+    numbers = worst.compute()[1].reshape(-1).tolist() if isinstance(worst, WorstWindows) else []
     return ForecastsSeen(errors, numbers)
 
 
