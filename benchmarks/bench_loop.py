@@ -1,11 +1,12 @@
 """The loop: `train` with metrics, logs and checkpoints on, against the loop that one writes by hand.
 
-    python benchmarks/bench_loop.py [mlp] [lenet5] [resnet18] [unet] [vae] [gan] [dcgan]
+    python benchmarks/bench_loop.py [mlp] [lenet5] [resnet18] [unet] [vae] [gan] [dcgan] [lstm] [gpt]
 
 Both sides in turn, several rounds, each run a process of its own; steps per second are those of the median epoch
 after the first, validation not counted. The plain loop has its data in memory, in float32; once as it is usually
-written, and once with Couloir's execution settings (channels_last, the fused optimizer). MNIST and CIFAR-10 are taken
-from the folder that COULOIR_DATA names, random images of their size where it is not set.
+written, and once with Couloir's execution settings (channels_last, the fused optimizer). MNIST, CIFAR-10 and
+Shakespeare are taken from the folder that COULOIR_DATA names, random images of their size and a text that comes with
+Python where it is not set.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ def sentences() -> dict[str, tuple[list[str], int, int, int]]:
     colour = ["data=cifar10"] if real else ["data=synthetic", "data.samples=1339", "data.image_size=32"]
     few = ["trainer.limit_val_batches=1", "trainer.limit_test_batches=1"]
     of_maps = ["data=digits_on_photographs", "data.samples=708", "model.depth=3", "model.width=16"]
+    path = f"data.path={os.environ['COULOIR_DATA']}/text/tinyshakespeare.txt" if real else ""
+    text = ["data=text_file", path] if real else ["data=python_reference"]
+    text += ["data.length=64", "data.subset=3200", *few]
     chosen = {
         "mlp": (["model=mlp", "model.hidden=[64,128,64]", *grey], 55_000, 6, 5),
         "lenet5": (["model=lenet5", *grey], 55_000, 3, 5),
@@ -37,6 +41,8 @@ def sentences() -> dict[str, tuple[list[str], int, int, int]]:
         "vae": (["task=vae", "model=vae", "model.hidden=[400]", *grey, *few], 55_000, 3, 3),
         "gan": (["task=gan", "model=gan_mlp", "model.hidden=[256,512,1024]", *grey, *few], 55_000, 3, 3),
         "dcgan": (["task=gan", "model=dcgan", "model.width=16", *grey, *few], 55_000, 3, 3),
+        "lstm": (["model=lstm", "model.embedding=64", "model.width=256", "data.carry_state=true", *text], 3200, 3, 3),
+        "gpt": (["model=gpt", *text], 3200, 3, 3),
     }
     return {
         name: ([*words, "optimizer.lr=0.001", f"data.batch_size={BATCH[name]}"], *rest)

@@ -1,11 +1,12 @@
 """The other side of `bench_loop.py`: the loop that one writes by hand, with the data in memory and nothing else.
 
-    python benchmarks/plain_loop.py mlp|lenet5|resnet18|unet|vae|gan|dcgan [--samples N] [--epochs N] [--tuned]
+    python benchmarks/plain_loop.py mlp|lenet5|resnet18|unet|vae|gan|dcgan|lstm|gpt [--samples N] [--epochs N] [--tuned]
 
 Prints the steps per second of the median epoch after the first, as JSON. No metrics, logs, checkpoints or validation;
 the samples are float32 and standardised before the first step, masks are int64. The networks are those of Couloir's
 own side. The U-Net's images are digits on photographs, which are embedded. The VAE has the Bernoulli likelihood, and
-the GANs the non-saturating objective; images are in [0, 1] or [-1, 1] there.
+the GANs the non-saturating objective; images are in [0, 1] or [-1, 1] there. The LSTM and the GPT predict the next
+character of Shakespeare, or of what Python's `help()` says; the LSTM's state goes on from batch to batch.
 `--tuned` adds the execution settings that Couloir has by default: channels_last and the fused optimizer.
 """
 
@@ -29,14 +30,28 @@ from torch import Tensor, nn
 from couloir.data.cifar import TRAIN, read_archive
 from couloir.data.digits_on_photographs import scenes
 from couloir.data.mnist import read_idx
+from couloir.data.sequence.text import Text, tokens_of
+from couloir.data.sequence.windows import streams, windows
 from couloir.model.gan import dcgan, gan_mlp
 from couloir.model.lenet import lenet5
 from couloir.model.mlp import mlp
 from couloir.model.resnet import resnet18
+from couloir.model.sequence.gpt import gpt
+from couloir.model.sequence.recurrent import lstm
 from couloir.model.unet import unet
 from couloir.model.vae import vae
 
-BATCH = {"mlp": 128, "lenet5": 128, "resnet18": 128, "unet": 32, "vae": 128, "gan": 128, "dcgan": 64}
+BATCH = {
+    "mlp": 128,
+    "lenet5": 128,
+    "resnet18": 128,
+    "unet": 32,
+    "vae": 128,
+    "gan": 128,
+    "dcgan": 64,
+    "lstm": 32,
+    "gpt": 32,
+}
 """Samples of a step."""
 GREY = (1, 28)
 SIZES = {
@@ -45,11 +60,20 @@ SIZES = {
 """Channels and pixels of each network's images."""
 SPANS = {"vae": (0.0, 1.0), "gan": (0.5, 0.5), "dcgan": (0.5, 0.5)}
 """What is taken from pixels in [0, 1], and by what they are then divided; other networks: (0.4, 0.3)."""
+LENGTH = 64
+"""Characters of a window of text."""
+ORDERED = ("lstm",)
+"""Networks whose batches go on where those before ended."""
 Step = Callable[[Tensor, Tensor], None]
 
 
-def network(name: str) -> nn.Module:
-    """The network that `train model=NAME` builds in `bench_loop.py`."""
+def network(name: str, different: int = 0) -> nn.Module:
+    """The network that `train model=NAME` builds in `bench_loop.py`; of text with so many different characters."""
+    if name == "lstm":
+        keys = {"channels": None, "vocabulary_size": different, "num_classes": different, "answers": "steps"}
+        return lstm(**keys, embedding=64, width=256)
+    if name == "gpt":
+        return gpt(different, different, LENGTH, "steps")
     channels, size = SIZES[name]
     if name == "mlp":
         return mlp(channels, size, 10, hidden=[64, 128, 64])
@@ -86,6 +110,16 @@ def images(name: str, count: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(pixels.copy()), torch.from_numpy(labels.astype(np.int64))
 
 
+def windows_of_text(name: str, count: int) -> tuple[Tensor, Tensor, int]:
+    """So many windows of a text, those behind which each character stands, and how many different ones there are."""
+    path = str(Path(os.environ["COULOIR_DATA"]) / "text/tinyshakespeare.txt") if "COULOIR_DATA" in os.environ else ""
+    found = tokens_of(Text(path, "" if path else "python_reference"))
+    text = torch.from_numpy(found.parts["train"]).long()
+    cut = streams(count * LENGTH, LENGTH, BATCH[name]) if name in ORDERED else windows(count * LENGTH, LENGTH, True)
+    places = torch.from_numpy(cut[0])[:, None] + torch.arange(LENGTH)
+    return text[places], text[places + 1], len(found.vocabulary)
+
+
 def classified(net: Any, optimizer: Callable[[Any], Any]) -> Step:
     """A step by the cross-entropy of labels or masks."""
     adam = optimizer(net.parameters())
@@ -93,6 +127,38 @@ def classified(net: Any, optimizer: Callable[[Any], Any]) -> Step:
 
     def step(x: Tensor, y: Tensor) -> None:
         loss = criterion(net(x), y)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+
+    return step
+
+
+def predicted(net: Any, optimizer: Callable[[Any], Any]) -> Step:
+    """A step by the cross-entropy of next characters."""
+    adam = optimizer(net.parameters())
+    criterion = nn.CrossEntropyLoss()
+
+    def step(x: Tensor, y: Tensor) -> None:
+        loss = criterion(net(x).flatten(0, 1), y.flatten())
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+
+    return step
+
+
+def carried(net: Any, optimizer: Callable[[Any], Any]) -> Step:
+    """The same behind the state of the batch before, through which no gradient flows."""
+    adam = optimizer(net.parameters())
+    criterion = nn.CrossEntropyLoss()
+    state: Any = None
+
+    def step(x: Tensor, y: Tensor) -> None:
+        nonlocal state
+        scores, (hidden, cell) = net.carried(x, state)
+        state = hidden.detach(), cell.detach()
+        loss = criterion(scores.flatten(0, 1), y.flatten())
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -136,14 +202,14 @@ def played(net: Any, optimizer: Callable[[Any], Any]) -> Step:
     return step
 
 
-STEPS = {"vae": encoded, "gan": played, "dcgan": played}
+STEPS = {"vae": encoded, "gan": played, "dcgan": played, "lstm": carried, "gpt": predicted}
 """How networks learn; the others are `classified`."""
 
 
-def epoch(step: Step, x: Tensor, y: Tensor, batch: int) -> float:
-    """One epoch in a new order; its steps per second."""
+def epoch(step: Step, x: Tensor, y: Tensor, batch: int, ordered: bool = False) -> float:
+    """One epoch in a new order, or in the samples' own; its steps per second."""
     began = time.perf_counter()
-    batches = torch.split(torch.randperm(len(x)), batch)
+    batches = torch.split(torch.arange(len(x)) if ordered else torch.randperm(len(x)), batch)
     for chosen in batches:
         step(x[chosen], y[chosen])
     return len(batches) / (time.perf_counter() - began)
@@ -152,22 +218,27 @@ def epoch(step: Step, x: Tensor, y: Tensor, batch: int) -> float:
 def main() -> None:
     """Train, and print the speed."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("network", choices=SIZES)
+    parser.add_argument("network", choices=BATCH)
     parser.add_argument("--samples", type=int, default=55_000)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--tuned", action="store_true")
     options = parser.parse_args()
     torch.manual_seed(0)
-    x, y = images(options.network, options.samples)
-    less, by = SPANS.get(options.network, (0.4, 0.3))
-    x = x.float().div_(255).sub_(less).div_(by)
-    net = network(options.network)
-    if options.tuned:
+    if options.network in SIZES:
+        x, y = images(options.network, options.samples)
+        less, by = SPANS.get(options.network, (0.4, 0.3))
+        x = x.float().div_(255).sub_(less).div_(by)
+        net = network(options.network)
+    else:
+        x, y, different = windows_of_text(options.network, options.samples)
+        net = network(options.network, different)
+    if options.tuned and options.network in SIZES:
         net.to(memory_format=torch.channels_last)
         x = x if x.shape[1] == 1 else x.to(memory_format=torch.channels_last)
     optimizer = partial(torch.optim.Adam, lr=0.001, fused=options.tuned or None)
     step = STEPS.get(options.network, classified)(net, optimizer)
-    rates = [epoch(step, x, y, BATCH[options.network]) for _ in range(options.epochs)]
+    ordered = options.network in ORDERED
+    rates = [epoch(step, x, y, BATCH[options.network], ordered) for _ in range(options.epochs)]
     print(json.dumps({"steps_per_second": statistics.median(rates[1:])}))
 
 

@@ -44,6 +44,7 @@ NEEDED = {
     "momentum_schedule=sutskever": ["optimizer=nesterov"],
     "initializer=from_run": ["initializer.run={root}/run"],
     "experiment=vgg16_2014": ["initializer.run={root}/run"],
+    "experiment=char_lstm": ["data.path={root}/text.txt"],
     "experiment=hymenoptera_head": ["data.root={root}/photos", "model.weights=null"],
     "experiment=cifar10_transfer": ["data.root={root}/photos"],
     "experiment=pedestrians_segmentation": ["model.weights=null"],

@@ -42,6 +42,10 @@ MAKING = {
     "dcgan_cifar10": ["data.root={data}/cifar10"],
     "stacked_autoencoder": [],
 }
+OF_STEPS = {
+    "digits_lstm": [],
+    "char_lstm": ["data.path={data}/text/tinyshakespeare.txt"],
+}
 LECTURES = [
     "random_labels",
     "convolution_by_hand",
@@ -135,6 +139,12 @@ def test_a_recipe_for_images_out_runs_to_its_end(name: str, couloir_data: Path, 
 def test_a_recipe_that_makes_things_runs_to_its_end(name: str, couloir_data: Path, tmp_path: Path) -> None:
     words = [word.format(data=couloir_data) for word in MAKING[name]]
     assert_went_through(smoke([f"experiment={name}", *words], tmp_path), players=1 + ("gan" in name))
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW_UNLESS_WHOLE) for name in OF_STEPS])
+def test_a_recipe_for_sequences_runs_to_its_end(name: str, couloir_data: Path, tmp_path: Path) -> None:
+    words = [word.format(data=couloir_data) for word in OF_STEPS[name]]
+    assert_went_through(smoke([f"experiment={name}", *words], tmp_path))
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW_UNLESS_WHOLE) for name in LECTURES])

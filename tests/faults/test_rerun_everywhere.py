@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,21 @@ DATA = {
     "svhn": "data=svhn data.root={root}/svhn data.extra=true",
     "cifar10": "data=cifar10 data.root={data}/cifar10 data.subset=90 augmentation=cutmix",
 }
+SEQUENCES = {
+    "descriptions": "data=descriptions data.carry_state=true model=lstm model.width=8 model.dropout=0.2",
+    "python_reference": "data=python_reference data.length=20 model=gpt model.width=8 model.layers=1 model.heads=2 "
+    "model.dropout=0.2",
+    "text_file": "data=text_file data.path={root}/text.txt data.length=20 model=wavenet model.width=4 "
+    "model.max_dilation=2",
+    "digits_rows": "data=digits_rows model=gru model.width=8 model.bidirectional=true loss.label_smoothing=0.1",
+    "text_csv": "data=text_csv data.path={root}/texts.csv model=transformer_encoder model.width=8 model.layers=1",
+    "description_sentences": "data=description_sentences model=conv1d",
+    "sine_series": "data=sine_series model=dlinear",
+    "series_csv": "data=series_csv data.path={root}/table.csv data.target=[p,q] data.ignore=[kind] data.length=8 "
+    "data.horizon=2 model=linear_forecast",
+    "moving_digits": "data=moving_digits data.count=60 model=conv3d",
+}
+"""Data set whose samples have steps -> it, and a small network over steps: together one of each module."""
 QUICK = {("csv of numbered classes", 0), ("image_folder files", 2)}
 OTHERS = (
     "augmentation", "averaging", "finetune", "initializer", "loss", "momentum_schedule", "optimizer", "scheduler",
@@ -152,6 +168,9 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
         digits = np.arange(40, dtype=np.uint8)[:, None] % 10 + 1
         pixels = np.random.default_rng(place).integers(256, size=(32, 32, 3, 40), dtype=np.uint8)
         savemat(root / f"svhn/{part}_32x32.mat", {"X": pixels, "y": digits})
+    (root / "text.txt").write_text("To be, or not to be, that is the question. " * 60)
+    texts = [f"{'good fine' if i % 3 else 'bad poor'} film number {i % 7},{i % 3 > 0}" for i in range(60)]
+    (root / "texts.csv").write_text("text,kind\n" + "\n".join(texts))
     np.savez(root / "arrays.npz", x=np.arange(320.0).reshape(80, 4) % 17, y=np.arange(80) % 3)
     return root
 
@@ -159,15 +178,20 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_family_of_networks_is_among_those_repeated() -> None:
     targets = [path.read_text().partition("_target_: couloir.model.")[2] for path in tree.choices("model").values()]
     families = {target.partition(".")[0] for target in targets if target}
-    assert families - {"timm"} == {*FAMILIES, *OF_MAPS, *OF_TASKS}, (
+    assert families - {"timm", "sequence"} == {*FAMILIES, *OF_MAPS, *OF_TASKS}, (
         "the networks of an extra are tested with what stands in for it"
     )
+    modules = {target.split(".")[1] for target in targets if target.startswith("sequence.")}
+    chosen = {re.search(r"model=(\w+)", words)[1] for words in SEQUENCES.values()}  # type: ignore[index]
+    files = [tree.choices("model")[name].read_text() for name in chosen]
+    repeated = {text.partition("model.sequence.")[2].partition(".")[0] for text in files}
+    assert modules == repeated
 
 
 def test_every_data_set_is_among_those_repeated() -> None:
-    named = {words.split()[0].removeprefix("data=") for words in DATA.values()}
+    named = {words.split()[0].removeprefix("data=") for words in [*DATA.values(), *SEQUENCES.values()]}
     same_code = {"cifar100", "fashion_mnist", "wine", "breast_cancer", "diabetes", "parquet"}
-    same_code |= {"membrane", "pedestrians"}
+    same_code |= {"membrane", "pedestrians", "reference_sentences"}
     assert set(tree.choices("data")) - named == same_code, "read by the code of others"
 
 
@@ -189,6 +213,12 @@ def test_a_network_of_maps_learns_the_same_again(family: str, workers: int, tmp_
 def test_a_network_of_a_task_of_its_own_learns_the_same_again(family: str, workers: int, tmp_path: Path) -> None:
     words = f"model={OF_TASKS[family]} data.image_size=16 data.num_classes=4 data.workers={workers}"
     assert_repeats([*COLOUR, *words.split()], tmp_path)
+
+
+@pytest.mark.parametrize("name", [name for name in SEQUENCES if WHOLE or name == "descriptions"])
+def test_a_network_over_steps_learns_the_same_again(name: str, sets: Path, tmp_path: Path) -> None:
+    words = f"{SEQUENCES[name].format(root=sets)} data.subset=24 data.batch_size=8"
+    assert_repeats(words.split(), tmp_path)
 
 
 @pytest.mark.parametrize(("name", "workers"), cases(DATA))
@@ -257,6 +287,7 @@ def test_a_recipe_is_made_the_same_again(name: str, sets: Path, couloir_data: Pa
         "cifar10": couloir_data / "cifar10",
     }
     words += [f"data.root={root}" for data, root in roots.items() if f"/data: {data}\n" in text]
+    words += [f"data.path={sets / 'text.txt'}"] * ("/data: text_file\n" in text)
     if "override /initializer: from_run" in text:
         first = ["experiment=vgg11_2014", *words[1:]]
         words += [f"initializer.run={couloir.train(couloir.compose([*first, f'output_dir={tmp_path}'])).dir}"]
