@@ -120,6 +120,7 @@ SEQUENCES = {
     "sine_series": "data=sine_series model=dlinear",
     "series_csv": "data=series_csv data.path={root}/table.csv data.target=[p,q] data.ignore=[kind] data.length=8 "
     "data.horizon=2 model=linear_forecast",
+    "reversed": "data=reversed model=transformer model.width=8 model.layers=1 model.heads=2 model.dropout=0.2",
     "moving_digits": "data=moving_digits data.count=60 model=conv3d",
 }
 """Data set whose samples have steps -> it, and a small network over steps: together one of each module."""
@@ -191,7 +192,7 @@ def test_every_family_of_networks_is_among_those_repeated() -> None:
 def test_every_data_set_is_among_those_repeated() -> None:
     named = {words.split()[0].removeprefix("data=") for words in [*DATA.values(), *SEQUENCES.values()]}
     same_code = {"cifar100", "fashion_mnist", "wine", "breast_cancer", "diabetes", "parquet"}
-    same_code |= {"membrane", "pedestrians", "reference_sentences"}
+    same_code |= {"membrane", "pedestrians", "reference_sentences", "sums"}
     assert set(tree.choices("data")) - named == same_code, "read by the code of others"
 
 
