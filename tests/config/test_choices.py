@@ -43,6 +43,7 @@ NEEDED = {
     "momentum_schedule=linear": ["optimizer=momentum"],
     "momentum_schedule=sutskever": ["optimizer=nesterov"],
     "initializer=from_run": ["initializer.run={root}/run"],
+    "experiment=etth1": ["data.path={root}/hours.csv"],
     "experiment=vgg16_2014": ["initializer.run={root}/run"],
     "experiment=char_lstm": ["data.path={root}/text.txt"],
     "experiment=hymenoptera_head": ["data.root={root}/photos", "model.weights=null"],
@@ -65,6 +66,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "text.txt").write_text("To be, or not to be, that is the question. " * 90)
     (root / "texts.csv").write_text("t,y\n" + "\n".join(f"a text of row {n},{n % 3}" for n in range(30)))
     (root / "series.csv").write_text("day,y\n" + "\n".join(f"2000-01-{n:02},{n % 7}" for n in range(1, 32)))
+    (root / "hours.csv").write_text("y\n" + "1.5\n" * 14_400)
     (root / "conf/data").mkdir(parents=True)
     for holds, classes in (("classes", 3), ("values", 1)):
         facts = f"fields: {{x: image, y: map}}\nmaps: {holds}\nchannels: 1\nimage_size: 32\nnum_classes: {classes}\n"

@@ -157,6 +157,12 @@ def test_an_example_of_a_lecture_on_mnist_runs_to_its_end(name: str, couloir_dat
     assert_went_through(smoke([f"experiment={name}", f"data.root={couloir_data / 'mnist'}"], tmp_path))
 
 
+def test_a_recipe_for_a_series_runs_to_its_end(couloir_data: Path, tmp_path: Path) -> None:
+    result = smoke(["experiment=etth1", f"data.path={couloir_data / 'series/ETTh1.csv'}"], tmp_path)
+    assert_went_through(result)
+    assert {"naive/mse", "seasonal_naive/mase"} <= result.metrics.keys()
+
+
 @pytest.mark.parametrize(
     "name", ["sweep_digits", "sweep_optimizers", pytest.param("checkerboard", marks=SLOW_UNLESS_WHOLE)]
 )

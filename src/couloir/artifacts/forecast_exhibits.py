@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -103,8 +103,18 @@ def _pictures(task: Any, data: Any, seen: ForecastsSeen) -> Iterator[tuple[str, 
     spread = np.linspace(0, len(split.indices) - 1, min(count, len(split.indices))).astype(np.int64)
     yield "forecasts.png", lambda: _drawn(task, data, spread, by_error=False)
     if seen.worst:
-        worst = np.array(seen.worst[:count], dtype=np.int64)
+        worst = _apart(split.source, split.indices, seen.worst, count)
         yield "worst_forecasts.png", lambda: _drawn(task, data, worst, by_error=True)
+
+
+def _apart(source: DatedWindows, indices: NDArray[np.int64], worst: Sequence[int], count: int) -> NDArray[np.int64]:
+    """The worst windows of which no two are about the same steps, `count` at most."""
+    starts = source.input.starts.numpy()[indices]
+    chosen: list[int] = []
+    for number in worst:
+        if len(chosen) < count and all(abs(starts[number] - starts[other]) >= source.horizon for other in chosen):
+            chosen.append(number)
+    return np.array(chosen, dtype=np.int64)
 
 
 def _drawn(task: Any, data: Any, numbers: NDArray[np.int64], by_error: bool) -> Pixels:

@@ -31,6 +31,8 @@ any order (.csv, .tsv, .parquet), an array (.npy), or - for a list of files on s
   find photos -type f | couloir predict latest - --json
 A run whose answers are maps looks at whole photographs, each at its own size, and writes a picture for each:
   couloir predict latest photos/ --output masks --overlay
+A run that forecasts writes the steps that follow the last ones of a table, with their dates:
+  couloir predict latest sales.csv --output next.csv --plot next.png
 A folder whose folders are called like the classes, or a table with its target, is compared as well, on standard error.
 
   --top N         the N most probable classes of each sample, instead of all
@@ -41,6 +43,7 @@ A folder whose folders are called like the classes, or a table with its target, 
   --probabilities  of classes: NAME_probabilities.npy, float16 (classes, height, width); of a saliency map its exact
                   values: NAME_values.npy, and a picture with 16 bits
   --probability CLASS  of one class: a picture with 16 bits, 65535 is 1
+  --plot FILE.png  of a run that forecasts: what was known and what follows it
   --strict        end with the first input that cannot be read (exit 2); else it is named, and the rest is done (exit 0)
 Keys: tta=CHOICE, metric=CHOICE, data.batch_size, data.workers, trainer.accelerator, output_dir, and how a table is
 read (data.on_error=skip leaves rows out)"""
@@ -49,6 +52,7 @@ SWITCHES = (JSON, STRICT, OVERLAY, PROBABILITIES)
 FLAGS = [
     Flag("--top", None, "int >= 1", takes="how many classes: N"),
     Flag("--output", None, takes="the name of a FILE"),
+    Flag("--plot", None, takes="the name of a FILE"),
     Flag("--probability", None, takes="the name of a CLASS"),
 ]
 ROW_KINDS = ("label", "labels", "value")
@@ -65,14 +69,26 @@ def main(arguments: list[str]) -> int:
     from couloir.inference.map_words import Wanted
 
     wanted = Wanted(OVERLAY in arguments, PROBABILITIES in arguments, options["--probability"])
-    return _predict(words, options["--top"], output, JSON in arguments, STRICT in arguments, wanted)
+    plot = None if options["--plot"] is None else Path(options["--plot"]).expanduser()
+    return _predict(words, options["--top"], output, JSON in arguments, STRICT in arguments, wanted, plot)
 
 
 def _predict(
-    words: list[str], top: int | None, output: Path | None, as_lines: bool, strict: bool, wanted: Wanted
-) -> int:
+    words: list[str], top: int | None, output: Path | None, as_lines: bool, strict: bool, wanted: Wanted,
+    plot: Path | None,
+) -> int:  # fmt: skip
     from couloir.config.finished import asked_runs
-    from couloir.inference.inputs import LIST, OPENED, check_arrays, check_kinds, check_tables, divide, find_inputs
+    from couloir.inference.inputs import (
+        LIST,
+        OPENED,
+        TABLE,
+        check_arrays,
+        check_kinds,
+        check_tables,
+        divide,
+        find_inputs,
+        forecasts_series,
+    )
     from couloir.inference.map_words import check_maps
     from couloir.record.find import outputs_of
 
@@ -92,12 +108,39 @@ def _predict(
         )
     for cfg, folder in zip(cfgs, folders, strict=True):
         check_kinds(found, cfg, folder)
+        if found.kind == TABLE and forecasts_series(cfg):
+            continue
         check_arrays(found, cfg, folder)
         check_tables(found, cfg, folder)
+
+    if found.kind == TABLE and all(map(forecasts_series, cfgs)):
+        _check_plot(plot, found.files)
+        from couloir.inference.predict import predict_series
+
+        return predict_series(cfgs, runs, found, output, as_lines, plot)
+    if plot is not None:
+        raise CouloirError(
+            "--plot draws what a run forecasts of a table of series, and this is none.", next_step="leave --plot out"
+        )
 
     from couloir.inference.predict import predict
 
     return predict(cfgs, runs, found, top, output, as_lines, strict, wanted)
+
+
+def _check_plot(plot: Path | None, files: Sequence[Path]) -> None:
+    """Whether a picture can be written.
+
+    Raises:
+        CouloirError: its name says that it is none, or it cannot be written.
+    """
+    if plot is None:
+        return
+    if plot.suffix.lower() != ".png":
+        raise CouloirError(f"--plot {plot} is no .png file.", next_step=f"--plot {plot.with_suffix('.png')}")
+    if not plot.parent.is_dir():
+        raise CouloirError(f"There is no folder {plot.parent} to write into.", next_step=f"mkdir -p {plot.parent}")
+    _check_output(plot, files)
 
 
 def _listed() -> list[str]:
@@ -114,11 +157,12 @@ def _check_form(cfg: DictConfig, top: int | None, output: Path | None, as_lines:
     Raises:
         CouloirError: they cannot, or the file cannot be written.
     """
-    from couloir.config.fields import fields_of, target_field
+    from couloir.config.fields import fields_of, input_field, target_field
     from couloir.config.made_for import MODEL
 
     fields = fields_of(cfg.data)
     kind = fields[target_field(fields)]
+    rows = kind in ROW_KINDS or (kind == "future" and fields[input_field(fields)] == "series")
     if top is not None and (kind not in ("label", "labels") or (cfg.get("task") or {}).get(MODEL)):
         raise CouloirError("--top names classes, and this run has none.", next_step="leave --top out")
     if output is None:
@@ -128,14 +172,14 @@ def _check_form(cfg: DictConfig, top: int | None, output: Path | None, as_lines:
             f"--json is for standard output, and --output {output} is no .jsonl file.",
             next_step=f"--output {output.with_suffix('.jsonl')}",
         )
-    if kind in ROW_KINDS and output.suffix.lower() not in (".csv", ".jsonl"):
+    if rows and output.suffix.lower() not in (".csv", ".jsonl"):
         raise CouloirError(
             f"--output {output} ends in neither .csv nor .jsonl, which says what is written.",
             next_step=f"--output {output.name or 'answers'}.csv",
         )
     if not output.parent.is_dir():
         raise CouloirError(f"There is no folder {output.parent} to write into.", next_step=f"mkdir -p {output.parent}")
-    if output.is_dir() and kind in ROW_KINDS:
+    if output.is_dir() and rows:
         raise CouloirError(f"--output {output} is a folder.", next_step="name a file")
 
 

@@ -120,6 +120,7 @@ class Loaded:
         notes: what the console says of the files.
         groups: a name or a number for each training sample, (N,): samples of one group stay in one split; None: each
             sample may go anywhere.
+        facts: of series, what new ones must fit: plain values for the checkpoint.
         vocabulary: of texts, what the tokens stand for, a `couloir.data.sequence.vocabulary.Vocabulary`.
         held_out: the training samples as validation and test see them where they are held out of these: whole images
             instead of windows, say; None: as in training.
@@ -137,6 +138,7 @@ class Loaded:
     groups: NDArray[Any] | None = None
     held_out: Source | None = None
     vocabulary: Any = None
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 Load = Callable[[], Loaded]

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from couloir.config.fields import fields_of, input_field
 from couloir.config.finished import Opened
 from couloir.config.image_size import in_words, size_of
-from couloir.config.metrics import RESTORATION, SALIENCY, SEGMENTATION, task_of
+from couloir.config.metrics import FORECAST, RESTORATION, SALIENCY, SEGMENTATION, task_of
 from couloir.data.cells import read_cells
 from couloir.data.columns import no_column
 from couloir.data.listing import HIDDEN, NOWHERE, SPLIT_NAMES, Walk, composed
@@ -45,7 +45,7 @@ LIST = "-"
 MAP_TASKS = (SEGMENTATION, SALIENCY, RESTORATION)
 """Tasks that look at whole images of any size, and give a map of each."""
 PHOTOGRAPHS, TABLE, ARRAYS = "photographs", "tables", "arrays"
-TAKEN = {"image": (PHOTOGRAPHS, ARRAYS), "row": (TABLE, ARRAYS)}
+TAKEN = {"image": (PHOTOGRAPHS, ARRAYS), "row": (TABLE, ARRAYS), "series": (TABLE, ARRAYS)}
 """What a run takes whose input is of a kind; of any other kind, arrays."""
 
 
@@ -372,6 +372,12 @@ def array_form(shape: Sequence[int], dtype: Any, cfg: Any, place: str, is_plain:
         f"The array has the shape {shown}; the run takes numbers, samples first.", place=place,
         next_step="save the inputs as the run's data module hands them out",
     )  # fmt: skip
+
+
+def forecasts_series(cfg: Any) -> bool:
+    """Whether a run forecasts series, and so takes tables of them."""
+    fields = fields_of(cfg.data)
+    return task_of(cfg) == FORECAST and fields[input_field(fields)] == "series"
 
 
 def learns_maps(cfg: Any) -> bool:

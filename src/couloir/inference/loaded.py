@@ -33,7 +33,8 @@ from couloir.errors import CouloirError
 from couloir.inference.answers import spoken
 from couloir.inference.asking import Asked, Asking, photographs_of, row_offsets, rows_wanted, sample_of
 from couloir.inference.codes import decoded, looked, makes
-from couloir.inference.inputs import PHOTOGRAPHS, Inputs, array_form, find_inputs
+from couloir.inference.forecasting import forecast, is_forecaster
+from couloir.inference.inputs import PHOTOGRAPHS, TABLE, Inputs, array_form, check_kinds, find_inputs
 from couloir.inference.map_files import names_of, shares
 from couloir.inference.rows_in_memory import columns_of, is_column, table_of
 from couloir.inference.sampling.drawing import Maker
@@ -63,6 +64,9 @@ class Answer:
         shares: of a segmentation the share of the pixels that each class has, by name.
         code: of an autoencoder or a VAE the code, float32 (K,); of the latter its mean.
         numbers: of what makes or rebuilds samples, what else is said of the sample by name: `error`, `neg_elbo`.
+        forecast: of a forecast the steps to come of each column, by name, in the table's units.
+        dates: of a forecast the dates of these steps; without dates their numbers, from 1 on.
+        series: of a forecast the name of the series, where a table has several.
         array: the answer as NumPy has it: probabilities, values, a map, a sample that was rebuilt, in the data's units.
     """
 
@@ -76,6 +80,9 @@ class Answer:
     shares: dict[str, float] | None = None
     code: Any = None
     numbers: dict[str, float] | None = None
+    forecast: dict[str, list[float]] | None = None
+    dates: list[str] | None = None
+    series: str | None = None
     array: Any = None
 
     def __repr__(self) -> str:
@@ -83,6 +90,10 @@ class Answer:
             return f"Answer({self.label!r}, {self.probability:.4f})"
         if self.labels is not None:
             return f"Answer({self.labels!r})"
+        if self.forecast is not None and self.dates:
+            named = f"{self.series}: " if self.series else ""
+            columns = ", ".join(self.forecast)
+            return f"Answer({named}{columns}, {len(self.dates)} steps from {self.dates[0]} to {self.dates[-1]})"
         if self.values is not None:
             return f"Answer({self.value if len(self.values) == 1 else self.values!r})"
         if self.numbers is not None:
@@ -134,12 +145,34 @@ class LoadedRun:
         Raises:
             CouloirError: the run does not take such samples, or one of them cannot be read.
         """
+        if isinstance(samples, str | Path) and all(map(is_forecaster, self.runs)):
+            return self._forecast(samples)
         asking = Asking(self.runs)
         asked, single = self._asked(asking, samples)
         for note in asking.notes:
             warnings.warn(note, stacklevel=2)
         answers = [answer for each in asked for answer in self._answers(asking, each)]
         return answers[0] if single else answers
+
+    def _forecast(self, word: str | Path) -> Any:
+        """What follows the last steps of a table: of one series an `Answer`, of several a list of them."""
+        found = find_inputs([str(word)])
+        for run in self.runs:
+            check_kinds(found, run.cfg, run.run, run.is_plain)
+        if found.kind != TABLE:
+            asking = Asking(self.runs)
+            return [answer for each in asking.about(found) for answer in self._answers(asking, each)]
+        answers: list[Answer] = []
+        for file in found.files:
+            forecasts, notes = forecast(self.runs, file)
+            for note in notes:
+                warnings.warn(note, stacklevel=3)
+            for each in forecasts:
+                columns = dict(zip(each.targets, each.values.T.tolist(), strict=True))
+                answers.append(
+                    Answer(forecast=columns, dates=each.moments, series=each.name or None, array=each.values)
+                )
+        return answers[0] if len(answers) == 1 else answers
 
     def sample(self, count: int, seed: int = 0, label: str | int | None = None) -> NDArray[np.float32]:
         """Samples of a VAE or a GAN, float32 (count, C, H, W) in [0, 1], as `couloir sample` makes them.

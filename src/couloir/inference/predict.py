@@ -10,17 +10,20 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from couloir.artifacts.labelled_tiles import quick_png
 from couloir.artifacts.prediction_table import Columns
 from couloir.callbacks.progress import shown_number
 from couloir.data.skipped import legible
 from couloir.errors import CouloirError
 from couloir.inference.answers import CSV, INDEX, LINES, blocks, into, write_folder
 from couloir.inference.asking import Answered, Asked, Asking
+from couloir.inference.forecasting import forecast, picture
 from couloir.inference.inputs import PHOTOGRAPHS, TABLE, Inputs
 from couloir.inference.map_files import MapFiles
 from couloir.inference.map_words import NOTHING, Wanted
 from couloir.inference.trained import Trained
 from couloir.log import warnings_told
+from couloir.record.files import write_atomically
 from couloir.task.dense import Dense
 
 
@@ -94,6 +97,49 @@ def predict(
             count = write_folder(again, output, task, several, more)
             _say(f"{output / INDEX} says which file is whose")
     _summarise(asking, inputs, count)
+    return 0
+
+
+def predict_series(
+    cfgs: Sequence[DictConfig], runs: Sequence[Path], inputs: Inputs, output: Path | None, as_lines: bool,
+    plot: Path | None,
+) -> int:  # fmt: skip
+    """Write the steps that follow the last ones of tables of series; what is no data goes to standard error.
+
+    Args:
+        cfgs: the configuration of each run.
+        runs: their folders, or checkpoints of theirs.
+        inputs: the tables.
+        output: a file; None: standard output.
+        as_lines: JSON lines on standard output.
+        plot: the file of a picture; None: there is none.
+
+    Returns:
+        0.
+
+    Raises:
+        CouloirError: the runs do not forecast the same, or a table does not fit.
+    """
+    with warnings_told():
+        trained = [Trained(cfg, run) for cfg, run in zip(cfgs, runs, strict=True)]
+        found = []
+        for file in inputs.files:
+            answers, notes = forecast(trained, file)
+            for note in notes:
+                _warn(note)
+            found.append((file, answers))
+        columns = Columns("value", [], trained[0].data.targets)
+        several = len(found) > 1
+        count = 0
+        with into(output, as_lines, columns) as write:
+            for file, answers in found:
+                for answer in answers:
+                    write(answer.block(str(file) if several else ""))
+                    count += 1
+        if plot is not None:
+            write_atomically(plot, quick_png(picture([answer for _, answers in found for answer in answers])))
+    horizon = int(trained[0].data.horizon)
+    _say(f"{horizon:,} step{'' if horizon == 1 else 's'} of {count:,} series")
     return 0
 
 

@@ -18,8 +18,8 @@ from couloir.record.forecast import MODEL, NAIVE, SEASONAL
 from couloir.task.prediction import Prediction
 from couloir.task.task import Step, try_network
 
-WORST = 6
-"""Windows with the largest errors that are shown."""
+WORST = 256
+"""Windows with the largest errors that are kept: many of them overlap."""
 MOST = 100
 """Values of a window that `predictions.csv` has a column each for; of more it says how large the errors are."""
 

@@ -79,10 +79,13 @@ class Sequences(Samples):
         self.naive_errors: list[float] = []
         """Of a forecast: what an error is divided by to be scaled (MASE), in the data's units, for each of K series."""
         self._naive_errors = naive_errors
+        self.facts: dict[str, Any] = {}
+        """Of series out of a table: the names of their channels, and how their dates follow each other."""
 
     def _check(self, loaded: Loaded) -> None:
         if self.vocabulary is None:
             self.vocabulary = loaded.vocabulary
+        self.facts = loaded.facts
         if self.input_kind != "tokens":
             shape = cast(Stretches, loaded.train).fields[self.input].values.shape
             channels = shape[-3] if self.input_kind == "video" else shape[-1]
@@ -281,6 +284,7 @@ class Sequences(Samples):
             data.vocabulary = Vocabulary.of_plain(statistics["vocabulary"])
         data._settle_inputs(statistics.get("mean") or [], statistics.get("std") or [])
         data._measure_targets()
+        data.facts = dict(statistics.get("facts", {}))
         data.naive_errors = [float(value) for value in statistics.get("naive_errors", ())]
         return data
 
@@ -310,6 +314,7 @@ class Sequences(Samples):
             **super().state_dict(),
             **({} if self.vocabulary is None else {"vocabulary": self.vocabulary.plain()}),
             **({"naive_errors": self.naive_errors} if self.naive_errors else {}),
+            **({"facts": self.facts} if self.facts else {}),
         }
 
 

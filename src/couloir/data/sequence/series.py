@@ -113,9 +113,11 @@ def _loaded(read: Any, length: int, horizon: int, stride: int, season: int | Non
         if len(names) > 1:
             sources[split].named(names, np.array([each.start for each in table.series]))
     told.append(season_told(season, table.season, length))
+    facts = {"channels": table.channels, "spacing": None if table.spacing is None else table.spacing.in_words()}
     return Loaded(
-        sources["train"], sources["val"], sources["test"], targets=list(table.targets), notes=[*table.notes, *told]
-    )
+        sources["train"], sources["val"], sources["test"], targets=list(table.targets), notes=[*table.notes, *told],
+        facts=facts,
+    )  # fmt: skip
 
 
 def season_told(season: int | None, of_dates: int | None, length: int) -> str:
