@@ -24,10 +24,12 @@ USAGE = """usage: couloir predict RUN... INPUT... [--top N] [--json] [--output F
 What a run says of new samples: a row each, as CSV on standard output, or as a table on a terminal.
 A run is a folder, its name, or `latest`; or one of its checkpoints. Several runs are an ensemble: the mean of their
 answers. An input is a photograph, a folder of them, a pattern in quotes, a table with the columns of the training in
-any order (.csv, .tsv, .parquet), an array (.npy), or - for a list of files on standard input.
+any order (.csv, .tsv, .parquet), an array (.npy), or - for a list of files on standard input. A run that translates
+takes texts: a .txt with one a line, or a table with a column called like its source.
   couloir predict latest photo.jpg
   couloir predict latest photos/ 'more/**/*.png'     folders and patterns
   couloir predict RUN RUN table.csv --output answers.csv
+  couloir predict RUN sources.txt                    the answer to each line
   find photos -type f | couloir predict latest - --json
 A run whose answers are maps looks at whole photographs, each at its own size, and writes a picture for each:
   couloir predict latest photos/ --output masks --overlay
@@ -45,8 +47,8 @@ A folder whose folders are called like the classes, or a table with its target, 
   --probability CLASS  of one class: a picture with 16 bits, 65535 is 1
   --plot FILE.png  of a run that forecasts: what was known and what follows it
   --strict        end with the first input that cannot be read (exit 2); else it is named, and the rest is done (exit 0)
-Keys: tta=CHOICE, metric=CHOICE, data.batch_size, data.workers, trainer.accelerator, output_dir, and how a table is
-read (data.on_error=skip leaves rows out)"""
+Keys: tta=CHOICE, metric=CHOICE, data.batch_size, data.workers, trainer.accelerator, output_dir, how a table is read
+(data.on_error=skip leaves rows out), and of what translates task.beam, task.max_tokens, task.length_penalty"""
 
 SWITCHES = (JSON, STRICT, OVERLAY, PROBABILITIES)
 FLAGS = [
@@ -159,10 +161,11 @@ def _check_form(cfg: DictConfig, top: int | None, output: Path | None, as_lines:
     """
     from couloir.config.fields import fields_of, input_field, target_field
     from couloir.config.made_for import MODEL
+    from couloir.inference.inputs import reads_texts
 
     fields = fields_of(cfg.data)
     kind = fields[target_field(fields)]
-    rows = kind in ROW_KINDS or (kind == "future" and fields[input_field(fields)] == "series")
+    rows = kind in ROW_KINDS or reads_texts(cfg) or (kind == "future" and fields[input_field(fields)] == "series")
     if top is not None and (kind not in ("label", "labels") or (cfg.get("task") or {}).get(MODEL)):
         raise CouloirError("--top names classes, and this run has none.", next_step="leave --top out")
     if output is None:

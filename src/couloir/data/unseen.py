@@ -39,13 +39,13 @@ class Raw(NamedTuple):
     """Some samples.
 
     Attributes:
-        x: as `Trained.prepare` takes them, (B, ...).
+        x: as `Trained.prepare` takes them, (B, ...), or `Padded` where their lengths differ.
         failed: what could not be read, by the place in the batch; there `x` holds zeros.
         size: height and width of the photographs that whole images were scaled from; None: they are as they were.
         pixels: these photographs, uint8 (B, H, W, C); None: they are what `x` holds.
     """
 
-    x: Tensor
+    x: Any
     failed: Mapping[int, CouloirError] = {}
     size: tuple[int, int] | None = None
     pixels: NDArray[np.uint8] | None = None

@@ -21,6 +21,7 @@ from couloir.artifacts.prediction_table import Columns, Parts, joined, narrowed
 from couloir.config.fields import SAMPLE
 from couloir.data.skipped import legible
 from couloir.data.unseen import Arrays, InMemory, Photographs
+from couloir.data.unseen_texts import UnseenTexts
 from couloir.data.whole_photographs import WholePhotographs
 from couloir.errors import CouloirError
 from couloir.inference.asking import Answered, sample_of
@@ -30,6 +31,8 @@ from couloir.task.task import Column, Task
 ROWS = 4096
 """Answers that are kept before they are written: nothing waits for each batch, and memory does not grow."""
 CSV, LINES = ".csv", ".jsonl"
+TEXT = "text"
+"""The column that has a text which was asked about."""
 INDEX = "answers.csv"
 """In a folder of answers, which file belongs to which input."""
 
@@ -119,6 +122,8 @@ def plain(value: Any) -> float | int:
 
 
 def _plain_values(value: Any) -> Any:
+    if isinstance(value, str):
+        return str(value)
     return [plain(each) for each in value] if np.ndim(value) else plain(np.asarray(value)[()])
 
 
@@ -185,10 +190,9 @@ class TerminalWriter:
         table = Table()
         for name in shown:
             table.add_column(Text(name), overflow="fold")
+        told = {*block.origin, *(name for name, values in block.rows.items() if values.dtype.kind == "U")}
         for row in zip(*shown.values(), strict=True):
-            texts = [
-                Text(cell if name in block.origin else _rounded(cell)) for name, cell in zip(shown, row, strict=True)
-            ]
+            texts = [Text(cell if name in told else _rounded(cell)) for name, cell in zip(shown, row, strict=True)]
             table.add_row(*texts)  # as text, since a name may look like markup
         self.console.print(table)
 
@@ -283,6 +287,9 @@ def origin_of(answered: Answered, with_file: bool) -> dict[str, list[str]]:
     named = {"file": [legible(str(answered.asked.name))] * len(answered.places)} if with_file else {}
     if isinstance(samples, InMemory) and len(samples.lines):
         return {**named, "line": [str(line) for line in samples.lines[answered.places].tolist()]}
+    if isinstance(samples, UnseenTexts):
+        lines = [str(samples.lines[place]) for place in answered.places]
+        return {**named, "line": lines, TEXT: [legible(samples.texts[place]) for place in answered.places]}
     assert isinstance(samples, Arrays | InMemory)
     return {**named, SAMPLE: [str(place) for place in answered.places.tolist()]}
 

@@ -20,11 +20,14 @@ from couloir.data.images import reading_of
 from couloir.data.npy import opened_array
 from couloir.data.table import Wanted
 from couloir.data.unseen import Arrays, Photographs, Raw, RowsWanted, Unseen, rows_of
+from couloir.data.unseen_texts import UnseenTexts
 from couloir.data.whole_photographs import WholePhotographs, at_once
 from couloir.errors import CouloirError
-from couloir.inference.inputs import ARRAYS, PHOTOGRAPHS, Inputs, Unusable, array_form, check_kinds
+from couloir.inference.inputs import ARRAYS, PHOTOGRAPHS, Inputs, Unusable, array_form, check_kinds, reads_texts
+from couloir.inference.texts import read_texts
 from couloir.inference.trained import Measured, Trained, loaded_size, mean_answer
 from couloir.ragged import Padded, Ragged
+from couloir.ragged import rows_of as count_of
 from couloir.record.columns import read_columns
 from couloir.task.dense import Dense
 from couloir.task.generative import Generative
@@ -117,7 +120,16 @@ class Asking:
             return [Asked([photographs_of(run, inputs.files, labels, several) for run in self.runs])]
         if inputs.kind == ARRAYS:
             return [Asked([array_of(run, file) for run in self.runs], file) for file in inputs.files]
+        if reads_texts(self.runs[0].cfg):
+            return [Asked([self.texts(file)], file) for file in inputs.files]
         return [Asked(self.tables(file), file) for file in inputs.files]
+
+    def texts(self, file: Path) -> UnseenTexts:
+        """The texts of a file, as the run takes them."""
+        run = self.runs[0]
+        found = read_texts(file, [run.task.input])
+        self.unusable += [Unusable(f"{row.file}, line {row.line}", row.reason) for row in found.skipped]
+        return UnseenTexts(found.encoded(run.data.vocabulary), found.texts, found.lines)
 
     def tables(self, file: Path, **reading: Any) -> list[Unseen]:
         """The rows of a table, as each run takes them; `reading` says how the file is read, where the runs do not."""
@@ -153,7 +165,7 @@ class Asking:
         with ExitStack() as stack:
             streams = [stack.enter_context(closing(samples.batches(batch_size))) for samples in asked.samples]
             for raws in zip(*streams, strict=True):
-                count = len(raws[0].x)
+                count = count_of(raws[0].x)
                 failed = {place: error for raw in raws for place, error in raw.failed.items()}
                 for place in sorted(failed):
                     if strict:

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from couloir.config.fields import fields_of, input_field
 from couloir.config.finished import Opened
 from couloir.config.image_size import in_words, size_of
-from couloir.config.metrics import FORECAST, RESTORATION, SALIENCY, SEGMENTATION, task_of
+from couloir.config.metrics import FORECAST, RESTORATION, SALIENCY, SEGMENTATION, TRANSLATION, task_of
 from couloir.data.cells import read_cells
 from couloir.data.columns import no_column
 from couloir.data.listing import HIDDEN, NOWHERE, SPLIT_NAMES, Walk, composed
@@ -25,6 +25,7 @@ from couloir.data.npy import opened_array
 from couloir.data.table import Wanted
 from couloir.data.tabular.source import SUFFIXES
 from couloir.errors import CouloirError, did_you_mean
+from couloir.inference.texts import read_texts
 from couloir.record.columns import read_columns
 from couloir.record.find import find_trained, names_run
 from couloir.record.provenance import read_provenance
@@ -33,11 +34,12 @@ OPENED = Opened(
     keys=(
         "tta.", "metric.", "data.batch_size", "data.workers", "data.max_pixels", "data.background", "data.bits",
         "data.on_error", "data.missing", "data.missing_words", "data.delimiter", "data.decimal", "data.encoding",
-        "data.comment", "data.header", "trainer.accelerator", "output_dir", "allow_targets",
+        "data.comment", "data.header", "task.beam", "task.max_tokens", "task.length_penalty", "trainer.accelerator",
+        "output_dir", "allow_targets",
     ),
     groups=("tta", "metric"),
     why="cannot change after training",
-    takes="couloir predict takes tta=..., metric=..., data.batch_size, data.workers and how files are read",
+    takes="couloir predict takes tta=..., metric=..., data.batch_size, data.workers, task.beam and how files are read",
 )  # fmt: skip
 """What may be changed of a run that is asked about new samples."""
 LIST = "-"
@@ -257,11 +259,12 @@ def check_kinds(inputs: Inputs, cfg: Any, run: Path, is_plain: bool | None = Non
     """
     fields = fields_of(cfg.data)
     kind = fields[input_field(fields)]
-    taken = TAKEN.get(kind, (ARRAYS,))
+    taken = (TABLE,) if reads_texts(cfg) else TAKEN.get(kind, (ARRAYS,))
     if inputs.kind not in taken:
         raise CouloirError(
             f"The run {run.name} takes {' or '.join(taken)}, and the inputs are {inputs.kind}: {inputs.files[0]}.",
-            next_step="couloir predict RUN table.csv" if TABLE in taken else "couloir predict RUN photo.jpg"
+            next_step="couloir predict RUN texts.txt, a text a line" if reads_texts(cfg)
+            else "couloir predict RUN table.csv" if TABLE in taken else "couloir predict RUN photo.jpg"
             if PHOTOGRAPHS in taken else "save the inputs as one array: numpy.save('inputs.npy', array)",
         )  # fmt: skip
     if is_plain and inputs.kind == PHOTOGRAPHS:
@@ -278,12 +281,21 @@ def check_kinds(inputs: Inputs, cfg: Any, run: Path, is_plain: bool | None = Non
         )
 
 
+def reads_texts(cfg: Any) -> bool:
+    """Whether a run is asked about texts, and answers each with one."""
+    return task_of(cfg) == TRANSLATION
+
+
 def check_tables(inputs: Inputs, cfg: Any, run: Path) -> None:
-    """Look for the columns of the training before torch is imported; what is read here is not read again.
+    """Look for the columns of the training, or for texts, before torch is imported.
 
     Raises:
         CouloirError: a table cannot be read, or a column is not there.
     """
+    if reads_texts(cfg):
+        for file in inputs.files:
+            read_texts(file, [input_field(fields_of(cfg.data))])
+        return
     columns = read_columns(run)
     used = {row["column"]: row["kind"] for row in columns if row["inputs"]}
     targets = [row["column"] for row in columns if row["kind"] == "target"]

@@ -206,8 +206,8 @@ class Sequences(Samples):
         batch = self._prepare(x, torch.empty(0), augmentation=None)
         if targets is not None:
             batch[self.target] = moved(self._scaled(targets), self.device)
-        elif self.target in batch and self.kind not in ("target_tokens", "future"):
-            del batch[self.target]
+        elif not (isinstance(x, dict) and self.target in x):
+            batch.pop(self.target, None)
         return batch
 
     def example_batch(self, count: int | None = None, first: bool = False) -> Batch:

@@ -60,6 +60,10 @@ class Transformer(nn.Module):
         x = self.decoder(self.positions(self.embedding(target)), None, memory, there)
         return F.linear(x, self.embedding.weight)
 
+    def multiply_adds(self, source: Tensor, output: Tensor) -> int:
+        """Those of the last layer, which is the embedding, for one sample."""
+        return output.numel() * self.embedding.embedding_dim
+
     def forward(self, source: Tensor | Padded, target: Tensor | Padded | None = None) -> Tensor:
         """(B, S) and (B, T) int64, or `Padded` -> (B, T, K).
 
