@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from couloir.data.sequence.series_table import SeriesTable
 from couloir.data.sequence.spacing import Days, as_texts
 from couloir.data.sequence.stretches import Stretch, Stretches
 from couloir.data.splits import Indices
@@ -19,33 +20,18 @@ class DatedWindows(Stretches):
     """Windows of `length` steps, and the `horizon` steps behind each.
 
     Args:
-        values: all steps, (L, F); the first K columns are to be forecast.
-        targets: K.
+        table: the series; the first K of its channels are to be forecast.
         starts: where the windows begin, (N,).
         length: steps of input.
         horizon: steps to come.
-        days: the dates of all steps, days since 1970, (L,); None: there are none.
     """
 
-    def __init__(
-        self,
-        values: NDArray[np.float64],
-        targets: int,
-        starts: NDArray[np.int64],
-        length: int,
-        horizon: int,
-        days: Days | None = None,
-    ) -> None:
-        steps = Stretch(values, starts, length)
-        future = Stretch(steps.values, starts + length, horizon)
-        super().__init__({"series": steps, "future": future})
-        self.count, self.length, self.horizon, self.days = targets, length, horizon, days
-        self.names: list[str] = []
-        self._begins = np.zeros(1, dtype=np.int64)
-
-    def named(self, names: list[str], begins: NDArray[np.int64]) -> None:
-        """Say which series the windows are of: the names, and the first step of each among all."""
-        self.names, self._begins = names, begins
+    def __init__(self, table: SeriesTable, starts: NDArray[np.int64], length: int, horizon: int) -> None:
+        steps = Stretch(table.values, starts, length)
+        super().__init__({"series": steps, "future": Stretch(steps.values, starts + length, horizon)})
+        self.table, self.count, self.length, self.horizon = table, len(table.targets), length, horizon
+        self.days = table.days
+        self._names, self._begins = [each.name for each in table.series], [each.start for each in table.series]
 
     def fetch(self, indices: Tensor, seed: int | None = None) -> dict[str, Any]:
         """Series (B, T, F) and future (B, H, K), as they are in the table."""
@@ -81,6 +67,6 @@ class DatedWindows(Stretches):
             texts = [str(step - self._begins[place] + 1) for step, place in zip(steps, places, strict=True)]
         else:
             texts = as_texts(self.days[steps]) if len(steps) else []
-        return (
-            [f"{self.names[place]} {text}" for place, text in zip(places, texts, strict=True)] if self.names else texts
-        )
+        if len(self._names) == 1:
+            return texts
+        return [f"{self._names[place]} {text}" for place, text in zip(places, texts, strict=True)]

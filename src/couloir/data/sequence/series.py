@@ -105,13 +105,10 @@ def _loaded(read: Any, length: int, horizon: int, stride: int, season: int | Non
 
     table: SeriesTable = read()
     told = check_windows(table.series, table.made, length, horizon, stride, table.file)
-    names = [each.name for each in table.series]
-    sources = {}
-    for split in SPLITS:
-        starts = windows(table.series, table.made, split, length, horizon, stride)
-        sources[split] = DatedWindows(table.values, len(table.targets), starts, length, horizon, table.days)
-        if len(names) > 1:
-            sources[split].named(names, np.array([each.start for each in table.series]))
+    sources = {
+        split: DatedWindows(table, windows(table.series, table.made, split, length, horizon, stride), length, horizon)
+        for split in SPLITS
+    }
     told.append(season_told(season, table.season, length))
     facts = {"channels": table.channels, "spacing": None if table.spacing is None else table.spacing.in_words()}
     return Loaded(

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from couloir.artifacts.labelled_tiles import quick_png
 from couloir.artifacts.page import Cell, Page, beside, charts, copyable, facts, table, text
-from couloir.artifacts.sheet import Sheet
+from couloir.artifacts.sheet import Sheet, picture_address, png_size
 from couloir.config.image_size import in_words
 from couloir.data.health import WORDS
 from couloir.data.samples import Samples
 from couloir.errors import as_typed, display
-from couloir.inspect.dataset import drawings, pictures
+from couloir.inspect.dataset import drawings, pictures, series
 from couloir.inspect.dataset.attention import GRAVE
 from couloir.inspect.dataset.facts import LISTED, Look
 from couloir.inspect.dataset.pictures import Strip
@@ -45,6 +46,7 @@ def page_of(look: Look) -> Page:
     _targets(page, look)
     _samples(page, look)
     _images(page, look)
+    _series(page, look)
     _table(page, look)
     _batch(page, found)
     _doubles(page, found)
@@ -169,6 +171,34 @@ def _samples(page: Page, look: Look) -> None:
             "others; these follow from the seed alone."
         )
         page.section("Augmentation", _strips(page, changed, "drawn"), note=note)
+
+
+def _series(page: Page, look: Look) -> None:
+    """Series to forecast: a picture with the parts of time, their dates, their columns."""
+    found, whole = look.facts["series"], series.table_of(look.data)
+    if found is None or whole is None:
+        return
+    png = quick_png(series.picture(whole))
+    size = png_size(png) or (0, 0)
+    sides = f'width="{size[0]}" height="{size[1]}"'
+    drawn = f'<img class="maps" src="{picture_address(png)}" {sides} alt="series over time">'
+    parts = table(
+        ["part", "from", "to", "steps"],
+        [[Cell(WORDS[split], kind="key"), Cell(part["from"] or ""), Cell(part["to"] or ""), _number(part["steps"])]
+         for split, part in found["parts"].items()],
+        "parts of time",
+    )  # fmt: skip
+    columns = table(
+        ["column", "use", "min", "mean", "deviation", "max"],
+        [[Cell(column["name"], kind="key"), Cell(column["role"]), *(_number(column[name]) for name in series.MEASURES)]
+         for column in found["columns"][:ROWS]],
+        "columns of the series",
+    )  # fmt: skip
+    dates = f"{found['spacing']}, {found['from']} to {found['to']}" if found["spacing"] else "no dates"
+    note = f"{found['steps']:,} steps, {dates}."
+    note += f" A window has {found['length']:,} steps, and {found['horizon']:,} follow."
+    note += f" {found['interpolated']:,} steps are interpolated." if found["interpolated"] else ""
+    page.section("Series", drawn, beside(parts, columns), note=note)
 
 
 def _about_maps(look: Look) -> str:

@@ -44,6 +44,8 @@ def told(facts: dict[str, Any]) -> Iterator[str | Table]:
         yield legible(f"not used: {number:,} {other['kind']}, for example {display(Path(other['example']))}")
     if facts["images"] is not None:
         yield _images(facts["images"])
+    if facts["series"] is not None:
+        yield _series(facts["series"]["columns"])
     if facts["columns"] is not None:
         yield _columns(facts["columns"])
     if facts["first_batch"] is not None:
@@ -85,6 +87,20 @@ def _values(values: list[dict[str, Any]]) -> Table:
         for split, measured in value["splits"].items():
             numbers = (_number(measured[name]) for name in ("min", "median", "mean", "std", "max"))
             table.add_row(_short(value["name"]), WORDS[split], *numbers)
+    return table
+
+
+def _series(columns: list[dict[str, Any]]) -> Table:
+    table = Table("column", "use")
+    for name in ("min", "mean", "deviation", "max"):
+        table.add_column(name, justify="right")
+    for column in columns[:COLUMNS]:
+        table.add_row(
+            _short(column["name"]), column["role"], *(_number(column[name]) for name in ("min", "mean", "std", "max"))
+        )
+    if len(columns) > COLUMNS:
+        table.add_section()
+        table.add_row(f"{len(columns) - COLUMNS:,} more")
     return table
 
 
