@@ -21,6 +21,7 @@ from couloir.metric.chosen import build_metrics
 from couloir.task.task import Task
 from folders_of_masks import make_recipes
 from networks import networks_of_maps, packaged_networks
+from videos import make_videos
 
 CHOICES = [(group, name) for group in tree.groups() for name in tree.choices(group)]
 FILES = [tree.choices(group)[name] for group, name in CHOICES]
@@ -30,6 +31,7 @@ NEEDED = {
     "data=text_file": ["data.path={root}/text.txt"],
     "experiment=char_gpt": ["data.path={root}/text.txt"],
     "data=text_csv": ["data.path={root}/texts.csv"],
+    "data=frames": ["data.root={root}/videos", "data.frames=8", "data.short=repeat", "data.image_size=8"],
     "data=npz": ["data.path={root}/table.csv"],
     "data=parquet": ["data.path={root}/table.csv", "data.target=y"],
     "data=series_csv": ["data.path={root}/series.csv", "data.length=4", "data.horizon=2"],
@@ -76,6 +78,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(6):
             Image.new("RGB", (40, 30), (number * 9, 80, 90)).save(root / f"photos/train/{name}/{number}.png")
     make_recipes(root / "cells")
+    make_videos(root / "videos")
     return root
 
 
