@@ -87,7 +87,7 @@ def of_steps(name: str) -> list[str]:
     kinds = {field.kind for need in needs(tree.choices("model")[name]) for field in need}
     if "target_tokens" in kinds:
         return ["data=reversed"]
-    if "future" in kinds:
+    if "future" in kinds and "video" not in kinds:
         return ["data=sine_series"]
     sets = {"series": "digits_rows", "tokens": "descriptions", "video": "moving_digits"}
     return next(([f"data={data}"] for kind, data in sets.items() if kind in kinds), [])
