@@ -17,6 +17,7 @@ from couloir.errors import CouloirError
 from couloir.loss.classification import CrossEntropy
 from couloir.task.forms import total_loss
 from networks import build, one_of_each, packaged_networks
+from repeats import few
 
 IMAGENET, CIFAR = (3, 224, 1000), (3, 32, 10)
 
@@ -75,24 +76,25 @@ EXACT: list[tuple[str, dict[str, Any], tuple[int, int, int], int, tuple[float, f
 ROUNDED: list[tuple[str, dict[str, Any], str]] = [
     ("resnet20", {}, "0.27"),
     ("resnet56", {"shortcut": "none"}, "0.85"),  # the plain network has as many parameters
+    ("wide_resnet", {"depth": 16, "width": 8}, "11.0"),
+    ("wide_resnet", {"depth": 16, "width": 4, "dropout": 0.4}, "2.7"),
+    ("densenet_cifar", {}, "1.0"),
+    ("densenet_cifar", {"depth": 100, "bottleneck": True, "compression": 0.5}, "0.8"),
+    ("fractalnet", {}, "38.6"),
+    ("highway", {}, "2.3"),
     ("resnet32", {}, "0.46"),
     ("resnet44", {}, "0.66"),
     ("resnet56", {}, "0.85"),
     ("resnet110", {}, "1.7"),
     ("resnet110", {"stochastic_depth": 0.5}, "1.7"),
     ("preact_resnet164", {}, "1.7"),
-    ("wide_resnet", {"depth": 16, "width": 8}, "11.0"),
     ("wide_resnet", {"depth": 28, "width": 10}, "36.5"),
-    ("wide_resnet", {"depth": 16, "width": 4, "dropout": 0.4}, "2.7"),
-    ("densenet_cifar", {}, "1.0"),
     ("densenet_cifar", {"depth": 100}, "7.0"),
     ("densenet_cifar", {"depth": 100, "growth_rate": 24}, "27.2"),
-    ("densenet_cifar", {"depth": 100, "bottleneck": True, "compression": 0.5}, "0.8"),
     ("densenet_cifar", {"depth": 250, "growth_rate": 24, "bottleneck": True, "compression": 0.5}, "15.3"),
     ("densenet_cifar", {"depth": 190, "growth_rate": 40, "bottleneck": True, "compression": 0.5}, "25.6"),
-    ("fractalnet", {}, "38.6"),
-    ("highway", {}, "2.3"),
 ]
+"""The first eight have one of each kind; the deeper ones of the same families run in `make faults`."""
 
 
 def parameters(net: nn.Module) -> int:
@@ -109,13 +111,15 @@ def test_a_network_has_its_papers_parameters_output_and_multiply_adds(row: Any) 
     with torch.device("meta"):
         net = build(name, channels, size, classes, **keys).eval()
         assert net(torch.zeros(2, channels, size, size)).shape == (2, classes)
+        assert parameters(net) == count
+        if published is None:
+            return
         found = totals(layers(net, channels, size), net)
-    assert found["parameters"] == parameters(net) == count
-    if published is not None:
-        assert published[0] <= found["multiply_adds"] / 1e9 <= published[1]
+    assert found["parameters"] == count
+    assert published[0] <= found["multiply_adds"] / 1e9 <= published[1]
 
 
-@pytest.mark.parametrize("row", ROUNDED, ids=row_id)
+@pytest.mark.parametrize("row", few([(row,) for row in ROUNDED], 8), ids=row_id)
 def test_a_network_for_cifar_has_the_parameters_of_the_tables(row: Any) -> None:
     name, keys, millions = row
     with torch.device("meta"):

@@ -2,38 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from couloir.diagnosis import Diagnosis
 from couloir.report.index import write_index
 from couloir.report.run import write_report
 from recorded_runs import EVIL, write_exhibits, write_run
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module", autouse=True)
+def undiagnosed() -> Iterator[None]:
+    """The runs of the pages below are healthy, whatever their curves say."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("couloir.diagnosis.diagnose", lambda _run: Diagnosis())
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of one run with everything in it."""
-    folder = write_run(tmp_path / "one", ("model=lenet5", "optimizer.lr=0.1"), classes=("cat", "dog", EVIL))
+    folder = tmp_path_factory.mktemp("one")
+    folder = write_run(folder / "one", ("model=lenet5", "optimizer.lr=0.1"), classes=("cat", "dog", EVIL))
     write_exhibits(folder, label=EVIL)
     return write_report([folder], folder / "report.html")
 
 
-@pytest.fixture
-def three(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of three runs."""
-    runs = [write_run(tmp_path / f"run{lr}", (f"optimizer.lr={lr}",), lr=lr) for lr in (0.5, 0.01, 0.1)]
-    return write_report(runs, tmp_path / "three.html")
+    folder = tmp_path_factory.mktemp("three")
+    runs = [write_run(folder / f"run{lr}", (f"optimizer.lr={lr}",), lr=lr) for lr in (0.5, 0.01, 0.1)]
+    return write_report(runs, folder / "three.html")
 
 
-@pytest.fixture
-def index(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The index of fourteen runs, of which one has failed."""
+    outputs = tmp_path_factory.mktemp("index") / "outputs"
     for place in range(13):
-        write_run(tmp_path / "outputs" / "train" / f"r{place:02d}", (f"seed={place}",), lr=place + 1, epochs=9 + place)
-    write_run(tmp_path / "outputs" / "train" / "bad", ("seed=99",), status="failed", error=f"No room {EVIL}", epochs=0)
-    return write_index(tmp_path / "outputs", tmp_path / "outputs" / "index.html")
+        write_run(outputs / "train" / f"r{place:02d}", (f"seed={place}",), lr=place + 1, epochs=9 + place)
+    write_run(outputs / "train" / "bad", ("seed=99",), status="failed", error=f"No room {EVIL}", epochs=0)
+    return write_index(outputs, outputs / "index.html")
 
 
 def test_every_chart_of_a_run_is_drawn_and_smoothing_and_boxes_change_it(run: Path, show: Any) -> None:

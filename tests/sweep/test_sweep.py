@@ -42,7 +42,7 @@ def test_every_combination_is_a_run_of_its_own_whose_numbers_are_those_of_train_
     assert json.loads((together.folder / "0" / "ended.json").read_text()) == {"code": 0}
 
 
-@pytest.mark.parametrize("isolation", ["process", "none"])
+@pytest.mark.parametrize("isolation", ["process", pytest.param("none", marks=pytest.mark.slow)])
 def test_a_trial_that_is_killed_or_fails_is_recorded_and_the_others_go_on(sweep: Sweep, isolation: str) -> None:
     swept = sweep("loss=strange", "loss.what=nothing,kill,memory,exit,nonsense,calm", f"sweep.isolation={isolation}")
     assert swept.code == 7
@@ -191,7 +191,7 @@ def test_two_workers_share_the_cores_and_say_so_in_the_record(sweep: Sweep, monk
 
 
 def test_the_best_setting_is_a_sentence_and_a_recipe(sweep: Sweep, project: Path) -> None:
-    swept = sweep("optimizer=sgd,adam", "optimizer.lr=1e-05,0.1")
+    swept = sweep("optimizer=sgd,adam", "optimizer.lr=1e-05,0.1", "sweep.isolation=none")
     best = min(swept.rows, key=lambda row: float(row["best/loss"]))
     (project / "conf" / "experiment").mkdir()
     (project / "conf" / "experiment" / "best.yaml").write_text((swept.folder / "best.yaml").read_text())
