@@ -30,6 +30,8 @@ from couloir.record.files import as_json
 WRITERS = {"torch": write_torch, "onnx": write_onnx}
 REFUSALS_OF_LENGTHS = (CouloirError, *REFUSALS)
 """What an attempt may end in whose file takes sequences of any length."""
+ONE_LENGTH = "Constraints violated"
+"""What torch.export says where a size that should be open became a constant."""
 LEAST = 2
 """Steps that a program is traced with at least: of one step it would be for one step alone."""
 
@@ -88,9 +90,17 @@ def export_over_steps(predictor: Predictor, to: str, file: Path, with_preprocess
                 facts["sha256"] = checksum(temporary, "sha256")
                 temporary.with_name(temporary.name + ENDING).write_text(as_json(facts), encoding="utf-8")
             return facts
-        except REFUSALS_OF_LENGTHS:
-            if not (any_length and one_length):
-                raise
+        except REFUSALS_OF_LENGTHS as error:
+            if one_length and any_length:
+                continue
+            if ONE_LENGTH in str(error):
+                raise CouloirError(
+                    "torch.export writes this network for one number of steps alone, and the samples have different "
+                    "numbers of them.",
+                    next_step="--to safetensors writes the weights of any network; model=lstm, gru, tcn, wavenet and "
+                    "transformer_encoder take any number",
+                ) from error
+            raise
     raise AssertionError("the last attempt returns or raises")
 
 
