@@ -58,6 +58,7 @@ PAGES = [
             "recipes",
             "reports",
             "scale",
+            "sequences",
             "using",
             "watching",
         )
@@ -66,6 +67,7 @@ PAGES = [
 # What a reader has and the suite makes: a table and a folder of photographs.
 STAND_INS = {
     "photos": "{root}/photos", "houses.csv": "{root}/houses.csv", "FOLDER": "{root}/photos", "RUN": "{root}/run",
+    "reviews.csv": "{root}/reviews.csv", "book.txt": "{root}/book.txt", "load.csv": "{root}/load.csv",
     "shop.csv": "{root}/shop.csv", "table.csv": "{root}/shop.csv", "FILE.pth": "{root}/weights.pth",
     "mymodule.my_init": "torch.nn.Module.eval",
     "outputs/latest": "{root}/run",
@@ -124,6 +126,10 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("reader")
     (root / "houses.csv").write_text("size,price\n" + "\n".join(f"{n},{n * 1000.5}" for n in range(30)))
     (root / "shop.csv").write_text(shop())
+    (root / "reviews.csv").write_text("text,label\n" + "\n".join(f"a film of row {n},{n % 2}" for n in range(30)))
+    (root / "book.txt").write_text("To be, or not to be, that is the question. " * 90)
+    days = np.datetime64("2020-01-01") + np.arange(900)
+    (root / "load.csv").write_text("day,load\n" + "\n".join(f"{day},{n % 7}" for n, day in enumerate(days)))
     (root / "weights.pth").touch()
     (root / "recipe.yaml").write_text("# @package _global_\n# A run.\nmodel:\n  dropout: 0.1\n")
     (root / "run/checkpoints").mkdir(parents=True)
@@ -326,6 +332,14 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
         exec(block, known)
     assert [answer.label in known["predictor"].classes for answer in known["answers"]] == [True, True]  # type: ignore[attr-defined]
     assert len(python_of("README.md")[-1].splitlines()) <= 10
+
+
+def test_the_python_of_the_page_about_sequences_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    known: dict[str, Any] = {}
+    for block in python_of("docs/sequences.md"):
+        exec(block, known)
+    assert [len(answer.probabilities) for answer in (*known["answers"], known["one"])] == [10] * 3
 
 
 def test_the_python_of_the_page_about_finished_runs_runs(

@@ -147,3 +147,20 @@ def test_what_a_run_does_not_take_is_refused(finished: FinishedRuns, tmp_path: P
         couloir.load([finished("photographs"), finished("digits")])
     with pytest.raises(CouloirError, match="There is no run 'nothing'"):
         couloir.load("nothing")
+
+
+def test_arrays_of_sequences_are_answered_one_or_many_of_any_length_and_others_are_refused(
+    finished: FinishedRuns,
+) -> None:
+    run = couloir.load(finished("steps"))
+    digits = load_digits().images[:4] / 16
+    answers = run(digits)
+    assert [answer.label for answer in answers] == [run(digit).label for digit in digits]
+    assert 0 <= run(digits[0, :3]).probability <= 1
+    for wrong, said in (
+        (np.zeros((2, 8, 7)), r"\(2, 8, 7\) of float64; the run takes \(N, T, 8\) of numbers"),
+        (np.zeros((2, 0, 8)), "the run takes"),
+        (np.zeros(8), "the run takes"),
+    ):
+        with pytest.raises(CouloirError, match=said):
+            run(wrong)

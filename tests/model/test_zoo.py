@@ -17,7 +17,6 @@ from couloir.errors import CouloirError
 from couloir.loss.classification import CrossEntropy
 from couloir.task.forms import total_loss
 from networks import build, one_of_each, packaged_networks
-from repeats import few
 
 IMAGENET, CIFAR = (3, 224, 1000), (3, 32, 10)
 
@@ -119,7 +118,9 @@ def test_a_network_has_its_papers_parameters_output_and_multiply_adds(row: Any) 
     assert published[0] <= found["multiply_adds"] / 1e9 <= published[1]
 
 
-@pytest.mark.parametrize("row", few([(row,) for row in ROUNDED], 8), ids=row_id)
+@pytest.mark.parametrize(
+    "row", [*ROUNDED[:8], *(pytest.param(row, marks=pytest.mark.slow) for row in ROUNDED[8:])], ids=row_id
+)
 def test_a_network_for_cifar_has_the_parameters_of_the_tables(row: Any) -> None:
     name, keys, millions = row
     with torch.device("meta"):

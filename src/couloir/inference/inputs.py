@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
-from couloir.config.fields import fields_of, input_field
+from couloir.config.fields import SEQUENCES, fields_of, input_field
 from couloir.config.finished import Opened
 from couloir.config.image_size import in_words, size_of
 from couloir.config.metrics import FORECAST, RESTORATION, SALIENCY, SEGMENTATION, TRANSLATION, task_of
@@ -378,11 +378,40 @@ def array_form(shape: Sequence[int], dtype: Any, cfg: Any, place: str, is_plain:
             f"The array has the shape {shown}; the run takes rows of numbers, (N, F).", place=place,
             next_step="save a row for each sample",
         )  # fmt: skip
+    if kind in SEQUENCES and not is_plain:
+        _check_steps(shape, np.dtype(dtype), cfg.data, kind, place)
+        return "as it is"
     if len(shape) > 1 and numbers:
         return "as it is"
     raise CouloirError(
         f"The array has the shape {shown}; the run takes numbers, samples first.", place=place,
         next_step="save the inputs as the run's data module hands them out",
+    )  # fmt: skip
+
+
+def _check_steps(shape: Sequence[int], dtype: Any, data: Mapping[str, Any], kind: str, place: str) -> None:
+    """An array of sequences of one length: tokens (N, T), a series (N, T, F) or a video (N, T, C, H, W).
+
+    Raises:
+        CouloirError: it is none that the run takes.
+    """
+    channels, size, length = data.get("channels"), data.get("image_size"), data.get("length")
+    forms = {
+        "tokens": ((), "(N, T) of integers, the numbers of the tokens", "iu"),
+        "series": ((channels,), f"(N, T, {channels}) of numbers", "fiub"),
+        "video": ((channels, *(size_of(size) if size else ())), f"(N, T, {channels}, height, width) of bytes", "u"),
+    }
+    sample, told, kinds = forms[kind]
+    fixed = data.get("task") == FORECAST  # a window is as long as those that it has learned from
+    steps = shape[1] if len(shape) > 1 else 0
+    if len(shape) == len(sample) + 2 and tuple(shape[2:]) == sample and dtype.kind in kinds and steps:
+        if not fixed or steps == length:
+            return
+        told = told.replace("T", str(length), 1)
+    raise CouloirError(
+        f"The array has the shape ({', '.join(map(str, shape))}) of {dtype}; the run takes {told}.", place=place,
+        next_step="save an array with a sequence for each sample: numpy.save; those of another length in a file of "
+        "their own",
     )  # fmt: skip
 
 

@@ -410,7 +410,7 @@ def _as_numpy(x: Tensor) -> NDArray[Any]:
 def _dimensions(data: Any) -> int:
     """Of a stack of samples of a run."""
     kind = data.fields[input_field(data.fields)]
-    return {"image": 4, "row": 2}.get(kind, 0)
+    return {"image": 4, "row": 2, "tokens": 2, "series": 3, "video": 5}.get(kind, 0)
 
 
 def _is_grey_stack(array: NDArray[Any], data: Any) -> bool:

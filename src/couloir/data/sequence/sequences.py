@@ -203,12 +203,30 @@ class Sequences(Samples):
             x: the raw input, a tensor (B, T, ...) or `Padded`; or all raw fields by name.
             targets: theirs, where they are no sequences; None: the batch has no target.
         """
+        self._check_tokens(x)
         batch = self._prepare(x, torch.empty(0), augmentation=None)
         if targets is not None:
             batch[self.target] = moved(self._scaled(targets), self.device)
         elif not (isinstance(x, dict) and self.target in x):
             batch.pop(self.target, None)
         return batch
+
+    def _check_tokens(self, x: Any) -> None:
+        """Tokens of the caller's own are in the vocabulary.
+
+        Raises:
+            CouloirError: one is not.
+        """
+        if self.input_kind != "tokens" or self.vocabulary is None or isinstance(x, dict):
+            return
+        values = x.values if isinstance(x, Padded) else x
+        wrong = values[(values < 0) | (values >= len(self.vocabulary))]
+        if len(wrong):
+            raise CouloirError(
+                f"There is no token {int(wrong[0])}: the vocabulary has {len(self.vocabulary)}, from 0 to "
+                f"{len(self.vocabulary) - 1}.",
+                next_step="the run's `data.vocabulary.encode(text)` gives the tokens of a text",
+            )
 
     def example_batch(self, count: int | None = None, first: bool = False) -> Batch:
         """Samples of the training split as validation sees them; it draws no random number."""
