@@ -83,6 +83,8 @@ def tested(module: Task, data: Any) -> Tested | None:
             maps = maps._replace(files=known[1](np.array(maps.position, np.int64)))
         if mistakes is not None and mistakes.position is not None:
             mistakes = mistakes._replace(files=known[1](np.array(mistakes.position, np.int64)))
+    if mistakes is not None and mistakes.position is not None and getattr(data, "vocabulary", None) is not None:
+        mistakes = mistakes._replace(texts=data.texts("test", np.array(mistakes.position, np.int64)))
     return Tested(matrix, mistakes, maps, module.shown_as)
 
 
@@ -142,7 +144,7 @@ def _write_mistakes(mistakes: Mistakes, classes: list[str], folder: RunFolder) -
         position = "" if mistakes.position is None else mistakes.position[place]
         numbers = (f"{column[place]:.6g}" for column in (mistakes.confidence, mistakes.label_confidence))
         rows.append((place, position, classes[label], classes[prediction], *numbers))
-    write_mistakes(folder, rows, mistakes.files)
+    write_mistakes(folder, rows, mistakes.files, mistakes.texts)
 
 
 def _draw_mistakes(mistakes: Mistakes, classes: list[str], folder: RunFolder) -> Grid:

@@ -41,6 +41,7 @@ class Mistakes(NamedTuple):
         label_confidence: the probability that it gives to their own class, N.
         images: uint8, (N, C, H, W); None for tables.
         files: the files that they were read from, N; empty where there are none.
+        texts: what they are, N; empty where they are no texts.
     """
 
     position: list[int] | None
@@ -50,6 +51,7 @@ class Mistakes(NamedTuple):
     label_confidence: list[float]
     images: np.ndarray[Any, np.dtype[np.uint8]] | None
     files: Sequence[str] = ()
+    texts: Sequence[str] = ()
 
 
 class WorstMistakes(Metric):

@@ -17,7 +17,9 @@ from couloir.record.folder import RunFolder
 CONFUSION, MISTAKES, MAPS, NEIGHBOURS = "confusion.csv", "mistakes.csv", "maps.csv", "neighbours.csv"
 PICTURES, LAYERS = "pictures.json", "layers.json"
 MISTAKE_COLUMNS = ("place", "index", "label", "prediction", "confidence", "label_confidence")
-"""Of `mistakes.csv`; behind `index` stands `file`, where the samples are files."""
+"""Of `mistakes.csv`; behind `index` stands `file`, where the samples are files, and at the end `text`, where they are
+texts.
+"""
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,19 @@ def read_confusion(run: Path) -> Confusion | None:
         return None
 
 
-def write_mistakes(folder: RunFolder, rows: Iterable[Sequence[Any]], files: Sequence[str] = ()) -> None:
-    """Write the most wrong samples, the worst first, as rows of `MISTAKE_COLUMNS`, and their files where there are
-    some.
+def write_mistakes(
+    folder: RunFolder, rows: Iterable[Sequence[Any]], files: Sequence[str] = (), texts: Sequence[str] = ()
+) -> None:
+    """Write the most wrong samples, the worst first, as rows of `MISTAKE_COLUMNS`, and their files or their texts where
+    there are some.
     """
     columns: tuple[str, ...] = MISTAKE_COLUMNS
     if files:
         columns = (*columns[:2], "file", *columns[2:])
         rows = [(*row[:2], file, *row[2:]) for row, file in zip(rows, files, strict=True)]
+    if texts:
+        columns = (*columns, "text")
+        rows = [(*row, text) for row, text in zip(rows, texts, strict=True)]
     folder.write_text(MISTAKES, as_csv(columns, rows))
 
 

@@ -5,9 +5,10 @@ makes, the filters of the first layer.
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from couloir.artifacts.page import beside, details, text
+from couloir.artifacts.page import Cell, beside, details, shortened, table, text
 from couloir.artifacts.sheet import Sheet, picture_address, png_size, tiles
 from couloir.record.film import FEATURES, FILTERS, FIT, REGIONS, frames, read_film
 from couloir.record.landscape import BOWL, SURFACE
@@ -43,6 +44,8 @@ MOVING_BYTES, STRIP_BYTES = 400_000, 100_000
 """Of all GIF files of a page, beyond which a strip stands there alone, and of a strip, which becomes a JPEG file."""
 LONGEST = 28
 """Letters of a file's name at most."""
+LONGEST_TEXT = 400
+"""Letters of a text at most."""
 GIF = b"GIF8"
 
 
@@ -57,6 +60,8 @@ def mistakes(run: Path) -> tuple[str, str, int] | None:
     sheet = Sheet.read(run, "mistakes")
     if sheet is not None:
         entries = entries[: sheet.count]
+    elif all("text" in entry for entry in entries):
+        return _wrong_texts(entries), "", len(entries)
     items = []
     for place, entry in enumerate(entries):
         number = f"test image {entry['index']}" if entry.get("index") else f"image {place + 1}"
@@ -72,6 +77,20 @@ def mistakes(run: Path) -> tuple[str, str, int] | None:
     if len(items) > AT_ONCE:
         html += details(f"the other {len(items) - AT_ONCE}", tiles(items[AT_ONCE:], side, AT_ONCE + 1))
     return html, "" if sheet is None else sheet.style("mistake"), len(items)
+
+
+def _wrong_texts(entries: Sequence[Mapping[str, str]]) -> str:
+    """The most wrong test texts, as a table."""
+    rows = []
+    for entry in entries:
+        said = shortened(entry["text"], LONGEST_TEXT)
+        cells = entry.get("index", ""), entry["label"], entry["prediction"], _percent(entry.get("confidence", "")), said
+        rows.append([Cell(cell) for cell in cells])
+    columns, caption = ("no.", "class", "taken for", "how sure", "text"), "The most wrong test texts"
+    html = table(columns, rows[:AT_ONCE], caption)
+    if len(rows) > AT_ONCE:
+        html += details(f"the other {len(rows) - AT_ONCE}", table(columns, rows[AT_ONCE:], caption))
+    return html
 
 
 def maps(run: Path) -> tuple[str, int, str] | None:

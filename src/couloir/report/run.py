@@ -221,7 +221,8 @@ def _predictions(page: Page, record: RunRecord) -> None:
     if wrong is not None:
         html, style, count = wrong
         page.styles.append(style)
-        note = f"The {count} test images to whose true class the network gave the least probability, the worst first."
+        what = "texts" if record.flat.get("data.vocabulary_size") is not None else "images"
+        note = f"The {count} test {what} to whose true class the network gave the least probability, the worst first."
         page.section("Most wrong", html, note=note)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import html
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,7 @@ from couloir.data.sequence.text_csv import count, inspect, read_texts, text_csv
 from couloir.data.sequence.vocabulary import UNKNOWN
 from couloir.errors import CouloirError
 from couloir.ragged import Padded
+from couloir.report import gallery
 
 KEYS: dict[str, Any] = {"val_fraction": 0.2, "test_fraction": 0.2, "seed": 0, "batch_size": 8}
 ROWS = [
@@ -184,12 +187,28 @@ def test_sentences_of_installed_packages_have_several_classes(name: str) -> None
     assert len(found.classes) >= 5
 
 
-def test_the_label_of_a_sentence_is_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_are_learned_and_mistakes_show_their_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    path = written(tmp_path / "t.csv", ROWS)
+    # A few labels are wrong, so that a network that has learned the others is wrong about them.
+    rows = [(text, "pos" if (label == "pos") != (n % 7 == 0) else "neg") for n, (text, label) in enumerate(ROWS)]
+    path = written(tmp_path / "t.csv", rows)
     words = [
-        "data=text_csv", f"data.path={path}", "model.width=8", "trainer=cpu", "trainer.max_epochs=6",
-        "optimizer.lr=0.05", "data.batch_size=16", "logger=csv",
+        "data=text_csv", f"data.path={path}", "model=text_cnn", "model.embedding=8", "model.maps=4", "trainer=cpu",
+        "trainer.max_epochs=6", "optimizer.lr=0.05", "data.batch_size=16", "logger=csv", "metric=kappa",
+        "data.test_fraction=0.4",
     ]  # fmt: skip
     result = couloir.train(couloir.compose(words))
-    assert result.metrics["test/accuracy"] == 1.0
+    assert result.metrics["test/accuracy"] > 0.6
+    assert "test/kappa" in result.metrics
+    assert (result.dir / "confusion.csv").is_file()
+    assert not (result.dir / "mistakes.png").exists()
+    with (result.dir / "mistakes.csv").open(newline="") as stream:
+        wrong = list(csv.DictReader(stream))
+    assert wrong
+    for row in wrong:
+        words_said = [word for word in row["text"].split() if word != UNKNOWN]
+        assert any(set(words_said) <= set(text.split()) and label == row["label"] for text, label in rows)
+        assert {"good", "bad"} & set(words_said)
+    found = gallery.mistakes(result.dir)
+    assert found is not None
+    assert html.escape(wrong[0]["text"]) in found[0]

@@ -306,6 +306,22 @@ class Sequences(Samples):
         data.naive_errors = [float(value) for value in statistics.get("naive_errors", ())]
         return data
 
+    def texts(self, split: str, places: NDArray[np.int64]) -> list[str]:
+        """What some samples of a split say, as far as their tokens keep it.
+
+        Args:
+            split: its name.
+            places: their numbers in the split.
+        """
+        if self.vocabulary is None:
+            raise ValueError("the samples are no tokens")
+        if not len(places):
+            return []
+        chosen = self.splits[split]
+        field = cast(Stretches, chosen.source).fetch(torch.from_numpy(chosen.indices[places]))[self.input]
+        rows = field.samples() if isinstance(field, Padded) else list(field)
+        return [self.vocabulary.decode(row.tolist()) for row in rows]
+
     def fingerprint(self) -> str:
         """As of other samples, with the vocabulary: the same numbers may stand for other texts."""
         whole = super().fingerprint()
