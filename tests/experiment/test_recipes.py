@@ -45,6 +45,7 @@ MAKING = {
 OF_STEPS = {
     "digits_lstm": [],
     "char_lstm": ["data.path={data}/text/tinyshakespeare.txt"],
+    "sentiment_cnn": ["data.path={data}/text/rt_polarity.csv"],
 }
 LECTURES = [
     "random_labels",
