@@ -32,6 +32,7 @@ NEEDED = {
     "experiment=char_gpt": ["data.path={root}/text.txt"],
     "data=text_csv": ["data.path={root}/texts.csv"],
     "data=frames": ["data.root={root}/videos", "data.frames=8", "data.short=repeat", "data.image_size=8"],
+    "experiment=sentiment_cnn": ["data.path={root}/texts.csv"],
     "data=npz": ["data.path={root}/table.csv"],
     "data=parquet": ["data.path={root}/table.csv", "data.target=y"],
     "data=series_csv": ["data.path={root}/series.csv", "data.length=4", "data.horizon=2"],
@@ -89,6 +90,8 @@ def of_steps(name: str) -> list[str]:
         return ["data=reversed"]
     if "future" in kinds and "video" not in kinds:
         return ["data=sine_series"]
+    if {"tokens", "label"} <= kinds:
+        return ["data=description_sentences"]
     sets = {"series": "digits_rows", "tokens": "descriptions", "video": "moving_digits"}
     return next(([f"data={data}"] for kind, data in sets.items() if kind in kinds), [])
 

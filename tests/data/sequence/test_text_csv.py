@@ -168,9 +168,9 @@ def test_a_size_that_is_not_that_of_the_vocabulary_is_refused(file: Path) -> Non
 
 def test_the_check_reads_the_texts_without_torch(file: Path) -> None:
     program = (
-        "import sys; from couloir.data.sequence import text_csv, text_file, sentences; "
+        "import sys; from couloir.data.sequence import text_csv, text_file, embedded_sentences; "
         f"text_csv.inspect('text_csv', {{'path': {str(file)!r}, **{KEYS!r}}}); "
-        f"sentences.inspect('description_sentences', {KEYS!r}); "
+        f"embedded_sentences.inspect('description_sentences', {KEYS!r}); "
         f"text_file.inspect('descriptions', {{'length': 32, **{KEYS!r}}}); "
         "assert 'torch' not in sys.modules"
     )
@@ -179,7 +179,7 @@ def test_the_check_reads_the_texts_without_torch(file: Path) -> None:
 
 @pytest.mark.parametrize("name", ["description_sentences", "reference_sentences"])
 def test_sentences_of_installed_packages_have_several_classes(name: str) -> None:
-    from couloir.data.sequence.sentences import sentences
+    from couloir.data.sequence.embedded_sentences import sentences
 
     found = sentences(name)
     assert len(set(found.texts)) == len(found.texts)
