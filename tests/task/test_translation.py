@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import couloir
+from couloir.cli.main import run
 from couloir.config.metrics import measured
 from couloir.errors import CouloirError
 from couloir.ragged import Padded
@@ -18,6 +19,7 @@ from couloir.run.assemble import build_network, load_data
 from couloir.task.build import build_task
 from couloir.task.token_prediction import flat
 from couloir.task.translation import Translation, behind_start
+from interruption import assert_same, stopped
 
 WORDS = [
     "data=reversed", "data.samples=60", "data.symbols=abc", "data.shortest=1", "data.length=4", "model.width=8",
@@ -128,6 +130,20 @@ def test_a_run_writes_sources_truths_and_predictions_as_text(tmp_path: Path, mon
         rows = list(csv.DictReader(stream))
     assert len(rows) == 6
     assert all(row["truth"] == row["source"][::-1] and set(row["prediction"]) <= set("abc<start>") for row in rows)
+
+
+@pytest.mark.slow
+def test_a_run_that_stopped_within_an_epoch_goes_on_to_the_bit_with_its_schedule(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = [
+        *WORDS, "data.batch_size=8", "scheduler=noam", "scheduler.warmup_steps=4", "trainer.max_epochs=2",
+        "model.dropout=0.2", "callbacks.checkpoint.every_n_steps=2",
+    ]  # fmt: skip
+    assert run(["train", *words, f"output_dir={tmp_path / 'whole'}"]) == 0
+    folder = stopped([*words, f"output_dir={tmp_path / 'cut'}"], "train", 9, monkeypatch)
+    assert run(["resume", str(folder)]) == 0
+    assert_same(folder, (tmp_path / "whole/latest").resolve())
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 from couloir.artifacts.page import Cell, Page, beside, charts, copyable, facts, table, text
 from couloir.artifacts.sheet import tiles
 from couloir.config.fields import learns_map
+from couloir.config.metrics import TRANSLATION
 from couloir.config.metrics import facts as metric_facts
 from couloir.record.files import write_atomically
 from couloir.record.metrics import epochs_in
@@ -17,6 +18,7 @@ from couloir.record.tested import read_confusion
 from couloir.report import confusion, gallery, origin, tables
 from couloir.report.curves import curves, signals
 from couloir.report.evidence import RunRecord, about_losses, labels
+from couloir.report.translations import translations
 from couloir.sweep.progress import duration
 from couloir.sweep.table import shown
 
@@ -203,6 +205,9 @@ def _predictions(page: Page, record: RunRecord) -> None:
             f'<p class="note">{text(told[0].upper() + told[1:])}.</p>{picture}' for picture, told in pictures
         )
         page.section("Forecasts", errors + shown, note=FORECASTS)
+    written = translations(record.folder) if record.flat.get("data.task") == TRANSLATION else None
+    if written is not None:
+        page.section("Answers", written[0], note=written[1])
     matrix = read_confusion(record.folder)
     if matrix is not None:
         drawn, note = confusion.picture(matrix)
