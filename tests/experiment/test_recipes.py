@@ -44,6 +44,8 @@ MAKING = {
 }
 OF_STEPS = {
     "digits_lstm": [],
+    "reversed_transformer": [],
+    "char_gpt": ["data.path={data}/text/tinyshakespeare.txt"],
     "char_lstm": ["data.path={data}/text/tinyshakespeare.txt"],
     "sentiment_cnn": ["data.path={data}/text/rt_polarity.csv"],
 }
