@@ -35,6 +35,7 @@ NEEDED = {
     "experiment=sentiment_cnn": ["data.path={root}/texts.csv"],
     "data=npz": ["data.path={root}/table.csv"],
     "data=parquet": ["data.path={root}/table.csv", "data.target=y"],
+    "data=sequences_csv": ["data.path={root}/groups.csv", "data.group=a", "data.target=y"],
     "data=series_csv": ["data.path={root}/series.csv", "data.length=4", "data.horizon=2"],
     "data=image_folder": ["data.root={root}/photos"],
     "data=pictures": ["data.root={root}/photos"],
@@ -69,6 +70,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "text.txt").write_text("To be, or not to be, that is the question. " * 90)
     (root / "texts.csv").write_text("t,y\n" + "\n".join(f"a text of row {n},{n % 3}" for n in range(30)))
     (root / "series.csv").write_text("day,y\n" + "\n".join(f"2000-01-{n:02},{n % 7}" for n in range(1, 32)))
+    (root / "groups.csv").write_text("a,b,y\n" + "\n".join(f"{n // 3},{n},{n // 3 % 2}" for n in range(30)))
     (root / "hours.csv").write_text("y\n" + "1.5\n" * 14_400)
     (root / "conf/data").mkdir(parents=True)
     for holds, classes in (("classes", 3), ("values", 1)):

@@ -21,6 +21,7 @@ from couloir.artifacts.prediction_table import Columns, Parts, joined, narrowed
 from couloir.config.fields import SAMPLE
 from couloir.data.skipped import legible
 from couloir.data.unseen import Arrays, InMemory, Photographs
+from couloir.data.unseen_sequences import UnseenSequences
 from couloir.data.unseen_texts import UnseenTexts
 from couloir.data.whole_photographs import WholePhotographs
 from couloir.errors import CouloirError
@@ -287,6 +288,8 @@ def origin_of(answered: Answered, with_file: bool) -> dict[str, list[str]]:
     named = {"file": [legible(str(answered.asked.name))] * len(answered.places)} if with_file else {}
     if isinstance(samples, InMemory) and len(samples.lines):
         return {**named, "line": [str(line) for line in samples.lines[answered.places].tolist()]}
+    if isinstance(samples, UnseenSequences):
+        return {**named, "line": [str(samples.lines[place]) for place in answered.places]}
     if isinstance(samples, UnseenTexts):
         lines = [str(samples.lines[place]) for place in answered.places]
         return {**named, "line": lines, TEXT: [legible(samples.texts[place]) for place in answered.places]}

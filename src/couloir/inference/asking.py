@@ -18,12 +18,24 @@ from couloir.config.fields import SAMPLE, input_field
 from couloir.data.features import Feature
 from couloir.data.images import reading_of
 from couloir.data.npy import opened_array
+from couloir.data.sequence.sequence_files import Wanted as SequencesWanted
+from couloir.data.sequence.sequence_files import unseen
 from couloir.data.table import Wanted
 from couloir.data.unseen import Arrays, Photographs, Raw, RowsWanted, Unseen, rows_of
+from couloir.data.unseen_sequences import UnseenSequences
 from couloir.data.unseen_texts import UnseenTexts
 from couloir.data.whole_photographs import WholePhotographs, at_once
 from couloir.errors import CouloirError
-from couloir.inference.inputs import ARRAYS, PHOTOGRAPHS, Inputs, Unusable, array_form, check_kinds, reads_texts
+from couloir.inference.inputs import (
+    ARRAYS,
+    PHOTOGRAPHS,
+    Inputs,
+    Unusable,
+    array_form,
+    check_kinds,
+    reads_sequences,
+    reads_texts,
+)
 from couloir.inference.texts import read_texts
 from couloir.inference.trained import Measured, Trained, loaded_size, mean_answer
 from couloir.ragged import Padded, Ragged
@@ -122,6 +134,8 @@ class Asking:
             return [Asked([array_of(run, file) for run in self.runs], file) for file in inputs.files]
         if reads_texts(self.runs[0].cfg):
             return [Asked([self.texts(file)], file) for file in inputs.files]
+        if reads_sequences(self.runs[0].cfg):
+            return [Asked([sequences_of(run, file) for run in self.runs], file) for file in inputs.files]
         return [Asked(self.tables(file), file) for file in inputs.files]
 
     def texts(self, file: Path) -> UnseenTexts:
@@ -212,6 +226,14 @@ class Asking:
             else:
                 step = run.task.compute(batch)
         self.measured.add(step, int(known.sum()))
+
+
+def sequences_of(run: Trained, file: Path) -> UnseenSequences:
+    """The sequences of a table, as a run takes them."""
+    keys = OmegaConf.to_container(run.cfg.data, resolve=True)
+    assert isinstance(keys, dict)
+    wanted = SequencesWanted.of({str(name): value for name, value in keys.items()})
+    return UnseenSequences(*unseen(file, wanted, run.data.facts["channels"]))
 
 
 def _at_size(run: Trained, raw: Raw, answer: Tensor) -> Tensor:

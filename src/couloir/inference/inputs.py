@@ -49,6 +49,8 @@ MAP_TASKS = (SEGMENTATION, SALIENCY, RESTORATION)
 PHOTOGRAPHS, TABLE, ARRAYS = "photographs", "tables", "arrays"
 TAKEN = {"image": (PHOTOGRAPHS, ARRAYS), "row": (TABLE, ARRAYS), "series": (TABLE, ARRAYS)}
 """What a run takes whose input is of a kind; of any other kind, arrays."""
+SEQUENCES = "couloir.data.sequence.sequence_files.sequences_csv"
+"""The data whose tables are a sequence each, or hold some."""
 
 
 class Unusable(NamedTuple):
@@ -259,7 +261,8 @@ def check_kinds(inputs: Inputs, cfg: Any, run: Path, is_plain: bool | None = Non
     """
     fields = fields_of(cfg.data)
     kind = fields[input_field(fields)]
-    taken = (TABLE,) if reads_texts(cfg) else TAKEN.get(kind, (ARRAYS,))
+    known = kind != "series" or forecasts_series(cfg) or reads_sequences(cfg)
+    taken = (TABLE,) if reads_texts(cfg) else (ARRAYS,) if not known else TAKEN.get(kind, (ARRAYS,))
     if inputs.kind not in taken:
         raise CouloirError(
             f"The run {run.name} takes {' or '.join(taken)}, and the inputs are {inputs.kind}: {inputs.files[0]}.",
@@ -286,6 +289,11 @@ def reads_texts(cfg: Any) -> bool:
     return task_of(cfg) == TRANSLATION
 
 
+def reads_sequences(cfg: Any) -> bool:
+    """Whether a run was trained on files or groups of rows, each a sequence."""
+    return str(cfg.data.get("_target_")) == SEQUENCES
+
+
 def check_tables(inputs: Inputs, cfg: Any, run: Path) -> None:
     """Look for the columns of the training, or for texts, before torch is imported.
 
@@ -295,6 +303,8 @@ def check_tables(inputs: Inputs, cfg: Any, run: Path) -> None:
     if reads_texts(cfg):
         for file in inputs.files:
             read_texts(file, [input_field(fields_of(cfg.data))])
+        return
+    if reads_sequences(cfg):
         return
     columns = read_columns(run)
     used = {row["column"]: row["kind"] for row in columns if row["inputs"]}
