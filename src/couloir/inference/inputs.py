@@ -49,7 +49,7 @@ MAP_TASKS = (SEGMENTATION, SALIENCY, RESTORATION)
 PHOTOGRAPHS, TABLE, ARRAYS = "photographs", "tables", "arrays"
 TAKEN = {"image": (PHOTOGRAPHS, ARRAYS), "row": (TABLE, ARRAYS), "series": (TABLE, ARRAYS)}
 """What a run takes whose input is of a kind; of any other kind, arrays."""
-SEQUENCES = "couloir.data.sequence.sequence_files.sequences_csv"
+SEQUENCE_FILES = "couloir.data.sequence.sequence_files.sequences_csv"
 """The data whose tables are a sequence each, or hold some."""
 
 
@@ -291,7 +291,7 @@ def reads_texts(cfg: Any) -> bool:
 
 def reads_sequences(cfg: Any) -> bool:
     """Whether a run was trained on files or groups of rows, each a sequence."""
-    return str(cfg.data.get("_target_")) == SEQUENCES
+    return str(cfg.data.get("_target_")) == SEQUENCE_FILES
 
 
 def check_tables(inputs: Inputs, cfg: Any, run: Path) -> None:
