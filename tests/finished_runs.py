@@ -101,6 +101,20 @@ class FinishedRuns:
         file.unlink()
         return run
 
+    def texts(self) -> list[tuple[str, str]]:
+        """The texts of the run `texts`, and the class of each."""
+        return [(f"{'Good' if n % 2 else 'Bad'} film {'ab'[n % 2] * 3} number{n}", "np"[n % 2]) for n in range(40)]
+
+    def _texts(self) -> Path:
+        file = self.folder / "texts.csv"
+        file.write_text("review,mood\n" + "".join(f"{text},{mood}\n" for text, mood in self.texts()))
+        run = self.train(
+            "data=text_csv", f"data.path={file}", "data.length=4", "data.batch_size=8", "model=text_cnn",
+            "model.embedding=8", "model.maps=4", "optimizer.lr=0.05", "trainer.max_epochs=3",
+        )  # fmt: skip
+        file.unlink()
+        return run
+
     def masks(self) -> Path:
         """The images of several sizes, and their masks, of the run `masks`, whose own copy is deleted."""
         folder = self.folder / "kept masks"
@@ -176,6 +190,7 @@ MAKE: dict[str, Callable[[FinishedRuns], Path]] = {
         "model.layers=1",
         "task.max_tokens=6",
     ),
+    "texts": lambda runs: runs._texts(),
     "several values": lambda runs: runs.train("data=linnerud", "data.target_scaling=standardize"),
     "classes of a table": lambda runs: runs._table("kind"),
     "values of a table": lambda runs: runs._table("price"),

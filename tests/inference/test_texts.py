@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+import couloir
 from couloir.cli.main import run as command
 from couloir.config.finished import run_config
+from couloir.errors import CouloirError
 from couloir.inference.trained import Trained
 from couloir.record.predictions import read_predictions
 from finished_runs import FinishedRuns
@@ -96,3 +98,57 @@ def test_an_evaluation_may_write_by_a_beam(
     folder = next((tmp_path / "outputs/evaluate").glob("2*"))
     assert len(list(read_predictions(folder))) == 4
     assert "exact_match" in capsys.readouterr().out
+
+
+def test_the_class_of_each_text_is_told_as_the_network_tells_it(
+    finished: FinishedRuns, tmp_path: Path, capsys: Capture
+) -> None:
+    run = finished("texts")
+    texts = [text for text, _ in finished.texts()[:5]]
+    file = tmp_path / "texts.txt"
+    file.write_text("\n".join([*texts, "", "good unheardof"]) + "\n")
+    out, err = asked([str(run), str(file)], capsys)
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [row["line"] for row in rows] == ["1", "2", "3", "4", "5", "7"]
+    assert f"{file}, line 6: is empty" in err
+    trained = Trained(run_config(run), run)
+    vocabulary = trained.data.vocabulary
+    for row in rows:
+        tokens = vocabulary.encode(row["text"])[:4]
+        alone = trained.answer(trained.prepare(torch.tensor([tokens])))[0].tolist()
+        assert [float(row["p(n)"]), float(row["p(p)"])] == pytest.approx(alone, abs=1e-6)
+        assert row["prediction"] == "np"[alone[1] > alone[0]]
+    assert vocabulary.encode("unheardof") == [vocabulary.numbers["<unknown>"]]
+
+
+def test_classes_beside_texts_are_compared_and_other_classes_are_refused(
+    finished: FinishedRuns, tmp_path: Path, capsys: Capture
+) -> None:
+    run = finished("texts")
+    file = tmp_path / "texts.csv"
+    file.write_text(
+        "id,mood,review\n" + "".join(f"{n},{mood},{text}\n" for n, (text, mood) in enumerate(finished.texts()))
+    )
+    out, err = asked([str(run), str(file)], capsys)
+    rows = list(csv.DictReader(io.StringIO(out)))
+    right = sum(row["truth"] == row["prediction"] for row in rows) / len(rows)
+    assert f"accuracy {right:.4f}"[:12] in err
+    file.write_text("mood,review\np,good film\n,bad film\n")
+    assert "of the 1 whose truth is known" in asked([str(run), str(file)], capsys)[1]
+    file.write_text("mood,review\np,good film\nsad,bad film\n")
+    assert "The class 'sad' is none of the run's: n, p" in asked([str(run), str(file)], capsys, status=2)[1]
+    file.write_text("mood,story\np,good film\n")
+    assert "has no column review" in asked([str(run), str(file)], capsys, status=2)[1]
+
+
+def test_a_loaded_run_takes_texts_and_files_of_texts(finished: FinishedRuns, tmp_path: Path) -> None:
+    loaded = couloir.load(finished("texts"))
+    texts = [text for text, _ in finished.texts()[:3]]
+    answers = loaded(texts)
+    assert [answer.label for answer in answers] == [loaded(text).label for text in texts]
+    assert loaded([]) == []
+    file = tmp_path / "texts.txt"
+    file.write_text("\n".join(texts))
+    assert [answer.probabilities for answer in loaded(file)] == [answer.probabilities for answer in answers]
+    with pytest.raises(CouloirError, match="A text is empty"):
+        loaded(["good", " "])

@@ -25,7 +25,7 @@ What a run says of new samples: a row each, as CSV on standard output, or as a t
 A run is a folder, its name, or `latest`; or one of its checkpoints. Several runs are an ensemble: the mean of their
 answers. An input is a photograph, a folder of them, a pattern in quotes, a table with the columns of the training in
 any order (.csv, .tsv, .parquet), an array (.npy), or - for a list of files on standard input. A run that translates
-takes texts: a .txt with one a line, or a table with a column called like its source.
+or tells the class of texts takes these: a .txt with one a line, or a table with a column called as in the training.
   couloir predict latest photo.jpg
   couloir predict latest photos/ 'more/**/*.png'     folders and patterns
   couloir predict RUN RUN table.csv --output answers.csv

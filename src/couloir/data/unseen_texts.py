@@ -21,12 +21,18 @@ class UnseenTexts:
         tokens: of each text.
         texts: as they stand in their file.
         lines: where they stand.
+        targets: the label of each, (N,), -1 where it is not known; None: of none it is known.
     """
 
-    def __init__(self, tokens: Sequence[Sequence[int]], texts: Sequence[str], lines: Sequence[int]) -> None:
-        self.tokens, self.texts, self.lines = tokens, texts, lines
-        self.targets: NDArray[Any] | None = None
-        self.known = np.zeros(len(tokens), dtype=bool)
+    def __init__(
+        self,
+        tokens: Sequence[Sequence[int]],
+        texts: Sequence[str],
+        lines: Sequence[int],
+        targets: NDArray[Any] | None = None,
+    ) -> None:
+        self.tokens, self.texts, self.lines, self.targets = tokens, texts, lines, targets
+        self.known = np.zeros(len(tokens), dtype=bool) if targets is None else targets >= 0
         self.skipped: list[Skipped] = []
 
     def __len__(self) -> int:

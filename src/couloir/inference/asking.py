@@ -33,12 +33,14 @@ from couloir.inference.inputs import (
     Unusable,
     array_form,
     check_kinds,
+    labels_texts,
     reads_sequences,
     reads_texts,
+    texts_of,
 )
-from couloir.inference.texts import read_texts
+from couloir.inference.texts import Texts
 from couloir.inference.trained import Measured, Trained, loaded_size, mean_answer
-from couloir.ragged import Padded, Ragged
+from couloir.ragged import Padded, Ragged, part
 from couloir.ragged import rows_of as count_of
 from couloir.record.columns import read_columns
 from couloir.task.dense import Dense
@@ -133,17 +135,16 @@ class Asking:
         if inputs.kind == ARRAYS:
             return [Asked([array_of(run, file) for run in self.runs], file) for file in inputs.files]
         if reads_texts(self.runs[0].cfg):
-            return [Asked([self.texts(file)], file) for file in inputs.files]
+            return [Asked(self.texts(file), file) for file in inputs.files]
         if reads_sequences(self.runs[0].cfg):
             return [Asked([sequences_of(run, file) for run in self.runs], file) for file in inputs.files]
         return [Asked(self.tables(file), file) for file in inputs.files]
 
-    def texts(self, file: Path) -> UnseenTexts:
-        """The texts of a file, as the run takes them."""
-        run = self.runs[0]
-        found = read_texts(file, [run.task.input])
-        self.unusable += [Unusable(f"{row.file}, line {row.line}", row.reason) for row in found.skipped]
-        return UnseenTexts(found.encoded(run.data.vocabulary), found.texts, found.lines)
+    def texts(self, file: Path) -> list[Unseen]:
+        """The texts of a file, as each run takes them."""
+        found = [texts_of(file, run.cfg) for run in self.runs]
+        self.unusable += [Unusable(f"{row.file}, line {row.line}", row.reason) for row in found[0].skipped]
+        return [texts_for(run, texts) for run, texts in zip(self.runs, found, strict=True)]
 
     def tables(self, file: Path, **reading: Any) -> list[Unseen]:
         """The rows of a table, as each run takes them; `reading` says how the file is read, where the runs do not."""
@@ -210,13 +211,13 @@ class Asking:
                 pixels = shown_pixels(raws[0]) if isinstance(first.task, Dense) else None
                 yield Answered(asked, numbers, answer, columns, truth, known[numbers], pixels)
 
-    def _measure(self, x: Tensor, answer: Any, output: Any, truth: NDArray[Any], known: NDArray[np.bool_]) -> None:
+    def _measure(self, x: Any, answer: Any, output: Any, truth: NDArray[Any], known: NDArray[np.bool_]) -> None:
         """Take in the samples whose truth is known."""
         if not known.any():
             return
         run, whole = self.runs[0], bool(known.all())
         chosen = torch.from_numpy(np.flatnonzero(known)).to(run.device)
-        batch = run.prepare(x if whole else x[chosen.cpu()], truth[known])
+        batch = run.prepare(x if whole else part(x, chosen.cpu()), truth[known])
         with torch.inference_mode():
             step: Step
             if output is None:
@@ -276,6 +277,20 @@ def check_alike(first: Trained, other: Trained) -> None:
                 f"The runs {first.run.name} and {other.run.name} do not have the same {what}: {names[0]}; {names[1]}.",
                 next_step="ask runs together that have the same classes and inputs",
             )
+
+
+def texts_for(run: Trained, texts: Texts) -> UnseenTexts:
+    """Texts as the tokens that a run knows, cut as its own were.
+
+    Raises:
+        CouloirError: a text has a token, or a class, that the run does not know.
+    """
+    tokens = texts.encoded(run.data.vocabulary)
+    targets = None
+    if labels_texts(run.cfg):
+        tokens = [each[: run.cfg.data.get("length")] for each in tokens]
+        targets = texts.targets(run.classes, str(run.cfg.data.get("target") or "label"))
+    return UnseenTexts(tokens, texts.texts, texts.lines, targets)
 
 
 def photographs_of(

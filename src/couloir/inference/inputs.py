@@ -14,10 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
-from couloir.config.fields import SEQUENCES, fields_of, input_field
+from couloir.config.fields import SEQUENCES, fields_of, input_field, target_field
 from couloir.config.finished import Opened
 from couloir.config.image_size import in_words, size_of
-from couloir.config.metrics import FORECAST, RESTORATION, SALIENCY, SEGMENTATION, TRANSLATION, task_of
+from couloir.config.metrics import (
+    FORECAST,
+    RESTORATION,
+    SALIENCY,
+    SEGMENTATION,
+    TRANSLATION,
+    task_of,
+)
 from couloir.data.cells import read_cells
 from couloir.data.columns import no_column
 from couloir.data.listing import HIDDEN, NOWHERE, SPLIT_NAMES, Walk, composed
@@ -25,7 +32,7 @@ from couloir.data.npy import opened_array
 from couloir.data.table import Wanted
 from couloir.data.tabular.source import SUFFIXES
 from couloir.errors import CouloirError, did_you_mean
-from couloir.inference.texts import read_texts
+from couloir.inference.texts import Texts, read_texts
 from couloir.record.columns import read_columns
 from couloir.record.find import find_trained, names_run
 from couloir.record.provenance import read_provenance
@@ -285,8 +292,29 @@ def check_kinds(inputs: Inputs, cfg: Any, run: Path, is_plain: bool | None = Non
 
 
 def reads_texts(cfg: Any) -> bool:
-    """Whether a run is asked about texts, and answers each with one."""
-    return task_of(cfg) == TRANSLATION
+    """Whether a run is asked about texts, and answers each with one or with its class."""
+    return task_of(cfg) == TRANSLATION or labels_texts(cfg)
+
+
+def labels_texts(cfg: Any) -> bool:
+    """Whether a run says which class a text has."""
+    fields = fields_of(cfg.data)
+    return fields[input_field(fields)] == "tokens" and fields[target_field(fields)] == "label"
+
+
+def texts_of(file: Path, cfg: Any) -> Texts:
+    """The texts of a file as a run takes them: the column of the training, or one a line.
+
+    Raises:
+        CouloirError: as `read_texts`.
+    """
+    if not labels_texts(cfg):
+        return read_texts(file, [input_field(fields_of(cfg.data))])
+    data = cfg.data
+    reading = {
+        name: data[name] for name in ("delimiter", "encoding", "comment", "header") if data.get(name) is not None
+    }
+    return read_texts(file, [str(data.get("text") or "text")], str(data.get("target") or "label"), reading)
 
 
 def reads_sequences(cfg: Any) -> bool:
@@ -302,7 +330,7 @@ def check_tables(inputs: Inputs, cfg: Any, run: Path) -> None:
     """
     if reads_texts(cfg):
         for file in inputs.files:
-            read_texts(file, [input_field(fields_of(cfg.data))])
+            texts_of(file, cfg)
         return
     if reads_sequences(cfg):
         return

@@ -31,19 +31,22 @@ from couloir.data.unseen import (
 )
 from couloir.errors import CouloirError
 from couloir.inference.answers import spoken
-from couloir.inference.asking import Asked, Asking, photographs_of, row_offsets, rows_wanted, sample_of
+from couloir.inference.asking import Asked, Asking, photographs_of, row_offsets, rows_wanted, sample_of, texts_for
 from couloir.inference.codes import decoded, looked, makes
 from couloir.inference.forecasting import forecast, is_forecaster
-from couloir.inference.inputs import PHOTOGRAPHS, TABLE, Inputs, array_form, check_kinds, find_inputs
+from couloir.inference.inputs import PHOTOGRAPHS, TABLE, Inputs, array_form, check_kinds, find_inputs, labels_texts
 from couloir.inference.map_files import names_of, shares
 from couloir.inference.rows_in_memory import columns_of, is_column, table_of
 from couloir.inference.sampling.drawing import Maker
+from couloir.inference.texts import Texts
 from couloir.inference.trained import Trained, loaded_size
 from couloir.task.dense import Dense
 from couloir.task.generative import Generative
 from couloir.task.restoration import Restoration
 from couloir.task.segmentation import Segmentation
 
+LONGEST_NAME = 1000
+"""Letters of the name of a file at most: what is longer is a text."""
 LOSSLESS = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
 """Modes of pictures that a PNG holds as they are."""
 
@@ -140,7 +143,7 @@ class LoadedRun:
                 and cut as in validation, or whole where the answer is a map; the path of a folder, a table or a `.npy`
                 file, a pattern, or a list of photographs; an array or a tensor as `couloir predict` takes it from a
                 `.npy` file, or one sample of it; a row of a table as a mapping, a list of them, columns by name, or a
-                DataFrame.
+                DataFrame; of a run that tells the class of texts a text, or a list of them.
 
         Raises:
             CouloirError: the run does not take such samples, or one of them cannot be read.
@@ -250,6 +253,8 @@ class LoadedRun:
 
     def _asked(self, asking: Asking, samples: Any) -> tuple[list[Asked], bool]:
         """What is asked, and whether it is one sample."""
+        if labels_texts(self.runs[0].cfg) and (texts := _as_texts(samples)) is not None:
+            return self._texts(texts), isinstance(samples, str)
         if isinstance(samples, str | Path):
             found = find_inputs([str(samples)])
             one = found.kind == PHOTOGRAPHS and not found.folders and found.files == [Path(samples).expanduser()]
@@ -291,6 +296,17 @@ class LoadedRun:
                 "The samples of the list are not all of one kind and shape.", next_step="ask for one kind at a time"
             ) from error
         return self._array(stack, stacked=True)
+
+    def _texts(self, texts: Sequence[str]) -> list[Asked]:
+        """Texts in memory."""
+        found = Texts(Path("the texts"))
+        for number, text in enumerate(texts, start=1):
+            found.add(text, number)
+        if found.skipped:
+            raise CouloirError(
+                "A text is empty.", place=f"the texts, number {found.skipped[0].line}", next_step="leave it out"
+            )
+        return [Asked([texts_for(run, found) for run in self.runs])] if texts else []
 
     def _about(self, asking: Asking, found: Inputs) -> list[Asked]:
         if found.unusable:
@@ -393,6 +409,16 @@ def _of_map(task: Dense, array: NDArray[np.float32]) -> Answer:
         pixels = (array.clip(0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
         return Answer(map=pixels[..., 0] if pixels.shape[2] == 1 else pixels, array=array)
     return Answer(map=array[0], array=array)
+
+
+def _as_texts(samples: Any) -> list[str] | None:
+    """Texts themselves, and no names of files."""
+    listed = [samples] if isinstance(samples, str) else samples
+    if not isinstance(listed, list | tuple) or not all(isinstance(each, str) for each in listed):
+        return None
+    return (
+        None if listed and all(len(each) < LONGEST_NAME and Path(each).is_file() for each in listed) else list(listed)
+    )
 
 
 def _is_photograph(sample: Any) -> bool:

@@ -97,12 +97,12 @@ class Trained:
         """The names of the classes, in the order of their labels; none where there are no classes."""
         return list(self.data.classes)
 
-    def prepare(self, x: Tensor, targets: Any = None) -> Batch:
+    def prepare(self, x: Any, targets: Any = None) -> Batch:
         """Raw samples as a batch, as validation prepares them, where the network is.
 
         Args:
             x: uint8 or float32 in [0, 1] (B, C, H, W), or rows of a table in memory (B, F); of a data module of the
-                user's own, inputs as its batches have them.
+                user's own, inputs as its batches have them; of sequences whose lengths differ `Padded`.
             targets: theirs, as the data states them; None: the batch has no target.
         """
         batch: Batch = self.data.as_batch(x, targets)

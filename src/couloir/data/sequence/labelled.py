@@ -79,6 +79,7 @@ class Labelled:
         paths: the file of each; empty where there are none.
         skipped: rows that were left out.
         notes: what the console says of the files.
+        columns: of a table, the names of the columns of the texts and of the classes.
     """
 
     place: str
@@ -89,6 +90,7 @@ class Labelled:
     paths: list[Path] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    columns: tuple[str, str] = ("", "")
     remembered: dict[tuple[str, bool], list[Parts]] = field(default_factory=dict, repr=False, compare=False)
 
     def parts(self, manner: Manner) -> list[Parts]:

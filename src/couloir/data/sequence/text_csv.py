@@ -83,7 +83,8 @@ def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         CouloirError: as `read_texts`; or there are too few texts for the splits.
     """
-    return read_texts(keys).facts(keys)
+    found = read_texts(keys)
+    return {**found.facts(keys), "text": found.columns[0], "target": found.columns[1]}
 
 
 def count(keys: Mapping[str, Any]) -> tuple[int, int | None]:
@@ -165,6 +166,7 @@ def _read(cells: Cells, text: str, target: str, keys: Mapping[str, Any], skip: b
         classes=classes,
         splits={name: slice(*bound) for name, bound in bounds.items()},
         skipped=skipped,
+        columns=(text, target),
         notes=[
             f"{cells.files[0].name}{several}{noted}: {len(rows):,} texts of the column '{text}'; {len(classes)} "
             f"classes of the column '{target}'"
