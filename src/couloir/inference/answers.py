@@ -20,6 +20,7 @@ from rich.text import Text
 from couloir.artifacts.prediction_table import Columns, Parts, joined, narrowed
 from couloir.config.fields import SAMPLE
 from couloir.data.skipped import legible
+from couloir.data.sequence.unseen_videos import UnseenVideos
 from couloir.data.unseen import Arrays, InMemory, Photographs
 from couloir.data.unseen_sequences import UnseenSequences
 from couloir.data.unseen_texts import UnseenTexts
@@ -283,7 +284,7 @@ def _truth(answered: Answered, columns: Mapping[str, Column]) -> NDArray[Any]:
 def origin_of(answered: Answered, with_file: bool) -> dict[str, list[str]]:
     """Where samples come from: the file of each; the line of a table; the number in an array."""
     samples = answered.asked.samples[0]
-    if isinstance(samples, Photographs | WholePhotographs):
+    if isinstance(samples, Photographs | WholePhotographs | UnseenVideos):
         return {"file": [legible(str(samples.paths[place])) for place in answered.places]}
     named = {"file": [legible(str(answered.asked.name))] * len(answered.places)} if with_file else {}
     if isinstance(samples, InMemory) and len(samples.lines):

@@ -18,8 +18,10 @@ from couloir.config.fields import SAMPLE, input_field
 from couloir.data.features import Feature
 from couloir.data.images import reading_of
 from couloir.data.npy import opened_array
+from couloir.data.sequence.clips import EVEN
 from couloir.data.sequence.sequence_files import Wanted as SequencesWanted
 from couloir.data.sequence.sequence_files import unseen
+from couloir.data.sequence.unseen_videos import UnseenVideos
 from couloir.data.table import Wanted
 from couloir.data.unseen import Arrays, Photographs, Raw, RowsWanted, Unseen, rows_of
 from couloir.data.unseen_sequences import UnseenSequences
@@ -36,6 +38,7 @@ from couloir.inference.inputs import (
     labels_texts,
     reads_sequences,
     reads_texts,
+    reads_videos,
     texts_of,
 )
 from couloir.inference.texts import Texts
@@ -130,6 +133,8 @@ class Asking:
             if self.runs[0].data.kind == "label" and self.compares:
                 labels, notes = inputs.labels(self.runs[0].classes)
                 self.notes += notes
+            if reads_videos(self.runs[0].cfg):
+                return [Asked([videos_of(run, inputs.files, labels) for run in self.runs])]
             several = len(self.runs) > 1
             return [Asked([photographs_of(run, inputs.files, labels, several) for run in self.runs])]
         if inputs.kind == ARRAYS:
@@ -313,6 +318,15 @@ def photographs_of(
     squares = 1 if run.views is None else run.views.squares
     reading = reading_of(facts_of(run.cfg))
     return Photographs(files, labels, reading, size, resize, squares, run.cfg.data.get("workers"))
+
+
+def videos_of(run: Trained, files: list[Path], labels: NDArray[np.int64] | None = None) -> UnseenVideos:
+    """Folders of pictures as a run takes videos; `labels` are those of the pictures, as `photographs_of` has them."""
+    data = run.cfg.data
+    keys = facts_of(run.cfg)
+    size, resize = keys["image_size"], keys.get("resize")
+    take, short = str(data.get("take") or EVEN), str(data.get("short") or "")
+    return UnseenVideos(files, labels, reading_of(keys), size, resize, int(data.length), take, short)
 
 
 def array_of(run: Trained, file: Path) -> Arrays:

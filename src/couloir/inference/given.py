@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from couloir.config.fields import SAMPLE
 from couloir.data.batches import Batch
+from couloir.data.sequence.unseen_videos import UnseenVideos
 from couloir.data.unseen import Arrays, Photographs
 from couloir.inference.asking import Asking
 from couloir.inference.inputs import Inputs
@@ -68,7 +69,7 @@ def given(trained: Trained, inputs: Inputs, unusable: list[tuple[str, str]]) -> 
 
 
 def _names(samples: Any, file: Path | None, places: NDArray[np.int64]) -> list[str]:
-    if isinstance(samples, Photographs):
+    if isinstance(samples, Photographs | UnseenVideos):
         return [str(samples.paths[place]) for place in places]
     alone = isinstance(samples, Arrays) and len(samples) == 1
     return [str(file) if alone else f"{file}, sample {place}" for place in places]

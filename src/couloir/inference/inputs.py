@@ -54,7 +54,12 @@ LIST = "-"
 MAP_TASKS = (SEGMENTATION, SALIENCY, RESTORATION)
 """Tasks that look at whole images of any size, and give a map of each."""
 PHOTOGRAPHS, TABLE, ARRAYS = "photographs", "tables", "arrays"
-TAKEN = {"image": (PHOTOGRAPHS, ARRAYS), "row": (TABLE, ARRAYS), "series": (TABLE, ARRAYS)}
+TAKEN = {
+    "image": (PHOTOGRAPHS, ARRAYS),
+    "row": (TABLE, ARRAYS),
+    "series": (TABLE, ARRAYS),
+    "video": (PHOTOGRAPHS, ARRAYS),
+}
 """What a run takes whose input is of a kind; of any other kind, arrays."""
 SEQUENCE_FILES = "couloir.data.sequence.sequence_files.sequences_csv"
 """The data whose tables are a sequence each, or hold some."""
@@ -274,6 +279,7 @@ def check_kinds(inputs: Inputs, cfg: Any, run: Path, is_plain: bool | None = Non
         raise CouloirError(
             f"The run {run.name} takes {' or '.join(taken)}, and the inputs are {inputs.kind}: {inputs.files[0]}.",
             next_step="couloir predict RUN texts.txt, a text a line" if reads_texts(cfg)
+            else "couloir predict RUN FOLDER, a folder of pictures for each video" if reads_videos(cfg)
             else "couloir predict RUN table.csv" if TABLE in taken else "couloir predict RUN photo.jpg"
             if PHOTOGRAPHS in taken else "save the inputs as one array: numpy.save('inputs.npy', array)",
         )  # fmt: skip
@@ -440,7 +446,7 @@ def _check_steps(shape: Sequence[int], dtype: Any, data: Mapping[str, Any], kind
         "video": ((channels, *(size_of(size) if size else ())), f"(N, T, {channels}, height, width) of bytes", "u"),
     }
     sample, told, kinds = forms[kind]
-    fixed = data.get("task") == FORECAST  # a window is as long as those that it has learned from
+    fixed = data.get("task") == FORECAST or kind == "video"  # a window, or a clip, is as long as those that it has learned from
     steps = shape[1] if len(shape) > 1 else 0
     if len(shape) == len(sample) + 2 and tuple(shape[2:]) == sample and dtype.kind in kinds and steps:
         if not fixed or steps == length:
@@ -451,6 +457,10 @@ def _check_steps(shape: Sequence[int], dtype: Any, data: Mapping[str, Any], kind
         next_step="save an array with a sequence for each sample: numpy.save; those of another length in a file of "
         "their own",
     )  # fmt: skip
+def reads_videos(cfg: Any) -> bool:
+    """Whether a run takes videos: folders of pictures."""
+    fields = fields_of(cfg.data)
+    return fields[input_field(fields)] == "video"
 
 
 def forecasts_series(cfg: Any) -> bool:

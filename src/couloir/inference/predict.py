@@ -18,7 +18,7 @@ from couloir.errors import CouloirError
 from couloir.inference.answers import CSV, INDEX, LINES, blocks, into, write_folder
 from couloir.inference.asking import Answered, Asked, Asking
 from couloir.inference.forecasting import forecast, picture
-from couloir.inference.inputs import PHOTOGRAPHS, TABLE, Inputs
+from couloir.inference.inputs import PHOTOGRAPHS, TABLE, Inputs, reads_videos
 from couloir.inference.map_files import MapFiles
 from couloir.inference.map_words import NOTHING, Wanted
 from couloir.inference.trained import Trained
@@ -182,6 +182,7 @@ def _summarise(asking: Asking, inputs: Inputs, count: int) -> None:
     for note in asking.notes:
         _warn(note)
     what = {PHOTOGRAPHS: "photograph", TABLE: "row"}.get(inputs.kind, "sample")
+    what = "video" if reads_videos(asking.runs[0].cfg) else what
     line = f"{count:,} {what}{'' if count == 1 else 's'}"
     if unread := len(inputs.unusable) + len(asking.unusable):
         line += f"; {unread:,} could not be read"
