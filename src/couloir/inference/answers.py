@@ -19,8 +19,8 @@ from rich.text import Text
 
 from couloir.artifacts.prediction_table import Columns, Parts, joined, narrowed
 from couloir.config.fields import SAMPLE
-from couloir.data.skipped import legible
 from couloir.data.sequence.unseen_videos import UnseenVideos
+from couloir.data.skipped import legible
 from couloir.data.unseen import Arrays, InMemory, Photographs
 from couloir.data.unseen_sequences import UnseenSequences
 from couloir.data.unseen_texts import UnseenTexts

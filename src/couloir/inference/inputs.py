@@ -446,7 +446,8 @@ def _check_steps(shape: Sequence[int], dtype: Any, data: Mapping[str, Any], kind
         "video": ((channels, *(size_of(size) if size else ())), f"(N, T, {channels}, height, width) of bytes", "u"),
     }
     sample, told, kinds = forms[kind]
-    fixed = data.get("task") == FORECAST or kind == "video"  # a window, or a clip, is as long as those that it has learned from
+    # A window, or a clip, is as long as those that the run has learned from.
+    fixed = data.get("task") == FORECAST or kind == "video"
     steps = shape[1] if len(shape) > 1 else 0
     if len(shape) == len(sample) + 2 and tuple(shape[2:]) == sample and dtype.kind in kinds and steps:
         if not fixed or steps == length:
@@ -457,6 +458,8 @@ def _check_steps(shape: Sequence[int], dtype: Any, data: Mapping[str, Any], kind
         next_step="save an array with a sequence for each sample: numpy.save; those of another length in a file of "
         "their own",
     )  # fmt: skip
+
+
 def reads_videos(cfg: Any) -> bool:
     """Whether a run takes videos: folders of pictures."""
     fields = fields_of(cfg.data)
