@@ -452,7 +452,7 @@ def _check_steps(shape: Sequence[int], dtype: Any, data: Mapping[str, Any], kind
     if len(shape) == len(sample) + 2 and tuple(shape[2:]) == sample and dtype.kind in kinds and steps:
         if not fixed or steps == length:
             return
-        told = told.replace("T", str(length), 1)
+    told = told.replace("T", str(length), 1) if fixed else told
     raise CouloirError(
         f"The array has the shape ({', '.join(map(str, shape))}) of {dtype}; the run takes {told}.", place=place,
         next_step="save an array with a sequence for each sample: numpy.save; those of another length in a file of "
