@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from couloir.metric.mistakes import KEPT, SIDE, WorstMistakes
+from couloir.metric.mistakes import KEPT, SIDE, WorstMistakes, frames_beside
 
 
 def predictions(count: int, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
@@ -59,3 +59,16 @@ def test_a_single_mistake_and_a_large_picture_keep_their_shape() -> None:
     metric.reset()
     metric.update(torch.tensor([[0.9, 0.1]]), torch.tensor([0]), torch.ones(1, 1, 2 * SIDE, 2 * SIDE))
     assert metric.compute().label == []
+
+
+def test_the_frames_of_a_video_stand_row_by_row_in_a_square() -> None:
+    video = torch.arange(1.0, 6.0).view(1, 1, 5, 1, 1).expand(1, 1, 5, 1, 2)
+    assert frames_beside(video)[0, 0].tolist() == [[1, 1, 2, 2, 3, 3], [4, 4, 5, 5, 1, 1]]
+    longer = torch.arange(17.0).view(1, 1, 17, 1, 1)
+    assert frames_beside(longer)[0, 0].tolist() == [[0, 2, 4], [6, 8, 10], [12, 14, 16]]
+    worst = WorstMistakes([0.5], [0.25], [2, 6])
+    worst.update(torch.tensor([[0.9, 0.1]]), torch.tensor([1]), (video - 3) / 4)
+    images = worst.compute().images
+    assert images is not None
+    assert images.shape == (1, 1, 2, 6)
+    assert images[0, 0, 0, ::2].tolist() == [96, 112, 128]  # ((v - 3) / 4 * 0.25 + 0.5) * 255

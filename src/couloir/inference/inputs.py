@@ -449,9 +449,9 @@ def _check_steps(shape: Sequence[int], dtype: Any, data: Mapping[str, Any], kind
     # A window, or a clip, is as long as those that the run has learned from.
     fixed = data.get("task") == FORECAST or kind == "video"
     steps = shape[1] if len(shape) > 1 else 0
-    if len(shape) == len(sample) + 2 and tuple(shape[2:]) == sample and dtype.kind in kinds and steps:
-        if not fixed or steps == length:
-            return
+    formed = len(shape) == len(sample) + 2 and tuple(shape[2:]) == sample
+    if formed and dtype.kind in kinds and steps and (not fixed or steps == length):
+        return
     told = told.replace("T", str(length), 1) if fixed else told
     raise CouloirError(
         f"The array has the shape ({', '.join(map(str, shape))}) of {dtype}; the run takes {told}.", place=place,

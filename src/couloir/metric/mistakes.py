@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ KEPT = 100
 """Mistakes that are kept at most."""
 SIDE = 96
 """Pixels of a picture's longer side at most; larger ones are made smaller."""
+FRAMES = 9
+"""Frames of a video that are shown at most."""
 NO_MISTAKE = 2.0
 """The place of a mistake that is not taken: no probability is as large."""
 
@@ -28,6 +31,25 @@ def _shown_size(image_size: ImageSize) -> Size:
     height, width = size_of(image_size)
     factor = min(1.0, SIDE / max(height, width))
     return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def frames_beside(videos: Tensor) -> Tensor:
+    """Videos (B, C, T, H, W) as pictures (B, C, h, w): up to `FRAMES` evenly spaced frames, row by row in a square.
+
+    Where a place of the square has no frame, it is as dark as the darkest value.
+    """
+    length = videos.shape[2]
+    count = min(FRAMES, length)
+    columns = math.ceil(math.sqrt(count))
+    rows = -(-count // columns)
+    chosen = torch.linspace(0, length - 1, count, device=videos.device).round().long()
+    shown = videos.index_select(2, chosen)
+    if rows * columns > count:
+        empty = shown.amin().expand(*shown.shape[:2], rows * columns - count, *shown.shape[3:])
+        shown = torch.cat([shown, empty], dim=2)
+    batch, channels, _, height, width = shown.shape
+    grid = shown.view(batch, channels, rows, columns, height, width).transpose(3, 4)
+    return grid.reshape(batch, channels, rows * height, columns * width)
 
 
 class Mistakes(NamedTuple):
@@ -98,7 +120,8 @@ class WorstMistakes(Metric):
             self.pictures = torch.cat([self.pictures, self._picture(x[chosen])])[kept]
 
     def _picture(self, x: Tensor) -> Tensor:
-        """Standardised images (B, C, H, W) as uint8, small enough."""
+        """Standardised images (B, C, H, W), or videos (B, C, T, H, W), as uint8, small enough."""
+        x = frames_beside(x) if x.ndim == 5 else x
         shape = (1, -1, 1, 1)
         images = x.float() * self._std.to(x.device).view(shape) + self._mean.to(x.device).view(shape)
         size = self.pictures.shape[-2:]

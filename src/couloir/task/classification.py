@@ -14,10 +14,18 @@ from couloir.data.batches import Batch
 from couloir.loss.classification import CrossEntropy
 from couloir.loss.focal import Focal
 from couloir.metric.classification import ClassificationMetrics, predicted
-from couloir.metric.mistakes import WorstMistakes
+from couloir.metric.mistakes import WorstMistakes, frames_beside
 from couloir.task.forms import class_probabilities
 from couloir.task.prediction import Prediction
 from couloir.task.task import Step
+
+
+def _shown_size(data: Any) -> Any:
+    """The size of the pictures of samples: of images their own, of videos that of some frames beside each other."""
+    if data.fields[data.input] != "video" or data.mean is None:
+        return data.image_size
+    videos = data.example_batch(1)[data.input]
+    return list(frames_beside(videos).shape[-2:]) if isinstance(videos, Tensor) else None
 
 
 class Classification(Prediction):
@@ -30,8 +38,9 @@ class Classification(Prediction):
     def examine(self, data: Any) -> dict[str, Metric]:
         """The confusion matrix, and the samples that the network is most wrong about."""
         std = [value or 1.0 for value in data.std or ()]
-        images = data.image_size is not None and data.mean is not None
-        mistakes = WorstMistakes(data.mean, std, data.image_size) if images else WorstMistakes(None, None, None)
+        size = _shown_size(data)
+        images = size is not None and data.mean is not None
+        mistakes = WorstMistakes(data.mean, std, size) if images else WorstMistakes(None, None, None)
         return {"confusion": MulticlassConfusionMatrix(self.num_classes, validate_args=False), "mistakes": mistakes}
 
     def observe(self, batch: Batch, step: Step) -> None:

@@ -99,7 +99,7 @@ def load_videos(
                      np.array([video.target for video in found], np.int64), [video.folder for video in found], fits)
         for split, found in videos.splits.items()
     }  # fmt: skip
-    notes = [] if fits else [
+    notes = [] if fits or not memory_budget else [
         f"{clips:,} clips take {needed / 2**30:.2g} GiB once decoded, more than data.memory_budget={memory_budget:g}: "
         "their frames are decoded batch by batch, in each epoch again"
     ]  # fmt: skip

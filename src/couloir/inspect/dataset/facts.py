@@ -142,7 +142,7 @@ def _samples(found: Look, data: Samples, cfg: DictConfig) -> None:
         facts["images"] = found.pixels.facts()
     paths = {name: [split.source.paths[at] for at in split.indices.tolist()] for name, split in data.splits.items()
              if split.source.paths}  # fmt: skip
-    if len(paths) == len(data.splits):
+    if len(paths) == len(data.splits) and kind != "video":
         _photographs(found, data, paths, cfg.data.get("resize") or cfg.data.image_size)
         assert found.headers is not None
         doubles = same_files(paths, found.headers.bytes)

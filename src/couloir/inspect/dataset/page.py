@@ -149,11 +149,13 @@ def _number(value: float | int | None) -> Cell:
 def _samples(page: Page, look: Look) -> None:
     data, seed = look.data, int(look.sentence.cfg.seed)
     if isinstance(data, Samples):
-        if data.fields[data.input] != "image":
+        if data.fields[data.input] not in ("image", "video"):
             return
         plain, changed = pictures.samples(data), pictures.augmented(data, seed)
+        frames = ", of each up to 9 evenly spaced frames" if data.fields[data.input] == "video" else ""
         note = (
-            f"Training samples as the network sees them: scaled and cut, standardised, and shown back in [0, 1]. Up to "
+            f"Training samples as the network sees them{frames}: scaled and cut, standardised, and shown back in "
+            "[0, 1]. Up to "
             f"{pictures.EACH} of a class, evenly spaced"
         )
         classes = len(look.facts["classes"]["names"]) if look.facts["classes"] and data.kind == "label" else 0

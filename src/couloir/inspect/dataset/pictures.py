@@ -18,6 +18,7 @@ from couloir.config.fields import of_kind
 from couloir.data.samples import Samples, seed_generators
 from couloir.errors import CouloirError
 from couloir.inspect.dataset import targets
+from couloir.metric.mistakes import frames_beside
 from couloir.palette import COLOURS, coloured
 from couloir.ragged import part
 
@@ -128,6 +129,8 @@ def _pictures(data: Samples, numbers: Sequence[int], seed: int | None) -> list[N
     except CouloirError:  # it is listed among those that are broken
         return None
     x = batch[data.input].float()
+    if data.fields[data.input] == "video":
+        x = frames_beside(x)
     mean, std = data.mean or [0.0] * x.shape[1], data.std or [1.0] * x.shape[1]
     x = x * torch.tensor([value or 1.0 for value in std]).view(-1, 1, 1) + torch.tensor(mean).view(-1, 1, 1)
     maps = batch[data.target] if data.kind == "map" and data.target != data.input else None
