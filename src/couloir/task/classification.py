@@ -22,7 +22,7 @@ from couloir.task.task import Step
 
 def _shown_size(data: Any) -> Any:
     """The size of the pictures of samples: of images their own, of videos that of some frames beside each other."""
-    if data.fields[data.input] != "video" or data.mean is None:
+    if data.fields[data.input] != "video" or data.mean is None or not getattr(data, "splits", None):
         return data.image_size
     videos = data.example_batch(1)[data.input]
     return list(frames_beside(videos).shape[-2:]) if isinstance(videos, Tensor) else None
