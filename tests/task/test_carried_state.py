@@ -106,6 +106,28 @@ def test_a_run_that_stopped_within_an_epoch_goes_on_to_the_bit(
     assert_same(folder, (tmp_path / "whole/latest").resolve())
 
 
+@pytest.mark.slow
+def test_two_processes_carry_streams_of_their_own_and_go_on_within_an_epoch(tmp_path: Path) -> None:
+    words = ["train", *WORDS, "data=descriptions", "data.length=20", "data.subset=50", "model=lstm"]
+    words = [word for word in words if not word.startswith(("data=small", "data.lengths", "allow"))]
+    two = [*words, "data.batch_size=4", "trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
+    assert run([*words, "data.batch_size=8", f"output_dir={tmp_path / 'one'}"]) == 0
+    assert run([*two, f"output_dir={tmp_path / 'two'}"]) == 0
+    assert run([*two, "trainer.max_steps=4", f"output_dir={tmp_path / 'cut'}"]) == 0
+    assert run(["resume", str(tmp_path / "cut/latest"), "trainer.max_steps=null"]) == 0
+    one, both, cut = (rows((tmp_path / name / "latest").resolve())[-1] for name in ("one", "two", "cut"))
+    for name, value in both.items():
+        assert float(value) == pytest.approx(float(one[name]), rel=1e-4)
+    state, again = (
+        torch.load(tmp_path / name / "latest/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for name in ("two", "cut")
+    )
+    assert all(torch.equal(value, again[name]) for name, value in state.items())
+    assert {name: cell for name, cell in cut.items() if name.startswith("val/")} == {
+        name: cell for name, cell in both.items() if name.startswith("val/")
+    }
+
+
 def test_a_state_that_is_carried_changes_what_is_learned(tmp_path: Path) -> None:
     for carries in ("true", "false"):
         words = [*WORDS, f"data.carry_state={carries}", f"output_dir={tmp_path / carries}", "trainer.max_epochs=1"]
