@@ -59,6 +59,7 @@ def test_no_pair_is_in_two_splits(name: str) -> None:
         (["data=reversed", "data.symbols=ab", "data.length=4"], "more pairs than there are: 16"),
         (["data=reversed", "data.vocabulary_size=99"], "data.vocabulary_size is 12 here, not 99"),
         (["data=sums", "data.digits=1"], "more pairs than there are: 55"),
+        (["data=sums", "data.digits=0"], "data.digits"),
         (["data=sums", "data.digits=12"], "data.digits=12 is more than 9"),
         (["data=sums", "data.length=5"], "data.length is 7 here, not 5"),
     ],
