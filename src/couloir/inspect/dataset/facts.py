@@ -26,6 +26,7 @@ from couloir.inspect.dataset.map_counts import maps
 from couloir.inspect.dataset.photographs import Headers
 from couloir.inspect.dataset.pixels import Pixels
 from couloir.inspect.dataset.series import series
+from couloir.inspect.dataset.texts import texts
 from couloir.ragged import length
 from couloir.run.assemble import load_data
 
@@ -33,7 +34,7 @@ LISTED = 100
 """Broken files, samples left out and groups of doubles that are listed; all are counted."""
 DEFAULTS: dict[str, Any] = {
     "samples": None, "splits": {}, "classes": None, "maps": None, "values": None, "images": None, "photographs": None,
-    "series": None, "columns": None, "correlations": None, "notes": [],
+    "series": None, "texts": None, "columns": None, "correlations": None, "notes": [],
     "doubles": {"within": {}, "across": [], "contradicting": 0, "examples": [], "complete": False},
     "broken": {"number": 0, "files": []}, "left_out": {"number": 0, "samples": []}, "other_files": [],
     "first_batch": None,
@@ -150,6 +151,7 @@ def _samples(found: Look, data: Samples, cfg: DictConfig) -> None:
         doubles = same_rows({name: list(row_hashes(split)) for name, split in data.splits.items()})
     facts["doubles"] = _doubles(data, doubles, paths)
     facts["series"] = series(data)
+    facts["texts"] = texts(data)
     if kind == "row":
         found.columns, found.target = columns_of(data), target_of(data)
         facts["columns"] = [_column(column, found.target) for column in found.columns]

@@ -47,6 +47,7 @@ def page_of(look: Look) -> Page:
     _samples(page, look)
     _images(page, look)
     _series(page, look)
+    _texts(page, look.facts["texts"])
     _table(page, look)
     _batch(page, found)
     _doubles(page, found)
@@ -173,6 +174,42 @@ def _samples(page: Page, look: Look) -> None:
             "others; these follow from the seed alone."
         )
         page.section("Augmentation", _strips(page, changed, "drawn"), note=note)
+
+
+def _texts(page: Page, found: dict[str, Any] | None) -> None:
+    """Texts: how long they are, their most frequent tokens, and some of them."""
+    if found is None:
+        return
+    lengths = table(
+        ["split", "samples", "tokens", "shortest", "median", "longest", "unknown"],
+        [[Cell(WORDS[split], kind="key"), _number(told["samples"]), _number(told["tokens"]), _number(told["min"]),
+          _number(told["median"]), _number(told["max"]), Cell(f"{told['unknown']:.1%}", told["unknown"], "number")]
+         for split, told in found["splits"].items()],
+        "lengths of the texts",
+    )  # fmt: skip
+    frequent = table(
+        ["token", "training"],
+        [[Cell(_visible(each["token"]), kind="key"), _number(each["count"])] for each in found["frequent"]],
+        "the most frequent tokens",
+    )
+    unit = {"character": "characters", "byte": "bytes", "word": "words", "bpe": "parts of words"}[found["unit"]]
+    note = f"{found['vocabulary']:,} different tokens, {unit}. Lengths are in tokens; unknown is what training lacks."
+    page.section("Texts", lengths, frequent, note=note)
+    named = any(each["class"] is not None for rows in found["shown"].values() for each in rows)
+    rows = [
+        [Cell(WORDS[split], kind="key"), _number(each["number"]), *([Cell(each["class"])] if named else []),
+         Cell(each["text"])]
+        for split, shown in found["shown"].items() for each in shown
+    ]  # fmt: skip
+    heads = ["split", "number", *(["class"] if named else []), "text"]
+    page.section(
+        "Samples", table(heads, rows, "some texts"), note="Some texts of each split, as the network gets them."
+    )
+
+
+def _visible(token: str) -> str:
+    """A token that can be seen: blanks and ends of lines by their signs."""
+    return "".join({" ": "␣", "\n": "↵", "\t": "⇥"}.get(sign, sign) for sign in token)
 
 
 def _series(page: Page, look: Look) -> None:

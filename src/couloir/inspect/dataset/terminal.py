@@ -46,6 +46,8 @@ def told(facts: dict[str, Any]) -> Iterator[str | Table]:
         yield _images(facts["images"])
     if facts["series"] is not None:
         yield _series(facts["series"]["columns"])
+    if facts["texts"] is not None:
+        yield _texts(facts["texts"])
     if facts["columns"] is not None:
         yield _columns(facts["columns"])
     if facts["first_batch"] is not None:
@@ -101,6 +103,16 @@ def _series(columns: list[dict[str, Any]]) -> Table:
     if len(columns) > COLUMNS:
         table.add_section()
         table.add_row(f"{len(columns) - COLUMNS:,} more")
+    return table
+
+
+def _texts(found: dict[str, Any]) -> Table:
+    table = Table("split")
+    for name in ("tokens", "shortest", "median", "longest", "unknown"):
+        table.add_column(name, justify="right")
+    for split, told in found["splits"].items():
+        lengths = (_number(told[name]) for name in ("min", "median", "max"))
+        table.add_row(WORDS[split], f"{told['tokens']:,}", *lengths, f"{told['unknown']:.1%}")
     return table
 
 
