@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.modules import batchnorm, conv
 
-from couloir.layer_kinds import BatchNorm, Convolution, TransposedConvolution, undisturbed
+from couloir.layer_kinds import BatchNorm, Convolution, TransposedConvolution, learned_weight, undisturbed
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,12 @@ def test_running_means_modes_and_random_numbers_are_as_before() -> None:
     assert not net[1].training
     assert torch.equal(torch.get_rng_state(), generator)
     assert torch.equal(net[0].running_mean, mean)  # type: ignore[arg-type]
+
+
+def test_the_learned_weight_of_a_normalised_layer_is_the_tensor_that_an_optimizer_changes() -> None:
+    plain = nn.Conv1d(2, 3, 5)
+    assert learned_weight(plain) is plain.weight
+    layer = nn.utils.parametrizations.weight_norm(nn.Conv1d(2, 3, 5))
+    found = learned_weight(layer)
+    assert any(found is parameter for parameter in layer.parameters())
+    assert found.shape == (3, 2, 5)

@@ -23,9 +23,13 @@ def learned_weight(layer: nn.Module) -> Tensor:
     """The tensor (O, ...) that an optimizer changes where it learns a layer's weight.
 
     A layer with spectral normalisation computes the weight that it uses out of it, and in training to ask such a layer
-    for `weight` moves its state.
+    for `weight` moves its state. Of a layer with weight normalisation it is the direction, and not the length.
     """
-    weight = layer.parametrizations.weight.original if is_parametrized(layer, "weight") else layer.weight  # type: ignore[union-attr]
+    if is_parametrized(layer, "weight"):
+        parts: Any = layer.get_submodule("parametrizations.weight")
+        weight = parts.original1 if hasattr(parts, "original1") else parts.original
+    else:
+        weight = layer.weight
     assert isinstance(weight, Tensor)
     return weight
 

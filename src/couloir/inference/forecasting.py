@@ -15,7 +15,8 @@ from couloir.artifacts.forecast_exhibits import forecasts_of
 from couloir.artifacts.forecast_pictures import Window, windows_picture
 from couloir.artifacts.sample_grid import Pixels
 from couloir.config.fields import input_field
-from couloir.data.sequence.series_table import SeriesTable, Wanted, read_series
+from couloir.data.sequence.series_columns import Wanted
+from couloir.data.sequence.series_table import SeriesTable, read_series
 from couloir.data.sequence.spacing import Days, as_texts
 from couloir.errors import CouloirError
 from couloir.inference.answers import Block

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from couloir.data.sequence.parts_of_time import SPLITS, Cuts, check_windows, divided, windows
-from couloir.data.sequence.series_table import SeriesTable, Wanted, read_series
+from couloir.data.sequence.series_columns import Wanted
+from couloir.data.sequence.series_table import SeriesTable, read_series
 from couloir.data.sequence.spacing import Spacing
 from couloir.errors import CouloirError
 
