@@ -55,7 +55,8 @@ clean:
 	$(BIN)/pip install --quiet -e .
 	@touch $@
 
+# --no-compile: of the libraries' modules a few are used, and Python compiles those when it first does.
 .venv/.dev: .venv/bin/python pyproject.toml constraints.txt
 	@echo "installing into .venv, with the tools for tests ..."
-	$(BIN)/pip install --quiet -e '.[dev]'
+	$(BIN)/pip install --quiet --no-compile -e '.[dev]'
 	@touch $@ .venv/.run

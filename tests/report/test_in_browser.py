@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from couloir.diagnosis import Diagnosis
 from couloir.report.index import write_index
 from couloir.report.run import write_report
 from recorded_runs import EVIL, write_exhibits, write_run
+from report.conftest import Diagnosis
 
 
 @pytest.fixture(scope="module", autouse=True)
