@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from couloir.config import contract, resolvers, scaling, targets, tree
+from couloir.config.attention import check_attention
 from couloir.config.augmented import augments, check_adversarial
 from couloir.config.classifier_run import check_classifier
 from couloir.config.compose import SWEEP_GROUPS, Sentence, compose_sentence
@@ -558,6 +559,7 @@ def _check_parts(sentence: Sentence) -> None:
     check_pattern(cfg.model)
     check_unpadded(cfg.model, cfg.data.get("image_size"))
     check_video_network(cfg.model, cfg.data)
+    check_attention(cfg.model, cfg.get("scheduler"))
     _check_finetune(cfg)
     rule = f"momentum_schedule={choices.get('momentum_schedule')}"
     _refuse(

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, OneCycleLR
 
-from couloir.errors import CouloirError
+from couloir.config.attention import check_factor
 from couloir.scheduler.interval import by_interval, horizon
 
 
@@ -78,11 +78,7 @@ def noam(optimizer: Optimizer, warmup_steps: int, factor: float | None, width: i
     Raises:
         CouloirError: there is a factor, and no width.
     """
-    if factor is not None and width is None:
-        raise CouloirError(
-            "scheduler.factor goes with the width of the network, and model.width does not say it.",
-            next_step="scheduler.width=512, or leave scheduler.factor out: then optimizer.lr is the largest rate",
-        )
+    check_factor(factor, width)
     largest = None if factor is None else factor / math.sqrt((width or 1) * warmup_steps)
     peak = 1.0 if largest is None else largest / float(optimizer.defaults["lr"])
     return by_interval(LambdaLR(optimizer, InverseRoot(warmup_steps, peak)), "step")

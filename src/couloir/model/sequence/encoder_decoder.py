@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from couloir.config.attention import check_heads
 from couloir.model.sequence.network import opened, steps_there
-from couloir.model.sequence.transformer import SINUSOIDAL, Layer, Layers, Positions, begin_by_xavier, check_heads
+from couloir.model.sequence.transformer import SINUSOIDAL, Layer, Layers, Positions, begin_by_xavier
 from couloir.model.weights import loads_weights
 from couloir.ragged import Padded
 

@@ -11,8 +11,9 @@ import math
 
 from torch import Tensor, nn
 
+from couloir.config.attention import check_heads
 from couloir.model.sequence.network import SEQUENCE, STEPS, Inputs, SequenceNetwork, head, opened
-from couloir.model.sequence.transformer import LEARNED, Layer, Layers, Positions, check_heads
+from couloir.model.sequence.transformer import LEARNED, Layer, Layers, Positions
 from couloir.model.weights import loads_weights
 from couloir.ragged import Padded
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from couloir.config.attention import check_heads, no_steps
 from couloir.errors import CouloirError
 from couloir.model.sequence.attention import Attention
 from couloir.model.sequence.network import SEQUENCE, Inputs, SequenceNetwork, head, steps_there
@@ -47,10 +48,7 @@ class Positions(nn.Module):
         self.table: nn.Parameter | None = None
         if kind == LEARNED:
             if steps is None:
-                raise CouloirError(
-                    "Learned positions need to know how many steps there are at most.",
-                    next_step="state it as the network's number of steps, or take positions=sinusoidal",
-                )
+                raise no_steps()
             self.table = nn.Parameter(torch.empty(steps, width).normal_(std=0.02))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -161,20 +159,6 @@ class Layers(nn.Module):
         for layer in self.layers:
             x = layer(x, there, memory, memory_there)
         return x if self.norm is None else self.norm(x)
-
-
-def check_heads(width: int, heads: int) -> None:
-    """Each head has the same part of the width.
-
-    Raises:
-        CouloirError: the width cannot be divided so.
-    """
-    if width % heads:
-        raise CouloirError(
-            f"{heads} heads cannot share {width} numbers evenly.",
-            place="model.heads",
-            next_step=f"a width that {heads} divides, such as model.width={heads * -(-width // heads)}",
-        )
 
 
 def begin_by_xavier(net: nn.Module) -> None:
