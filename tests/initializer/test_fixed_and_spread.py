@@ -12,6 +12,7 @@ from couloir.errors import CouloirError
 from couloir.initializer.fixed import constant, default, ones, zeros
 from couloir.initializer.layers import fans
 from couloir.initializer.spread import normal, uniform
+from couloir.layer_kinds import learned_weight
 
 
 class Scaled(nn.Linear):
@@ -144,6 +145,7 @@ def test_a_layer_with_weight_normalisation_begins_with_the_weight_that_was_drawn
     assert 0.3 < direction.std() < 0.7
     torch.testing.assert_close(length, direction.flatten(1).norm(dim=1)[:, None, None])
     torch.testing.assert_close(layer.weight, direction)
+    assert learned_weight(layer) is direction
 
 
 @pytest.mark.parametrize("layer", [nn.LazyLinear(3), squared(nn.Linear(3, 3))], ids=["lazy", "squared"])
