@@ -120,6 +120,8 @@ SEQUENCES = {
     "sine_series": "data=sine_series model=dlinear",
     "series_csv": "data=series_csv data.path={root}/table.csv data.target=[p,q] data.ignore=[kind] data.length=8 "
     "data.horizon=2 model=linear_forecast",
+    "sequences_csv": "data=sequences_csv data.path={root}/groups.csv data.group=id data.target=kind model=lstm "
+    "model.width=4",
     "reversed": "data=reversed model=transformer model.width=8 model.layers=1 model.heads=2 model.dropout=0.2",
     "moving_digits": "data=moving_digits data.count=60 model=conv3d",
 }
@@ -161,6 +163,8 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_photographs(root / "photos", train=24, other=8)
     make_masks(root / "masks", 24)
     rows = [f"{i % 7},{(i * i) % 11 / 3},{'ab'[i % 2]},{3 * (i % 3) + 1},{i / 9 + (i % 5)}" for i in range(80)]
+    steps = [f"s{number},{'ab'[number % 2]},{step}" for number in range(12) for step in range(3 + number % 4)]
+    (root / "groups.csv").write_text("id,kind,x\n" + "\n".join(steps))
     (root / "table.csv").write_text("p,q,kind,number,y\n" + "\n".join(rows))
     kinds = [f"{i / 7 if i % 9 else ''},{'xyz'[i % 3]},2024-01-{i % 28 + 1:02},{'ab'[i % 2]}" for i in range(80)]
     (root / "kinds.csv").write_text("p,letter,day,kind\n" + "\n".join(kinds))
