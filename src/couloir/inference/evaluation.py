@@ -51,7 +51,7 @@ def record_evaluation(cfgs: list[DictConfig], runs: list[Path], folder: RunFolde
         say.info("%s", rendered(table))
         if said := given_up_by(folder.path):
             say.warning("warning: %s", said)
-        views = type(build(cfgs[0], "tta")).__name__ if cfgs[0].get("tta") else "each image as it is"
+        views = type(build(cfgs[0], "tta")).__name__ if cfgs[0].get("tta") else "each sample as it is"
         say.info("%s", f"runs: {len(runs)}; views: {views}; record: {folder.path}")
 
 
