@@ -108,6 +108,7 @@ class Batches:
             batch_size * world samples, and each takes its part of every one.
         world: how many processes there are.
         device: where the samples' numbers go, once an epoch.
+        own_draws: whether what is drawn for a batch differs from process to process.
     """
 
     def __init__(
@@ -124,8 +125,9 @@ class Batches:
         rank: int = 0,
         world: int = 1,
         device: torch.device | str = "cpu",
+        own_draws: bool = True,
     ) -> None:
-        self.device = device
+        self.device, self.own_draws = device, own_draws
         self.num_samples, self.batch_size = num_samples, batch_size
         self.read, self.prepare = read, prepare
         self.shuffle, self.seed = shuffle, seed
@@ -198,8 +200,9 @@ class Batches:
             yield batch
 
     def seed_of(self, epoch: int, number: int) -> int:
-        """What the random windows of one batch of an epoch, in this process, follow from."""
-        digest = hashlib.sha256(f"windows {self.seed} {epoch} {number} {self.rank}".encode()).digest()
+        """What the random windows of one batch of an epoch follow from, in this process or in all."""
+        rank = self.rank if self.own_draws else 0
+        digest = hashlib.sha256(f"windows {self.seed} {epoch} {number} {rank}".encode()).digest()
         return int.from_bytes(digest[:7])
 
     def close(self) -> None:

@@ -285,6 +285,7 @@ class Sequences(Samples):
             rank=world.rank,
             world=world.size,
             device=self.device,
+            own_draws=False,
         )
 
     @classmethod
