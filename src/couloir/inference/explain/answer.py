@@ -11,6 +11,8 @@ from torch import Tensor
 from couloir.artifacts.page import Cell, table, text
 from couloir.errors import CouloirError
 from couloir.inference.explain.exhibit import Exhibit, Panel, as_picture, in_bytes
+from couloir.inference.explain.steps.by_step import sequence
+from couloir.inference.explain.steps.sequences import OverSteps
 from couloir.inference.explain.subject import Shown, Subject
 from couloir.inference.explain.words import Wanted
 from couloir.task.dense import Dense
@@ -38,7 +40,10 @@ def answered(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
             told = f"truth: {numbers['truth']}; {told}"
         panels = [Panel(f"sample_{number}", told, as_picture(shown.pixels[number]))] if subject.is_image else []
         html = bars([(row["output"], row["answer"]) for row in rows], of_one=subject.chooses or _is_share(subject))
-        if not panels:
+        if isinstance(subject, OverSteps):
+            before, panels = sequence(subject, shown, number)
+            html = f"<p>{text(told)}</p>{before}{html}"
+        elif not panels:
             html = f"<p>{text(told)}</p>{html}"
         found.append(Exhibit("answer", name, panels=panels, html=html, numbers=numbers, sample=number, side=220))
     return found
@@ -83,9 +88,11 @@ def neighbours(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
         )
     hidden = subject.hidden(shown.x).double()
     features, places, targets, pictures = [], [], [], []
+    texts: list[str] = []
     for x, target, numbers in subject.split("train", wanted.most):
         features.append(subject.hidden(x).double())
         places += numbers
+        texts += subject.said(x) if isinstance(subject, OverSteps) else []
         if target is not None and target.ndim == 1 and not target.is_floating_point():
             targets += target.tolist()
         if subject.is_image:
@@ -107,14 +114,17 @@ def neighbours(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
             at, distance = int(order[number, rank]), float(distances[number, rank])
             label = subject.name_of(targets[at]) if targets else ""
             entry = {"place": places[at], "distance": distance, **({"class": label} if label else {})}
+            entry |= {"text": texts[at]} if texts else {}
             near.append(entry)
             words = f"{label or 'sample'} {'no. ' * (not label)}{'' if label else places[at]}".strip()
             told = f"{words}, {distance:.3g} away"
             if whole is not None:
                 panels.append(Panel(f"neighbours_{number}_{rank}", told, as_picture(whole[at].float() / 255)))
             else:
-                rows.append([Cell(str(places[at]), places[at]), Cell(label), Cell(f"{distance:.4g}", distance)])
-        html = table(["training sample", "class", "distance"], rows, "nearest training samples") if rows else ""
+                told_by = [*([Cell(label)] if targets else ()), *([Cell(texts[at])] if texts else ())]
+                rows.append([Cell(str(places[at]), places[at]), *told_by, Cell(f"{distance:.4g}", distance)])
+        heads = ["training sample", *(["class"] if targets else ()), *(["text"] if texts else ()), "distance"]
+        html = table(heads, rows, "nearest training samples") if rows else ""
         exhibit = Exhibit("neighbours", f"Nearest training samples of {name}", note, panels, html=html, sample=number)
         exhibit.numbers, exhibit.side = {"nearest": near}, 96
         found.append(exhibit)

@@ -17,7 +17,7 @@ from couloir.config.finished import Opened, asked_runs
 from couloir.config.metrics import MAKING, task_of
 from couloir.config.resolvers import run_name
 from couloir.errors import CouloirError
-from couloir.inference.explain.words import IMAGE, RECORD, ROW, USED_BY, Wanted, check_used, chosen_methods
+from couloir.inference.explain.words import KINDS, RECORD, USED_BY, VIDEO, Wanted, check_used, chosen_methods
 from couloir.inference.sampling.words import overrides_among
 from couloir.record.files import check_writable
 from couloir.record.find import find_trained, outputs_of
@@ -96,15 +96,21 @@ def check_task(cfg: Any, name: str) -> None:
             f"{name} has task={task}: it makes samples, and gives no answer that could be explained.",
             next_step="couloir sample shows its codes (--latent) and what it makes; couloir predict its errors",
         )
-    kind = _kind(cfg)
-    if kind not in (IMAGE, ROW):
+    kind = kind_of(cfg)
+    if kind not in KINDS:
         raise CouloirError(
-            f"{name} takes inputs of kind {kind}; images and rows of a table can be explained.",
+            f"{name} takes inputs of kind {kind}; {', '.join(KINDS.values())} can be explained.",
             next_step="couloir predict asks it about new inputs",
+        )
+    if kind == VIDEO and "future" in fields_of(cfg.data).values():
+        raise CouloirError(
+            f"{name} forecasts frames: its answer is a video, and no score that could be explained.",
+            next_step="couloir predict and the report show the frames",
         )
 
 
-def _kind(cfg: Any) -> str:
+def kind_of(cfg: Any) -> str:
+    """The kind of the inputs that a run takes."""
     fields = fields_of(cfg.data)
     return str(fields[input_field(fields)])
 
@@ -117,7 +123,7 @@ def wanted(flags: Mapping[str, Any], explained: Explained) -> Wanted:
     """
     cfg = explained.cfg
     text = flags["--methods"]
-    methods = chosen_methods(text, _kind(cfg))
+    methods = chosen_methods(text, kind_of(cfg))
     named = tuple(name for name in methods if name in (text or "").replace("-", "_").replace(" ", "").split(","))
     split = flags["--split"] or "val"
     if split not in ("train", "val", "test"):
@@ -134,7 +140,7 @@ def wanted(flags: Mapping[str, Any], explained: Explained) -> Wanted:
     epsilon = None if flags["--epsilon"] is None else _fraction(flags["--epsilon"])
     for flag in USED_BY:
         if flags[flag] is not None:
-            check_used(flag, methods, _kind(cfg))
+            check_used(flag, methods, kind_of(cfg))
     layers = tuple(word.strip() for word in (flags["--layer"] or "").split(",") if word.strip())
     output = Path(cfg.output_dir) / "explain" / run_name() if flags["--output"] is None else Path(flags["--output"])
     return Wanted(

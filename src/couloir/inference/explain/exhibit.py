@@ -46,6 +46,7 @@ class Exhibit:
         sample: the number of the sample among those that are explained; None: it is about all of them, or none.
         warning: why it must not be trusted, where that was measured; empty: nothing speaks against it.
         side: pixels that a picture is wide on the page.
+        arrays: numbers that no picture of its own shows, by the names of their files, `NAME.npy`.
     """
 
     method: str
@@ -58,6 +59,7 @@ class Exhibit:
     sample: int | None = None
     warning: str = ""
     side: int = 180
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
 def as_picture(pixels: Tensor) -> NDArray[np.uint8]:

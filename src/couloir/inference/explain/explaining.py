@@ -20,17 +20,19 @@ from couloir.errors import CouloirError, display
 from couloir.inference.begun import Begun, BegunWithData
 from couloir.inference.class_words import class_number
 from couloir.inference.explain.answer import answered
-from couloir.inference.explain.asked import Explained
+from couloir.inference.explain.asked import Explained, kind_of
 from couloir.inference.explain.exhibit import Exhibit
 from couloir.inference.explain.imagenet import imagenet
 from couloir.inference.explain.page import as_png, page_of
+from couloir.inference.explain.steps.sequences import OverSteps, sequences_shown
 from couloir.inference.explain.subject import Shown, Subject
-from couloir.inference.explain.words import PAGE, RECORD, USED_BY, Wanted
+from couloir.inference.explain.words import PAGE, RECORD, STEPS, USED_BY, Wanted
 from couloir.inference.given import given
 from couloir.inference.inputs import Inputs
 from couloir.inference.predictor import Predictor
 from couloir.inference.trained import Trained
 from couloir.log import say, warnings_told
+from couloir.ragged import moved, rows_of
 from couloir.record.files import as_json, write_atomically
 from couloir.task.dense import Dense
 
@@ -55,7 +57,8 @@ def explain(explained: Explained, wanted: Wanted, found: Inputs | None, sentence
     """
     notes: list[str] = []
     with warnings_told():
-        subject = Subject(_trained(explained, wanted, found is None, notes))
+        trained = _trained(explained, wanted, found is None, notes)
+        subject = OverSteps(trained) if kind_of(explained.cfg) in STEPS else Subject(trained)
         if not wanted.most:
             wanted = replace(wanted, most=_affordable(subject, explained.cfg))
         for layer in wanted.layers:
@@ -67,7 +70,7 @@ def explain(explained: Explained, wanted: Wanted, found: Inputs | None, sentence
         for name in wanted.methods:
             start = time.perf_counter()
             try:
-                exhibits += _function(name)(subject, shown, wanted)
+                exhibits += _function(name, subject.kind)(subject, shown, wanted)
             except CouloirError as error:
                 if name in wanted.named:
                     raise
@@ -125,8 +128,12 @@ def _imagenet(explained: Explained) -> Sequence[str]:
 
 def _affordable(subject: Subject, cfg: DictConfig) -> int:
     """How many samples of a split are looked at."""
-    rows = layers(subject.net, int(cfg.data.channels), input_size(cfg.data) if subject.is_image else None)
-    each = max(1, sum(row.multiply_adds for row in rows))
+    if isinstance(subject, OverSteps):
+        weights = sum(parameter.numel() for parameter in subject.net.parameters())
+        each = max(1, weights * subject.empty().shape[subject.axis])
+    else:
+        rows = layers(subject.net, int(cfg.data.channels), input_size(cfg.data) if subject.is_image else None)
+        each = max(1, sum(row.multiply_adds for row in rows))
     return int(min(MOST, max(LEAST, MULTIPLY_ADDS // each)))
 
 
@@ -136,7 +143,7 @@ def _shown(subject: Subject, wanted: Wanted, found: Inputs | None, notes: list[s
     Raises:
         CouloirError: none can be read, they have several sizes, or there is no such class.
     """
-    xs: list[Tensor] = []
+    xs: list[Any] = []
     names: list[str] = []
     truth: list[int] = []
     if found is None:
@@ -148,15 +155,18 @@ def _shown(subject: Subject, wanted: Wanted, found: Inputs | None, notes: list[s
     else:
         unusable: list[tuple[str, str]] = []
         for part in given(subject.trained, found, unusable):
-            xs.append(part.batch[subject.task.input].to(subject.device))
+            xs.append(moved(part.batch[subject.task.input], subject.device))
             names += [Path(name).name if Path(name).exists() else name for name in part.names]
             known = part.truth is not None and part.truth.dtype.kind in "iu" and part.truth.ndim == 1
-            truth += [int(value) for value in part.truth] if known else [-1] * len(xs[-1])  # type: ignore[union-attr]
+            truth += [int(value) for value in part.truth] if known else [-1] * rows_of(xs[-1])  # type: ignore[union-attr]
         for where, reason in unusable:
             say.warning("%s", f"warning: {where} {reason}: it is left out")
             notes.append(f"{where}: it {reason}")
     if not xs:
         raise CouloirError("There is nothing to explain: no input can be read.", next_step="save them as JPEG or PNG")
+    known = any(label >= 0 for label in truth)
+    if isinstance(subject, OverSteps):
+        return sequences_shown(subject, xs, names, truth if known else None, wanted)
     sizes = {tuple(x.shape[1:]) for x in xs}
     if len(sizes) > 1:
         told = ", ".join(f"{size[-2]} x {size[-1]}" for size in sorted(sizes))
@@ -165,7 +175,6 @@ def _shown(subject: Subject, wanted: Wanted, found: Inputs | None, notes: list[s
             next_step="explain those of one size at a time",
         )
     x = torch.cat(xs).float()
-    known = any(label >= 0 for label in truth)
     return Shown(subject.pixels(x), x, _targets(subject, x, wanted), names, truth if known else None)
 
 
@@ -211,9 +220,17 @@ MODULES = {
 """The modules below this folder, and the methods that each has as functions of the same names."""
 
 
-def _function(name: str) -> Method:
+OF_STEPS = {
+    "steps.by_step": ("gradients", "gradient_x_input", "integrated_gradients", "occlusion"),
+    "steps.ahead": ("horizons",), "steps.attention": ("attention",), "steps.hidden": ("hidden_states", "gates"),
+}  # fmt: skip
+"""The same of sequences, which have functions of their own for some methods."""
+
+
+def _function(name: str, kind: str) -> Method:
     """The function of a method; its module is imported when it is asked for, so that a short page comes soon."""
-    module = next(module for module, methods in MODULES.items() if name in methods)
+    modules = {**OF_STEPS, **MODULES} if kind in STEPS else MODULES
+    module = next(module for module, methods in modules.items() if name in methods)
     function: Method = getattr(importlib.import_module(f"{__package__}.{module}"), name)
     return function
 
@@ -252,6 +269,9 @@ def _write(
             (folder / f"{panel.name}.png").write_bytes(as_png(panel.picture))
             if panel.values is not None:
                 np.save(folder / f"{panel.name}.npy", panel.values)
+        for each in exhibits:
+            for file, values in each.arrays.items():
+                np.save(folder / f"{file}.npy", values)
         page = page_of(title, sentence, known, exhibits, notes, len(shown))
         write_atomically(folder / PAGE, page.as_html())
         write_atomically(folder / RECORD, as_json(facts))

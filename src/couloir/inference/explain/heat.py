@@ -58,16 +58,17 @@ def most_of(values: NDArray[np.float32], signed: bool) -> tuple[float, float]:
     return (-most if signed else 0.0), most
 
 
-def laid_over(pixels: Tensor, values: Tensor, signed: bool = False) -> tuple[Picture, str]:
+def laid_over(pixels: Tensor, values: Tensor, signed: bool = False, most: float = 0.0) -> tuple[Picture, str]:
     """A map over its image, with a bar; and in words what the bar's ends are.
 
     Args:
         pixels: the image in [0, 1], (C, H, W).
         values: the map, (h, w); it is enlarged to the image.
         signed: whether it has values below zero.
+        most: the value that the colours end at; 0: by the map itself.
     """
     shown = as_large_as(values, pixels)
-    low, high = most_of(shown, signed)
+    low, high = (-most if signed else 0.0, most) if most else most_of(shown, signed)
     shares = shown / high if high > 0 else np.zeros_like(shown)
     grey = photograph_in_grey(pixels)[..., None]
     strength = np.abs(np.clip(shares, -1, 1))[..., None] ** 0.75

@@ -13,6 +13,7 @@ from PIL import Image
 from couloir.artifacts.page import Page, charts, copyable, facts, text
 from couloir.artifacts.sheet import picture_address, tiles
 from couloir.inference.explain.exhibit import Exhibit, Panel
+from couloir.inference.explain.steps.drawing import STYLE as OF_STEPS
 from couloir.inference.explain.words import FULL, GROUPS, METHODS
 
 SMALL = 64
@@ -60,7 +61,7 @@ def page_of(
         notes: what was left out and why.
         samples: how many are explained; the first `FULL` are shown.
     """
-    page = Page(title, styles=[STYLE])
+    page = Page(title, styles=[STYLE, OF_STEPS])
     written = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
     page.parts.append(
         f'<header><h1>{text(title)}</h1><p class="note">Written {written}.</p>{copyable(sentence)}{facts(known)}'

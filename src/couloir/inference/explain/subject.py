@@ -103,7 +103,7 @@ class Subject:
         self.trained, self.task, self.net = trained, trained.task, trained.net
         self.data = trained.data
         self.device = trained.device
-        self.kind = self.data.fields[input_field(self.data.fields)]
+        self.kind: str = self.data.fields[input_field(self.data.fields)]
         for module in self.net.modules():
             if getattr(module, "inplace", False) is True:
                 module.inplace = False  # type: ignore[assignment]
@@ -115,12 +115,12 @@ class Subject:
     @property
     def is_image(self) -> bool:
         """Whether it looks at images."""
-        return bool(self.kind == "image")
+        return self.kind == "image"
 
     @cached_property
     def _scale(self) -> tuple[Tensor, Tensor]:
         """Mean and deviation of the channels or columns, to be broadcast."""
-        shape = (1, -1, 1, 1) if self.is_image else (1, -1)
+        shape = {"image": (1, -1, 1, 1), "series": (1, 1, -1), "video": (1, -1, 1, 1, 1)}.get(self.kind, (1, -1))
         found = [torch.as_tensor(value, dtype=torch.float32, device=self.device).reshape(-1)
                  for value in (self.data.mean, self.data.std)]  # fmt: skip
         return found[0].reshape(shape), found[1].reshape(shape)
@@ -240,9 +240,9 @@ class Subject:
         Raises:
             CouloirError: no layer has maps.
         """
-        head = {name.rpartition(".")[0] for name in self._scoring}
-        inner = [met for met in self.mapped if met.kind not in PASSING and met.name not in (*self._scoring, *head)]
-        before = [met for met in inner if self._order(met.name) < min(map(self._order, self._scoring), default=1 << 30)]
+        head = {name.rpartition(".")[0] for name in self.scoring}
+        inner = [met for met in self.mapped if met.kind not in PASSING and met.name not in (*self.scoring, *head)]
+        before = [met for met in inner if self._order(met.name) < min(map(self._order, self.scoring), default=1 << 30)]
         if not (before or inner):
             raise CouloirError(
                 "No layer of the network has maps.", next_step="methods that need none: --methods gradients"
@@ -250,7 +250,7 @@ class Subject:
         return (before or inner)[-1]
 
     @cached_property
-    def _scoring(self) -> list[str]:
+    def scoring(self) -> list[str]:
         """The last layer with weights: that which gives the scores."""
         weighted = [name for name in passed(self.net, self.empty())
                     if any(True for _ in self.net.get_submodule(name).parameters(recurse=False))]  # fmt: skip
@@ -291,14 +291,14 @@ class Subject:
         """The values of the last hidden layer, what the last layer with weights takes: (B, F), without gradient. Of a
         convolution that gives the scores its maps are averaged.
         """
-        if not self._scoring:
+        if not self.scoring:
             return x.flatten(1)
         parts: list[Tensor] = []
 
         def keep(module: nn.Module, inputs: Any) -> None:
             parts.append(inputs[0].detach())
 
-        hook = self.net.get_submodule(self._scoring[0]).register_forward_pre_hook(keep)
+        hook = self.net.get_submodule(self.scoring[0]).register_forward_pre_hook(keep)
         try:
             with torch.no_grad():
                 for part in torch.split(x, BATCH):

@@ -11,6 +11,13 @@ from typing import NamedTuple
 from couloir.errors import CouloirError, did_you_mean
 
 IMAGE, ROW = "image", "row"
+TOKENS, SERIES, VIDEO = "tokens", "series", "video"
+STEPS = (TOKENS, SERIES, VIDEO)
+"""Kinds of inputs whose samples have steps."""
+KINDS = {
+    IMAGE: "images", ROW: "rows of a table", TOKENS: "texts and other tokens", SERIES: "series", VIDEO: "videos",
+}  # fmt: skip
+"""The kinds of inputs that can be explained, and what messages call them."""
 ALL, DEFAULT = "all", "default"
 """Words for methods: all that take such inputs, and those that are used where none are named."""
 FULL = 8
@@ -46,24 +53,33 @@ GROUPS = {
 }
 """The sections of the page, in their order."""
 METHODS = {
-    "neighbours": Method("answer", (IMAGE, ROW), True, "the training samples nearest in the last hidden layer"),
+    "neighbours": Method("answer", (IMAGE, ROW, *STEPS), True, "the training samples nearest in the last hidden layer"),
     "grad_cam": Method("where", (IMAGE,), True, "Grad-CAM: the parts of a layer's maps that speak for a class"),
     "grad_cam_plus_plus": Method("where", (IMAGE,), False, "Grad-CAM++: the same with a weight for each place"),
-    "occlusion": Method("where", (IMAGE,), True, "a grey square that covers one part after another"),
-    "gradients": Method("where", (IMAGE, ROW), True, "how the score changes with each pixel"),
+    "occlusion": Method(
+        "where", (IMAGE, *STEPS), True, "a grey square over one part after another; of sequences each step left out"
+    ),
+    "gradients": Method("where", (IMAGE, ROW, *STEPS), True, "how the score changes with each pixel, column or step"),
     "guided_backprop": Method("where", (IMAGE,), True, "gradients without what lowers the score on the way"),
-    "integrated_gradients": Method("where", (IMAGE, ROW), True, "gradients from nothing to the sample, added up"),
+    "integrated_gradients": Method(
+        "where", (IMAGE, ROW, *STEPS), True, "gradients from nothing to the sample, added up"
+    ),
+    "gradient_x_input": Method("where", (TOKENS, SERIES), True, "gradients times the input, by step"),
+    "horizons": Method("where", (SERIES,), True, "of forecasts: which steps of the window each step to come goes by"),
     "smoothgrad": Method("where", (IMAGE,), False, "the mean of gradients under noise"),
     "permutation": Method("where", (ROW,), True, "how much worse answers get when a column is shuffled"),
     "captum": Method("where", (IMAGE, ROW), False, "the same methods by captum, and how far they are from these"),
+    "attention": Method("layers", (TOKENS, SERIES), True, "what each head of each layer attends to"),
+    "hidden_states": Method("layers", (TOKENS, SERIES), True, "what a layer keeps from step to step"),
+    "gates": Method("layers", (TOKENS, SERIES), True, "how often gates of LSTM and GRU are open and shut"),
     "feature_maps": Method("layers", (IMAGE,), True, "the maps of a layer"),
     "deconvnet": Method("layers", (IMAGE,), False, "what in the image the strongest maps answer to, projected down"),
     "strongest": Method("layers", (IMAGE,), False, "the nine strongest activations of maps over a split"),
     "filters": Method("layers", (IMAGE,), True, "the filters of a layer"),
     "matrix": Method("layers", (IMAGE,), False, "a convolution written as one matrix, U v(x) = v(u * x), and checked"),
-    "dead_units": Method("layers", (IMAGE, ROW), False, "units that are zero for every sample of a split"),
+    "dead_units": Method("layers", (IMAGE, ROW, *STEPS), False, "units that are zero for every sample of a split"),
     "receptive_fields": Method("layers", (IMAGE,), True, "what part of the image a unit of each layer depends on"),
-    "embedding": Method("layers", (IMAGE, ROW), False, "a layer's values over a split in two dimensions"),
+    "embedding": Method("layers", (IMAGE, ROW, *STEPS), False, "a layer's values over a split in two dimensions"),
     "maximisation": Method("dreams", (IMAGE,), False, "an image that a class, a map or a unit answers to most"),
     "deep_dream": Method("dreams", (IMAGE,), False, "the image, changed so that a layer answers more strongly"),
     "fgsm": Method("fooling", (IMAGE,), False, "one step along the sign of the gradient"),
@@ -80,7 +96,7 @@ METHODS = {
 USED_BY = {
     "--layer": (
         "grad_cam", "grad_cam_plus_plus", "occlusion", "captum", "feature_maps", "deconvnet", "strongest", "filters",
-        "matrix", "receptive_fields", "embedding", "maximisation", "deep_dream", "equivariance",
+        "matrix", "receptive_fields", "embedding", "hidden_states", "maximisation", "deep_dream", "equivariance",
     ),
     "--unit": ("occlusion", "feature_maps", "deconvnet", "strongest", "filters", "maximisation"),
     "--epsilon": ("fgsm", "pgd", "universal"),
@@ -126,7 +142,7 @@ def chosen_methods(text: str | None, kind: str) -> tuple[str, ...]:
 
     Args:
         text: as typed; None: the default methods.
-        kind: of the inputs, `image` or `row`.
+        kind: of the inputs, a key of `KINDS`.
 
     Raises:
         CouloirError: there is no such method, or it does not take such inputs.
@@ -138,9 +154,9 @@ def chosen_methods(text: str | None, kind: str) -> tuple[str, ...]:
         if name in METHODS:
             if kind not in METHODS[name].needs:
                 others = ", ".join(each for each, method in METHODS.items() if kind in method.needs)
+                taken = " or ".join(map(_named, METHODS[name].needs))
                 raise CouloirError(
-                    f"The method {name} takes {_named(METHODS[name].needs[0])}, and the run was trained on "
-                    f"{_named(kind)}.",
+                    f"The method {name} takes {taken}, and the run was trained on {_named(kind)}.",
                     next_step=f"for these there are {others}",
                 )
             if name == "captum":
@@ -193,4 +209,4 @@ def _is_meant(word: str, method: Method) -> bool:
 
 
 def _named(kind: str) -> str:
-    return {IMAGE: "images", ROW: "rows of a table"}.get(kind, kind)
+    return KINDS.get(kind, kind)

@@ -28,6 +28,7 @@ from couloir.inference.explain.plates import Pixels
 from couloir.inference.explain.subject import Shown, Subject
 from couloir.inference.explain.words import Wanted
 from couloir.palette import palette
+from couloir.ragged import first
 from couloir.record.files import as_csv, write_atomically
 
 HIDDEN = "hidden"
@@ -127,7 +128,7 @@ def embedding(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
     return exhibits
 
 
-def _layer_values(subject: Subject, x: Tensor, name: str | None) -> Tensor:
+def _layer_values(subject: Subject, x: Any, name: str | None) -> Tensor:
     """(B, F): what a layer gives, or the last hidden one."""
     if name is None:
         return subject.hidden(x)
@@ -154,9 +155,14 @@ def _cloud(subject: Subject, shown: Shown, wanted: Wanted, name: str | None) -> 
     answers.append(_answers(subject, shown.x))
     known = shown.truth if shown.truth is not None and subject.chooses else [-1] * len(shown)
     truth.append(np.array([float(each) if each >= 0 else np.nan for each in known]))
-    averaged = name is not None and _averages(subject.outputs(shown.x[:1], name))
+    averaged = name is not None and _averages(_first_outputs(subject, shown, name))
     return Cloud(torch.cat(values).double().numpy(), np.concatenate(truth), np.concatenate(answers),
                  [*names, *shown.names], len(shown), subject.chooses, averaged)  # fmt: skip
+
+
+def _first_outputs(subject: Subject, shown: Shown, name: str) -> Tensor:
+    one: Any = first(shown.x, 1)
+    return subject.outputs(one, name)
 
 
 def _answers(subject: Subject, x: Tensor) -> NDArray[np.float64]:

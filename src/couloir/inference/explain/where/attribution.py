@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -121,7 +121,17 @@ def strongest_channel(gradients: Tensor) -> Tensor:
     return gradients.abs().amax(dim=1)
 
 
-def integrated(subject: Subject, x: Tensor, target: Tensor, baseline: Tensor, nodes: int) -> Tensor:
+class Scored(Protocol):
+    """What gradients are taken of: a network, or one sequence within it."""
+
+    def score(self, x: Tensor, target: Tensor, /) -> Tensor:
+        """The raw score of one output for each input, (B,)."""
+
+    def gradients(self, x: Tensor, target: Tensor, /) -> Tensor:
+        """How that score changes with each number, in the form of `x`."""
+
+
+def integrated(subject: Scored, x: Tensor, target: Tensor, baseline: Tensor, nodes: int) -> Tensor:
     """(x - b) times the mean gradient on the straight way from b to x, by Gauss and Legendre's rule; in the form of x.
 
     Sundararajan, Taly and Yan, 2017, Axiomatic Attribution for Deep Networks, equation 1.
@@ -162,7 +172,7 @@ class Attributed(NamedTuple):
 
 
 def attributed(
-    subject: Subject, x: Tensor, target: Tensor, baseline: Tensor, nodes: int = NODES, most: int = MOST_NODES
+    subject: Scored, x: Tensor, target: Tensor, baseline: Tensor, nodes: int = NODES, most: int = MOST_NODES
 ) -> Attributed:
     """Integrated gradients with twice the points, and again, where the sum misses the difference by more than `MISSED`.
 
@@ -191,7 +201,7 @@ def attributed(
             values[one] = integrated(subject, x[one], target[one], begun[one], taken[place])
 
 
-def _scores(subject: Subject, x: Tensor, target: Tensor) -> Tensor:
+def _scores(subject: Scored, x: Tensor, target: Tensor) -> Tensor:
     """The score of one output for each input, (B,), without gradient."""
     pairs = zip(torch.split(x, BATCH), torch.split(target, BATCH), strict=True)
     with torch.no_grad():
