@@ -20,10 +20,10 @@ from couloir.config.check import checked
 from couloir.config.finished import run_config
 from couloir.errors import CouloirError
 from couloir.inference.begun import begun_network
-from couloir.inference.explain.explaining import MODULES
+from couloir.inference.explain.explaining import MODULES, OF_STEPS
 from couloir.inference.explain.imagenet import imagenet
 from couloir.inference.explain.subject import Subject
-from couloir.inference.explain.words import METHODS
+from couloir.inference.explain.words import IMAGE, METHODS, ROW
 from couloir.inference.predictor import Predictor
 from finished_runs import FinishedRuns
 
@@ -54,7 +54,10 @@ def digits(finished: FinishedRuns) -> Path:
 
 
 def test_every_method_has_its_function() -> None:
-    assert sorted(name for methods in MODULES.values() for name in methods) == sorted(METHODS)
+    images = {name for methods in MODULES.values() for name in methods}
+    steps = {name for methods in OF_STEPS.values() for name in methods}
+    assert images | steps == set(METHODS)
+    assert images >= {name for name, method in METHODS.items() if {IMAGE, ROW} & set(method.needs)}
 
 
 def test_the_answers_are_those_of_predict_and_the_folder_has_the_page_and_the_pictures(
