@@ -77,13 +77,13 @@ def _methods() -> str:
 def _explain(words: list[str], flags: dict[str, Any], answer: Answer, typed: list[str]) -> int:
     from couloir.errors import as_typed
     from couloir.inference.explain import asked
-    from couloir.inference.inputs import check_arrays, check_kinds, check_tables, find_inputs
+    from couloir.inference.inputs import check_arrays, check_kinds, check_tables, find_inputs, in_folders
 
     explained = asked.explained(words, opened())
     cfg = explained.cfg
     asked.check_task(cfg, explained.name)
     wanted = asked.wanted(flags, explained)
-    found = find_inputs(explained.inputs) if explained.inputs else None
+    found = find_inputs(explained.inputs, looked_for=in_folders(cfg)) if explained.inputs else None
     if found is not None:
         check_kinds(found, cfg, explained.folder)
         check_arrays(found, cfg, explained.folder)

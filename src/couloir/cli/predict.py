@@ -90,6 +90,7 @@ def _predict(
         divide,
         find_inputs,
         forecasts_series,
+        in_folders,
     )
     from couloir.inference.map_words import check_maps
     from couloir.record.find import outputs_of
@@ -99,7 +100,7 @@ def _predict(
     runs, folders, cfgs = asked_runs(named, outputs, overrides, OPENED)
     check_maps(cfgs[0], wanted, output, as_lines)
     _check_form(cfgs[0], top, output, as_lines)
-    found = find_inputs(inputs, _listed() if LIST in inputs else ())
+    found = find_inputs(inputs, _listed() if LIST in inputs else (), in_folders(cfgs[0]))
     _check_output(output, found.files)
     if strict and found.unusable:
         first = found.unusable[0]

@@ -209,13 +209,14 @@ _REASONS = {
 }
 
 
-def list_images(root: Path, skip: bool = False, least: int = 1) -> Listing:
+def list_images(root: Path, skip: bool = False, least: int = 1, layout: str | None = None) -> Listing:
     """The images in class folders below a root, sorted, so that labels and order are the same on every machine.
 
     Args:
         root: the folder, or one in which it lies alone.
         skip: leave out what cannot be used, instead of refusing it.
         least: so many classes there must be.
+        layout: what to do where there is no class folder; None: that of images.
 
     Raises:
         CouloirError: there are no class folders, or too few; a class has no image to train on, or a split has no image,
@@ -236,7 +237,7 @@ def list_images(root: Path, skip: bool = False, least: int = 1) -> Listing:
             walk.leave_out(str(root / name), BESIDE)
         classes = _class_folders(walk, train, "train")
     if not classes:
-        raise _without_classes(root, train, walk)
+        raise _without_classes(root, train, walk, layout)
     if len(classes) > 1 and all(name.lower() in BESIDE_MASKS for name in classes):
         raise CouloirError(
             f"The folders {' and '.join(repr(name) for name in classes[:3])} look like photographs and their masks or "
@@ -398,11 +399,13 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in SYSTEMS
 
 
-def _without_classes(root: Path, train: Path, walk: Walk) -> CouloirError:
+def _without_classes(root: Path, train: Path, walk: Walk, layout: str | None) -> CouloirError:
     files = walk.top(train)[1]
     tables = _tables(walk.top(root)[1])
     images = sum(map(is_image, files))
     held = f", but {images:,} images such as {next(filter(is_image, files))}" if images else ""
+    if layout is not None:
+        return CouloirError(f"{train} has no class folders{held}.", next_step=layout)
     step = "put the images into data.root/train/<class>/, a folder a class"
     named = (
         as_typed([f"data.labels={tables[0]}"])

@@ -20,12 +20,13 @@ class UnseenSequences:
     Args:
         values: of each sequence, (t, F).
         lines: where each begins in its file.
+        label: the class of all of them, -1 where it is not known; None: nothing is compared.
     """
 
-    def __init__(self, values: Sequence[NDArray[np.float64]], lines: Sequence[int]) -> None:
+    def __init__(self, values: Sequence[NDArray[np.float64]], lines: Sequence[int], label: int | None = None) -> None:
         self.values, self.lines = values, lines
-        self.targets: NDArray[Any] | None = None
-        self.known = np.zeros(len(values), dtype=bool)
+        self.targets: NDArray[Any] | None = None if label is None else np.full(len(values), label, np.int64)
+        self.known = np.full(len(values), label is not None and label >= 0)
         self.skipped: list[Skipped] = []
 
     def __len__(self) -> int:

@@ -142,7 +142,16 @@ class Asking:
         if reads_texts(self.runs[0].cfg):
             return [Asked(self.texts(file), file) for file in inputs.files]
         if reads_sequences(self.runs[0].cfg):
-            return [Asked([sequences_of(run, file) for run in self.runs], file) for file in inputs.files]
+            labels = None
+            if self.runs[0].data.kind == "label" and self.compares:
+                labels, notes = inputs.labels(self.runs[0].classes)
+                self.notes += notes
+            return [
+                Asked(
+                    [sequences_of(run, file, None if labels is None else int(labels[place])) for run in self.runs], file
+                )
+                for place, file in enumerate(inputs.files)
+            ]
         return [Asked(self.tables(file), file) for file in inputs.files]
 
     def texts(self, file: Path) -> list[Unseen]:
@@ -234,12 +243,12 @@ class Asking:
         self.measured.add(step, int(known.sum()))
 
 
-def sequences_of(run: Trained, file: Path) -> UnseenSequences:
-    """The sequences of a table, as a run takes them."""
+def sequences_of(run: Trained, file: Path, label: int | None = None) -> UnseenSequences:
+    """The sequences of a table, as a run takes them, and the class of all of them; -1: it is not known."""
     keys = OmegaConf.to_container(run.cfg.data, resolve=True)
     assert isinstance(keys, dict)
     wanted = SequencesWanted.of({str(name): value for name, value in keys.items()})
-    return UnseenSequences(*unseen(file, wanted, run.data.facts["channels"]))
+    return UnseenSequences(*unseen(file, wanted, run.data.facts["channels"]), label)
 
 
 def _at_size(run: Trained, raw: Raw, answer: Tensor) -> Tensor:

@@ -120,7 +120,7 @@ def _table(run: Trained, file: Path) -> SeriesTable:
         **{str(name): value for name, value in keys.items()}, "path": str(file), "target": targets,
         "covariates": covariates, "ignore": [], "split": None,
     }  # fmt: skip
-    return read_series(Wanted.of(stated))
+    return read_series(Wanted.of(stated), "give the table the columns of the training")
 
 
 def _forecasted(run: Trained, table: SeriesTable, file: Path) -> Iterator[Forecasted]:

@@ -29,6 +29,7 @@ from couloir.data.cells import read_cells
 from couloir.data.columns import no_column
 from couloir.data.listing import HIDDEN, NOWHERE, SPLIT_NAMES, Walk, composed
 from couloir.data.npy import opened_array
+from couloir.data.sequence.sequence_files import tables_in
 from couloir.data.table import Wanted
 from couloir.data.tabular.source import SUFFIXES
 from couloir.errors import CouloirError, did_you_mean
@@ -81,7 +82,8 @@ class Inputs:
         files: in order.
         folders: the folders that were named, each with the places of its photographs among the files.
         unusable: what was found in folders and cannot be used.
-        others: how many files of folders are no photographs, by the ends of their names.
+        others: how many files of folders are none of what was looked for, by the ends of their names.
+        looked_for: what a folder stands for, `PHOTOGRAPHS` or `TABLE`.
     """
 
     kind: str = ""
@@ -89,6 +91,7 @@ class Inputs:
     folders: list[tuple[Path, range]] = field(default_factory=list)
     unusable: list[Unusable] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
+    looked_for: str = PHOTOGRAPHS
 
     def labels(self, classes: Sequence[str]) -> tuple[NDArray[np.int64] | None, list[str]]:
         """The label of each photograph, (N,), -1 where its folder does not say it; and why not, in sentences.
@@ -159,17 +162,18 @@ def divide(arguments: Sequence[str], outputs: str) -> tuple[list[str], list[str]
     return runs, inputs, overrides
 
 
-def find_inputs(words: Sequence[str], listed: Iterable[str] = ()) -> Inputs:
+def find_inputs(words: Sequence[str], listed: Iterable[str] = (), looked_for: str = PHOTOGRAPHS) -> Inputs:
     """The files that some words name: files, folders of photographs, patterns such as `photos/*.jpg`, and `-`.
 
     Args:
         words: as typed.
         listed: the lines of standard input, for `-`.
+        looked_for: what a folder stands for, as `in_folders` says of a run.
 
     Raises:
         CouloirError: a word names nothing, or the files are not all of one kind.
     """
-    found = Inputs()
+    found = Inputs(looked_for=looked_for)
     for word in words:
         if word == LIST:
             _add_listed(found, listed)
@@ -178,7 +182,10 @@ def find_inputs(words: Sequence[str], listed: Iterable[str] = ()) -> Inputs:
             raise CouloirError("An input is empty.", next_step="name a file or a folder; . is the current one")
         path = Path(word).expanduser()
         if path.is_dir():
+            before = len(found.files) + len(found.unusable), Counter(found.others)
             _add_folder(found, path)
+            if len(found.files) + len(found.unusable) == before[0]:
+                raise _without_files(word, looked_for, found.others - before[1])
         elif os.path.lexists(path):
             _add(found, path)
         elif glob.has_magic(word):
@@ -201,12 +208,18 @@ def find_inputs(words: Sequence[str], listed: Iterable[str] = ()) -> Inputs:
             next_step="save them as JPEG or PNG",
         )
     if not found.files:
-        held = f", only files such as *{next(iter(found.others))}" if found.others else ""
-        raise CouloirError(
-            f"There is no photograph in {' '.join(words[:6])}{held}.",
-            next_step="a folder stands for the photographs in it; name tables and arrays as files",
-        )
+        raise _without_files(" ".join(words[:6]), looked_for, found.others)
     return found
+
+
+def _without_files(named: str, looked_for: str, others: Counter[str]) -> CouloirError:
+    held = f", only files such as *{next(iter(others))}" if others else ""
+    return CouloirError(
+        f"There is no {looked_for.removesuffix('s')} in {named}{held}.",
+        next_step="a folder stands for the photographs in it; name tables and arrays as files"
+        if looked_for == PHOTOGRAPHS
+        else "a folder stands for the tables in it; name arrays as files",
+    )
 
 
 def _nothing(word: str, path: Path) -> CouloirError:
@@ -233,7 +246,20 @@ def kind_of(file: Path) -> str:
     return ARRAYS if suffix == ".npy" else TABLE if suffix in SUFFIXES else PHOTOGRAPHS
 
 
+def in_folders(cfg: Any) -> str:
+    """What a folder stands for that a run is asked about: its photographs, or its tables, each a sequence."""
+    return TABLE if reads_sequences(cfg) else PHOTOGRAPHS
+
+
 def _add_folder(found: Inputs, folder: Path) -> None:
+    if found.looked_for == TABLE:
+        start = len(found.files)
+        for file in (tables := tables_in(folder)):
+            _add(found, file)
+        found.folders.append((folder, range(start, len(found.files))))
+        others = [file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".")]
+        found.others += Counter(file.suffix.lower() for file in others if file not in set(tables))
+        return
     walk = Walk(skip=True)
     images = walk.images(folder)
     start = len(found.files)

@@ -34,7 +34,16 @@ from couloir.inference.answers import spoken
 from couloir.inference.asking import Asked, Asking, photographs_of, row_offsets, rows_wanted, sample_of, texts_for
 from couloir.inference.codes import decoded, looked, makes
 from couloir.inference.forecasting import forecast, is_forecaster
-from couloir.inference.inputs import PHOTOGRAPHS, TABLE, Inputs, array_form, check_kinds, find_inputs, labels_texts
+from couloir.inference.inputs import (
+    PHOTOGRAPHS,
+    TABLE,
+    Inputs,
+    array_form,
+    check_kinds,
+    find_inputs,
+    in_folders,
+    labels_texts,
+)
 from couloir.inference.map_files import names_of, shares
 from couloir.inference.rows_in_memory import columns_of, is_column, table_of
 from couloir.inference.sampling.drawing import Maker
@@ -256,7 +265,7 @@ class LoadedRun:
         if labels_texts(self.runs[0].cfg) and (texts := _as_texts(samples)) is not None:
             return self._texts(texts), isinstance(samples, str)
         if isinstance(samples, str | Path):
-            found = find_inputs([str(samples)])
+            found = find_inputs([str(samples)], looked_for=in_folders(self.runs[0].cfg))
             one = found.kind == PHOTOGRAPHS and not found.folders and found.files == [Path(samples).expanduser()]
             return self._about(asking, found), one
         if isinstance(samples, Tensor):
@@ -282,7 +291,9 @@ class LoadedRun:
         if not samples:
             return [], False
         if all(isinstance(each, str | Path) for each in samples):
-            return self._about(asking, find_inputs(list(map(str, samples)))), False
+            return self._about(
+                asking, find_inputs(list(map(str, samples)), looked_for=in_folders(self.runs[0].cfg))
+            ), False
         if all(isinstance(each, Image.Image) or _is_photograph(each) for each in samples):
             return self._pictures(samples), False
         if all(isinstance(each, Mapping) for each in samples):

@@ -189,7 +189,7 @@ def _summarise(asking: Asking, inputs: Inputs, count: int) -> None:
     if inputs.others:
         others = ", ".join(f"{number:,} *{kind}" if kind[0] == "." else f"{number:,} {kind}"
                            for kind, number in inputs.others.most_common(6))  # fmt: skip
-        line += f"; not photographs: {others}"
+        line += f"; not {inputs.looked_for}: {others}"
     _say(line)
     if numbers := asking.measured.numbers():
         known = asking.measured.count

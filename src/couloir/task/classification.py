@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from couloir.config.fields import SHARE
+from couloir.config.fields import SHARE, input_field
 from couloir.data.batches import Batch
 from couloir.loss.classification import CrossEntropy
 from couloir.loss.focal import Focal
@@ -22,9 +22,10 @@ from couloir.task.task import Step
 
 def _shown_size(data: Any) -> Any:
     """The size of the pictures of samples: of images their own, of videos that of some frames beside each other."""
-    if data.fields[data.input] != "video" or data.mean is None or not getattr(data, "splits", None):
+    name = input_field(data.fields)
+    if data.fields[name] != "video" or data.mean is None or not getattr(data, "splits", None):
         return data.image_size
-    videos = data.example_batch(1)[data.input]
+    videos = data.example_batch(1)[name]
     return list(frames_beside(videos).shape[-2:]) if isinstance(videos, Tensor) else None
 
 

@@ -105,6 +105,9 @@ def test_one_class_and_no_pictures_are_refused(tmp_path: Path) -> None:
     make_videos(tmp_path / "one", classes=("bright",))
     (tmp_path / "none/a/v").mkdir(parents=True)
     (tmp_path / "none/b/v").mkdir(parents=True)
-    for name, fact in (("one", "a video is a folder of its own"), ("none", "image")):
+    (tmp_path / "empty").mkdir()
+    for name, fact in (
+        ("one", "a video is a folder of its own"), ("none", "image"), ("empty", "pictures of a video into .*<video>/"),
+    ):  # fmt: skip
         with pytest.raises(CouloirError, match=fact):
             checked([*WORDS, f"data.root={tmp_path / name}"])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import couloir
+from couloir.cli.predict import main as predict
 from couloir.config.check import checked
 from couloir.data.sequence.sequence_files import inspect, sequences_csv
 from couloir.data.sequence.sequences import Sequences
@@ -177,3 +178,28 @@ def test_a_sentence_trains_and_its_run_answers_about_another_table(tmp_path: Pat
     alone.write_text("y,id,x\n" + "".join(f"{y},s2,{x}\n" for x, y in steps(2)))
     assert len(answers) == 2
     assert answers[1].probabilities == pytest.approx(run(alone)[0].probabilities, abs=1e-6)
+
+
+def test_a_run_on_files_is_asked_about_folders_of_files_and_compared_with_their_classes(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = files(tmp_path)
+    words = [
+        "data=sequences_csv", f"data.path={root}", "model.width=4", "trainer=cpu", "trainer.max_epochs=1", "test=false",
+        "logger=none", f"output_dir={tmp_path / 'outputs'}",
+    ]  # fmt: skip
+    run = couloir.train(couloir.compose(words)).dir
+    assert len(couloir.load(run)(root)) == 10
+    root.joinpath("a", "notes.md").write_text("kept beside")
+    capfd.readouterr()
+    assert predict([str(run), str(root), str(root / "a" / "0.csv")]) == 0
+    said = capfd.readouterr()
+    rows = said.out.splitlines()
+    assert rows[0].startswith("file,line,truth,prediction")
+    assert [row.split(",")[2] for row in rows[1:]] == [*"aaaaabbbbb", ""]
+    assert "not tables: 1 *.md" in said.err
+    assert "of the 10 whose truth is known" in said.err
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(CouloirError, match="There is no table in"):
+        predict([str(run), str(root), str(empty)])

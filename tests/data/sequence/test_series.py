@@ -122,11 +122,11 @@ def test_several_series_are_cut_at_the_same_dates(tmp_path: Path) -> None:
 
 
 def test_targets_come_first_and_calendar_columns_go_round(tmp_path: Path) -> None:
-    rows = [(hour, step, 2 * step, 3 * step) for step, hour in enumerate(dates(120, "h"))]
+    rows = [(hour, step**2, 2 * step**2, 3 * step**2) for step, hour in enumerate(dates(120, "h"))]
     data = loaded(write(tmp_path, rows, "when,a,b,c"), target="b", calendar=["hour"], length=24)
     x, _ = raw(data, "train")
     assert (data.channels, data.targets) == (5, ["b"])
-    assert x[0, 3, :3].tolist() == [6, 3, 9]
+    assert x[0, 3, :3].tolist() == [18, 9, 27]
     assert x[0, 6, 3:] == pytest.approx([1, 0], abs=1e-12)
     assert data.season == 24
 
@@ -186,6 +186,22 @@ def test_a_series_without_dates_has_no_season_unless_one_is_stated(tmp_path: Pat
     assert any("no season is known" in note for note in data.notes)
     assert loaded(file, season=5).season == 5
     assert "has no column of dates" in refused(file, calendar=["hour"]).fact
+
+
+def test_a_column_that_only_counts_is_no_series_unless_it_is_named(tmp_path: Path) -> None:
+    rows = [(1_577_836_800 + 86_400 * step, step % 7) for step in range(100)]
+    file = write(tmp_path, rows, "time,y")
+    error = refused(file, date=None, target=None)
+    assert "column 'time' rise by 86400" in error.fact
+    assert "data.date=time" in str(error.next_step)
+    assert "rise by" in refused(file, date=None, target="y").fact
+    for keys in ({"ignore": ["time"]}, {"target": ["time", "y"]}, {"target": "y", "covariates": ["time"]}):
+        assert loaded(file, **{"date": None, "target": None, **keys}).season is None
+    for unit in (1, 1000):
+        file = write(tmp_path, [(second * unit, value) for second, value in rows], "time,y")
+        data = loaded(file, date="time", target=None)
+        assert data.season == 7
+        assert any("daily, 2020-01-01 to 2020-04-09" in note for note in data.notes)
 
 
 def test_the_made_up_series_needs_no_file_and_follows_from_the_seed() -> None:

@@ -152,7 +152,8 @@ def count(keys: Mapping[str, Any]) -> tuple[int, int | None]:
 
 
 def _listed(root: str | None) -> Listing:
-    return list_images(data_root(root, "videos"), least=2)
+    layout = "put the pictures of a video into data.root/train/<class>/<video>/, a folder a video in a folder a class"
+    return list_images(data_root(root, "videos"), least=2, layout=layout)
 
 
 def _notes(listing: Listing) -> list[str]:

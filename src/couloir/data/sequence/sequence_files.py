@@ -239,7 +239,7 @@ def read_sequences(wanted: Wanted) -> Found:
             f"{path} is one file, and nothing says which of its rows are a sequence.",
             next_step="data.group=COLUMN data.target=COLUMN; or data.path=FOLDER, with a file for each sequence",
         )
-    files = [path] if wanted.group is not None else _files(path)
+    files = [path] if wanted.group is not None else tables_in(path)
     if wanted.labels is not None:
         files = [file for file in files if file.resolve() != Path(wanted.labels).expanduser().resolve()]
     stamps = tuple((str(file), file.stat().st_mtime_ns) for file in files if file.is_file())
@@ -379,7 +379,7 @@ def _groups(cells: Cells, wanted: Wanted) -> Found:
     )
 
 
-def _files(folder: Path) -> list[Path]:
+def tables_in(folder: Path) -> list[Path]:
     """The tables in a folder and its folders, in the order of their names."""
     files = (file for file in folder.rglob("*") if file.is_file() and file.suffix.lower() in SUFFIXES)
     return sorted(file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts))

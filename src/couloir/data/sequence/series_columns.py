@@ -24,6 +24,10 @@ PERIODS = {"hour": 24, "weekday": 7, "month": 12}
 """What `data.calendar` may name, and after how much of it the same comes again."""
 YEARS = (1000, 3000)
 """Numbers that may be years."""
+EPOCHS = ((1e8, 1e11, 1.0), (1e11, 1e14, 1e3))
+"""Whole numbers that may be seconds since 1970, and milliseconds: from, up to, how many are a second."""
+DAY = 86400.0
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,11 @@ def days_of(column: Column, cells: Cells, form: str | None) -> Days:
             f"The date '{column.name}' is empty.", place=cells.place(row), next_step="write the date, or remove the row"
         )
     texts = [column.cell(row) for row in range(len(cells.lines))]
-    years = form is None and bool(np.all(np.isfinite(column.numbers))) and _are_years(column.numbers)
+    numbers = form is None and bool(np.all(np.isfinite(column.numbers)))
+    years = numbers and _are_years(column.numbers)
+    since_1970 = _since_1970(column.numbers) if numbers else None
+    if since_1970 is not None:
+        return since_1970
     dates = read_dates([f"{text}-01-01" for text in texts] if years else texts, form, digits=True)
     if dates.ambiguous is not None:
         raise CouloirError(
@@ -156,13 +164,29 @@ def _are_years(numbers: NDArray[np.float64]) -> bool:
     return bool(np.all((numbers == np.floor(numbers)) & (numbers >= YEARS[0]) & (numbers < YEARS[1])))
 
 
+def _since_1970(numbers: NDArray[np.float64]) -> Days | None:
+    """The days since 1970 of seconds or milliseconds since then; None: the numbers are neither."""
+    if np.all(numbers == np.floor(numbers)):
+        for least, end, second in EPOCHS:
+            if np.all((numbers >= least) & (numbers < end)):
+                days: Days = numbers / second / DAY
+                return days
+    return None
+
+
+def _only_counts(column: Column) -> bool:
+    """Whether numbers rise by the same step from row to row, as those of rows, years and seconds do."""
+    steps = np.diff(column.numbers)
+    return len(steps) > 1 and bool(np.all(steps == steps[0])) and steps[0] > 0
+
+
 def value_columns(
     by_name: Mapping[str, Column], date: Column | None, cells: Cells, wanted: Wanted
 ) -> tuple[list[Column], list[str]]:
     """The columns of numbers, the targets first, and the names of these.
 
     Raises:
-        CouloirError: a column that is named holds texts, or there is none of numbers.
+        CouloirError: a column that is named holds texts, one that is not named only counts, or none has numbers.
     """
     stated = [*(wanted.targets or ()), *(wanted.covariates or ())]
     for name in stated:
@@ -174,6 +198,16 @@ def value_columns(
         odd = next((column for column in free if not column.is_numeric), None)
         if odd is not None:
             raise _no_numbers(odd, cells)
+        counter = next(filter(_only_counts, free), None) if len(free) + len(stated) > 1 else None
+        if counter is not None:
+            name, step = counter.name, counter.numbers[1] - counter.numbers[0]
+            dates = f"; data.date={name} if it is the time" if date is None else ""
+            key = "target" if wanted.targets is None else "covariates"
+            raise CouloirError(
+                f"The numbers of column '{name}' rise by {step:g} from row to row: they count, and are no series.",
+                place=cells.place(0),
+                next_step=f"{ignoring(name)} leaves the column out{dates}; data.{key}=[...] names the columns to take",
+            )
     targets = list(wanted.targets or (column.name for column in free))
     if wanted.covariates is not None:
         inputs = list(wanted.covariates)

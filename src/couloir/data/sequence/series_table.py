@@ -77,8 +77,12 @@ REMEMBERED = 4
 """Tables that are kept."""
 
 
-def read_series(wanted: Wanted) -> SeriesTable:
+def read_series(wanted: Wanted, without: str = "name one of these columns") -> SeriesTable:
     """Read a table of series; the same file is read once, however often it is asked for.
+
+    Args:
+        wanted: what was stated about it.
+        without: what to do where a column is not there.
 
     Raises:
         CouloirError: a column is not there or no numbers; a date is out of order, doubled or lacks; a value lacks; the
@@ -90,25 +94,25 @@ def read_series(wanted: Wanted) -> SeriesTable:
     known, found = _remembered.get(key, (None, None))
     if known is not None and known() is cells and found is not None:
         return found
-    table = _read(cells, wanted)
+    table = _read(cells, wanted, without)
     while len(_remembered) >= REMEMBERED:
         del _remembered[next(iter(_remembered))]
     _remembered[key] = weakref.ref(cells), table
     return table
 
 
-def _read(cells: Cells, wanted: Wanted) -> SeriesTable:
+def _read(cells: Cells, wanted: Wanted, without: str) -> SeriesTable:
     if cells.splits:
         raise CouloirError(
             f"{wanted.path} has parts called {', '.join(cells.splits)}, and a series is split by time.",
             next_step="name one file with data.path=FILE, and the parts with data.split",
         )
     if not len(cells.lines):
-        raise CouloirError(f"{cells.files[0]} has no row below its header.")
+        raise CouloirError(f"{cells.files[0]} has no row below its header.", next_step="name a table with rows")
     by_name = {column.name: column for column in cells.columns if column.name not in wanted.ignore}
     for name in (*(wanted.targets or ()), *(wanted.covariates or ()), *filter(None, (wanted.date, wanted.series))):
         if name not in by_name:
-            raise no_column(cells, name, "name one of these columns")
+            raise no_column(cells, name, without)
     date = date_column(by_name, wanted)
     days = None if date is None else days_of(date, cells, wanted.date_format)
     if days is None and wanted.calendar:
@@ -166,7 +170,9 @@ def _in_order(
             )
     longest = max((each for _, each in rows), key=len)
     if len(longest) < 2:
-        raise CouloirError(f"{cells.files[0]} has one date; a series has several.")
+        raise CouloirError(
+            f"{cells.files[0]} has one date; a series has several.", next_step="name a table with more rows"
+        )
     spacing = Spacing.of(days[longest])
     if wanted.gaps == "ignore":
         return spacing, without
