@@ -25,10 +25,11 @@ from couloir.config.fields import KINDS, TARGETS, fields_of, maps_of, of_kind
 from couloir.config.filmed import check_film
 from couloir.config.folds import check_folds
 from couloir.config.image_size import in_words, meant_by
-from couloir.config.made_for import check_made_for, models_for, usual_model
+from couloir.config.made_for import check_made_for, models_for, tasks_of, usual_model
 from couloir.config.metrics import (
     FACTS,
     MAKING,
+    NEXT_TOKEN,
     check_facts,
     check_stated,
     measured,
@@ -36,7 +37,7 @@ from couloir.config.metrics import (
     task_of,
 )
 from couloir.config.needs import fitting, gives_rows, keeps_size, lacking, other_way, told
-from couloir.config.next_token import check_next_token
+from couloir.config.next_token import check_network, check_next_token, check_sizes, check_targets, predicts_next
 from couloir.config.omegaconf_private import is_missing, selected
 from couloir.config.pattern import check_pattern
 from couloir.config.scaling import several_named
@@ -124,15 +125,19 @@ def _check(sentence: Sentence, reads_data: bool, each_fold: bool) -> None:
     _check_complete(sentence.cfg)
     _check_missing(sentence, keys, reads_data)
     if reads_data and str(sentence.cfg.data.get("_target_")).startswith("couloir."):
-        resolvers.inspect_data(sentence.cfg.data)
+        facts = resolvers.inspect_data(sentence.cfg.data)
+        if sentence.sources:  # a run keeps its sizes, whatever data it is asked about
+            check_sizes(sentence.cfg.data, facts, sentence.choices.get("data"))
     _check_files(sentence, keys)
     data = {path: entries for path, entries in keys.items() if path.startswith("data.")}
     _check_values(sentence, data, keys)
     check_folds(sentence, each_fold, reads_data)
     _check_fields(sentence, keys)
     _check_needs(sentence, ["task"])
+    check_targets(sentence.cfg, sentence.choices)
     check_made_for(sentence.cfg, sentence.choices)
     _check_needs(sentence, [*(group for group in sentence.choices if group not in ("task", "model")), "model"])
+    check_network(sentence.cfg, sentence.choices)
     check_activation(sentence.cfg.model)
     _check_values(sentence, {path: entries for path, entries in keys.items() if path not in data}, keys)
     _check_parts(sentence)
@@ -452,6 +457,18 @@ def _check_needs(sentence: Sentence, groups: Sequence[str]) -> None:
             learns = group == "loss" and "loss" in cfg.task
             other = f"task={choices.get('task')} learns" if learns else f"data={choices.get('data')} has"
             to_learn = fields_of(data) != fields_of(cfg.data) and not learns
+            model, words = choices.get("model"), sentence.overrides
+            if (
+                group == "task"
+                and f"model={model}" in words
+                and f"task={choice}" not in words
+                and _is_made_for_task(sentence)
+            ):
+                raise CouloirError(
+                    f"model={model} is made for task={choice}, which needs {needed}, and {other} {there}.",
+                    place=display(file),
+                    next_step=f"leave model={model} out",
+                )
             raise CouloirError(
                 f"{group}={choice} needs {needed}, and {other} {there}"
                 f"{' for task=' + str(choices.get('task')) if to_learn else ''}.",
@@ -472,6 +489,11 @@ def _check_needs(sentence: Sentence, groups: Sequence[str]) -> None:
                 place=display(file),
                 next_step=_instead(sentence, group, file),
             )
+
+
+def _is_made_for_task(sentence: Sentence) -> bool:
+    """Whether the network is made for the task of the sentence."""
+    return sentence.choices.get("task") in tasks_of(sentence.choices.get("model"))
 
 
 def _part(cfg: DictConfig, group: str) -> Mapping[str, Any] | None:
@@ -497,6 +519,8 @@ def _instead(sentence: Sentence, group: str, file: Path) -> str:
 def _fitting(sentence: Sentence, group: str, data: Mapping[str, Any]) -> list[str]:
     """The choices of a group that lack nothing; where the task needs a network of its own, the networks for it."""
     task = sentence.choices.get("task")
+    if group == "model" and task == NEXT_TOKEN:
+        return [name for name in fitting(group, data) if predicts_next(tree.choices(group)[name])]
     if group != "model" or usual_model(task) is None:
         return fitting(group, data)
     files = tree.choices(group)

@@ -19,6 +19,7 @@ from couloir.config.finished import Opened
 from couloir.config.image_size import in_words, size_of
 from couloir.config.metrics import (
     FORECAST,
+    NEXT_TOKEN,
     RESTORATION,
     SALIENCY,
     SEGMENTATION,
@@ -301,6 +302,12 @@ def check_kinds(inputs: Inputs, cfg: Any, run: Path, is_plain: bool | None = Non
     kind = fields[input_field(fields)]
     known = kind != "series" or forecasts_series(cfg) or reads_sequences(cfg)
     taken = (TABLE,) if reads_texts(cfg) else (ARRAYS,) if not known else TAKEN.get(kind, (ARRAYS,))
+    if inputs.kind not in taken and task_of(cfg) == NEXT_TOKEN:
+        raise CouloirError(
+            f"The run {run.name} goes on with texts, and couloir predict takes arrays of tokens of it, not "
+            f"{inputs.kind}: {inputs.files[0]}.",
+            next_step='couloir sample RUN --prompt "TEXT" writes what follows a text',
+        )
     if inputs.kind not in taken:
         raise CouloirError(
             f"The run {run.name} takes {' or '.join(taken)}, and the inputs are {inputs.kind}: {inputs.files[0]}.",

@@ -133,6 +133,8 @@ def test_columns_are_guessed_where_only_one_may_be_meant(file: Path) -> None:
 
 
 WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
+    "header alone": ("t,y\n", {}, "has no text below its header"),
+    "target of texts": ("t,y\na b c,x\nd e f,y\n", {"target": "t"}, "names the column of the texts, 't'"),
     "empty text": ("t,y\na b c,x\n , y\nd e f,y\n", {}, "The text in 't' is empty"),
     "empty label": ("t,y\na b c,x\na b d,\nd e f,y\n", {}, "The target 'y' is empty"),
     "no column": ("t,y\na b c,x\na b d,y\n", {"text": "body"}, "'body'"),

@@ -126,6 +126,8 @@ WRONG = {
     "empty": (b" \n", {}, "is empty"),
     "latin": ("stra\xdfe\n".encode("latin1") * 99, {}, "no utf-8"),
     "encoding": (b"abc" * 99, {"encoding": "klingon"}, "no encoding klingon"),
+    "one letter": (b"aaaa" * 99, {}, "is 'a' again and again"),
+    "one byte": (b"aaaa" * 99, {"tokens": "byte"}, "is byte 97 again and again"),
     "tiny": (b"abcdef", {}, "too short to train"),
     "window": (b"abcdefgh" * 20, {"length": 200}, "shorter than a window of data.length=200"),
     "streams": (b"abcdefgh" * 20, {"carry_state": True, "batch_size": 64}, "64 streams, shorter than a window"),

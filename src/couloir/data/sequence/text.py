@@ -175,9 +175,16 @@ def _vocabulary(text: Text, parts: dict[str, str | bytes | list[str]]) -> Vocabu
     """That of the training part.
 
     Raises:
-        CouloirError: it cannot have as few tokens as are asked for.
+        CouloirError: it cannot have as few tokens as are asked for, or the text has one token only.
     """
     train = parts["train"]
+    if len(set(train)) == 1:
+        only = f"byte {train[0]}" if isinstance(train, bytes) else repr(train[0])
+        raise CouloirError(
+            f"The training part of the text is {only} again and again: there is nothing to predict.",
+            place=text.place,
+            next_step="data.path=FILE with another text",
+        )
     if isinstance(train, bytes):
         return Vocabulary.of_bytes()
     if text.tokens == "bpe":

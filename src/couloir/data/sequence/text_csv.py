@@ -107,6 +107,10 @@ def read_texts(keys: Mapping[str, Any]) -> Labelled:
     stated = [str(keys[name]) for name in ("text", "target") if keys.get(name) is not None]
     skip = keys.get("on_error") == "skip"
     cells = read_cells(str(keys["path"]), as_text=sorted(stated), skip=skip, **reading)
+    if not len(cells.lines) and not cells.skipped:
+        raise CouloirError(
+            f"{cells.files[0]} has no text below its header.", place="data.path", next_step="a table with rows"
+        )
     text, target = columns_of(cells, keys.get("text"), keys.get("target"))
     if len(stated) < 2:  # the texts of all that is guessed are needed as well
         cells = read_cells(str(keys["path"]), as_text=sorted((text, target)), skip=skip, **reading)
@@ -200,6 +204,16 @@ def columns_of(cells: Cells, text: Any, target: Any) -> tuple[str, str]:
         )
     if "text" not in chosen:
         likely = [each.name for each in cells.columns if each.name != chosen.get("target") and is_text(each)]
+        named = next((each for each in cells.columns if each.name == chosen.get("target")), None)
+        if not likely and named is not None and is_text(named):
+            others = [name for name in names if name != named.name]
+            raise CouloirError(
+                f"data.target names the column of the texts, '{named.name}': no other one looks like texts.",
+                place=f"columns: {', '.join(names[:20])}",
+                next_step=f"data.target={others[0]}"
+                if len(others) == 1
+                else "data.target=COLUMN, and data.text=COLUMN",
+            )
         if len(likely) != 1:
             raise _unclear("text", likely, names)
         chosen["text"] = likely[0]
