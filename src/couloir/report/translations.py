@@ -43,12 +43,13 @@ def translations(run: Path) -> tuple[str, str] | None:
     rows = [_cells(row) for row in [*worst, *right]]
     note = f"{counts[True]:,} of the {total:,} answers are exact, as they were written after training. "
     if worst:
-        note += f"Above: the {len(worst)} wrong ones with the least probable truth; the last {len(right)} are right. "
+        also = f"; the last {len(right)} are right" if right else ""
+        note += f"First come the {len(worst)} wrong ones with the least probable truth{also}. "
     html = table(["sample", "source", "truth", "prediction", "nats a token"], rows, "answers of the test split")
     return html, f"{note}predictions.csv has all."
 
 
 def _cells(row: dict[str, str]) -> list[Cell]:
-    texts = [Cell(shortened(row[name], LONGEST), kind="code") for name in (SOURCE, TRUTH, PREDICTION)]
+    texts = [Cell(shortened(row[name], LONGEST), kind="code long") for name in (SOURCE, TRUTH, PREDICTION)]
     nats = float(row[NATS])
     return [Cell(row.get("sample", ""), kind="number"), *texts, Cell(f"{nats:.4f}", nats, "number")]
