@@ -51,3 +51,11 @@ def test_an_array_of_videos_is_answered_and_one_of_another_shape_refused(trained
     assert [answer.label for answer in loaded(videos)] == ["dark", "bright"]
     with pytest.raises(CouloirError, match=r"takes \(N, 4, 1, height, width\)"):
         loaded(np.zeros((2, 1, 4, 8, 8), np.uint8))
+
+
+def test_a_video_is_explained(trained: Path, tmp_path: Path) -> None:
+    folder = make_videos(tmp_path / "new", each=1)
+    words = ["explain", str(trained), str(folder / "dark/video0"), "--methods", "gradients"]
+    assert run([*words, f"output_dir={tmp_path}"]) == 0
+    (map_,) = (tmp_path / "explain").glob("*/gradients_0.npy")
+    assert np.load(map_).shape[-3:] == (4, 8, 8)

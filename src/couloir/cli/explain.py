@@ -75,9 +75,17 @@ def _methods() -> str:
 
 
 def _explain(words: list[str], flags: dict[str, Any], answer: Answer, typed: list[str]) -> int:
-    from couloir.errors import as_typed
+    from couloir.errors import CouloirError, as_typed
     from couloir.inference.explain import asked
-    from couloir.inference.inputs import check_arrays, check_kinds, check_tables, find_inputs, in_folders
+    from couloir.inference.inputs import (
+        TABLE,
+        check_arrays,
+        check_kinds,
+        check_tables,
+        find_inputs,
+        forecasts_series,
+        in_folders,
+    )
 
     explained = asked.explained(words, opened())
     cfg = explained.cfg
@@ -86,6 +94,14 @@ def _explain(words: list[str], flags: dict[str, Any], answer: Answer, typed: lis
     found = find_inputs(explained.inputs, looked_for=in_folders(cfg)) if explained.inputs else None
     if found is not None:
         check_kinds(found, cfg, explained.folder)
+        if found.kind == TABLE and forecasts_series(cfg):
+            raise CouloirError(
+                f"{explained.name} forecasts what follows a table; what can be explained are windows of its own data, "
+                "or of an array.",
+                place=str(found.files[0]),
+                next_step="leave the table out, or save windows with numpy.save, (N, steps, inputs) as the network "
+                "takes them",
+            )
         check_arrays(found, cfg, explained.folder)
         check_tables(found, cfg, explained.folder)
     asked.check_shown(explained, flags)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from couloir.config.fields import SAMPLE
+from couloir.config.image_size import size_of
 from couloir.config.metrics import TRANSLATION, task_of
 from couloir.data.sequence.vocabulary import Vocabulary
 from couloir.errors import CouloirError
@@ -131,8 +132,7 @@ class OverSteps(Subject):
         if self.kind == TOKENS:
             return torch.zeros(count, steps, dtype=torch.int64, device=self.device)
         if self.kind == VIDEO:
-            size = self.data.image_size
-            height, width = (size, size) if isinstance(size, int) else size
+            height, width = size_of(self.trained.cfg.data.image_size)
             return torch.zeros(count, self.data.channels, steps, height, width, device=self.device)
         return torch.zeros(count, steps, self.data.channels, device=self.device)
 
