@@ -200,7 +200,7 @@ def test_a_network_goes_by_the_target_that_the_task_learns(learned: str, fields:
         ),
         (
             ["callbacks.samples.count=9", "model=unet"],
-            r"callbacks.samples.count=9 draws what a network makes, and task=segmentation makes no images",
+            r"callbacks.samples.count=9 is about what a network makes, and task=segmentation makes neither",
         ),
         (
             ["loss=unet_cross_entropy", "loss.background=2", "model=unet"],

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from couloir.data.sequence.vocabulary import START, STOP, UNKNOWN, Vocabulary
 from couloir.errors import CouloirError
 from couloir.model.sequence.recurrent import recurrent
-from couloir.task.writing import Choice, chances, continued, drawn, keeps_state, numbers_for
+from couloir.task.writing import Choice, chances, continued, drawn, ended, keeps_state, never, numbers_for
 
 SCORES = torch.tensor([[2.0, 0.5, 1.0, -1.0, 2.0], [0.0, 0.0, 0.0, 0.0, 3.0]])
 
@@ -111,3 +112,10 @@ def test_special_tokens_are_never_written_and_scores_that_are_no_numbers_are_ref
     assert continued(net, torch.tensor([[4]]), 3, Choice(0.0), torch.zeros(1, 3), never=[5]).tolist()[0][0] != 5
     with pytest.raises(CouloirError, match="NaN or infinite"):
         continued(lambda x: torch.full((1, 1, 7), torch.nan), torch.tensor([[4]]), 1, Choice(), torch.zeros(1, 1))  # type: ignore[arg-type]
+
+
+def test_special_tokens_are_no_text_and_the_last_one_ends_it() -> None:
+    words = Vocabulary("word", [UNKNOWN, START, STOP, "the", "cat", "."], lowercase=True)
+    assert never(words) == [0, 1]
+    assert ended(words, "the", [3], [4, 2, 4]) == "the cat"
+    assert ended(words, "", [5], [3, 4]) == "the cat", "what a text begins behind is not printed"

@@ -555,10 +555,19 @@ def _check_parts(sentence: Sentence) -> None:
     typed = next((word for word in sentence.overrides if word.lstrip("+").startswith("callbacks.samples.")), None)
     own = not str(cfg.task.get("_target_")).startswith("couloir.")
     _refuse(
-        typed is not None and not own and task_of(cfg) not in MAKING,
-        f"{typed} draws what a network makes, and {task} makes no images.",
-        "leave it out, or train task=reconstruction, task=vae or task=gan",
+        typed is not None and not own and task_of(cfg) not in (*MAKING, NEXT_TOKEN),
+        f"{typed} is about what a network makes, and {task} makes neither images nor text.",
+        "leave it out, or train task=reconstruction, task=vae, task=gan or task=next_token",
     )
+    for key, of, other, use in (("count", MAKING, "images", "tokens"), ("tokens", (NEXT_TOKEN,), "text", "count")):
+        typed = next(
+            (word for word in sentence.overrides if word.lstrip("+").startswith(f"callbacks.samples.{key}=")), None
+        )
+        _refuse(
+            typed is not None and not own and task_of(cfg) not in of,
+            f"{typed} is about {other}, and {task} makes none.",
+            f"leave it out; callbacks.samples.{use} is of what {task} makes",
+        )
     added = OmegaConf.select(cfg, "callbacks.noise") or {}
     amounts = {key: added.get(key) for key in ("weights", "gradients", "activations")}
     _refuse(

@@ -363,12 +363,17 @@ def task_of(cfg: Any) -> str:
     Without such a kind it is the name of its class, `two_players` for `TwoPlayers`.
     """
     node = cfg.get("task") or {}
-    name = str(node.get("_target_", "")).rpartition(".")[2]
-    if not name:
-        return str(cfg.data.get("task"))
+    if not node.get("_target_"):
+        return task_name(cfg)
     by_kind = {"label": CLASSIFICATION, "labels": MULTI_LABEL, "value": REGRESSION}
     learned = [by_kind[str(kind)] for kind in node.get("needs") or () if str(kind) in by_kind]
-    return learned[0] if len(learned) == 1 else re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    return learned[0] if len(learned) == 1 else task_name(cfg)
+
+
+def task_name(cfg: Any) -> str:
+    """The task of a run by its own name, `sequence_classification` also where its metrics are those of any other."""
+    name = str((cfg.get("task") or {}).get("_target_", "")).rpartition(".")[2]
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower() if name else str(cfg.data.get("task"))
 
 
 def _read(name: str, node: Mapping[str, Any]) -> Metric:

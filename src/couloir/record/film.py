@@ -1,15 +1,16 @@
-"""Pictures of a run epoch by epoch: `samples/epoch_0001.png` and so on, what a network makes; `fit/`, `regions/`,
-`features/` and `filters/`, what it has learned, with the numbers that they are drawn from beside them. Nothing here
-imports torch.
+"""A run epoch by epoch: `samples/epoch_0001.png` and so on, what a network makes, or `.txt`, what it writes; `fit/`,
+`regions/`, `features/` and `filters/`, what it has learned, with the numbers that they are drawn from beside them.
+Nothing here imports torch.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zipfile import BadZipFile
 
 from couloir.record.files import write_atomically
@@ -21,6 +22,7 @@ SAMPLES, FIT, REGIONS, FEATURES, FILTERS = "samples", "fit", "regions", "feature
 LEARNED = (FIT, REGIONS, FEATURES, FILTERS)
 """The folders of `callbacks.film=true`."""
 FRAME = re.compile(r"epoch_(\d{4,})\.png")
+TEXT = re.compile(r"epoch_(\d{4,})\.txt")
 VALUES = re.compile(r"epoch_(\d{4,})\.npz")
 STRIP, MOVING = "film.png", "film.gif"
 """Of a folder: some epochs beside each other, and one after the other."""
@@ -46,6 +48,53 @@ def write_frame(run: Path, epoch: int, picture: bytes, kind: str = SAMPLES) -> N
 def frames(run: Path, kind: str = SAMPLES) -> list[tuple[int, Path]]:
     """The epochs that have a picture, and the pictures, in the order of the epochs; none where there is no film."""
     return _numbered(run / kind, FRAME, "epoch_*.png")
+
+
+class Written(NamedTuple):
+    """What a network has written after an epoch.
+
+    Attributes:
+        prompt: the text that it was to continue.
+        text: what it has written behind it.
+        choice: how the tokens were chosen, in words.
+    """
+
+    prompt: str
+    text: str
+    choice: str
+
+
+def write_text(run: Path, epoch: int, written: Written) -> None:
+    """Write the text of an epoch, in place of the one that is there: two lines about it, an empty one, the text.
+
+    Args:
+        run: the run's folder.
+        epoch: counted from one.
+        written: the text.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    folder = run / SAMPLES
+    folder.mkdir(exist_ok=True)
+    prompt = json.dumps(written.prompt, ensure_ascii=False)
+    text = f"prompt: {prompt}\nwritten: {written.choice}\n\n{written.text}\n"
+    write_atomically(folder / f"epoch_{epoch:04d}.txt", text)
+
+
+def texts(run: Path) -> list[tuple[int, Written]]:
+    """The epochs that have a text, and the texts, in the order of the epochs; of a file that is none, nothing."""
+    found = []
+    for epoch, file in _numbered(run / SAMPLES, TEXT, "epoch_*.txt"):
+        try:
+            # Not `read_text`, which takes every kind of line break for the same.
+            first, second, _, text = file.read_bytes().decode().split("\n", 3)
+            prompt = json.loads(first.removeprefix("prompt: "))
+        except (OSError, ValueError):
+            continue
+        if isinstance(prompt, str):
+            found.append((epoch, Written(prompt, text.removesuffix("\n"), second.removeprefix("written: "))))
+    return found
 
 
 def write_values(run: Path, epoch: int, kind: str, values: Mapping[str, NDArray[Any]]) -> None:

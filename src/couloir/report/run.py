@@ -15,7 +15,7 @@ from couloir.record.files import write_atomically
 from couloir.record.metrics import epochs_in
 from couloir.record.status import has_trained
 from couloir.record.tested import read_confusion
-from couloir.report import confusion, gallery, origin, tables
+from couloir.report import confusion, gallery, origin, tables, written
 from couloir.report.curves import curves, signals
 from couloir.report.evidence import RunRecord, about_losses, labels
 from couloir.report.translations import translations
@@ -161,7 +161,7 @@ def _optional(page: Page, title: str, html: str, note: str = "") -> None:
 
 
 def _made(page: Page, record: RunRecord) -> None:
-    """What a network makes that makes things: at the end, over the epochs, and beside training images."""
+    """What a network makes that makes things, or writes: at the end, over the epochs, and beside training images."""
     made, epoch = gallery.made(record.folder)
     said = "With the weights of the best checkpoint, or of the last one where only that is kept."
     _optional(page, "Samples", made, note=said if epoch is None else f"After epoch {epoch}.")
@@ -170,6 +170,9 @@ def _made(page: Page, record: RunRecord) -> None:
     _optional(
         page, "Film", html, note=f"{of}: the same codes, or the same samples, each time. samples/ has all of them."
     )
+    texts = written.by_epoch(record.folder)
+    if texts is not None:
+        page.section("Text", texts[0], note=texts[1])
     ratio = record.numbers.get("test/neighbour_ratio")
     note = "Each made picture beside the 5 training images whose pixels are nearest; below them the distance."
     if ratio is not None:
@@ -180,11 +183,13 @@ def _made(page: Page, record: RunRecord) -> None:
 
 def _made_by_several(page: Page, records: Sequence[RunRecord]) -> None:
     """What several networks make, beside each other."""
-    named = zip(records, labels(records), strict=True)
+    named = list(zip(records, labels(records), strict=True))
     pictures = ((gallery.made(record.folder, gallery.FRAME_WIDTH)[0], label) for record, label in named)
     items = [f"<li>{picture}<b>{text(label)}</b></li>" for picture, label in pictures if picture]
     note = f"The first {SAMPLES} of {len(items)} runs." if len(items) > SAMPLES else ""
     _optional(page, "Samples", tiles(items[:SAMPLES], gallery.FRAME_WIDTH) if items else "", note=note)
+    texts = written.beside_each_other([(record.folder, label) for record, label in named], SAMPLES)
+    _optional(page, "Text", texts, note="The newest text of each run; samples/ of a run has all of them.")
 
 
 def _learned(page: Page, record: RunRecord) -> None:
@@ -205,9 +210,9 @@ def _predictions(page: Page, record: RunRecord) -> None:
             f'<p class="note">{text(told[0].upper() + told[1:])}.</p>{picture}' for picture, told in pictures
         )
         page.section("Forecasts", errors + shown, note=FORECASTS)
-    written = translations(record.folder) if record.flat.get("data.task") == TRANSLATION else None
-    if written is not None:
-        page.section("Answers", written[0], note=written[1])
+    answers = translations(record.folder) if record.flat.get("data.task") == TRANSLATION else None
+    if answers is not None:
+        page.section("Answers", answers[0], note=answers[1])
     matrix = read_confusion(record.folder)
     if matrix is not None:
         drawn, note = confusion.picture(matrix)

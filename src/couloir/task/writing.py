@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from couloir.data.sequence.vocabulary import START, STOP, UNKNOWN, Vocabulary
 from couloir.errors import CouloirError
 from couloir.task.generative import uniform
 
@@ -103,7 +104,8 @@ def continued(
             if carries:
                 output, state = cast(Any, net).carried(new, state)
             else:
-                output = net(seen if window is None else seen[:, -window:])
+                # Not `net(...)`: a network that is compiled would be compiled for each length of the text.
+                output = net.forward(seen if window is None else seen[:, -window:])
             scores = output[:, -1].double()
             if not torch.isfinite(scores).all():
                 raise CouloirError(
@@ -121,3 +123,15 @@ def numbers_for(texts: Sequence[int], count: int, seed: int) -> Tensor:
     alone, and a longer text begins with those of a shorter one.
     """
     return uniform(torch.tensor(list(texts), dtype=torch.int64), (count,), STREAM, seed)
+
+
+def never(vocabulary: Vocabulary) -> list[int]:
+    """The tokens that stand for no text, and that are never written; one that ends a text is."""
+    return [vocabulary.numbers[token] for token in (UNKNOWN, START) if token in vocabulary.numbers]
+
+
+def ended(vocabulary: Vocabulary, prompt: str, start: list[int], tokens: list[int]) -> str:
+    """The text of a prompt and of what follows it, up to a token that ends it."""
+    stop = vocabulary.numbers.get(STOP)
+    kept = tokens[: tokens.index(stop)] if stop in tokens else tokens
+    return vocabulary.decode([*start, *kept] if prompt else kept)

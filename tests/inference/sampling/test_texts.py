@@ -1,4 +1,4 @@
-"""Prompts as tokens, and tokens as text: what a run cannot read is named, and what is no text is not printed."""
+"""Prompts as tokens: what a run cannot read is named."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from couloir.data.sequence.vocabulary import START, STOP, UNKNOWN, Vocabulary
 from couloir.errors import CouloirError
-from couloir.inference.sampling.texts import beginning, encoded, ended, never
+from couloir.inference.sampling.texts import beginning, encoded
 
 CHARACTERS = Vocabulary.of_characters("ab\nc ")
 WORDS = Vocabulary("word", [UNKNOWN, START, STOP, "the", "cat", "."], lowercase=True)
@@ -32,9 +32,3 @@ def test_a_text_without_a_prompt_begins_behind_a_line_break_or_the_next_that_the
     assert beginning(Vocabulary.of_characters("xyz ")) == [0]
     assert beginning(WORDS) == [5]
     assert beginning(Vocabulary("word", [UNKNOWN, START, "a"])) == [2]
-
-
-def test_special_tokens_are_no_text_and_the_last_one_ends_it() -> None:
-    assert never(WORDS) == [0, 1]
-    assert ended(WORDS, "the", [3], [4, 2, 4]) == "the cat"
-    assert ended(WORDS, "", [5], [3, 4]) == "the cat", "what a text begins behind is not printed"

@@ -16,7 +16,7 @@ from couloir.inference.sampling.words import TXT
 from couloir.inference.trained import Trained
 from couloir.log import warnings_told
 from couloir.record.files import write_atomically, writing
-from couloir.task.writing import Choice, continued, numbers_for
+from couloir.task.writing import Choice, continued, ended, never, numbers_for
 
 TOGETHER = 16
 """Texts that are written together."""
@@ -113,18 +113,6 @@ def beginning(vocabulary: Vocabulary) -> list[int]:
             return numbers
     special = {UNKNOWN, START, STOP}
     return [next(number for number, token in enumerate(vocabulary.tokens) if token not in special)]
-
-
-def never(vocabulary: Vocabulary) -> list[int]:
-    """The tokens that stand for no text, and that are never written; one that ends a text is."""
-    return [vocabulary.numbers[token] for token in (UNKNOWN, START) if token in vocabulary.numbers]
-
-
-def ended(vocabulary: Vocabulary, prompt: str, start: list[int], tokens: list[int]) -> str:
-    """The text of a prompt and of what follows it, up to a token that ends it."""
-    stop = vocabulary.numbers.get(STOP)
-    kept = tokens[: tokens.index(stop)] if stop in tokens else tokens
-    return vocabulary.decode([*start, *kept] if prompt else kept)
 
 
 def _continued(trained: Trained, wanted: WantedText, start: list[int], forbidden: list[int]) -> list[list[int]]:

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from couloir.config.fields import fields_of, input_field
-from couloir.config.metrics import GAN, MAKING, RECONSTRUCTION, task_of
+from couloir.config.metrics import GAN, MAKING, RECONSTRUCTION, TRANSLATION, task_name, task_of
 from couloir.errors import CouloirError, display
 from couloir.record.files import check_writable
 from couloir.record.find import CHECKPOINT, names_run
@@ -69,8 +69,11 @@ def check_task(cfg: Any, run: Path) -> None:
     task = task_of(cfg)
     node = cfg.get("task") or {}
     if task not in MAKING and str(node.get("_target_", "couloir.")).startswith("couloir."):
+        why = "there is no code to draw or to decode, and no text to continue"
+        if task == TRANSLATION:
+            why = "it writes the answer to a text, and goes on with none"
         raise CouloirError(
-            f"The run {run.name} has task={task}, which makes nothing: there is no code to draw or to decode.",
+            f"The run {run.name} has task={task_name(cfg)}, which makes nothing of its own: {why}.",
             next_step="name a run of task=reconstruction, vae, gan or next_token; couloir predict asks this one about "
             "files",
         )
