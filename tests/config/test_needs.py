@@ -203,6 +203,10 @@ def test_a_network_goes_by_the_target_that_the_task_learns(learned: str, fields:
             r"callbacks.samples.count=9 is about what a network makes, and task=segmentation makes neither",
         ),
         (
+            ["callbacks.samples.tokens=9", "model=unet"],
+            r"tokens=9 is about what a network makes, and task=segmentation",
+        ),
+        (
             ["loss=unet_cross_entropy", "loss.background=2", "model=unet"],
             r"loss.background=2 is no class: the data has 2",
         ),

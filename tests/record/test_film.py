@@ -6,7 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from couloir.record.film import frames, read_film, read_values, write_film, write_frame, write_values
+from couloir.record.film import (
+    Written,
+    frames,
+    read_film,
+    read_values,
+    texts,
+    write_film,
+    write_frame,
+    write_text,
+    write_values,
+)
 
 
 def test_the_film_is_in_the_order_of_its_epochs_and_holds_nothing_else(tmp_path: Path) -> None:
@@ -18,6 +28,18 @@ def test_the_film_is_in_the_order_of_its_epochs_and_holds_nothing_else(tmp_path:
     assert [epoch for epoch, _ in frames(tmp_path)] == [2, 999, 10_000]
     assert frames(tmp_path)[0][1].name == "epoch_0002.png"
     assert frames(tmp_path)[0][1].read_bytes() == b"new"
+
+
+def test_texts_come_back_as_they_were_written_and_other_files_are_none(tmp_path: Path) -> None:
+    assert texts(tmp_path) == []
+    late = Written('He said:\n"écru"', "\n\nline\rend\n\n", "temperature 0.8, seed 3")
+    for epoch, written in ((12, late), (3, Written("a", "", "b"))):
+        write_text(tmp_path, epoch, written)
+    (tmp_path / "samples/epoch_0005.txt").write_text("torn")
+    (tmp_path / "samples/epoch_0006.txt").write_text("prompt: 4\nwritten: b\n\nc")
+    (tmp_path / "samples/text_seed0_ab12cd.txt").write_text("of couloir sample")
+    assert texts(tmp_path) == [(3, Written("a", "", "b")), (12, late)]
+    assert frames(tmp_path) == []
 
 
 def test_the_numbers_of_a_film_come_back_epoch_by_epoch_and_torn_ones_are_left_out(tmp_path: Path) -> None:

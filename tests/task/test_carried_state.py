@@ -14,6 +14,7 @@ import couloir
 from couloir.cli.main import run
 from couloir.errors import CouloirError
 from couloir.ragged import Padded
+from couloir.record.film import texts
 from couloir.run.assemble import build_network, load_data
 from couloir.task.build import build_task
 from couloir.task.next_token import NextToken
@@ -103,7 +104,10 @@ def test_a_run_that_stopped_within_an_epoch_goes_on_to_the_bit(
     content = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
     assert content["resumption"]["processes"][0]["kept"] is not None
     assert run(["resume", str(folder), ALLOWED]) == 0
-    assert_same(folder, (tmp_path / "whole/latest").resolve())
+    whole = (tmp_path / "whole/latest").resolve()
+    assert_same(folder, whole)
+    assert [epoch for epoch, _ in texts(whole)] == [1, 2]
+    assert texts(folder) == texts(whole)
 
 
 @pytest.mark.slow
@@ -143,7 +147,7 @@ def test_a_state_that_is_carried_changes_what_is_learned(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["model=gpt"], "keeps none"),
+        (["model=gpt", "model.heads=2"], "keeps none"),
         (["model.bidirectional=true"], "sees each token that it is to predict"),
         (["data=digits_rows", "+data.carry_state=true"], "carry_state"),
     ],
@@ -152,7 +156,7 @@ def test_a_state_that_is_carried_changes_what_is_learned(tmp_path: Path) -> None
 def test_what_keeps_no_state_is_refused_before_torch_is_needed(words: list[str], message: str) -> None:
     with pytest.raises(CouloirError, match=message) as caught:
         couloir.compose([*(word for word in WORDS if not word.startswith("data=") or len(words) == 1), *words])
-    if words == ["model=gpt"]:
+    if words[0] == "model=gpt":
         assert "model=gru, model=lstm, model=rnn" in str(caught.value)
 
 

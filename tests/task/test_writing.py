@@ -107,11 +107,18 @@ def test_a_text_follows_from_its_number_and_the_seed_alone() -> None:
     assert continued(net, start, 8, Choice(), numbers_for([0], 8, seed=5)).tolist() != two[:1].tolist()
 
 
+class Nowhere(nn.Module):
+    """Scores that are no numbers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.full((1, 1, 7), torch.nan)
+
+
 def test_special_tokens_are_never_written_and_scores_that_are_no_numbers_are_refused() -> None:
     net = Counting()
     assert continued(net, torch.tensor([[4]]), 3, Choice(0.0), torch.zeros(1, 3), never=[5]).tolist()[0][0] != 5
     with pytest.raises(CouloirError, match="NaN or infinite"):
-        continued(lambda x: torch.full((1, 1, 7), torch.nan), torch.tensor([[4]]), 1, Choice(), torch.zeros(1, 1))  # type: ignore[arg-type]
+        continued(Nowhere(), torch.tensor([[4]]), 1, Choice(), torch.zeros(1, 1))
 
 
 def test_special_tokens_are_no_text_and_the_last_one_ends_it() -> None:

@@ -12,10 +12,12 @@ from couloir.layer_kinds import looking
 from couloir.ragged import Padded
 from couloir.record.film import Written
 from couloir.task.next_token import NextToken
-from couloir.task.writing import Choice, continued, ended, never, numbers_for
+from couloir.task.writing import Choice, continued, ended, keeps_state, never, numbers_for
 
 CHOICE = Choice(temperature=0.8)
 """How tokens are chosen: below 1, so that a network that knows little writes what it knows best."""
+TOKENS, TOKENS_ANEW = 200, 100
+"""Of a text where nobody says how many: of a network that keeps its state, and of one that reads all again for each."""
 PROMPT = 32
 """Characters of the prompt: so many that the last word is whole or nearly so."""
 
@@ -54,7 +56,7 @@ def begun(module: object, data: Any) -> Begun | None:
     return Begun(vocabulary, first[:, :count].cpu(), window.shape[1])
 
 
-def made_text(module: NextToken, begun: Begun, count: int, seed: int) -> Written:
+def made_text(module: NextToken, begun: Begun, count: int | None, seed: int) -> Written:
     """What a network writes behind a prompt.
 
     Its modes, its buffers, the state that it carries in training, and the random numbers of the run stay as they are.
@@ -62,13 +64,14 @@ def made_text(module: NextToken, begun: Begun, count: int, seed: int) -> Written
     Args:
         module: the task.
         begun: of `begun`.
-        count: tokens.
+        count: tokens; None: `TOKENS` or `TOKENS_ANEW`.
         seed: of the draws.
 
     Raises:
         CouloirError: its scores are not finite.
     """
     vocabulary, tokens, window = begun
+    count = count or (TOKENS if keeps_state(module.net) else TOKENS_ANEW)
     with looking(module):
         found = continued(
             module.net, tokens.to(module.device), count, CHOICE, numbers_for([0], count, seed), window,

@@ -23,13 +23,15 @@ TAG = "samples"
 """What the pictures and texts are called in TensorBoard."""
 
 
-def samples(every_n_epochs: int | None = 1, count: int = 64, tokens: int = 200, seed: int = 0) -> Samples | None:
+def samples(
+    every_n_epochs: int | None = 1, count: int = 64, tokens: int | None = None, seed: int = 0
+) -> Samples | None:
     """A `Samples`, or None when `every_n_epochs` is None.
 
     Args:
         every_n_epochs: epochs between two pictures or texts.
         count: pictures in one of them.
-        tokens: of a text.
+        tokens: of a text; None: 200, or 100 of a network that keeps no state and so is slower.
         seed: of the codes, and of the draws of tokens.
     """
     return None if every_n_epochs is None else Samples(every_n_epochs, count, tokens, seed)
@@ -46,11 +48,11 @@ class Samples(Callback):
     Args:
         every_n_epochs: epochs between two pictures or texts.
         count: pictures in one of them.
-        tokens: of a text.
+        tokens: of a text; None: 200, or 100 of a network that keeps no state and so is slower.
         seed: of the codes, and of the draws of tokens.
     """
 
-    def __init__(self, every_n_epochs: int, count: int, tokens: int, seed: int) -> None:
+    def __init__(self, every_n_epochs: int, count: int, tokens: int | None, seed: int) -> None:
         self.every_n_epochs, self.count, self.tokens, self.seed = every_n_epochs, count, tokens, seed
         self._shown: Batch | None = None
         self._begun: Begun | None = None

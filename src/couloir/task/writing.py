@@ -46,6 +46,8 @@ def chances(scores: Tensor, choice: Choice) -> Tensor:
         return torch.zeros_like(values).scatter(1, values.argmax(dim=1, keepdim=True), 1.0)
     largest = values.amax(dim=1, keepdim=True)  # subtracted first, as a small temperature makes large numbers
     shares = ((values - largest) / choice.temperature).softmax(dim=1)
+    if choice.top_k is None and choice.top_p is None:
+        return shares
     ordered, order = shares.sort(dim=1, descending=True, stable=True)
     if choice.top_k is not None:
         ordered[:, choice.top_k :] = 0

@@ -56,6 +56,14 @@ def test_what_a_run_can_make_is_not_refused() -> None:
 def test_a_run_that_makes_nothing_is_refused() -> None:
     with pytest.raises(CouloirError, match="task=classification"):
         words.check_task(configuration("classification"), Path("run"))
+    labels = OmegaConf.create({
+        "task": {"_target_": "couloir.task.sequence_classification.SequenceClassification", "needs": ["label"]},
+        "data": {"task": "sequence_classification"},
+    })  # fmt: skip
+    with pytest.raises(CouloirError, match="task=sequence_classification"):
+        words.check_task(labels, Path("run"))
+    with pytest.raises(CouloirError, match=r"task=translation, .* the answer to a text"):
+        words.check_task(configuration("translation"), Path("run"))
 
 
 def test_a_class_is_found_by_its_name_before_its_number() -> None:
