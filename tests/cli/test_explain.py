@@ -24,7 +24,9 @@ from couloir.inference.explain.explaining import MODULES, OF_STEPS
 from couloir.inference.explain.imagenet import imagenet
 from couloir.inference.explain.subject import Subject
 from couloir.inference.explain.words import IMAGE, METHODS, ROW
+from couloir.inference.forecasting import forecast
 from couloir.inference.predictor import Predictor
+from couloir.inference.trained import Trained
 from finished_runs import FinishedRuns
 
 Capture = pytest.CaptureFixture[str]
@@ -177,3 +179,65 @@ def test_the_classes_of_imagenet_are_a_thousand_in_the_order_of_published_weight
     assert len(set(names)) == 1000
     assert imagenet()["n02206856"] == "bee"
     assert (names[0], names[309], names[310], names[999]) == ("tench", "bee", "ant", "toilet tissue")
+
+
+def test_texts_of_a_file_are_explained_token_by_token(finished: FinishedRuns, tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "texts.txt"
+    file.write_text("good film aaa\n\nbad film\n")
+    facts = answered(capsys, finished("texts"), file, "--methods", "where", "--output", tmp_path / "page")
+    assert [sample["name"] for sample in facts["samples"]] == ["texts.txt, line 1", "texts.txt, line 3"]
+    assert f"{file}, line 2: it is empty" in facts["left_out"]
+    run = Trained(run_config(finished("texts")), finished("texts"))
+    for sample, text in zip(facts["samples"], ("good film aaa", "bad film"), strict=True):
+        shares = run.net(torch.tensor([run.data.vocabulary.encode(text)])).softmax(dim=1)[0].tolist()
+        said = {each["output"]: each["answer"] for each in sample["answers"]}
+        assert said == pytest.approx(dict(zip(run.classes, shares, strict=True)))
+    for number, length in enumerate((3, 2)):
+        made = facts["methods"]["integrated_gradients"][number]
+        values = np.load(tmp_path / "page" / f"integrated_gradients_{number}.npy")
+        assert values.shape == (length,)
+        assert made["strongest"][0]["value"] == pytest.approx(values[np.abs(values).argmax()])
+
+
+def test_attention_of_a_translation_is_that_of_both_sides_and_across(
+    finished: FinishedRuns, tmp_path: Path, capsys: Capture
+) -> None:
+    file = tmp_path / "words.txt"
+    file.write_text("abca\n")
+    words = ["--methods", "attention,hidden_states", "--output", tmp_path / "page"]
+    facts = answered(capsys, finished("translation"), file, *words)
+    steps = len(facts["samples"][0]["written"]) + 1  # the stop token, unless the longest answer ends before it
+    shapes = {"encoder.layers.0.attention": (4, 4), "decoder.layers.0.attention": None, "decoder.layers.0.across": None}
+    for name, shape in shapes.items():
+        weights = np.load(tmp_path / "page" / f"attention_0_{name}.npy")
+        assert weights.shape[0] == 2
+        assert weights.sum(axis=2) == pytest.approx(1, abs=1e-5)
+        if shape:
+            assert weights.shape[1:] == shape
+        else:
+            assert weights.shape[1] in (steps, steps - 1)
+            assert weights.shape[2] == (4 if name.endswith("across") else weights.shape[1])
+        if name == "decoder.layers.0.attention":
+            assert np.triu(weights, 1).max() == 0  # nothing looks ahead
+    assert np.load(tmp_path / "page" / "hidden_states_0.npy").shape == (4, 8)
+
+
+def test_a_table_of_series_is_explained_by_its_last_window(
+    finished: FinishedRuns, tmp_path: Path, capsys: Capture
+) -> None:
+    words = ["--methods", "integrated_gradients", "--output", tmp_path / "page"]
+    facts = answered(capsys, finished("series"), finished.series(), *words)
+    shown = np.load(tmp_path / "page" / "sample_0.npy")
+    column = [float(line.split(",")[1]) for line in finished.series().read_text().splitlines()[1:]]
+    assert shown[:, 0] == pytest.approx(column[-30:], abs=1e-3)
+    answers, _ = forecast([Trained(run_config(finished("series")), finished("series"))], finished.series())
+    said = {row["output"]: row["answer"] for row in facts["samples"][0]["answers"]}
+    means = dict(zip(answers[0].targets, answers[0].values.mean(axis=0).tolist(), strict=True))
+    assert said == pytest.approx(means, rel=1e-5)
+
+
+def test_what_a_network_over_steps_lacks_is_refused_where_it_is_named(finished: FinishedRuns, capsys: Capture) -> None:
+    run = finished("steps")
+    assert "forecasts nothing" in refused(capsys, run, "--methods", "horizons")
+    assert "needs one of the networks gpt" in refused(capsys, run, "--methods", "attention")
+    assert "takes images" in refused(capsys, run, "--methods", "grad_cam")

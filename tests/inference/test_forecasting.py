@@ -91,10 +91,3 @@ def test_other_steps_than_those_of_the_training_are_said(finished: FinishedRuns,
 def test_python_refuses_a_table_without_the_columns_of_the_training(finished: FinishedRuns, tmp_path: Path) -> None:
     with pytest.raises(CouloirError, match="no column"):
         couloir.load(finished("series"))(longer(finished, tmp_path, 60, "when,a,b"))
-
-
-def test_a_table_of_a_series_is_no_window_to_explain(
-    finished: FinishedRuns, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command(["explain", str(finished("series")), str(longer(finished, tmp_path))]) == 2
-    assert "forecasts what follows a table" in capsys.readouterr().err

@@ -17,7 +17,7 @@ HEAD = """usage: couloir explain RUN [INPUT...] [--methods NAMES] [--layer NAME]
 What a finished run answers, what it goes by, and whether the pictures of that mean anything: one page, with a picture
 and the numbers (.npy) of each map beside it, in outputs/explain/<date>_<time>_<id>/. A run is a folder, its name, or
 `latest`; or one of its checkpoints. No run is needed where a sentence names a network, its weights and the data.
-Inputs are photographs, folders, patterns, tables, arrays; without any, samples of the run's own test split.
+Inputs are photographs, folders, patterns, tables, texts, arrays; without any, samples of the run's own test split.
   couloir explain latest                                    four test samples
   couloir explain latest photo.jpg --methods default,fgsm   the default methods, and a change that fools the network
   couloir explain latest photos/ --methods where --layer features.10,features.12 --class bee
@@ -75,15 +75,13 @@ def _methods() -> str:
 
 
 def _explain(words: list[str], flags: dict[str, Any], answer: Answer, typed: list[str]) -> int:
-    from couloir.errors import CouloirError, as_typed
+    from couloir.errors import as_typed
     from couloir.inference.explain import asked
     from couloir.inference.inputs import (
-        TABLE,
         check_arrays,
         check_kinds,
         check_tables,
         find_inputs,
-        forecasts_series,
         in_folders,
     )
 
@@ -94,14 +92,6 @@ def _explain(words: list[str], flags: dict[str, Any], answer: Answer, typed: lis
     found = find_inputs(explained.inputs, looked_for=in_folders(cfg)) if explained.inputs else None
     if found is not None:
         check_kinds(found, cfg, explained.folder)
-        if found.kind == TABLE and forecasts_series(cfg):
-            raise CouloirError(
-                f"{explained.name} forecasts what follows a table; what can be explained are windows of its own data, "
-                "or of an array.",
-                place=str(found.files[0]),
-                next_step="leave the table out, or save windows with numpy.save, (N, steps, inputs) as the network "
-                "takes them",
-            )
         check_arrays(found, cfg, explained.folder)
         check_tables(found, cfg, explained.folder)
     asked.check_shown(explained, flags)

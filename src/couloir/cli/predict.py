@@ -84,6 +84,7 @@ def _predict(
         LIST,
         OPENED,
         TABLE,
+        check_answered,
         check_arrays,
         check_kinds,
         check_tables,
@@ -110,6 +111,7 @@ def _predict(
             next_step="leave the file out; without --strict it is named, and the rest is done",
         )
     for cfg, folder in zip(cfgs, folders, strict=True):
+        check_answered(found, cfg, folder)
         check_kinds(found, cfg, folder)
         if found.kind == TABLE and forecasts_series(cfg):
             continue
@@ -162,11 +164,13 @@ def _check_form(cfg: DictConfig, top: int | None, output: Path | None, as_lines:
     """
     from couloir.config.fields import fields_of, input_field, target_field
     from couloir.config.made_for import MODEL
+    from couloir.config.metrics import NEXT_TOKEN, task_of
     from couloir.inference.inputs import reads_texts
 
     fields = fields_of(cfg.data)
     kind = fields[target_field(fields)]
-    rows = kind in ROW_KINDS or reads_texts(cfg) or (kind == "future" and fields[input_field(fields)] == "series")
+    texts = reads_texts(cfg) and task_of(cfg) != NEXT_TOKEN  # whose probabilities are a matrix each
+    rows = kind in ROW_KINDS or texts or (kind == "future" and fields[input_field(fields)] == "series")
     if top is not None and (kind not in ("label", "labels") or (cfg.get("task") or {}).get(MODEL)):
         raise CouloirError("--top names classes, and this run has none.", next_step="leave --top out")
     if output is None:

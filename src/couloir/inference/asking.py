@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from couloir.config.fields import SAMPLE, input_field
+from couloir.config.metrics import NEXT_TOKEN, task_of
 from couloir.data.features import Feature
 from couloir.data.images import reading_of
 from couloir.data.npy import opened_array
@@ -304,6 +305,8 @@ def texts_for(run: Trained, texts: Texts) -> UnseenTexts:
     if labels_texts(run.cfg):
         tokens = [each[: run.cfg.data.get("length")] for each in tokens]
         targets = texts.targets(run.classes, str(run.cfg.data.get("target") or "label"))
+    elif task_of(run.cfg) == NEXT_TOKEN and run.cfg.data.get("length"):
+        tokens = [each[-int(run.cfg.data.length) :] for each in tokens]  # what follows goes by the last ones
     return UnseenTexts(tokens, texts.texts, texts.lines, targets)
 
 

@@ -15,6 +15,7 @@ from couloir.artifacts.forecast_exhibits import forecasts_of
 from couloir.artifacts.forecast_pictures import Window, windows_picture
 from couloir.artifacts.sample_grid import Pixels
 from couloir.config.fields import input_field
+from couloir.data.sequence.parts_of_time import Series
 from couloir.data.sequence.series_columns import Wanted
 from couloir.data.sequence.series_table import SeriesTable, read_series
 from couloir.data.sequence.spacing import Days, as_texts
@@ -128,13 +129,7 @@ def _forecasted(run: Trained, table: SeriesTable, file: Path) -> Iterator[Foreca
     task = run.task
     assert isinstance(task, Forecast)
     for each in table.series:
-        if each.stop - each.start < length:
-            of = f" of series '{each.name}'" if each.name else ""
-            raise CouloirError(
-                f"The run looks at {length:,} steps, and there are {each.stop - each.start:,}{of}.", place=str(file),
-                next_step="give a table with more of what was before",
-            )  # fmt: skip
-        window = slice(each.stop - length, each.stop)
+        window = _last_window(length, each, file)
         batch = run.data.as_batch(torch.from_numpy(table.values[window][None]))
         with torch.inference_mode():
             forecasts = {kind: values[0] for kind, values in forecasts_of(task, batch[task.input]).items()}
@@ -148,6 +143,27 @@ def _forecasted(run: Trained, table: SeriesTable, file: Path) -> Iterator[Foreca
         yield Forecasted(
             each.name, moments, days is not None, list(table.targets), forecasts[MODEL], days, known, naive
         )
+
+
+def last_windows(run: Trained, file: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """The last steps of each series of a table as a run looks at them, (length, F) in the data's units, by its name.
+
+    Raises:
+        CouloirError: as `forecast`.
+    """
+    table = _table(run, file)
+    for each in table.series:
+        yield each.name, table.values[_last_window(int(run.cfg.data.length), each, file)].astype(np.float32)
+
+
+def _last_window(length: int, each: Series, file: Path) -> slice:
+    if each.stop - each.start < length:
+        of = f" of series '{each.name}'" if each.name else ""
+        raise CouloirError(
+            f"The run looks at {length:,} steps, and there are {each.stop - each.start:,}{of}.", place=str(file),
+            next_step="give a table with more of what was before",
+        )  # fmt: skip
+    return slice(each.stop - length, each.stop)
 
 
 def picture(answers: Sequence[Forecasted]) -> Pixels:

@@ -301,13 +301,9 @@ def check_kinds(inputs: Inputs, cfg: Any, run: Path, is_plain: bool | None = Non
     fields = fields_of(cfg.data)
     kind = fields[input_field(fields)]
     known = kind != "series" or forecasts_series(cfg) or reads_sequences(cfg)
-    taken = (TABLE,) if reads_texts(cfg) else (ARRAYS,) if not known else TAKEN.get(kind, (ARRAYS,))
-    if inputs.kind not in taken and task_of(cfg) == NEXT_TOKEN:
-        raise CouloirError(
-            f"The run {run.name} goes on with texts, and couloir predict takes arrays of tokens of it, not "
-            f"{inputs.kind}: {inputs.files[0]}.",
-            next_step='couloir sample RUN --prompt "TEXT" writes what follows a text',
-        )
+    taken = TAKEN.get(kind, (ARRAYS,)) if known else (ARRAYS,)
+    if reads_texts(cfg):
+        taken = (TABLE, ARRAYS) if task_of(cfg) == NEXT_TOKEN else (TABLE,)
     if inputs.kind not in taken:
         raise CouloirError(
             f"The run {run.name} takes {' or '.join(taken)}, and the inputs are {inputs.kind}: {inputs.files[0]}.",
@@ -330,9 +326,24 @@ def check_kinds(inputs: Inputs, cfg: Any, run: Path, is_plain: bool | None = Non
         )
 
 
+def check_answered(inputs: Inputs, cfg: Any, run: Path) -> None:
+    """Whether `couloir predict` has an answer to inputs of such a kind that is worth a file.
+
+    Raises:
+        CouloirError: the run goes on with texts, and is handed some.
+    """
+    if inputs.kind == TABLE and task_of(cfg) == NEXT_TOKEN:
+        raise CouloirError(
+            f"The run {run.name} goes on with texts, and couloir predict takes arrays of tokens of it, not "
+            f"{inputs.kind}: {inputs.files[0]}.",
+            next_step='couloir sample RUN --prompt "TEXT" writes what follows a text, couloir explain RUN TEXTS.txt says '
+            "what that goes by",
+        )
+
+
 def reads_texts(cfg: Any) -> bool:
-    """Whether a run is asked about texts, and answers each with one or with its class."""
-    return task_of(cfg) == TRANSLATION or labels_texts(cfg)
+    """Whether a run is asked about texts: it answers each with one, with its class, or with what may follow."""
+    return task_of(cfg) in (TRANSLATION, NEXT_TOKEN) or labels_texts(cfg)
 
 
 def labels_texts(cfg: Any) -> bool:
@@ -368,7 +379,7 @@ def check_tables(inputs: Inputs, cfg: Any, run: Path) -> None:
         CouloirError: a table cannot be read, or a column is not there.
     """
     if reads_texts(cfg):
-        for file in inputs.files:
+        for file in inputs.files if inputs.kind == TABLE else ():
             texts_of(file, cfg)
         return
     if reads_sequences(cfg):

@@ -39,6 +39,7 @@ from couloir.inference.inputs import (
     TABLE,
     Inputs,
     array_form,
+    check_answered,
     check_kinds,
     find_inputs,
     in_folders,
@@ -170,6 +171,7 @@ class LoadedRun:
         """What follows the last steps of a table: of one series an `Answer`, of several a list of them."""
         found = find_inputs([str(word)])
         for run in self.runs:
+            check_answered(found, run.cfg, run.run)
             check_kinds(found, run.cfg, run.run, run.is_plain)
         if found.kind != TABLE:
             asking = Asking(self.runs)

@@ -34,7 +34,8 @@ def answered(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
     for number, name in enumerate(shown.names):
         rows = _rows(subject, answers[number])
         numbers: dict[str, Any] = {"answers": rows, "explained": subject.name_of(int(shown.target[number]))}
-        told = f"explained: {numbers['explained']}"
+        mean = ", the mean over the steps to come" if subject.data.kind == "future" else ""
+        told = f"explained: {numbers['explained']}{mean}"
         if shown.truth is not None and shown.truth[number] >= 0:
             numbers["truth"] = subject.name_of(shown.truth[number])
             told = f"truth: {numbers['truth']}; {told}"
@@ -42,10 +43,22 @@ def answered(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
         html = bars([(row["output"], row["answer"]) for row in rows], of_one=subject.chooses or _is_share(subject))
         if isinstance(subject, OverSteps):
             before, panels = sequence(subject, shown, number)
-            html = f"<p>{text(told)}</p>{before}{html}"
+            if written := subject.written(shown, number):
+                numbers["written"], told = written, f"writes: {written}; {told}, the first token"
+            html = f"<div><p>{text(told)}</p>{before}{html}</div>"
         elif not panels:
             html = f"<p>{text(told)}</p>{html}"
-        found.append(Exhibit("answer", name, panels=panels, html=html, numbers=numbers, sample=number, side=220))
+        found.append(
+            Exhibit(
+                "answer",
+                name,
+                panels=panels,
+                html=html,
+                numbers=numbers,
+                sample=number,
+                side=520 if isinstance(subject, OverSteps) else 220,
+            )
+        )
     return found
 
 

@@ -115,6 +115,33 @@ def kind_of(cfg: Any) -> str:
     return str(fields[input_field(fields)])
 
 
+HAVE = {"attention": ("gpt", "transformer", "transformer_encoder"), "gates": ("gru", "lstm")}
+"""Networks here that have what a method shows; of a network of the user's own that is seen when it is there."""
+
+
+def check_possible(methods: Sequence[str], cfg: Any, text: str) -> None:
+    """Whether a run has what the methods that are named show.
+
+    Args:
+        methods: those that are used.
+        cfg: the run's configuration.
+        text: what was typed.
+
+    Raises:
+        CouloirError: it has not.
+    """
+    module, _, model = str(cfg.model.get("_target_")).rpartition(".")
+    for name in (each for each in methods if each in text.replace("-", "_").replace(" ", "").split(",")):
+        next_step = f"leave the method {name} out"
+        if name == "horizons" and "future" not in fields_of(cfg.data).values():
+            raise CouloirError("The run forecasts nothing, so there are no steps to come.", next_step=next_step)
+        if name in HAVE and module.startswith("couloir.model.sequence") and model not in HAVE[name]:
+            raise CouloirError(
+                f"The method {name} needs one of the networks {', '.join(HAVE[name])}, and the run has model={model}.",
+                next_step=next_step,
+            )
+
+
 def wanted(flags: Mapping[str, Any], explained: Explained) -> Wanted:
     """What flags ask for.
 
@@ -124,6 +151,7 @@ def wanted(flags: Mapping[str, Any], explained: Explained) -> Wanted:
     cfg = explained.cfg
     text = flags["--methods"]
     methods = chosen_methods(text, kind_of(cfg))
+    check_possible(methods, cfg, text or "")
     named = tuple(name for name in methods if name in (text or "").replace("-", "_").replace(" ", "").split(","))
     split = flags["--split"] or "val"
     if split not in ("train", "val", "test"):

@@ -40,6 +40,8 @@ STYLE = """
 """  # noqa: E501
 NARROW = 2
 """Pictures that are so few that several samples' stand beside each other."""
+WIDE = 600
+"""Pixels from which on a picture has a row of its own."""
 ANSWER = "answer"
 
 
@@ -92,7 +94,9 @@ def _of_method(method: str, exhibits: Sequence[Exhibit]) -> str:
     """What one method shows; a note that several share stands above them, and narrow ones stand beside each other."""
     notes = list(dict.fromkeys(each.note for each in exhibits if each.note))
     shared = f'<p class="note">{text(notes[0])}</p>' if len(notes) == 1 and len(exhibits) > 1 else ""
-    narrow = len(exhibits) > 1 and all(len(each.panels) <= NARROW and not each.charts for each in exhibits)
+    narrow = len(exhibits) > 1 and all(
+        len(each.panels) <= NARROW and not each.charts and each.side <= WIDE for each in exhibits
+    )
     shown = "".join(_exhibit(each, not shared) for each in exhibits)
     return f'{shared}<div class="exhibits{" narrow" * narrow}" data-method="{text(method)}">{shown}</div>'
 

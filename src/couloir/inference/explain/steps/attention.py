@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from couloir.inference.explain.steps.drawing import DPI, drawn, name_steps
 from couloir.inference.explain.steps.sequences import OverSteps, ShownSequences
 from couloir.inference.explain.subject import Shown, Subject
 from couloir.inference.explain.words import Wanted
+from couloir.task.translation import Translation, behind_start
 
 BESIDE = 4
 """Heads that stand beside each other."""
@@ -49,11 +50,8 @@ def attention(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibit]:
     )
     found = []
     for number, sample in enumerate(cast(ShownSequences, shown).samples):
-        exhibit = Exhibit("attention", f"Attention: {shown.names[number]}", note, sample=number, side=620)
-        weights, asking, answering = weights_of(over, sample)
-        for name, values in weights.items():
-            rows = asking if values.shape[1] == len(asking) else answering
-            columns = answering if values.shape[2] == len(answering) else asking
+        exhibit = Exhibit("attention", f"Attention: {shown.names[number]}", note, sample=number, side=1080)
+        for name, (values, rows, columns) in weights_of(over, sample).items():
             told = f"{name}: {len(values)} heads"
             exhibit.panels.append(Panel(f"attention_{number}_{name}", told, plate(values, rows, columns), values))
             exhibit.numbers[name] = {
@@ -71,23 +69,46 @@ def attending(net: nn.Module) -> dict[str, nn.Module]:
     }
 
 
-def weights_of(subject: OverSteps, x: Tensor) -> tuple[dict[str, NDArray[np.float32]], list[str], list[str]]:
-    """The weights of each layer by head, (h, T, S), for one sequence (1, t, ...), and what stands at each step of what
-    asks and of what answers.
+class Looked(NamedTuple):
+    """What one layer looks at.
+
+    Attributes:
+        weights: by head, (h, T, S).
+        asking: what stands at each step that asks, (T,).
+        answering: what stands at each step that answers, (S,).
+    """
+
+    weights: NDArray[np.float32]
+    asking: list[str]
+    answering: list[str]
+
+
+def weights_of(subject: OverSteps, x: Tensor) -> dict[str, Looked]:
+    """What each layer looks at in one sequence (1, t, ...), by the layer's name.
+
+    A network that translates writes its answer first, and is told it again: its decoder's steps are the tokens that it
+    is told, and those of attention across to the source the tokens that it writes there.
     """
     names = steps_of(subject, x)
     if not subject.translates:
         with kept(subject.net), torch.no_grad():
             subject.net(x)
-            return _read(subject.net), names, names
-    task: Any = subject.task
-    with torch.no_grad():
-        written = task.written(x)
-    target = torch.cat([x.new_full((1, 1), 0), written], dim=1)
-    del target
+            return {name: Looked(values, names, names) for name, values in _read(subject.net).items()}
+    task = cast(Translation, subject.task)
+    written = task.look(x).samples()[0][None]
+    told = cast(Tensor, behind_start(written, task.start))
     with kept(subject.net), torch.no_grad():
-        cast(Any, subject.net)(x, written)
-        return _read(subject.net), subject.words(written), names
+        cast(Any, subject.net)(x, told)
+        found = _read(subject.net)
+    after = [f"→{word}" for word in subject.words(written)]
+    looked = {}
+    for name, values in found.items():
+        if getattr(subject.net.get_submodule(name), "across", False):
+            looked[name] = Looked(values, after, names)
+        else:
+            words = subject.words(told) if name.startswith("decoder") else names
+            looked[name] = Looked(values, words, words)
+    return looked
 
 
 def _read(net: nn.Module) -> dict[str, NDArray[np.float32]]:

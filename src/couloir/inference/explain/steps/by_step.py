@@ -21,6 +21,8 @@ from couloir.inference.explain.words import TOKENS, VIDEO, Wanted
 
 NODES, MOST_NODES = 32, 256
 """Points of the path of integrated gradients, at first and at most: vectors of tokens need more than images."""
+NARROW = 6.4
+"""Inches of a plate that stands beside that of another sample."""
 STRONGEST = 10
 """Steps that are named in `explain.json` beside the file that has all."""
 
@@ -170,7 +172,7 @@ def _exhibit(
         rows = found.T if found.ndim == 2 else found[None]
         names = channels_of(over) if found.ndim == 2 else []
         picture = plate(rows, steps_of(over, sample), names, True, as_array(subject_units(over, sample)),
-                        channels_of(over), "channel" if found.ndim == 2 else "")  # fmt: skip
+                        channels_of(over), "channel" if found.ndim == 2 else "", widest=NARROW)  # fmt: skip
         exhibit.panels = [Panel(name, "the steps from left to right; below them the series", picture, found)]
         by_step = np.abs(found).sum(axis=1) if found.ndim == 2 else np.abs(found)
         strongest = np.argsort(-by_step, kind="stable")[:STRONGEST]
@@ -234,7 +236,14 @@ def sequence(subject: OverSteps, shown: Shown, number: int) -> tuple[str, list[P
         return "", [Panel(f"sample_{number}", f"{len(frames)} frames from left to right", picture)]
     values = as_array(subject_units(subject, sample))
     picture = series(values, channels_of(subject))
-    return "", [Panel(f"sample_{number}", f"{values.shape[0]} steps of {values.shape[1]} numbers", picture, values)]
+    return "", [
+        Panel(
+            f"sample_{number}",
+            f"{values.shape[0]} steps of {values.shape[1]} number{'s' * (values.shape[1] > 1)}",
+            picture,
+            values,
+        )
+    ]
 
 
 def stand_apart(subject: OverSteps) -> bool:

@@ -24,6 +24,8 @@ NAMED_STEPS, LETTERS = 48, 12
 """Steps that a plate names each at most, and letters of such a name."""
 ROWS = 64
 """Rows that a plate shows at most."""
+NAMED_ROWS = 32
+"""Rows up to which each has its name."""
 WIDEST, COLUMN = 11.0, 0.17
 """Inches of a plate at most, and of a column."""
 LINES = 4
@@ -33,10 +35,15 @@ SPECIAL = str.maketrans({"\n": "↵", "\t": "⇥", "\r": "␍", " ": "␣"})
 STYLE = """
 .tokens { font-family: ui-monospace, monospace; font-size: 14px; line-height: 1.9; white-space: pre-wrap; overflow-wrap: anywhere; max-width: 105ch; margin: 6px 0 10px; }
 .tokens span { padding: 2px 0; border-radius: 2px; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-.tokens.apart span { padding: 2px 3px; margin-right: 3px; }
+.tokens.apart { overflow-wrap: break-word; }
+.tokens.apart span { padding: 2px 3px; }
+[data-method="neighbours"] td { overflow-wrap: anywhere; min-width: 12ch; }
+[data-method="neighbours"] .scroll { max-height: none; }
+[data-method="attention"] .tiles li, [data-method="hidden_states"] .tiles li { overflow-x: auto; max-width: 100%; }
+[data-method="attention"] .tiles img, [data-method="hidden_states"] .tiles img { width: auto; max-width: max(100%, min(var(--side), 720px)); }
 .tokens .note { font-family: inherit; }
 """  # noqa: E501
-WARM, COLD = "214 69 65", "52 120 200"
+WARM, COLD = "232 92 84", "92 156 228"
 """Of values above and below zero; how strong they are says the size."""
 
 
@@ -58,7 +65,7 @@ def coloured(words: Sequence[str], values: Sequence[float] | Values, apart: bool
         shown = "↵\n" if word == "\n" else word
         ground = f' style="background: rgb({colour} / {strength:.2f})"' if strength >= 0.005 else ""
         parts.append(f'<span{ground} title="{text(visible(word))}: {value:.4g}">{text(shown)}</span>')
-    return f'<div class="tokens{" apart" * apart}">{"".join(parts)}</div>'
+    return f'<div class="tokens{" apart" * apart}">{(" " * apart).join(parts)}</div>'
 
 
 def visible(word: str) -> str:
@@ -69,7 +76,7 @@ def visible(word: str) -> str:
 
 def plate(
     values: Values, steps: Sequence[str], rows: Sequence[str] = (), signed: bool = True, lines: Values | None = None,
-    names: Sequence[str] = (), label: str = "", limit: float = 0.0,
+    names: Sequence[str] = (), label: str = "", limit: float = 0.0, widest: float = WIDEST,
 ) -> Pixels:  # fmt: skip
     """Numbers of each step as colours, the steps as columns, and below them the series that they belong to.
 
@@ -82,10 +89,11 @@ def plate(
         names: of its channels.
         label: what the rows are.
         limit: the size that has the full colour; 0: that of the largest number.
+        widest: inches of the picture at most.
     """
     shown = np.asarray(values[:ROWS], dtype=np.float64)
     most = limit or float(np.abs(shown[np.isfinite(shown)]).max(initial=0.0)) or 1.0
-    width = min(WIDEST, max(4.2, 1.6 + COLUMN * len(steps)))
+    width = min(widest, max(4.2, 1.6 + COLUMN * len(steps)))
     high = min(6.0, max(1.1, 0.13 * len(shown) + 0.6))
     count = 1 if lines is None else 2
     figure = Figure((width, high + 1.5 * (count - 1)), dpi=DPI, facecolor="white", layout="constrained")
@@ -97,8 +105,10 @@ def plate(
         vmin=-most if signed else 0.0, vmax=most,
     )  # fmt: skip
     figure.colorbar(image, ax=axes, pad=0.01, fraction=0.05).ax.tick_params(labelsize=7)
-    if rows and len(shown) <= 32:
+    if rows and len(shown) <= NAMED_ROWS:
         axes.set_yticks(range(len(shown)), [plain(name) for name in rows[: len(shown)]], fontsize=7)
+    elif len(shown) == 1:
+        axes.set_yticks([])
     else:
         axes.tick_params(axis="y", labelsize=7)
     axes.set_ylabel(label, fontsize=8)

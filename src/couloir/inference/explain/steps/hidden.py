@@ -15,7 +15,7 @@ from couloir.artifacts.page import Cell, Chart, table
 from couloir.errors import CouloirError
 from couloir.inference.explain.exhibit import Exhibit, Panel, as_array
 from couloir.inference.explain.steps.by_step import channels_of, steps_of, subject_units
-from couloir.inference.explain.steps.drawing import ROWS, plate
+from couloir.inference.explain.steps.drawing import NAMED_ROWS, ROWS, plate
 from couloir.inference.explain.steps.sequences import OverSteps, ShownSequences
 from couloir.inference.explain.subject import Shown, Subject
 from couloir.inference.explain.words import SERIES, Wanted
@@ -48,7 +48,7 @@ def hidden_states(subject: Subject, shown: Shown, wanted: Wanted) -> list[Exhibi
             lines = as_array(subject_units(over, sample)) if subject.kind == SERIES else None
             picture = plate(
                 values[:, order].T, steps_of(over, sample), [str(unit) for unit in order], lines=lines,
-                names=channels_of(over), label="unit",
+                names=channels_of(over), label="unit" if len(order) <= NAMED_ROWS else "units, by variance",
             )  # fmt: skip
             name = f"hidden_states_{number}" if len(layers) == 1 else f"hidden_states_{number}_{layer}"
             told = f"{layer}: {min(ROWS, len(order))} of {len(order)} units, {len(values)} steps"
@@ -113,7 +113,8 @@ def _shapes(subject: OverSteps, x: Tensor) -> dict[str, tuple[int, ...]]:
     hooks = [module.register_forward_hook(note) for module in names]
     try:
         with torch.no_grad():
-            subject.net(x)
+            reads = getattr(subject.net, "encode", None)  # of what translates: its answer has steps of its own
+            (subject.net if reads is None else reads)(x)
     finally:
         for hook in hooks:
             hook.remove()

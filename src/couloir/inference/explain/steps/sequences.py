@@ -195,6 +195,13 @@ class OverSteps(Subject):
         texts = [self.vocabulary.decode(row) for row in x.tolist()]
         return [text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…" for text in texts]
 
+    def written(self, shown: Shown, number: int) -> str:
+        """What a network that translates writes for a sample; of others nothing."""
+        if not self.translates or not isinstance(shown, ShownSequences):
+            return ""
+        task: Any = self.task
+        return str(task.texts(task.look(shown.samples[number]))[0])
+
     def words(self, x: Tensor) -> list[str]:
         """What stands at each step of one sequence of tokens (1, T); its numbers, where nobody says what they are."""
         numbers = x[0].tolist()
@@ -220,17 +227,17 @@ class Inside:
     def __init__(self, subject: OverSteps, x: Tensor) -> None:
         self.subject, self.x = subject, x
         self._embedding: nn.Embedding | None = None
-        self._offset = 0
+        self._offset = self._call = 0
         self.values = x
         if subject.kind == TOKENS:
             self._embedding, self._offset, self.values = self._found()
 
     def _found(self) -> tuple[nn.Embedding, int, Tensor]:
-        calls: list[tuple[nn.Embedding, Tensor, Tensor]] = []
+        calls: list[tuple[nn.Embedding, int, Tensor, Tensor]] = []
 
         def note(module: nn.Module, inputs: Any, output: Any) -> None:
             if isinstance(module, nn.Embedding) and isinstance(output, Tensor):
-                calls.append((module, inputs[0], output.detach()))
+                calls.append((module, sum(each[0] is module for each in calls), inputs[0], output.detach()))
 
         hooks = [
             each.register_forward_hook(note) for each in self.subject.net.modules() if isinstance(each, nn.Embedding)
@@ -242,11 +249,12 @@ class Inside:
             for hook in hooks:
                 hook.remove()
         steps = self.x.shape[1]
-        for module, given, output in calls:
+        for module, call, given, output in calls:
             if given.ndim != 2 or output.ndim != 3:
                 continue
             for offset in range(given.shape[1] - steps + 1):
                 if torch.equal(given[:, offset : offset + steps], self.x):
+                    self._call = call
                     return module, offset, output
         raise CouloirError(
             "The tokens pass no embedding (nn.Embedding) of the network, so no gradient reaches them.",
@@ -262,7 +270,7 @@ class Inside:
         """
         if self._embedding is None:
             return self.subject.score(values, target)
-        with _replaced(self._embedding, values):
+        with _replaced(self._embedding, values, self._call):
             return self.subject.score(self.x.expand(len(values), -1), target)
 
     def gradients(self, values: Tensor, target: Tensor) -> Tensor:
@@ -330,11 +338,12 @@ def output_number(label: str, outputs: Sequence[str], subject: OverSteps) -> int
 
 
 @contextmanager
-def _replaced(embedding: nn.Embedding, values: Tensor) -> Iterator[None]:
-    """Vectors in place of those that an embedding gives for tokens, each time that it gives as many."""
+def _replaced(embedding: nn.Embedding, values: Tensor, call: int) -> Iterator[None]:
+    """Vectors in place of those that an embedding gives for tokens, where it is called for the time `call`, from 0."""
+    count = iter(range(1 << 30))
 
     def hook(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-        return values if output.shape == values.shape else output
+        return values if next(count) == call else output
 
     handle = embedding.register_forward_hook(hook)
     try:
