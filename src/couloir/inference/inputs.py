@@ -336,8 +336,8 @@ def check_answered(inputs: Inputs, cfg: Any, run: Path) -> None:
         raise CouloirError(
             f"The run {run.name} goes on with texts, and couloir predict takes arrays of tokens of it, not "
             f"{inputs.kind}: {inputs.files[0]}.",
-            next_step='couloir sample RUN --prompt "TEXT" writes what follows a text, couloir explain RUN TEXTS.txt says '
-            "what that goes by",
+            next_step='couloir sample RUN --prompt "TEXT" writes what follows a text, couloir explain RUN TEXTS.txt'
+            " says what that goes by",
         )
 
 
