@@ -62,7 +62,7 @@ def test_a_run_that_makes_nothing_is_refused() -> None:
     })  # fmt: skip
     with pytest.raises(CouloirError, match="task=sequence_classification"):
         words.check_task(labels, Path("run"))
-    with pytest.raises(CouloirError, match=r"task=translation, .* the answer to a text"):
+    with pytest.raises(CouloirError, match=r"task=translation, .* cannot continue one"):
         words.check_task(configuration("translation"), Path("run"))
 
 

@@ -71,7 +71,7 @@ def check_task(cfg: Any, run: Path) -> None:
     if task not in MAKING and str(node.get("_target_", "couloir.")).startswith("couloir."):
         why = "there is no code to draw or to decode, and no text to continue"
         if task == TRANSLATION:
-            why = "it writes the answer to a text, and goes on with none"
+            why = "it translates texts and cannot continue one"
         raise CouloirError(
             f"The run {run.name} has task={task_name(cfg)}, which makes nothing of its own: {why}.",
             next_step="name a run of task=reconstruction, vae, gan or next_token; couloir predict asks this one about "
