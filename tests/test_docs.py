@@ -68,6 +68,7 @@ PAGES = [
 STAND_INS = {
     "photos": "{root}/photos", "houses.csv": "{root}/houses.csv", "FOLDER": "{root}/photos", "RUN": "{root}/run",
     "reviews.csv": "{root}/reviews.csv", "book.txt": "{root}/book.txt", "load.csv": "{root}/load.csv",
+    "tinyshakespeare.txt": "{root}/book.txt", "rt_polarity.csv": "{root}/reviews.csv", "ETTh1.csv": "{root}/hours.csv",
     "shop.csv": "{root}/shop.csv", "table.csv": "{root}/shop.csv", "FILE.pth": "{root}/weights.pth",
     "mymodule.my_init": "torch.nn.Module.eval",
     "outputs/latest": "{root}/run",
@@ -130,6 +131,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "book.txt").write_text("To be, or not to be, that is the question. " * 90)
     days = np.datetime64("2020-01-01") + np.arange(900)
     (root / "load.csv").write_text("day,load\n" + "\n".join(f"{day},{n % 7}" for n, day in enumerate(days)))
+    hours = np.datetime64("2016-07-01T00") + np.arange(14_400)
+    (root / "hours.csv").write_text("date,OT\n" + "\n".join(f"{hour},{n % 24}" for n, hour in enumerate(hours)))
     (root / "weights.pth").touch()
     (root / "recipe.yaml").write_text("# @package _global_\n# A run.\nmodel:\n  dropout: 0.1\n")
     (root / "run/checkpoints").mkdir(parents=True)

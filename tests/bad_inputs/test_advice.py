@@ -62,7 +62,7 @@ def test_what_is_proposed_can_be_typed(
 
 
 NOT_THERE: list[tuple[str, str]] = [
-    ("hidden=[3]", "it is a key of model=autoencoder, model=convnet"),
+    ("hidden=[3]", "it is a key of model=autoencoder, model=conv3d, model=convnet"),
     ("optimizer.momentum=0.9", "it is a key of optimizer=momentum, optimizer=nesterov"),
     ("model=[mlp,linear]", "train -m model=mlp,linear"),
     ("~optimizer=sgd", "leave ~optimizer=sgd out"),

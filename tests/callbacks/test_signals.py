@@ -69,12 +69,13 @@ def test_a_layer_whose_successor_works_in_place_keeps_its_own_signal_and_gradien
 
 def test_a_recurrent_layer_has_the_variances_of_its_steps_and_of_all_its_gates() -> None:
     torch.manual_seed(0)
-    net = recurrent("lstm", channels=3, vocabulary_size=None, num_classes=2, width=4)
+    net = recurrent("lstm", channels=3, vocabulary_size=None, num_classes=2, width=4, bidirectional=True)
     x = Padded.of([torch.randn(steps, 3) for steps in (5, 2)])
     first, _ = measure(net, lambda: net(x).square().mean(), CPU)
     with torch.no_grad():
         alone = [net.body.units(sample[None])[0][0] for sample in x.samples()]
-    gradients = torch.autograd.grad(net(x).square().mean(), [net.body.units.weight_ih_l0, net.body.units.weight_hh_l0])
+    learned = [each for name, each in net.body.units.named_parameters() if name.startswith("weight")]
+    gradients = torch.autograd.grad(net(x).square().mean(), list(learned))
     assert first.layer == "body.units"
     assert first.variance == pytest.approx(float(torch.cat(alone).var(correction=0)))  # no padding among them
     assert first.weight_gradient_variance == pytest.approx(

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.io import savemat
 
 import couloir
@@ -117,6 +118,8 @@ SEQUENCES = {
     "digits_rows": "data=digits_rows model=gru model.width=8 model.bidirectional=true loss.label_smoothing=0.1",
     "text_csv": "data=text_csv data.path={root}/texts.csv model=transformer_encoder model.width=8 model.layers=1",
     "description_sentences": "data=description_sentences model=conv1d",
+    "reference_sentences": "data=reference_sentences model=text_cnn",
+    "frames": "data=frames data.root={root}/videos data.frames=4 data.image_size=8 model=conv3d",
     "sine_series": "data=sine_series model=dlinear",
     "series_csv": "data=series_csv data.path={root}/table.csv data.target=[p,q] data.ignore=[kind] data.length=8 "
     "data.horizon=2 model=linear_forecast",
@@ -176,6 +179,11 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "text.txt").write_text("To be, or not to be, that is the question. " * 60)
     texts = [f"{'good fine' if i % 3 else 'bad poor'} film number {i % 7},{i % 3 > 0}" for i in range(60)]
     (root / "texts.csv").write_text("text,kind\n" + "\n".join(texts))
+    for place in range(24):
+        video = root / f"videos/{'ab'[place % 2]}/v{place}"
+        video.mkdir(parents=True)
+        for frame in range(4):
+            Image.new("RGB", (8, 8), (place * 9, frame * 60, 90 * (place % 2))).save(video / f"f{frame}.png")
     np.savez(root / "arrays.npz", x=np.arange(320.0).reshape(80, 4) % 17, y=np.arange(80) % 3)
     return root
 
@@ -196,7 +204,7 @@ def test_every_family_of_networks_is_among_those_repeated() -> None:
 def test_every_data_set_is_among_those_repeated() -> None:
     named = {words.split()[0].removeprefix("data=") for words in [*DATA.values(), *SEQUENCES.values()]}
     same_code = {"cifar100", "fashion_mnist", "wine", "breast_cancer", "diabetes", "parquet"}
-    same_code |= {"membrane", "pedestrians", "reference_sentences", "sums"}
+    same_code |= {"membrane", "pedestrians", "sums"}
     assert set(tree.choices("data")) - named == same_code, "read by the code of others"
 
 
