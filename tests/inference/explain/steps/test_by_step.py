@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from couloir.inference.explain.steps.by_step import without_each
-from couloir.inference.explain.steps.sequences import Inside, samples_of
+from couloir.inference.explain.steps.sequences import LETTERS, Inside, excerpt, samples_of
 from couloir.inference.explain.where.attribution import attributed
 from couloir.ragged import Padded
 
@@ -61,3 +61,10 @@ def test_a_score_falls_by_what_the_step_that_is_left_out_has_added() -> None:
 def test_sequences_lose_their_padding() -> None:
     padded = Padded.of([torch.ones(2, 3), torch.ones(4, 3)])
     assert [tuple(each.shape) for each in samples_of(padded, "series")] == [(1, 2, 3), (1, 4, 3)]
+
+
+def test_a_long_text_shows_the_end_that_its_last_token_stands_in() -> None:
+    text = "".join(chr(97 + place % 26) for place in range(LETTERS + 7))
+    assert excerpt(text[:LETTERS]) == text[:LETTERS]
+    assert excerpt(text) == text[: LETTERS - 1] + "…"
+    assert excerpt(text, end=True) == "…" + text[8:]

@@ -37,6 +37,13 @@ def samples_of(x: Any, kind: str) -> list[Tensor]:
     return [row[None].narrow(axis, 0, length) for row, length in zip(x.values, lengths, strict=True)]
 
 
+def excerpt(text: str, end: bool = False) -> str:
+    """The beginning of a text, or its end, where it has more than `LETTERS` letters."""
+    if len(text) <= LETTERS:
+        return text
+    return f"…{text[1 - LETTERS :]}" if end else f"{text[: LETTERS - 1]}…"
+
+
 @dataclass
 class ShownSequences(Shown):
     """Sequences that are explained.
@@ -189,11 +196,14 @@ class OverSteps(Subject):
             start += len(samples)
 
     def said(self, x: Tensor) -> list[str]:
-        """Texts that stand for tokens (B, T), shortened; of anything else nothing."""
+        """Texts that stand for tokens (B, T), shortened; of anything else nothing. Of texts that go on the end is kept,
+        as what a network makes of them is what it makes of their last token.
+        """
         if self.kind != TOKENS or self.vocabulary is None:
             return []
         texts = [self.vocabulary.decode(row) for row in x.tolist()]
-        return [text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…" for text in texts]
+        goes_on = self.data.kind == "target_tokens" and not self.translates
+        return [excerpt(text, goes_on) for text in texts]
 
     def written(self, shown: Shown, number: int) -> str:
         """What a network that translates writes for a sample; of others nothing."""
