@@ -145,6 +145,7 @@ def test_a_mistake_is_on_standard_error_and_in_the_object() -> None:
     assert "optimizer.lr" in given["error"]["message"]
 
 
+@pytest.mark.slow
 def test_a_sweep_is_one_object_with_its_trials_ranked_by_what_compares_them(tmp_path: Path) -> None:
     words = [*LINE, "loss=mse,mae", "optimizer.lr=0.01,1e30", "optimizer=sgd", "sweep.isolation=none"]
     given = answer("train", "-m", *words, "--json", f"output_dir={tmp_path}", code=3)

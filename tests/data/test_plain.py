@@ -87,6 +87,7 @@ def test_a_modules_own_hooks_are_called_and_the_short_way_is_taken_where_there_a
     assert (sum(seen) / len(seen) > 1.4) is hooks  # points around 0, 1 and 2 deviate by about 0.87
 
 
+@pytest.mark.slow
 def test_several_processes_are_refused_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", *WORDS, "trainer=ddp", "trainer.devices=2"]) == 2
     assert "several processes cannot divide" in capsys.readouterr().err

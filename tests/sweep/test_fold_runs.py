@@ -30,6 +30,7 @@ def read(run: Path, name: str) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.slow
 def test_each_setting_is_trained_on_every_fold_and_a_stopped_sweep_goes_on_with_them(sweep: Callable[..., Any]) -> None:
     words = ["optimizer.lr=0.01,0.1", "sweep.seeds=2", "sweep.objective=best/accuracy"]
     first = sweep(*TINY, *words, "sweep.n_trials=1")

@@ -150,7 +150,7 @@ def test_a_run_that_stopped_within_an_epoch_goes_on_to_the_bit_with_its_schedule
     ("words", "fact"),
     [
         (["data=reversed", "model=lstm"], "task=translation needs a network that is made for it"),
-        (["data=reversed", "task=next_token"], "model=transformer is made for task=translation"),
+        (["data=reversed", "task=next_token"], "task=next_token does not fit data=reversed"),
         (["data=digits", "model=transformer"], "tokens"),
         (["data=reversed", "task.beam=0"], "task.beam"),
     ],
