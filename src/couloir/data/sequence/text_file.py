@@ -32,6 +32,7 @@ def text_file(
     batch_size: int,
     carry_state: bool = False,
     image_size: None = None,
+    embedded: str = "",
     world: World = ALONE,
     **keys: Any,
 ) -> Sequences:
@@ -48,48 +49,21 @@ def text_file(
         subset: windows of each part at most, the first ones.
         batch_size: windows a step; with `carry_state` also the streams that each part is cut into.
         carry_state: whether each batch goes on where the one before ended.
+        embedded: the text that comes with an installed package instead of a file, one of `EMBEDDED`.
         world: processes that share every batch.
     """
-    text = Text(path, "", encoding, tokens, vocabulary_size, val_fraction, test_fraction)
+    text = Text(path, embedded, encoding, tokens, vocabulary_size, val_fraction, test_fraction)
     return _sequences(text, length, subset, vocabulary_size, batch_size, carry_state, world, keys)
 
 
-def descriptions(
-    tokens: str = "character",
-    length: int = 128,
-    vocabulary_size: int | None = None,
-    val_fraction: float = 0.05,
-    test_fraction: float = 0.05,
-    subset: int | None = None,
-    *,
-    batch_size: int,
-    carry_state: bool = False,
-    image_size: None = None,
-    world: World = ALONE,
-    **keys: Any,
-) -> Sequences:
-    """The windows of the descriptions of scikit-learn's data sets; the keys are those of `text_file`."""
-    text = Text("", "descriptions", "utf-8", tokens, vocabulary_size, val_fraction, test_fraction)
-    return _sequences(text, length, subset, vocabulary_size, batch_size, carry_state, world, keys)
+def descriptions(**keys: Any) -> Sequences:
+    """The windows of the descriptions of scikit-learn's data sets; the keys are those of `text_file` without `path`."""
+    return text_file("", embedded="descriptions", **keys)
 
 
-def python_reference(
-    tokens: str = "character",
-    length: int = 128,
-    vocabulary_size: int | None = None,
-    val_fraction: float = 0.05,
-    test_fraction: float = 0.05,
-    subset: int | None = None,
-    *,
-    batch_size: int,
-    carry_state: bool = False,
-    image_size: None = None,
-    world: World = ALONE,
-    **keys: Any,
-) -> Sequences:
-    """The windows of what `help()` says of Python's language; the keys are those of `text_file`."""
-    text = Text("", "python_reference", "utf-8", tokens, vocabulary_size, val_fraction, test_fraction)
-    return _sequences(text, length, subset, vocabulary_size, batch_size, carry_state, world, keys)
+def python_reference(**keys: Any) -> Sequences:
+    """The windows of what `help()` says of Python's language; the keys are those of `text_file` without `path`."""
+    return text_file("", embedded="python_reference", **keys)
 
 
 def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:
