@@ -91,10 +91,28 @@ def decode(path: Path, resize: ImageSize | None, reading: Reading = COLOUR) -> P
     Raises:
         CouloirError: the file cannot be read or decoded.
     """
-    mode, least = MODES[reading.channels], None if resize is None else size_of(resize)
     try:
         check_is_file(path)
         content = path.read_bytes()
+    except UNREADABLE as error:
+        raise undecodable(path, error) from error
+    return decoded(path, content, resize, reading)
+
+
+def decoded(path: Path, content: bytes, resize: ImageSize | None, reading: Reading = COLOUR) -> Pixels:
+    """The pixels of a file's bytes, as `decode` gives them.
+
+    Args:
+        path: what messages call it; nothing is read there.
+        content: all bytes of the file.
+        resize: what is to be covered; None: the file's own size.
+        reading: how pixels are made of them.
+
+    Raises:
+        CouloirError: they cannot be decoded.
+    """
+    mode, least = MODES[reading.channels], None if resize is None else size_of(resize)
+    try:
         if content[:2] == b"\xff\xd8":
             orientation = jpeg_orientation(content)
             least = None if least is None else _as_stored(least, orientation)
