@@ -9,7 +9,7 @@ from pathlib import Path
 
 from couloir.cli.answer import UNKNOWN_NEXT, known
 from couloir.errors import CouloirError, Interrupted, did_you_mean
-from couloir.machine import print_any_character
+from couloir.machine import leave, print_any_character
 
 CONFIG_DIR = ("--config-dir", "-cd")
 SENTENCES = ("train", "data", "summary", "find-lr", "find-batch-size")
@@ -43,12 +43,12 @@ for a dash.
 
 def train_main() -> None:
     """The console script `train`: the same as `couloir train`."""
-    sys.exit(run(["train", *sys.argv[1:]]))
+    leave(run(["train", *sys.argv[1:]]))
 
 
 def couloir_main() -> None:
     """The console script `couloir`."""
-    sys.exit(run(sys.argv[1:]))
+    leave(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 
-from couloir.machine import STOPS
+from couloir.machine import STOPS, leave
 
 
 def main() -> int:
@@ -40,4 +40,4 @@ def _end_with_the_first() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

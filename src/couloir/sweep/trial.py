@@ -37,7 +37,7 @@ from couloir.config.check import checked
 from couloir.config.compose import prepare_hydra
 from couloir.data.worker_processes import lost_worker
 from couloir.errors import CouloirError, Interrupted, Pruned, is_shortage, out_of_memory
-from couloir.machine import hear_no_terminal, signal_this_process
+from couloir.machine import hear_no_terminal, leave, signal_this_process
 from couloir.record.folder import RunFolder
 from couloir.record.lock import is_alive
 from couloir.record.provenance import packages
@@ -214,7 +214,7 @@ def main() -> None:
 
     # sys.stdin would be locked when the interpreter ends.
     _stop_after(lambda: all(iter(partial(os.read, 0, 1024), b"")))
-    sys.exit(run(Path(sys.argv[1])))
+    leave(run(Path(sys.argv[1])))
 
 
 if __name__ == "__main__":
