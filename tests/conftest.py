@@ -50,7 +50,7 @@ def light_runs() -> Iterator[None]:
         patch.setattr("couloir.callbacks.epoch_record.draw_curves", blank)
         patch.setattr("couloir.artifacts.tested.draw_maps", lambda *of: of[-1].touch())
         patch.setattr("couloir.artifacts.board.PICTURES", {})
-        patch.setattr("couloir.run.train.draw_checkerboard", lambda *_: None)
+        patch.setattr("couloir.run.conclusion.draw_checkerboard", lambda *_: None)
         patch.setattr(os, "fsync", lambda _stream: None)
         yield
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.table import Table
 
@@ -16,6 +17,28 @@ from couloir.record.checkpoint import BEST
 from couloir.record.folder import RunFolder
 from couloir.record.forecast import KINDS
 from couloir.record.status import Status
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from couloir.artifacts.tested import Tested
+    from couloir.callbacks.epoch_record import Record
+    from couloir.task.task import Task
+
+
+class Trained(NamedTuple):
+    """What the training leaves for the record."""
+
+    module: Task
+    parameters: int
+    seen: Tested | None
+    data: Any
+    record: Record
+
+
+def is_tested(cfg: DictConfig) -> bool:
+    """Whether a run is tested at its end; runs of older versions, which do not say, were."""
+    return bool(cfg.get("test", True))
 
 
 def write_ending(folder: RunFolder, signal_number: int | None, error: BaseException) -> None:

@@ -8,20 +8,14 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.strategies import FSDPStrategy
 
-from couloir.artifacts.board import conclude_on_board
-from couloir.artifacts.checkerboard import draw_checkerboard
-from couloir.artifacts.forecast_exhibits import write_forecasts
-from couloir.artifacts.learned_exhibits import write_learned
-from couloir.artifacts.made_exhibits import write_made
 from couloir.artifacts.prediction_table import predictions_recorded
-from couloir.artifacts.terminal_curves import show_chart
-from couloir.artifacts.tested import Tested, tested, write_exhibits
+from couloir.artifacts.tested import Tested, tested
 from couloir.callbacks.checkpoint import Checkpoint, best_checkpoint, last_checkpoint
 from couloir.callbacks.divergence import divergence
 from couloir.callbacks.epoch_record import Record
@@ -38,10 +32,8 @@ from couloir.config.weights import in_words, other_columns
 from couloir.config.world import World
 from couloir.data.skipped import as_csv, unusable
 from couloir.data.worker_processes import lost_worker, workers_ended
-from couloir.diagnosis.given_up import given_up, given_up_by
 from couloir.distributed import total
 from couloir.errors import Interrupted
-from couloir.inference.evaluation import tta_numbers
 from couloir.log import note, run_log, say, silence
 from couloir.loss.class_weights import in_words as class_weights_in_words
 from couloir.machine import print_any_character
@@ -49,14 +41,14 @@ from couloir.model.activation import steps_in_words
 from couloir.model.weights import sha256, weights_record
 from couloir.record.checkpoint import LAST, network_state, read_checkpoint
 from couloir.record.columns import read_columns, write_columns
-from couloir.record.configuration import dotted, write_configuration
+from couloir.record.configuration import write_configuration
 from couloir.record.folder import RunFolder
 from couloir.record.provenance import write_provenance
-from couloir.record.result import RunResult, summarise, write_result
+from couloir.record.result import RunResult
 from couloir.run.assemble import build_network, check_limits, load_data
 from couloir.run.earlier import Amended, Earlier
 from couloir.run.features import features_once
-from couloir.run.outcome import as_lost_folder, closing_diagnosis, closing_table, write_ending
+from couloir.run.outcome import Trained, as_lost_folder, is_tested, write_ending
 from couloir.task.build import build_task
 from couloir.task.task import Task
 from couloir.trainer.lightning_private import log_no_hyperparameters
@@ -108,7 +100,9 @@ def train_sentence(
             checkpoint = None if earlier is None else earlier.checkpoint
             with together(sentence.cfg, folder, checkpoint) as world:
                 trained = _train(sentence, folder, command, stop, world, earlier, accept, also)
-            return _conclude(sentence, folder, stop, trained, began)
+            from couloir.run.conclusion import conclude  # draws: no step waits for Matplotlib to be imported
+
+            return conclude(sentence, folder, stop, trained, began)
         except BaseException as error:
             lost = as_lost_folder(error, folder) or lost_worker(error, checkpoint=folder.checkpoints / LAST)
             write_ending(folder, stop.received, lost or error)
@@ -136,16 +130,6 @@ def train_along() -> RunResult:
         with workers_ended(data):
             module, _ = _fit_and_test(cfg, module, trainer, data, assemble, checkpoint, is_tested(cfg), None)
         return RunResult(folder.path, dict(module.measured), "completed")
-
-
-class Trained(NamedTuple):
-    """What the training leaves for the record."""
-
-    module: Task
-    parameters: int
-    seen: Tested | None
-    data: Any
-    record: Record
 
 
 def _train(
@@ -194,51 +178,6 @@ def _train(
     with workers_ended(data):
         module, seen = _fit_and_test(cfg, module, trainer, data, assemble, checkpoint, is_tested(cfg), folder)
     return Trained(module, parameters, seen, data, record)
-
-
-def _conclude(sentence: Sentence, folder: RunFolder, stop: StopOnSignal, trained: Trained, began: float) -> RunResult:
-    """Curves, views and numbers; the first process is alone again, so that nothing of it waits for others."""
-    cfg, record, module = sentence.cfg, trained.record, trained.module
-    record.draw()
-    numbers = summarise(record.rows, record.best)
-    numbers |= {name: value for name, value in module.measured.items() if name.startswith("test/")}
-    numbers["parameters"] = trained.parameters
-    if record.throughput is not None:
-        numbers["train/samples_per_second"] = record.throughput
-    write_result(folder, numbers)  # samples and views take their time, and may be interrupted
-    made, pictures = write_made(cfg, module, trained.data, folder, is_tested(cfg), stop.stop_if_asked)
-    numbers |= made
-    write_exhibits(cfg, module.net, trained.seen, trained.data.classes, folder, pictures)
-    write_learned(cfg, module, trained.data, folder)
-    if trained.seen is not None:
-        numbers |= write_forecasts(cfg, module, trained.data, folder, trained.seen.forecasts)
-    file = folder.path / "checkerboard.png"
-    if said := draw_checkerboard(module.net, int(cfg.data.channels or 0), cfg.data.image_size, file):
-        note.info("%s", said)
-    if cfg.tta is not None and is_tested(cfg):
-        numbers |= tta_numbers(cfg, folder.path, stop)
-    write_result(folder, numbers)
-    conclude_on_board(folder.path, cfg, numbers, step=int(record.rows[-1]["step"]))
-    numbers["seconds"] = record.earlier_seconds + time.perf_counter() - began
-    write_result(folder, numbers)
-    ended = {name: record.rows[-1][name] for name in ("epoch", "step")}
-    folder.write_status("completed", **ended, seconds=numbers["seconds"])
-    show_chart(record.rows)
-    say.info(closing_table(numbers, folder))
-    if said := closing_diagnosis(folder):
-        say.info("%s", said)
-    if said := _given_up(cfg, folder, trained):
-        say.warning("warning: %s", said)
-    return RunResult(folder.path, numbers, "completed")
-
-
-def _given_up(cfg: DictConfig, folder: RunFolder, trained: Trained) -> str:
-    """What the test says of classes that the network never says or, where there was none, the last validation."""
-    if trained.seen is not None or trained.module.validated is None:
-        return given_up_by(folder.path)
-    there, said = trained.module.validated.tolist()
-    keys = dotted(OmegaConf.to_container(cfg, resolve=True))
-    return given_up(said, there, trained.data.classes, "validation", keys)
 
 
 def _assemble(
@@ -302,11 +241,6 @@ def _fit_and_test(
     with predictions_recorded(module, data, folder):
         trainer.test(module, datamodule=data, ckpt_path=chosen, verbose=False, weights_only=True)
     return module, tested(module, data)
-
-
-def is_tested(cfg: DictConfig) -> bool:
-    """Whether a run is tested at its end; runs of older versions, which do not say, were."""
-    return bool(cfg.get("test", True))
 
 
 def _weights(cfg: DictConfig, world: World) -> dict[str, str] | None:

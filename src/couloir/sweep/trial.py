@@ -30,7 +30,8 @@ from pytorch_lightning import Callback
 
 import couloir.data.images
 import couloir.data.table
-import couloir.inference.evaluation  # noqa: F401
+import couloir.inference.evaluation
+import couloir.run.conclusion  # noqa: F401
 from couloir.callbacks.pruning import Pruning
 from couloir.compare.resume import go_on, unfinished
 from couloir.config.check import checked
