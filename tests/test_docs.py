@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 import couloir
 from build_outputs import MEASURED, Quote, masked, output, quotes, same_numbers_here, shown
 from build_outputs import PAGES as QUOTING
-from couloir.cli import board, explain, find_batch_size, find_lr, predict, rerun, sample, summary
+from couloir.cli import board, explain, find_batch_size, find_lr, predict, profile, rerun, sample, summary
 from couloir.cli.evaluate import OPENED
 from couloir.cli.export import ENDINGS
 from couloir.cli.export import OPENED as FOR_EXPORT
@@ -226,6 +226,8 @@ def test_a_command_of_the_documentation_can_be_typed(
     if words[1].startswith("find-"):
         overrides = [word for word in overrides if word != "--json"]
         _, overrides = take_flags(overrides, find_lr.FLAGS if words[1] == "find-lr" else find_batch_size.FLAGS)
+    if words[1] == "profile":
+        _, overrides = take_flags([word for word in overrides if word != "--json"], profile.FLAGS)
     for name, path in STAND_INS.items():
         overrides = [re.sub(rf"={name}$", f"={path.format(root=reader)}", word) for word in overrides]
     overrides = [word for word in overrides if word not in ("--json", "--quiet", "--cfg", "job", "-sc", "install=bash")]

@@ -12,7 +12,7 @@ from couloir.errors import CouloirError, Interrupted, did_you_mean
 from couloir.machine import leave, print_any_character
 
 CONFIG_DIR = ("--config-dir", "-cd")
-SENTENCES = ("train", "data", "summary", "find-lr", "find-batch-size")
+SENTENCES = ("train", "data", "summary", "find-lr", "find-batch-size", "profile")
 """Verbs that take a sentence; others take a run, or nothing of a sentence."""
 VERSION = ("-V", "--version")
 VERBS = {
@@ -31,6 +31,7 @@ VERBS = {
     "data": "what a data set holds: counts, sizes, columns, broken and doubled files; a page of samples and charts",
     "find-lr": "a learning rate for a sentence: a range test, its picture, a suggestion",
     "find-batch-size": "the largest batch that fits into memory, and the fastest",
+    "profile": "where the time of a training step goes, and the setting most worth changing, tried and measured",
     "summary": "the layers of a network: output shapes, parameters, multiply-adds, memory",
     "board": "TensorBoard on the runs, to watch and to compare them",
     "report": "a page with curves, comparison and diagnosis of one run or several, or an index of all",
