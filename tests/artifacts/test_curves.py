@@ -11,13 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from PIL import Image
 
 import couloir.callbacks.epoch_record
 from couloir.artifacts import curves
-from couloir.artifacts.curves import curves_figure, draw_curves
+from couloir.artifacts.chart import Panel
+from couloir.artifacts.curves import curve_panels, draw_curves
 from couloir.callbacks.epoch_record import Record
 from couloir.record.folder import RunFolder
 
@@ -34,23 +33,20 @@ def history(losses: list[float], rates: list[float] | None = None) -> list[curve
     ]  # fmt: skip
 
 
-def panels(figure: Figure) -> dict[str, Axes]:
-    return {axes.get_ylabel(): axes for axes in figure.axes}
-
-
-def labels(axes: Axes) -> list[str]:
-    return [str(label) for label in axes.get_legend_handles_labels()[1]]
+def panels(rows: list[curves.Row], **more: Any) -> dict[str, Panel]:
+    return {panel.label: panel for line in curve_panels(rows, **more) for panel in line}
 
 
 def test_loss_and_metric_have_a_panel_each_with_both_splits_and_the_best_epoch_with_its_value() -> None:
-    found = panels(curves_figure(history([2.0, 1.0, 1.5]), best_epoch=2))
+    found = panels(history([2.0, 1.0, 1.5]), best_epoch=2)
     assert list(found) == ["loss", "accuracy"]
-    assert labels(found["loss"]) == ["training", "validation", "best epoch (2): 1.2"]
-    assert labels(found["accuracy"]) == ["training", "validation", "best epoch (2): 0.4"]
+    assert found["loss"].labels() == ["training", "validation", "best epoch (2): 1.2"]
+    assert found["accuracy"].labels() == ["training", "validation", "best epoch (2): 0.4"]
     for axes in found.values():
-        assert axes.get_xlabel() == "epoch"
-        assert axes.get_yscale() == "linear"
-    assert list(found["loss"].lines[1].get_ydata()) == pytest.approx([2.4, 1.2, 1.8])
+        assert axes.over == "epoch"
+        assert not axes.log
+    assert found["loss"].lines[1].y == pytest.approx((2.4, 1.2, 1.8))
+    assert found["loss"].ring == pytest.approx((2, 1.2))
 
 
 @pytest.mark.parametrize(
@@ -63,27 +59,25 @@ def test_loss_and_metric_have_a_panel_each_with_both_splits_and_the_best_epoch_w
 def test_the_loss_axis_is_logarithmic_where_the_range_asks_for_it_and_only_where_it_can_be(
     losses: list[float], scale: str
 ) -> None:
-    assert panels(curves_figure(history(losses)))["loss"].get_yscale() == scale
+    assert panels(history(losses))["loss"].log == (scale == "log")
 
 
 def test_a_rate_that_changes_has_a_panel_and_one_that_does_not_a_line_of_text() -> None:
-    constant = panels(curves_figure(history([1.0] * 8)))
+    constant = panels(history([1.0] * 8))
     assert "learning rate" not in constant
-    assert constant["loss"].get_title(loc="right") == "learning rate 0.1"
-    steps = panels(curves_figure(history([1.0] * 9, [0.1] * 3 + [0.01] * 3 + [0.001] * 3)))
-    assert steps["learning rate"].get_yscale() == "log"
-    assert steps["loss"].get_title(loc="right") == ""
+    assert constant["loss"].note == "learning rate 0.1"
+    steps = panels(history([1.0] * 9, [0.1] * 3 + [0.01] * 3 + [0.001] * 3))
+    assert steps["learning rate"].log
+    assert steps["loss"].note == ""
     cosine = [0.05 * (1 + math.cos(math.pi * epoch / 100)) for epoch in range(100)]
-    assert panels(curves_figure(history([1.0] * 100, cosine)))["learning rate"].get_yscale() == "linear"
+    assert not panels(history([1.0] * 100, cosine))["learning rate"].log
 
 
 def test_epochs_are_whole_numbers_however_few_there_are() -> None:
     for count in (1, 2, 300):
-        axes = panels(curves_figure(history([1.0] * count), best_epoch=1))["loss"]
-        low, high = axes.get_xlim()
-        shown = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        shown = panels(history([1.0] * count), best_epoch=1)["loss"].x_ticks()
         assert shown
-        assert all(tick == int(tick) for tick in shown)
+        assert all(f"{tick:.0f}" == words for tick, words in shown)
         assert len(shown) <= 9
 
 
@@ -91,19 +85,19 @@ def test_a_value_between_two_gaps_is_seen_although_no_line_leads_to_it() -> None
     rows = history([1.0] * 60)
     for epoch in (20, 22):
         rows[epoch - 1]["val/loss"] = NAN
-    line = panels(curves_figure(rows))["loss"].lines[1]
-    assert list(line.get_markevery()) == [20]
-    assert math.isnan(float(line.get_ydata()[19]))
+    line = panels(rows)["loss"].lines[1]
+    assert line.marked == (20,)
+    assert math.isnan(line.y[19])
 
 
 def test_runs_without_validation_and_regressions_are_drawn_with_what_they_have() -> None:
     alone = [{key: value for key, value in row.items() if not key.startswith("val/")} for row in history([1.0, 0.5])]
-    found = panels(curves_figure(alone, best_epoch=2))
-    assert labels(found["loss"]) == ["training", "best epoch (2): 0.5"]
+    found = panels(alone, best_epoch=2)
+    assert found["loss"].labels() == ["training", "best epoch (2): 0.5"]
     assert list(found) == ["loss", "accuracy"]
     regression = [{"epoch": e, "train/loss": 1.0, "val/loss": 1.0, "val/r2": 1 - 500 / e**3} for e in range(1, 40)]
-    axes = next(axes for label, axes in panels(curves_figure(regression)).items() if label.startswith("R²"))
-    assert axes.get_ylim()[0] > -2, "the first epochs do not press the others flat"
+    axes = next(axes for label, axes in panels(regression).items() if label.startswith("R²"))
+    assert axes.y_range()[0] > -2, "the first epochs do not press the others flat"
 
 
 def test_chosen_metrics_have_panels_of_their_own_under_their_names_for_people() -> None:
@@ -118,12 +112,11 @@ def test_chosen_metrics_have_panels_of_their_own_under_their_names_for_people() 
         {**row, "train/f1": 0.3, "val/f1": 0.2, "val/explained_variance": 1 - 500 / row["epoch"] ** 3}
         for row in history([2.0] * 20)
     ]
-    figure = curves_figure(rows, best_epoch=2, chosen=chosen)
-    found = {name: axes for name, axes in panels(figure).items() if axes.get_visible()}
+    found = panels(rows, best_epoch=2, chosen=chosen)
     assert list(found) == ["loss", "accuracy", "macro F1", "explained variance, from −1 on"]
-    assert labels(found["macro F1"]) == ["training", "validation", "best epoch (2): 0.2"]
-    assert labels(found["explained variance, from −1 on"])[0] == "validation", "it is not measured in training"
-    assert list(panels(curves_figure(rows, best_epoch=2))) == ["loss", "accuracy"], "a run that chose none"
+    assert found["macro F1"].labels() == ["training", "validation", "best epoch (2): 0.2"]
+    assert found["explained variance, from −1 on"].labels()[0] == "validation", "it is not measured in training"
+    assert list(panels(rows, best_epoch=2)) == ["loss", "accuracy"], "a run that chose none"
 
 
 def test_the_svg_is_there_when_asked_for_and_the_same_each_time(tmp_path: Path) -> None:
@@ -150,13 +143,13 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
     return Record(RunFolder(tmp_path), "val/loss", "min")
 
 
-def test_what_matplotlib_cannot_draw_is_said_once_and_ends_no_run(
+def test_what_cannot_be_drawn_is_said_once_and_ends_no_run(
     record: Record, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("findfont:\nno font")
 
-    monkeypatch.setattr(curves, "curves_figure", broken)
+    monkeypatch.setattr(curves, "curve_panels", broken)
     with caplog.at_level(logging.INFO, logger="couloir.file"):
         for loss in (1.0, 0.5):
             record.rows = [*record.rows, *history([loss])]
@@ -209,13 +202,13 @@ def two_players(epochs: int) -> list[curves.Row]:
 
 
 def test_two_players_have_their_losses_in_place_of_a_sum_that_says_nothing() -> None:
-    found = {name: axes for name, axes in panels(curves_figure(two_players(3))).items() if axes.get_visible()}
+    found = panels(two_players(3))
     expected = ["loss of each player", "sliced Wasserstein distance", "images judged rightly", "norm of the gradients"]
     assert list(found) == expected
-    assert labels(found["loss of each player"]) == ["loss of the generator", "loss of the discriminator", "training"]
-    assert labels(found["norm of the gradients"]) == ["generator", "discriminator"]
-    assert [list(line.get_ydata()) for line in found["norm of the gradients"].lines] == [[1.0] * 3, [9.0] * 3]
-    assert found["images judged rightly"].get_ylim()[1] > 1
+    assert found["loss of each player"].labels() == ["loss of the generator", "loss of the discriminator", "training"]
+    assert found["norm of the gradients"].labels() == ["generator", "discriminator"]
+    assert [line.y for line in found["norm of the gradients"].lines] == [(1.0,) * 3, (9.0,) * 3]
+    assert found["images judged rightly"].y_range()[1] > 1
 
 
 def test_the_parts_of_a_bound_share_a_panel_and_a_metric_that_is_the_loss_has_none_of_its_own() -> None:
@@ -225,16 +218,16 @@ def test_the_parts_of_a_bound_share_a_panel_and_a_metric_that_is_the_loss_has_no
         both = {f"{split}/{name}": value for split in ("train", "val") for name, value in parts.items()}
         both |= {f"{split}/{name}": 30.0 - epoch for split in ("train", "val") for name in ("loss", "neg_elbo")}
         rows.append({"epoch": epoch, "lr": 1e-3, **both})
-    assert list(panels(curves_figure(rows))) == ["loss", "nats a sample"]
+    assert list(panels(rows)) == ["loss", "nats a sample"]
     weighted = [{**row, "train/loss": 50.0} for row in rows]
-    assert list(panels(curves_figure(weighted)))[:2] == ["loss", "negative ELBO in nats"]
+    assert list(panels(weighted))[:2] == ["loss", "negative ELBO in nats"]
 
 
 def test_the_parts_that_a_task_of_ones_own_names_are_drawn_together() -> None:
     rows = [{**row, "train/fit": 1.0, "val/fit": 1.2, "val/rest": 0.1} for row in history([2.0, 1.0])]
-    assert labels(panels(curves_figure(rows, parts=("fit", "rest")))["parts of the loss"]) == [
+    assert panels(rows, parts=("fit", "rest"))["parts of the loss"].labels() == [
         "fit",
         "rest",
         "training",
     ]
-    assert "parts of the loss" not in panels(curves_figure(rows))
+    assert "parts of the loss" not in panels(rows)

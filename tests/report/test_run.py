@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from couloir.logger.pictures import drawn_picture
+from couloir.artifacts.board_pictures import drawn_picture
 from couloir.record.film import write_film, write_frame
 from couloir.record.tested import Confusion
 from couloir.report.confusion import DRAWN, per_class

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 from tensorboard.compat.proto.event_pb2 import Event
 
+from couloir.artifacts.board_pictures import Picture, confusion_picture, drawn_picture, mistakes_picture
 from couloir.log import note
 from couloir.logger.event_sizes import FOLDER
 from couloir.logger.events import image, scalar, session_end, session_start, write_events
 from couloir.logger.hyperparameters import comparable
-from couloir.logger.pictures import as_png, confusion_figure, drawn_picture, mistakes_figure
 from couloir.logger.tensorboard import trial_name
 from couloir.record.find import TRIAL_FILE
 
 COMPARED = ("best/", "test/", "tta/")
 """The numbers that runs are compared by: of the best epoch, and of the test split."""
-PICTURES: dict[str, Callable[[Path], Figure | tuple[bytes, tuple[int, int]] | None]] = {
-    "test/confusion": confusion_figure, "test/most wrong": mistakes_figure, "test/worst maps": drawn_picture("maps"),
+PICTURES: dict[str, Callable[[Path], Picture | None]] = {
+    "test/confusion": confusion_picture, "test/most wrong": mistakes_picture, "test/worst maps": drawn_picture("maps"),
     "test/samples": drawn_picture("samples"), "test/nearest training images": drawn_picture("neighbours"),
 }  # fmt: skip
 """What draws each picture, or finds it drawn: its PNG, and its width and height."""
@@ -64,7 +63,7 @@ def _pictures(run: Path, step: int) -> list[Event]:
         try:
             found = draw(run)
             if found is not None:
-                events.append(image(name, *(as_png(found) if isinstance(found, Figure) else found), step=step))
+                events.append(image(name, *found, step=step))
         except Exception as error:  # noqa: BLE001  fonts, a matplotlibrc, a file that is not what it was
             reason = " ".join(str(error).split())
             note.info("%s cannot be drawn for TensorBoard: %s: %s", name, type(error).__name__, reason)

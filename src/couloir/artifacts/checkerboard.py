@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from couloir.artifacts.curves import STYLE
+from couloir.artifacts.scene import STYLE
 from couloir.config.image_size import ImageSize, sample_shape
 from couloir.record.files import write_atomically
 

@@ -5,17 +5,15 @@ They are drawn by Pillow in some milliseconds, where Matplotlib takes seconds fo
 
 from __future__ import annotations
 
-import functools
 import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from couloir.artifacts.canvas import letters
 from couloir.artifacts.sample_grid import enlarged
 from couloir.record.tested import Grid
 
@@ -35,13 +33,6 @@ class Word(NamedTuple):
 
     text: str
     colour: Colour = BLACK
-
-
-@functools.cache
-def letters(size: int = SIZE, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """The letters of Matplotlib's own font, which has those of many languages."""
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf" / name), size)
 
 
 def fitted(words: str, width: float, font: ImageFont.FreeTypeFont) -> str:
@@ -82,7 +73,7 @@ def labelled_tiles(
         MARGIN + HEAD + -(-count // columns) * pitch[1],
     )
     page = Image.new("RGB", size, WHITE)
-    draw, font = ImageDraw.Draw(page), letters()
+    draw, font = ImageDraw.Draw(page), letters(SIZE)
     draw.text((MARGIN, MARGIN), heading, BLACK, title)
     for place, (picture, lines) in enumerate(zip(shown, words, strict=True)):
         left, top, right, bottom = grid.box(place)

@@ -22,7 +22,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from couloir.artifacts.curves import STYLE
+from couloir.artifacts.scene import STYLE
 from couloir.layer_kinds import TransposedConvolution
 from couloir.record.files import write_atomically
 

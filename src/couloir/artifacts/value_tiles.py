@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from couloir.artifacts.labelled_tiles import BLACK, GREY, LINE, MARGIN, SIZE, WHITE, letters
+from couloir.artifacts.canvas import letters
+from couloir.artifacts.labelled_tiles import BLACK, GREY, LINE, MARGIN, SIZE, WHITE
 from couloir.artifacts.sample_grid import Pixels, enlarged
 
 COLUMNS = 8
@@ -62,7 +63,7 @@ def page_of(title: str, blocks: Sequence[Block], note: str = "") -> Pixels:
         blocks: from above to below.
         note: what stands below the title.
     """
-    head, font = letters(SIZE + 2, bold=True), letters()
+    head, font = letters(SIZE + 2, bold=True), letters(SIZE)
     shown = [_enlarged(block) for block in blocks]
     wide = [min(len(tiles), COLUMNS) * (tiles.shape[2] + SPACE) - SPACE for tiles in shown]
     words = [head.getlength(title), font.getlength(note), *(font.getlength(block.told) for block in blocks)]
