@@ -11,16 +11,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from couloir.artifacts.landscape import draw
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LEVELS = 16
 """Lines of equal loss, evenly spaced outwards."""
@@ -106,6 +107,9 @@ def bowl_figure(bowl: Bowl, path: Values, names: Sequence[str], rate: float) -> 
         names: of the two weights.
         rate: the learning rate of the first step.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(10.4, 4.9), dpi=120, facecolor="white")
     FigureCanvasAgg(figure)
     stable = f"2 / λmax = {bowl.stable:.4g}"

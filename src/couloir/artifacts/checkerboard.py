@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib
 import torch
 import torch.nn.functional as F
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from couloir.artifacts.scene import STYLE
 from couloir.config.image_size import ImageSize, sample_shape
 from couloir.record.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INPUT = 6
 """Pixels of a side of the constant that the layers enlarge."""
@@ -54,6 +54,10 @@ def draw_checkerboard(net: nn.Module, channels: int, image_size: ImageSize | Non
     if not layers or image_size is None:
         return None
     try:
+        import matplotlib
+
+        from couloir.artifacts.scene import STYLE
+
         with matplotlib.rc_context(STYLE):
             figure = _figure(layers, answer(net, channels, image_size))
             stream = io.BytesIO()
@@ -147,6 +151,9 @@ def _pair(value: object) -> tuple[int, int]:
 
 
 def _figure(layers: dict[str, nn.ConvTranspose2d], answered: Tensor | None) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     panels: list[tuple[str, Tensor, bool]] = []
     kinds: dict[tuple[object, ...], list[str]] = {}
     for name, layer in layers.items():

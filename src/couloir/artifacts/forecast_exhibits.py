@@ -12,7 +12,6 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-from couloir.artifacts.forecast_pictures import Window, steps_picture, windows_picture
 from couloir.artifacts.labelled_tiles import quick_png
 from couloir.artifacts.sample_grid import Pixels
 from couloir.data.sequence.dated import DatedWindows
@@ -92,6 +91,8 @@ def write_forecasts(
 
 
 def _pictures(task: Any, data: Any, seen: ForecastsSeen) -> Iterator[tuple[str, Callable[[], Pixels]]]:
+    from couloir.artifacts.forecast_pictures import steps_picture
+
     yield "forecast_steps.png", lambda: steps_picture(seen.errors)
     split = getattr(data, "splits", {}).get("test")
     if split is None or not isinstance(split.source, DatedWindows):
@@ -119,6 +120,8 @@ def _apart(source: DatedWindows, indices: NDArray[np.int64], worst: Sequence[int
 
 def _drawn(task: Any, data: Any, numbers: NDArray[np.int64], by_error: bool) -> Pixels:
     """Some windows of the test, of each the series with the largest errors, or some of all."""
+    from couloir.artifacts.forecast_pictures import Window, windows_picture
+
     windows: list[Window] = []
     batch = data.seen("test", numbers)
     split, names = data.splits["test"], list(data.targets)

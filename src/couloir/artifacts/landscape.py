@@ -10,21 +10,19 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import matplotlib
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LogNorm, Normalize
-from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from couloir.artifacts.scene import STYLE
 from couloir.layer_kinds import TransposedConvolution
 from couloir.record.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
 
 LEVELS = 18
 """Lines of equal loss."""
@@ -178,6 +176,10 @@ def landscape_figure(surfaces: Sequence[Surface], told: str) -> Figure:
         surfaces: along random directions, and in the plane of the path where there is one.
         told: what is shown, above them.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.patheffects import withStroke
+
     figure = Figure(figsize=(5.6 * len(surfaces), 5.0), dpi=120, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(told, fontsize=10)
@@ -213,6 +215,8 @@ def landscape_figure(surfaces: Sequence[Surface], told: str) -> Figure:
 
 def _levels(loss: Values) -> tuple[Values | None, Normalize | None]:
     """Lines of equal loss, on a logarithmic scale where all losses are positive."""
+    from matplotlib.colors import LogNorm, Normalize
+
     there = loss[np.isfinite(loss)]
     if not there.size or np.ptp(there) <= 1e-12 * max(1.0, float(np.abs(there).max())):
         return None, None
@@ -236,9 +240,12 @@ def draw_landscape(file: Path, surfaces: Sequence[Surface], told: str) -> str | 
 
 def draw(file: Path, make: Callable[[], Figure]) -> str | None:
     """Write a figure as a PNG; returns and raises as `draw_landscape`."""
-    style: Any = STYLE
     try:
-        with matplotlib.rc_context(style), io.BytesIO() as stream:
+        import matplotlib
+
+        from couloir.artifacts.scene import STYLE
+
+        with matplotlib.rc_context(STYLE), io.BytesIO() as stream:
             make().savefig(stream, format="png")
             picture = stream.getvalue()
     except Exception as error:  # noqa: BLE001  fonts, a matplotlibrc, whatever matplotlib stumbles over

@@ -21,7 +21,6 @@ from couloir.artifacts.learned import (
     plane_points,
     rows_of,
 )
-from couloir.artifacts.learned_pictures import fit_scene, predictions_picture, regions_scene
 from couloir.artifacts.sample_grid import Pixels
 from couloir.layer_kinds import looking
 from couloir.log import note
@@ -76,6 +75,8 @@ def _fit(task: Task, data: Any) -> Pixels | None:
     x = curve_points(rows, POINTS)
     with looking(task.net):
         y = answers(task, data, x, rows.offsets)[:, 0].double().numpy()
+    from couloir.artifacts.learned_pictures import fit_scene
+
     return fit_scene(rows, x).picture(y, "")
 
 
@@ -88,6 +89,8 @@ def _regions(task: Task, data: Any) -> Pixels | None:
         said = answers(task, data, rows.x["test"], rows.offsets).argmax(dim=1).numpy()
     right = said == rows.y["test"]
     title = f"test samples: {right.mean():.1%} right" if len(right) else ""
+    from couloir.artifacts.learned_pictures import regions_scene
+
     return regions_scene(rows, {"test": ~right}).picture(p.reshape(SIDE, SIDE, -1), title)
 
 
@@ -104,4 +107,6 @@ def _predictions(folder: RunFolder) -> Pixels | None:
         if name.startswith("truth") and other in cells:
             value = name.removeprefix("truth").removeprefix("(").removesuffix(")")
             named[value] = np.array(column, np.float64), np.array(cells[other], np.float64)
+    from couloir.artifacts.learned_pictures import predictions_picture
+
     return predictions_picture(named) if named else None

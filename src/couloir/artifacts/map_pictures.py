@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from couloir.config.fields import IGNORED
 from couloir.config.metrics import facts
 from couloir.metric.worst_maps import WorstMaps
 from couloir.palette import coloured, palette
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
 CLASSES, VALUES, SHARES, IMAGES = "classes", "values", "shares", "images"
 """What a map holds: numbers of classes, values in [0, 1], shares of its own largest value, or an image's colours."""
@@ -46,6 +46,8 @@ def maps_figure(worst: WorstMaps, kind: str, classes: Sequence[str]) -> Figure:
         kind: what their maps hold.
         classes: the names of the classes, where the maps have some.
     """
+    from matplotlib.figure import Figure
+
     rows = [panels(planes, kind) for planes in worst.planes]
     titles, legend = list(TITLES[kind]), _legend(worst, kind, classes)
     if kind == IMAGES and all(np.array_equal(row[0], row[1]) for row in rows):  # nothing was made worse
@@ -85,6 +87,9 @@ def _breadths(row: Sequence[Picture]) -> tuple[float, float]:
 
 def maps_png(figure: Figure) -> bytes:
     """The figure as a PNG file."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     FigureCanvasAgg(figure)
     stream = io.BytesIO()
     with matplotlib.rc_context({"text.usetex": False}):
@@ -128,6 +133,8 @@ def _as_image(planes: NDArray[np.uint8]) -> Picture:
 
 def _heat(values: NDArray[np.float64]) -> Picture:
     """Values from 0 to 1 as dark to bright."""
+    import matplotlib
+
     colours: Callable[[Any], Any] = matplotlib.colormaps[HEAT]
     shown: Picture = (colours(values)[..., :3] * 255).round().astype(np.uint8)
     return shown
@@ -162,5 +169,7 @@ def _legend(worst: WorstMaps, kind: str, classes: Sequence[str]) -> list[Patch]:
 
 def _patch(colour: Sequence[int] | NDArray[np.uint8], label: str) -> Patch:
     """An entry of the legend."""
+    from matplotlib.patches import Patch
+
     red, green, blue = (int(value) / 255 for value in colour)
     return Patch(facecolor=(red, green, blue), edgecolor="grey", linewidth=0.5, label=label)

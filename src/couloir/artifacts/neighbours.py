@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from couloir.artifacts.sample_grid import Pixels, tiles
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COUNT = 5
 """Training images that are shown beside a made picture."""
@@ -105,6 +107,8 @@ def neighbours_figure(pictures: Tensor, found: Nearest, words: Callable[[int], s
         found: of `nearest`.
         words: what stands below a made picture, by its number.
     """
+    from matplotlib.figure import Figure
+
     count = found.images.shape[1]
     made, images = tiles(pictures), tiles(found.images.flatten(0, 1))
     height, width = made.shape[1:3]

@@ -21,7 +21,6 @@ from couloir.artifacts.learned import (
     plane_points,
     rows_of,
 )
-from couloir.artifacts.learned_pictures import fit_scene, regions_scene
 from couloir.artifacts.sample_grid import Pixels
 from couloir.artifacts.tested import first_weights
 from couloir.artifacts.value_tiles import Block, page_of, signed
@@ -92,6 +91,8 @@ class FitShot:
 
     def draw(self, epochs: Sequence[tuple[str, Numbers]]) -> list[Pixels]:
         """The axes are those of the samples."""
+        from couloir.artifacts.learned_pictures import fit_scene
+
         scene = fit_scene(self._rows, self._x)
         return [scene.picture(numbers["y"], title) for title, numbers in epochs]
 
@@ -112,6 +113,8 @@ class RegionsShot:
 
     def draw(self, epochs: Sequence[tuple[str, Numbers]]) -> list[Pixels]:
         """The axes are those of the samples."""
+        from couloir.artifacts.learned_pictures import regions_scene
+
         scene = regions_scene(self._rows)
         return [scene.picture(numbers["p"], title) for title, numbers in epochs]
 
