@@ -35,6 +35,7 @@ def cache_of(root: Path, folder: Path, limit: float = 1e9) -> Cache:
 
 def fill(root: Path, cache: Cache) -> None:
     Frames(listing(root), 32, cache=cache).get(range(len(cache.paths)))
+    cache.settle()
 
 
 def check(root: Path, cache: Cache) -> int:
@@ -53,14 +54,17 @@ def bytes_in(folder: Path) -> int:
 
 
 def add_one_by_one(root: Path, folder: Path, begin: Event, reached: Event, number_reached: int, stop: int) -> None:
-    frames = Frames(listing(root), 32, cache=cache_of(root, folder))
+    cache = cache_of(root, folder)
+    frames = Frames(listing(root), 32, cache=cache)
     begin.wait()
     for number in range(len(frames.paths)):
         frames.get([number])
         if number == number_reached:
+            cache.settle()
             reached.set()
         if number == stop:
             signal.pause()
+    cache.settle()
 
 
 def adding(root: Path, folder: Path, begin: Event, reached: Event | None = None, number: int = -1) -> BaseProcess:
@@ -71,7 +75,7 @@ def adding(root: Path, folder: Path, begin: Event, reached: Event | None = None,
         folder: the cache.
         begin: what it waits for.
         reached: set once a photograph is added, where one is numbered.
-        number: that photograph's; the process goes on for a few, and then waits to be killed.
+        number: that photograph's, once the disk has it; the process goes on for a few, and then waits to be killed.
     """
     fork = get_context("fork")
     stop = -1 if number < 0 else number + 15
@@ -186,6 +190,80 @@ def test_rows_whose_pixels_did_not_survive_are_not_believed(tmp_path: Path) -> N
     assert check(root, cache_of(root, tmp_path / "cache")) == 0
 
 
+class SlowDisk:
+    """A disk that takes what it is given only once it is let go: processes know it by files, a killed one too."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked, self.free, self.take = folder / "asked", folder / "free", os.fdatasync
+        monkeypatch.setattr(os, "fdatasync", self)
+
+    def __call__(self, file: int) -> None:
+        self.asked.touch()
+        wait_until(self.free.exists)
+        self.take(file)
+
+
+def test_nobody_waits_for_a_slow_disk_and_nothing_is_believed_before_it_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, disk = make_photographs(tmp_path / "photos", 6, 2), SlowDisk(tmp_path, monkeypatch)
+    cache = cache_of(root, tmp_path / "cache")
+    frames = Frames(listing(root), 32, cache=cache)
+    for _ in range(2):  # what is on its way is decoded again, and not written again
+        frames.get(range(len(cache.paths)))
+    assert check(root, cache) == 0
+    disk.free.touch()
+    cache.settle()
+    assert check(root, cache) == len(cache.paths)
+    assert (cache.set / "frames").stat().st_size == sum(read_frame(path, 32).numel() for path in listing(root))
+
+
+def test_what_a_worker_wrote_before_it_was_killed_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, disk = make_photographs(tmp_path / "photos", 6, 2), SlowDisk(tmp_path, monkeypatch)
+    cache = cache_of(root, tmp_path / "cache")
+
+    def work() -> None:
+        Frames(listing(root), 32, cache=cache).get([1, 3])
+        signal.pause()
+
+    worker = get_context("fork").Process(target=work, daemon=True)
+    worker.start()
+    wait_until(disk.asked.exists, at_work=worker.is_alive)
+    worker.kill()
+    worker.join()
+    assert check(root, cache) == 0
+    disk.free.touch()
+    cache.settle()
+    assert [cache.read(number) is not None for number in range(5)] == [False, True, False, True, False]
+    assert check(root, cache) == 2
+
+
+def test_what_a_killed_process_wrote_in_vain_takes_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_photographs(tmp_path / "photos", 6, 2)
+    cache = cache_of(root, tmp_path / "cache")
+    Frames(listing(root), 32, cache=cache).get([0, 1])
+    cache.close()
+    with (cache.set / "frames").open("ab") as stream:
+        stream.write(bytes(5000))
+    again = cache_of(root, tmp_path / "cache")
+    assert (cache.set / "frames").stat().st_size == sum(read_frame(path, 32).numel() for path in listing(root)[:2])
+    assert check(root, again) == 2
+
+
+def test_rows_of_lost_pixels_are_not_believed_once_other_pixels_are_in_their_place(tmp_path: Path) -> None:
+    root = make_photographs(tmp_path / "photos")
+    cache = cache_of(root, tmp_path / "cache")
+    fill(root, cache)
+    cache.close()
+    os.truncate(cache.set / "frames", (cache.set / "frames").stat().st_size // 2)
+    for more in ([2, 0], range(len(cache.paths))):
+        again = cache_of(root, tmp_path / "cache")
+        Frames(listing(root), 32, cache=again).get(list(more))
+        again.close()
+        check(root, again)
+    assert check(root, again) == len(cache.paths)
+
+
 def test_the_cache_stays_below_its_size_and_what_does_not_fit_is_decoded(tmp_path: Path) -> None:
     root = make_photographs(tmp_path / "photos", 20)
     limit = 30_000
@@ -250,13 +328,16 @@ def test_a_full_disk_is_said_and_leaves_no_half_of_a_frame(tmp_path: Path, monke
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    cache.settle()
     with monkeypatch.context() as patch:
         patch.setattr(os, "fdatasync", full)
         fill(root, cache)
     assert cache.problem is not None
     assert "No space left on device" in cache.problem
-    assert (cache.set / "frames").stat().st_size == before
+    assert check(root, cache) == 2
+    cache.close()
     later = cache_of(root, tmp_path / "cache")
+    assert (cache.set / "frames").stat().st_size == before
     assert check(root, later) == 2
     fill(root, later)
     assert check(root, later) == len(later.paths)
@@ -284,11 +365,12 @@ def test_locks_of_processes_that_are_gone_are_swept_up(tmp_path: Path) -> None:
     root = make_photographs(tmp_path / "photos", 2, 1)
     first = cache_of(root, tmp_path / "cache")
     (first.set / "use-gone.lock").touch()
+    (first.set / "coming-gone").touch()
     second = cache_of(root, tmp_path / "cache")
     assert len(list(first.set.glob("use-*.lock"))) == 2
     first.close()
     second.close()
-    assert not list(first.set.glob("use-*.lock"))
+    assert sorted(path.name for path in first.set.iterdir()) == ["frames", "index"]
 
 
 def test_the_folder_follows_the_key_then_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

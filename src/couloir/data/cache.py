@@ -4,18 +4,26 @@ A set's folder holds `frames`, to which pixels are only ever appended, and `inde
 its pixels are. A row of the index is written after its pixels have reached the disk, so that a process that is killed,
 or a machine that loses its power, leaves photographs that are decoded again, never wrong pixels. The folder's name is a
 hash over the files' names, sizes and times of change: a set that has changed has another folder.
+
+Nobody who decodes waits for the disk: a thread does, and writes the rows. Until then a photograph is decoded again
+where it is asked for. What is on its way stands in a file of each run, `coming-*`, so that nobody writes it twice.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 import mmap
+import multiprocessing
 import os
 import re
 import shutil
+import threading
 import uuid
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +42,8 @@ ROW = np.dtype([("place", "<u8"), ("height", "<u4"), ("width", "<u4")])
 GIB = 2**30
 SET = re.compile(r"[0-9a-f]{32}")
 """The name of a set's folder."""
+POLL = 0.005
+"""Seconds between two looks at a lock that another process holds, which takes some milliseconds to write a batch."""
 
 
 class Cache:
@@ -59,23 +69,29 @@ class Cache:
         self.stamps = [_stamp(path) for path in self.paths]
         self.set = folder / _name(self.paths, self.stamps, resize, channels, reading)
         self.problem: str | None = None
+        self.run = uuid.uuid4().hex
         self._use: FileLock | None = None
         self._index: NDArray[Any] | None = None
         self._pixels: Tensor | None = None
+        self._coming: NDArray[Any] | None = None
+        """Rows of this run whose pixels are on their way to the disk, in a file that its processes map, and one more:
+        its place is the number of the error by which the disk refused what was on its way.
+        """
+        self._writer: _Writer | None = None
         try:
             self._open(len(paths) * channels * math.prod(size_of(resize)) * 4 / 3)
         except (OSError, NotImplementedError) as error:
             self._fail(error)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_use": None, "_index": None, "_pixels": None}
+        return self.__dict__ | {"_use": None, "_index": None, "_pixels": None, "_coming": None, "_writer": None}
 
     def _fail(self, error: Exception) -> None:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
         self.problem = f"the cache in {self.folder} cannot be written ({reason}): training continues without it"
 
     def _lock(self) -> FileLock:
-        return FileLock(self.folder / "lock")
+        return FileLock(self.folder / "lock", poll_interval=POLL)
 
     def _open(self, expected: float) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -91,12 +107,38 @@ class Cache:
                 fresh.write_bytes(bytes(length))
                 fresh.replace(index)
             os.utime(index)  # the newest use: other sets are evicted first
-            _in_use(self.set)
-            self._use = FileLock(self.set / f"use-{uuid.uuid4().hex}.lock")
+            if not _in_use(self.set):
+                self._tidy()
+            self._use = FileLock(self.set / f"use-{self.run}.lock")
             self._use.acquire()
+            with (self.set / f"coming-{self.run}").open("wb") as stream:
+                stream.truncate(length + ROW.itemsize)
+            self._writer = _Writer(self.set / "frames")
+
+    def _tidy(self) -> None:
+        """Take away what killed processes left, such as pixels that no row has, and rows whose pixels are not there."""
+        for file in self.set.glob("coming-*"):
+            file.unlink()
+        try:
+            size = os.stat(self.set / "frames").st_size  # noqa: PTH116
+        except FileNotFoundError:
+            size = 0
+        if not self.paths:
+            return
+        index = self._map(self.set / "index", len(self.paths))
+        ends = index["place"] - 1 + index["height"].astype(np.uint64) * index["width"] * self.channels
+        there = index["place"] > 0
+        index[there & (ends > size)] = 0
+        end = int(ends[there & (ends <= size)].max(initial=0))
+        if end < size:
+            os.truncate(self.set / "frames", end)
 
     def close(self) -> None:
         """Leave the set to eviction."""
+        self.settle()
+        self._coming = self._writer = None
+        with suppress(OSError):
+            (self.set / f"coming-{self.run}").unlink()
         if self._use is not None:
             self._use.release()
             Path(self._use.lock_file).unlink(missing_ok=True)
@@ -130,7 +172,10 @@ class Cache:
         return end <= len(self._pixels)
 
     def add(self, numbers: Sequence[int], frames: Sequence[Tensor]) -> None:
-        """Keep some frames, as far as there is room, the files are still those listed, and nobody was faster."""
+        """Keep some frames, as far as there is room, the files are still those listed, and nobody was faster.
+
+        They are there once the disk has their pixels: after `settle` at the latest.
+        """
         if self.problem is not None:
             return
         fresh = [
@@ -139,37 +184,183 @@ class Cache:
             if _stamp(self.paths[number]) == self.stamps[number]
         ]
         try:
+            writer, own = self._own_writer(), self._own_coming()
             with self._lock():
-                self._append([(number, frame) for number, frame in fresh if self.read(number) is None])
+                _check_disk(own)
+                coming = [own, *self._coming_elsewhere()]
+                missing = [
+                    (number, frame)
+                    for number, frame in fresh
+                    if self.read(number) is None and not any(rows["place"][number] for rows in coming)
+                ]
+                rows = self._append(writer, missing)
+                own[[number for number, _ in rows]] = [row for _, row in rows]
+            writer.later(rows, self._reached, self._lost)
         except (OSError, NotImplementedError) as error:
             self._fail(error)
 
-    def _append(self, frames: list[tuple[int, Tensor]]) -> None:
+    def _own_coming(self) -> NDArray[Any]:
+        if self._coming is None:
+            self._coming = self._map(self.set / f"coming-{self.run}", len(self.paths) + 1)
+        return self._coming
+
+    def _coming_elsewhere(self) -> list[NDArray[Any]]:
+        """What other runs have on its way to the disk; to be called under the lock."""
+        files = [file for file in self.set.glob("coming-*") if not file.name.endswith(self.run)]
+        if files:
+            _in_use(self.set)  # those of runs that are gone are swept up
+        return [self._map(file, len(self.paths)) for file in files if file.exists()]
+
+    def _map(self, file: Path, rows: int) -> NDArray[Any]:
+        return np.memmap(file, ROW, mode="r+", shape=(rows,))
+
+    def _own_writer(self) -> _Writer:
+        if self._writer is None or self._writer.process != os.getpid():
+            self._writer = _Writer(self.set / "frames")
+        return self._writer
+
+    def _append(self, writer: _Writer, frames: list[tuple[int, Tensor]]) -> Rows:
+        """Write pixels to the end of the file, as far as there is room; to be called under the lock.
+
+        Returns:
+            the rows to write once the disk has them.
+        """
         room = self.limit - sum(map(_size, _sets(self.folder)))
-        rows: list[tuple[int, int, Tensor]] = []
-        with (self.set / "frames").open("ab") as stream:
-            begin = end = stream.seek(0, os.SEEK_END)
+        rows: Rows = []
+        begin = end = writer.size()
+        try:
+            for number, frame in frames:
+                if frame.numel() > room:
+                    self.problem = (
+                        f"the caches in {self.folder} have reached {self.limit / GIB:g} GiB: the other "
+                        "photographs are decoded each time (the limit is data.cache_size)"
+                    )
+                    break
+                writer.write(frame.contiguous().view(-1).numpy().data)
+                rows.append((number, (end + 1, frame.shape[0], frame.shape[1])))
+                end += frame.numel()
+                room -= frame.numel()
+        except OSError:
+            os.truncate(self.set / "frames", begin)
+            raise
+        return rows
+
+    def _write_rows(self, rows: Rows) -> None:
+        """Say where pixels are that the disk has; to be called under the lock."""
+        index = self._map(self.set / "index", len(self.paths))
+        for number, (place, height, width) in rows:
+            index["height"][number], index["width"][number] = height, width
+            index["place"][number] = place  # last: who reads at this moment finds nothing, or all of it
+
+    def _reached(self, rows: Rows) -> None:
+        """The disk has the pixels of these rows; where another process has met an error, they are no longer coming."""
+        coming = self._own_coming()
+        with self._lock():
+            rows = [(number, row) for number, row in rows if coming[number].item() == row]
+            self._write_rows(rows)
+            coming[[number for number, _ in rows]] = 0
+
+    def _lost(self, error: OSError) -> None:
+        """The disk did not take everything, and does not say what it took: none of what is on its way is kept."""
+        self._fail(error)
+        with suppress(OSError), self._lock():  # without a folder nobody writes rows, either
+            coming = self._own_coming()
+            coming[:] = 0
+            coming["place"][-1] = error.errno or errno.EIO
+
+    def settle(self) -> None:
+        """Wait until the disk has what was added, be it by workers that are gone, and write its rows."""
+        if self._writer is None or self._writer.process != os.getpid() or not self.paths:
+            return
+        try:
+            self._writer.join()
+            coming = self._own_coming()
+            _check_disk(coming)
+            rows = [(int(number), coming[number].item()) for number in coming["place"].nonzero()[0]]
+            if rows:
+                self._writer.wait_for_disk()
+                self._reached(rows)
+        except OSError as error:
+            self._lost(error)
+
+
+def _check_disk(coming: NDArray[Any]) -> None:
+    """Raise what another process of this run has heard from the disk."""
+    number = int(coming["place"][-1])
+    if number:
+        raise OSError(number, os.strerror(number))
+
+
+Rows = list[tuple[int, tuple[int, int, int]]]
+"""Numbers of photographs, and their rows of the index."""
+
+
+class _Writer:
+    """Appends to a file of frames in one process; a thread waits for the disk, and then says which rows it has.
+
+    The file is opened before anything is written. An error that the disk meets later is told to whoever had the file
+    open by then, once each.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.process = os.getpid()
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        self._file = os.open(path, flags, 0o666)
+        self._guard = threading.Lock()
+        self._rows: Rows = []
+        self._thread: threading.Thread | None = None
+        weakref.finalize(self, os.close, self._file)
+
+    def size(self) -> int:
+        """Bytes of the file."""
+        return os.fstat(self._file).st_size
+
+    def write(self, content: memoryview) -> None:
+        """Append bytes."""
+        while content:
+            content = content[os.write(self._file, content) :]
+
+    def wait_for_disk(self) -> None:
+        """Return once the disk has all that was written."""
+        getattr(os, "fdatasync", os.fsync)(self._file)
+
+    def later(self, rows: Rows, reached: Callable[[Rows], None], lost: Callable[[OSError], None]) -> None:
+        """Have a thread wait for the disk.
+
+        Args:
+            rows: what has just been written.
+            reached: called there with the rows whose pixels the disk has.
+            lost: called there where it has not.
+        """
+        with self._guard:
+            self._rows.extend(rows)
+            if self._thread is None and rows:
+                # A worker ends when it is told to, and the process that trains settles what is left.
+                daemon = multiprocessing.parent_process() is not None
+                self._thread = threading.Thread(target=self._wait, args=(reached, lost), daemon=daemon)
+                self._thread.start()
+
+    def _wait(self, reached: Callable[[Rows], None], lost: Callable[[OSError], None]) -> None:
+        while True:
+            with self._guard:
+                rows, self._rows = self._rows, []
+                if not rows:
+                    self._thread = None
+                    return
             try:
-                for number, frame in frames:
-                    if frame.numel() > room:
-                        self.problem = (
-                            f"the caches in {self.folder} have reached {self.limit / GIB:g} GiB: the other "
-                            "photographs are decoded each time (the limit is data.cache_size)"
-                        )
-                        break
-                    stream.write(frame.contiguous().view(-1).numpy().data)
-                    rows.append((number, end, frame))
-                    end += frame.numel()
-                    room -= frame.numel()
-                stream.flush()
-                getattr(os, "fdatasync", os.fsync)(stream.fileno())
-            except OSError:
-                os.truncate(self.set / "frames", begin)
-                raise
-        index = np.memmap(self.set / "index", ROW, mode="r+", shape=(len(self.paths),))
-        for number, start, frame in rows:
-            index["height"][number], index["width"][number] = frame.shape[:2]
-            index["place"][number] = start + 1  # last: who reads at this moment finds nothing, or all of it
+                self.wait_for_disk()
+                reached(rows)
+            except OSError as error:
+                lost(error)
+
+    def join(self) -> None:
+        """Wait for the thread, where there is one."""
+        thread = self._thread
+        if thread is not None:
+            thread.join()
 
 
 def _stamp(path: str) -> tuple[int, int]:
@@ -239,6 +430,7 @@ def _in_use(path: Path) -> bool:
     for file in path.glob("use-*.lock"):
         try:
             with FileLock(file, timeout=0):
+                file.with_name(file.stem.replace("use-", "coming-")).unlink(missing_ok=True)
                 file.unlink(missing_ok=True)
         except Timeout:
             held = True

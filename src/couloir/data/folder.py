@@ -128,6 +128,11 @@ class FileSource:
         """Why the cache does not keep what it should, if so."""
         return None if self.frames.cache is None else self.frames.cache.problem
 
+    def settle(self) -> None:
+        """Wait until the cache has what was added to it."""
+        if self.frames.cache is not None:
+            self.frames.cache.settle()
+
     def to(self, device: torch.device) -> None:
         """Files stay where they are."""
 

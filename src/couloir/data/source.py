@@ -54,6 +54,9 @@ class Cuttable(Source, Protocol):
     def problem(self) -> str | None:
         """What the user should know about, though it stops nothing."""
 
+    def settle(self) -> None:
+        """Wait until what is kept on disk is there; called once nobody cuts any more."""
+
     def empty(self, count: int) -> Tensor:
         """Room for `count` samples, uint8 (B, ..., H, W, C)."""
 

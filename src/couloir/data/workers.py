@@ -138,6 +138,9 @@ class Cutting:
         self._loader, self._ring = None, torch.empty(0)
         # A loop that has not asked for the end of its epoch holds them, perhaps in a cycle: not left to chance.
         end_workers(iterator, at_once)
+        self.source.settle()
+        if self._epochs > 0:
+            self._note(self.source.problem)
 
     def _note(self, problem: str | None) -> None:
         if problem is not None and not self._warned:
