@@ -6,6 +6,7 @@ import atexit
 import json
 import multiprocessing
 import os
+import re
 import signal
 import threading
 import time
@@ -59,7 +60,9 @@ def test_a_killed_worker_ends_the_run_with_one_sentence_and_leaves_no_process(da
         over.set()
         killer.join()
     assert caught.value.exit_code == 1
-    assert any(f"Worker process {pid}, which reads the data" in caught.value.fact for pid in killed)
+    told = re.fullmatch(r"Worker process(?:es)? ([\d, ]+), which reads? the data, .*", caught.value.fact)
+    assert told is not None
+    assert {int(pid) for pid in told[1].split(", ")} & set(killed), "on a busy machine two are gone before it is told"
     assert "data.workers" in str(caught.value.next_step)
     assert f"couloir resume {(tmp_path / 'latest').resolve()}" in str(caught.value.next_step)
     status = json.loads((tmp_path / "latest/status.json").read_text())
