@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from archives import make_shards
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -40,6 +41,7 @@ NEEDED = {
     "data=image_folder": ["data.root={root}/photos"],
     "data=pictures": ["data.root={root}/photos"],
     "data=imagenet": ["data.root={root}/photos"],
+    "data=shards": ["data.path={root}/shards"],
     "data=image_masks": ["data.root={root}/cells"],
     "data=membrane": ["data.root={root}/cells"],
     "data=pedestrians": ["data.root={root}/cells"],
@@ -80,6 +82,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / f"photos/train/{name}").mkdir(parents=True)
         for number in range(6):
             Image.new("RGB", (40, 30), (number * 9, 80, 90)).save(root / f"photos/train/{name}/{number}.png")
+    make_shards(root / "shards", 12)
     make_recipes(root / "cells")
     make_videos(root / "videos")
     return root

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from archives import make_shards
 from PIL import Image
 from scipy.io import savemat
 
@@ -99,6 +100,7 @@ DATA = {
     "augmentation=inception",
     "imagenet": "data=imagenet data.root={root}/photos data.image_size=32 data.num_classes=2 data.memory_budget=0 "
     "augmentation=alexnet",
+    "shards": "data=shards data.path={root}/shards data.image_size=16 data.block=4 data.window=3 augmentation=imagenet",
     "image_masks": "data=image_masks data.root={root}/masks data.image_size=24",
     "image_masks files": "data=image_masks data.root={root}/masks data.image_size=24 data.memory_budget=0 "
     "data.test_pattern=00",
@@ -165,6 +167,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("sets")
     make_photographs(root / "photos", train=24, other=8)
     make_masks(root / "masks", 24)
+    make_shards(root / "shards", 30, 20)
     rows = [f"{i % 7},{(i * i) % 11 / 3},{'ab'[i % 2]},{3 * (i % 3) + 1},{i / 9 + (i % 5)}" for i in range(80)]
     steps = [f"s{number},{'ab'[number % 2]},{step}" for number in range(12) for step in range(3 + number % 4)]
     (root / "groups.csv").write_text("id,kind,x\n" + "\n".join(steps))
@@ -238,7 +241,7 @@ def test_a_network_over_steps_learns_the_same_again(name: str, sets: Path, tmp_p
 def test_a_data_set_is_read_the_same_again(name: str, workers: int, sets: Path, tmp_path: Path, request: Any) -> None:
     data = request.getfixturevalue("couloir_data") if "{data}" in DATA[name] else None
     words = DATA[name].format(root=sets, data=data).split()
-    images = any(word in DATA[name] for word in ("image", "cifar", "svhn", "synthetic"))
+    images = any(word in DATA[name] for word in ("image", "cifar", "svhn", "synthetic", "shards"))
     net = ["model=convnet", "model.dropout=0.2"] if images else []
     if any(word in DATA[name] for word in ("masks", "on_photographs")):
         net = ["model=unet", "model.depth=1", "model.width=4"]

@@ -17,6 +17,7 @@ from torch import Tensor
 from couloir.config.fields import SAMPLE, SHARE
 from couloir.data.batches import Batch
 from couloir.data.sequence.dated import DatedWindows
+from couloir.data.shards.source import ShardSource
 from couloir.data.skipped import legible
 from couloir.distributed import everyones
 from couloir.log import say
@@ -257,6 +258,9 @@ def origin(data: Any, name: str = "test") -> tuple[str, Callable[[NDArray[Any]],
         return ORIGIN_FILE, lambda numbers: [
             legible(paths[index].relative_to(root).as_posix()) for index in split.indices[numbers].tolist()
         ]
+    if isinstance(split.source, ShardSource):
+        shards = split.source
+        return ORIGIN_FILE, lambda numbers: [legible(shards.name(at)) for at in split.indices[numbers].tolist()]
     if isinstance(split.source, DatedWindows):
         words = split.source.words
         return split.source.first_step, lambda numbers: [legible(text) for text in words(split.indices[numbers])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, overload
 
 import torch
 from torch import Tensor
@@ -21,6 +21,49 @@ POOL = 50
 Prepare = Callable[[Tensor, Tensor], Batch]
 Read = Callable[[Sequence[Tensor], Sequence[int]], Iterator[tuple[Tensor, Tensor]]]
 """Batches of indices, and a seed for what is drawn for each -> raw inputs and targets, batch by batch."""
+
+
+class EpochOrder(Protocol):
+    """The order of an epoch, of which stretches are found without the rest."""
+
+    def take(self, start: int, stop: int) -> Tensor:
+        """The samples from one place of the epoch to another, (stop - start,)."""
+
+
+class Order(Protocol):
+    """The orders of a split's epochs."""
+
+    def epoch(self, number: int) -> EpochOrder:
+        """The order of one epoch: a pure function of its number."""
+
+
+class OneByOne(Sequence[Tensor]):
+    """Batches that are made when they are asked for, so that an epoch's need not be in memory.
+
+    Args:
+        count: how many.
+        make: the batch of a number.
+    """
+
+    def __init__(self, count: int, make: Callable[[int], Tensor]) -> None:
+        self._count, self._make = count, make
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, number: int) -> Tensor: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> OneByOne: ...
+
+    def __getitem__(self, number: int | slice) -> Tensor | OneByOne:
+        if isinstance(number, slice):
+            chosen = range(self._count)[number]
+            return OneByOne(len(chosen), lambda at: self._make(chosen[at]))
+        if not -self._count <= number < self._count:
+            raise IndexError(number)
+        return self._make(number % self._count)
 
 
 class Share(NamedTuple):
@@ -109,6 +152,8 @@ class Batches:
         world: how many processes there are.
         device: where the samples' numbers go, once an epoch.
         own_draws: whether what is drawn for a batch differs from process to process.
+        orders: the orders of the epochs, where the split is shuffled and its samples are read best in another order
+            than any; None: each order of the samples is as likely as every other.
     """
 
     def __init__(
@@ -126,7 +171,9 @@ class Batches:
         world: int = 1,
         device: torch.device | str = "cpu",
         own_draws: bool = True,
+        orders: Order | None = None,
     ) -> None:
+        self.orders = orders
         self.device, self.own_draws = device, own_draws
         self.num_samples, self.batch_size = num_samples, batch_size
         self.read, self.prepare = read, prepare
@@ -153,6 +200,8 @@ class Batches:
         """The samples of an epoch in their order, (num_samples,)."""
         if not self.shuffle:
             return torch.arange(self.num_samples)
+        if self.orders is not None:
+            return self.orders.epoch(epoch).take(0, self.num_samples)
         # Two seeds of one epoch, and two epochs of one seed, must not share a stream.
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         if self._strata is not None:
@@ -184,12 +233,7 @@ class Batches:
             self.epoch, self.position = self.epoch + 1, 0
         self._takes_up = False
         epoch, start = self.epoch, self.position
-        batches = torch.split(self.order(epoch), self.batch_size * self.world)[start : self._length]
-        share: Share | None = None
-        if self.world > 1 and batches:
-            *even, (last, share) = map(self.part, batches)  # only the last one can be uneven
-            batches = (*(part for part, _ in even), last)
-        numbers = torch.split(torch.cat(batches).to(self.device), [len(part) for part in batches]) if batches else ()
+        batches, numbers, share = self._epoch(epoch, start)
         seeds = [self.seed_of(epoch, start + number) for number in range(len(batches))]
         for done, (x, y) in enumerate(self.read(batches, seeds), start + 1):
             self.epoch, self.position = (epoch + 1, 0) if done == self._length else (epoch, done)
@@ -198,6 +242,27 @@ class Batches:
             if share is not None and done == self._length:
                 batch[SHARE] = share
             yield batch
+
+    def _epoch(self, epoch: int, start: int) -> tuple[Sequence[Tensor], Sequence[Tensor], Share | None]:
+        """This process's parts of an epoch's batches from one on, the same on the device, and the last one's share."""
+        whole = self.batch_size * self.world
+        if self.shuffle and self.orders is not None:
+            order = self.orders.epoch(epoch)
+
+            def part(number: int) -> tuple[Tensor, Share | None]:
+                begin = (start + number) * whole
+                return self.part(order.take(begin, min(begin + whole, self.num_samples)))
+
+            parts = OneByOne(self._length - start, lambda number: part(number)[0])
+            numbers = OneByOne(len(parts), lambda number: parts[number].to(self.device))
+            return parts, numbers, part(len(parts) - 1)[1] if self.world > 1 and len(parts) else None
+        batches = torch.split(self.order(epoch), whole)[start : self._length]
+        share: Share | None = None
+        if self.world > 1 and batches:
+            *even, (last, share) = map(self.part, batches)  # only the last one can be uneven
+            batches = (*(part for part, _ in even), last)
+        sizes = [len(batch) for batch in batches]
+        return batches, torch.split(torch.cat(batches).to(self.device), sizes) if batches else (), share
 
     def seed_of(self, epoch: int, number: int) -> int:
         """What the random windows of one batch of an epoch follow from, in this process or in all."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from couloir.data.classes import chosen_classes
 from couloir.data.folds import cut, hold_out_groups
-from couloir.data.splits import Indices, hold_out, take
+from couloir.data.splits import Indices, hold_out, hold_out_by_number, take
 from couloir.errors import CouloirError
 
 if TYPE_CHECKING:
@@ -145,6 +145,8 @@ class Division:
     def _hold_out(self, loaded: Loaded, pool: Indices, fraction: float, seed: int) -> tuple[Indices, Indices]:
         """Hold samples out of a pool, whole groups where there are groups."""
         targets = loaded.train.targets
+        if loaded.by_number:
+            return hold_out_by_number(pool, fraction, seed)
         if loaded.groups is None:
             return hold_out(pool, targets, fraction, seed, self.stratify)
         if len(np.unique(loaded.groups[pool])) < 2:

@@ -22,6 +22,8 @@ MIDDLE = 1024
 """Bytes from the middle of two files of one size that tell whether a look at the whole of them is worth while."""
 OPENED = 200_000
 """Files of a size that others have as well, beyond which none of them is opened."""
+AT_ONCE = 1 << 16
+"""Marks that are compared at a time."""
 AT_A_TIME = 512
 """Files that a thread opens one after the other."""
 
@@ -118,6 +120,42 @@ def same_files(paths: Mapping[str, Sequence[Path]], sizes: Mapping[str, Sequence
     for place in sorted(chosen):
         groups.setdefault(digests[place] or place, []).append(place)
     return Doubles([[places[at] for at in group] for group in groups.values() if len(group) > 1], bool(whole.all()))
+
+
+def same_marks(
+    marks: Mapping[str, NDArray[np.uint64]], confirm: Callable[[Place], tuple[int, bytes] | None] | None
+) -> Doubles:
+    """The samples whose marks are the same, and their bytes too where these are compared.
+
+    Memory is that of the marks, sorted, and of what is found.
+
+    Args:
+        marks: a hash of each sample of each split, over some of its bytes.
+        confirm: the size of a sample, and a hash over all of its bytes; None of one that cannot be read. Without it,
+            marks decide.
+    """
+    ordered = np.sort(np.concatenate(list(marks.values())))
+    several = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    del ordered
+    groups: dict[Any, list[Place]] = {}
+    for split, values in marks.items():
+        for start in range(0, len(values) if len(several) else 0, AT_ONCE):
+            part = values[start : start + AT_ONCE]
+            at = np.minimum(np.searchsorted(several, part), len(several) - 1)
+            for number in np.flatnonzero(several[at] == part).tolist():
+                groups.setdefault(int(part[number]), []).append(Place(split, start + number))
+    complete = True
+    if confirm is not None:
+        left, whole = HASHED_BYTES, groups
+        groups = {}
+        for mark, places in whole.items():
+            for place in places:
+                told = confirm(place) if left > 0 else None
+                complete &= left > 0
+                if told is not None:
+                    left -= told[0]
+                    groups.setdefault((mark, told[1]), []).append(place)
+    return Doubles([places for places in groups.values() if len(places) > 1], complete)
 
 
 def _still(places: list[int], key: Callable[[int], tuple[int, bytes | None]]) -> list[int]:

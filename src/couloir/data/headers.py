@@ -140,18 +140,27 @@ def read_header(path: Path) -> Header:
     """
     check_is_file(path)
     with path.open("rb", buffering=0) as stream:
-        start = stream.read(HEAD) or b""
-        if start[:2] == b"\xff\xd8":
-            found = _jpeg_header(start) or _jpeg_header(start + (stream.read() or b""))
-            if found is not None:
-                return found
-        stream.seek(0)
-        with Image.open(stream, formats=FORMATS) as image:
-            orientation = 1 if image.format == "PNG" and not _png_has_exif(image, stream) else orientation_of(image)
-            width, height = image.size
-            if image.format != "TIFF" and orientation > 4:  # Pillow gives a TIFF's size upright
-                width, height = height, width
-            return Header(str(image.format), image.mode, width, height, orientation)
+        return header_in(stream)
+
+
+def header_in(stream: BinaryIO) -> Header:
+    """The header of a photograph's bytes; no pixel is decoded.
+
+    Raises:
+        OSError, SyntaxError, ValueError and the like (`UNREADABLE`): they cannot be read, or are no photograph.
+    """
+    start = stream.read(HEAD) or b""
+    if start[:2] == b"\xff\xd8":
+        found = _jpeg_header(start) or _jpeg_header(start + (stream.read() or b""))
+        if found is not None:
+            return found
+    stream.seek(0)
+    with Image.open(stream, formats=FORMATS) as image:
+        orientation = 1 if image.format == "PNG" and not _png_has_exif(image, stream) else orientation_of(image)
+        width, height = image.size
+        if image.format != "TIFF" and orientation > 4:  # Pillow gives a TIFF's size upright
+            width, height = height, width
+        return Header(str(image.format), image.mode, width, height, orientation)
 
 
 def _png_has_exif(image: Image.Image, stream: BinaryIO) -> bool:

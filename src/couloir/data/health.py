@@ -14,8 +14,9 @@ from couloir.data.classes import UNEQUAL
 from couloir.data.division import Split
 from couloir.data.doubles import Doubles, Place, same_files
 from couloir.data.samples import Samples
+from couloir.data.shards.source import ShardSource, same_images
 from couloir.data.skipped import in_words, legible
-from couloir.data.source import CHUNK
+from couloir.data.source import CHUNK, name_in
 from couloir.data.splits import rare
 from couloir.log import note, say
 
@@ -142,10 +143,12 @@ def repeated_samples(data: Samples) -> Iterator[str]:
 
 
 def _from_files(data: Samples) -> bool:
-    return all(split.source.paths for split in data.splits.values())
+    return all(split.source.paths or isinstance(split.source, ShardSource) for split in data.splits.values())
 
 
 def _same_files(data: Samples) -> Doubles:
+    if isinstance(data.splits["train"].source, ShardSource):
+        return same_images(data.splits)
     paths = {name: [split.source.paths[at] for at in split.indices.tolist()] for name, split in data.splits.items()}
     doubles = same_files(paths)
     if not doubles.complete and not doubles.groups:
@@ -155,8 +158,7 @@ def _same_files(data: Samples) -> Doubles:
 
 def _path(data: Samples, place: Place) -> Path:
     split = data.splits[place.split]
-    path: Path = split.source.paths[split.indices[place.number]]
-    return path
+    return Path(name_in(split.source, int(split.indices[place.number])))
 
 
 def _target(data: Samples, place: Place) -> bytes:

@@ -166,6 +166,16 @@ def check_keys(keys: Mapping[str, Any]) -> None:
     """
     if keys.get("root") is None:
         raise CouloirError("The folder of the images is missing.", next_step="add data.root=FOLDER")
+    check_crop(keys)
+    colour(keys.get("background", "white"))
+
+
+def check_crop(keys: Mapping[str, Any]) -> None:
+    """Check that pictures are as large as what is cut out of them.
+
+    Raises:
+        CouloirError: there is no such window in a scaled picture.
+    """
     resize, size = keys.get("resize"), keys.get("image_size")
     if resize is not None and size is not None and size_of(covering(resize, size)) != size_of(resize):
         shape = "square" if is_square(size) else "rectangle"
@@ -174,7 +184,6 @@ def check_keys(keys: Mapping[str, Any]) -> None:
             "the photographs.",
             next_step=f"data.resize={typed(covering(resize, size))} or more, or null",
         )
-    colour(keys.get("background", "white"))
 
 
 def check_signatures(listing: Listing, keys: Mapping[str, Any]) -> None:

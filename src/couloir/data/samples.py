@@ -20,7 +20,7 @@ from torch import Tensor
 from couloir.config.fields import KINDS, SAMPLE, SIZE, Fields, default_fields, input_field, target_field
 from couloir.config.image_size import ImageSize, size_of
 from couloir.config.world import ALONE, World
-from couloir.data.batches import Batch, Batches, Prepare
+from couloir.data.batches import Batch, Batches, Order, Prepare
 from couloir.data.columns import Described
 from couloir.data.division import Division, Split, check_labels, choose
 from couloir.data.encoding import Encoding
@@ -527,7 +527,13 @@ class Samples(LightningDataModule):
             rank=world.rank,
             world=world.size,
             device=self.device,
+            orders=self._orders(split, world) if shuffle and self.sampler == "shuffled" else None,
         )
+
+    def _orders(self, split: Split, world: World) -> Order | None:
+        """The orders in which the source of a split is read best, where it has its own."""
+        orders = getattr(split.source, "orders", None)
+        return None if orders is None else cast(Order, orders(split.indices, self.seed, world))
 
     def _targets(self, split: Split) -> Tensor:
         """What goes with the raw inputs of a split: targets as the loss takes them.

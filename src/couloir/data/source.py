@@ -101,6 +101,14 @@ class ArraySource:
         self.inputs = self.inputs.to(device)
 
 
+def name_in(source: Source, index: int) -> str:
+    """What a sample is called: its file, or its shard and the member of it; "" where it has no name."""
+    named = getattr(source, "name", None)
+    if named is not None:
+        return str(named(index))
+    return str(source.paths[index]) if source.paths else ""
+
+
 def resized(images: Tensor, image_size: ImageSize) -> Tensor:
     """uint8 images (B, C, H, W) at another size: bilinear, antialiased where they shrink."""
     scaled = F.interpolate(images.float(), size_of(image_size), mode="bilinear", antialias=True)
@@ -127,6 +135,7 @@ class Loaded:
         vocabulary: of texts, what the tokens stand for, a `couloir.data.sequence.vocabulary.Vocabulary`.
         held_out: the training samples as validation and test see them where they are held out of these: whole images
             instead of windows, say; None: as in training.
+        by_number: whether a sample is held out by a hash of its number, and not so that each class keeps its share.
     """
 
     train: Source
@@ -142,6 +151,7 @@ class Loaded:
     held_out: Source | None = None
     vocabulary: Any = None
     facts: dict[str, Any] = field(default_factory=dict)
+    by_number: bool = False
 
 
 Load = Callable[[], Loaded]

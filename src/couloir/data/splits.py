@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
 
+HASHED = 1 << 16
+"""Numbers that are hashed at a time."""
 FEW = 3
 """Samples that a class needs to be in training, validation and test."""
 
@@ -73,6 +75,42 @@ def hold_out(
         common = np.arange(len(pool))
     held = common[take(targets[pool[common]], count, seed, stratify)]
     return np.delete(pool, held), pool[held]
+
+
+def hold_out_by_number(pool: Indices, fraction: float, seed: int) -> tuple[Indices, Indices]:
+    """Split a pool of indices into what stays and what is held out, about a fraction of them, at least one sample each.
+
+    Whether a sample is held out follows from its number and the seed alone, by a hash: nothing is sorted or counted,
+    and samples that are added behind the others change nothing for these.
+
+    Args:
+        pool: numbers of samples.
+        fraction: the share that is held out, in (0, 1).
+        seed: what the hash is mixed with.
+    """
+    held = np.empty(len(pool), dtype=bool)
+    limit = np.uint64(min(int(fraction * 2.0**64), 2**64 - 1))
+    for start in range(0, len(pool), HASHED):
+        held[start : start + HASHED] = hashed(pool[start : start + HASHED], seed) < limit
+    if not held.any():
+        held[np.argmin(hashed(pool[:HASHED], seed))] = True
+    if held.all():
+        held[np.argmax(hashed(pool[:HASHED], seed))] = False
+    return pool[~held], pool[held]
+
+
+def hashed(numbers: Indices, seed: int) -> NDArray[np.uint64]:
+    """A hash of 64 bits of each number and a seed: the mixing function of SplitMix64 (Steele et al., 2014)."""
+    with np.errstate(over="ignore"):
+        return _mixed(numbers.astype(np.uint64) ^ _mixed(np.array([seed % 2**64], np.uint64)))
+
+
+def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    result: NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
+    return result
 
 
 def rare(targets: NDArray[np.generic]) -> NDArray[np.generic]:

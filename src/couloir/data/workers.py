@@ -76,26 +76,25 @@ class Cutting:
             CouloirError: a file cannot be read or decoded.
         """
         if self._loader is None:
-            self._start(max([self.batch_size, *map(len, batches)]))
+            # Only the last batch may be of another size than the others; of two samples where batches have one.
+            self._start(max([self.batch_size, *(len(batches[at]) for at in (0, -1) if batches)]))
         assert self._loader is not None
         self._epochs += 1
         epoch = self._epochs
-        self._plan.items = [
-            (number % len(self._ring), chosen.numpy(), seed)
-            for number, (chosen, seed) in enumerate(zip(batches, seeds, strict=True))
-        ]
+        self._plan.batches, self._plan.seeds, self._plan.slots = batches, seeds, len(self._ring)
         mistake: CouloirError | None = None
         # A new iteration of the loader first waits for what the workers still do for one that was broken off.
         answers = iter(self._loader)
         look_after(answers)
-        for (slot, chosen, _), answer in zip(self._plan.items, answers, strict=True):
+        for number, (chosen, answer) in enumerate(zip(batches, answers, strict=True)):
             if isinstance(answer, CouloirError):
                 mistake = answer
                 break
             self.failed = answer if isinstance(answer, dict) else {}
             if not isinstance(answer, dict):
                 self._note(answer)
-            yield self._ring[slot, : len(chosen)].movedim(-1, -3), self.targets[chosen]
+            slot = self._ring[number % len(self._ring)]
+            yield slot[: len(chosen)].movedim(-1, -3), self.targets[chosen]
             if epoch != self._epochs:
                 raise RuntimeError("A new iteration of these batches has started; an earlier one cannot continue.")
         if mistake is not None:
@@ -152,13 +151,16 @@ class _Plan(Sampler[Item]):
     """What the workers are told, exchanged between epochs: the loader keeps its sampler for good."""
 
     def __init__(self) -> None:
-        self.items: list[Item] = []
+        self.batches: Sequence[Tensor] = ()
+        self.seeds: Sequence[int] = ()
+        self.slots = 1
 
     def __iter__(self) -> Iterator[Item]:
-        return iter(self.items)
+        for number, (chosen, seed) in enumerate(zip(self.batches, self.seeds, strict=True)):
+            yield number % self.slots, chosen.numpy(), seed
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.batches)
 
 
 Cut = CouloirError | dict[int, CouloirError] | str | None

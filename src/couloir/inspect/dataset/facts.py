@@ -17,7 +17,9 @@ from couloir.config.image_size import ImageSize
 from couloir.data.doubles import Doubles, same_files, same_rows
 from couloir.data.health import row_hashes
 from couloir.data.samples import Samples
+from couloir.data.shards.source import ShardSource, same_images
 from couloir.data.skipped import Skipped
+from couloir.data.source import name_in
 from couloir.errors import CouloirError
 from couloir.inspect.dataset import targets
 from couloir.inspect.dataset.attention import attention
@@ -30,6 +32,8 @@ from couloir.inspect.dataset.texts import texts
 from couloir.ragged import length
 from couloir.run.assemble import load_data
 
+HEADERS = 20_000
+"""Photographs in shards whose headers are read."""
 LISTED = 100
 """Broken files, samples left out and groups of doubles that are listed; all are counted."""
 DEFAULTS: dict[str, Any] = {
@@ -75,7 +79,7 @@ def look_at(sentence: Sentence, refusal: CouloirError | None = None) -> Look:
     Raises:
         CouloirError: the data cannot be read.
     """
-    cfg = _sparing(sentence.cfg, refusal is not None)
+    cfg = spared(sentence.cfg, refusal is not None)
     seed_everything(cfg.seed, workers=True, verbose=False)
     data = load_data(cfg, reports=False)
     found = Look(sentence, data)
@@ -95,15 +99,19 @@ def look_at(sentence: Sentence, refusal: CouloirError | None = None) -> Look:
     return found
 
 
-def _sparing(cfg: DictConfig, refused: bool) -> DictConfig:
+def spared(cfg: DictConfig, refused: bool = False) -> DictConfig:
     """The configuration for one look: no photograph is decoded ahead of it."""
     sparing = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     assert isinstance(sparing, DictConfig)
-    if "memory_budget" in cfg.data:
-        sparing.data.update({"memory_budget": 0.0, "workers": 0})
+    if "max_pixels" in cfg.data:  # photographs
+        sparing.data.workers = 0
+        if "memory_budget" in cfg.data:
+            sparing.data.memory_budget = 0.0
         if "cache" in cfg.data:
             sparing.data.cache = False
-        if refused and "maps" not in cfg.data:  # what is broken is found by the headers; of masks it is left out
+        if (
+            refused and "memory_budget" in cfg.data and "maps" not in cfg.data
+        ):  # what is broken is found by the headers; of masks it is left out
             sparing.data.on_error = "raise"
         if cfg.data.mean is None or cfg.data.std is None:
             sparing.data.standardize = False
@@ -147,9 +155,12 @@ def _samples(found: Look, data: Samples, cfg: DictConfig) -> None:
         _photographs(found, data, paths, cfg.data.get("resize") or cfg.data.image_size)
         assert found.headers is not None
         doubles = same_files(paths, found.headers.bytes)
+    elif isinstance(train.source, ShardSource):
+        _in_shards(found, data, cfg.data.get("resize") or cfg.data.image_size)
+        doubles = same_images(data.splits)
     else:
         doubles = same_rows({name: list(row_hashes(split)) for name, split in data.splits.items()})
-    facts["doubles"] = _doubles(data, doubles, paths)
+    facts["doubles"] = _doubles(data, doubles)
     facts["series"] = series(data)
     facts["texts"] = texts(data)
     if kind == "row":
@@ -178,6 +189,31 @@ def _column(column: Seen, target: Target | None) -> dict[str, Any]:
 
 def _photographs(found: Look, data: Samples, paths: dict[str, list[Path]], covered: ImageSize) -> None:
     found.headers = Headers.of(paths)
+    _headers(found, data, covered)
+
+
+def _in_shards(found: Look, data: Samples, covered: ImageSize) -> None:
+    """Photographs in shards: the headers of all, or of many that are evenly spaced."""
+    total = sum(data.sizes().values())
+    chosen = {
+        name: np.unique(np.linspace(0, size - 1, max(1, min(size, HEADERS * size // total))).astype(int)).tolist()
+        for name, size in data.sizes().items()
+    }
+
+    def content(name: str, number: int) -> bytes:
+        split = data.splits[name]
+        found: bytes = split.source.content(int(split.indices[number]))  # type: ignore[attr-defined]
+        return found
+
+    found.headers = Headers.within(chosen, content)
+    looked = sum(map(len, chosen.values()))
+    if looked < total:
+        found.facts["notes"].append(f"the headers of {looked:,} of {total:,} photographs were looked at, evenly spaced")
+    _headers(found, data, covered)
+
+
+def _headers(found: Look, data: Samples, covered: ImageSize) -> None:
+    assert found.headers is not None
     whole = found.facts["maps"] is not None and found.sentence.cfg.data.get("resize") is None
     found.facts["photographs"] = {**found.headers.facts(covered), "whole": whole}
     reasons = dict(found.headers.reasons)
@@ -186,11 +222,18 @@ def _photographs(found: Look, data: Samples, paths: dict[str, list[Path]], cover
     files = []
     for (split, number), reason in sorted(reasons.items()):
         name = targets.name_of(data, data.splits[split].targets[number])
-        files.append({"split": split, "class": name, "file": _absolute(paths[split][number]), "reason": reason})
+        files.append({"split": split, "class": name, "file": _file(data, split, number), "reason": reason})
     found.facts["broken"] = {"number": len(files), "files": files[:LISTED]}
 
 
-def _doubles(data: Samples, doubles: Doubles, paths: dict[str, list[Path]]) -> dict[str, Any]:
+def _file(data: Samples, split: str, number: int) -> str | None:
+    """Where a sample comes from, if it has a file or stands in a shard."""
+    source, index = data.splits[split].source, int(data.splits[split].indices[number])
+    name = name_in(source, index)
+    return _absolute(name) if source.paths else name or None
+
+
+def _doubles(data: Samples, doubles: Doubles) -> dict[str, Any]:
     splits = list(data.splits)
     pairs = [("train", "val"), ("train", "test"), ("val", "test")]
     whole = data.planes or data.degrade is not None  # their targets are no more than numbers
@@ -202,7 +245,7 @@ def _doubles(data: Samples, doubles: Doubles, paths: dict[str, list[Path]]) -> d
         "contradicting": doubles.contradicting({name: split.targets for name, split in data.splits.items()})
         if images else 0,
         "examples": [
-            [{"split": split, "number": number, "file": _absolute(paths[split][number]) if split in paths else None}
+            [{"split": split, "number": number, "file": _file(data, split, number)}
              for split, number in group] for group in doubles.groups[:LISTED]
         ],
         "complete": doubles.complete,

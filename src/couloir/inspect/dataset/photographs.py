@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ from numpy.typing import NDArray
 
 from couloir.config.image_size import ImageSize, size_of
 from couloir.data.doubles import length
-from couloir.data.headers import START, UNREADABLE, Header, read_header, recognised, refuse_format
+from couloir.data.headers import START, UNREADABLE, Header, header_in, read_header, recognised, refuse_format
 from couloir.errors import CouloirError
 from couloir.machine import cores
 
+Contents = Callable[[str, int], bytes]
+"""A split and the number of a sample there -> the bytes of its photograph."""
 AT_A_TIME = 256
 """Files that a thread reads one after the other."""
 
@@ -60,6 +64,27 @@ class Headers:
                         reasons[split, number] = told
         return cls(read, reasons, sizes)
 
+    @classmethod
+    def within(cls, contents: Mapping[str, Sequence[int]], content: Contents) -> Headers:
+        """Read those of photographs that are no files of their own.
+
+        Args:
+            contents: the numbers of some samples of each split.
+            content: the bytes of a split's sample.
+        """
+        reasons: dict[tuple[str, int], str] = {}
+        read: dict[str, list[Header | None]] = {}
+        sizes: dict[str, list[int]] = {}
+        for split, numbers in contents.items():
+            read[split], sizes[split] = [], []
+            for number in numbers:
+                header, told, size = _read_in(partial(content, split, number))
+                read[split].append(header)
+                sizes[split].append(size)
+                if header is None:
+                    reasons[split, number] = told
+        return cls(read, reasons, sizes)
+
     def sizes(self) -> NDArray[np.int64]:
         """Width and height of each photograph that has a header, upright, (N, 2)."""
         found = [(header.width, header.height) for each in self.read.values() for header in each if header is not None]
@@ -97,6 +122,21 @@ def _read(files: Sequence[Path]) -> list[tuple[Header | None, str, int]]:
         except UNREADABLE as error:
             answers.append((None, _reason(file, error), size))
     return answers
+
+
+def _read_in(content: Callable[[], bytes]) -> tuple[Header | None, str, int]:
+    try:
+        found = content()
+    except CouloirError as error:
+        return None, error.fact.rstrip("."), -1
+    try:
+        return header_in(io.BytesIO(found)), "", len(found)
+    except UNREADABLE:
+        try:
+            refuse_format(Path("it"), recognised(found[:START]))
+        except CouloirError as refusal:
+            return None, refusal.fact.removeprefix("it is ").rstrip("."), len(found)
+        return None, "it is empty or not an image", len(found)
 
 
 def _reason(file: Path, error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 from couloir.artifacts.sheet import SIDE
 from couloir.config.fields import of_kind
 from couloir.data.samples import Samples, seed_generators
+from couloir.data.source import name_in
 from couloir.errors import CouloirError
 from couloir.inspect.dataset import targets
 from couloir.metric.mistakes import frames_beside
@@ -111,7 +113,7 @@ def _spread(numbers: NDArray[Any], count: int) -> list[int]:
 def _told(data: Samples, number: int) -> str:
     split = data.splits["train"]
     index = int(split.indices[number])
-    name = split.source.paths[index].name if split.source.paths else f"no. {number}"
+    name = Path(name_in(split.source, index)).name or f"no. {number}"
     if data.kind in ("value", "labels") and data.target != data.input:
         return f"{name}: {targets.name_of(data, split.targets[number])}"
     return name

@@ -1,0 +1,158 @@
+"""Photographs in shards as samples: their middles, and windows, cut out of frames that are decoded just now."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from couloir.config.image_size import ImageSize, size_of
+from couloir.config.world import World
+from couloir.data.decode import Pixels, Reading, decoded
+from couloir.data.doubles import Doubles, Place, same_marks
+from couloir.data.folder import MEASURED, FileSource
+from couloir.data.frames import Frames
+from couloir.data.shards.index import START, TAIL
+from couloir.data.shards.naming import name_of
+from couloir.data.shards.order import BlockOrder, block_bounds
+from couloir.data.shards.rows import Rows, Store
+from couloir.data.source import CHUNK
+from couloir.data.splits import Indices
+from couloir.errors import CouloirError
+
+
+class ShardFrames(Frames):
+    """Whole photographs out of shards.
+
+    Args:
+        rows: where they are.
+        store: what reads the shards.
+        resize: what a frame covers.
+        reading: how pixels are made of the bytes.
+    """
+
+    def __init__(self, rows: Rows, store: Store, resize: ImageSize, reading: Reading) -> None:
+        super().__init__([], resize, reading)
+        self.rows, self.store = rows, store
+
+    def content(self, number: int) -> bytes:
+        """The bytes of a photograph.
+
+        Raises:
+            CouloirError: the shard cannot be read, or is no longer the one of the index.
+        """
+        shard, offset, size, name = self.rows.place(number)
+        content = self.store.read(shard, offset, size)
+        if len(content) < size or mark_of(content) != int(self.rows.table[number]["mark"]):
+            raise CouloirError(
+                f"{name_of(shard)} has changed while it was read: {name} is not where it was.",
+                place=shard,
+                next_step="start again: the shard is indexed anew",
+            )
+        return content
+
+    def pixels(self, number: int) -> Pixels:
+        """What a photograph holds, (H, W, C); threads call it."""
+        shard, _, _, name = self.rows.place(number)
+        try:
+            return decoded(cast(Any, PurePosixPath(name)), self.content(number), self.resize, self.reading)
+        except CouloirError as error:
+            if error.place != name:
+                raise
+            raise CouloirError(error.fact, place=f"{shard}, {name}", next_step=error.next_step) from error
+
+
+def mark_of(content: bytes) -> int:
+    """The hash that an index has of an image's bytes."""
+    rest = min(TAIL, max(0, len(content) - START))
+    ends = content[:START] + (content[-rest:] if rest else b"")
+    return int.from_bytes(hashlib.blake2b(ends, digest_size=8).digest(), "little")
+
+
+class ShardSource(FileSource):
+    """Photographs in shards.
+
+    Args:
+        rows: the samples.
+        store: what reads the shards.
+        image_size: of the samples.
+        resize: what a frame covers.
+        reading: how pixels are made of the bytes.
+        block: samples that lie beside each other and stay together when blocks are put into an order.
+        window: blocks whose samples are mixed.
+    """
+
+    def __init__(
+        self, rows: Rows, store: Store, image_size: ImageSize, resize: ImageSize, reading: Reading, block: int,
+        window: int,
+    ) -> None:  # fmt: skip
+        self.rows, self.store, self.block, self.window = rows, store, block, window
+        self.paths = []
+        self.targets = np.asarray(rows.table["label"])
+        self.size, self.channels, self.first = size_of(image_size), reading.channels, 0
+        self.frames: ShardFrames = ShardFrames(rows, store, resize, reading)
+        self.measured = MEASURED
+
+    def orders(self, indices: Indices, seed: int, world: World) -> BlockOrder:
+        """The orders of the epochs of some of the samples.
+
+        Args:
+            indices: which, ascending.
+            seed: what the orders follow from.
+            world: the processes that share the batches; those of one machine read the same blocks.
+        """
+        nodes = world.size // world.local_size if world.size % max(1, world.local_size) == 0 else 1
+        return BlockOrder(block_bounds(self.rows.starts, self.block, indices), self.window, seed, nodes)
+
+    def hash_into(self, add: Callable[[bytes], object], indices: Indices) -> None:
+        """What the index says of the images: sizes, and hashes over both ends of each, wherever they stand."""
+        for start in range(0, len(indices), CHUNK):
+            part = self.rows.table[indices[start : start + CHUNK]]
+            add(np.ascontiguousarray(part["size"]).tobytes())
+            add(np.ascontiguousarray(part["mark"]).tobytes())
+
+    def name(self, index: int) -> str:
+        """What a sample is called: shard and member."""
+        return self.rows.name(index)
+
+    def content(self, index: int) -> bytes:
+        """The bytes of a sample's image.
+
+        Raises:
+            CouloirError: the shard cannot be read.
+        """
+        return self.frames.content(index)
+
+    def marks(self, indices: Indices) -> NDArray[np.uint64]:
+        """A hash of each of some images, over its size and both of its ends."""
+        found = np.empty(len(indices), np.uint64)
+        for start in range(0, len(indices), CHUNK):
+            part = self.rows.table[indices[start : start + CHUNK]]
+            found[start : start + CHUNK] = part["mark"] + part["size"] * np.uint64(0x9E3779B97F4A7C15)
+        return found
+
+
+def same_images(splits: Mapping[str, Any]) -> Doubles:
+    """The samples of splits of shards that are the same image.
+
+    On a disk all bytes of those are compared whose size and ends are the same; from a server, these decide.
+
+    Args:
+        splits: `couloir.data.division.Split` by name, their sources `ShardSource`.
+    """
+
+    def confirm(place: Place) -> tuple[int, bytes] | None:
+        split = splits[place.split]
+        try:
+            content = split.source.content(int(split.indices[place.number]))
+        except CouloirError:
+            return None
+        return len(content), hashlib.sha256(content).digest()
+
+    remote = any(split.source.store.remote for split in splits.values())
+    return same_marks({name: split.source.marks(split.indices) for name, split in splits.items()},
+                      None if remote else confirm)  # fmt: skip
