@@ -113,7 +113,7 @@ class Labelled:
         targets = {name: self.labels[part] for name in ("train", "val", "test") if (part := self.of_split(name))}
         loaded = SimpleNamespace(
             **{name: SimpleNamespace(targets=targets[name]) if name in targets else None for name in ("val", "test")},
-            train=SimpleNamespace(targets=targets["train"]), groups=None, held_out=None,
+            train=SimpleNamespace(targets=targets["train"]), groups=None, held_out=None, by_number=False,
         )  # fmt: skip
         fold = keys.get("fold")
         division = Division(
