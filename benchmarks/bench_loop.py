@@ -1,16 +1,23 @@
 """The loop: `train` with metrics, logs and checkpoints on, against the loop that one writes by hand.
 
-    python benchmarks/bench_loop.py [mlp] [lenet5] [resnet18] [unet] [vae] [gan] [dcgan] [lstm] [gpt]
+    python benchmarks/bench_loop.py [--processes] [mlp] [lenet5] [resnet18] [unet] [vae] [gan] [dcgan] [lstm] [gpt]
 
-Both sides in turn, several rounds, each run a process of its own; steps per second are those of the median epoch
-after the first, validation not counted. The plain loop has its data in memory, in float32; once as it is usually
-written, and once with Couloir's execution settings (channels_last, the fused optimizer). MNIST, CIFAR-10 and
-Shakespeare are taken from the folder that COULOIR_DATA names, random images of their size and a text that comes with
-Python where it is not set.
+One process runs an epoch of each side in turn (`loop_in_turn.py`), so that other work on the machine strikes all of
+them. A ratio is the median over these rounds, by the clock and by the seconds that the process had a core. Validation
+is not counted; what an epoch of `train` takes beside its steps is in the JSON file. Then each side has a process of its
+own, whose peak memory is compared. The first three networks take about six minutes.
+
+With `--processes` also the speed is that of processes of their own, in turn, several rounds: steps per second of the
+median epoch after the first. That takes longer, and needs a quiet machine.
+
+The plain loop has its data in memory, in float32; once as it is usually written, and once with Couloir's execution
+settings (channels_last, the fused optimizer). MNIST, CIFAR-10 and Shakespeare are taken from the folder that
+COULOIR_DATA names, random images of their size and a text that comes with Python where it is not set.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import statistics
@@ -22,9 +29,14 @@ from typing import Any
 from measure import BIN, last_json, run, write_report
 from plain_loop import BATCH
 
+ROUNDS = {"mlp": 13, "lenet5": 6, "resnet18": 4}
+"""Epochs of each side where one process runs them in turn, the first not counted; of the others one more than a process
+of its own has.
+"""
+
 
 def sentences() -> dict[str, tuple[list[str], int, int, int]]:
-    """Network -> Couloir's sentence, the training samples that it has, epochs, rounds."""
+    """Network -> Couloir's sentence, the training samples that it has, epochs of a process, rounds."""
     real = "COULOIR_DATA" in os.environ
     grey = ["data=mnist"] if real else ["data=synthetic", "data.samples=76126", "data.channels=1", "data.image_size=28"]
     colour = ["data=cifar10"] if real else ["data=synthetic", "data.samples=1339", "data.image_size=32"]
@@ -36,7 +48,7 @@ def sentences() -> dict[str, tuple[list[str], int, int, int]]:
     chosen = {
         "mlp": (["model=mlp", "model.hidden=[64,128,64]", *grey], 55_000, 6, 5),
         "lenet5": (["model=lenet5", *grey], 55_000, 3, 5),
-        "resnet18": (["model=resnet18", "model.stem=cifar", *colour, "data.subset=1138", *few], 1024, 3, 2),
+        "resnet18": (["model=resnet18", "model.stem=cifar", *colour, "data.subset=569", *few], 512, 3, 2),
         "unet": (["model=unet", *of_maps, *few], 512, 3, 3),
         "vae": (["task=vae", "model=vae", "model.hidden=[400]", *grey, *few], 55_000, 3, 3),
         "gan": (["task=gan", "model=gan_mlp", "model.hidden=[256,512,1024]", *grey, *few], 55_000, 3, 3),
@@ -73,33 +85,73 @@ def _with_earlier(numbers: dict[str, Any]) -> dict[str, Any]:
     return {name: numbers.get(name, earlier.get(name)) for name in sentences() if name in {*numbers, *earlier}}
 
 
+def in_turn(name: str) -> dict[str, Any]:
+    """What one process measures that runs all sides in turn, and the peak memory of processes of their own."""
+    sentence, samples, epochs, _ = sentences()[name]
+    script = str(Path(__file__).with_name("loop_in_turn.py"))
+    rounds = str(ROUNDS.get(name, 1 + epochs))
+    command = [sys.executable, script, name, "--samples", str(samples), "--epochs", rounds, "--", *sentence]
+    seconds = last_json(run(command).output)
+    beside = [statistics.median(column) for column in zip(*seconds.pop("beside the steps"), strict=True)]
+    found: dict[str, Any] = {
+        "steps_per_second": {},
+        "steps_per_second_of_a_core": {},
+        "seconds_beside_the_steps": beside,
+    }
+    for side, steps in seconds.items():
+        clock, cores = zip(*steps, strict=True)
+        found["steps_per_second"][side] = 1 / statistics.median(clock)
+        found["steps_per_second_of_a_core"][side] = 1 / statistics.median(cores)
+        spread = ", ".join(f"{1000 * each:.3g}" for each in cores)
+        print(
+            f"{name:9} {side:13} {found['steps_per_second'][side]:8.2f} steps/s  "
+            f"{found['steps_per_second_of_a_core'][side]:8.2f} steps/s of a core  (ms of a core: {spread})"
+        )
+    for side in ("plain", "plain, tuned"):
+        for place, unit in enumerate(("", ", of the cores")):
+            pairs = zip(seconds[side], seconds["train"], strict=True)
+            found[f"train / {side}{unit}"] = statistics.median(theirs[place] / own[place] for theirs, own in pairs)
+    peak = {"plain": plain(name, samples, 2)[1], "train": ours(sentence, 2, BATCH[name])[1]}
+    return {**found, "peak_mib": peak, "memory": peak["train"] / peak["plain"]}
+
+
+def one_after_the_other(name: str) -> dict[str, Any]:
+    """What each side measures in processes of its own, several rounds."""
+    sentence, samples, epochs, rounds = sentences()[name]
+    sides: dict[str, list[tuple[float, float]]] = {"train": [], "plain": [], "plain, tuned": []}
+    for _ in range(rounds):
+        sides["plain"].append(plain(name, samples, epochs))
+        sides["train"].append(ours(sentence, epochs, BATCH[name]))
+        sides["plain, tuned"].append(plain(name, samples, epochs, "--tuned"))
+    speed = {side: statistics.median(rate for rate, _ in found) for side, found in sides.items()}
+    peak = {side: statistics.median(mib for _, mib in found) for side, found in sides.items()}
+    for side in sides:
+        rates = ", ".join(f"{rate:.2f}" for rate, _ in sides[side])
+        print(f"{name:9} {side:13} {speed[side]:8.2f} steps/s  peak {peak[side]:6.0f} MiB  ({rates})")
+    return {
+        "steps_per_second": speed,
+        "peak_mib": peak,
+        "train / plain": speed["train"] / speed["plain"],
+        "train / plain, tuned": speed["train"] / speed["plain, tuned"],
+        "memory": peak["train"] / peak["plain"],
+    }
+
+
 def main() -> None:
     """Measure each network on all sides, and print the ratios."""
-    chosen = sys.argv[1:] or list(sentences())
+    parser = argparse.ArgumentParser()
+    parser.add_argument("networks", nargs="*", help=", ".join(sentences()))
+    parser.add_argument("--processes", action="store_true", help="speed too in processes of their own")
+    options = parser.parse_args()
+    if unknown := {*options.networks} - {*sentences()}:
+        parser.error(f"no such network: {', '.join(unknown)}")
     numbers = {}
-    for name in chosen:
-        sentence, samples, epochs, rounds = sentences()[name]
-        sides: dict[str, list[tuple[float, float]]] = {"train": [], "plain": [], "plain, tuned": []}
-        for _ in range(rounds):
-            sides["plain"].append(plain(name, samples, epochs))
-            sides["train"].append(ours(sentence, epochs, BATCH[name]))
-            sides["plain, tuned"].append(plain(name, samples, epochs, "--tuned"))
-        speed = {side: statistics.median(rate for rate, _ in found) for side, found in sides.items()}
-        peak = {side: statistics.median(mib for _, mib in found) for side, found in sides.items()}
-        for side in sides:
-            rates = ", ".join(f"{rate:.2f}" for rate, _ in sides[side])
-            print(f"{name:9} {side:13} {speed[side]:8.2f} steps/s  peak {peak[side]:6.0f} MiB  ({rates})")
-        numbers[name] = {
-            "command": "train " + " ".join(sentence),
-            "steps_per_second": speed,
-            "peak_mib": peak,
-            "train / plain": speed["train"] / speed["plain"],
-            "train / plain, tuned": speed["train"] / speed["plain, tuned"],
-            "memory": peak["train"] / peak["plain"],
-        }
+    for name in options.networks or sentences():
+        found = one_after_the_other(name) if options.processes else in_turn(name)
+        numbers[name] = {"command": "train " + " ".join(sentences()[name][0]), **found}
     write_report(__file__, {"batch_size": BATCH, "networks": _with_earlier(numbers)})
     for name, found in numbers.items():
-        ratios = ", ".join(f"{key} {found[key]:.2f}" for key in ("train / plain", "train / plain, tuned", "memory"))
+        ratios = ", ".join(f"{key} {found[key]:.2f}" for key in found if key.startswith("train /") or key == "memory")
         print(f"ratio: {name}: {ratios}")
 
 

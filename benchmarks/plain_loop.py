@@ -206,13 +206,29 @@ STEPS = {"vae": encoded, "gan": played, "dcgan": played, "lstm": carried, "gpt":
 """How networks learn; the others are `classified`."""
 
 
-def epoch(step: Step, x: Tensor, y: Tensor, batch: int, ordered: bool = False) -> float:
-    """One epoch in a new order, or in the samples' own; its steps per second."""
-    began = time.perf_counter()
+def epoch(step: Step, x: Tensor, y: Tensor, batch: int, ordered: bool = False) -> int:
+    """One epoch in a new order, or in the samples' own; its steps."""
     batches = torch.split(torch.arange(len(x)) if ordered else torch.randperm(len(x)), batch)
     for chosen in batches:
         step(x[chosen], y[chosen])
-    return len(batches) / (time.perf_counter() - began)
+    return len(batches)
+
+
+def prepared(name: str, samples: int, tuned: bool) -> Callable[[], int]:
+    """What runs one epoch over so many samples and returns its steps, with its data in memory and its network built."""
+    if name in SIZES:
+        x, y = images(name, samples)
+        less, by = SPANS.get(name, (0.4, 0.3))
+        x = x.float().div_(255).sub_(less).div_(by)
+        net = network(name)
+    else:
+        x, y, different = windows_of_text(name, samples)
+        net = network(name, different)
+    if tuned and name in SIZES:
+        net.to(memory_format=torch.channels_last)
+        x = x if x.shape[1] == 1 else x.to(memory_format=torch.channels_last)
+    step = STEPS.get(name, classified)(net, partial(torch.optim.Adam, lr=0.001, fused=tuned or None))
+    return partial(epoch, step, x, y, BATCH[name], name in ORDERED)
 
 
 def main() -> None:
@@ -224,21 +240,12 @@ def main() -> None:
     parser.add_argument("--tuned", action="store_true")
     options = parser.parse_args()
     torch.manual_seed(0)
-    if options.network in SIZES:
-        x, y = images(options.network, options.samples)
-        less, by = SPANS.get(options.network, (0.4, 0.3))
-        x = x.float().div_(255).sub_(less).div_(by)
-        net = network(options.network)
-    else:
-        x, y, different = windows_of_text(options.network, options.samples)
-        net = network(options.network, different)
-    if options.tuned and options.network in SIZES:
-        net.to(memory_format=torch.channels_last)
-        x = x if x.shape[1] == 1 else x.to(memory_format=torch.channels_last)
-    optimizer = partial(torch.optim.Adam, lr=0.001, fused=options.tuned or None)
-    step = STEPS.get(options.network, classified)(net, optimizer)
-    ordered = options.network in ORDERED
-    rates = [epoch(step, x, y, BATCH[options.network], ordered) for _ in range(options.epochs)]
+    loop = prepared(options.network, options.samples, options.tuned)
+    rates = []
+    for _ in range(options.epochs):
+        began = time.perf_counter()
+        steps = loop()
+        rates.append(steps / (time.perf_counter() - began))
     print(json.dumps({"steps_per_second": statistics.median(rates[1:])}))
 
 

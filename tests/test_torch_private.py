@@ -10,6 +10,7 @@ import pytest
 import torch
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils.data import DataLoader
 
 from couloir import torch_private
@@ -59,6 +60,75 @@ def test_all_tensors_are_copied_in_place() -> None:
 def test_a_fused_optimizer_takes_the_scale_out_of_gradients_itself(fused: bool, expected: bool) -> None:
     optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(2))], fused=fused)
     assert torch_private.unscales(optimizer) is expected
+
+
+def test_gradients_of_a_loss_are_those_of_its_own_backward() -> None:
+    def gradients(back: Any, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+        weight = nn.Parameter(torch.linspace(0, 1, 5, dtype=dtype))
+        loss = (weight.sin() * weight).sum().reshape(shape)
+        assert back(loss) is None
+        assert weight.grad is not None
+        assert loss.grad_fn is not None
+        with pytest.raises(RuntimeError, match="second time"):
+            back(loss)
+        return weight.grad
+
+    for dtype in (torch.float32, torch.float64):
+        for shape in ((), (1,)):
+            ours = gradients(torch_private.backward, dtype, shape)
+            assert torch.equal(ours, gradients(Tensor.backward, dtype, shape))
+
+
+def test_hooks_of_a_step_and_steps_that_are_replaced_are_told() -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(2))], lr=0.1)
+    assert not torch_private.has_step_hooks(optimizer)
+    assert torch_private.steps_by_its_class(optimizer)
+    torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    assert torch_private.steps_by_its_class(optimizer), "a schedule only takes a note"
+    hook = optimizer.register_step_post_hook(lambda *_: None)
+    assert torch_private.has_step_hooks(optimizer)
+    hook.remove()
+    assert not torch_private.has_step_hooks(optimizer)
+    hook = register_optimizer_step_pre_hook(lambda *_: None)
+    assert torch_private.has_step_hooks(optimizer)
+    hook.remove()
+    optimizer.step = lambda closure=None: None  # type: ignore[method-assign]
+    assert not torch_private.steps_by_its_class(optimizer)
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_the_kernel_of_adam_takes_the_steps_of_adam(decoupled: bool) -> None:
+    weight = nn.Parameter(torch.linspace(-1, 1, 7))
+    make = torch.optim.AdamW if decoupled else torch.optim.Adam
+    optimizer = make([weight], lr=0.1, weight_decay=0.1, fused=True)
+    weight.grad = torch.linspace(0, 1, 7)
+    optimizer.step()
+    (group,), state = optimizer.param_groups, optimizer.state[weight]
+    copies = [weight.detach().clone(), *(state[name].clone() for name in ("exp_avg", "exp_avg_sq", "step"))]
+    beside = [[copies[1]], [copies[2]], [], [copies[3]]]
+    torch_private.fused_adam(decoupled, group, [copies[0]], [weight.grad], beside)
+    optimizer.step()
+    expected = [weight, state["exp_avg"], state["exp_avg_sq"], state["step"]]
+    assert all(map(torch.equal, copies, expected))
+
+
+def test_the_kernel_of_gradient_descent_takes_its_steps() -> None:
+    weight = nn.Parameter(torch.linspace(-1, 1, 7))
+    optimizer = torch.optim.SGD([weight], lr=0.1, momentum=0.9, nesterov=True, fused=True)
+    weight.grad = torch.linspace(0, 1, 7)
+    optimizer.step()
+    copies = [weight.detach().clone(), optimizer.state[weight]["momentum_buffer"].clone()]
+    torch_private.fused_sgd(optimizer.param_groups[0], [copies[0]], [weight.grad], [copies[1]])
+    optimizer.step()
+    assert all(map(torch.equal, copies, [weight, optimizer.state[weight]["momentum_buffer"]]))
+
+
+def test_a_schedule_that_is_told_of_a_step_does_not_warn(recwarn: pytest.WarningsRecorder) -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(2))], lr=0.1)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    torch_private.note_step(optimizer)
+    schedule.step()
+    assert not recwarn.list
 
 
 def test_a_part_that_does_not_compile_is_run_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,7 +85,9 @@ def first(field: Field, count: int) -> Field:
 
 def rows_of(field: Field) -> int:
     """How many samples a field has."""
-    return len(field.counts) if isinstance(field, Ragged) else len(field[0] if isinstance(field, Padded) else field)
+    if isinstance(field, Tensor):
+        return field.shape[0]
+    return len(field.counts) if isinstance(field, Ragged) else len(field[0])
 
 
 def joined(fields: Sequence[Field]) -> Field:

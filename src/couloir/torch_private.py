@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 from torch.utils.data import DataLoader
 
 
@@ -40,6 +41,105 @@ def unscales(optimizer: Optimizer) -> bool:
     `_step_supports_amp_scaling`: by this the scaler itself decides whether to do it before the step.
     """
     return bool(getattr(optimizer, "_step_supports_amp_scaling", False))
+
+
+def backward(loss: Tensor) -> None:
+    """`loss.backward()` of a number. `_execution_engine`: on the way to it torch asks for the kind of twenty things."""
+    if type(loss) is not Tensor or loss.ndim or not loss.is_floating_point():
+        loss.backward()  # type: ignore[no-untyped-call]
+        return
+    one = _ones.get((loss.device, loss.dtype))
+    if one is None:
+        one = _ones[loss.device, loss.dtype] = torch.ones_like(loss)
+    torch.autograd.Variable._execution_engine.run_backward(
+        (loss,), (one,), False, False, (), allow_unreachable=True, accumulate_grad=True
+    )
+
+
+_ones: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+
+
+def has_step_hooks(optimizer: Optimizer) -> bool:
+    """Whether somebody hears of an optimizer's steps. `_optimizer_step_pre_hooks` and others: nothing public tells."""
+    own = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
+    return bool(own or _global_optimizer_pre_hooks or _global_optimizer_post_hooks)
+
+
+def steps_by_its_class(optimizer: Optimizer) -> bool:
+    """Whether an optimizer's `step` is that of its class, or a schedule's note around it.
+
+    `_wrapped_by_lr_sched`: schedules put a method of their own into the optimizer, which tells them of its steps.
+    """
+    own = optimizer.__dict__.get("step")
+    wraps = hasattr(own, "_wrapped_by_lr_sched") and getattr(own, "__wrapped__", None)
+    return own is None or wraps is type(optimizer).step
+
+
+def note_step(optimizer: Optimizer) -> None:
+    """Let schedules know that their optimizer has taken a step. `_opt_called`: `step` itself would set it."""
+    optimizer._opt_called = True  # type: ignore[attr-defined]
+
+
+def fused_adam(
+    decoupled: bool,
+    group: dict[str, Any],
+    parameters: list[Tensor],
+    gradients: list[Tensor],
+    beside: list[list[Tensor]],
+) -> None:
+    """A step of Adam, in place. `torch._fused_adam_`: what `torch.optim.Adam(fused=True)` calls, after its checks.
+
+    Args:
+        decoupled: whether weights decay beside the step, as AdamW has it.
+        group: the optimizer's settings.
+        parameters: of one device and precision.
+        gradients: theirs.
+        beside: their running means, those of squares, the largest of these or nothing, and the steps so far.
+    """
+    means, squares, largest, steps = beside
+    torch._foreach_add_(steps, 1)
+    first, second = group["betas"]
+    kernel = torch._fused_adamw_ if decoupled or group.get("decoupled_weight_decay") else torch._fused_adam_
+    kernel(
+        parameters,
+        gradients,
+        means,
+        squares,
+        largest,
+        steps,
+        lr=group["lr"],
+        beta1=first,
+        beta2=second,
+        weight_decay=group["weight_decay"],
+        eps=group["eps"],
+        amsgrad=group["amsgrad"],
+        maximize=group["maximize"],
+    )
+
+
+def fused_sgd(
+    group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor], velocities: list[Tensor]
+) -> None:
+    """A step of gradient descent, in place. `torch._fused_sgd_`: what `torch.optim.SGD(fused=True)` calls.
+
+    Args:
+        group: the optimizer's settings.
+        parameters: of one device and precision.
+        gradients: theirs.
+        velocities: theirs; none without momentum.
+    """
+    torch._fused_sgd_(
+        parameters,
+        gradients,
+        velocities,
+        weight_decay=group["weight_decay"],
+        momentum=group["momentum"],
+        lr=group["lr"],
+        dampening=group["dampening"],
+        nesterov=group["nesterov"],
+        maximize=group["maximize"],
+        is_first_step=False,
+    )
 
 
 def run_what_does_not_compile() -> None:

@@ -15,6 +15,7 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers.logger import DummyLogger
+from pytorch_lightning.utilities.combined_loader import CombinedLoader
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -29,6 +30,7 @@ from couloir.trainer.lightning_private import (
     leave_signals_to_the_run,
     log_no_hyperparameters,
     logging_of,
+    sole_loader,
     take_back_epoch,
 )
 
@@ -244,3 +246,47 @@ def test_a_groups_rate_is_logged_with_its_factor() -> None:
     assert monitor._extract_lr({"lr": 0.5, "factor": 0.1}, "lr-SGD/a") == {"lr-SGD/a": 0.05}
     assert monitor._extract_lr({"lr": 0.5}, "lr-SGD/a") == {"lr-SGD/a": 0.5}
     assert monitor.lrs == {"lr-SGD/a": [0.05, 0.5]}
+
+
+def fetcher_of(iterables: Any, limits: Any = None) -> PrefetchDataFetcher:
+    fetcher = PrefetchDataFetcher()
+    fetcher.setup(CombinedLoader(iterables, "max_size_cycle"))
+    fetcher.combined_loader.limits = limits
+    iter(fetcher)
+    return fetcher
+
+
+@pytest.mark.parametrize("limits", [None, 2])
+def test_batches_past_the_fetcher_are_those_of_the_fetcher_and_it_knows_of_them(limits: int | None) -> None:
+    through, past = fetcher_of([10, 11, 12], limits), fetcher_of([10, 11, 12], limits)
+    short = sole_loader(past)
+    assert short is not None
+    for _ in range(limits or 3):
+        batch, _, _ = next(through)
+        assert next(short) == batch
+        assert (past.fetched, past.done) == (through.fetched, through.done)
+    assert past.done
+    again = fetcher_of([10, 11, 12])
+    short = sole_loader(again)
+    assert short is not None
+    next(short)
+    assert next(again)[:2] == (11, 1), "the fetcher goes on behind it"
+
+
+def test_a_loader_that_ends_early_ends_the_epoch() -> None:
+    class Short(list[int]):
+        def __len__(self) -> int:
+            return 5
+
+    fetcher = fetcher_of(Short([10]))
+    short = sole_loader(fetcher)
+    assert short is not None
+    next(short)
+    with pytest.raises(StopIteration):
+        next(short)
+    assert fetcher.done
+
+
+def test_several_loaders_and_those_without_a_length_stay_lightnings() -> None:
+    assert sole_loader(fetcher_of({"x": [1, 2]})) is None
+    assert sole_loader(fetcher_of(iter([1, 2]))) is None

@@ -119,6 +119,8 @@ class Checkpoint(CheckpointBase):
             self.save(trainer)
 
     def _is_due(self, trainer: Trainer) -> bool:
+        if not (self.every_n_steps or self.every_n_minutes):
+            return False
         before, self._looked_at_step = self._looked_at_step, trainer.global_step
         if self.every_n_steps and trainer.global_step // self.every_n_steps > before // self.every_n_steps:
             return True  # a multiple has been reached; a batch may take several steps

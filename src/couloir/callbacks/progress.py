@@ -63,9 +63,11 @@ class Progress(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Draw, when it is time to."""
+        if self._bar is None:
+            return
         self._samples += samples_in(batch, trainer.world_size)
         now = time.perf_counter()
-        if self._bar is None or now - self._drawn < self.refresh:
+        if now - self._drawn < self.refresh:
             return
         self._drawn = now
         rate = self._samples / max(now - self._epoch_started, 1e-9)

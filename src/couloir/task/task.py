@@ -426,14 +426,15 @@ class Task(LightningModule):
         """
         if not self.automatic_optimization:
             self._advance_schedulers("step")
-        step = self.trainer.global_step
-        if step != self._logged_step and self._is_due(step) and not self.skipped_step:
-            value = mean(float(step_loss(self, outputs)))
-            for logger in self.loggers:
-                logger.log_metrics({"train/loss_step": value}, step=step)
-        if step != self._logged_step:
-            self._logged_step = step  # it stands still while gradients are gathered
-        if self.trainer.is_last_batch:
+        trainer = self.trainer
+        step = trainer.global_step
+        if step != self._logged_step:  # it stands still while gradients are gathered
+            if self._is_due(step) and not self.skipped_step:
+                value = mean(float(step_loss(self, outputs)))
+                for logger in self.loggers:
+                    logger.log_metrics({"train/loss_step": value}, step=step)
+            self._logged_step = step
+        if trainer.is_last_batch:
             self._log_measures("train")
 
     def _is_due(self, step: int) -> bool:

@@ -16,6 +16,7 @@ from pytorch_lightning.loops.fetchers import _DataFetcher, _PrefetchDataFetcher
 from pytorch_lightning.loops.fit_loop import _FitLoop
 from pytorch_lightning.loops.progress import _ProcessedTracker
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
+from pytorch_lightning.utilities.combined_loader import _MaxSizeCycle
 
 from couloir.finetune.parts import FACTOR
 
@@ -62,8 +63,10 @@ class Steps(_TrainingEpochLoop):
     waited = 0.0
     _fetching_since = 0.0
 
-    gathers = _TrainingEpochLoop._should_accumulate
-    """Whether the newest batch's gradients wait for those of more batches."""
+    def gathers(self) -> bool:
+        """Whether the newest batch's gradients wait for those of more batches."""
+        return self.trainer.accumulate_grad_batches > 1 and self._should_accumulate()
+
     has_all_batches = _TrainingEpochLoop._num_ready_batches_reached
     """Whether the epoch's last batch has been taken."""
 
@@ -93,11 +96,60 @@ class Steps(_TrainingEpochLoop):
         super()._on_after_fetch()
 
 
+class SoleLoader:
+    """The batches of an epoch's only loader, past the two iterators that Lightning puts around it.
+
+    `fetched`, `done`, `_idx`: what these two know of how far they are stays true.
+
+    Args:
+        fetcher: hands out the epoch's batches.
+        combined: what it asks for them.
+        length: how many there are.
+    """
+
+    def __init__(self, fetcher: DataFetcher, combined: _MaxSizeCycle, length: int) -> None:
+        self.fetcher, self.combined, self.length = fetcher, combined, length
+        self.batches = combined.iterators[0]
+
+    def __next__(self) -> Any:
+        """The next batch."""
+        fetcher = self.fetcher
+        try:
+            batch = next(self.batches)
+        except StopIteration:
+            fetcher.done = True
+            raise
+        self.combined._idx += 1
+        fetcher.fetched += 1
+        fetcher.done = fetcher.fetched >= self.length
+        return batch
+
+
+def sole_loader(fetcher: DataFetcher) -> SoleLoader | None:
+    """What hands out an epoch's batches in the place of Lightning's fetcher; None where it does more than that.
+
+    `_iterator`, `iterators`, `_spec`: of one loader that is no part of a collection the fetcher passes batches on.
+    """
+    combined, length = getattr(fetcher.iterator, "_iterator", None), fetcher.length
+    if type(fetcher) is not PrefetchDataFetcher or length is None or fetcher.batches:
+        return None
+    if type(combined) is not _MaxSizeCycle or len(combined.iterators) != 1:
+        return None
+    spec = fetcher.combined_loader._spec
+    return SoleLoader(fetcher, combined, length) if spec is not None and spec.num_nodes == 1 else None
+
+
 class LearningRateMonitor(LightningsMonitor):
     """Logs the rate of each of an optimizer's groups, the factor of its part of the network in it.
 
     `_extract_lr`: what Lightning takes for a group's rate.
     """
+
+    def on_train_batch_start(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        """Log, where it is time to: `STEPPED` says it at once, and Lightning asks half a dozen objects."""
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and (trainer.fit_loop.epoch_loop.__dict__[STEPPED] + 1) % every == 0:
+            super().on_train_batch_start(trainer, *args, **kwargs)
 
     def _extract_lr(self, param_group: dict[str, Any], name: str) -> dict[str, Any]:
         rate = param_group["lr"] * param_group.get(FACTOR, 1.0)

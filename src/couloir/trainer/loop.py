@@ -13,8 +13,8 @@ way of its own here.
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -28,7 +28,17 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from couloir.task.task import Task
-from couloir.trainer.lightning_private import HOOK, STEPPED, DataFetcher, PrefetchDataFetcher, logging_of
+from couloir.torch_private import backward
+from couloir.trainer.fused import step_of
+from couloir.trainer.lightning_private import (
+    HOOK,
+    STEPPED,
+    DataFetcher,
+    PrefetchDataFetcher,
+    SoleLoader,
+    logging_of,
+    sole_loader,
+)
 from couloir.trainer.resumption import ExactSteps
 
 Hook = Callable[..., Any]
@@ -57,19 +67,29 @@ class ShortStep(ExactSteps):
 
     _short = False
     _took_short_way = False
+    _loader: SoleLoader | None = None
 
     def on_run_start(self, data_fetcher: DataFetcher) -> None:
         """Before an epoch: who listens to what, and whether the short way can be taken."""
         super().on_run_start(data_fetcher)
+        self._took_short_way = False
         self._short = self._can_be_short(data_fetcher)
         if self._short:
-            self._hooks = {name: _listeners(self.trainer, name) for name in LISTENED}
+            trainer = self.trainer
+            self._module = trainer.lightning_module
+            self._hooks = {name: _listeners(trainer, name) for name in LISTENED}
             self._parameters = {
                 optimizer: [p for group in optimizer.param_groups for p in group["params"]]
-                for optimizer in self.trainer.optimizers
+                for optimizer in trainer.optimizers
             }
-            self._connector = logging_of(self.trainer)
+            self._steps = {optimizer: step_of(optimizer) for optimizer in trainer.optimizers}
+            self._connector = logging_of(trainer)
             self._logging = any(map(_is_foreign, chain.from_iterable(self._hooks.values())))
+            self._loader = sole_loader(data_fetcher)
+            self._device = trainer.strategy.root_device
+            self._autocast = None
+            if type(trainer.precision_plugin) is not Precision:
+                self._autocast = trainer.precision_plugin.train_step_context
 
     def _can_be_short(self, data_fetcher: DataFetcher) -> bool:
         trainer = self.trainer
@@ -87,22 +107,30 @@ class ShortStep(ExactSteps):
             and all(map(_steps_by_itself, trainer.optimizers))
         )
 
+    @property
+    def done(self) -> bool:
+        """Whether the epoch's steps are over; they are not behind a step that took the short way."""
+        if self._took_short_way and not (self.trainer.should_stop or self.batch_progress.is_last_batch):
+            return False
+        return super().done
+
     def advance(self, data_fetcher: DataFetcher) -> None:
         """One training batch."""
         trainer, progress = self.trainer, self.batch_progress
-        closes = self.closes(progress.current.ready + 1)
-        self._took_short_way = self._short and not (self.restarting or closes or trainer.should_stop)
+        self._took_short_way = (
+            self._short and not (self.restarting or trainer.should_stop) and not self.closes(progress.current.ready + 1)
+        )
         if not self._took_short_way:
             super().advance(data_fetcher)
             return
         self.val_loop.restarting = False
-        batch, _, _ = next(data_fetcher)
+        batch = next(data_fetcher)[0] if self._loader is None else self._fetched(self._loader)
         index = self.batch_idx + 1
         progress.is_last_batch = data_fetcher.done
-        device = trainer.strategy.root_device
-        parts = batch.values() if isinstance(batch, dict) else batch
-        if not all(isinstance(part, Tensor) and part.device == device for part in parts):
-            batch = trainer.strategy.batch_to_device(batch)
+        for part in batch.values() if isinstance(batch, dict) else batch:
+            if not isinstance(part, Tensor) or part.device != self._device:
+                batch = trainer.strategy.batch_to_device(batch)
+                break
         progress.increment_ready()
         if self._logging:
             self._connector.on_batch_start(batch)
@@ -130,15 +158,26 @@ class ShortStep(ExactSteps):
             self.__dict__[STEPPED] += 1
         self._say_where_it_stands()
 
+    def _fetched(self, loader: SoleLoader) -> Any:
+        """The next batch, and how long it took."""
+        began = time.perf_counter()
+        try:
+            return next(loader)
+        finally:
+            self.waited += time.perf_counter() - began
+
     def _step(self, batch: Any, index: int) -> dict[str, Tensor]:
         """The step of a batch, and what Lightning's hooks are told that it gave."""
-        module, precision = self.trainer.lightning_module, self.trainer.precision_plugin
+        module = self._module
         module.__dict__[HOOK] = "training_step"
         if not module.automatic_optimization:
             module.__dict__["short_descent"] = self._descend
         try:
-            with nullcontext() if type(precision) is Precision else precision.train_step_context():
+            if self._autocast is None:
                 loss = module.training_step(batch, index)
+            else:
+                with self._autocast():
+                    loss = module.training_step(batch, index)
         finally:
             module.__dict__[HOOK] = None
             if not module.automatic_optimization:
@@ -148,7 +187,6 @@ class ShortStep(ExactSteps):
     def _follow(self, loss: Any, index: int) -> Tensor:
         """Backward and, unless gradients are still being gathered, the optimizer's step."""
         trainer, optimizer = self.trainer, self.trainer.optimizers[0]
-        module = trainer.lightning_module
         counts = self.automatic_optimization.optim_progress.optimizer
         gathered = trainer.accumulate_grad_batches
         if gathered > 1:
@@ -160,14 +198,14 @@ class ShortStep(ExactSteps):
             self._clear(optimizer)
             counts.zero_grad.increment_completed()
         self._tell("on_before_backward", loss)
-        loss.backward()
+        backward(loss)
         self._tell("on_after_backward")
         if not self.gathers():
             counts.step.increment_ready()
             self._tell("on_before_optimizer_step", optimizer)
             if trainer.gradient_clip_val is not None:
-                module.clip_gradients(optimizer, trainer.gradient_clip_val, trainer.gradient_clip_algorithm)
-            optimizer.step()
+                self._module.clip_gradients(optimizer, trainer.gradient_clip_val, trainer.gradient_clip_algorithm)
+            self._steps[optimizer]()
             counts.step.increment_completed()
         detached: Tensor = loss.detach()
         return detached
@@ -177,11 +215,11 @@ class ShortStep(ExactSteps):
         counts = self.manual_optimization.optim_step_progress
         self._clear(optimizer)
         self._tell("on_before_backward", loss)
-        loss.backward()
+        backward(loss)
         self._tell("on_after_backward")
         counts.increment_ready()
         self._tell("on_before_optimizer_step", optimizer)
-        optimizer.step()
+        self._steps[optimizer]()
         counts.increment_completed()
 
     def _clear(self, optimizer: Optimizer) -> None:
@@ -193,7 +231,7 @@ class ShortStep(ExactSteps):
         if not listeners:
             return
         # What Lightning's `self.log` asks for; written past nn.Module's own __setattr__, which looks for parameters.
-        attributes = self.trainer.lightning_module.__dict__
+        attributes = self._module.__dict__
         around, attributes[HOOK] = attributes.get(HOOK), name
         for hook in listeners:
             hook(*arguments)

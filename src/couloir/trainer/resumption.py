@@ -13,7 +13,7 @@ more steps goes on with the epoch's next batch.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -161,6 +161,7 @@ class ExactSteps(Steps):
         self.waited = 0.0
         super().on_run_start(data_fetcher)
         self.within = False
+        self._told = listeners(self.trainer)
 
     def on_advance_end(self, data_fetcher: DataFetcher) -> None:
         """After a step, and the validation if one was due."""
@@ -173,7 +174,8 @@ class ExactSteps(Steps):
     def _say_where_it_stands(self) -> None:
         """A step is over when its gradients are used; the end of an epoch is the outer loop's to say."""
         if not self.gathers() and not self.has_all_batches():
-            tell(self.trainer, epoch_over=False)
+            for hear in self._told:
+                hear(self.trainer, False)
 
 
 def seconds_waited(trainer: Trainer) -> float:
@@ -199,15 +201,19 @@ def epoch_reached(trainer: Trainer) -> float:
     return round(trainer.current_epoch + share, 4)
 
 
-def tell(trainer: Trainer, epoch_over: bool) -> None:
-    """Let those who save or stop know that the training stands between two steps.
+def listeners(trainer: Trainer) -> list[Callable[[Trainer, bool], None]]:
+    """Those who save or stop where the training stands between two steps.
 
     Who saves comes first: Lightning puts checkpoints at the end of its list.
     """
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    for callback in reversed(callbacks):
-        if hasattr(callback, "between_steps"):
-            callback.between_steps(trainer, epoch_over)
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    return [callback.between_steps for callback in reversed(callbacks) if hasattr(callback, "between_steps")]
+
+
+def tell(trainer: Trainer, epoch_over: bool) -> None:
+    """Let them know that the training stands between two steps."""
+    for hear in listeners(trainer):
+        hear(trainer, epoch_over)
 
 
 class Resumption(Callback):
