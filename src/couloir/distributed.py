@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
@@ -54,3 +55,9 @@ def everyones(value: dict[str, Any]) -> list[dict[str, Any]]:
     values: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def in_shares(module: torch.nn.Module) -> bool:
+    """Whether FSDP has cut weights of a module into shares. Where nothing has imported FSDP, it has not."""
+    fsdp = sys.modules.get("torch.distributed.fsdp")
+    return fsdp is not None and any(isinstance(part, fsdp.FullyShardedDataParallel) for part in module.modules())

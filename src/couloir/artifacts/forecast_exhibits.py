@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
-from torch.distributed.fsdp import FullyShardedDataParallel
 
 from couloir.artifacts.labelled_tiles import quick_png
 from couloir.artifacts.sample_grid import Pixels
 from couloir.data.sequence.dated import DatedWindows
+from couloir.distributed import in_shares
 from couloir.layer_kinds import looking
 from couloir.log import note
 from couloir.metric.forecast import ErrorsByStep, WorstWindows
@@ -97,7 +97,7 @@ def _pictures(task: Any, data: Any, seen: ForecastsSeen) -> Iterator[tuple[str, 
     split = getattr(data, "splits", {}).get("test")
     if split is None or not isinstance(split.source, DatedWindows):
         return
-    if any(isinstance(part, FullyShardedDataParallel) for part in task.modules()):
+    if in_shares(task):
         note.info("no forecasts.png: the weights are cut into shares")
         return
     count = WINDOWS if data.num_classes == 1 else WINDOWS_OF_SEVERAL

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
-from torch.distributed.fsdp import FullyShardedDataParallel
 
 from couloir.artifacts.labelled_tiles import quick_png
 from couloir.artifacts.learned import (
@@ -22,6 +21,7 @@ from couloir.artifacts.learned import (
     rows_of,
 )
 from couloir.artifacts.sample_grid import Pixels
+from couloir.distributed import in_shares
 from couloir.layer_kinds import looking
 from couloir.log import note
 from couloir.record.files import write_atomically
@@ -46,7 +46,7 @@ def write_learned(cfg: DictConfig, task: Task, data: Any, folder: RunFolder) -> 
     """
     if OmegaConf.select(cfg, KEY) is not True:
         return
-    if any(isinstance(part, FullyShardedDataParallel) for part in task.modules()):
+    if in_shares(task):
         note.info("no fit.png or regions.png: the weights are cut into shares")
         return
     for name, draw in _pictures(task, data, folder):

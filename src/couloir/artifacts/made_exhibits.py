@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
-from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.nn import Module
 
 from couloir.artifacts.made_pictures import (
@@ -27,6 +26,7 @@ from couloir.artifacts.neighbours import COUNT, SHOWN, nearest, neighbours_figur
 from couloir.artifacts.prediction_table import ORIGIN_FILE, origin
 from couloir.artifacts.sample_grid import as_png
 from couloir.config.fields import SAMPLE
+from couloir.distributed import in_shares
 from couloir.layer_kinds import looking
 from couloir.log import note
 from couloir.record.files import write_atomically
@@ -59,7 +59,7 @@ def write_made(
     keys = OmegaConf.select(cfg, FILM)
     if keys is None or keys.get("every_n_epochs") is None or not makes_pictures(module):
         return {}, {}
-    if any(isinstance(part, FullyShardedDataParallel) for part in module.modules()):
+    if in_shares(module):
         note.info("no samples.png: the weights are cut into shares; `couloir sample` draws with the checkpoint")
         return {}, {}
     count, seed = int(keys.get("count", 64)), int(keys.get("seed", cfg.seed))

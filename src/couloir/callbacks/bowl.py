@@ -11,7 +11,6 @@ from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from couloir.artifacts.bowl import bowl_of, draw_bowl, names_of
 from couloir.log import note
 from couloir.loss.regression import MeanSquaredError
 from couloir.record.landscape import BOWL, write_numbers
@@ -70,6 +69,8 @@ class DescentInBowl(Callback):
         self._hook = None
         if not trainer.is_global_zero or len(self._path) < 2:
             return
+        from couloir.artifacts.bowl import bowl_of, draw_bowl, names_of  # Matplotlib, which no step waits for
+
         assert isinstance(pl_module, Regression)
         batch = trainer.datamodule.example_batch(SAMPLES)  # type: ignore[attr-defined]
         found = bowl_of(pl_module.net, batch[pl_module.input], batch[pl_module.target])

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from couloir.artifacts.labelled_tiles import quick_png
-from couloir.artifacts.sample_grid import Pixels
-from couloir.artifacts.shots import Shot, shots_of
-from couloir.artifacts.value_tiles import gif_of, of_one_size, strip_of
 from couloir.log import note, say
 from couloir.record.film import frames, read_values, write_film, write_frame, write_values
 from couloir.task.task import Task
 from couloir.trainer.resumption import within_epoch
+
+if TYPE_CHECKING:
+    from couloir.artifacts.sample_grid import Pixels
+    from couloir.artifacts.shots import Shot
 
 STEP = "step"
 """The steps of training before the picture, among its numbers."""
@@ -71,6 +72,9 @@ class Filming(Callback):
         """
         if not trainer.is_global_zero:
             return
+        from couloir.artifacts.labelled_tiles import quick_png
+        from couloir.artifacts.value_tiles import gif_of, of_one_size, strip_of
+
         run = Path(trainer.default_root_dir)
         for shot in self._chosen(trainer, pl_module):
             measured = read_values(run, shot.kind)
@@ -101,6 +105,8 @@ class Filming(Callback):
 
     def _chosen(self, trainer: Trainer, module: LightningModule) -> list[Shot]:
         if self._shots is None:
+            from couloir.artifacts.shots import shots_of  # Matplotlib, which no step waits for
+
             assert isinstance(module, Task)
             self._shots = shots_of(module, trainer.datamodule)  # type: ignore[attr-defined]
             if not self._shots:

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from couloir.data.worker_processes import lost_worker
 from couloir.errors import CouloirError, is_shortage, missing_module, out_of_memory
 
 if TYPE_CHECKING:
@@ -108,6 +107,8 @@ def known(error: Exception) -> CouloirError | None:
         return error
     if isinstance(error, ModuleNotFoundError):
         return missing_module(error)
+    from couloir.data.worker_processes import lost_worker  # Python's multiprocessing, which few words need
+
     return lost_worker(error) or (out_of_memory(error) if is_shortage(error) else None)
 
 

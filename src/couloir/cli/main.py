@@ -9,7 +9,8 @@ from pathlib import Path
 
 from couloir.cli.answer import UNKNOWN_NEXT, known
 from couloir.errors import CouloirError, Interrupted, did_you_mean
-from couloir.machine import leave, print_any_character
+from couloir.lazy_imports import defer
+from couloir.machine import print_any_character
 
 CONFIG_DIR = ("--config-dir", "-cd")
 SENTENCES = ("train", "data", "summary", "find-lr", "find-batch-size", "profile")
@@ -44,12 +45,12 @@ for a dash.
 
 def train_main() -> None:
     """The console script `train`: the same as `couloir train`."""
-    leave(run(["train", *sys.argv[1:]]))
+    sys.exit(run(["train", *sys.argv[1:]]))
 
 
 def couloir_main() -> None:
     """The console script `couloir`."""
-    leave(run(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
@@ -63,6 +64,7 @@ def run(arguments: list[str]) -> int:
     """
     show_traceback = os.environ.get("COULOIR_TRACEBACK") == "1"
     print_any_character()
+    defer()
     try:
         _look_around(arguments)
         return _dispatch(arguments)

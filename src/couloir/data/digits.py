@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,11 +36,18 @@ def _load(image_size: ImageSize) -> Loaded:
 
 def arrays() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Images (N, 1, 8, 8) and labels (N,)."""
-    from sklearn.datasets import load_digits
+    spec = find_spec("sklearn")
+    file = Path((spec and spec.origin) or "").parent / "datasets" / "data" / "digits.csv.gz"
+    if file.is_file():  # scikit-learn's own table, without a second for importing scikit-learn and SciPy
+        table = np.loadtxt(file, delimiter=",")
+        images, labels = table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.int64)
+    else:
+        from sklearn.datasets import load_digits
 
-    bunch = load_digits()
+        images, labels = load_digits(return_X_y=True)
+        images = images.reshape(-1, 8, 8)
     # Sixteen grey levels, 0 to 16, spread over the range of a byte.
-    return np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None], bunch.target
+    return np.rint(images * (255 / 16)).astype(np.uint8)[:, None], labels
 
 
 def inspect(target: str, keys: Mapping[str, Any]) -> dict[str, Any]:

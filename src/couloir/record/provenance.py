@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import os
 import platform
 import subprocess
@@ -138,6 +137,8 @@ def packages() -> dict[str, str]:
     """Every installed distribution and its version, as they were when this process or the one it was forked from asked
     first.
     """
+    import importlib.metadata  # and Python's email, which a sentence can be checked without
+
     read = [dist.metadata for dist in importlib.metadata.distributions()]  # each asking reads and parses its file
     found = {metadata["Name"]: metadata["Version"] for metadata in read}
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 
+from couloir.lazy_imports import defer
 from couloir.machine import STOPS, leave
 
 
@@ -20,6 +21,7 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_first, daemon=True).start()
 
+    defer()
     from couloir.errors import CouloirError, Interrupted
     from couloir.run.train import train_along
 

@@ -8,14 +8,12 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.strategies import FSDPStrategy
 
-from couloir.artifacts.prediction_table import predictions_recorded
-from couloir.artifacts.tested import Tested, tested
 from couloir.callbacks.checkpoint import Checkpoint, best_checkpoint, last_checkpoint
 from couloir.callbacks.divergence import divergence
 from couloir.callbacks.epoch_record import Record
@@ -54,6 +52,9 @@ from couloir.task.task import Task
 from couloir.trainer.lightning_private import log_no_hyperparameters
 from couloir.trainer.processes import first_here_first, follow, together
 from couloir.trainer.profiling import reported
+
+if TYPE_CHECKING:
+    from couloir.artifacts.tested import Tested
 
 WITHOUT_FINETUNE = (
     "all of the weights learn at one rate; finetune=head trains the head alone, finetune=head_then_all the head first"
@@ -234,6 +235,9 @@ def _fit_and_test(
     if isinstance(trainer.strategy, FSDPStrategy):
         module, trainer, _ = assemble()  # training has cut the weights into shares, which Lightning cannot wrap again
     module.validated = validated
+    from couloir.artifacts.prediction_table import predictions_recorded  # as above: what draws, after the last step
+    from couloir.artifacts.tested import tested
+
     if not test:
         module.net.load_state_dict(network_state(read_checkpoint(Path(chosen))))
         return module, None

@@ -8,7 +8,6 @@ from typing import Any
 
 from lightning_fabric.plugins import ClusterEnvironment
 from pytorch_lightning.strategies import DDPStrategy, FSDPStrategy, Strategy
-from torch.distributed.fsdp.wrap import size_based_auto_wrap_policy
 
 from couloir.config.world import World
 
@@ -87,6 +86,8 @@ def strategy(name: str, world: World, find_unused_parameters: bool, min_shard_pa
     environment: Any = Connected(world)
     if name != "fsdp":
         return DataParallel(cluster_environment=environment, find_unused_parameters=find_unused_parameters)
+    from torch.distributed.fsdp.wrap import size_based_auto_wrap_policy  # half a second that others need not wait
+
     policy: Callable[..., bool] = partial(size_based_auto_wrap_policy, min_num_params=min_shard_parameters)
     # A full state dict: a checkpoint is one file, and loads as any other.
     return FSDPStrategy(cluster_environment=environment, auto_wrap_policy=policy, state_dict_type="full")
