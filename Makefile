@@ -37,7 +37,7 @@ format: .venv/.dev
 # What the machine can: half an hour on two cores; COULOIR_DATA names the folder of the real data.
 bench: .venv/.dev
 	$(BIN)/pip install --quiet -e '.[dev,bench]'
-	for name in startup loop settings folder data predict table scaling sweep search report gpu; do $(BIN)/python benchmarks/bench_$$name.py || exit 1; done
+	for name in startup end loop settings folder data predict table scaling sweep search report gpu; do $(BIN)/python benchmarks/bench_$$name.py || exit 1; done
 
 docs: .venv/.run
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python docs/build.py

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from browsing import browser, show
+from couloir.artifacts.labelled_tiles import labelled_tiles, tile_grid
 from finished_runs import FinishedRuns
 from victims import Victims
 
@@ -46,12 +47,24 @@ def light_runs() -> Iterator[None]:
     def blank(_rows: list[dict[str, float]], file: Path, **_: Any) -> None:
         file.touch()
 
+    def blank_tiles(tiles: Any, words: Any, columns: int, least: int, _heading: str, layer: str = "") -> Any:
+        return b"", tile_grid(tiles, len(words[0]), columns, least, layer)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("couloir.callbacks.epoch_record.draw_curves", blank)
+        patch.setattr("couloir.artifacts.tested.labelled_tiles", blank_tiles)
         patch.setattr("couloir.artifacts.tested.draw_maps", lambda *of: of[-1].touch())
         patch.setattr("couloir.artifacts.board.PICTURES", {})
         patch.setattr("couloir.run.conclusion.draw_checkerboard", lambda *_: None)
         patch.setattr(os, "fsync", lambda _stream: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def drawn_tiles(light_runs: None) -> Iterator[None]:
+    """`mistakes.png` and `filters.png` as they are, for tests that look at them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("couloir.artifacts.tested.labelled_tiles", labelled_tiles)
         yield
 
 

@@ -25,7 +25,7 @@ from pairs import pair
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory, drawn_tiles: None) -> Path:
     outputs = tmp_path_factory.mktemp("outputs")
     words = ["data.subset=400", "trainer.max_epochs=1", "trainer=cpu", "logger=csv", f"output_dir={outputs}"]
     return couloir.train(couloir.compose(words)).dir

@@ -24,7 +24,7 @@ NETWORK = ["model=convnet", "model.M=1", "model.widths=4", "model.hidden=[8]"]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory, drawn_tiles: None) -> Path:
     root = make_photographs(tmp_path_factory.mktemp("photographs"), train=12, other=6)
     words = [
         "data=image_folder", f"data.root={root}", f"data.image_size={json.dumps(SIZE).replace(' ', '')}", *NETWORK,

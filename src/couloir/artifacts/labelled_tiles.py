@@ -26,6 +26,8 @@ LINE, HEAD = 14, 24
 SIZE = 11
 """Of the letters, in pixels."""
 ELLIPSIS = "…"
+QUICK = 3
+"""How hard zlib tries, of 9: more takes longer than it saves."""
 
 
 class Word(NamedTuple):
@@ -58,19 +60,13 @@ def labelled_tiles(
         heading: what stands above all.
         layer: of filters, the layer's name.
     """
-    count, height, width = tiles.shape[:3]
-    columns = min(columns, count)
-    factor = enlarged(height, width, least)
-    shown = tiles.repeat(factor, axis=1).repeat(factor, axis=2)
-    tile = (width * factor, height * factor)
-    cell = max(tile[0], least)
-    pitch = (cell + GAP, tile[1] + LINE * len(words[0]) + GAP + 2)
-    first = (MARGIN + (cell - tile[0]) // 2, MARGIN + HEAD)
-    grid = Grid(columns, tile, count, layer, first=first, pitch=pitch, scale=factor)
+    grid = tile_grid(tiles, len(words[0]), columns, least, layer)
+    shown = tiles.repeat(grid.scale, axis=1).repeat(grid.scale, axis=2)
+    pitch = grid.pitch or grid.tile
     title = letters(SIZE + 1, bold=True)
     size = (
-        max(2 * MARGIN + columns * pitch[0] - GAP, round(title.getlength(heading)) + 2 * MARGIN),
-        MARGIN + HEAD + -(-count // columns) * pitch[1],
+        max(2 * MARGIN + grid.columns * pitch[0] - GAP, round(title.getlength(heading)) + 2 * MARGIN),
+        MARGIN + HEAD + -(-grid.count // grid.columns) * pitch[1],
     )
     page = Image.new("RGB", size, WHITE)
     draw, font = ImageDraw.Draw(page), letters(SIZE)
@@ -81,14 +77,33 @@ def labelled_tiles(
         draw.rectangle((left - 1, top - 1, right, bottom), outline=GREY)
         for number, word in enumerate(lines):
             at = (left + right) / 2, bottom + 2 + LINE * number
-            draw.text(at, fitted(word.text, cell + GAP - 2, font), word.colour, font, anchor="ma")
+            draw.text(at, fitted(word.text, pitch[0] - 2, font), word.colour, font, anchor="ma")
     return quick_png(np.asarray(page)), grid
+
+
+def tile_grid(tiles: NDArray[np.uint8], lines: int, columns: int, least: int, layer: str = "") -> Grid:
+    """Where tiles stand in the picture of `labelled_tiles`.
+
+    Args:
+        tiles: as there.
+        lines: of words below each tile.
+        columns: tiles in a row.
+        least: pixels of a shown tile's longer side at least.
+        layer: of filters, the layer's name.
+    """
+    count, height, width = tiles.shape[:3]
+    factor = enlarged(height, width, least)
+    tile = (width * factor, height * factor)
+    cell = max(tile[0], least)
+    pitch = (cell + GAP, tile[1] + LINE * lines + GAP + 2)
+    first = (MARGIN + (cell - tile[0]) // 2, MARGIN + HEAD)
+    return Grid(min(columns, count), tile, count, layer, first=first, pitch=pitch, scale=factor)
 
 
 def quick_png(pixels: NDArray[np.uint8]) -> bytes:
     """A picture (H, W, 3) as a PNG file: a little larger than that of `sample_grid.as_png`, and ten times as fast."""
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, format="PNG")
+    Image.fromarray(pixels).save(stream, format="PNG", compress_level=QUICK)
     return stream.getvalue()
 
 

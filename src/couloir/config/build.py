@@ -65,7 +65,8 @@ def build(cfg: DictConfig, name: str, without: Sequence[str] | None = None, **ex
             node.pop(key, None)
         _guard(node, name, targets.extended(root(cfg)))
         extra = _without_facts(node, name, extra)
-        built = hydra.utils.instantiate(node, _convert_="all", **extra)
+        node["_convert_"] = "all"  # as an argument, it would have Hydra merge the node with it
+        built = hydra.utils.instantiate(node, **extra)
     except (InstantiationException, OmegaConfBaseException) as error:
         raise _as_mistake(error, name, target, map(str, node)) from error
     _check_keys(built, name, target)
