@@ -18,7 +18,7 @@ from couloir.data.headers import UNREADABLE, read_header
 from couloir.machine import cores, one_thread
 
 AT_A_TIME = 64
-"""Photographs that are decoded together where many are wanted: their whole pixels are in memory for a moment."""
+"""Photographs that are decoded together where many are wanted."""
 MEASURED = 256
 """Headers that the mean size of the photographs is estimated from."""
 
@@ -70,13 +70,12 @@ class Frames:
     def _decode(self, numbers: list[int]) -> list[Tensor]:
         if len(numbers) == 1 or get_worker_info() is not None:
             with one_thread():
-                return [self.scaled(self.pixels(number)) for number in numbers]
-        frames: list[Tensor] = []
-        with one_thread(), ThreadPoolExecutor(cores()) as pool:  # decoding leaves Python's lock
-            for start in range(0, len(numbers), AT_A_TIME):
-                whole = pool.map(self.pixels, numbers[start : start + AT_A_TIME])
-                frames.extend(map(self.scaled, whole))
-        return frames
+                return [self._decode_one(number) for number in numbers]
+        with one_thread(), ThreadPoolExecutor(cores()) as pool:  # decoding and scaling leave Python's lock
+            return list(pool.map(self._decode_one, numbers))
+
+    def _decode_one(self, number: int) -> Tensor:
+        return self.scaled(self.pixels(number))
 
     def pixels(self, number: int) -> Pixels:
         """What a file holds, (H, W, C); threads call it."""

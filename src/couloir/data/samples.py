@@ -260,7 +260,7 @@ class Samples(LightningDataModule):
 
     def _channel_statistics(self) -> tuple[list[float], list[float]]:
         def values(x: Tensor) -> Tensor:
-            return self._encoded(as_float(self._images(x)))
+            return self._encoded(self._images(x))
 
         mean, std = channel_statistics(self.splits["train"], self.channels, values)
         if self.encoding is not None:
