@@ -5,6 +5,8 @@ ARGS ?=
 # In force in every install, isolated builds included, so that torch stays at the pinned version.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where it is set, each of the tests' processes would compile torch and all else again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: train test recipes faults lint format bench docs clean
 

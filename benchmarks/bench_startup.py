@@ -1,15 +1,17 @@
 """Start-up: what the prompt waits for, against the parts that everybody pays for.
 
-    python benchmarks/bench_startup.py
+    python benchmarks/bench_startup.py [--against BIN]
 
 Prints the CPU seconds (user and system, median of several alternating runs) of each command, beside those of a bare
 Hydra application and of importing torch and Lightning. Then the seconds from the prompt to the end of the first
-training step of `train` on the digits, beside those of a process that only imports the same packages: what lies
-between is Couloir's own. The JSON beside this file holds the same numbers.
+training step of `train` on the digits, beside those with plain imports (`COULOIR_EAGER_IMPORTS=1`), those of another
+installation (`--against`: the folder of its `train`), and those of a process that only imports the same modules: what
+lies between is Couloir's own. The JSON beside this file holds the same numbers.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import sys
 import tempfile
@@ -41,6 +43,8 @@ class Clock(Callback):
 """
 IMPORTS = """
 import importlib, pathlib, time
+from couloir.lazy_imports import defer
+defer()
 for name in pathlib.Path("modules").read_text().split():
     try:
         importlib.import_module(name)
@@ -64,40 +68,52 @@ def commands(directory: Path) -> dict[str, list[str]]:
     }
 
 
-def until(file: str, command: list[str], directory: Path) -> float:
+def until(file: str, command: list[str], directory: Path, **variables: str) -> float:
     """Seconds from the start of a command to the time that it writes into a file."""
     began = time.time()
-    run(command, directory)
+    run(command, directory, **variables)
     return float((directory / file).read_text()) - began
 
 
 def main() -> None:
     """Measure all commands in turn, several times over, and print the medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--against", type=Path, help="the folder of another installation's `train`")
+    parser.add_argument("--rounds", type=int, default=RUNS)
+    asked = parser.parse_args()
+    sentence = ["+callbacks.clock._target_=clock.Clock", "trainer=debug"]
+    plain, other = "with COULOIR_EAGER_IMPORTS=1", "in the other installation"
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         (directory / "clock.py").write_text(CLOCK)
         (directory / "imports.py").write_text(IMPORTS)
-        sentence = [str(BIN / "train"), "+callbacks.clock._target_=clock.Clock", "trainer=debug"]
         measured = commands(directory)
+        if asked.against:
+            measured[f"train --cfg job, {other}"] = [str(asked.against / "train"), "--cfg", "job"]
         cpu: dict[str, list[float]] = {label: [] for label in measured}
-        first_step: list[float] = []
-        imports: list[float] = []
-        for _ in range(RUNS + 1):
+        first: dict[str, list[float]] = {}
+        for _ in range(asked.rounds + 1):
             for label, command in measured.items():
                 cpu[label].append(run(command, directory).cpu_seconds)
-            first_step.append(until("first_step", sentence, directory))
-            imports.append(until("imported", [sys.executable, "imports.py"], directory))
+            if asked.against:
+                took = until("first_step", [str(asked.against / "train"), *sentence], directory)
+                first.setdefault(other, []).append(took)
+            took = until("first_step", [str(BIN / "train"), *sentence], directory, COULOIR_EAGER_IMPORTS="1")
+            first.setdefault(plain, []).append(took)
+            first.setdefault("", []).append(until("first_step", [str(BIN / "train"), *sentence], directory))
+            took = until("imported", [sys.executable, "imports.py"], directory)
+            first.setdefault("of which importing", []).append(took)
     medians = {label: statistics.median(values[1:]) for label, values in cpu.items()}  # the first one warms the disk
-    for label, seconds in medians.items():
-        print(f"{seconds:6.2f} s CPU  {label}")
-    whole, packages = statistics.median(first_step[1:]), statistics.median(imports[1:])
-    print(f"{whole:6.2f} s      from the prompt to the end of the first training step")
-    print(f"{packages:6.2f} s      importing the same packages")
-    numbers = {"first_step_seconds": whole, "imports_seconds": packages, "own_seconds": whole - packages}
-    write_report(__file__, {"cpu_seconds": medians, **numbers})
-    ratio = medians["train --cfg job"] / medians["import pytorch_lightning"]
-    print(f"ratio: train --cfg job / import pytorch_lightning = {ratio:.2f}")
-    print(f"ratio: first training step / importing the same packages = {whole / packages:.2f}")
+    seconds = {label: statistics.median(values[1:]) for label, values in first.items()}
+    for label, value in medians.items():
+        print(f"{value:6.2f} s CPU  {label}")
+    for label, value in seconds.items():
+        print(f"{value:6.2f} s      from the prompt to the end of the first training step {label}".rstrip())
+    write_report(__file__, {"cpu_seconds": medians, "first_step_seconds": seconds})
+    ratio = medians["train --cfg job"] / medians["a bare Hydra application, --cfg job"]
+    print(f"ratio: train --cfg job / a bare Hydra application = {ratio:.2f}")
+    for label in seconds.keys() - {""}:
+        print(f"ratio: first training step / the same {label} = {seconds[''] / seconds[label]:.2f}")
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ DEFERRED = {
 }
 
 
-LARGE = {"hydra", "omegaconf", "torch", "pytorch_lightning", "matplotlib", "couloir.run", "couloir.config"}
+LARGE = {"couloir.config.check", "couloir.run.train", "couloir.run.conclusion", "torch", "pytorch_lightning"}
 """What imports so much that the garbage collector would go through it again and again."""
 
 
