@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from couloir.data.division import Split
 from couloir.data.source import CHUNK
+from couloir.data.splits import Indices
 from couloir.machine import one_thread
 
 PART = 1 << 17
@@ -123,6 +124,14 @@ class Pool:
         return torch.from_numpy(view).view(shape)
 
 
+def measured(split: Split) -> Indices:
+    """The numbers in a split of the samples that are measured: as many as its source says, or those that it names."""
+    among = getattr(split.source, "measured_among", None)
+    if among is not None:
+        return cast(Indices, among(split.indices))
+    return np.arange(0, len(split.indices), max(1, -(-len(split.indices) // split.source.measured)))
+
+
 def channel_statistics(split: Split, channels: int, values: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
     """Mean and deviation of each channel over a split, (C,) float64 each; a channel that never varies has exactly 0.
 
@@ -131,8 +140,7 @@ def channel_statistics(split: Split, channels: int, values: Callable[[Tensor], T
         channels: C.
         values: raw inputs -> what is measured, (B, C, ...); bytes count as [0, 1].
     """
-    step = max(1, -(-len(split.indices) // split.source.measured))
-    chosen = torch.from_numpy(split.indices[::step])
+    chosen = torch.from_numpy(split.indices[measured(split)])
     first = values(split.source.fetch(chosen[:1]))
     size = first.numel()
     if first.dtype == torch.uint8:

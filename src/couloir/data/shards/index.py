@@ -136,6 +136,16 @@ def index_of(place: str, stamp: Stamp, files: Iterable[Path], read: Read, step: 
     return made
 
 
+def mark_of(content: bytes) -> int:
+    """The hash that an index has of an image's bytes."""
+    rest = min(TAIL, max(0, len(content) - START))
+    return _mark(content[:START], content[-rest:] if rest else b"")
+
+
+def _mark(begin: bytes, tail: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(begin + tail, digest_size=8).digest(), "little")
+
+
 class _Window:
     """Reads larger pieces than it is asked for, one after the other."""
 
@@ -300,8 +310,7 @@ class _Scan:
         begin = self.read(image.offset, min(image.size, START))
         rest = min(TAIL, image.size - len(begin))
         tail = self.read(image.offset + image.size - rest, rest) if rest else b""
-        mark = hashlib.blake2b(begin + tail, digest_size=8).digest()
-        row = np.array((image.offset, int.from_bytes(mark, "little"), image.size, label, len(self.names)), ROW)
+        row = np.array((image.offset, _mark(begin, tail), image.size, label, len(self.names)), ROW)
         self.rows.frombytes(row.tobytes())
         self.names += image.name.encode(errors="surrogateescape") + b"\n"
         self.count += 1

@@ -7,7 +7,10 @@ of a machine share its pages, and a set of a million samples takes no more memor
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -18,13 +21,20 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from couloir.data.shards.arrays import NotWhole, read_arrays, read_json_list, write_arrays
-from couloir.data.shards.index import ENDING, FORMAT, NAMED, ROW, Index, Stamp, index_of, mixed
+from couloir.data.shards.index import ENDING, FORMAT, NAMED, ROW, Index, Stamp, index_of, mark_of, mixed
 from couloir.data.shards.naming import CLASSES, beside, name_of
 from couloir.data.skipped import Skipped
 from couloir.errors import CouloirError
+from couloir.log import say
 
 FOLDER = "shards"
 """The folder below that of all caches."""
+AT_ONCE, PART = 8, 64
+"""Shards on servers that are indexed at a time, and how many indices wait to be put together."""
+ANNOUNCED_SECONDS = 10.0
+"""What takes longer than this is announced."""
+UNUSED_DAYS = 60
+"""Days after which the table of a set that nobody has used is removed."""
 
 
 class Store(Protocol):
@@ -54,15 +64,16 @@ class Rows:
         names: of all shards, one after the other, as an `Index` has them.
         name_starts: where those of each shard begin, (S + 1,).
         facts: plain values: `classes`, `faults`, `faulty`, `others`, `labels`.
+        key: what these versions of the shards are known by.
         file: where all of this stands; None: in memory.
     """
 
     def __init__(
         self, shards: list[str], starts: NDArray[np.int64], table: NDArray[Any], names: NDArray[np.uint8],
-        name_starts: NDArray[np.int64], facts: dict[str, Any], file: Path | None = None,
+        name_starts: NDArray[np.int64], facts: dict[str, Any], key: str, file: Path | None = None,
     ) -> None:  # fmt: skip
         self.shards, self.starts, self.table = shards, starts, table
-        self.names, self.name_starts, self.facts, self.file = names, name_starts, facts, file
+        self.names, self.name_starts, self.facts, self.key, self.file = names, name_starts, facts, key, file
 
     def __len__(self) -> int:
         return len(self.table)
@@ -119,6 +130,24 @@ class Rows:
         return found
 
 
+def piece_starts(starts: NDArray[np.int64], block: int) -> NDArray[np.int64]:
+    """Where blocks begin that do not reach over two shards; those of a shard are about as large.
+
+    Args:
+        starts: the number of the first sample of each shard, and of all samples, (S + 1,).
+        block: samples of a block, at most.
+
+    Returns:
+        the number of the first sample of each block, (K,).
+    """
+    sizes = np.diff(starts)
+    pieces = -(-sizes // block)
+    shard = np.repeat(np.arange(len(sizes)), pieces)
+    piece = np.arange(len(shard)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    found: NDArray[np.int64] = starts[shard] + piece * sizes[shard] // pieces[shard]
+    return found
+
+
 def rows_of(shards: list[str], store: Store, caches: Path, skip: bool = False, like: Rows | None = None) -> Rows:
     """The samples of some shards.
 
@@ -147,6 +176,8 @@ def rows_of(shards: list[str], store: Store, caches: Path, skip: bool = False, l
                 found = _mapped(shards, file)  # another process was faster
             except NotWhole:
                 found = _joined(shards, stamps, store, known, file)
+    with suppress(OSError):
+        os.utime(file)  # the newest use
     _check(found, skip, like)
     return found
 
@@ -176,18 +207,86 @@ class _alone:  # noqa: N801
 def _joined(shards: list[str], stamps: Sequence[Stamp], store: Store, known: list[str] | None, file: Path) -> Rows:
     """Put the indices of shards together, and write the whole; where that cannot be done, it stays in memory."""
     parts = _Parts(shards, known)
-    for shard, stamp in zip(shards, stamps, strict=True):
-        own = file.parent / f"{hashlib.sha256(shard.encode(errors='surrogateescape')).hexdigest()[:32]}{ENDING}"
-        files = [own] if store.remote else [Path(shard + ENDING), own]
-        parts.add(index_of(shard, stamp, files, partial(store.read, shard), store.step))
+    for index in _told(_indices(shards, stamps, store, file.parent), len(shards)):
+        parts.add(index)
     try:
         write_arrays(file, *parts.content())
+        _forget_old(file.parent)
         return _mapped(shards, file)
     except (OSError, NotWhole):
         facts, arrays = parts.content()
         return _rows(shards, facts, {
             name: np.concatenate([np.empty(0, kind), *each]).astype(kind) for name, (kind, _, each) in arrays.items()
-        }, None)  # fmt: skip
+        }, file.stem)  # fmt: skip
+
+
+def _indices(shards: list[str], stamps: Sequence[Stamp], store: Store, folder: Path) -> Iterator[Index]:
+    """The indices of shards, in order; several servers' answers are waited for at a time."""
+
+    def index(number: int) -> Index:
+        shard, stamp = shards[number], stamps[number]
+        own = folder / f"{hashlib.sha256(shard.encode(errors='surrogateescape')).hexdigest()[:32]}{ENDING}"
+        files = [own] if store.remote else [Path(shard + ENDING), own]
+        if store.remote:
+            _published(shard, stamp, own, store)
+        return index_of(shard, stamp, files, partial(store.read, shard), store.step)
+
+    if not store.remote:
+        yield from map(index, range(len(shards)))
+        return
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for start in range(0, len(shards), PART):  # each that waits holds a file open
+            yield from pool.map(index, range(start, min(start + PART, len(shards))))
+
+
+def _published(shard: str, stamp: Stamp, own: Path, store: Store) -> None:
+    """Take the index that stands beside a shard on a server, if it is of this version.
+
+    A copy on a server has another time of change than the original, so that the size and the first and the last image
+    tell whether the index is of this shard.
+    """
+    with suppress(NotWhole):
+        if Index.read(own).stamp == stamp:
+            return
+    base, question, query = shard.partition("?")
+    content = store.beside(f"{base}{ENDING}{question}{query}")
+    if content is None:
+        return
+    with suppress(OSError, NotWhole):
+        own.parent.mkdir(parents=True, exist_ok=True)
+        fresh = own.with_suffix(".published")
+        fresh.write_bytes(content)
+        try:
+            found = Index.read(fresh)
+            fits = found.stamp.size == stamp.size and all(
+                mark_of(store.read(shard, int(row["offset"]), int(row["size"]))) == int(row["mark"])
+                for row in (*found.rows[:1], *found.rows[-1:])
+            )
+            if fits:
+                found.stamp = stamp
+                found.write(own)
+        finally:
+            fresh.unlink(missing_ok=True)
+
+
+def _told(indices: Iterator[Index], count: int) -> Iterator[Index]:
+    """Say how long it takes where that is long."""
+    began, announced = time.monotonic(), False
+    for number, index in enumerate(indices, 1):
+        yield index
+        expected = (time.monotonic() - began) / number * (count - number)
+        if not announced and expected > ANNOUNCED_SECONDS:
+            announced = True
+            say.info("%s", f"indexing {count:,} shards, once: about {expected / 60:.0f} minutes" if expected > 90
+                     else f"indexing {count:,} shards, once: about {expected:.0f} seconds")  # fmt: skip
+
+
+def _forget_old(folder: Path) -> None:
+    """Remove tables of sets that nobody has used for long."""
+    with suppress(OSError):
+        for file in folder.glob("*.rows"):
+            if file.stat().st_mtime < time.time() - UNUSED_DAYS * 86_400:
+                file.unlink(missing_ok=True)
 
 
 class _Parts:
@@ -272,13 +371,15 @@ def _mapped(shards: list[str], file: Path) -> Rows:
         NotWhole: there is none, or it is torn.
     """
     facts, arrays = read_arrays(file)
-    return _rows(shards, facts, arrays, file)
+    return _rows(shards, facts, arrays, file.stem, file)
 
 
-def _rows(shards: list[str], facts: dict[str, Any], arrays: Mapping[str, NDArray[Any]], file: Path | None) -> Rows:
+def _rows(
+    shards: list[str], facts: dict[str, Any], arrays: Mapping[str, NDArray[Any]], key: str, file: Path | None = None
+) -> Rows:
     return Rows(
         shards, np.array(arrays["starts"]), arrays["table"], arrays["names"], np.array(arrays["name_starts"]), facts,
-        file,
+        key, file,
     )  # fmt: skip
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from couloir.config.image_size import ImageSize, size_of
 from couloir.config.world import World
@@ -16,7 +17,8 @@ from couloir.data.decode import Pixels, Reading, decoded
 from couloir.data.doubles import Doubles, Place, same_marks
 from couloir.data.folder import MEASURED, FileSource
 from couloir.data.frames import Frames
-from couloir.data.shards.index import START, TAIL
+from couloir.data.shards.blocks import Blocks
+from couloir.data.shards.index import mark_of
 from couloir.data.shards.naming import name_of
 from couloir.data.shards.order import BlockOrder, block_bounds
 from couloir.data.shards.rows import Rows, Store
@@ -33,11 +35,24 @@ class ShardFrames(Frames):
         store: what reads the shards.
         resize: what a frame covers.
         reading: how pixels are made of the bytes.
+        blocks: brings what stands on a server to this machine; None: the shards are on a disk.
     """
 
-    def __init__(self, rows: Rows, store: Store, resize: ImageSize, reading: Reading) -> None:
+    def __init__(
+        self, rows: Rows, store: Store, resize: ImageSize, reading: Reading, blocks: Blocks | None = None
+    ) -> None:
         super().__init__([], resize, reading)
-        self.rows, self.store = rows, store
+        self.rows, self.store, self.blocks = rows, store, blocks
+
+    def get(self, numbers: Sequence[int]) -> list[Tensor]:
+        """Some frames, in order.
+
+        Raises:
+            CouloirError: a photograph cannot be read or decoded.
+        """
+        if self.blocks is not None:
+            self.blocks.bring(numbers)
+        return super().get(numbers)
 
     def content(self, number: int) -> bytes:
         """The bytes of a photograph.
@@ -46,8 +61,15 @@ class ShardFrames(Frames):
             CouloirError: the shard cannot be read, or is no longer the one of the index.
         """
         shard, offset, size, name = self.rows.place(number)
-        content = self.store.read(shard, offset, size)
-        if len(content) < size or mark_of(content) != int(self.rows.table[number]["mark"]):
+        mark = int(self.rows.table[number]["mark"])
+        if self.blocks is None:
+            content = self.store.read(shard, offset, size)
+        else:
+            content = self.blocks.read(number)
+            if mark_of(content) != mark:
+                self.blocks.forget(number)
+                content = self.blocks.read(number)
+        if len(content) < size or mark_of(content) != mark:
             raise CouloirError(
                 f"{name_of(shard)} has changed while it was read: {name} is not where it was.",
                 place=shard,
@@ -66,13 +88,6 @@ class ShardFrames(Frames):
             raise CouloirError(error.fact, place=f"{shard}, {name}", next_step=error.next_step) from error
 
 
-def mark_of(content: bytes) -> int:
-    """The hash that an index has of an image's bytes."""
-    rest = min(TAIL, max(0, len(content) - START))
-    ends = content[:START] + (content[-rest:] if rest else b"")
-    return int.from_bytes(hashlib.blake2b(ends, digest_size=8).digest(), "little")
-
-
 class ShardSource(FileSource):
     """Photographs in shards.
 
@@ -84,18 +99,35 @@ class ShardSource(FileSource):
         reading: how pixels are made of the bytes.
         block: samples that lie beside each other and stay together when blocks are put into an order.
         window: blocks whose samples are mixed.
+        blocks: brings what stands on a server to this machine; None: the shards are on a disk.
     """
 
     def __init__(
         self, rows: Rows, store: Store, image_size: ImageSize, resize: ImageSize, reading: Reading, block: int,
-        window: int,
+        window: int, blocks: Blocks | None = None,
     ) -> None:  # fmt: skip
         self.rows, self.store, self.block, self.window = rows, store, block, window
         self.paths = []
         self.targets = np.asarray(rows.table["label"])
         self.size, self.channels, self.first = size_of(image_size), reading.channels, 0
-        self.frames: ShardFrames = ShardFrames(rows, store, resize, reading)
+        self.frames: ShardFrames = ShardFrames(rows, store, resize, reading, blocks)
         self.measured = MEASURED
+
+    def measured_among(self, indices: Indices) -> Indices:
+        """Which samples mean and deviation are computed from: evenly spaced; on a server in blocks that are so.
+
+        Args:
+            indices: of a split, ascending.
+
+        Returns:
+            their numbers in the split.
+        """
+        if self.frames.blocks is None or len(indices) <= self.measured:
+            return np.arange(0, len(indices), max(1, -(-len(indices) // self.measured)))
+        bounds = block_bounds(self.rows.starts, self.block, indices)
+        count = max(1, self.measured // self.block)
+        chosen = np.unique(np.linspace(0, len(bounds) - 2, min(count, len(bounds) - 1)).astype(int))
+        return np.concatenate([np.arange(bounds[block], bounds[block + 1]) for block in chosen.tolist()])
 
     def orders(self, indices: Indices, seed: int, world: World) -> BlockOrder:
         """The orders of the epochs of some of the samples.

@@ -20,6 +20,7 @@ from couloir.data.samples import Samples
 from couloir.data.shards.source import ShardSource, same_images
 from couloir.data.skipped import Skipped
 from couloir.data.source import name_in
+from couloir.data.standardise import measured
 from couloir.errors import CouloirError
 from couloir.inspect.dataset import targets
 from couloir.inspect.dataset.attention import attention
@@ -199,6 +200,9 @@ def _in_shards(found: Look, data: Samples, covered: ImageSize) -> None:
         name: np.unique(np.linspace(0, size - 1, max(1, min(size, HEADERS * size // total))).astype(int)).tolist()
         for name, size in data.sizes().items()
     }
+    source = data.splits["train"].source
+    if isinstance(source, ShardSource) and source.store.remote:
+        chosen = {name: measured(split).tolist() for name, split in data.splits.items()}
 
     def content(name: str, number: int) -> bytes:
         split = data.splits[name]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from couloir.data.samples import Samples
+from couloir.data.standardise import measured
 from couloir.errors import CouloirError
 
 LEVELS = 256
@@ -38,9 +39,8 @@ class Pixels:
     def of(cls, data: Samples) -> Pixels:
         """Count the pixels of the images by which training measures mean and deviation, evenly spaced."""
         split = data.splits["train"]
-        step = max(1, -(-len(split.indices) // split.source.measured))
         found = cls(np.zeros((data.channels, LEVELS), dtype=np.int64))
-        numbers = list(range(0, len(split.indices), step))
+        numbers = measured(split).tolist()
         for at in range(0, len(numbers), AT_A_TIME):
             part = numbers[at : at + AT_A_TIME]
             try:
