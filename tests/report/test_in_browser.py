@@ -147,13 +147,18 @@ def test_the_index_finds_sorts_and_draws_what_is_ticked(index: Path, show: Any) 
     assert f"No room {EVIL}" in shown.page.locator("#errors").inner_text()
 
 
-@pytest.mark.parametrize("page", ["run", "three", "index"])
+SLOW = pytest.mark.slow
+"""What the report's own style sheet decides for all pages alike is looked at in one of them, or by `make faults`."""
+
+
+@pytest.mark.parametrize("page", ["run", *(pytest.param(name, marks=SLOW) for name in ("three", "index"))])
 def test_on_a_phone_nothing_is_wider_than_the_page(page: str, show: Any, request: pytest.FixtureRequest) -> None:
     shown = show(request.getfixturevalue(page), viewport={"width": 400, "height": 800}, has_touch=True)
     shown.draw_all()
     assert shown.page.evaluate("document.documentElement.scrollWidth") == 400
 
 
+@SLOW
 def test_in_the_dark_the_page_and_its_charts_are_dark_and_follow_a_change(run: Path, show: Any) -> None:
     shown = show(run, color_scheme="dark")
     shown.draw_all()
@@ -165,6 +170,7 @@ def test_in_the_dark_the_page_and_its_charts_are_dark_and_follow_a_change(run: P
     assert shown.page.evaluate(seen)[0] == "rgb(246, 247, 249)"
 
 
+@SLOW
 def test_everything_can_be_reached_by_the_keyboard_and_is_marked_there(run: Path, show: Any) -> None:
     shown = show(run)
     shown.draw_all()
@@ -193,6 +199,7 @@ def test_everything_can_be_reached_by_the_keyboard_and_is_marked_there(run: Path
     assert shown.page.locator("#classes th").nth(4).get_attribute("aria-sort") == "ascending"
 
 
+@SLOW
 def test_on_paper_there_are_no_controls_and_all_charts_and_rows(run: Path, show: Any) -> None:
     shown = show(run, viewport={"width": 700, "height": 900})
     shown.page.emulate_media(media="print")

@@ -203,7 +203,7 @@ def test_a_run_that_is_not_tested_says_so_and_is_tested_later(
 
 
 def test_a_sanity_check_on_ten_samples_reaches_zero_loss(tmp_path: Path) -> None:
-    run = train(["trainer=overfit", "model=mlp"], tmp_path)
+    run = train(["trainer=overfit", "model=mlp", "logger=csv"], tmp_path)
     numbers = result(run)
     assert numbers["train/loss"] < 0.01
     assert numbers["train/accuracy"] == numbers["test/accuracy"] == 1.0

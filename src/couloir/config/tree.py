@@ -159,9 +159,17 @@ def is_path(name: str) -> bool:
 
 def groups(packaged: bool = False) -> list[str]:
     """The names of all config groups, in alphabetical order; `packaged`: without those of the user's own."""
-    trees = [packaged_conf()] if packaged else roots()
-    names = {path.name for root in trees for path in root.iterdir() if path.is_dir() and any(path.glob("*.yaml"))}
-    return sorted(names - {"hydra"})
+    own = [] if packaged else own_confs()
+    return sorted(_packaged_groups().union(*map(_groups_in, own)) - {"hydra"})
+
+
+def _groups_in(root: Path) -> frozenset[str]:
+    return frozenset(path.name for path in root.iterdir() if path.is_dir() and any(path.glob("*.yaml")))
+
+
+@lru_cache(maxsize=1)
+def _packaged_groups() -> frozenset[str]:
+    return _groups_in(packaged_conf())
 
 
 def choices(group: str) -> dict[str, Path]:

@@ -16,6 +16,7 @@ from couloir.cli.main import run
 from couloir.errors import CouloirError
 from couloir.sweep.job import Job
 
+pytestmark = pytest.mark.slow  # a cluster of its own takes ten seconds to start and to end
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'couloir[ray]'")
 
 TINY = ["data=moons", "model=mlp", "data.subset=40", "trainer.max_epochs=1", "logger=csv"]
@@ -33,7 +34,6 @@ def cluster() -> Iterator[str]:
     made.shutdown()
 
 
-@pytest.mark.slow
 def test_a_sweep_goes_over_the_workers_of_a_cluster(
     cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -51,7 +51,6 @@ def job(folder: Path, number: int, words: list[str]) -> Job:
     return Job(number, 0, words, str(folder / str(number)), str(folder), ["train", "-m"])
 
 
-@pytest.mark.slow
 def test_a_stopped_run_saves_its_state_and_a_killed_worker_is_known(cluster: str, tmp_path: Path) -> None:
     from couloir.sweep.engine.ray import Cluster
 
