@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
+import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,9 +21,12 @@ import couloir
 from couloir.callbacks.checkpoint import Checkpoint
 from couloir.callbacks.early_stopping import early_stopping
 from couloir.callbacks.progress import shown_number
+from couloir.callbacks.stop_on_signal import StopOnSignal
 from couloir.cli.main import run as command
+from couloir.errors import Interrupted
 from couloir.record.files import rename
 from interruption import assert_same, differences, result, rows, state, stopped
+from waiting import LONGEST
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -70,6 +76,7 @@ class FakeTrainer:
         self.global_step = 0
         self.fail = False
         self.fit_loop = SimpleNamespace(epoch_loop=None)  # between two epochs
+        self.strategy = SimpleNamespace(checkpoint_io=None)
         (folder / "checkpoints").mkdir()
 
     def save_checkpoint(self, path: Path) -> None:
@@ -90,7 +97,71 @@ def test_a_write_that_fails_leaves_the_previous_checkpoint(tmp_path: Path) -> No
     trainer.global_step, trainer.fail = 7, True
     with pytest.raises(OSError, match="No space"):
         checkpoint.save(trainer)
+    checkpoint.wait()
     assert trainer.saved() == ["0", ""]
+
+
+def test_a_checkpoint_has_its_name_only_once_it_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free, begun = threading.Event(), threading.Event()
+
+    def slow_disk(_handle: int) -> None:
+        begun.set()
+        assert free.wait(LONGEST)
+
+    monkeypatch.setattr(os, "fsync", slow_disk)
+    trainer: Any = FakeTrainer(tmp_path)
+    checkpoint = Checkpoint()
+    checkpoint.save(trainer)
+    assert begun.wait(LONGEST)
+    assert trainer.saved() == ["", ""], "the training goes on while the disk writes"
+    free.set()
+    checkpoint.wait()
+    assert trainer.saved() == ["0", ""]
+    trainer.global_step = 1
+    checkpoint.save(trainer)
+    trainer.global_step = 2
+    checkpoint.save(trainer)
+    checkpoint.on_train_end(trainer, LightningModule())
+    assert trainer.saved() == ["2", "1"], "one after the other"
+
+
+def test_a_disk_that_fails_behind_the_training_ends_it_with_the_next_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_handle: int) -> None:
+        raise OSError("No space left on device")
+
+    trainer: Any = FakeTrainer(tmp_path)
+    checkpoint = Checkpoint()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", broken)
+        checkpoint.save(trainer)
+        with pytest.raises(OSError, match="No space"):
+            checkpoint.save(trainer)
+        checkpoint.save(trainer)
+        checkpoint.on_exception(trainer, LightningModule(), ValueError("something else"))
+    assert "the last checkpoint could not be written: No space" in caplog.text
+    assert list((tmp_path / "checkpoints").iterdir()) == [], "nothing that may not be whole has a name"
+    checkpoint.save(trainer)
+    checkpoint.wait()
+    assert trainer.saved() == ["0", ""]
+
+
+def test_who_stops_a_run_waits_for_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: (time.sleep(0.05), flushed.append(handle)))
+    trainer: Any = FakeTrainer(tmp_path)
+    stop = StopOnSignal()
+    stop.checkpoint, stop.received = Checkpoint(), signal.SIGTERM
+    for epoch_over in (False, True):
+        flushed.clear()
+        if epoch_over:
+            stop.checkpoint.between_steps(trainer, epoch_over)
+        with pytest.raises(Interrupted):
+            stop.between_steps(trainer, epoch_over)
+        assert len(flushed) == 2, "the file, and the folder with its names"
+        trainer.global_step += 1
+    assert trainer.saved() == ["1", "0"]
 
 
 def test_steps_within_an_epoch_are_saved_where_asked_and_the_last_two_are_kept(tmp_path: Path) -> None:
@@ -100,6 +171,7 @@ def test_steps_within_an_epoch_are_saved_where_asked_and_the_last_two_are_kept(t
     for step in range(1, 8):
         trainer.global_step = step
         checkpoint.between_steps(trainer, epoch_over=False)
+        checkpoint.wait()
         seen.append(trainer.saved())
     assert seen == [["", ""]] * 2 + [["3", ""]] * 3 + [["6", "3"]] * 2
 
@@ -113,6 +185,7 @@ def test_minutes_within_an_epoch_are_saved_where_asked(tmp_path: Path, monkeypat
     for step in range(1, 6):
         trainer.global_step, clock[0] = step, clock[0] + 20
         checkpoint.between_steps(trainer, epoch_over=False)
+        checkpoint.wait()
         seen.append(trainer.saved()[0])
     assert seen == ["", "2", "2", "4", "4"]
 
@@ -130,6 +203,7 @@ def test_the_best_is_kept_by_value_and_nan_never_wins(
         trainer.callback_metrics = {"val/x": torch.tensor(value)}
         checkpoint.on_train_epoch_end(trainer, LightningModule())
         checkpoint.between_steps(trainer, epoch_over=True)
+    checkpoint.wait()
     assert (tmp_path / "checkpoints/best.ckpt").read_text() == f"state at {best}"
     assert (tmp_path / "checkpoints/last.ckpt").read_text() == f"state at {len(values) - 1}"
     resumed = Checkpoint(monitor="val/x", mode=mode)
@@ -188,6 +262,7 @@ class Epochs(FakeTrainer):
             self.callback_metrics = {"val/x": torch.tensor(values[epoch])}
             self.callback.on_train_epoch_end(trainer, LightningModule())
             self.callback.between_steps(trainer, epoch_over=True)
+        self.callback.on_train_end(trainer, LightningModule())
 
     def files(self) -> dict[str, int]:
         """The checkpoints, and the epoch that each holds."""

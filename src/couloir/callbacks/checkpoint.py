@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Collection
+from concurrent import futures
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,11 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint as CheckpointBase
 
 from couloir.distributed import highest
+from couloir.log import say
+from couloir.record.background import Background
 from couloir.record.checkpoint import BEST, FOLDER, LAST, PREVIOUS, epoch_checkpoint, kept_epochs
-from couloir.record.files import rename
+from couloir.record.files import flush, rename
+from couloir.trainer.checkpoint_io import save_unflushed
 from couloir.trainer.learning import learning_of
 from couloir.trainer.resumption import epoch_reached, within_epoch
 
@@ -43,6 +49,8 @@ class Checkpoint(CheckpointBase):
 
     Attributes:
         kept: the epochs that have a file of their own, counted from one, and the metric's value; None: it has none.
+        background: sees the files onto the disk and gives them their names while the training goes on. It is waited for
+            before the next checkpoint is written, and before anybody says that one is there.
     """
 
     def __init__(
@@ -61,6 +69,8 @@ class Checkpoint(CheckpointBase):
         self.best_epoch: float | None = None
         self.keep, self.k, self.every_n_epochs = keep, USUAL_COUNT if k is None else k, every_n_epochs
         self.kept: dict[int, float | None] = {}
+        self.background = Background()
+        self._naming: futures.Future[None] | None = None
         self._improved = False
         self._ended: int | None = None
         self._looked_at_step = 0
@@ -69,7 +79,7 @@ class Checkpoint(CheckpointBase):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remove what a run that was killed had no time to remove."""
         if trainer.is_global_zero:
-            self._remove_others(trainer)
+            self._remove_others(Path(trainer.default_root_dir), self.kept)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Decide whether the epoch is the best so far, and whether it gets a file of its own."""
@@ -105,6 +115,7 @@ class Checkpoint(CheckpointBase):
         if self.keep == "every_n" and self.every_n_epochs is not None and epoch % self.every_n_epochs == 0:
             self.kept[epoch] = value
         elif self.keep == "top_k" and value is not None:
+            self._settle()
             # A run that goes on from `previous.ckpt` may name files that are gone.
             there = kept_epochs(Path(trainer.default_root_dir))
             values = {other: kept for other, kept in self.kept.items() if other in there and kept is not None}
@@ -130,34 +141,74 @@ class Checkpoint(CheckpointBase):
         return bool(highest(time.monotonic() - self._saved_at >= 60 * self.every_n_minutes))
 
     def save(self, trainer: Trainer) -> None:
-        """Write `last.ckpt` under a temporary name and rename it; the one before becomes `previous.ckpt`.
+        """Write `last.ckpt` under a temporary name and, in the background, see it onto the disk and rename it.
 
-        Whenever the run is killed, `last.ckpt` is whole, `best.ckpt` is not older than what it says of the best, and
-        the epochs that it says are kept have their files.
+        The one before becomes `previous.ckpt`. Whenever the run is killed, `last.ckpt` is whole, `best.ckpt` is not
+        older than what it says of the best, and the epochs that it says are kept have their files.
+
+        Raises:
+            OSError: it cannot be written, or the one before could not be.
         """
+        self._settle()  # the temporary name is free after it
         last = last_checkpoint(trainer)
         temporary = last.with_name(f".{last.name}")
-        trainer.save_checkpoint(temporary)  # every process has a part in it, and waits until it is written
+        save_unflushed(trainer, temporary)  # every process has a part in it, and waits until it is written
         self._saved_at = time.monotonic()
         improved, self._improved = self._improved, False
         ended, self._ended = self._ended, None
         if not trainer.is_global_zero:
             return
-        if improved and self.keep != "last":
-            _give_name(temporary, best_checkpoint(trainer))
+        names = [best_checkpoint(trainer)] if improved and self.keep != "last" else []
         if ended is not None and ended in self.kept:
-            _give_name(temporary, last.with_name(epoch_checkpoint(ended)))
+            names.append(last.with_name(epoch_checkpoint(ended)))
+        self._naming = self.background.do(partial(self._name, temporary, last, names, set(self.kept)))
+
+    def wait(self) -> None:
+        """Until what was saved has its name, and would survive a power cut.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        self.background.wait()
+
+    def _settle(self) -> None:
+        """Until the checkpoint before has its names; what else is written in the background may go on."""
+        if self._naming is not None:
+            futures.wait([self._naming])
+            self._naming = None
+            self.background.check()
+
+    def _name(self, temporary: Path, last: Path, names: list[Path], kept: Collection[int]) -> None:
+        """Make a checkpoint that is written the last one, and give it further names."""
+        try:
+            flush(temporary)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        for name in names:
+            _give_name(temporary, name)
         if last.exists():
             _give_name(last, last.with_name(PREVIOUS))
         rename(temporary, last)
-        self._remove_others(trainer)
+        self._remove_others(last.parents[1], kept)
         _flush(last.parent)
 
-    def _remove_others(self, trainer: Trainer) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """From here on others read the files."""
+        self.wait()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """A run that is broken off leaves its newest checkpoint; what has ended it has the last word."""
+        try:
+            self.wait()
+        except OSError as error:
+            say.warning("warning: the last checkpoint could not be written: %s", error)
+
+    def _remove_others(self, run: Path, kept: Collection[int]) -> None:
         """Remove the files of epochs that are not kept any more."""
         if self.keep in ("top_k", "every_n"):
-            for epoch, file in kept_epochs(Path(trainer.default_root_dir)).items():
-                if epoch not in self.kept:
+            for epoch, file in kept_epochs(run).items():
+                if epoch not in kept:
                     file.unlink(missing_ok=True)
 
     def state_dict(self) -> dict[str, Any]:

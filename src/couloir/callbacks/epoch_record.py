@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import torch
@@ -185,10 +186,13 @@ class Record(Callback):
         if self.rows and self.rows[-1]["epoch"] == row["epoch"]:  # the validation of an epoch that is cut short
             self.rows.pop()
         self.rows.append(row)
-        write_metrics(self.folder, self.rows)
-        self.folder.write_status("running", epoch=row["epoch"], step=trainer.global_step)
+        self.folder.background.do(partial(self._write, list(self.rows), trainer.global_step))
         if self._drawing + self._last_drawing < CURVES_SHARE * (time.perf_counter() - self._started):
             self.draw()
+
+    def _write(self, rows: list[Row], step: int) -> None:
+        write_metrics(self.folder, rows)
+        self.folder.write_status("running", epoch=rows[-1]["epoch"], step=step)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Draw what there is of a run that is stopped, pruned or has diverged; what has ended it has the last word."""

@@ -61,8 +61,10 @@ class StopOnSignal(Callback):
         if not agreed:
             return  # `received` is left alone: a signal may have come while the processes spoke
         self.received = agreed
-        if not saved and self.checkpoint is not None:
-            self.checkpoint.save(trainer)
+        if self.checkpoint is not None:
+            if not saved:
+                self.checkpoint.save(trainer)
+            self.checkpoint.wait()
         raise Interrupted(self.received)
 
     def between_steps(self, trainer: Trainer, epoch_over: bool) -> None:

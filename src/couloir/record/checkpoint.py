@@ -152,12 +152,13 @@ class _Hashed:
         self.stream.flush()
 
 
-def write_sealed(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+def write_sealed(path: Path, write: Callable[[IO[bytes]], object], flushed: bool = True) -> None:
     """Write a zip archive, seal it, and see it onto the disk; a write that fails leaves no file.
 
     Args:
         path: a temporary name, to be renamed by the caller.
         write: writes the archive into the stream that it is given, from beginning to end.
+        flushed: False leaves it to the caller to see the file onto the disk, by `couloir.record.files.flush`.
     """
     try:
         with path.open("wb") as stream:
@@ -172,7 +173,8 @@ def write_sealed(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             stream.seek(-len(EMPTY), os.SEEK_END)
             stream.write(struct.pack("<H", len(comment)) + comment)
             stream.flush()
-            os.fsync(stream.fileno())
+            if flushed:
+                os.fsync(stream.fileno())
     except BaseException:
         path.unlink(missing_ok=True)
         raise

@@ -103,6 +103,12 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         stream.write(content.encode(errors="surrogateescape") if isinstance(content, str) else content)
 
 
+def flush(file: Path) -> None:
+    """See a file that is written onto the disk."""
+    with file.open("r+b") as stream:  # Windows flushes only what may be written to
+        os.fsync(stream.fileno())
+
+
 def rename(temporary: Path, name: Path) -> None:
     """Give a file that is whole its name, in place of the one that has it.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from couloir.errors import CouloirError
+from couloir.record.background import Background
 from couloir.record.checkpoint import FOLDER as CHECKPOINTS
 from couloir.record.files import as_json, rename, write_atomically
 from couloir.record.lock import RunLock
@@ -30,11 +31,13 @@ class RunFolder:
         locks: this process's lock on it, in the process that owns the run.
         outputs: the folder whose `latest` will be this run, or the sweep that it belongs to, once it has trained; None:
             `latest` stays where it is.
+        background: writes what nobody waits for; every other write of a record waits for it.
     """
 
     path: Path
     locks: list[RunLock] = field(default_factory=list, compare=False)
     outputs: Path | None = None
+    background: Background = field(default_factory=Background, compare=False, repr=False)
 
     @classmethod
     def create(cls, path: Path, outputs: Path | None, latest: bool = True) -> RunFolder:
@@ -99,6 +102,7 @@ class RunFolder:
 
     def release(self) -> None:
         """Let others have the folder: the run is over."""
+        self.background.close()
         while self.locks:
             self.locks.pop().release()
 
@@ -118,6 +122,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file so that a reader sees the old text or the new one, never a part."""
+        self.background.wait()
         write_atomically(self.path / name, text)
 
     def write_json(self, name: str, value: Any) -> None:
@@ -130,6 +135,7 @@ class RunFolder:
 
     def write_status(self, status: Status, **facts: Any) -> None:
         """Replace the status and add facts (epoch, step, error, ...) to those that stand there."""
+        self.background.wait()
         merged = {"format": FORMAT, **self.status(), "status": status, "updated": _now(), **facts}
         if status != "running":
             merged["ended"] = merged["updated"]

@@ -282,6 +282,8 @@ def _build_trainer(
     names = [name for name in names if loggers or not _logs_the_rate(cfg.callbacks[name])]
     callbacks = [build(cfg.callbacks, name) for name in names]
     stop.checkpoint = next((callback for callback in callbacks if isinstance(callback, Checkpoint)), None)
+    if stop.checkpoint is not None:
+        stop.checkpoint.background = folder.background
     # First what may break a step off or leave it out, then what sets the rate, then what notes it down.
     callbacks = [callback for callback in callbacks if callback is not None]
     callbacks = [divergence(cfg, folder), *changes, *_over_the_steps(cfg), *callbacks, record, stop]
