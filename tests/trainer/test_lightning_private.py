@@ -23,6 +23,7 @@ from couloir.trainer.lightning_private import (
     HOOK,
     STEPPED,
     Epochs,
+    Evaluation,
     LearningRateMonitor,
     PrefetchDataFetcher,
     Steps,
@@ -30,6 +31,7 @@ from couloir.trainer.lightning_private import (
     leave_signals_to_the_run,
     log_no_hyperparameters,
     logging_of,
+    measure_by,
     sole_loader,
     take_back_epoch,
 )
@@ -290,3 +292,37 @@ def test_a_loader_that_ends_early_ends_the_epoch() -> None:
 def test_several_loaders_and_those_without_a_length_stay_lightnings() -> None:
     assert sole_loader(fetcher_of({"x": [1, 2]})) is None
     assert sole_loader(fetcher_of(iter([1, 2]))) is None
+
+
+def test_a_loop_of_ones_own_measures_and_lightning_counts_what_it_has_measured() -> None:
+    taken: list[tuple[str, int]] = []
+
+    class Every(Evaluation):
+        def take(self, batch: Any, index: int) -> bool:
+            if index % 2:
+                return False
+            taken.append(("test" if self.trainer.testing else "val", index))
+            self.batch_progress.increment_ready()
+            return True
+
+    class Measured(Line):
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            taken.append(("Lightning", batch_idx))
+
+    module = Measured()
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, num_sanity_val_steps=0,
+    )  # fmt: skip
+    measure_by(trainer, Every)
+    loader = DataLoader(TensorDataset(torch.zeros(6, 2)), batch_size=2)
+    trainer.fit(module, loader, loader)
+    assert taken == [("val", 0), ("Lightning", 1), ("val", 2)]
+    loop = trainer.fit_loop.epoch_loop.val_loop
+    assert isinstance(loop, Every)
+    assert loop._has_run
+    assert not loop.inference_mode, "a validation's tensors may be trained on"
+    taken.clear()
+    trainer.test(module, loader, verbose=False)
+    assert [split for split, _ in taken] == ["test", "test"]
+    assert trainer.test_loop.inference_mode

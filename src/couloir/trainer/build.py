@@ -16,9 +16,10 @@ from couloir.config.world import ALONE, World, chosen_devices
 from couloir.errors import CouloirError
 from couloir.trainer.batch_norm import SyncOnCpu
 from couloir.trainer.checkpoint_io import SealedFiles
+from couloir.trainer.evaluation import ShortEvaluation
 from couloir.trainer.execution import Execution, lets_cudnn_choose
 from couloir.trainer.learning import FixedParts
-from couloir.trainer.lightning_private import leave_signals_to_the_run
+from couloir.trainer.lightning_private import leave_signals_to_the_run, measure_by
 from couloir.trainer.loop import ShortStep
 from couloir.trainer.profiling import profiler as measuring
 from couloir.trainer.resumption import ExactEpochs, ExactSteps, Resumption
@@ -124,6 +125,8 @@ def trainer(
     steps = ShortStep if short_steps else ExactSteps
     built.fit_loop.epoch_loop = steps(built, lightnings.epoch_loop.min_steps, lightnings.epoch_loop.max_steps)
     built.fit_loop.epoch_loop.val_check_interval = val_check_interval
+    if short_steps:
+        measure_by(built, ShortEvaluation)
     leave_signals_to_the_run(built)
     return built
 

@@ -12,11 +12,13 @@ from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import LearningRateMonitor as LightningsMonitor
+from pytorch_lightning.loops.evaluation_loop import _EvaluationLoop
 from pytorch_lightning.loops.fetchers import _DataFetcher, _PrefetchDataFetcher
 from pytorch_lightning.loops.fit_loop import _FitLoop
 from pytorch_lightning.loops.progress import _ProcessedTracker
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 from pytorch_lightning.utilities.combined_loader import _MaxSizeCycle
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from couloir.finetune.parts import FACTOR
 
@@ -94,6 +96,34 @@ class Steps(_TrainingEpochLoop):
     def _on_after_fetch(self) -> None:
         self.waited += time.perf_counter() - self._fetching_since
         super()._on_after_fetch()
+
+
+class Evaluation(_EvaluationLoop):
+    """Lightning's loop over the batches of a validation or test, which lets `take` measure a batch in its place."""
+
+    def take(self, batch: Any, index: int) -> bool:
+        """Measure a batch; False where Lightning has to do it."""
+        raise NotImplementedError
+
+    def _evaluation_step(self, batch: Any, batch_idx: int, dataloader_idx: int, dataloader_iter: Any) -> None:
+        if dataloader_iter is not None or self.trainer.sanity_checking or not self.take(batch, batch_idx):
+            super()._evaluation_step(batch, batch_idx, dataloader_idx, dataloader_iter)
+            return
+        self._has_run = True
+        self._seen_batches_per_dataloader[dataloader_idx] += 1
+        if not self.batch_progress.is_last_batch and self.trainer.received_sigterm:
+            raise SIGTERMException
+
+
+def measure_by(trainer: Trainer, loop: type[Evaluation]) -> None:
+    """Let a loop of this type measure the validations within a training, and the tests.
+
+    `_trainer_fn`, `_stage`: what Lightning's own loops were made for, and what else they were told.
+    """
+    for owner, name in ((trainer.fit_loop.epoch_loop, "val_loop"), (trainer, "test_loop")):
+        theirs = getattr(owner, name)
+        ours = loop(trainer, theirs._trainer_fn, theirs._stage, theirs.verbose, theirs.inference_mode)
+        setattr(owner, name, ours)
 
 
 class SoleLoader:

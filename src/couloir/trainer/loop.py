@@ -14,13 +14,10 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable
-from functools import partial
 from itertools import chain
 from typing import Any
 
-from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
-from pytorch_lightning.callbacks import LearningRateMonitor
+from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.plugins import MixedPrecision, Precision
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import SingleDeviceStrategy
@@ -39,9 +36,8 @@ from couloir.trainer.lightning_private import (
     logging_of,
     sole_loader,
 )
+from couloir.trainer.listeners import TRANSFER, is_foreign, listeners, overrides
 from couloir.trainer.resumption import ExactSteps
-
-Hook = Callable[..., Any]
 
 LISTENED = (
     "on_train_batch_start",
@@ -52,8 +48,6 @@ LISTENED = (
     "on_train_batch_end",
 )
 """The hooks of a step that callbacks and module may override."""
-TRANSFER = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
-"""Hooks by which a module, or the data, has a say in how a batch reaches the device."""
 OWN_STEP = ("optimizer_step", "optimizer_zero_grad", "backward", "configure_gradient_clipping", *TRANSFER)
 """Hooks by which a module does a part of the step itself."""
 
@@ -77,14 +71,14 @@ class ShortStep(ExactSteps):
         if self._short:
             trainer = self.trainer
             self._module = trainer.lightning_module
-            self._hooks = {name: _listeners(trainer, name) for name in LISTENED}
+            self._hooks = {name: listeners(trainer, name) for name in LISTENED}
             self._parameters = {
                 optimizer: [p for group in optimizer.param_groups for p in group["params"]]
                 for optimizer in trainer.optimizers
             }
             self._steps = {optimizer: step_of(optimizer) for optimizer in trainer.optimizers}
             self._connector = logging_of(trainer)
-            self._logging = any(map(_is_foreign, chain.from_iterable(self._hooks.values())))
+            self._logging = any(map(is_foreign, chain.from_iterable(self._hooks.values())))
             self._loader = sole_loader(data_fetcher)
             self._device = trainer.strategy.root_device
             self._autocast = None
@@ -101,9 +95,9 @@ class ShortStep(ExactSteps):
             and isinstance(trainer.profiler, PassThroughProfiler)
             and (len(trainer.optimizers) == 1 if module.automatic_optimization else isinstance(module, Task))
             and trainer.val_check_batch == trainer.num_training_batches != float("inf")
-            and not _is_foreign(module.training_step)
-            and not any(_overrides(module, name, LightningModule) for name in OWN_STEP)
-            and not any(_overrides(trainer.datamodule, name, LightningDataModule) for name in TRANSFER)
+            and not is_foreign(module.training_step)
+            and not any(overrides(module, name, LightningModule) for name in OWN_STEP)
+            and not any(overrides(trainer.datamodule, name, LightningDataModule) for name in TRANSFER)
             and all(map(_steps_by_itself, trainer.optimizers))
         )
 
@@ -238,32 +232,7 @@ class ShortStep(ExactSteps):
         attributes[HOOK] = around
 
 
-def _listeners(trainer: Trainer, name: str) -> list[Hook]:
-    """The callbacks' hooks of a name that are overridden, in order, then the module's."""
-    module = trainer.lightning_module
-    hooks: list[Hook] = [
-        partial(getattr(callback, name), trainer, module)
-        for callback in trainer.callbacks  # type: ignore[attr-defined]
-        if _overrides(callback, name, Callback)
-    ]
-    return [*hooks, getattr(module, name)] if _overrides(module, name, LightningModule) else hooks
-
-
-def _is_foreign(hook: Hook) -> bool:
-    """Whether a hook is neither Couloir's, which log once an epoch, nor one that goes past `self.log`."""
-    function = hook.func if isinstance(hook, partial) else hook
-    module = str(getattr(function, "__module__", ""))
-    return not module.startswith(("couloir.", LearningRateMonitor.__module__))
-
-
 def _steps_by_itself(optimizer: Optimizer) -> bool:
     """Whether an optimizer can step without a closure that evaluates the loss again, as LBFGS cannot."""
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     return closure is None or closure.default is not inspect.Parameter.empty
-
-
-def _overrides(instance: Any, name: str, base: type) -> bool:
-    """Whether a hook is another than that of Lightning's base class, on the instance's class or on itself."""
-    if instance is None:
-        return False
-    return getattr(getattr(instance, name), "__func__", None) is not getattr(base, name)
