@@ -59,6 +59,7 @@ def test_help_loads_nothing_beyond_the_standard_library(tmp_path: Path) -> None:
     assert "resnet50" in text, "the help lists the choices"
 
 
+RUNS = Path(__file__).parents[1] / "diagnosis" / "runs"
 ANSWERS = (
     ["--help"],
     *([verb, "--help"] for verb in VERBS),
@@ -66,7 +67,10 @@ ANSWERS = (
     ["list", "model"],
     ["train", "--cfg", "job"],
     ["train", "--cfg", "job", "--resolve"],
-    ["diagnose", str(Path(__file__).parents[1] / "diagnosis" / "runs" / "overfitting_cifar10")],
+    ["diagnose", str(RUNS / "overfitting_cifar10")],
+    ["diff", str(RUNS / "overfitting_cifar10"), str(RUNS / "dead_lenet5")],
+    ["report", str(RUNS / "overfitting_cifar10"), "--out", "page.html"],
+    ["report", str(RUNS / "overfitting_cifar10"), str(RUNS / "dead_lenet5"), "--out", "pages.html"],
     ["init", "project"],
     ["train", "--hydra-help"],
 )
