@@ -75,7 +75,7 @@ def test_a_submodule_loads_the_package_first_and_is_itself_loaded_once(heavy: Ca
 
 
 def test_a_package_in_parts_gives_a_part_alone_and_knows_where_a_name_is(heavy: Callable[..., None]) -> None:
-    heavy(Deferred(found={"Thing": "heavy.part"}, in_parts=True, first=("heavy.part",)))
+    heavy(Deferred(found={"Thing": "heavy.part"}, parts="all", first=("heavy.part",)))
     from heavy import Thing
 
     assert Thing is sys.modules["heavy.part"].Thing
@@ -85,14 +85,49 @@ def test_a_package_in_parts_gives_a_part_alone_and_knows_where_a_name_is(heavy: 
     assert "heavy.inner" in sys.modules
 
 
+def test_of_a_package_some_parts_can_be_had_alone(heavy: Callable[..., None]) -> None:
+    heavy(Deferred(parts=("inner",)))
+    inner = importlib.import_module("heavy.inner")
+    assert "LOADED" not in vars(sys.modules["heavy"])
+    part = importlib.import_module("heavy.part")
+    assert vars(sys.modules["heavy"])["LOADED"]
+    assert sys.modules["heavy"].inner is inner
+    assert sys.modules["heavy"].part is part
+    assert inner.times == [1]
+
+
 def test_a_package_that_cannot_be_had_in_parts_is_imported_whole(heavy: Callable[..., None]) -> None:
     alone = "import heavy\nif not hasattr(heavy, 'BEGUN'): raise ImportError('not alone')\n" + FILES["part.py"]
     whole = {"__init__.py": "BEGUN = True\n" + FILES["__init__.py"], "part.py": alone}
-    heavy(Deferred(in_parts=True, first=("heavy.inner", "heavy.part")), whole)
+    heavy(Deferred(parts="all", first=("heavy.inner", "heavy.part")), whole)
     import heavy as package
 
     assert vars(package)["LOADED"]
     assert package.speak() == "part"
+
+
+def test_what_breaks_all_the_same_is_done_again_with_plain_imports(tmp_path: Path) -> None:
+    broken = """
+import sys
+from couloir import lazy_imports
+from couloir.lazy_imports import SWITCH, Deferred
+lazy_imports.DEFERRED = {"heavy": Deferred(parts="all")}
+sys.path.insert(0, ".")
+from couloir.cli import list as verb
+from couloir.cli.main import run
+verb.main = lambda words: __import__("heavy.part") and 0
+sys.exit(run(["list"]))
+"""
+    (tmp_path / "heavy").mkdir()
+    (tmp_path / "heavy" / "__init__.py").write_text("BEGUN = True\nimport heavy.part\n")
+    (tmp_path / "heavy" / "part.py").write_text(
+        "import heavy\nif 'BEGUN' not in vars(heavy): raise ImportError('early')\n"
+    )
+    command = [sys.executable, "-c", broken]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=LONGEST, check=False)
+    assert done.returncode == 0
+    assert f"warning: early; once more with {SWITCH}=1" in done.stderr
+    assert "resnet50" in done.stdout, "`couloir list`, in another process"
 
 
 def test_what_the_loading_itself_asks_for_is_no_name_yet(heavy: Callable[..., None]) -> None:

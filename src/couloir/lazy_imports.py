@@ -24,7 +24,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from logging import getLogger
 from threading import RLock
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 SWITCH = "COULOIR_EAGER_IMPORTS"
 KEPT = "__dynamo_disable"
@@ -39,7 +39,7 @@ class Deferred:
     Args:
         given: stand-ins by name; loading the module replaces them in it.
         found: where a name of a package is defined. It is the package's own object, without the rest of the package.
-        in_parts: whether submodules of the package can be imported without loading the package itself.
+        parts: submodules that can be imported without loading the package itself; any other loads it first.
         first: submodules that are imported in this order as soon as the package is, because others need them. If one
             cannot be imported alone, in a version that is built in another way, the package is loaded whole instead.
         once_loaded: called after loading, to undo what was done in the module's place.
@@ -47,7 +47,7 @@ class Deferred:
 
     given: Mapping[str, Any] = field(default_factory=dict)
     found: Mapping[str, str] = field(default_factory=dict)
-    in_parts: bool = False
+    parts: tuple[str, ...] | Literal["all"] = ()
     first: tuple[str, ...] = ()
     once_loaded: Callable[[], None] = lambda: None
 
@@ -109,7 +109,7 @@ DEFERRED = {
         given={"OptimizedModule": OptimizedModule, "disable": _disable, "graph_break": lambda *_, **__: None},
         once_loaded=_disable_now,
     ),
-    "torch._inductor": Deferred(in_parts=True),  # its `config` alone is asked, by `use_deterministic_algorithms`
+    "torch._inductor": Deferred(parts=("config", "custom_graph_pass")),  # for `use_deterministic_algorithms`
     "torchmetrics": Deferred(
         given={"_logger": getLogger("torchmetrics")},
         found={
@@ -117,10 +117,10 @@ DEFERRED = {
             "MetricCollection": "torchmetrics.collections",
             "__version__": "torchmetrics.__about__",
         },
-        in_parts=True,
+        parts="all",
         first=tuple(f"torchmetrics.{name}" for name in ("utilities", "collections", "classification")),
     ),
-    "torchmetrics.functional": Deferred(in_parts=True),
+    "torchmetrics.functional": Deferred(parts="all"),
     PLOTS: Deferred(
         given={
             **dict.fromkeys(("_AX_TYPE", "_CMAP_TYPE", "_PLOT_OUT_TYPE"), object),  # in annotations only
@@ -141,6 +141,18 @@ def defer() -> None:
     """From now on, leave the modules of `DEFERRED` empty until they are asked for, unless the switch forbids it."""
     if os.environ.get(SWITCH) != "1" and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
+
+
+def is_to_blame(error: BaseException) -> bool:
+    """Whether a library of `DEFERRED` could not import a part of itself, which in another order it may."""
+    import traceback
+
+    if not isinstance(error, ImportError) or isinstance(error, ModuleNotFoundError):
+        return False
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    roots = {name.partition(".")[0] for name in DEFERRED}
+    put_off = any(isinstance(finder, _Finder) for finder in sys.meta_path)
+    return put_off and bool(frames) and frames[-1].partition(".")[0] in roots
 
 
 def loaded(name: str) -> Any:
@@ -182,8 +194,14 @@ class _Finder(MetaPathFinder):
     ) -> ModuleSpec | None:
         if target is not None:  # loaded before, and now again
             return None
-        package = fullname.rpartition(".")[0]
-        if package in DEFERRED and not DEFERRED[package].in_parts and (ask := _asked(package)) and not ask.loading:
+        package, _, name = fullname.rpartition(".")
+        ask = _asked(package) if package in DEFERRED else None
+        if (
+            ask is not None
+            and not ask.loading
+            and DEFERRED[package].parts != "all"
+            and name not in DEFERRED[package].parts
+        ):
             ask.load()
             if fullname in sys.modules:  # the package has imported it
                 return ModuleSpec(fullname, _There(sys.modules[fullname]))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from couloir.cli.answer import UNKNOWN_NEXT, known
 from couloir.errors import CouloirError, Interrupted, did_you_mean
-from couloir.lazy_imports import defer
+from couloir.lazy_imports import SWITCH, defer, is_to_blame
 from couloir.machine import print_any_character
 
 CONFIG_DIR = ("--config-dir", "-cd")
@@ -82,6 +82,8 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # the process boundary
+        if is_to_blame(error):
+            return _with_plain_imports(arguments, error)
         if show_traceback:
             raise
         if (told := known(error)) is not None:
@@ -89,6 +91,15 @@ def run(arguments: list[str]) -> int:
             return told.exit_code
         print(f"error: {type(error).__name__}: {error}\n  next:  {UNKNOWN_NEXT}", file=sys.stderr)  # noqa: T201
         return 1
+
+
+def _with_plain_imports(arguments: list[str], error: Exception) -> int:
+    """The same words in a process that puts no import off: a version of a library has come that it does not suit."""
+    import subprocess
+
+    print(f"warning: {error}; once more with {SWITCH}=1, which saves this try", file=sys.stderr)  # noqa: T201
+    command = [sys.executable, "-m", "couloir", *arguments]
+    return subprocess.run(command, env=os.environ | {SWITCH: "1"}, check=False).returncode
 
 
 def _look_around(arguments: list[str]) -> None:
