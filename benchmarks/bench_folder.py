@@ -1,28 +1,32 @@
 """Photographs in folders: decoding, random windows and standardisation, against the usual data loader.
 
-    python benchmarks/bench_folder.py [--images 2000] [--rounds 5]
+    python benchmarks/bench_folder.py [--kinds jpeg png large] [--images 1500] [--rounds 3]
 
-Makes a folder of JPEGs of 500 x 375 pixels (crops of real photographs where COULOIR_DATA has them, smooth noise
-otherwise) and measures, in turn: the usual way (torchvision's ImageFolder and transforms, rewritten here, in a
-DataLoader with two workers), Couloir decoding, and Couloir reading its cache. Both sides give float32 batches
-(128, 3, 224, 224) of random resized crops and mirrors, standardised, from warm files. Images a second are medians over
-epochs; the JSON beside this file holds the same numbers.
+Makes folders of files, from crops of real photographs where COULOIR_DATA has them and smooth noise otherwise: JPEGs
+and PNGs of 500 x 375 pixels, and a few JPEGs of 4,000 x 3,000. Each is read, in turn, in the usual way (torchvision's
+ImageFolder and transforms, rewritten here, in a DataLoader with two workers), by torchvision itself where it imports,
+by Couloir decoding, by Couloir decoding and filling its cache, and by Couloir from its cache. All give float32 batches
+(B, 3, 224, 224) of random resized crops and mirrors, standardised, from warm files. Images a second are medians over
+epochs, and so are the seconds of the cores, workers' included, for 1,000 images. The epoch that fills the cache has the
+start of its workers in it; the others' have started. The JSON beside this file holds the same numbers.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import json
 import math
+import multiprocessing
 import os
-import platform
 import random
+import resource
+import shutil
 import statistics
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +39,41 @@ from torch.utils.data import DataLoader, Dataset
 from couloir.augmentation.geometry import RandomResizedCrop
 from couloir.data.images import image_folder, list_images
 from couloir.data.samples import Samples
+from measure import write_report
 
-WIDTH, HEIGHT, SIZE, BATCH, WORKERS = 500, 375, 224, 128, 2
+SIZE, WORKERS = 224, 2
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
+DISTINCT = 12
+"""Large photographs that are made; the others are copies."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Files of one kind.
+
+    Attributes:
+        words: what the table calls them.
+        suffix: of their names.
+        size: width and height.
+        batch: images a batch.
+        share: of the images that are asked for, how many are made.
+    """
+
+    words: str
+    suffix: str
+    size: tuple[int, int]
+    batch: int
+    share: float
+
+
+KINDS = {
+    "jpeg": Kind("JPEGs of 500 x 375", ".jpg", (500, 375), 128, 1.0),
+    "png": Kind("PNGs of 500 x 375", ".png", (500, 375), 64, 1 / 3),
+    "large": Kind("JPEGs of 4,000 x 3,000", ".jpg", (4000, 3000), 8, 1 / 24),
+}
+USUAL, TORCHVISION = "the usual DataLoader", "torchvision's ImageFolder and DataLoader"
+DECODING, FILLING, CACHED = "couloir, decoding", "couloir, decoding and filling the cache", "couloir, from the cache"
 
 
 def photographs() -> list[Image.Image]:
@@ -56,19 +91,25 @@ def photographs() -> list[Image.Image]:
     return found
 
 
-def make_folder(root: Path, count: int) -> None:
-    """`count` JPEGs of quality 90 in two classes, and four to validate and test on."""
+def make_folder(root: Path, count: int, kind: Kind) -> None:
+    """`count` files in two classes, and four to validate and test on; JPEGs of quality 90."""
     sources, draw = photographs(), random.Random(0)
+    width, height = kind.size
+    made: list[Path] = []
     for number, split in enumerate(["train"] * count + ["val"] * 2 + ["test"] * 2):
+        file = root / split / "ab"[number % 2] / f"{number:06}{kind.suffix}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if width > 1000 and number >= DISTINCT:
+            shutil.copyfile(made[number % DISTINCT], file)
+            continue
         image = sources[number % len(sources)]
-        whole = max(WIDTH / image.width, HEIGHT / image.height)
+        whole = max(width / image.width, height / image.height)
         factor = max(whole, min(whole * draw.uniform(1.0, 1.3), 1.0))
-        sides = max(WIDTH, round(image.width * factor)), max(HEIGHT, round(image.height * factor))
-        left, top = draw.randint(0, sides[0] - WIDTH), draw.randint(0, sides[1] - HEIGHT)
-        cut = image.resize(sides, Image.Resampling.BICUBIC).crop((left, top, left + WIDTH, top + HEIGHT))
-        folder = root / split / "ab"[number % 2]
-        folder.mkdir(parents=True, exist_ok=True)
-        cut.save(folder / f"{number:06}.jpg", quality=90)
+        sides = max(width, round(image.width * factor)), max(height, round(image.height * factor))
+        left, top = draw.randint(0, sides[0] - width), draw.randint(0, sides[1] - height)
+        cut = image.resize(sides, Image.Resampling.BICUBIC).crop((left, top, left + width, top + height))
+        cut.save(file, **({"quality": 90} if kind.suffix == ".jpg" else {}))
+        made.append(file)
 
 
 class Usual(Dataset[tuple[Tensor, int]]):
@@ -103,7 +144,36 @@ class Usual(Dataset[tuple[Tensor, int]]):
         return 0, (width - height) // 2, height, height
 
 
-def ours(root: Path, cache_dir: Path | None) -> Samples:
+def usual(root: Path, batch: int) -> DataLoader[Any]:
+    """The usual way."""
+    return DataLoader(Usual(root), batch, shuffle=True, num_workers=WORKERS, persistent_workers=WORKERS > 0)
+
+
+def torchvisions(root: Path, batch: int) -> DataLoader[Any] | None:
+    """torchvision's own way; None, and a line that says so, where it does not import."""
+    try:
+        from torchvision import datasets, transforms
+    except (
+        ImportError,
+        RuntimeError,
+        OSError,
+        AttributeError,
+    ) as error:  # a wheel for another torch ends in all of them
+        print(f"torchvision is left out, since it does not import here: {error}")
+        return None
+    steps = transforms.Compose(
+        [
+            transforms.RandomResizedCrop(SIZE, scale=SCALE, ratio=RATIO),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(MEAN, STD),
+        ]
+    )
+    found = datasets.ImageFolder(str(root / "train"), steps)
+    return DataLoader(found, batch, shuffle=True, num_workers=WORKERS, persistent_workers=WORKERS > 0)
+
+
+def ours(root: Path, batch: int, cache_dir: Path | None) -> Samples:
     """The same photographs, as `data=imagenet augmentation=imagenet` would load them."""
     samples = image_folder(
         str(root),
@@ -114,7 +184,7 @@ def ours(root: Path, cache_dir: Path | None) -> Samples:
         channels=3,
         image_size=SIZE,
         num_classes=2,
-        batch_size=BATCH,
+        batch_size=batch,
         workers=WORKERS,
         mean=MEAN,
         std=STD,
@@ -124,56 +194,91 @@ def ours(root: Path, cache_dir: Path | None) -> Samples:
     return samples
 
 
-def images_per_second(batches: Iterable[Any], count: int) -> float:
-    """One epoch."""
-    start, seen = time.perf_counter(), 0
+def seconds_of_cores() -> float:
+    """Seconds that the cores have worked for this process and its children, those that still live included."""
+    total = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        used = resource.getrusage(who)
+        total += used.ru_utime + used.ru_stime
+    for child in multiprocessing.active_children():
+        fields = Path(f"/proc/{child.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
+def epoch(batches: Iterable[Any], count: int) -> tuple[float, float]:
+    """Images a second of one epoch, and seconds of the cores for 1,000 images."""
+    start, worked, seen = time.perf_counter(), seconds_of_cores(), 0
     for batch in batches:
         x = batch["image"] if isinstance(batch, dict) else batch[0]
         assert x.dtype == torch.float32
         assert x.shape[1:] == (3, SIZE, SIZE)
         seen += len(x)
     assert seen == count
-    return count / (time.perf_counter() - start)
+    rate = count / (time.perf_counter() - start)
+    return rate, (seconds_of_cores() - worked) / count * 1000
+
+
+def filling(root: Path, batch: int, cache: Path, count: int) -> tuple[float, float]:
+    """The first epoch of a set without a cache, with the start of its workers."""
+    loader = ours(root, batch, cache).train_dataloader()
+    try:
+        return epoch(loader, count)
+    finally:
+        loader.close()
+        shutil.rmtree(cache)
+
+
+def measure(kind: Kind, count: int, rounds: int) -> dict[str, Any]:
+    """All ways to read files of one kind, in turn, several times over: medians."""
+    with tempfile.TemporaryDirectory() as name:
+        root, cache = Path(name) / "photographs", Path(name) / "cache"
+        make_folder(root, count, kind)
+        theirs, own = usual(root, kind.batch), torchvisions(root, kind.batch)
+        decoding, cached = (ours(root, kind.batch, place).train_dataloader() for place in (None, cache))
+        sides: dict[str, Callable[[], tuple[float, float]]] = {
+            USUAL: lambda: epoch(theirs, count),
+            **({} if own is None else {TORCHVISION: lambda: epoch(own, count)}),
+            DECODING: lambda: epoch(decoding, count),
+            FILLING: lambda: filling(root, kind.batch, Path(name) / "fresh", count),
+            CACHED: lambda: epoch(cached, count),
+        }
+        found: dict[str, list[tuple[float, float]]] = {label: [] for label in sides}
+        for _ in range(rounds + 1):
+            for label, side in sides.items():
+                found[label].append(side())
+        for loader in (decoding, cached):
+            loader.close()
+    # The first round starts workers, and fills the cache.
+    rates, seconds = (
+        {label: statistics.median(one[place] for one in values[1:]) for label, values in found.items()}
+        for place in (0, 1)
+    )
+    return {"images": count, "images_per_second": rates, "seconds_of_cores_for_1000_images": seconds}
 
 
 def main() -> None:
-    """Measure the sides in turn, several times over, and print the medians and their ratios."""
+    """Measure each kind of files, and print medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
+    parser.add_argument("--images", type=int, default=1500, help="JPEGs; of PNGs a third, of large JPEGs a 24th")
+    parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    count = arguments.images
-    with tempfile.TemporaryDirectory() as name:
-        root, cache = Path(name) / "photographs", Path(name) / "cache"
-        make_folder(root, count)
-        usual = DataLoader(Usual(root), BATCH, shuffle=True, num_workers=WORKERS, persistent_workers=True)
-        decoding, cached = ours(root, None).train_dataloader(), ours(root, cache).train_dataloader()
-        sides: dict[str, Callable[[], Iterable[Any]]] = {
-            "the usual DataLoader": lambda: usual,
-            "couloir, decoding": lambda: decoding,
-            "couloir, from the cache": lambda: cached,
-        }
-        filling = images_per_second(cached, count)
-        rates: dict[str, list[float]] = {label: [] for label in sides}
-        for _ in range(arguments.rounds + 1):
-            for label, side in sides.items():
-                rates[label].append(images_per_second(side(), count))
-    medians = {label: statistics.median(values[1:]) for label, values in rates.items()}  # the first starts workers
-    medians["couloir, decoding and filling the cache"] = filling
-    for label, rate in medians.items():
-        print(f"{rate:8,.0f} images/s  {label}")
-    ratios = {label: medians[label] / medians["the usual DataLoader"] for label in list(sides)[1:]}
-    report = {
-        "machine": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "workers": WORKERS,
-        "images": count,
-        "images_per_second": medians,
-        "ratios": ratios,
-    }
-    Path(__file__).with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
-    for label, ratio in ratios.items():
-        print(f"ratio: {label} / the usual DataLoader = {ratio:.2f}")
+    report: dict[str, Any] = {"workers": WORKERS}
+    for name in arguments.kinds:
+        kind = KINDS[name]
+        numbers = measure(kind, max(8, round(arguments.images * kind.share)), arguments.rounds)
+        rates, seconds = numbers["images_per_second"], numbers["seconds_of_cores_for_1000_images"]
+        numbers["ratios"] = {label: rate / rates[USUAL] for label, rate in rates.items()}
+        report[name] = numbers
+        print(f"{numbers['images']:,} {kind.words}")
+        for label, rate in rates.items():
+            print(
+                f"{rate:8,.0f} images/s  ratio {numbers['ratios'][label]:5.2f}  "
+                f"{seconds[label]:6.2f} s of the cores for 1,000 images, ratio {seconds[USUAL] / seconds[label]:5.2f}  "
+                f"{label}"
+            )
+    write_report(__file__, report)
 
 
 if __name__ == "__main__":
