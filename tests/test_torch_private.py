@@ -56,6 +56,21 @@ def test_all_tensors_are_copied_in_place() -> None:
     assert [tensor.data_ptr() for tensor in to] == places
 
 
+def test_something_is_put_around_a_compiled_module() -> None:
+    calls: list[str] = []
+
+    def wrap(call: Any) -> Any:
+        return lambda *inputs: calls.append("called") or call(*inputs)
+
+    net = nn.Linear(2, 2)
+    assert not torch_private.around_compiled(net, wrap)
+    net.compile(backend="eager")
+    assert torch_private.around_compiled(net, wrap)
+    x = torch.zeros(1, 2)
+    assert net(x).shape == (1, 2)
+    assert calls == ["called"]
+
+
 @pytest.mark.parametrize(("fused", "expected"), [(True, True), (False, False)])
 def test_a_fused_optimizer_takes_the_scale_out_of_gradients_itself(fused: bool, expected: bool) -> None:
     optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(2))], fused=fused)

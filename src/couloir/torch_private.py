@@ -142,6 +142,20 @@ def fused_sgd(
     )
 
 
+def around_compiled(net: nn.Module, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> bool:
+    """Put something around the calls of a module that `nn.Module.compile` has compiled.
+
+    `_compiled_call_impl`: its hooks are compiled along, and nothing public is called around it.
+
+    Returns:
+        Whether it is compiled; otherwise nothing has changed.
+    """
+    if net._compiled_call_impl is None:
+        return False
+    net._compiled_call_impl = wrap(net._compiled_call_impl)
+    return True
+
+
 def run_what_does_not_compile() -> None:
     """Let a part that cannot be compiled run as it is, with a warning. `torch._dynamo.config`: nothing else does."""
     torch._dynamo.config.suppress_errors = True

@@ -34,6 +34,11 @@ def gradients(every_n_epochs: int | None = 1) -> Gradients | None:
     return None if every_n_epochs is None else Gradients(every_n_epochs)
 
 
+def steps_between_looks(batches: int, accumulated: int) -> int:
+    """So many steps pass between two looks in an epoch of so many batches, `accumulated` of them a step."""
+    return max(1, batches // accumulated // LOOKS)
+
+
 class Gradients(Callback):
     """Looks at gradients before they are clipped, for `metrics.csv` and the loggers: at some steps of an epoch whether
     a unit gets any, at the last one how large they are.
@@ -46,6 +51,8 @@ class Gradients(Callback):
 
     def __init__(self, every_n_epochs: int) -> None:
         self.every_n_epochs = every_n_epochs
+        self.stride = 1
+        """Steps between two looks within an epoch."""
         self._weights: list[Tensor] = []
         self._reached: list[Tensor] = []
         """Of each layer but the last (O,): the units that have got a gradient in this epoch."""
@@ -57,7 +64,7 @@ class Gradients(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Know the weights, also of an epoch that is taken up, and how often to look."""
         self._know_weights(trainer, pl_module)
-        self._stride = max(1, int(trainer.num_training_batches) // trainer.accumulate_grad_batches // LOOKS)
+        self.stride = steps_between_looks(int(trainer.num_training_batches), trainer.accumulate_grad_batches)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the epoch before, and know the weights that this one trains."""
@@ -80,7 +87,7 @@ class Gradients(Callback):
             self._of_one_of_several(trainer, pl_module, optimizer)
             return
         last = trainer.is_last_batch
-        if trainer.global_step % self._stride and not last:
+        if trainer.global_step % self.stride and not last:
             return
         if any(weight.grad is None for weight in self._weights):
             return  # without a gradient: the step is left out

@@ -15,11 +15,11 @@ TRAINER = {
 KEYS = {"data": {"batch_size": 32, "workers": 0, "cache": False}, "trainer": TRAINER}
 
 
-def chosen(keys: dict[str, Any] | None = None, gpu: bool = False, **shares: float) -> list[str]:
+def chosen(keys: dict[str, Any] | None = None, gpu: bool = False, step: float = 0.05, **shares: float) -> list[str]:
     def share(*parts: str) -> float:
         return sum(shares.get(part, 0.0) for part in parts)
 
-    facts = Facts(share, keys or KEYS, 1000, 2, 4, gpu, True, True, True)
+    facts = Facts(share, step, keys or KEYS, 1000, 2, 4, gpu, True, True, True)
     return [each.word for each in candidates(facts)]
 
 
@@ -49,6 +49,15 @@ def test_what_waits_for_nothing_has_its_loading_left_alone() -> None:
     words = chosen(forward=0.5, backward=0.45, loading=0.01)
     assert not [word for word in words if word.startswith(("data.workers", "data.cache", "trainer.compile"))]
     assert words[-1] == "data.batch_size=64"
+
+
+def test_a_batch_that_is_there_in_a_moment_is_not_left_to_workers() -> None:
+    assert "data.workers=4" in chosen(loading=0.3, step=0.01)
+    assert "data.workers=4" not in chosen(loading=0.3, step=0.001)
+
+
+def test_of_a_small_network_a_larger_batch_is_tried_before_what_it_hardly_feels() -> None:
+    assert chosen(forward=0.2, backward=0.2, rest=0.3, logging=0.1, optimizer=0.1)[0] == "data.batch_size=64"
 
 
 def test_on_a_gpu_precision_and_compilation_take_the_place_of_threads() -> None:

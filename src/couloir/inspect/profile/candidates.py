@@ -20,6 +20,8 @@ from couloir.inspect.profile.account import (
 )
 
 CACHE = "data.cache=true"
+HAND_OVER = 1e-3
+"""Seconds that a batch from a worker costs, about; who waits less for one gains nothing by workers."""
 NOTICEABLE = 1.03
 """A setting must give so many times the samples a second to be worth a word."""
 COMPUTE = (FORWARD, LOSS, BACKWARD)
@@ -33,6 +35,7 @@ class Facts:
 
     Attributes:
         share: what some parts take of a step.
+        seconds: of a step.
         keys: the sentence's configuration, plain values.
         samples: of the training split.
         threads: CPU threads of an operation.
@@ -44,6 +47,7 @@ class Facts:
     """
 
     share: Callable[..., float]
+    seconds: float
     keys: Mapping[str, Any]
     samples: int
     threads: int
@@ -73,9 +77,8 @@ class Candidate:
 
 def candidates(facts: Facts) -> list[Candidate]:
     """What may help, the most promising first."""
-    found = [*_loading(facts), *_compute(facts), *_update(facts), *_around(facts)]
-    found.sort(key=lambda each: -each.part)
-    return [*found, *_batch(facts)]
+    found = [*_loading(facts), *_compute(facts), *_update(facts), *_around(facts), *_batch(facts)]
+    return sorted(found, key=lambda each: -each.part)
 
 
 def _loading(facts: Facts) -> list[Candidate]:
@@ -83,8 +86,8 @@ def _loading(facts: Facts) -> list[Candidate]:
     if share < 0.1:
         return []
     found = []
-    if "workers" in data:
-        workers = facts.cores if data["workers"] is None else int(data["workers"])
+    workers = facts.cores if data.get("workers") is None else int(data["workers"])
+    if "workers" in data and (workers > 0 or share * facts.seconds > HAND_OVER):
         other = facts.cores if workers < facts.cores else 0
         found.append(Candidate(f"data.workers={other}", f"{_shown(share)} of a step waits for batches", share))
         if 0 < workers < facts.cores:
@@ -141,7 +144,9 @@ def _batch(facts: Facts) -> list[Candidate]:
     size = facts.keys["data"].get("batch_size")
     if not isinstance(size, int) or 2 * size > facts.samples:
         return []
-    return [Candidate(f"data.batch_size={2 * size}", "more samples share a step", 0.0, learns_alike=False)]
+    share = facts.share(OPTIMIZER, *AROUND)
+    why = f"more samples share the {_shown(share)} of a step that do not grow with the batch"
+    return [Candidate(f"data.batch_size={2 * size}", why, share, learns_alike=False)]
 
 
 def _shown(share: float) -> str:

@@ -28,6 +28,7 @@ from couloir.inspect.profile.account import (
 )
 from couloir.inspect.profile.clock import Clock
 from couloir.task.task import Task
+from couloir.torch_private import around_compiled
 from couloir.trainer.loop import LISTENED
 
 DEEPEST = 6
@@ -42,11 +43,10 @@ class Instruments:
     Args:
         clock: what writes down.
         data: whose augmentation is timed.
-        compiled: whether the network is compiled as a whole: clocks within it would be compiled along.
     """
 
-    def __init__(self, clock: Clock, data: Any, compiled: bool = False) -> None:
-        self.clock, self.data, self.compiled = clock, data, compiled
+    def __init__(self, clock: Clock, data: Any) -> None:
+        self.clock, self.data = clock, data
         self.kinds: dict[str, str] = {}
         """The class of each module that is timed, by its path."""
         self._taken_off = ExitStack()
@@ -54,8 +54,7 @@ class Instruments:
     def attach(self, trainer: Trainer, module: LightningModule) -> None:
         """Before the first step, once every callback has heard of the start."""
         assert isinstance(module, Task)
-        if not self.compiled:
-            self._network(module)
+        self._network(module.net)
         self._task(module)
         self._optimizers(trainer, module)
         self._around(trainer, module)
@@ -65,12 +64,17 @@ class Instruments:
         """Leave nothing behind on what outlives the training."""
         self._taken_off.close()
 
-    def _network(self, module: Task) -> None:
-        """The forward of each module."""
-        chosen = timed_modules(module.net)
-        self.kinds = {name: type(each).__name__ for name, each in chosen.items()}
-        for name, each in chosen.items():
-            self._hook(each, FORWARD, name)
+    def _network(self, net: nn.Module) -> None:
+        """The forward of each module; in one that is compiled, clocks would be compiled along."""
+        compiled: list[str] = []
+        for name, module in timed_modules(net).items():
+            if any(name.startswith(f"{outer}.") or not outer for outer in compiled):
+                continue
+            self.kinds[name] = type(module).__name__
+            if around_compiled(module, lambda call, name=name: self.clock.timed(call, FORWARD, name)):  # type: ignore[misc]
+                compiled.append(name)
+            else:
+                self._hook(module, FORWARD, name)
 
     def _hook(self, module: nn.Module, part: str, name: str) -> None:
         """Time the forward of a module; its hooks are the outermost ones."""

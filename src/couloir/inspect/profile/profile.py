@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import OmegaConf
+from rich import get_console
 from torch import nn
 
 from couloir.config.compose import Sentence
@@ -18,8 +21,8 @@ from couloir.inspect.profile.account import Account, account, trace
 from couloir.inspect.profile.candidates import Facts, candidates
 from couloir.inspect.profile.steps import Found, Setting, writes_files
 from couloir.inspect.profile.told import Profile, advice, in_words, numbers, rows_of
-from couloir.inspect.profile.tries import measure, quietest, try_out
-from couloir.log import say
+from couloir.inspect.profile.tries import Bench, measure, quietest, try_out
+from couloir.log import on_a_terminal, say
 from couloir.machine import cores
 from couloir.record.folder import RunFolder
 from couloir.record.result import write_result
@@ -42,10 +45,11 @@ def profile(sentence: Sentence, folder: RunFolder, steps: int | None, command: l
     Raises:
         CouloirError: the parts do not go together.
     """
-    with probing(folder, sentence, command) as stop, tempfile.TemporaryDirectory() as scratch:
+    with probing(folder, sentence, command) as stop, tempfile.TemporaryDirectory() as scratch, telling() as tell:
+        bench = Bench(Path(scratch), [stop], tell)
         setting = Setting.of(Probe.of(sentence.cfg))
         say.info("%s", _opening(sentence, setting))
-        calm, measured = measure(setting, steps, Path(scratch), [stop])
+        calm, measured = measure(setting, steps, bench)
         kept = [(each.marks, each.spans) for each in quietest(measured)]
         found = account(kept, measured[0].kinds)
         whole = Profile.of(found, quietest(calm), sum(len(each.durations) for each in measured))
@@ -54,10 +58,20 @@ def profile(sentence: Sentence, folder: RunFolder, steps: int | None, command: l
         write_result(folder, numbers(whole))
         say.info("%s", in_words(whole))
         chosen = candidates(_facts(setting, found, whole.found))
-        whole = replace(whole, tried=try_out(sentence, setting, chosen, whole.plain, Path(scratch), [stop]))
+        whole = replace(whole, tried=try_out(sentence, setting, chosen, whole.plain, bench))
         write_result(folder, numbers(whole))
         say.info("%s", f"{advice(whole, sentence.overrides)}\ntrace:   {display(folder.path / 'trace.json')}")
     return whole
+
+
+@contextmanager
+def telling() -> Iterator[Callable[[str], None]]:
+    """On a terminal, a line that says how far the work is."""
+    if not on_a_terminal():
+        yield lambda text: None
+        return
+    with get_console().status("profile") as shown:
+        yield lambda text: shown.update(f"profile: {text}")
 
 
 def _opening(sentence: Sentence, setting: Setting) -> str:
@@ -73,6 +87,7 @@ def _facts(setting: Setting, account: Account, found: Found) -> Facts:
     gpu = on_gpu(str(setting.cfg.trainer.get("accelerator")))
     return Facts(
         share=account.share,
+        seconds=account.seconds,
         keys=keys,
         samples=setting.data.sizes()["train"],
         threads=found.threads,

@@ -18,6 +18,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.seed import isolate_rng
 
 from couloir.callbacks.divergence import divergence
+from couloir.callbacks.gradients import Gradients, steps_between_looks
 from couloir.callbacks.momentum import MomentumSchedule
 from couloir.config.build import build
 from couloir.config.unread import PLAIN
@@ -35,6 +36,8 @@ from couloir.trainer.loop import LISTENED
 
 WARM_UP = 3
 """Steps before the clock starts: they allocate memory, choose algorithms and wait for workers to start."""
+SLOW = 0.5
+"""Seconds of a step from which on one such step is enough."""
 ENDS = (
     "on_train_epoch_end", "on_train_end", "on_fit_end", "on_validation_model_zero_grad",
     "on_save_checkpoint", "between_steps",
@@ -126,7 +129,22 @@ class Setting:
         """The training batches, from the first one on."""
         return self.data.train_dataloader() if self.batch_size is None else self.data.train_batches(self.batch_size)
 
-    def take(self, steps: int, folder: Path, watching: Sequence[Callback] = (), instruments: bool = False) -> Round:
+    def epoch(self) -> int:
+        """The batches of an epoch."""
+        batches = self.batches()
+        try:
+            return len(batches)
+        finally:
+            batches.close()
+
+    def take(
+        self,
+        steps: int,
+        folder: Path,
+        watching: Sequence[Callback] = (),
+        instruments: bool = False,
+        warm_up: int = WARM_UP,
+    ) -> Round:
         """Time some steps after a few others.
 
         Args:
@@ -134,12 +152,13 @@ class Setting:
             folder: where the loggers write to; nothing of it is kept.
             watching: what may end them.
             instruments: whether the parts of a step are timed as well.
+            warm_up: the others.
         """
         cfg = self.cfg
         devices = cfg.trainer.get("devices", 1)
         with isolate_rng():
             loggers = local_loggers(cfg, folder)
-            window = _Window(self, steps, int(cfg.trainer.get("accumulate_grad_batches", 1)))
+            window = _Window(self, warm_up, steps, int(cfg.trainer.get("accumulate_grad_batches", 1)))
             start = _Start(window)
             callbacks = [*per_step_callbacks(cfg, folder, bool(loggers)), *watching, start]
             trainer: Trainer = build(
@@ -150,7 +169,7 @@ class Setting:
             device = trainer.strategy.root_device
             window.clock = Clock(device)
             if instruments:
-                start.instruments = Instruments(window.clock, self.data, bool(cfg.trainer.get("compile")))
+                start.instruments = Instruments(window.clock, self.data)
             self.data.to(device)
             module = copy.deepcopy(self.module)
             try:
@@ -182,6 +201,9 @@ class _Start(Callback):
         )
         self.found = Found(name, torch.get_num_threads(), fusible)
         self.window.module = pl_module
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Gradients):  # which looks as often as in an epoch of the training
+                callback.stride = steps_between_looks(self.window.setting.epoch(), trainer.accumulate_grad_batches)
         if self.instruments is not None:
             self.instruments.attach(trainer, pl_module)
 
@@ -193,14 +215,15 @@ class _Window(LightningDataModule):
 
     Args:
         setting: whose batches.
+        warm_up: steps before the clock starts.
         steps: steps that are timed.
         accumulated: batches of a step.
     """
 
-    def __init__(self, setting: Setting, steps: int, accumulated: int) -> None:
+    def __init__(self, setting: Setting, warm_up: int, steps: int, accumulated: int) -> None:
         super().__init__()
         self.setting, self.accumulated = setting, accumulated
-        self.first, self.last = WARM_UP * accumulated, (WARM_UP + steps) * accumulated
+        self.first, self.last = warm_up * accumulated, (warm_up + steps) * accumulated
         self.clock = Clock()
         self.module: Any = None
         self.samples = 0

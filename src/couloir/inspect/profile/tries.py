@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytorch_lightning import Callback
@@ -13,7 +13,7 @@ from couloir.config.compose import Sentence
 from couloir.errors import CouloirError
 from couloir.inspect.probe import Probe
 from couloir.inspect.profile.candidates import CACHE, Candidate, Tried
-from couloir.inspect.profile.steps import WARM_UP, Round, Setting
+from couloir.inspect.profile.steps import SLOW, WARM_UP, Round, Setting
 from couloir.log import note
 
 ROUNDS, QUIETEST = 5, 3
@@ -23,35 +23,58 @@ else runs on the machine disturbs the others.
 SECONDS = 1.5
 """How long the steps with instruments take, all together, where nobody says how many there are."""
 FEWEST, MOST = 10, 500
-"""Steps then."""
+"""Steps then; of a slow network one a round."""
 TRIES = 3
 """Settings that are tried."""
 SECONDS_A_TRY = 0.25
 """How long a round of a setting takes."""
+HOPELESS = 0.5
+"""A setting whose first few steps give less than this share of the samples a second is measured no further."""
 PATIENCE = 60.0
-"""Seconds that trying may take: of a slow network fewer settings are tried."""
+"""Seconds that trying may take: of a slow network fewer settings are tried, at least one."""
 
 
-def measure(
-    setting: Setting, steps: int | None, scratch: Path, watching: Sequence[Callback]
-) -> tuple[list[Round], list[Round]]:
+@dataclass(frozen=True)
+class Bench:
+    """Where steps are taken, and what may end them.
+
+    Attributes:
+        scratch: a folder for what is thrown away.
+        watching: callbacks of each training.
+        tell: hears how far the work is.
+    """
+
+    scratch: Path
+    watching: Sequence[Callback]
+    tell: Callable[[str], None] = lambda text: None
+
+    def take(self, setting: Setting, steps: int, seconds: float, instruments: bool = False) -> Round:
+        """A round of steps that take about so many seconds each."""
+        warm_up = WARM_UP if seconds < SLOW else 1
+        return setting.take(steps, self.scratch, self.watching, instruments, warm_up)
+
+
+def measure(setting: Setting, steps: int | None, bench: Bench) -> tuple[list[Round], list[Round]]:
     """Rounds without instruments, and as many with them, in turn.
 
     Args:
         setting: the present one.
         steps: steps with instruments, all together; None: as many as take about `SECONDS`.
-        scratch: a folder for what is thrown away.
-        watching: what may end it.
+        bench: where.
     """
+    bench.tell("the first steps")
+    first = bench.take(setting, 2, SLOW)
+    seconds = first.seconds / len(first.durations)
     if steps is None:
-        first = setting.take(FEWEST // 2, scratch, watching)
-        steps = round(min(max(SECONDS * len(first.durations) / first.seconds, FEWEST), MOST))
+        fewest = FEWEST if seconds < SLOW else ROUNDS
+        steps = round(min(max(SECONDS / seconds, fewest), MOST))
     rounds = min(ROUNDS, steps)
     calm, measured = [], []
     for number in range(rounds):
+        bench.tell(f"round {number + 1} of {rounds}, {seconds:.2g} s a step")
         count = steps // rounds + (number < steps % rounds)
-        calm.append(setting.take(count, scratch, watching))
-        measured.append(setting.take(count, scratch, watching, instruments=True))
+        calm.append(bench.take(setting, count, seconds))
+        measured.append(bench.take(setting, count, seconds, instruments=True))
     return calm, measured
 
 
@@ -62,12 +85,7 @@ def quietest(rounds: Sequence[Round]) -> list[Round]:
 
 
 def try_out(
-    sentence: Sentence,
-    setting: Setting,
-    chosen: Sequence[Candidate],
-    seconds: float,
-    scratch: Path,
-    watching: Sequence[Callback],
+    sentence: Sentence, setting: Setting, chosen: Sequence[Candidate], seconds: float, bench: Bench
 ) -> list[Tried]:
     """Measure the most promising settings in turn with the present one; the best comes first.
 
@@ -76,34 +94,51 @@ def try_out(
         setting: it, built.
         chosen: the candidates, the most promising first.
         seconds: of a step.
-        scratch: a folder for what is thrown away.
-        watching: what may end it.
+        bench: where.
     """
-    steps = round(min(max(SECONDS_A_TRY / seconds, 3), 100))
+    steps = round(min(max(SECONDS_A_TRY / seconds, 3 if seconds < SLOW else 1), 100))
     in_time = int(PATIENCE / (ROUNDS * (steps + WARM_UP) * seconds)) - 1
     count = min(TRIES, max(1, in_time))
-    built: list[tuple[Candidate, Setting]] = []
-    tried: list[Tried] = []
+    settings: list[tuple[Candidate, Setting]] = []
+    refused: list[Tried] = []
     for candidate in chosen:
-        if len(built) == count:
+        if len(settings) == count:
             break
         try:
-            built.append((candidate, changed(sentence, setting, candidate.word, scratch)))
+            settings.append((candidate, changed(sentence, setting, candidate.word, bench.scratch)))
         except CouloirError as error:  # the sentence does not take it
-            tried.append(Tried(candidate, problem=error.fact))
-    rates: dict[str, list[float]] = {candidate.word: [] for candidate, _ in built}
-    present: list[float] = []
-    for candidate, other in built:
-        if candidate.word == CACHE:  # each round has the same photographs: this one decodes them
-            other.take(steps, scratch, watching)
-    for _ in range(ROUNDS if built else 0):
-        present.append(setting.take(steps, scratch, watching).samples_per_second)
-        for candidate, other in built:
-            rates[candidate.word].append(other.take(steps, scratch, watching).samples_per_second)
-    measured = [Tried(candidate, rates[candidate.word], present) for candidate, _ in built]
-    for each in (*measured, *tried):
+            refused.append(Tried(candidate, problem=error.fact))
+    measured = in_turn(setting, settings, steps, seconds, bench) if settings else []
+    for each in (*measured, *refused):
         note.info("%s", each)
-    return [*sorted(measured, key=lambda each: -each.ratio), *tried]
+    return [*sorted(measured, key=lambda each: -each.ratio), *refused]
+
+
+def in_turn(
+    setting: Setting, others: Sequence[tuple[Candidate, Setting]], steps: int, seconds: float, bench: Bench
+) -> list[Tried]:
+    """Rounds of steps with each setting, the present one first; what is far slower is left out after a look."""
+    few = max(2, steps // 10)
+    look = bench.take(setting, few, seconds).samples_per_second
+    rates: dict[str, list[float]] = {}
+    hopeless: list[Tried] = []
+    for candidate, other in others:
+        bench.tell(f"a look at {candidate.word}")
+        # Each round has the same photographs: where they are kept on disk, this one decodes them.
+        rate = bench.take(other, steps if candidate.word == CACHE else few, seconds).samples_per_second
+        if rate < HOPELESS * look and candidate.word != CACHE:
+            hopeless.append(Tried(candidate, [rate], [look]))
+        else:
+            rates[candidate.word] = []
+    present: list[float] = []
+    for number in range(ROUNDS if rates else 0):
+        bench.tell(f"round {number + 1} of {ROUNDS}, {', '.join(rates)}")
+        present.append(bench.take(setting, steps, seconds).samples_per_second)
+        for candidate, other in others:
+            if candidate.word in rates:
+                rates[candidate.word].append(bench.take(other, steps, seconds).samples_per_second)
+    tried = [Tried(candidate, rates[candidate.word], present) for candidate, _ in others if candidate.word in rates]
+    return [*tried, *hopeless]
 
 
 def changed(sentence: Sentence, setting: Setting, word: str, scratch: Path) -> Setting:
