@@ -52,6 +52,9 @@ def test_the_parts_are_the_whole_step_as_another_clock_measures_it(tmp_path: Pat
     assert found.seconds == pytest.approx(other, rel=0.1)
     assert found.within["logging"]["Watch"] == pytest.approx(0.005, rel=0.5)
     assert found.share("rest") < 0.2
+    steps = [span for span in timed.spans if (span.part, span.name) == ("loss", "")]
+    assert len(steps) == 20
+    assert {span.parent for span in steps} == {-1}, "these are the short steps: Lightning's own are in the optimizer's"
     assert all(found.parts[part] > 0 for part in ("loading", "forward", "loss", "backward", "optimizer", "metrics"))
 
 

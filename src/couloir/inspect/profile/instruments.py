@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from couloir.inspect.profile.account import (
     AUGMENTATION,
@@ -29,6 +30,7 @@ from couloir.inspect.profile.account import (
 from couloir.inspect.profile.clock import Clock
 from couloir.task.task import Task
 from couloir.torch_private import around_compiled
+from couloir.trainer import loop
 from couloir.trainer.loop import LISTENED
 
 DEEPEST = 6
@@ -99,23 +101,30 @@ class Instruments:
             module.watch = clock.timed(module.watch, LOGGING, "divergence")
         if module.adversary is not None:
             module.adversary = clock.timed(module.adversary, AUGMENTATION)
-        for name in ("backward", "grad"):  # Tensor.backward calls the one, penalties on gradients the other
-            self._patch(torch.autograd, name, clock.timed(getattr(torch.autograd, name), BACKWARD))
+        # The short loop has its own; Tensor.backward calls the second, penalties on gradients the third.
+        for owner, name in ((loop, "backward"), (torch.autograd, "backward"), (torch.autograd, "grad")):
+            self._patch(owner, name, clock.timed(getattr(owner, name), BACKWARD))
 
     def _optimizers(self, trainer: Trainer, module: Task) -> None:
+        """The steps of the short loop, and Lightning's; an optimizer with hooks would step in another way."""
+        names: dict[Optimizer, str] = {}
         for number, optimizer in enumerate(trainer.optimizers):
-            name = type(optimizer).__name__
+            names[optimizer] = type(optimizer).__name__
             if len(trainer.optimizers) > 1:
-                name += f" of the {module.players[number]}" if module.players else f" {number + 1}"
+                names[optimizer] += f" of the {module.players[number]}" if module.players else f" {number + 1}"
+        step_of: Callable[[Optimizer], Callable[[], object]] = vars(loop)["step_of"]
+        lightnings = trainer.strategy.optimizer_step
 
-            def begin(optimizer: Any, arguments: Any, keys: Any, name: str = name) -> None:
-                self.clock.begin(OPTIMIZER, name)
+        def timed_step_of(optimizer: Optimizer) -> Callable[[], object]:
+            return self.clock.timed(step_of(optimizer), OPTIMIZER, names[optimizer])
 
-            def end(optimizer: Any, arguments: Any, keys: Any, name: str = name) -> None:
-                self.clock.end(OPTIMIZER, name)
+        @wraps(lightnings)
+        def optimizer_step(optimizer: Optimizer, *arguments: Any, **keys: Any) -> Any:
+            with self.clock.span(OPTIMIZER, names[optimizer]):
+                return lightnings(optimizer, *arguments, **keys)
 
-            optimizer.register_step_pre_hook(begin)
-            optimizer.register_step_post_hook(end)
+        self._patch(loop, "step_of", timed_step_of)
+        trainer.strategy.__dict__["optimizer_step"] = optimizer_step
 
     def _around(self, trainer: Trainer, module: Task) -> None:
         """Callbacks, the task's own hooks, and loggers."""
