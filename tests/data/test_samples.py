@@ -50,6 +50,23 @@ def test_the_training_split_is_standardised_by_its_own_statistics() -> None:
     assert not torch.allclose(test_x.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-4), "the test split has no say"
 
 
+def test_a_subset_gives_up_the_memory_of_all_other_images_and_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(samples: Samples) -> list[Any]:
+        loaders = (samples.train_dataloader(), samples.val_dataloader(), samples.test_dataloader())
+        batches = [batch for loader in loaders for batch in loader]
+        values = [value for batch in batches for value in batch.values()]
+        return [samples.fingerprint(), samples.mean, samples.class_counts(), *values]
+
+    keys = {"subset": 10, "augmentation": None}
+    whole = ready(image_samples(60, **keys))
+    monkeypatch.setattr("couloir.data.source.LARGE", 1)
+    kept = ready(image_samples(60, **keys))
+    assert [len(each.splits["train"].source.inputs) for each in (whole, kept)] == [60, 19]
+    for ours, theirs in zip(found(kept), found(whole), strict=True):
+        assert torch.equal(ours, theirs) if isinstance(ours, torch.Tensor) else ours == theirs
+    assert len(ready(image_samples(60, subset=30)).splits["train"].source.inputs) == 60, "most of them are asked for"
+
+
 def test_stated_statistics_are_used_and_none_leaves_pixels_in_zero_to_one() -> None:
     raw, _ = everything(ready(image_samples(standardize=False)).val_dataloader())
     assert 0 <= raw.min() <= raw.max() <= 1

@@ -27,7 +27,7 @@ from couloir.data.encoding import Encoding
 from couloir.data.label_noise import with_noise
 from couloir.data.rows import Rows
 from couloir.data.skipped import Skipped
-from couloir.data.source import CHUNK, ArraySource, Cuttable, Load, Loaded, Source
+from couloir.data.source import CHUNK, ArraySource, Cuttable, Load, Loaded, Source, give_up_others
 from couloir.data.splits import Indices, take
 from couloir.data.standardise import Standardise, channel_statistics, pixel_order
 from couloir.data.windows import windows_first
@@ -200,6 +200,8 @@ class Samples(LightningDataModule):
         )  # fmt: skip
         self.splits, told = division.splits(loaded)
         self.notes = [*self.notes, *told]
+        if self.subset is not None:
+            give_up_others((split.source, split.indices) for split in self.splits.values())
         if self.label_noise > 0:
             split = self.splits["train"]
             split.instead, said = with_noise(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -22,6 +22,8 @@ from couloir.data.windows import CutsWindows
 
 CHUNK = 4096
 """Samples that are converted or hashed at a time, so that memory does not grow with the set."""
+LARGE = 1 << 24
+"""Bytes of images from which on it is worth it to give up those that nobody asks for."""
 
 
 class Source(Protocol):
@@ -77,6 +79,8 @@ class ArraySource:
 
     def __init__(self, inputs: NDArray[Any], targets: NDArray[Any], image_size: ImageSize | None = None) -> None:
         self.inputs = torch.from_numpy(np.ascontiguousarray(inputs))
+        self._places: Tensor | None = None
+        """Where each sample is in the tensor, (N,), if some are not kept; -1: it is one of these."""
         self.targets = targets
         self.paths: list[Path] = []
         self.lines: NDArray[np.int64] = np.empty(0, dtype=np.int64)
@@ -88,7 +92,19 @@ class ArraySource:
 
     def fetch(self, indices: Tensor) -> Tensor:
         """An index into the tensor, on its device."""
+        if self._places is not None:
+            indices = self._places[indices.to(self._places.device)]
         return self.inputs.index_select(0, indices.to(self.inputs.device))  # whole rows: a seventh of the time of [...]
+
+    def keep(self, indices: Indices) -> None:
+        """Give up the images of all but some samples, which keep their numbers.
+
+        Args:
+            indices: the samples that are still asked for, ascending.
+        """
+        self._places = torch.full((len(self.targets),), -1)
+        self._places[torch.from_numpy(indices)] = torch.arange(len(indices))
+        self.inputs = self.inputs[torch.from_numpy(indices)]
 
     def hash_into(self, add: Callable[[bytes], object], indices: Indices) -> None:
         """The bytes of the tensor's rows."""
@@ -99,6 +115,22 @@ class ArraySource:
     def to(self, device: torch.device) -> None:
         """Move the tensor."""
         self.inputs = self.inputs.to(device)
+        self._places = None if self._places is None else self._places.to(device)
+
+
+def give_up_others(asked: Iterable[tuple[Source, Indices]]) -> None:
+    """Free the memory of images that nobody asks for, where they are most of a large set.
+
+    Args:
+        asked: sources, and the samples of each that are asked for; a source may come several times.
+    """
+    each = list(asked)
+    for source in {id(source): source for source, _ in each}.values():
+        if type(source) is not ArraySource or source.inputs.ndim != 4 or source.inputs.nbytes < LARGE:
+            continue
+        kept = np.unique(np.concatenate([indices for other, indices in each if other is source]))
+        if 2 * len(kept) <= len(source.targets):
+            source.keep(kept)
 
 
 def name_in(source: Source, index: int) -> str:
