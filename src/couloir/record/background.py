@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 
 class Background:
@@ -25,6 +28,8 @@ class Background:
         Raises:
             BaseException: of `check`.
         """
+        from concurrent.futures import Future, ThreadPoolExecutor  # which a sentence is checked without
+
         self.check()
         try:
             if self._executor is None:
@@ -58,7 +63,9 @@ class Background:
         Raises:
             BaseException: of `check`.
         """
-        if threading.get_ident() != self._thread:  # a piece of work may write a file as others do
+        if self._pending and threading.get_ident() != self._thread:  # a piece of work may write a file as others do
+            from concurrent.futures import wait
+
             wait(self._pending)
             self.check()
 
