@@ -78,6 +78,18 @@ def test_rounds_are_added_up() -> None:
     assert (found.seconds, found.parts["loading"], found.parts["rest"]) == (3.0, 1.0, 2.0)
 
 
+def test_a_step_that_other_work_has_disturbed_does_not_count_and_one_that_logs_does() -> None:
+    marks = [0.0, 1.0, 2.0, 3.0, 4.0, 14.0, 20.0]
+    spans = [Span("forward", "b", -1, second, second + 1.0) for second in (0.0, 1.0, 2.0, 3.0)]
+    spans += [Span("forward", "b", -1, 4.0, 14.0)]  # ten times as long
+    spans += [Span("forward", "b", -1, 14.0, 15.0), Span("logging", "TensorBoard", -1, 15.0, 20.0)]
+    found = account([(marks, spans)], KINDS)
+    assert (found.steps, found.disturbed) == (5, 1)
+    assert found.seconds == pytest.approx((4 + 6) / 5)
+    assert (found.parts["forward"], found.parts["logging"]) == pytest.approx((1.0, 1.0))
+    assert found.median == 1.0
+
+
 def test_the_trace_has_complete_events_in_microseconds_that_nest() -> None:
     events = json.loads(trace([(MARKS, SPANS)], KINDS, steps=1))["traceEvents"]
     drawn = {event["name"]: event for event in events if event["ph"] == "X"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import statistics
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -31,6 +32,11 @@ PARTS = {
 """The parts of a step in their order, and what each is."""
 WHOLE = (TRANSFER, AUGMENTATION, BACKWARD, METRICS, LOGGING)
 """Parts that all belongs to which happens within them: an augmentation that asks the network is an augmentation."""
+
+UNSTEADY = (LOADING, METRICS, LOGGING)
+"""Parts that take long in some steps, and are meant to."""
+DISTURBED = 3.0
+"""A step does not count if its other parts take so many times what they usually do."""
 
 
 class Span(NamedTuple):
@@ -77,8 +83,10 @@ class Account:
     """Where the time of steps goes.
 
     Attributes:
-        seconds: of a step, the mean.
-        median: of a step.
+        seconds: of a step, the mean over those that count.
+        median: of a step, over all.
+        steps: that count.
+        disturbed: steps that do not.
         parts: seconds a step of each of `PARTS`, which add up to `seconds`.
         within: of parts that have named shares: seconds a step by name.
         modules: the outermost modules, the network itself or its children where these are called one by one.
@@ -86,6 +94,8 @@ class Account:
 
     seconds: float
     median: float
+    steps: int
+    disturbed: int
     parts: dict[str, float]
     within: dict[str, dict[str, float]]
     modules: list[Module]
@@ -98,32 +108,66 @@ class Account:
 def account(rounds: Sequence[tuple[Sequence[float], Sequence[Span]]], kinds: Mapping[str, str]) -> Account:
     """Add up the spans of the steps of some rounds.
 
+    A step whose steady parts take `DISTURBED` times what they usually do was broken off by other work on the machine;
+    it does not count. What takes long now and then (loading, metrics, logging) is no reason.
+
     Args:
         rounds: of each, when its steps began and when the last one ended, in seconds, and the spans between.
         kinds: the class of each module by its path.
     """
-    durations = [end - begin for marks, _ in rounds for begin, end in itertools.pairwise(marks)]
-    steps, seconds = len(durations), sum(durations)
-    parts = dict.fromkeys(PARTS, 0.0)
+    steps = [step for marks, spans in rounds for step in _steps(marks, spans)]
+    steady = [step.seconds - sum(step.parts[part] for part in UNSTEADY) for step in steps]
+    usual = statistics.median(steady)
+    counted = [step for step, own in zip(steps, steady, strict=True) if own <= DISTURBED * usual]
+    count, seconds = len(counted), sum(step.seconds for step in counted) / len(counted)
+    parts = {part: sum(step.parts[part] for step in counted) / count for part in PARTS}
+    parts[REST] = max(0.0, seconds - sum(parts.values()))
     within: dict[str, dict[str, float]] = {}
     modules = {name: Module(name, kind) for name, kind in kinds.items()}
-    for _, spans in rounds:
-        own = exclusive(spans)
-        belongs = owners(spans)
-        for number, span in enumerate(spans):
-            owner = spans[belongs[number]]
-            parts[owner.part] += own[number] / steps
-            if owner.part == FORWARD:
-                module = modules[span.name]
-                module.own_seconds += own[number] / steps
-                if not _within_itself(spans, number):
-                    module.seconds += (span.end - span.begin) / steps
-                module.calls += 1 / steps
-            elif owner.name:
-                named = within.setdefault(owner.part, {})
-                named[owner.name] = named.get(owner.name, 0.0) + own[number] / steps
-    parts[REST] = max(0.0, seconds / steps - sum(parts.values()))
-    return Account(seconds / steps, statistics.median(durations), parts, within, tree(modules))
+    for step in counted:
+        for part, name, own in step.named:
+            named = within.setdefault(part, {})
+            named[name] = named.get(name, 0.0) + own / count
+        for name, whole, own in step.modules:
+            module = modules[name]
+            module.seconds += whole / count
+            module.own_seconds += own / count
+            module.calls += 1 / count
+    median = statistics.median(step.seconds for step in steps)
+    return Account(seconds, median, count, len(steps) - count, parts, within, tree(modules))
+
+
+@dataclass
+class _Step:
+    """What the spans of one step add up to.
+
+    Attributes:
+        seconds: from its beginning to that of the next.
+        parts: seconds of each part.
+        named: a part, a name in it, seconds.
+        modules: of each call of a module its path, the seconds with what is in it unless it is in a call of the same
+            module, and those without.
+    """
+
+    seconds: float
+    parts: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
+    named: list[tuple[str, str, float]] = field(default_factory=list)
+    modules: list[tuple[str, float, float]] = field(default_factory=list)
+
+
+def _steps(marks: Sequence[float], spans: Sequence[Span]) -> list[_Step]:
+    steps = [_Step(end - begin) for begin, end in itertools.pairwise(marks)]
+    own, belongs = exclusive(spans), owners(spans)
+    for number, span in enumerate(spans):
+        step = steps[min(max(bisect_right(marks, span.begin) - 1, 0), len(steps) - 1)]
+        owner = spans[belongs[number]]
+        step.parts[owner.part] += own[number]
+        if owner.part == FORWARD:
+            whole = 0.0 if _within_itself(spans, number) else span.end - span.begin
+            step.modules.append((span.name, whole, own[number]))
+        elif owner.name:
+            step.named.append((owner.part, owner.name, own[number]))
+    return steps
 
 
 def exclusive(spans: Sequence[Span]) -> list[float]:

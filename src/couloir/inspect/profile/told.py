@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +26,8 @@ class Profile:
 
     Attributes:
         account: where the time of the steps with instruments goes.
-        plain: seconds of a step without instruments, the mean.
-        samples_per_second: without instruments.
+        plain: seconds of a step without instruments, the median.
+        samples_per_second: without instruments, the median of the rounds.
         steps: that were measured with instruments, and as many without.
         found: what they ran on.
         tried: settings that were tried, the best first.
@@ -48,14 +49,14 @@ class Profile:
             calm: the rounds without them.
             steps: of all rounds with instruments.
         """
-        seconds = sum(each.seconds for each in calm)
-        count, samples = sum(len(each.durations) for each in calm), sum(each.samples for each in calm)
-        return cls(found, seconds / count, samples / seconds, steps, calm[0].found, [])
+        plain = statistics.median(each for one in calm for each in one.durations)
+        speed = statistics.median(each.samples_per_second for each in calm)
+        return cls(found, plain, speed, steps, calm[0].found, [])
 
     @property
     def overhead(self) -> float:
-        """What the instruments add to a step, as a share of it."""
-        return self.account.seconds / self.plain - 1
+        """What the instruments add to a step, as a share of it, by the medians."""
+        return self.account.median / self.plain - 1
 
 
 def in_words(whole: Profile) -> str:
@@ -70,11 +71,13 @@ def in_words(whole: Profile) -> str:
     table.add_section()
     table.add_row("a step", _ms(found.seconds), "100.0%", f"median {_ms(found.median)}")
     threads = f"{whole.found.threads} thread{'s' * (whole.found.threads != 1)}"
-    speed, longer = f"{whole.samples_per_second:,.0f} samples/s", f"{max(0.0, whole.overhead):.0%}"
+    speed = f"{whole.samples_per_second:,.0f} samples/s"
+    left_out = f", {found.disturbed} left out that other work on the machine disturbed" if found.disturbed else ""
     return (
         f"{rendered(table)}\n{_by_module(found)}"
-        f"{whole.steps} steps on {whole.found.device}, {threads}. Without clocks in it a step takes "
-        f"{_ms(whole.plain)} ms ({speed}): the clocks make it {longer} longer"
+        f"{whole.steps} steps on {whole.found.device}, {threads}; {found.steps} of the fastest rounds count{left_out}\n"
+        f"without clocks in it a step takes {_ms(whole.plain)} ms in the median ({speed}): the clocks make it "
+        f"{max(0.0, whole.overhead):.0%} longer"
     )
 
 
@@ -154,7 +157,8 @@ def numbers(whole: Profile) -> dict[str, Any]:
     found, chosen = whole.account, best(whole.tried)
     result: dict[str, Any] = {
         "samples_per_second": whole.samples_per_second, "step_seconds": whole.plain,
-        "measured_step_seconds": found.seconds, "overhead": whole.overhead, "steps": whole.steps,
+        "measured_step_seconds": found.seconds, "measured_median_seconds": found.median,
+        "overhead": whole.overhead, "steps": whole.steps, "counted": found.steps, "disturbed": found.disturbed,
         "device": whole.found.device, "threads": whole.found.threads,
     }  # fmt: skip
     result |= {f"share/{part}": found.share(part) for part in PARTS}
