@@ -174,6 +174,28 @@ def test_a_picture_that_cannot_be_decoded_is_named_with_its_shard(tmp_path: Path
     assert error.value.place == f"{tmp_path / 'train-0.tar'}, x.png"
 
 
+def test_pictures_that_cannot_be_decoded_are_left_out_as_if_they_were_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = [("x.png", b"no picture"), ("x.cls", b"1")]
+    archive(tmp_path / "train-0.tar", [*samples(0, 7), *broken, *samples(7, 6)])
+    archive(tmp_path / "val-0.tar", samples(20, 3))
+    archive(tmp_path / "test-0.tar", [*broken, *samples(30, 3)])
+    data = loaded(tmp_path, "data.on_error=skip")
+    assert data.sizes() == {"train": 13, "val": 3, "test": 3}
+    assert sorted(chain(*map(numbers, data.in_order("train")))) == list(range(13))
+    assert [(each.split, each.file, each.label, each.reason) for each in data.skipped] == [
+        (name, f"{name}-0.tar/x.png", "1", "cannot be decoded: it is empty or not an image")
+        for name in ("train", "test")
+    ]
+    monkeypatch.setattr("couloir.data.shards.undecodable._decoded", None)  # remembered
+    assert loaded(tmp_path, "data.on_error=skip").fingerprint() == data.fingerprint()
+    monkeypatch.undo()
+    archive(tmp_path / "val-0.tar", broken)
+    with pytest.raises(CouloirError, match="None of the 1 pictures in val can be decoded"):
+        loaded(tmp_path, "data.on_error=skip")
+
+
 def test_classes_can_be_chosen_and_drawn_evenly_and_folds_cut(tmp_path: Path) -> None:
     make_shards(tmp_path, *SIZES)
     chosen = loaded(tmp_path, "data.classes=[2,0]")

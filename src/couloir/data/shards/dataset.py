@@ -52,7 +52,8 @@ def shards(
         cache_dir: the folder of the caches, where these are, and indices; None: `$COULOIR_CACHE` or
             `~/.cache/couloir`.
         tries: how often a server is asked before it is given up.
-        on_error: `raise` or `skip`: what a sample that cannot be used does.
+        on_error: `raise`, or `skip`: what a sample that cannot be used does; or `count`: what the index cannot use is
+            left out, and no picture is decoded to see whether it can be.
         max_pixels: photographs of more pixels are refused.
         background: the colour that shows where a photograph is transparent.
         bits: bits that greys of more than 8 bits use; None: as many as each file says.
@@ -62,7 +63,8 @@ def shards(
     from couloir.data.cache import GIB
     from couloir.data.samples import Samples
     from couloir.data.shards.blocks import Blocks
-    from couloir.data.shards.source import ShardSource
+    from couloir.data.shards.source import ShardFrames, ShardSource
+    from couloir.data.shards.undecodable import without_undecodable
     from couloir.data.source import Loaded
 
     reading = reading_of(
@@ -82,12 +84,18 @@ def shards(
                 rows, store, block, cache_folder(cache_dir), cache_size * GIB
             )  # fmt: skip
 
+        names, skipped = class_names(found["train"]), left_out(found)
+        if on_error == "skip":
+            for split, rows in found.items():
+                frames = ShardFrames(rows, store, resize or image_size, reading, blocks(rows))
+                found[split], broken = without_undecodable(rows, frames, split, names, cache_folder(cache_dir))
+                skipped += broken
         sources = {
             split: ShardSource(rows, store, image_size, resize or image_size, reading, block, window, blocks(rows))
             for split, rows in found.items()
         }
-        loaded = Loaded(sources["train"], sources.get("val"), sources.get("test"), class_names(found["train"]))
-        loaded.skipped = left_out(found)
+        loaded = Loaded(sources["train"], sources.get("val"), sources.get("test"), names)
+        loaded.skipped = skipped
         loaded.by_number = True
         return loaded
 
@@ -100,7 +108,7 @@ def listed(keys: Mapping[str, Any]) -> tuple[Disk | Remote, dict[str, Rows]]:
     Raises:
         CouloirError: a shard cannot be used.
     """
-    caches, skip = cache_folder(keys.get("cache_dir")), keys.get("on_error") == "skip"
+    caches, skip = cache_folder(keys.get("cache_dir")), keys.get("on_error") in ("skip", "count")
     places = shards_of(keys)
     store = _store(places, keys)
     found: dict[str, Rows] = {}

@@ -118,6 +118,17 @@ class Rows:
             content = self.names[at:end].tobytes()
         return content.partition(b"\n")[0].decode(errors="surrogateescape")
 
+    def without(self, numbers: NDArray[np.int64]) -> Rows:
+        """The samples without some of them, in memory.
+
+        Args:
+            numbers: which, ascending.
+        """
+        starts = self.starts - np.searchsorted(numbers, self.starts)
+        key = hashlib.sha256(f"{self.key}\0{numbers.tolist()}".encode()).hexdigest()[:32]
+        table = np.delete(self.table, numbers)
+        return Rows(self.shards, starts, table, self.names, self.name_starts, self.facts, key)
+
     def skipped(self, split: str) -> list[Skipped]:
         """What of the shards is used for no sample."""
         found = [Skipped(split, f"{shard}/{name}", None, "", reason) for shard, name, reason in self.facts["faults"]]

@@ -79,9 +79,17 @@ class ShardFrames(Frames):
 
     def pixels(self, number: int) -> Pixels:
         """What a photograph holds, (H, W, C); threads call it."""
+        return self.of_bytes(number, self.content(number))
+
+    def of_bytes(self, number: int, content: bytes) -> Pixels:
+        """What the bytes of a photograph hold, (H, W, C).
+
+        Raises:
+            CouloirError: they cannot be decoded.
+        """
         shard, _, _, name = self.rows.place(number)
         try:
-            return decoded(cast(Any, PurePosixPath(name)), self.content(number), self.resize, self.reading)
+            return decoded(cast(Any, PurePosixPath(name)), content, self.resize, self.reading)
         except CouloirError as error:
             if error.place != name:
                 raise

@@ -108,6 +108,8 @@ def spared(cfg: DictConfig, refused: bool = False) -> DictConfig:
         sparing.data.workers = 0
         if "memory_budget" in cfg.data:
             sparing.data.memory_budget = 0.0
+        elif cfg.data.on_error == "skip":
+            sparing.data.on_error = "count"  # of shards: a look decodes nothing ahead
         if "cache" in cfg.data:
             sparing.data.cache = False
         if (

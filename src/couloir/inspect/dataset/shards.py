@@ -60,7 +60,10 @@ def write(sentence: Sentence, folder: Path, megabytes: float) -> Written:
     from couloir.inspect.dataset.facts import spared
     from couloir.run.assemble import load_data
 
-    data = load_data(spared(sentence.cfg), reports=False)
+    cfg = spared(sentence.cfg)
+    if "on_error" in cfg.data:
+        cfg.data.on_error = sentence.cfg.data.on_error  # what cannot be decoded is not written
+    data = load_data(cfg, reports=False)
     if not isinstance(data, Samples):
         raise CouloirError(
             "Your own data module hands out batches, and shards are written from a set's samples.",
