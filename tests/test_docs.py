@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from archives import make_shards
 from omegaconf import OmegaConf
 
 import couloir
 from build_outputs import MEASURED, Quote, masked, output, quotes, same_numbers_here, shown
 from build_outputs import PAGES as QUOTING
-from couloir.cli import board, explain, find_batch_size, find_lr, predict, profile, rerun, sample, summary
+from couloir.cli import board, data, explain, find_batch_size, find_lr, predict, profile, rerun, sample, summary
 from couloir.cli.evaluate import OPENED
 from couloir.cli.export import ENDINGS
 from couloir.cli.export import OPENED as FOR_EXPORT
@@ -71,7 +72,7 @@ STAND_INS = {
     "tinyshakespeare.txt": "{root}/book.txt", "rt_polarity.csv": "{root}/reviews.csv", "ETTh1.csv": "{root}/hours.csv",
     "shop.csv": "{root}/shop.csv", "table.csv": "{root}/shop.csv", "FILE.pth": "{root}/weights.pth",
     "mymodule.my_init": "torch.nn.Module.eval",
-    "outputs/latest": "{root}/run",
+    "outputs/latest": "{root}/run", "packed": "{root}/packed",
     "outputs/latest/recipe.yaml": "{root}/recipe.yaml", "RUN/recipe.yaml": "{root}/recipe.yaml",
     "good": "{root}/recipe.yaml",
     "cells": "{root}/cells", "streets": "{root}/cells", "gazes": "{root}/cells", "slices": "{root}/slices",
@@ -141,6 +142,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "bin").mkdir()
     (root / "bin/sbatch").write_text("#!/bin/sh\n")  # a node of a cluster
     (root / "bin/sbatch").chmod(0o755)
+    make_shards(root / "packed", 8, 4)
     make_masks(root / "cells", 4)
     for name in ("membrane", "pedestrians"):
         make_recipes(root / "shared" / name)
@@ -226,6 +228,8 @@ def test_a_command_of_the_documentation_can_be_typed(
     if words[1].startswith("find-"):
         overrides = [word for word in overrides if word != "--json"]
         _, overrides = take_flags(overrides, find_lr.FLAGS if words[1] == "find-lr" else find_batch_size.FLAGS)
+    if words[1] == "data":
+        _, overrides = take_flags([word for word in overrides if word not in ("--json", data.NO_PAGE)], data.FLAGS)
     if words[1] == "profile":
         _, overrides = take_flags([word for word in overrides if word != "--json"], profile.FLAGS)
     for name, path in STAND_INS.items():
