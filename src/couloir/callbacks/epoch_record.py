@@ -32,7 +32,7 @@ RATE = "lr"
 """The column of the rate that the schedule gives; `lr/NAME` is that of a part of the network, the factor in it."""
 CURVES_SHARE = 0.02
 """The share of a run's time that redrawing the curves may take."""
-FIRST_DRAWING = 0.3
+FIRST_DRAWING = 0.06
 """Seconds that the first drawing is taken for."""
 
 
