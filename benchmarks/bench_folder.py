@@ -267,7 +267,8 @@ def main() -> None:
     report: dict[str, Any] = {"workers": WORKERS}
     for name in arguments.kinds:
         kind = KINDS[name]
-        numbers = measure(kind, max(8, round(arguments.images * kind.share)), arguments.rounds)
+        whole = max(1, round(arguments.images * kind.share / kind.batch))  # whole batches: all sides read all images
+        numbers = measure(kind, whole * kind.batch, arguments.rounds)
         rates, seconds = numbers["images_per_second"], numbers["seconds_of_cores_for_1000_images"]
         numbers["ratios"] = {label: rate / rates[USUAL] for label, rate in rates.items()}
         report[name] = numbers
