@@ -119,6 +119,19 @@ def test_every_step_of_a_task_with_two_players_is_seen(tmp_path: Path) -> None:
     assert found.share("rest") < 0.5
 
 
+def test_steps_that_are_broken_off_leave_no_worker(tmp_path: Path) -> None:
+    class Stop(Callback):
+        def on_train_batch_end(self, *_: Any) -> None:
+            assert present.data.worker_processes()
+            raise KeyError
+
+    present = setting("data.workers=1")
+    with pytest.raises(KeyError):
+        present.take(3, tmp_path, [Stop()], instruments=True)
+    assert not present.data.worker_processes()
+    assert torch.autograd.backward.__module__ == "torch.autograd"
+
+
 def test_only_callbacks_that_hear_of_steps_take_part_and_none_saves() -> None:
     cfg = couloir.compose(["averaging=ema", "callbacks.early_stopping.patience=2", "trainer=cpu"]).cfg
     names = [type(each).__name__ for each in per_step_callbacks(cfg, Path(), logs=False)]

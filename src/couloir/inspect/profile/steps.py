@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from couloir.callbacks.divergence import divergence
 from couloir.callbacks.gradients import Gradients, steps_between_looks
 from couloir.callbacks.momentum import MomentumSchedule
+from couloir.callbacks.progress import Progress
 from couloir.config.build import build
 from couloir.config.unread import PLAIN
 from couloir.data.batches import Batch
@@ -176,6 +177,7 @@ class Setting:
                 with features_once(cfg, module, trainer, self.data):
                     trainer.fit(module, datamodule=window)
             finally:
+                window.end()
                 if start.instruments is not None:
                     start.instruments.take_off()
                 self.data.to(torch.device("cpu"))
@@ -227,6 +229,7 @@ class _Window(LightningDataModule):
         self.clock = Clock()
         self.module: Any = None
         self.samples = 0
+        self._running: Generator[Batch] | None = None
         for name in TRANSFER:  # by which a user's own data has a say in how a batch reaches the device
             hook = getattr(setting.data, name)
             if getattr(hook, "__func__", None) is not getattr(LightningDataModule, name):
@@ -247,8 +250,17 @@ class _Window(LightningDataModule):
         return self.last + 1  # the last step of an epoch is a longer one
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = self.setting.batches()
-        clock = self.clock
+        self._running = self._hand_out()
+        return self._running
+
+    def end(self) -> None:
+        """End the worker processes, also those of steps that were broken off."""
+        if self._running is not None:
+            self._running.close()
+        self.setting.data.end_workers()
+
+    def _hand_out(self) -> Generator[Batch]:
+        batches, clock = self.setting.batches(), self.clock
         try:
             source = _endless(batches)
             for number in range(len(self)):
@@ -303,6 +315,8 @@ def per_step_callbacks(cfg: DictConfig, folder: Path, logs: bool) -> list[Callba
         for name in ENDS:
             if hasattr(callback, name):
                 callback.__dict__[name] = _nothing
+        if isinstance(callback, Progress):
+            callback.__dict__["on_train_start"] = _nothing  # it opens no bar
     return kept
 
 

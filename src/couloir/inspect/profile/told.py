@@ -12,7 +12,6 @@ from couloir.inspect.probe import training_sentence
 from couloir.inspect.profile.account import FORWARD, LOADING, PARTS, Account, Module, shown
 from couloir.inspect.profile.candidates import Tried, best
 from couloir.inspect.profile.steps import Found, Round
-from couloir.inspect.profile.tries import ROUNDS
 from couloir.log import rendered
 from couloir.record.files import as_csv
 
@@ -111,7 +110,8 @@ def advice(whole: Profile, overrides: list[str]) -> str:
     """
     if not whole.tried:
         return "no setting was tried"
-    lines = [f"tried, in {ROUNDS} rounds in turn with the present setting, medians:"]
+    rounds = max(len(each.present) for each in whole.tried)
+    lines = [f"tried, in {rounds} rounds in turn with the present setting, medians:"] if rounds else []
     lines += [f"  {_measured(each)}" for each in whole.tried]
     chosen = best(whole.tried)
     if chosen is None:

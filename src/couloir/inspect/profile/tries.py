@@ -14,11 +14,11 @@ from couloir.errors import CouloirError
 from couloir.inspect.probe import Probe
 from couloir.inspect.profile.candidates import CACHE, Candidate, Tried
 from couloir.inspect.profile.steps import SLOW, WARM_UP, Round, Setting
-from couloir.log import note
+from couloir.log import note, say
 
-ROUNDS, QUIETEST = 5, 3
-"""The steps are measured in so many rounds, with and without instruments in turn, of which the fastest count: what
-else runs on the machine disturbs the others.
+ROUNDS, FEW_ROUNDS = 5, 3
+"""The steps are measured in so many rounds, with and without instruments in turn; the second number is for a network
+whose step takes `SLOW`.
 """
 SECONDS = 1.5
 """How long the steps with instruments take, all together, where nobody says how many there are."""
@@ -66,9 +66,11 @@ def measure(setting: Setting, steps: int | None, bench: Bench) -> tuple[list[Rou
     first = bench.take(setting, 2, SLOW)
     seconds = first.seconds / len(first.durations)
     if steps is None:
-        fewest = FEWEST if seconds < SLOW else ROUNDS
+        fewest = FEWEST if seconds < SLOW else FEW_ROUNDS
         steps = round(min(max(SECONDS / seconds, fewest), MOST))
-    rounds = min(ROUNDS, steps)
+    rounds = min(ROUNDS if seconds < SLOW else FEW_ROUNDS, steps)
+    if (minutes := seconds * (steps + 2 * rounds) * 4 / 60) > 1:
+        say.info("a step takes about %.2g s, so this takes about %.0f minutes", seconds, minutes)
     calm, measured = [], []
     for number in range(rounds):
         bench.tell(f"round {number + 1} of {rounds}, {seconds:.2g} s a step")
@@ -79,9 +81,8 @@ def measure(setting: Setting, steps: int | None, bench: Bench) -> tuple[list[Rou
 
 
 def quietest(rounds: Sequence[Round]) -> list[Round]:
-    """The rounds with the shortest steps, which other work on the machine has disturbed least."""
-    count = QUIETEST if len(rounds) == ROUNDS else len(rounds)
-    return sorted(rounds, key=lambda each: each.seconds / len(each.durations))[:count]
+    """The larger half of the rounds, those with the shortest steps: other work on the machine disturbs the others."""
+    return sorted(rounds, key=lambda each: each.seconds / len(each.durations))[: len(rounds) // 2 + 1]
 
 
 def try_out(
@@ -97,7 +98,8 @@ def try_out(
         bench: where.
     """
     steps = round(min(max(SECONDS_A_TRY / seconds, 3 if seconds < SLOW else 1), 100))
-    in_time = int(PATIENCE / (ROUNDS * (steps + WARM_UP) * seconds)) - 1
+    rounds = ROUNDS if seconds < SLOW else FEW_ROUNDS
+    in_time = int(PATIENCE / (rounds * (steps + WARM_UP) * seconds)) - 1
     count = min(TRIES, max(1, in_time))
     settings: list[tuple[Candidate, Setting]] = []
     refused: list[Tried] = []
@@ -118,7 +120,8 @@ def in_turn(
     setting: Setting, others: Sequence[tuple[Candidate, Setting]], steps: int, seconds: float, bench: Bench
 ) -> list[Tried]:
     """Rounds of steps with each setting, the present one first; what is far slower is left out after a look."""
-    few = max(2, steps // 10)
+    rounds = ROUNDS if seconds < SLOW else FEW_ROUNDS
+    few = max(2 if seconds < SLOW else 1, steps // 10)
     look = bench.take(setting, few, seconds).samples_per_second
     rates: dict[str, list[float]] = {}
     hopeless: list[Tried] = []
@@ -131,8 +134,8 @@ def in_turn(
         else:
             rates[candidate.word] = []
     present: list[float] = []
-    for number in range(ROUNDS if rates else 0):
-        bench.tell(f"round {number + 1} of {ROUNDS}, {', '.join(rates)}")
+    for number in range(rounds if rates else 0):
+        bench.tell(f"round {number + 1} of {rounds}, {', '.join(rates)}")
         present.append(bench.take(setting, steps, seconds).samples_per_second)
         for candidate, other in others:
             if candidate.word in rates:
