@@ -82,3 +82,10 @@ def test_a_gap_is_a_gap_and_each_panel_stays_in_its_place() -> None:
     assert len(dots) == 2 * (3 + 1)
     assert all(shape.edges[2] < 3.6 * DPI for shape in dots)
     assert sum(shape.edges[1] > 2.9 * DPI for shape in dots) == 4
+
+
+def test_the_largest_numbers_there_are_leave_gaps_and_end_nothing() -> None:
+    for values in ((1.7e308, -1.7e308, 1.0), (1e-320, 2.0), (math.inf, math.nan), (1e299, -1e299), (0.0, 1e-320)):
+        line = Line(tuple(range(len(values))), values, "#000000", "loss", marked=tuple(range(len(values))))
+        for log in (False, all(0 < value < 1e300 for value in values)):
+            assert chart([[Panel("loss", [line], log=log, ring=(0, values[0]))]]).png()

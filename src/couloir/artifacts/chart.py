@@ -27,13 +27,15 @@ WHOLE = (1.0, 2.0, 5.0, 10.0)
 SMALLEST, LARGEST = 0.01, 1e5
 """Between these an axis ends without a power of ten above it."""
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+HUGE = 1e300
+"""From this size on, a value is a gap as what is no number is."""
 PROBES = 60
 """Points of a line, evenly spaced, that a legend is to stay away from."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line through (x, y); what is not finite leaves a gap.
+    """A line through (x, y); what is no number leaves a gap.
 
     Attributes:
         x: one value a point.
@@ -97,12 +99,12 @@ class Panel:
 
     def y_range(self) -> tuple[float, float]:
         """The lower and the upper end of the y axis."""
-        values = [value for line in self.lines for value in line.y if math.isfinite(value)]
-        values += [self.ring[1]] if self.ring is not None else []
+        values = [value for line in self.lines for value in line.y if can_be_drawn(value)]
+        values += [self.ring[1]] if self.ring is not None and can_be_drawn(self.ring[1]) else []
         low, high = min(values, default=0.0), max(values, default=1.0)
         if self.log:
             room = ROOM * (math.log10(high) - math.log10(low)) or 0.1
-            return low / 10**room, high * 10**room
+            return low / 10**room or low, high * 10**room
         room = ROOM * (high - low) or ROOM * abs(high) or ROOM
         return low - room if self.low is None else self.low, high + room if self.high is None else self.high
 
@@ -129,6 +131,11 @@ class Panel:
     def x_ticks(self) -> list[tuple[float, str]]:
         """Where the x axis has a number, a whole one, and the number."""
         return ticks(*self.x_range(), most=8, whole=True)
+
+
+def can_be_drawn(value: float) -> bool:
+    """Whether a value is a number, and small enough for the length of an axis to be one."""
+    return abs(value) < HUGE
 
 
 def chart(panels: Sequence[Sequence[Panel]], title: str = "") -> Canvas:
@@ -195,10 +202,10 @@ def draw_panel(canvas: Canvas, panel: Panel, edges: tuple[float, float, float, f
                 drawn += piece
         for place in line.marked:
             x, y = line.x[place], line.y[place]
-            if math.isfinite(y) and top <= down(y) <= bottom:
+            if can_be_drawn(y) and top <= down(y) <= bottom:
                 canvas.dot((across(x), down(y)), 4.0, line.colour)
                 drawn.append((across(x), down(y)))
-    if panel.ring is not None and top <= down(panel.ring[1]) <= bottom:
+    if panel.ring is not None and can_be_drawn(panel.ring[1]) and top <= down(panel.ring[1]) <= bottom:
         canvas.dot((across(panel.ring[0]), down(panel.ring[1])), 6.5, None, "#333333")
         drawn.append((across(panel.ring[0]), down(panel.ring[1])))
     _draw_legend(canvas, panel.legend(), edges, drawn)
@@ -253,7 +260,7 @@ def _runs(line: Line) -> Iterator[list[Point]]:
     """The parts of a line between its gaps."""
     run: list[Point] = []
     for x, y in zip(line.x, line.y, strict=True):
-        if math.isfinite(y):
+        if can_be_drawn(y):
             run.append((x, y))
         elif run:
             yield run
