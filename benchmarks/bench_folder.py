@@ -8,7 +8,8 @@ ImageFolder and transforms, rewritten here, in a DataLoader with two workers), b
 by Couloir decoding, by Couloir decoding and filling its cache, and by Couloir from its cache. All give float32 batches
 (B, 3, 224, 224) of random resized crops and mirrors, standardised, from warm files. Images a second are medians over
 epochs, and so are the seconds of the cores, workers' included, for 1,000 images. The epoch that fills the cache has the
-start of its workers in it; the others' have started. The JSON beside this file holds the same numbers.
+start of its workers in it; the others' have started. It is measured once more with a disk that takes 150 MB/s: the call
+that waits for the disk is made that slow. The JSON beside this file holds the same numbers.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ import statistics
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,9 @@ KINDS = {
     "large": Kind("JPEGs of 4,000 x 3,000", ".jpg", (4000, 3000), 8, 1 / 24),
 }
 USUAL, TORCHVISION = "the usual DataLoader", "torchvision's ImageFolder and DataLoader"
+DISK = 150.0
+"""MB/s of the slow disk."""
+SLOW = f"the same with a disk that takes {DISK:.0f} MB/s"
 DECODING, FILLING, CACHED = "couloir, decoding", "couloir, decoding and filling the cache", "couloir, from the cache"
 
 
@@ -219,14 +224,41 @@ def epoch(batches: Iterable[Any], count: int) -> tuple[float, float]:
     return rate, (seconds_of_cores() - worked) / count * 1000
 
 
-def filling(root: Path, batch: int, cache: Path, count: int) -> tuple[float, float]:
-    """The first epoch of a set without a cache, with the start of its workers."""
-    loader = ours(root, batch, cache).train_dataloader()
+@contextmanager
+def disk_of(rate: float | None) -> Iterator[None]:
+    """Have the calls that wait for the disk take as long as with one of so many MB/s; None: as long as they take.
+
+    It is one disk for all processes that are forked meanwhile, and whatever is appended to the file goes to it.
+    """
+    if not rate:
+        yield
+        return
+    wait, written, free = os.fdatasync, multiprocessing.Value("d", 0.0), multiprocessing.Value("d", 0.0)
+
+    def slow(file: int) -> None:
+        wait(file)
+        with written.get_lock():
+            size = os.fstat(file).st_size
+            free.value = max(time.monotonic(), free.value) + max(0.0, size - written.value) / (rate * 1e6)
+            written.value, until = size, free.value
+        time.sleep(max(0.0, until - time.monotonic()))
+
+    os.fdatasync = slow
     try:
-        return epoch(loader, count)
+        yield
     finally:
-        loader.close()
-        shutil.rmtree(cache)
+        os.fdatasync = wait
+
+
+def filling(root: Path, batch: int, cache: Path, count: int, disk: float | None = None) -> tuple[float, float]:
+    """The first epoch of a set without a cache, with the start of its workers."""
+    with disk_of(disk):
+        loader = ours(root, batch, cache).train_dataloader()
+        try:
+            return epoch(loader, count)
+        finally:
+            loader.close()
+            shutil.rmtree(cache)
 
 
 def measure(kind: Kind, count: int, rounds: int) -> dict[str, Any]:
@@ -241,6 +273,7 @@ def measure(kind: Kind, count: int, rounds: int) -> dict[str, Any]:
             **({} if own is None else {TORCHVISION: lambda: epoch(own, count)}),
             DECODING: lambda: epoch(decoding, count),
             FILLING: lambda: filling(root, kind.batch, Path(name) / "fresh", count),
+            SLOW: lambda: filling(root, kind.batch, Path(name) / "fresh", count, DISK),
             CACHED: lambda: epoch(cached, count),
         }
         found: dict[str, list[tuple[float, float]]] = {label: [] for label in sides}

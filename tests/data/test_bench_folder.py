@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -68,7 +70,7 @@ def test_torchvision_takes_part_where_it_imports(bench: ModuleType, monkeypatch:
     asked = stand_in(monkeypatch)
     numbers = bench.measure(bench.KINDS["png"], 8, 1)
     assert set(numbers["images_per_second"]) == {
-        bench.USUAL, bench.TORCHVISION, bench.DECODING, bench.FILLING, bench.CACHED,
+        bench.USUAL, bench.TORCHVISION, bench.DECODING, bench.FILLING, bench.SLOW, bench.CACHED,
     }  # fmt: skip
     assert all(rate > 0 for rate in numbers["images_per_second"].values())
     assert all(seconds >= 0 for seconds in numbers["seconds_of_cores_for_1000_images"].values())
@@ -95,6 +97,17 @@ def test_without_torchvision_the_benchmark_says_so_and_goes_on(
     monkeypatch.setattr(sys, "meta_path", [Fails(), *sys.meta_path])
     assert bench.torchvisions(tmp_path, 4) is None
     assert str(error) in capsys.readouterr().out
+
+
+def test_the_slow_disk_takes_as_long_as_it_says(bench: ModuleType, tmp_path: Path) -> None:
+    wait = os.fdatasync
+    with (tmp_path / "file").open("wb", buffering=0) as stream, bench.disk_of(0.5):
+        for _ in range(2):
+            begin = time.monotonic()
+            stream.write(bytes(50_000))
+            os.fdatasync(stream.fileno())
+            assert time.monotonic() - begin >= 0.1
+    assert os.fdatasync is wait
 
 
 def test_large_photographs_are_large_and_pngs_are_pngs(bench: ModuleType, tmp_path: Path) -> None:
