@@ -121,6 +121,7 @@ def measured(root: Path, samples: int) -> dict[str, object]:
     finished = run([str(BIN / "train"), *words])
     result = json.loads((root / "latest" / "result.json").read_text())
     found["microseconds a sample"] = 1e6 / result["train/samples_per_second"]
+    found["CPU microseconds a sample, start included"] = 1e6 * finished.cpu_seconds / (2 * BATCHES * BATCH)
     found["peak, MiB"] = finished.peak_mib
     return found
 
@@ -140,7 +141,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=chosen.folder) as root:
             found = numbers[samples] = measured(Path(root), samples)
         told = ", ".join(f"{name} {value:.2f} s" for name, value in found["seconds"].items())  # type: ignore[attr-defined]
-        print(f"{samples:9,} {found['microseconds a sample']:7.1f} us a sample  peak {found['peak, MiB']:6.0f} MiB")
+        print(f"{samples:9,} {found['microseconds a sample']:7.1f} us a sample  peak {found['peak, MiB']:6.0f} MiB  "
+              f"CPU {found['CPU microseconds a sample, start included']:.0f} us a sample with the start")  # fmt: skip
         print(f"          {told}", flush=True)
     write_report(__file__, {"sizes": numbers})
     first, last = numbers[chosen.samples[0]], numbers[chosen.samples[-1]]

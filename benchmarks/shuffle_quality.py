@@ -40,14 +40,14 @@ def table(file: Path, labels: np.ndarray) -> list[str]:
     def parts() -> Any:
         for begin, end in itertools.pairwise(starts):
             part = rows[: end - begin].copy()
-            part["label"], part["mark"] = labels[begin:end], np.arange(begin, end)
+            part["mark"] = np.arange(begin, end)
             yield part
 
     facts = {"classes": None, "labels": CLASSES, "faults": [], "faulty": 0, "others": {}, "named": None}
     names = np.zeros(len(starts), np.int64)
     write_arrays(file, facts, {
         "starts": (np.int64, len(starts), [starts]), "name_starts": (np.int64, len(starts), [names]),
-        "table": (ROW, SAMPLES, parts()), "names": (np.uint8, 0, []),
+        "table": (ROW, SAMPLES, parts()), "labels": (np.int32, SAMPLES, [labels]), "names": (np.uint8, 0, []),
     })  # fmt: skip
     return [f"/nowhere/train-{number:06}.tar" for number in range(len(starts) - 1)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +22,8 @@ MIDDLE = 1024
 """Bytes from the middle of two files of one size that tell whether a look at the whole of them is worth while."""
 OPENED = 200_000
 """Files of a size that others have as well, beyond which none of them is opened."""
-AT_ONCE = 1 << 16
-"""Marks that are compared at a time."""
+AT_ONCE = 1 << 19
+"""Marks that are compared at a time: 4 MB."""
 AT_A_TIME = 512
 """Files that a thread opens one after the other."""
 
@@ -123,27 +123,31 @@ def same_files(paths: Mapping[str, Sequence[Path]], sizes: Mapping[str, Sequence
 
 
 def same_marks(
-    marks: Mapping[str, NDArray[np.uint64]], confirm: Callable[[Place], tuple[int, bytes] | None] | None
+    marks: Mapping[str, Callable[[], Iterable[NDArray[np.uint64]]]],
+    count: int,
+    confirm: Callable[[Place], tuple[int, bytes] | None] | None,
 ) -> Doubles:
     """The samples whose marks are the same, and their bytes too where these are compared.
 
-    Memory is that of the marks, sorted, and of what is found.
+    The marks are gone through as often as it takes to have no more than `AT_ONCE` of them in memory.
 
     Args:
-        marks: a hash of each sample of each split, over some of its bytes.
+        marks: of each split a hash of each sample, over some of its bytes, in parts, whenever they are asked for.
+        count: how many samples there are.
         confirm: the size of a sample, and a hash over all of its bytes; None of one that cannot be read. Without it,
             marks decide.
     """
-    ordered = np.sort(np.concatenate(list(marks.values())))
-    several = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    del ordered
     groups: dict[Any, list[Place]] = {}
-    for split, values in marks.items():
-        for start in range(0, len(values) if len(several) else 0, AT_ONCE):
-            part = values[start : start + AT_ONCE]
-            at = np.minimum(np.searchsorted(several, part), len(several) - 1)
-            for number in np.flatnonzero(several[at] == part).tolist():
+    passes = -(-count // AT_ONCE)
+    several = [_several(marks, passes, number) for number in range(passes)]
+    found = np.sort(np.concatenate(several)) if several else np.empty(0, np.uint64)
+    for split, parts in marks.items():
+        start = 0
+        for part in parts() if len(found) else ():
+            at = np.minimum(np.searchsorted(found, part), len(found) - 1)
+            for number in np.flatnonzero(found[at] == part).tolist():
                 groups.setdefault(int(part[number]), []).append(Place(split, start + number))
+            start += len(part)
     complete = True
     if confirm is not None:
         left, whole = HASHED_BYTES, groups
@@ -156,6 +160,16 @@ def same_marks(
                     left -= told[0]
                     groups.setdefault((mark, told[1]), []).append(place)
     return Doubles([places for places in groups.values() if len(places) > 1], complete)
+
+
+def _several(
+    marks: Mapping[str, Callable[[], Iterable[NDArray[np.uint64]]]], passes: int, number: int
+) -> NDArray[np.uint64]:
+    """Those of the marks with one remainder that are there more than once."""
+    mine = [part[part % np.uint64(passes) == number] for parts in marks.values() for part in parts()]
+    ordered = np.concatenate(mine)
+    ordered.sort()
+    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
 
 
 def _still(places: list[int], key: Callable[[int], tuple[int, bytes | None]]) -> list[int]:

@@ -30,7 +30,7 @@ def contents(found: Rows) -> list[tuple[str, bytes, int]]:
     disk = Disk()
     places = [found.place(number) for number in range(len(found))]
     return [
-        (found.name(number), disk.read(shard, offset, size), int(found.table[number]["label"]))
+        (found.name(number), disk.read(shard, offset, size), int(found.labels[number]))
         for number, (shard, offset, size, _) in enumerate(places)
     ]
 
@@ -40,7 +40,7 @@ def test_samples_are_found_with_their_bytes_and_labels(tmp_path: Path) -> None:
     assert contents(found) == [
         (f"train-00000{number > 3:d}.tar/{number:05}.png", png(number), number % 3) for number in range(7)
     ]
-    assert (found.classes, found.labels) == (None, 3)
+    assert (found.classes, found.num_labels) == (None, 3)
     again = rows(tmp_path)
     assert again.file == found.file
     assert contents(pickle.loads(pickle.dumps(again))) == contents(found)
@@ -50,11 +50,11 @@ def test_samples_are_found_with_their_bytes_and_labels(tmp_path: Path) -> None:
 def test_names_of_classes_are_sorted_or_as_stated(tmp_path: Path) -> None:
     make_shards(tmp_path, 4, 3, names=NAMES)
     assert rows(tmp_path).classes == ["ant", "bee", "cat"]
-    assert rows(tmp_path).table["label"].tolist() == [2, 0, 1, 2, 0, 1, 2]
+    assert rows(tmp_path).labels.tolist() == [2, 0, 1, 2, 0, 1, 2]
     (tmp_path / "classes.json").write_text(json.dumps(["dog", *NAMES]))
-    assert rows(tmp_path).table["label"].tolist() == [1, 2, 3, 1, 2, 3, 1]
+    assert rows(tmp_path).labels.tolist() == [1, 2, 3, 1, 2, 3, 1]
     make_shards(tmp_path, 4, split="val", names=NAMES)
-    assert rows(tmp_path, pattern="val-*", like=rows(tmp_path)).table["label"].tolist() == [1, 2, 3, 1]
+    assert rows(tmp_path, pattern="val-*", like=rows(tmp_path)).labels.tolist() == [1, 2, 3, 1]
 
 
 def test_labels_in_json_count_where_there_is_no_cls(tmp_path: Path) -> None:

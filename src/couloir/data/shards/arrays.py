@@ -7,6 +7,7 @@ each at a multiple of 8 bytes.
 from __future__ import annotations
 
 import json
+import mmap
 import struct
 import zlib
 from collections.abc import Iterable, Mapping
@@ -58,8 +59,8 @@ def write_arrays(file: Path, facts: Mapping[str, Any], arrays: Mapping[str, tupl
                 raise ValueError(f"{name} has {written} entries, not {count}")
 
 
-def read_arrays(file: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """The facts of a file, and its arrays in a memory map.
+def read_arrays(file: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]], mmap.mmap]:
+    """The facts of a file, its arrays in a memory map, and the map.
 
     Raises:
         NotWhole: it is not there, cut off, or no such file.
@@ -71,7 +72,9 @@ def read_arrays(file: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         if mark != MARK or zlib.crc32(told) != checksum:
             raise NotWhole(str(file))
         facts: dict[str, Any] = json.loads(told)
-        whole = np.memmap(file, np.uint8, mode="r")
+        with file.open("rb") as stream:
+            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        whole = np.frombuffer(mapped, np.uint8)
     except (OSError, ValueError, struct.error) as error:
         raise NotWhole(str(file)) from error
     arrays: dict[str, NDArray[Any]] = {}
@@ -84,7 +87,7 @@ def read_arrays(file: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
             raise NotWhole(str(file))
         arrays[name] = whole[place:end].view(kind) if count else np.empty(0, kind)
         place = end
-    return facts, arrays
+    return facts, arrays, mapped
 
 
 def _named(kind: DTypeLike) -> Any:

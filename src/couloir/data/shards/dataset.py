@@ -163,7 +163,7 @@ def _check_room(rows: Rows, keys: Mapping[str, Any]) -> None:
 
 def class_names(rows: Rows) -> list[str]:
     """The names of the classes; numbers where they have none."""
-    return rows.classes or [str(label) for label in range(rows.labels)]
+    return rows.classes or [str(label) for label in range(rows.num_labels)]
 
 
 def left_out(found: Mapping[str, Rows]) -> list[Skipped]:
@@ -214,4 +214,4 @@ def count(keys: Mapping[str, Any]) -> tuple[int, int | None]:
     labels = [names.index(name) for name in chosen_classes(keys["classes"], names)]
     import numpy as np
 
-    return int(np.isin(rows.table["label"], labels).sum()), None
+    return int(np.isin(rows.labels, labels).sum()), None

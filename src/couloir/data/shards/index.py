@@ -99,7 +99,7 @@ class Index:
         Raises:
             NotWhole: there is none, or none of this version.
         """
-        facts, arrays = read_arrays(file)
+        facts, arrays, _ = read_arrays(file)
         if facts.get("format") != FORMAT:
             raise NotWhole(str(file))
         return cls(

@@ -7,6 +7,7 @@ of a machine share its pages, and a set of a million samples takes no more memor
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ AT_ONCE, PART = 8, 64
 """Shards on servers that are indexed at a time, and how many indices wait to be put together."""
 ANNOUNCED_SECONDS = 10.0
 """What takes longer than this is announced."""
+ROWS_AT_A_TIME = 1 << 14
 UNUSED_DAYS = 60
 """Days after which the table of a set that nobody has used is removed."""
 
@@ -60,19 +62,22 @@ class Rows:
     Args:
         shards: places.
         starts: the number of the first sample of each shard, and of all samples, (S + 1,).
-        table: a row a sample, of type `ROW`; labels are those of the whole set, (N,).
+        table: a row a sample, of type `ROW`, (N,).
+        labels: those of the whole set, beside the table since everybody asks for them, (N,) int32.
         names: of all shards, one after the other, as an `Index` has them.
         name_starts: where those of each shard begin, (S + 1,).
         facts: plain values: `classes`, `faults`, `faulty`, `others`, `labels`.
         key: what these versions of the shards are known by.
+        mapped: the memory map that the arrays are views of.
         file: where all of this stands; None: in memory.
     """
 
     def __init__(
-        self, shards: list[str], starts: NDArray[np.int64], table: NDArray[Any], names: NDArray[np.uint8],
-        name_starts: NDArray[np.int64], facts: dict[str, Any], key: str, file: Path | None = None,
+        self, shards: list[str], starts: NDArray[np.int64], table: NDArray[Any], labels: NDArray[np.int32],
+        names: NDArray[np.uint8], name_starts: NDArray[np.int64], facts: dict[str, Any], key: str,
+        file: Path | None = None, mapped: mmap.mmap | None = None,
     ) -> None:  # fmt: skip
-        self.shards, self.starts, self.table = shards, starts, table
+        self.shards, self.starts, self.table, self.labels, self._mapped = shards, starts, table, labels, mapped
         self.names, self.name_starts, self.facts, self.key, self.file = names, name_starts, facts, key, file
 
     def __len__(self) -> int:
@@ -81,7 +86,7 @@ class Rows:
     def __getstate__(self) -> dict[str, Any]:
         """A process of its own maps the file anew."""
         if self.file is None:
-            return self.__dict__
+            return self.__dict__ | {"_mapped": None}
         return {"shards": self.shards, "file": self.file}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -96,9 +101,21 @@ class Rows:
         return names
 
     @property
-    def labels(self) -> int:
+    def num_labels(self) -> int:
         """One more than the largest label."""
         return int(self.facts["labels"])
+
+    def parts(self, indices: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
+        """The rows of some samples, some thousand at a time; the table's pages are given back after each part.
+
+        Args:
+            indices: their numbers, (N,).
+        """
+        for start in range(0, len(indices), ROWS_AT_A_TIME):
+            part = self.table[indices[start : start + ROWS_AT_A_TIME]]
+            if self._mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+                self._mapped.madvise(mmap.MADV_DONTNEED)
+            yield part
 
     def place(self, number: int) -> tuple[str, int, int, str]:
         """Of a sample its shard, where its image begins there, its bytes, and the image's name."""
@@ -127,7 +144,8 @@ class Rows:
         starts = self.starts - np.searchsorted(numbers, self.starts)
         key = hashlib.sha256(f"{self.key}\0{numbers.tolist()}".encode()).hexdigest()[:32]
         table = np.delete(self.table, numbers)
-        return Rows(self.shards, starts, table, self.names, self.name_starts, self.facts, key)
+        labels = np.delete(self.labels, numbers)
+        return Rows(self.shards, starts, table, labels, self.names, self.name_starts, self.facts, key)
 
     def skipped(self, split: str) -> list[Skipped]:
         """What of the shards is used for no sample."""
@@ -194,7 +212,7 @@ def rows_of(shards: list[str], store: Store, caches: Path, skip: bool = False, l
 
 
 def _key(shards: list[str], stamps: Sequence[Stamp], known: list[str] | None) -> str:
-    digest = hashlib.sha256(f"{FORMAT}\0{known}\0".encode(errors="surrogateescape"))
+    digest = hashlib.sha256(f"{FORMAT} 2\0{known}\0".encode(errors="surrogateescape"))
     for shard, stamp in zip(shards, stamps, strict=True):
         digest.update(f"{shard}\0{stamp.size}\0{stamp.version}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]
@@ -351,12 +369,11 @@ class _Parts:
                 )  # fmt: skip
             self.labels = len(label_of)
 
-        def rows() -> Iterator[NDArray[Any]]:
+        def labels() -> Iterator[NDArray[Any]]:
             for index, mine in zip(self._each(), self.classes, strict=True):
-                table = np.array(index.rows)
-                if mine is not None and len(table):
-                    table["label"] = np.array([label_of[name] for name in mine], np.int32)[table["label"]]
-                yield table
+                found = np.array(index.rows["label"])
+                named_here = mine is not None and len(found)
+                yield np.array([label_of[name] for name in mine or ()], np.int32)[found] if named_here else found
 
         facts = {
             "classes": classes, "labels": self.labels, "faults": self.faults, "faulty": self.faulty,
@@ -366,7 +383,8 @@ class _Parts:
         return facts, {
             "starts": (np.int64, len(starts), iter([starts])),
             "name_starts": (np.int64, len(starts), iter([name_starts])),
-            "table": (ROW, self.counts[-1], rows()),
+            "table": (ROW, self.counts[-1], (index.rows for index in self._each())),
+            "labels": (np.int32, self.counts[-1], labels()),
             "names": (np.uint8, self.bytes[-1], (index.names for index in self._each())),
         }  # fmt: skip
 
@@ -381,16 +399,21 @@ def _mapped(shards: list[str], file: Path) -> Rows:
     Raises:
         NotWhole: there is none, or it is torn.
     """
-    facts, arrays = read_arrays(file)
-    return _rows(shards, facts, arrays, file.stem, file)
+    facts, arrays, mapped = read_arrays(file)
+    return _rows(shards, facts, arrays, file.stem, file, mapped)
 
 
 def _rows(
-    shards: list[str], facts: dict[str, Any], arrays: Mapping[str, NDArray[Any]], key: str, file: Path | None = None
+    shards: list[str],
+    facts: dict[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+    key: str,
+    file: Path | None = None,
+    mapped: mmap.mmap | None = None,
 ) -> Rows:
     return Rows(
-        shards, np.array(arrays["starts"]), arrays["table"], arrays["names"], np.array(arrays["name_starts"]), facts,
-        key, file,
+        shards, np.array(arrays["starts"]), arrays["table"], arrays["labels"], arrays["names"],
+        np.array(arrays["name_starts"]), facts, key, file, mapped,
     )  # fmt: skip
 
 
@@ -417,16 +440,16 @@ def _check(rows: Rows, skip: bool, like: Rows | None) -> None:
         if (like.facts["named"] is None) != (rows.facts["named"] is None):
             numbered, named = (rows, like) if like.facts["named"] else (like, rows)
             raise mixed(numbered.shards[0], "samples there", named.shards[0], "samples there")
-        limit, what = like.labels, f"the training shards have labels 0 to {like.labels - 1}"
+        limit, what = like.num_labels, f"the training shards have labels 0 to {like.num_labels - 1}"
         if classes is not None:
             limit, what = len(classes), f"there are {len(classes)} classes"
     elif classes is not None:
         limit, what = len(classes), f"{CLASSES} has {len(classes)} names"
     else:
         return
-    if rows.labels > limit:
+    if rows.num_labels > limit:
         raise CouloirError(
-            f"There is a label {rows.labels - 1}, and {what}.",
+            f"There is a label {rows.num_labels - 1}, and {what}.",
             place=rows.shards[0],
             next_step="correct the labels, or the names",
         )

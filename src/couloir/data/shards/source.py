@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, cast
 
@@ -22,7 +23,6 @@ from couloir.data.shards.index import mark_of
 from couloir.data.shards.naming import name_of
 from couloir.data.shards.order import BlockOrder, block_bounds
 from couloir.data.shards.rows import Rows, Store
-from couloir.data.source import CHUNK
 from couloir.data.splits import Indices
 from couloir.errors import CouloirError
 
@@ -116,7 +116,7 @@ class ShardSource(FileSource):
     ) -> None:  # fmt: skip
         self.rows, self.store, self.block, self.window = rows, store, block, window
         self.paths = []
-        self.targets = np.asarray(rows.table["label"])
+        self.targets = rows.labels
         self.size, self.channels, self.first = size_of(image_size), reading.channels, 0
         self.frames: ShardFrames = ShardFrames(rows, store, resize, reading, blocks)
         self.measured = MEASURED
@@ -150,8 +150,7 @@ class ShardSource(FileSource):
 
     def hash_into(self, add: Callable[[bytes], object], indices: Indices) -> None:
         """What the index says of the images: sizes, and hashes over both ends of each, wherever they stand."""
-        for start in range(0, len(indices), CHUNK):
-            part = self.rows.table[indices[start : start + CHUNK]]
+        for part in self.rows.parts(indices):
             add(np.ascontiguousarray(part["size"]).tobytes())
             add(np.ascontiguousarray(part["mark"]).tobytes())
 
@@ -167,13 +166,10 @@ class ShardSource(FileSource):
         """
         return self.frames.content(index)
 
-    def marks(self, indices: Indices) -> NDArray[np.uint64]:
-        """A hash of each of some images, over its size and both of its ends."""
-        found = np.empty(len(indices), np.uint64)
-        for start in range(0, len(indices), CHUNK):
-            part = self.rows.table[indices[start : start + CHUNK]]
-            found[start : start + CHUNK] = part["mark"] + part["size"] * np.uint64(0x9E3779B97F4A7C15)
-        return found
+    def marks(self, indices: Indices) -> Iterator[NDArray[np.uint64]]:
+        """A hash of each of some images, over its size and both of its ends, some thousand at a time."""
+        for part in self.rows.parts(indices):
+            yield part["mark"] + part["size"] * np.uint64(0x9E3779B97F4A7C15)
 
 
 def same_images(splits: Mapping[str, Any]) -> Doubles:
@@ -194,5 +190,6 @@ def same_images(splits: Mapping[str, Any]) -> Doubles:
         return len(content), hashlib.sha256(content).digest()
 
     remote = any(split.source.store.remote for split in splits.values())
-    return same_marks({name: split.source.marks(split.indices) for name, split in splits.items()},
-                      None if remote else confirm)  # fmt: skip
+    count = sum(len(split.indices) for split in splits.values())
+    marks = {name: partial(split.source.marks, split.indices) for name, split in splits.items()}
+    return same_marks(marks, count, None if remote else confirm)

@@ -55,8 +55,7 @@ def without_undecodable(
     if not found:
         return rows, []
     skipped = [
-        Skipped(split, rows.name(number), None, names[int(rows.table[number]["label"])], reason)
-        for number, reason in found
+        Skipped(split, rows.name(number), None, names[int(rows.labels[number])], reason) for number, reason in found
     ]
     if len(found) == len(rows):
         raise CouloirError(
