@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from couloir.data import doubles
-from couloir.data.doubles import Doubles, Place, same_files, same_rows
+from couloir.data.doubles import Doubles, Place, same_files, same_marks, same_rows
 
 
 def test_files_of_one_size_and_one_middle_are_told_apart_by_their_whole_content(tmp_path: Path) -> None:
@@ -53,3 +53,21 @@ def test_nobody_waits_for_a_pipe(tmp_path: Path) -> None:
         os.mkfifo(tmp_path / name)
     found = same_files({"train": [tmp_path / name for name in names]})
     assert found.groups == [[Place("train", 0), Place("train", 1)]]
+
+
+def test_marks_of_many_samples_are_compared_in_passes_and_confirmed_by_their_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("couloir.data.doubles.AT_ONCE", 7)
+    values = np.random.default_rng(0).permutation(40).astype(np.uint64)
+    values[[3, 30]], values[[8, 9, 39]] = 100, 200
+    marks = {"train": lambda: iter(np.split(values[:30], 3)), "test": lambda: iter([values[30:]])}
+    found = same_marks(marks, 40, None)
+    assert sorted(found.groups) == [
+        [Place("train", 3), Place("test", 0)],
+        [Place("train", 8), Place("train", 9), Place("test", 9)],
+    ]
+    told = same_marks(marks, 40, lambda place: None if place.number == 0 else (5, bytes(place.number % 2)))
+    assert told.groups == [[Place("train", 9), Place("test", 9)]]
+    assert told.complete
+    assert same_marks({"train": lambda: iter([values[:3]])}, 3, None).groups == []

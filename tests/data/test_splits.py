@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from couloir.data.splits import hold_out, rare, take
+from couloir.data.splits import hashed, hold_out, hold_out_by_number, rare, take
 
 TARGETS = np.repeat([0, 1, 2], [600, 300, 100])
 
@@ -67,3 +67,29 @@ def test_without_a_rare_class_the_draw_is_the_one_of_the_classes_shares() -> Non
 def test_where_every_class_is_rare_they_are_held_out_all_the_same() -> None:
     kept, held = hold_out(np.arange(4), np.array([0, 0, 1, 1]), 0.25, seed=0, stratify=True)
     assert (len(kept), len(held)) == (3, 1)
+
+
+def test_samples_are_held_out_by_a_hash_of_their_numbers_alone() -> None:
+    pool = np.arange(200_000)
+    left, held = hold_out_by_number(pool, 0.15, 3)
+    assert sorted([*left, *held]) == pool.tolist()
+    assert abs(len(held) - 30_000) < 4 * (200_000 * 0.15 * 0.85) ** 0.5  # four deviations of a binomial
+    some = pool[::3]
+    assert hold_out_by_number(some, 0.15, 3)[1].tolist() == [number for number in held.tolist() if number % 3 == 0]
+    other = hold_out_by_number(pool, 0.15, 4)[1]
+    assert abs(len(np.intersect1d(held, other)) - 4_500) < 4 * (200_000 * 0.0225 * 0.9775) ** 0.5
+    for few in (2, 3):
+        assert [len(part) > 0 for part in hold_out_by_number(np.arange(few), 0.01, 0)] == [True, True]
+        assert [len(part) > 0 for part in hold_out_by_number(np.arange(few), 0.999, 0)] == [True, True]
+
+
+def test_the_hash_is_splitmix64() -> None:
+    def mixed(value: int) -> int:
+        value = (value + 0x9E3779B97F4A7C15) % 2**64
+        value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        value = (value ^ value >> 27) * 0x94D049BB133111EB % 2**64
+        return value ^ value >> 31
+
+    assert mixed(0) == 0xE220A8397B1DCDAF  # the first number of java.util.SplittableRandom(0)
+    numbers = np.array([0, 1, 12_345, 2**40])
+    assert hashed(numbers, 7).tolist() == [mixed(number ^ mixed(7)) for number in numbers.tolist()]

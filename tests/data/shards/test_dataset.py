@@ -55,8 +55,14 @@ def test_a_run_that_was_stopped_inside_an_epoch_ends_with_the_same_bits(
     assert rows(broken) == rows(whole)
     assert result(broken) == result(whole)
     assert differences(state(broken, "last"), state(whole, "last")) == ["/hyper_parameters/data/workers: 1 0"]
-    (tmp_path / "moved").symlink_to(tmp_path / "set")
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_repeated_and_evaluated_wherever_the_shards_are(tmp_path: Path) -> None:
+    make_shards(tmp_path / "set", *SIZES)
+    whole = couloir.train(couloir.compose([*sentence(tmp_path / "set"), f"output_dir={tmp_path / 'whole'}"])).dir
     assert run(["rerun", str(whole)]) == 0
+    (tmp_path / "moved").symlink_to(tmp_path / "set")
     assert run(["evaluate", str(whole), f"data.path={tmp_path / 'moved'}"]) == 0
     with (whole / "predictions.csv").open() as stream:
         files = [row["file"] for row in csv.DictReader(stream)]
