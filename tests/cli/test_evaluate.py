@@ -27,7 +27,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed in (0, 1):
         words = ["trainer.max_epochs=3", f"seed={seed}", "data.seed=0", "logger=csv", "trainer=cpu"]
         couloir.train(couloir.compose([*words, f"output_dir={folder}"]))
-    words = ["data=line", "data.target_scaling=standardize", "logger=csv", "trainer=cpu"]
+    words = ["data=line", "data.target_scaling=standardize", "trainer.max_epochs=3", "logger=csv", "trainer=cpu"]
     couloir.train(couloir.compose([*words, f"output_dir={folder}"]))
     return folder
 
