@@ -128,8 +128,11 @@ class Cache:
         index = self._map(self.set / "index", len(self.paths))
         ends = index["place"] - 1 + index["height"].astype(np.uint64) * index["width"] * self.channels
         there = index["place"] > 0
-        index[there & (ends > size)] = 0
-        end = int(ends[there & (ends <= size)].max(initial=0))
+        lost = there & (ends > size)
+        if lost.any():
+            index[lost] = 0
+            index.flush()  # before other pixels come to stand there
+        end = int(ends[there & ~lost].max(initial=0))
         if end < size:
             os.truncate(self.set / "frames", end)
 
@@ -211,7 +214,7 @@ class Cache:
             _in_use(self.set)  # those of runs that are gone are swept up
         return [self._map(file, len(self.paths)) for file in files if file.exists()]
 
-    def _map(self, file: Path, rows: int) -> NDArray[Any]:
+    def _map(self, file: Path, rows: int) -> np.memmap[Any, Any]:
         return np.memmap(file, ROW, mode="r+", shape=(rows,))
 
     def _own_writer(self) -> _Writer:
