@@ -1,18 +1,17 @@
 """The loop: `train` with metrics, logs and checkpoints on, against the loop that one writes by hand.
 
-    python benchmarks/bench_loop.py [--processes] [mlp] [lenet5] [resnet18] [unet] [vae] [gan] [dcgan] [lstm] [gpt]
+    python benchmarks/bench_loop.py [--one-process] [mlp] [lenet5] [resnet18] [unet] [vae] [gan] [dcgan] [lstm] [gpt]
 
-One process runs an epoch of each side in turn (`loop_in_turn.py`), so that other work on the machine strikes all of
-them. A ratio is the median over these rounds, by the clock and by the seconds that the process had a core. Validation
-is not counted; what an epoch of `train` takes beside its steps is in the JSON file. Then each side has a process of its
-own, whose peak memory is compared. The first three networks take about six minutes.
+Both sides in turn, several rounds, each run a process of its own; steps per second are those of the median epoch
+after the first, validation not counted. The plain loop has its data in memory, in float32; once as it is usually
+written, and once with Couloir's execution settings (channels_last, the fused optimizer). MNIST, CIFAR-10 and
+Shakespeare are taken from the folder that COULOIR_DATA names, random images of their size and a text that comes with
+Python where it is not set. The first three networks take about eight minutes.
 
-With `--processes` also the speed is that of processes of their own, in turn, several rounds: steps per second of the
-median epoch after the first. That takes longer, and needs a quiet machine.
-
-The plain loop has its data in memory, in float32; once as it is usually written, and once with Couloir's execution
-settings (channels_last, the fused optimizer). MNIST, CIFAR-10 and Shakespeare are taken from the folder that
-COULOIR_DATA names, random images of their size and a text that comes with Python where it is not set.
+On a machine that does other work, two processes that run one after the other differ by a fifth for no reason of their
+own. With `--one-process` one process runs an epoch of each side in turn (`loop_in_turn.py`), and a ratio is the median
+over these rounds, by the clock and by the seconds that the process had a core. What is set for the whole process, such
+as the number of threads, is then the same for all sides. It also tells what an epoch of `train` takes beside its steps.
 """
 
 from __future__ import annotations
@@ -29,7 +28,9 @@ from typing import Any
 from measure import BIN, last_json, run, write_report
 from plain_loop import BATCH
 
-ROUNDS = {"mlp": 13, "lenet5": 6, "resnet18": 4}
+PROCESSES, ONE_PROCESS = "networks", "networks, in one process"
+"""The two ways of measuring, in the report."""
+TURNS = {"mlp": 13, "lenet5": 6, "resnet18": 4}
 """Epochs of each side where one process runs them in turn, the first not counted; of the others one more than a process
 of its own has.
 """
@@ -46,8 +47,8 @@ def sentences() -> dict[str, tuple[list[str], int, int, int]]:
     text = ["data=text_file", path] if real else ["data=python_reference"]
     text += ["data.length=64", "data.subset=3200", *few]
     chosen = {
-        "mlp": (["model=mlp", "model.hidden=[64,128,64]", *grey], 55_000, 6, 5),
-        "lenet5": (["model=lenet5", *grey], 55_000, 3, 5),
+        "mlp": (["model=mlp", "model.hidden=[64,128,64]", *grey], 55_000, 6, 3),
+        "lenet5": (["model=lenet5", *grey], 55_000, 3, 3),
         "resnet18": (["model=resnet18", "model.stem=cifar", *colour, "data.subset=569", *few], 512, 3, 2),
         "unet": (["model=unet", *of_maps, *few], 512, 3, 3),
         "vae": (["task=vae", "model=vae", "model.hidden=[400]", *grey, *few], 55_000, 3, 3),
@@ -78,18 +79,18 @@ def plain(name: str, samples: int, epochs: int, *flags: str) -> tuple[float, flo
     return float(last_json(finished.output)["steps_per_second"]), finished.peak_mib
 
 
-def _with_earlier(numbers: dict[str, Any]) -> dict[str, Any]:
-    """The numbers of this call over those of earlier ones, where it measured only some of the networks."""
+def _with_earlier(numbers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The numbers of this call over those of earlier ones, where it measured only some of the networks, or one way."""
     file = Path(__file__).with_suffix(".json")
-    earlier = json.loads(file.read_text())["networks"] if file.exists() else {}
-    return {name: numbers.get(name, earlier.get(name)) for name in sentences() if name in {*numbers, *earlier}}
+    earlier = json.loads(file.read_text()) if file.exists() else {}
+    return {way: {**earlier.get(way, {}), **numbers.get(way, {})} for way in (PROCESSES, ONE_PROCESS)}
 
 
 def in_turn(name: str) -> dict[str, Any]:
-    """What one process measures that runs all sides in turn, and the peak memory of processes of their own."""
+    """What one process measures that runs all sides in turn."""
     sentence, samples, epochs, _ = sentences()[name]
     script = str(Path(__file__).with_name("loop_in_turn.py"))
-    rounds = str(ROUNDS.get(name, 1 + epochs))
+    rounds = str(TURNS.get(name, 1 + epochs))
     command = [sys.executable, script, name, "--samples", str(samples), "--epochs", rounds, "--", *sentence]
     seconds = last_json(run(command).output)
     beside = [statistics.median(column) for column in zip(*seconds.pop("beside the steps"), strict=True)]
@@ -111,8 +112,8 @@ def in_turn(name: str) -> dict[str, Any]:
         for place, unit in enumerate(("", ", of the cores")):
             pairs = zip(seconds[side], seconds["train"], strict=True)
             found[f"train / {side}{unit}"] = statistics.median(theirs[place] / own[place] for theirs, own in pairs)
-    peak = {"plain": plain(name, samples, 2)[1], "train": ours(sentence, 2, BATCH[name])[1]}
-    return {**found, "peak_mib": peak, "memory": peak["train"] / peak["plain"]}
+    print(f"{name:9} beside the steps, seconds an epoch: {beside[0]:.3f}, of a core {beside[1]:.3f}")
+    return found
 
 
 def one_after_the_other(name: str) -> dict[str, Any]:
@@ -141,15 +142,16 @@ def main() -> None:
     """Measure each network on all sides, and print the ratios."""
     parser = argparse.ArgumentParser()
     parser.add_argument("networks", nargs="*", help=", ".join(sentences()))
-    parser.add_argument("--processes", action="store_true", help="speed too in processes of their own")
+    parser.add_argument("--one-process", action="store_true", help="an epoch of each side in turn, on a busy machine")
     options = parser.parse_args()
     if unknown := {*options.networks} - {*sentences()}:
         parser.error(f"no such network: {', '.join(unknown)}")
     numbers = {}
     for name in options.networks or sentences():
-        found = one_after_the_other(name) if options.processes else in_turn(name)
+        found = in_turn(name) if options.one_process else one_after_the_other(name)
         numbers[name] = {"command": "train " + " ".join(sentences()[name][0]), **found}
-    write_report(__file__, {"batch_size": BATCH, "networks": _with_earlier(numbers)})
+    way = ONE_PROCESS if options.one_process else PROCESSES
+    write_report(__file__, {"batch_size": BATCH, **_with_earlier({way: numbers})})
     for name, found in numbers.items():
         ratios = ", ".join(f"{key} {found[key]:.2f}" for key in found if key.startswith("train /") or key == "memory")
         print(f"ratio: {name}: {ratios}")
