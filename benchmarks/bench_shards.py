@@ -121,7 +121,9 @@ def measured(root: Path, samples: int) -> dict[str, object]:
     finished = run([str(BIN / "train"), *words])
     result = json.loads((root / "latest" / "result.json").read_text())
     found["microseconds a sample"] = 1e6 / result["train/samples_per_second"]
-    found["CPU microseconds a sample, start included"] = 1e6 * finished.cpu_seconds / (2 * BATCHES * BATCH)
+    found["CPU microseconds a sample, start included"] = (
+        1e6 * finished.cpu_seconds / (2 * min(samples, BATCHES * BATCH))
+    )
     found["peak, MiB"] = finished.peak_mib
     return found
 

@@ -27,7 +27,18 @@ A run is a folder, its name, or `latest`.
 Other data is refused (exit 2); other code, packages or hardware are named. Exit 0: identical; 1: something differs."""
 
 OPENED = Opened(
-    keys=("output_dir", "data.root", "data.path", "data.workers", "trainer.threads", "allow_targets"),
+    keys=(
+        "output_dir",
+        "data.root",
+        "data.path",
+        "data.train",
+        "data.val",
+        "data.test",
+        "data.tries",
+        "data.workers",
+        "trainer.threads",
+        "allow_targets",
+    ),
     why="would change the run that is repeated",
     takes="couloir rerun takes data.root, data.path, data.workers, trainer.threads and output_dir",
 )

@@ -31,7 +31,7 @@ OPENED = Opened(
         "trainer.limit_val_batches", "trainer.limit_test_batches", "trainer.check_val_every_n_epoch",
         "trainer.val_check_interval", "callbacks.", "optimizer.lr", "on_nan", "on_new_length", "test", "auto_resume",
         "allow_targets", "data.root", "data.path", "data.workers", "data.cache", "data.cache_size", "data.cache_dir",
-        "data.memory_budget",
+        "data.memory_budget", "data.train", "data.val", "data.test", "data.tries",
     ),
     closed=tuple(f"callbacks.checkpoint.{key}" for key in ("monitor", "mode", "keep", "k", "every_n_epochs")),
     why="cannot change after a run has started",

@@ -16,7 +16,7 @@ TRAINER = (
 )  # fmt: skip
 OF_THE_DATA = ("model.channels", "model.image_size", "model.num_classes")
 """Keys that follow from others, which are shown."""
-OF_THE_MACHINE = ("root", "path", "cache", "cache_dir", "cache_size", "workers", "memory_budget", "classes")
+OF_THE_MACHINE = ("root", "path", "cache", "cache_dir", "cache_size", "workers", "memory_budget", "tries", "classes")
 """Keys that change nothing of what is learned, or are places in a file system."""
 
 Plain = bool | int | float | str

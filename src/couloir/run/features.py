@@ -34,7 +34,18 @@ SPLITS = {"train": "training", "val": "validation"}
 GIB = 2**30
 CACHE_SIZE = 50.0
 """GiB that all caches may take together where the data has no key for it."""
-OF_NO_SAMPLE = ("batch_size", "workers", "memory_budget", "cache", "cache_size", "cache_dir", "root")
+OF_NO_SAMPLE = (
+    "batch_size",
+    "workers",
+    "memory_budget",
+    "cache",
+    "cache_size",
+    "cache_dir",
+    "root",
+    "tries",
+    "block",
+    "window",
+)
 """Keys of the data that change no sample; where the files are does not matter, what is in them does."""
 
 

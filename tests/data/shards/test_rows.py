@@ -31,7 +31,7 @@ def contents(found: Rows) -> list[tuple[str, bytes, int]]:
     places = [found.place(number) for number in range(len(found))]
     return [
         (found.name(number), disk.read(shard, offset, size), int(found.labels[number]))
-        for number, (shard, offset, size, _) in enumerate(places)
+        for number, (shard, offset, size) in enumerate(places)
     ]
 
 

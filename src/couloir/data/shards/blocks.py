@@ -79,7 +79,7 @@ class Blocks:
             CouloirError: as `bring`.
         """
         block = int(np.searchsorted(self.bounds, number, side="right")) - 1
-        _, offset, size, _ = self.rows.place(number)
+        _, offset, size = self.rows.place(number)
         start = offset - self._range(block)[1]
         for _ in range(3):
             file = self._file(block)
@@ -104,8 +104,8 @@ class Blocks:
     def _range(self, block: int) -> tuple[str, int, int]:
         """The shard of a block, and where its bytes begin and end there."""
         first, last = int(self.bounds[block]), int(self.bounds[block + 1]) - 1
-        shard, begin, _, _ = self.rows.place(first)
-        _, offset, size, _ = self.rows.place(last)
+        shard, begin, _ = self.rows.place(first)
+        _, offset, size = self.rows.place(last)
         return shard, begin, offset + size
 
     def _fetch(self, block: int) -> None:

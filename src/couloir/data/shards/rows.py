@@ -113,20 +113,28 @@ class Rows:
         """
         for start in range(0, len(indices), ROWS_AT_A_TIME):
             part = self.table[indices[start : start + ROWS_AT_A_TIME]]
-            if self._mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-                self._mapped.madvise(mmap.MADV_DONTNEED)
+            self.release()
             yield part
 
-    def place(self, number: int) -> tuple[str, int, int, str]:
-        """Of a sample its shard, where its image begins there, its bytes, and the image's name."""
+    def place(self, number: int) -> tuple[str, int, int]:
+        """Of a sample its shard, where its image begins there, and its bytes."""
         shard = int(np.searchsorted(self.starts, number, side="right")) - 1
         row = self.table[number]
-        return self.shards[shard], int(row["offset"]), int(row["size"]), self._name(shard, int(row["name"]))
+        return self.shards[shard], int(row["offset"]), int(row["size"])
+
+    def member(self, number: int) -> str:
+        """The name of a sample's image in its shard."""
+        shard = int(np.searchsorted(self.starts, number, side="right")) - 1
+        return self._name(shard, int(self.table[number]["name"]))
 
     def name(self, number: int) -> str:
         """A sample as lists name it: its shard, and the image in it."""
-        shard, _, _, name = self.place(number)
-        return f"{name_of(shard)}/{name}"
+        return f"{name_of(self.place(number)[0])}/{self.member(number)}"
+
+    def release(self) -> None:
+        """Give the table's pages back to the system, which has them in its file cache: memory stays constant."""
+        if self._mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self._mapped.madvise(mmap.MADV_DONTNEED)
 
     def _name(self, shard: int, begin: int) -> str:
         at, end = int(self.name_starts[shard]) + begin, int(self.name_starts[shard + 1])

@@ -52,7 +52,9 @@ class ShardFrames(Frames):
         """
         if self.blocks is not None:
             self.blocks.bring(numbers)
-        return super().get(numbers)
+        frames = super().get(numbers)
+        self.rows.release()
+        return frames
 
     def content(self, number: int) -> bytes:
         """The bytes of a photograph.
@@ -60,7 +62,7 @@ class ShardFrames(Frames):
         Raises:
             CouloirError: the shard cannot be read, or is no longer the one of the index.
         """
-        shard, offset, size, name = self.rows.place(number)
+        shard, offset, size = self.rows.place(number)
         mark = int(self.rows.table[number]["mark"])
         if self.blocks is None:
             content = self.store.read(shard, offset, size)
@@ -71,7 +73,7 @@ class ShardFrames(Frames):
                 content = self.blocks.read(number)
         if len(content) < size or mark_of(content) != mark:
             raise CouloirError(
-                f"{name_of(shard)} has changed while it was read: {name} is not where it was.",
+                f"{name_of(shard)} has changed while it was read: {self.rows.member(number)} is not where it was.",
                 place=shard,
                 next_step="start again: the shard is indexed anew",
             )
@@ -87,13 +89,29 @@ class ShardFrames(Frames):
         Raises:
             CouloirError: they cannot be decoded.
         """
-        shard, _, _, name = self.rows.place(number)
+        called = _Called(self.rows, number)
         try:
-            return decoded(cast(Any, PurePosixPath(name)), content, self.resize, self.reading)
+            return decoded(cast(Any, called), content, self.resize, self.reading)
         except CouloirError as error:
-            if error.place != name:
+            if error.place != str(called):
                 raise
-            raise CouloirError(error.fact, place=f"{shard}, {name}", next_step=error.next_step) from error
+            raise CouloirError(
+                error.fact, place=f"{self.rows.place(number)[0]}, {called}", next_step=error.next_step
+            ) from error
+
+
+class _Called:
+    """What messages call a photograph, looked up where there is a message."""
+
+    def __init__(self, rows: Rows, number: int) -> None:
+        self._rows, self._number = rows, number
+
+    @property
+    def name(self) -> str:
+        return PurePosixPath(str(self)).name
+
+    def __str__(self) -> str:
+        return self._rows.member(self._number)
 
 
 class ShardSource(FileSource):

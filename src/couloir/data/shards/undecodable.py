@@ -80,7 +80,7 @@ def _decoded(frames: ShardFrames, count: int, place: str) -> list[tuple[int, str
         try:
             frames.of_bytes(number, content)
         except CouloirError as error:
-            return error.fact.removeprefix(f"{Path(frames.rows.place(number)[3]).name} ")
+            return error.fact.removeprefix(f"{Path(frames.rows.member(number)).name} ")
         return None
 
     found: list[tuple[int, str]] = []

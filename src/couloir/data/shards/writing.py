@@ -196,7 +196,7 @@ def _named(name: PurePosixPath, content: bytes) -> tuple[str, str]:
 def _from_shard(source: ShardSource, split: Split, number: int) -> Taken:
     index = int(split.indices[number])
     content = source.content(index)
-    return (*_named(PurePosixPath(source.rows.place(index)[3]), content), content)
+    return (*_named(PurePosixPath(source.rows.member(index)), content), content)
 
 
 def _from_array(split: Split, number: int) -> Taken:
