@@ -13,7 +13,7 @@ more steps goes on with the epoch's next batch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -87,6 +87,7 @@ class ExactSteps(Steps):
     """
 
     within = owes_validation = False
+    _told: Sequence[Callable[[Trainer, bool], None]] = ()
     val_check_interval: int | float | None = None
 
     def reset(self) -> None:
@@ -174,7 +175,7 @@ class ExactSteps(Steps):
     def _say_where_it_stands(self) -> None:
         """A step is over when its gradients are used; the end of an epoch is the outer loop's to say."""
         if not self.gathers() and not self.has_all_batches():
-            for hear in self._told:
+            for hear in self._told or listeners(self.trainer):  # a validation that begins anew comes before the run
                 hear(self.trainer, False)
 
 
