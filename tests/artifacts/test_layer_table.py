@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from couloir.artifacts.layer_table import as_dict, as_table, layers, layers_met, memory, totals
+from couloir.artifacts.layer_table import as_dict, as_table, layers, layers_met, layers_of, memory, totals
 from couloir.cli.main import run
+from couloir.config.build import build_untrained
+from couloir.config.check import checked
 from couloir.config.given import Given, assumed_length, given_by
 from couloir.errors import CouloirError
 from couloir.log import rendered
@@ -282,3 +284,15 @@ def test_a_network_that_does_not_fit_its_images_is_refused_and_not_built_for_eve
 ) -> None:
     assert run(["summary", "data=digits", "model=hog_linear", "model.cell_size=8"]) == 2
     assert "2 x 2 cells of 8 pixels does not fit into images of 8x8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet20", "mlp"])
+def test_a_small_network_that_is_there_has_the_same_table_and_leaves_random_numbers_alone(name: str) -> None:
+    cfg = checked([f"model={name}", "data=digits"]).cfg
+    net = build_untrained(cfg)
+    random = torch.get_rng_state()
+    found, built, _ = layers_of(cfg, net)
+    assert next(built.parameters()).device.type == "cpu", "built with its weights"
+    assert torch.equal(torch.get_rng_state(), random)
+    assert built is not net
+    assert found == layers_of(cfg)[0]

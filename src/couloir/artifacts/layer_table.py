@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -39,6 +40,10 @@ LOSS = "(loss)"
 """The name of the row for what the loss does to the outputs; it is no layer of the network."""
 CANNOT = (NotImplementedError, RuntimeError, CouloirError)
 """How a network says that it cannot be built without memory for its weights: a user's module may need real numbers."""
+
+
+SMALL_NETWORK, SMALL_INPUT = 1_000_000, 4096
+"""Weights, and numbers of a sample, up to which a network is built with its weights."""
 
 
 @dataclass
@@ -255,14 +260,16 @@ def layers_of(cfg: DictConfig, net: nn.Module | None = None) -> tuple[list[Layer
 
     Args:
         cfg: a sentence's configuration; its network is built without memory for its weights, where it can be.
-        net: the network itself, for where it cannot; None: it is built.
+        net: the network itself, for where it cannot; None: it is built. A small one is built with its weights: without
+            them, an interpolation imports SymPy, which takes longer than all else at the end of a small run.
 
     Raises:
         RuntimeError: a single sample cannot pass through it; or ValueError.
     """
     given = given_by(cfg.data)
+    without_weights = nullcontext() if net is not None and _is_small(net, given) else torch.device("meta")
     try:
-        with torch.device("meta"):
+        with torch.random.fork_rng(devices=()), without_weights:
             unreal: nn.Module = build_untrained(cfg)
             rows, net, found = _with_what_learns(cfg, unreal, given)
     except CANNOT:
@@ -273,6 +280,12 @@ def layers_of(cfg: DictConfig, net: nn.Module | None = None) -> tuple[list[Layer
     if taken and outputs:
         rows.append(Layer(LOSS, taken, outputs, 0, 0))
     return rows, net, found
+
+
+def _is_small(net: nn.Module, given: Sequence[Given]) -> bool:
+    """Whether a pass of a sample through a network takes a moment, and its weights no memory to speak of."""
+    inputs = sum(math.prod(each.shape) for each in given)
+    return inputs <= SMALL_INPUT and sum(parameter.numel() for parameter in net.parameters()) <= SMALL_NETWORK
 
 
 def _taken_by_loss(cfg: DictConfig) -> str:
