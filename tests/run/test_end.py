@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import couloir
+from waiting import LONGEST
 
 HOME = Path(couloir.__file__).parent
 HEAVY = {"matplotlib", "plotly", "scipy", "sklearn", "pandas", "optuna"}
@@ -40,3 +45,16 @@ def test_what_every_run_imports_asks_for_no_library_that_only_some_pictures_need
                 ways[found] = f"{way} > {found}"
     assert len(known) > 100
     assert heavy == [], "import it in the function that draws"
+
+
+@pytest.mark.slow
+def test_a_run_on_the_digits_ends_without_them(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom couloir.cli.main import run\nassert run(['train', 'trainer=debug', '--quiet']) == 0\n"
+        f"print(sorted({HEAVY | {'sympy'}} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=LONGEST, check=True
+    )
+    assert (tmp_path / "outputs/latest/curves.png").stat().st_size > 0
+    assert set(ast.literal_eval(done.stdout.splitlines()[-1])) <= {"scipy", "sklearn"}, "which reads the digits"
