@@ -203,15 +203,23 @@ class SlowDisk:
         self.take(file)
 
 
-def test_nobody_waits_for_a_slow_disk_and_nothing_is_believed_before_it_has_it(
+def test_nobody_waits_for_a_slow_disk_and_no_other_run_believes_what_it_does_not_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, disk = make_photographs(tmp_path / "photos", 6, 2), SlowDisk(tmp_path, monkeypatch)
     cache = cache_of(root, tmp_path / "cache")
     frames = Frames(listing(root), 32, cache=cache)
-    for _ in range(2):  # what is on its way is decoded again, and not written again
+    for _ in range(2):
         frames.get(range(len(cache.paths)))
-    assert check(root, cache) == 0
+    other = cache_of(root, tmp_path / "cache")
+    assert check(root, other) == 0
+    assert check(root, cache) == len(cache.paths), "the run itself knows what it wrote"
+    with (cache.set / "frames").open("r+b") as stream:  # as a disk that fails may leave it
+        stream.seek(100)
+        stream.write(bytes(50))
+    assert check(root, cache) == len(cache.paths) - 1
+    with (cache.set / "frames").open("r+b") as stream:
+        stream.write(read_frame(listing(root)[0], 32).numpy().tobytes())
     disk.free.touch()
     cache.settle()
     assert check(root, cache) == len(cache.paths)
@@ -231,7 +239,7 @@ def test_what_a_worker_wrote_before_it_was_killed_is_kept(tmp_path: Path, monkey
     wait_until(disk.asked.exists, at_work=worker.is_alive)
     worker.kill()
     worker.join()
-    assert check(root, cache) == 0
+    assert check(root, cache_of(root, tmp_path / "cache")) == 0
     disk.free.touch()
     cache.settle()
     assert [cache.read(number) is not None for number in range(5)] == [False, True, False, True, False]

@@ -5,8 +5,9 @@ its pixels are. A row of the index is written after its pixels have reached the 
 or a machine that loses its power, leaves photographs that are decoded again, never wrong pixels. The folder's name is a
 hash over the files' names, sizes and times of change: a set that has changed has another folder.
 
-Nobody who decodes waits for the disk: a thread does, and writes the rows. Until then a photograph is decoded again
-where it is asked for. What is on its way stands in a file of each run, `coming-*`, so that nobody writes it twice.
+Nobody who decodes waits for the disk: a thread does, and writes the rows. What is on its way stands in a file of each
+run, `coming-*`, so that nobody writes it twice. The run itself reads it already, where its pixels have the right sum;
+other runs decode it.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from couloir.data.decode import DECODER
 
 ROW = np.dtype([("place", "<u8"), ("height", "<u4"), ("width", "<u4")])
 """Where a frame's pixels begin, plus one, and its size; zeros: it is not there."""
+COMING = np.dtype([*ROW.descr, ("sum", "<u8")])
+"""A row before the disk has its pixels, and their sum: a disk that fails may take them out of the system's memory."""
 
 GIB = 2**30
 SET = re.compile(r"[0-9a-f]{32}")
@@ -112,7 +115,7 @@ class Cache:
             self._use = FileLock(self.set / f"use-{self.run}.lock")
             self._use.acquire()
             with (self.set / f"coming-{self.run}").open("wb") as stream:
-                stream.truncate(length + ROW.itemsize)
+                stream.truncate(COMING.itemsize * (len(self.paths) + 1))
             self._writer = _Writer(self.set / "frames")
 
     def _tidy(self) -> None:
@@ -154,7 +157,15 @@ class Cache:
                 self._index = np.memmap(self.set / "index", ROW, mode="r", shape=(len(self.paths),))
             except (OSError, ValueError):
                 return None
-        place, height, width = self._index[number].item()
+        frame = self._frame(*self._index[number].item())
+        if frame is None and self._coming is not None:
+            *row, total = self._coming[number].item()
+            frame = self._frame(*row)
+            if frame is not None and _sum(frame) != total:
+                return None
+        return frame
+
+    def _frame(self, place: int, height: int, width: int) -> Tensor | None:
         start, count = place - 1, height * width * self.channels
         if start < 0 or count == 0 or not self._reaches(start + count):
             return None
@@ -204,7 +215,7 @@ class Cache:
 
     def _own_coming(self) -> NDArray[Any]:
         if self._coming is None:
-            self._coming = self._map(self.set / f"coming-{self.run}", len(self.paths) + 1)
+            self._coming = self._map(self.set / f"coming-{self.run}", len(self.paths) + 1, COMING)
         return self._coming
 
     def _coming_elsewhere(self) -> list[NDArray[Any]]:
@@ -212,10 +223,10 @@ class Cache:
         files = [file for file in self.set.glob("coming-*") if not file.name.endswith(self.run)]
         if files:
             _in_use(self.set)  # those of runs that are gone are swept up
-        return [self._map(file, len(self.paths)) for file in files if file.exists()]
+        return [self._map(file, len(self.paths), COMING) for file in files if file.exists()]
 
-    def _map(self, file: Path, rows: int) -> np.memmap[Any, Any]:
-        return np.memmap(file, ROW, mode="r+", shape=(rows,))
+    def _map(self, file: Path, rows: int, kind: np.dtype[Any] = ROW) -> np.memmap[Any, Any]:
+        return np.memmap(file, kind, mode="r+", shape=(rows,))
 
     def _own_writer(self) -> _Writer:
         if self._writer is None or self._writer.process != os.getpid():
@@ -240,7 +251,7 @@ class Cache:
                     )
                     break
                 writer.write(frame.contiguous().view(-1).numpy().data)
-                rows.append((number, (end + 1, frame.shape[0], frame.shape[1])))
+                rows.append((number, (end + 1, frame.shape[0], frame.shape[1], _sum(frame))))
                 end += frame.numel()
                 room -= frame.numel()
         except OSError:
@@ -251,7 +262,7 @@ class Cache:
     def _write_rows(self, rows: Rows) -> None:
         """Say where pixels are that the disk has; to be called under the lock."""
         index = self._map(self.set / "index", len(self.paths))
-        for number, (place, height, width) in rows:
+        for number, (place, height, width, _) in rows:
             index["height"][number], index["width"][number] = height, width
             index["place"][number] = place  # last: who reads at this moment finds nothing, or all of it
 
@@ -294,8 +305,16 @@ def _check_disk(coming: NDArray[Any]) -> None:
         raise OSError(number, os.strerror(number))
 
 
-Rows = list[tuple[int, tuple[int, int, int]]]
-"""Numbers of photographs, and their rows of the index."""
+def _sum(frame: Tensor) -> int:
+    """The sum of a frame's bytes, eight at a time."""
+    content = frame.contiguous().view(-1).numpy()
+    whole = len(content) // 8 * 8
+    total = int(content[:whole].view(np.uint64).sum()) + int(content[whole:].sum())
+    return total % 2**64
+
+
+Rows = list[tuple[int, tuple[int, int, int, int]]]
+"""Numbers of photographs, and their rows before the disk has them."""
 
 
 class _Writer:
