@@ -43,6 +43,11 @@ def test_a_matrix_of_many_classes_has_no_room_for_their_names_and_counts() -> No
             assert image.size == (drawing.width, drawing.height)
 
 
+def test_names_that_differ_at_their_ends_alone_can_be_told_apart() -> None:
+    drawing = confusion_drawing([f"class_with_a_name_{number}" for number in (10, 11)], np.eye(2))
+    assert len({words.text for words in drawing.words if "…" in words.text}) == 2
+
+
 def test_the_shades_go_from_pale_to_dark_without_a_step_back() -> None:
     light = [sum(int(shade(share)[at : at + 2], 16) for at in (1, 3, 5)) for share in np.linspace(0, 1, 101)]
     assert light == sorted(light, reverse=True)

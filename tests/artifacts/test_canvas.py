@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from couloir.artifacts.canvas import POINT, Canvas, width_of
+from couloir.artifacts.canvas import POINT, Canvas, fitted, legible, letters, width_of
 from waiting import LONGEST
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -95,3 +95,17 @@ def test_a_picture_of_curves_does_without_matplotlib(tmp_path: Path) -> None:
         check=True, capture_output=True, text=True, timeout=LONGEST,
     )  # fmt: skip
     assert done.stdout.strip() == "[]"
+
+
+def test_a_class_whose_letters_are_not_in_the_font_is_its_number_and_not_a_row_of_boxes() -> None:
+    assert legible(["cat", "猫", "кошка", "a 🐶", "naïve β"]) == ["cat", "class 1", "кошка", "class 3", "naïve β"]
+
+
+def test_words_that_are_too_long_keep_their_beginning_and_their_end() -> None:
+    font = letters(20)
+    assert fitted("a  name", font, 500) == "a name"
+    cut = fitted("a_very_long_name_of_layer_12", font, 150)
+    assert cut.startswith("a_ver")
+    assert cut.endswith("_12")
+    assert font.getlength(cut) <= 150
+    assert fitted("name", font, 1) == "…"

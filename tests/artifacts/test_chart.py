@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from couloir.artifacts.canvas import DPI, Box, Stroke
+from couloir.artifacts.canvas import DPI, POINT, Box, Stroke, width_of
 from couloir.artifacts.chart import Line, Panel, chart, clipped, corner, log_ticks, ticks
 
 
@@ -89,3 +89,32 @@ def test_the_largest_numbers_there_are_leave_gaps_and_end_nothing() -> None:
         line = Line(tuple(range(len(values))), values, "#000000", "loss", marked=tuple(range(len(values))))
         for log in (False, all(0 < value < 1e300 for value in values)):
             assert chart([[Panel("loss", [line], log=log, ring=(0, values[0]))]]).png()
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "above"),
+    [
+        (2.3025852, 2.3025858, "×10⁻⁷ + 2.302585"), (100.005, 100.0066, "×10⁻³ + 100"), (123_457, 123_464, "+ 123450"),
+        (-3.0000091, -3.0000014, "×10⁻⁶ − 3.00001"), (1.0, 1.0000000000000002, ""), (0.0107, 0.0121, ""),
+    ],
+)  # fmt: skip
+def test_values_that_hardly_differ_have_different_numbers_on_their_axis(first: float, last: float, above: str) -> None:
+    panel = Panel("loss", [Line((1, 2), (first, last), "#000000")])
+    assert panel.above() == above
+    words = [told for _, told in panel.y_ticks()]
+    assert len(set(words)) == len(words) >= 3
+    for value, told in panel.y_ticks():
+        assert float(told.replace("−", "-")) * 10.0 ** panel.power() + panel.base() == pytest.approx(value, rel=1e-12)
+        assert panel.y_range()[0] <= value <= panel.y_range()[1]
+
+
+def test_all_words_are_in_the_picture_however_long_they_are() -> None:
+    line = Line((1, 2), (0.0107, 0.0121), "#000000", "a_layer_with_a_name_that_goes_on_and_on.block_1.weight")
+    drawing = chart([[Panel("a_metric_with_a_name_that_goes_on_and_on_and_on_until_the_end", [line], width=2.3)]])
+    label = next(words for words in drawing.words if words.upward)
+    half = label.points * POINT / 2
+    assert half <= label.at[0]
+    assert width_of(label.text, label.points) / 2 <= min(label.at[1], drawing.height - label.at[1])
+    for words in drawing.words:
+        if words.anchor == "start":
+            assert words.at[0] + width_of(words.text, words.points) <= drawing.width

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from couloir.artifacts.canvas import DPI, POINT, Canvas, width_of
+from couloir.artifacts.canvas import DPI, POINT, Canvas, legible, width_of
 from couloir.record.tested import read_confusion, read_grid
 
 NUMBERED, NAMED = 12, 40
@@ -45,7 +45,7 @@ def confusion_drawing(classes: list[str], counts: np.ndarray) -> Canvas:
         counts: a row for each true class, a column for each predicted one, (C, C).
     """
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names = [_short(name) for name in classes] if len(classes) <= NAMED else []
+    names = [_short(name) for name in legible(classes)] if len(classes) <= NAMED else []
     side = min(4.6, max(2.0, 0.2 * len(classes))) * DPI
     cell = side / len(classes)
     room = max((width_of(name, SMALL) for name in names), default=0.0)
@@ -121,4 +121,6 @@ def drawn_picture(name: str) -> Callable[[Path], Picture | None]:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    """A name without its middle where it is long: names that begin alike often differ at their ends."""
+    half = (LONGEST - 1) // 2
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1 - half]}…{name[-half:]}"

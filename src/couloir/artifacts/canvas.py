@@ -159,6 +159,35 @@ def width_of(text: str, points: float = 9, bold: bool = False) -> float:
     return letters(points * POINT, bold).getlength(text)
 
 
+def fitted(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
+    """A line of text, without its middle where it is wider than some pixels: names often differ at their ends alone."""
+    text = " ".join(text.split())
+    if font.getlength(text) <= room:
+        return text
+    for kept in range(min(len(text) - 1, round(2 * room)), 0, -1):
+        shorter = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
+        if font.getlength(shorter) <= room:
+            return shorter
+    return "…"
+
+
+def legible(classes: Sequence[str]) -> list[str]:
+    """Names of classes; one with letters that are not in the font, which has no Chinese, is its number from 0 on."""
+    return [name if all(map(_has, name)) else f"class {number}" for number, name in enumerate(classes)]
+
+
+@functools.cache
+def _has(letter: str) -> bool:
+    """Whether the font draws a letter, and not the box that stands for what it lacks."""
+    font, lacking = letters(20), "\U0010ffff"
+    return letter.isspace() or _drawn(font, letter) != _drawn(font, lacking)
+
+
+def _drawn(font: ImageFont.FreeTypeFont, letter: str) -> tuple[tuple[int, int], bytes]:
+    mask = font.getmask(letter)
+    return mask.size, bytes(mask)
+
+
 def _finer(points: Sequence[Point]) -> list[Point]:
     return [(x * FINER, y * FINER) for x, y in points]
 

@@ -8,12 +8,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from couloir.artifacts.canvas import DPI, POINT, Canvas, Point, width_of
+from couloir.artifacts.canvas import DPI, POINT, Canvas, Point, fitted, letters, width_of
 
 LINE = 2.9
 """Inches of a row of panels."""
 LEFT, RIGHT, TOP, BOTTOM = 0.66, 0.12, 0.27, 0.48
-"""Inches around the axes of a panel, for its words."""
+"""Inches around the axes of a panel, for its words; more at the left where the numbers there are long."""
 HEADING = 0.27
 """Inches above all, for a title."""
 ROOM = 0.05
@@ -26,7 +26,15 @@ WHOLE = (1.0, 2.0, 5.0, 10.0)
 """Distances of two ticks, times a power of ten."""
 SMALLEST, LARGEST = 0.01, 1e5
 """Between these an axis ends without a power of ten above it."""
+TICK, GAP, BESIDE = 3.5, 11.0, 22.0
+"""Points of a tick's length, from the numbers to the label beside them, and of all beside the numbers."""
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+MOST = 8
+"""Numbers of an axis, and one, at most."""
+DIGITS = 5
+"""Of a number of an axis at most, from its first to the last that changes."""
+CONSTANT = 1e-11
+"""Values that differ by less than this share of them are drawn as one."""
 HUGE = 1e300
 """From this size on, a value is a gap as what is no number is."""
 PROBES = 60
@@ -105,6 +113,8 @@ class Panel:
         if self.log:
             room = ROOM * (math.log10(high) - math.log10(low)) or 0.1
             return low / 10**room or low, high * 10**room
+        if high - low < CONSTANT * max(abs(low), abs(high)):
+            low = high
         room = ROOM * (high - low) or ROOM * abs(high) or ROOM
         return low - room if self.low is None else self.low, high + room if self.high is None else self.high
 
@@ -115,22 +125,44 @@ class Panel:
         room = ROOM * (high - low) or 1.0
         return low - room, high + room
 
+    def base(self) -> float:
+        """What the numbers of the y axis are counted from, and that stands above it; 0: they are the values."""
+        low, high = self.y_range()
+        largest = max(abs(low), abs(high))
+        if self.log or largest < 10.0 ** (DIGITS - 1) * (high - low) / MOST:
+            return 0.0
+        size = 10.0 ** math.ceil(math.log10(high - low))
+        return math.floor(low / size) * size
+
     def power(self) -> int:
         """The power of ten that the numbers of the y axis leave out, and that stands above it; 0: none."""
-        largest = max(abs(end) for end in self.y_range())
+        base = self.base()
+        largest = max(abs(end - base) for end in self.y_range())
         return 0 if self.log or SMALLEST <= largest < LARGEST else math.floor(math.log10(largest))
 
+    def above(self) -> str:
+        """What makes a value of a number of the y axis, in words: ×10⁻⁶ + 2.302585."""
+        factor = f"×{_power_of_ten(self.power())} " if self.power() else ""
+        base = self.base()
+        return f"{factor}{'−' if base < 0 else '+'} {abs(base):.12g}" if base else factor.strip()
+
     def y_ticks(self) -> list[tuple[float, str]]:
-        """Where the y axis has a number, and the number, without the power of ten above it."""
+        """Where the y axis has a number, and the number, without what stands above it."""
         low, high = self.y_range()
         if self.log:
             return log_ticks(low, high)
-        factor = 10.0 ** self.power()
-        return [(value * factor, words) for value, words in ticks(low / factor, high / factor, most=8)]
+        factor, base = 10.0 ** self.power(), self.base()
+        found = ticks((low - base) / factor, (high - base) / factor, most=MOST)
+        return [(value * factor + base, words) for value, words in found]
+
+    def left(self) -> float:
+        """Inches that the words at the left of the axes need."""
+        beside = max((width_of(words, LETTERS) for _, words in self.y_ticks()), default=0.0)
+        return max(LEFT, (beside + BESIDE * POINT) / DPI)
 
     def x_ticks(self) -> list[tuple[float, str]]:
         """Where the x axis has a number, a whole one, and the number."""
-        return ticks(*self.x_range(), most=8, whole=True)
+        return ticks(*self.x_range(), most=MOST, whole=True)
 
 
 def can_be_drawn(value: float) -> bool:
@@ -147,17 +179,24 @@ def chart(panels: Sequence[Sequence[Panel]], title: str = "") -> Canvas:
     """
     widths = [panel.width for panel in panels[0]]
     above = HEADING if title else 0.0
+    lefts = [max(panel.left() for panel in column) for column in _columns(panels)]
     canvas = Canvas(sum(widths) * DPI, (LINE * len(panels) + above) * DPI)
     if title:
-        canvas.write((canvas.width / 2, above * DPI * 0.6), title, LETTERS + 1)
+        shown = fitted(title, letters((LETTERS + 1) * POINT), canvas.width - 2 * BESIDE)
+        canvas.write((canvas.width / 2, above * DPI * 0.6), shown, LETTERS + 1)
     for row, line in enumerate(panels):
         left = 0.0
-        for panel, width in zip(line, widths, strict=False):
+        for panel, width, beside in zip(line, widths, lefts, strict=False):
             top = above + row * LINE
-            edges = (left + LEFT, top + TOP, left + width - RIGHT, top + LINE - BOTTOM)
+            edges = (left + beside, top + TOP, left + width - RIGHT, top + LINE - BOTTOM)
             draw_panel(canvas, panel, (edges[0] * DPI, edges[1] * DPI, edges[2] * DPI, edges[3] * DPI))
             left += width
     return canvas
+
+
+def _columns(panels: Sequence[Sequence[Panel]]) -> list[list[Panel]]:
+    """The panels that stand above each other, from left to right."""
+    return [[row[place] for row in panels if place < len(row)] for place in range(len(panels[0]))]
 
 
 def draw_panel(canvas: Canvas, panel: Panel, edges: tuple[float, float, float, float]) -> None:
@@ -173,7 +212,7 @@ def draw_panel(canvas: Canvas, panel: Panel, edges: tuple[float, float, float, f
     def down(y: float) -> float:
         return bottom - (scaled(y) - scaled(y_low)) / depth * (bottom - top)
 
-    tick = 3.5 * POINT
+    tick = TICK * POINT
     for value, words in panel.x_ticks():
         canvas.stroke([(across(value), top), (across(value), bottom)], GRID, 0.6)
         canvas.stroke([(across(value), bottom), (across(value), bottom + tick)], BLACK, 0.8)
@@ -187,9 +226,9 @@ def draw_panel(canvas: Canvas, panel: Panel, edges: tuple[float, float, float, f
     canvas.stroke([(left, top), (left, bottom), (right, bottom)], BLACK, 0.8)
     canvas.write(((left + right) / 2, bottom + 26 * POINT), panel.over, LETTERS)
     beside = max((width_of(words, LETTERS) for _, words in panel.y_ticks()), default=0.0)
-    canvas.write((left - tick - 11 * POINT - beside, (top + bottom) / 2), panel.label, LETTERS, upward=True)
-    if panel.power():
-        canvas.write((left, top - 9 * POINT), f"×{_power_of_ten(panel.power())}", SMALL, anchor="start")
+    label = fitted(panel.label, letters(LETTERS * POINT), bottom - top + 2 * TOP * DPI)
+    canvas.write((left - tick - GAP * POINT - beside, (top + bottom) / 2), label, LETTERS, upward=True)
+    canvas.write((left, top - 9 * POINT), panel.above(), SMALL, anchor="start")
     canvas.write((right, top - 9 * POINT), panel.note, SMALL, "#4d4d4d", anchor="end")
     if panel.best is not None and x_low <= panel.best <= x_high:
         canvas.stroke([(across(panel.best), top), (across(panel.best), bottom)], GREY, 1.1, dotted=True)
@@ -218,6 +257,8 @@ def _draw_legend(
     if not entries:
         return
     line, sample, pad = 11.5 * POINT, 16 * POINT, 4 * POINT
+    room = edges[2] - edges[0] - sample - 4 * pad
+    entries = [(fitted(words, letters(SMALL * POINT), room), shown) for words, shown in entries]
     width = sample + max(width_of(words, SMALL) for words, _ in entries) + 3 * pad
     height = line * len(entries) + pad
     left, top = corner(edges, (width, height), drawn)

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from couloir.artifacts.canvas import letters
+from couloir.artifacts.canvas import fitted, letters
 from couloir.artifacts.sample_grid import enlarged
 from couloir.record.tested import Grid
 
@@ -25,7 +25,6 @@ LINE, HEAD = 14, 24
 """Pixels of a line of words, and of the heading."""
 SIZE = 11
 """Of the letters, in pixels."""
-ELLIPSIS = "…"
 QUICK = 3
 """How hard zlib tries, of 9: more takes longer than it saves."""
 
@@ -35,16 +34,6 @@ class Word(NamedTuple):
 
     text: str
     colour: Colour = BLACK
-
-
-def fitted(words: str, width: float, font: ImageFont.FreeTypeFont) -> str:
-    """Words that are at most so many pixels wide: the beginning of longer ones."""
-    words = " ".join(words.split())
-    if font.getlength(words) <= width:
-        return words
-    while words and font.getlength(words + ELLIPSIS) > width:
-        words = words[:-1]
-    return words + ELLIPSIS
 
 
 def labelled_tiles(
@@ -77,7 +66,7 @@ def labelled_tiles(
         draw.rectangle((left - 1, top - 1, right, bottom), outline=GREY)
         for number, word in enumerate(lines):
             at = (left + right) / 2, bottom + 2 + LINE * number
-            draw.text(at, fitted(word.text, pitch[0] - 2, font), word.colour, font, anchor="ma")
+            draw.text(at, fitted(word.text, font, pitch[0] - 2), word.colour, font, anchor="ma")
     return quick_png(np.asarray(page)), grid
 
 

@@ -16,6 +16,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from couloir.artifacts.canvas import legible
 from couloir.artifacts.forecast_exhibits import ForecastsSeen, forecasts_seen
 from couloir.artifacts.labelled_tiles import GREY, RED, Word, labelled_tiles, shown_channels
 from couloir.artifacts.layer_table import as_dict, layers_of
@@ -149,6 +150,7 @@ def _write_mistakes(mistakes: Mistakes, classes: list[str], folder: RunFolder) -
 
 def _draw_mistakes(mistakes: Mistakes, classes: list[str], folder: RunFolder) -> Grid:
     """Draw `mistakes.png`, and return what `pictures.json` says of it."""
+    classes = legible(classes)
     words = [
         (Word(classes[label]), Word(f"said {classes[said]}", RED), Word(f"{confidence:.1%}", GREY))
         for label, said, confidence in zip(mistakes.label, mistakes.prediction, mistakes.confidence, strict=True)
