@@ -1,10 +1,13 @@
 """What a run says at its end."""
 
+import errno
 from pathlib import Path
+
+import pytest
 
 from couloir.errors import as_typed
 from couloir.record.folder import RunFolder
-from couloir.run.outcome import closing_table
+from couloir.run.outcome import as_lost_folder, closing_table
 
 
 def test_commands_to_type_have_a_folder_with_spaces_in_quotes(tmp_path: Path) -> None:
@@ -14,3 +17,15 @@ def test_commands_to_type_have_a_folder_with_spaces_in_quotes(tmp_path: Path) ->
     assert typed != str(folder.path)
     assert f"couloir report {typed}\n" in told
     assert told.endswith(f"couloir evaluate {typed}")
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(errno.ENOSPC, "the disk is full"), (errno.EFBIG, "the file is larger than the disk")]
+)
+def test_a_disk_that_does_not_take_a_checkpoint_is_named_with_the_line_that_resumes(
+    number: int, told: str, tmp_path: Path
+) -> None:
+    lost = as_lost_folder(OSError(number, "of the system"), RunFolder(tmp_path))
+    assert lost is not None
+    assert told in str(lost)
+    assert "couloir resume" in str(lost)

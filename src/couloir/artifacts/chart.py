@@ -122,7 +122,7 @@ class Panel:
         """The left and the right end of the x axis."""
         values = [value for line in self.lines for value in line.x]
         low, high = min(values, default=0.0), max(values, default=1.0)
-        room = ROOM * (high - low) or 1.0
+        room = ROOM * (high - low) or 0.5  # of a single epoch; no other stands beside it
         return low - room, high + room
 
     def base(self) -> float:

@@ -72,6 +72,7 @@ def write_ending(folder: RunFolder, signal_number: int | None, error: BaseExcept
 DISK = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the quota is used up",
+    errno.EFBIG: "the file is larger than the disk or a limit (`ulimit -f`) allows",
     errno.EROFS: "the disk cannot be written to",
     errno.EACCES: "there is no permission to write",
     errno.EPERM: "there is no permission to write",
