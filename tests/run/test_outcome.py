@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from couloir.errors import as_typed
+from couloir.errors import CouloirError, as_typed
 from couloir.record.folder import RunFolder
 from couloir.run.outcome import as_lost_folder, closing_table
 
@@ -29,3 +29,11 @@ def test_a_disk_that_does_not_take_a_checkpoint_is_named_with_the_line_that_resu
     assert lost is not None
     assert told in str(lost)
     assert "couloir resume" in str(lost)
+
+
+def test_a_full_disk_elsewhere_is_not_taken_for_that_of_the_run(tmp_path: Path) -> None:
+    folder, full = RunFolder(tmp_path), OSError(errno.ENOSPC, "No space left on device")
+    assert as_lost_folder(full, folder) is not None
+    named = CouloirError("A block cannot be kept.")
+    named.__cause__ = full
+    assert as_lost_folder(named, folder) is None

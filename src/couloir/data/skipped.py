@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ class Skipped(NamedTuple):
         by: the key that leaves it out.
         kind: what is not taken for a sample, in words that go for others as well; empty for samples that cannot be
             used.
+        count: how many samples or files the entry is for: of shards not all are named.
     """
 
     split: str
@@ -33,6 +34,7 @@ class Skipped(NamedTuple):
     reason: str
     by: str = "data.on_error=skip"
     kind: str = ""
+    count: int = 1
 
 
 def as_csv(skipped: Sequence[Skipped]) -> str:
@@ -45,9 +47,9 @@ def in_words(skipped: Sequence[Skipped]) -> Iterator[str]:
     """Sentences for the console: how many samples there are, and the first; how many other files, by kind."""
     samples = unusable(skipped)
     if samples:
-        first, rows = samples[0], samples[0].line is not None
+        first, rows, number = samples[0], samples[0].line is not None, how_many(samples)
         what = "row" if rows else "photograph"
-        count = f"{len(samples):,} {what}{'' if len(samples) == 1 else 's'}"
+        count = f"{number:,} {what}{'' if number == 1 else 's'}"
         place = f"{first.file}, line {first.line}" if rows else first.file
         keys = " and ".join(sorted({row.by for row in samples}))
         yield legible(f"{count} left out ({keys}), first {place}: {first.reason}")
@@ -56,7 +58,7 @@ def in_words(skipped: Sequence[Skipped]) -> Iterator[str]:
         if entry.kind:
             kinds.setdefault(entry.kind, []).append(entry)
     if kinds:
-        parts = [f"{kind} ({len(entries):,}, such as {_named(entries[0])})" for kind, entries in kinds.items()]
+        parts = [f"{kind} ({how_many(entries):,}, such as {_named(entries[0])})" for kind, entries in kinds.items()]
         more = f" and {len(parts) - NAMED} more kinds" if len(parts) > NAMED else ""
         yield legible(f"not used: {', '.join(parts[:NAMED])}{more}; skipped.csv lists them")
 
@@ -64,6 +66,11 @@ def in_words(skipped: Sequence[Skipped]) -> Iterator[str]:
 def unusable(skipped: Sequence[Skipped]) -> list[Skipped]:
     """The samples that cannot be used, without the files that nobody takes for samples."""
     return [entry for entry in skipped if not entry.kind]
+
+
+def how_many(skipped: Iterable[Skipped]) -> int:
+    """How many samples or files some entries are for."""
+    return sum(entry.count for entry in skipped)
 
 
 def _named(entry: Skipped) -> str:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from couloir.callbacks.progress import shown_number
 from couloir.diagnosis import diagnose
-from couloir.errors import Diverged, FolderLost, Interrupted, Pruned, as_typed, causes
+from couloir.errors import CouloirError, Diverged, FolderLost, Interrupted, Pruned, as_typed, causes
 from couloir.log import note, rendered, say
 from couloir.record.checkpoint import BEST
 from couloir.record.folder import RunFolder
@@ -89,10 +89,13 @@ def as_lost_folder(error: BaseException, folder: RunFolder) -> FolderLost | None
         error: what ended the run.
         folder: the run's folder.
     """
+    named = False  # whether a sentence says already what could not be written, and where
     for cause in causes(error):
+        named = named or isinstance(cause, CouloirError)
         if isinstance(cause, OSError) and cause.errno in DISK:
-            inside = cause.filename is None or str(folder.path) in os.path.abspath(str(cause.filename))  # noqa: PTH100
-            if inside or cause.errno == errno.ENOSPC:
+            unknown = cause.filename is None or cause.errno == errno.ENOSPC
+            inside = str(folder.path) in os.path.abspath(str(cause.filename))  # noqa: PTH100
+            if inside or (unknown and not named):
                 return FolderLost(
                     f"The run cannot be recorded: {DISK[cause.errno]}.",
                     place=str(cause.filename or folder.path),

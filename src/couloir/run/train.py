@@ -28,7 +28,7 @@ from couloir.config.scaling import limit_in_words, scaled_lr_in_words
 from couloir.config.unread import PLAIN
 from couloir.config.weights import in_words, other_columns
 from couloir.config.world import World
-from couloir.data.skipped import as_csv, unusable
+from couloir.data.skipped import as_csv, how_many, unusable
 from couloir.data.worker_processes import lost_worker, workers_ended
 from couloir.distributed import total
 from couloir.errors import Interrupted
@@ -317,7 +317,7 @@ def _describe(data: Any) -> dict[str, Any]:
     return {
         "fingerprint": data.fingerprint(),
         "sizes": data.sizes(),
-        "skipped": len(unusable(data.skipped)),
+        "skipped": how_many(unusable(data.skipped)),
         **described,
     }
 

@@ -191,7 +191,7 @@ def test_pictures_that_cannot_be_decoded_are_left_out_as_if_they_were_not_there(
     assert data.sizes() == {"train": 13, "val": 3, "test": 3}
     assert sorted(chain(*map(numbers, data.in_order("train")))) == list(range(13))
     assert [(each.split, each.file, each.label, each.reason) for each in data.skipped] == [
-        (name, f"{name}-0.tar/x.png", "1", "cannot be decoded: it is empty or not an image")
+        (name, str(tmp_path / f"{name}-0.tar/x.png"), "1", "cannot be decoded: it is empty or not an image")
         for name in ("train", "test")
     ]
     monkeypatch.setattr("couloir.data.shards.undecodable._decoded", None)  # remembered

@@ -16,6 +16,7 @@ import couloir.data.shards.rows as module
 from couloir.data.shards.arrays import write_arrays
 from couloir.data.shards.reading import Disk
 from couloir.data.shards.rows import Rows, rows_of
+from couloir.data.skipped import how_many, in_words
 from couloir.errors import CouloirError
 
 NAMES = ["cat", "ant", "bee"]
@@ -70,6 +71,16 @@ def test_labels_in_json_count_where_there_is_no_cls(tmp_path: Path) -> None:
     ]  # fmt: skip
     told = {entry.kind: entry.file.rpartition(".tar/")[2] for entry in found.skipped("train")}
     assert told == {".txt": "b/y.txt", ".mask.png": "b/y.mask.png", "hidden or made by the system": "._y.jpg"}
+
+
+def test_what_is_left_out_is_counted_beyond_what_is_named(tmp_path: Path) -> None:
+    lone: list[Member] = [(f"{number:04}.jpg", b"no label") for number in range(10, 260)]
+    archive(tmp_path / "train-0.tar", [*FINE, *lone, ("0300.txt", b"a"), ("0301.txt", b"b")])
+    skipped = rows(tmp_path, skip=True).skipped("train")
+    assert how_many(skipped) == 252
+    assert [line.partition(", ")[0] for line in in_words(skipped)] == [
+        "250 photographs left out (data.on_error=skip)", "not used: .txt (2",
+    ]  # fmt: skip
 
 
 FINE: list[Member] = [("0.jpg", b"1"), ("0.cls", b"0"), ("1.jpg", b"2"), ("1.cls", b"1")]

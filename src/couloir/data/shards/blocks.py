@@ -118,8 +118,12 @@ class Blocks:
                     return
                 content = self.store.whole(shard, begin, end - begin)
                 fresh = file.with_suffix(".new")
-                fresh.write_bytes(content)  # not flushed: after a loss of power, marks tell what is torn
-                rename(fresh, file)
+                try:
+                    fresh.write_bytes(content)  # not flushed: after a loss of power, marks tell what is torn
+                    rename(fresh, file)
+                except OSError:
+                    fresh.unlink(missing_ok=True)  # of a full disk it would take what is left
+                    raise
         except OSError as error:
             raise CouloirError(
                 f"A block of {name_of(shard)} cannot be kept: {error.strerror or error}.",

@@ -160,10 +160,11 @@ class Rows:
         found = [Skipped(split, f"{shard}/{name}", None, "", reason) for shard, name, reason in self.facts["faults"]]
         rest = self.facts["faulty"] - len(found)
         if rest:
-            found.append(Skipped(split, self.shards[0], None, "", f"and {rest:,} more members that cannot be used"))
+            more = f"and {rest:,} more member{'s' * (rest > 1)} that cannot be used"
+            found.append(Skipped(split, self.shards[0], None, "", more, count=rest))
         for kind, (count, example) in self.facts["others"].items():
             reason = f"belongs to no image: {kind}" + (f" ({count:,} of them)" if count > 1 else "")
-            found.append(Skipped(split, example, None, "", reason, kind=kind))
+            found.append(Skipped(split, example, None, "", reason, kind=kind, count=count))
         return found
 
 

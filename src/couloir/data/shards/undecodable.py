@@ -55,7 +55,8 @@ def without_undecodable(
     if not found:
         return rows, []
     skipped = [
-        Skipped(split, rows.name(number), None, names[int(rows.labels[number])], reason) for number, reason in found
+        Skipped(split, f"{rows.place(number)[0]}/{rows.member(number)}", None, names[int(rows.labels[number])], reason)
+        for number, reason in found
     ]
     if len(found) == len(rows):
         raise CouloirError(

@@ -18,7 +18,7 @@ from couloir.data.doubles import Doubles, same_files, same_rows
 from couloir.data.health import row_hashes
 from couloir.data.samples import Samples
 from couloir.data.shards.source import ShardSource, same_images
-from couloir.data.skipped import Skipped
+from couloir.data.skipped import Skipped, how_many
 from couloir.data.source import name_in
 from couloir.data.standardise import measured
 from couloir.errors import CouloirError
@@ -127,7 +127,7 @@ def _keys(cfg: DictConfig) -> set[str]:
 
 
 def _absolute(file: str | Path) -> str:
-    return str(Path(file).absolute())
+    return str(file) if "://" in str(file) else str(Path(file).absolute())
 
 
 def _told(error: CouloirError) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _samples(found: Look, data: Samples, cfg: DictConfig) -> None:
     facts["notes"], facts["other_files"] = list(data.notes), _other_files(data.skipped)
     facts["maps"] = maps(data)
     facts["classes"], facts["values"] = targets.classes(data, facts["maps"]), targets.values(data)
-    facts["left_out"] = {"number": len(samples), "samples": [
+    facts["left_out"] = {"number": how_many(samples), "samples": [
         {"split": each.split or None, "file": _absolute(each.file), "line": each.line, "class": each.label or None,
          "reason": each.reason, "by": each.by} for each in samples[:LISTED]
     ]}  # fmt: skip
@@ -179,7 +179,8 @@ def _other_files(skipped: Sequence[Skipped]) -> list[dict[str, Any]]:
         if entry.kind and entry.line is None:
             kinds.setdefault(entry.kind, []).append(entry)
     return [
-        {"kind": kind, "number": len(entries), "example": _absolute(entries[0].file)} for kind, entries in kinds.items()
+        {"kind": kind, "number": how_many(entries), "example": _absolute(entries[0].file)}
+        for kind, entries in kinds.items()
     ]
 
 
