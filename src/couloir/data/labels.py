@@ -255,7 +255,7 @@ def _rows(
             next_step="name one column: data.label_columns={label:NAME}",
         )
     cut = separator or _separator(labels[0], cells)
-    walk.left_out += [Skipped(*row[:-1], kind="a row of another length") for row in cells.skipped]
+    walk.left_out += [row._replace(kind="a row of another length") for row in cells.skipped]
     for number in range(len(files.missing)):
         place = (str(cells.file_of(number)), int(cells.lines[number]))
         value = files.cell(number)

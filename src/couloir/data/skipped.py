@@ -24,7 +24,7 @@ class Skipped(NamedTuple):
         by: the key that leaves it out.
         kind: what is not taken for a sample, in words that go for others as well; empty for samples that cannot be
             used.
-        count: how many samples or files the entry is for: of shards not all are named.
+        number: how many samples or files the entry is for: of shards not all are named.
     """
 
     split: str
@@ -34,7 +34,7 @@ class Skipped(NamedTuple):
     reason: str
     by: str = "data.on_error=skip"
     kind: str = ""
-    count: int = 1
+    number: int = 1
 
 
 def as_csv(skipped: Sequence[Skipped]) -> str:
@@ -70,7 +70,7 @@ def unusable(skipped: Sequence[Skipped]) -> list[Skipped]:
 
 def how_many(skipped: Iterable[Skipped]) -> int:
     """How many samples or files some entries are for."""
-    return sum(entry.count for entry in skipped)
+    return sum(entry.number for entry in skipped)
 
 
 def _named(entry: Skipped) -> str:

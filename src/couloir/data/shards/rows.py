@@ -161,10 +161,10 @@ class Rows:
         rest = self.facts["faulty"] - len(found)
         if rest:
             more = f"and {rest:,} more member{'s' * (rest > 1)} that cannot be used"
-            found.append(Skipped(split, self.shards[0], None, "", more, count=rest))
+            found.append(Skipped(split, self.shards[0], None, "", more, number=rest))
         for kind, (count, example) in self.facts["others"].items():
             reason = f"belongs to no image: {kind}" + (f" ({count:,} of them)" if count > 1 else "")
-            found.append(Skipped(split, example, None, "", reason, kind=kind, count=count))
+            found.append(Skipped(split, example, None, "", reason, kind=kind, number=count))
         return found
 
 
