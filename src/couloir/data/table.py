@@ -377,6 +377,7 @@ def _read_table(cells: Cells, wanted: Wanted, features: Sequence[Feature] | None
         raise CouloirError(
             f"{cells.files[0]} has {len(rows)} {'usable ' * bool(skipped)}rows below its header, too few to train on.",
             place=f"line {skipped[0].line}: {skipped[0].reason}" if skipped else None,
+            next_step=f"give it {LEAST_ROWS} rows or more, a line each, with a value of {wanted.targets[0]!r} in each",
         )
     target = read_target(answers, cells, rows, wanted.task)
     if features is None:
