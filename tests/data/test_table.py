@@ -188,7 +188,7 @@ def test_a_class_that_a_run_does_not_know_is_named_with_its_line(tmp_path: Path)
 
 
 def test_what_is_said_of_a_table_without_rows_or_columns_to_learn_from(tmp_path: Path) -> None:
-    with pytest.raises(CouloirError, match="(?s)has 0 rows below its header.*next:  give it 5 rows or more"):
+    with pytest.raises(CouloirError, match=r"(?s)has 0 rows below its header.*next:  give it 5 rows or more"):
         loaded(write(tmp_path / "t.csv", "a,y", []))
     keys = write(tmp_path / "t.csv", "name,y", [f"n{n},{n % 2}" for n in range(30)])
     for ignored, step in (([], "'data.columns={name: category}' keeps it"), (["name"], "name fewer columns")):
