@@ -30,7 +30,8 @@ def heavy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     """Puts a small package off: `heavy(Deferred(...), {file: another content})`."""
     (tmp_path / "heavy").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    others = [finder for finder in sys.meta_path if type(finder).__module__ != lazy_imports.__name__]
+    monkeypatch.setattr(sys, "meta_path", others)  # a run in this process may have put another before
     monkeypatch.delenv(SWITCH, raising=False)
 
     def make(deferred: Deferred, changed: Mapping[str, str] | None = None) -> None:
