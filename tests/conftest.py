@@ -12,10 +12,15 @@ from typing import Any
 
 import pytest
 
-from browsing import browser, show
-from couloir.artifacts.labelled_tiles import labelled_tiles, tile_grid
-from finished_runs import FinishedRuns
-from victims import Victims
+from couloir.lazy_imports import defer
+
+gc.disable()  # until everything is collected
+defer()  # as the console scripts do: half of the time that the imports of the tests take
+
+from browsing import browser, show  # noqa: E402
+from couloir.artifacts.labelled_tiles import labelled_tiles, tile_grid  # noqa: E402
+from finished_runs import FinishedRuns  # noqa: E402
+from victims import Victims  # noqa: E402
 
 __all__ = ["browser", "show"]
 
@@ -35,6 +40,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -66,9 +66,12 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def full(disk: Path, room: int) -> Iterator[None]:
     """Leave so many bytes on the disk."""
     ballast = disk / "ballast"
-    free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
     with ballast.open("wb") as stream:
-        os.posix_fallocate(stream.fileno(), 0, free - room)
+        while True:
+            free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+            with suppress(OSError):  # the run's other thread has written meanwhile
+                os.posix_fallocate(stream.fileno(), 0, free - room)
+                break
     try:
         yield
     finally:

@@ -268,7 +268,10 @@ def test_maxout_is_a_linear_layer_and_a_maximum() -> None:
     "words",
     [
         ["data=moons", "model=mlp", "optimizer.lr=0.02"],
-        ["data=digits", "model=lenet5", "optimizer.lr=0.002", "data.batch_size=16", "data.subset=700"],
+        pytest.param(
+            ["data=digits", "model=lenet5", "optimizer.lr=0.002", "data.batch_size=16", "data.subset=700"],
+            marks=pytest.mark.slow,
+        ),
         ["data=line", "optimizer.lr=0.02"],
     ],
 )

@@ -105,7 +105,7 @@ def test_points_and_counts_of_a_chart_are_those_of_the_data() -> None:
     assert sum(sum(trace["y"]) for trace in counted.data) == 100
 
 
-@pytest.mark.parametrize("page", ["table", "photographs"])
+@pytest.mark.parametrize("page", ["table", pytest.param("photographs", marks=pytest.mark.slow)])
 def test_a_browser_draws_all_of_it_and_nothing_is_wider_than_a_phone(
     page: str, show: Any, request: pytest.FixtureRequest
 ) -> None:
