@@ -12,10 +12,7 @@ from typing import Any
 
 import pytest
 
-from couloir.lazy_imports import defer
-
 gc.disable()  # until everything is collected
-defer()  # as the console scripts do: half of the time that the imports of the tests take
 
 from browsing import browser, show  # noqa: E402
 from couloir.artifacts.labelled_tiles import labelled_tiles, tile_grid  # noqa: E402

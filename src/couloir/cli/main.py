@@ -64,7 +64,8 @@ def run(arguments: list[str]) -> int:
     """
     show_traceback = os.environ.get("COULOIR_TRACEBACK") == "1"
     print_any_character()
-    defer()
+    if arguments[:1] != ["export"] and not any("compile" in word for word in arguments):
+        defer()  # else torch's compiler is asked for, which in an export traces less when it is loaded late
     try:
         _look_around(arguments)
         return _dispatch(arguments)
