@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from couloir import lazy_imports
+from couloir.cli import main
 from couloir.lazy_imports import SWITCH, Deferred, defer, loaded, uncollected
 from waiting import LONGEST
 
@@ -147,6 +148,20 @@ def test_the_switch_leaves_imports_to_python(heavy: Callable[..., None], monkeyp
     import heavy as package
 
     assert vars(package)["LOADED"]
+
+
+@pytest.mark.parametrize(
+    ("words", "put_off"),
+    [(["train"], True), (["export", "latest", "--to", "onnx"], False), (["train", "trainer.compile=true"], False)],
+)
+def test_nothing_is_put_off_where_the_compiler_is_asked_for(
+    words: list[str], put_off: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[bool] = []
+    monkeypatch.setattr(main, "defer", lambda: called.append(True))
+    monkeypatch.setattr(main, "_dispatch", lambda _words: 0)
+    assert main.run(words) == 0
+    assert called == [True] * put_off
 
 
 def test_the_collector_rests_while_something_large_is_imported() -> None:

@@ -64,8 +64,9 @@ def run(arguments: list[str]) -> int:
     """
     show_traceback = os.environ.get("COULOIR_TRACEBACK") == "1"
     print_any_character()
+    # Where torch's compiler is asked for it comes first, as ever: loaded late, it cannot export a recurrent network.
     if arguments[:1] != ["export"] and not any("compile" in word for word in arguments):
-        defer()  # else torch's compiler is asked for, which in an export traces less when it is loaded late
+        defer()
     try:
         _look_around(arguments)
         return _dispatch(arguments)
